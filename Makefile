@@ -1,0 +1,37 @@
+PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
+BIN := .venv/bin
+
+.PHONY: run test up down lint bench setup clean
+
+run: setup            ## the main job: data → training → boards
+	$(BIN)/atlasflow run
+
+test: setup           ## every test
+	$(BIN)/python -m tests.prepare
+	$(BIN)/pytest
+
+up: setup             ## start the local services
+	$(BIN)/atlasflow up
+
+down: setup           ## stop the local services
+	$(BIN)/atlasflow down
+
+lint: setup           ## style, types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup          ## measurements, against named peers
+	$(BIN)/pip install --quiet --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m tests.bench
+
+setup: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	  || { echo "Python 3.11 or 3.12 is needed; name one with make PYTHON=…"; exit 2; }
+	$(PYTHON) -m venv .venv || { echo "On Debian: apt install python3-venv"; exit 2; }
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,1 @@
+"""What runs, in which order, and the command that starts it. No input or output of its own."""

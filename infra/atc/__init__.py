@@ -1,0 +1,1 @@
+"""ATC, Ascend's model compiler: its client, its stand-in, and the `.om` file format."""

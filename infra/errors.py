@@ -1,0 +1,60 @@
+"""The one tree of errors; its leaves decide the exit code of the command.
+
+    AtlasFlowError      1   something is wrong with AtlasFlow itself
+    ├── UserError       2   a bad setting or bad input
+    ├── GateFailed      3   a gate stopped the chain
+    ├── Refused         4   the outside said no, and will say so again
+    ├── Transient       5   worth a retry; raised to the top when retries are spent
+    └── Corrupt         6   bytes do not match their digest
+
+Errors of libraries are mapped to these once, where the library is called.
+"""
+
+
+class AtlasFlowError(Exception):
+    """An error that a person can act on.
+
+    Args:
+        message: what happened, and to which thing.
+        hint: what to do next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  → {self.hint}" if self.hint else self.message
+
+
+class UserError(AtlasFlowError):
+    """A setting or an input is wrong."""
+
+    exit_code = 2
+
+
+class GateFailed(AtlasFlowError):
+    """A gate looked at the numbers and stopped the chain."""
+
+    exit_code = 3
+
+
+class Refused(AtlasFlowError):
+    """The outside refused for good: no permission, not found, incompatible."""
+
+    exit_code = 4
+
+
+class Transient(AtlasFlowError):
+    """The outside failed in a way that often passes: time-outs, overload, cut connections."""
+
+    exit_code = 5
+
+
+class Corrupt(AtlasFlowError):
+    """Bytes do not match their digest, or a file is damaged."""
+
+    exit_code = 6

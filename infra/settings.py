@@ -1,0 +1,275 @@
+"""Typed settings. Precedence, highest first: command line, `ATLASFLOW_…` environment, secret files, profile, default.
+
+An environment variable names its setting with two underscores between section and key:
+`ATLASFLOW_OBS__ENDPOINT=https://obs.cn-north-4.myhuaweicloud.com`. A secret file has the same name without
+`ATLASFLOW_`, in the folder that `ATLASFLOW_SECRETS_DIR` names.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from infra.errors import UserError
+
+PREFIX = "ATLASFLOW_"
+CHECKOUT = Path(__file__).resolve().parent.parent
+PROFILES = Path(__file__).resolve().parent / "profiles"
+# Variables with our prefix that choose where and how a command runs and are not settings of the chain.
+CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS")
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSettings(Section):
+    """Where the images come from."""
+
+    source: str = Field("sample", description="sample, full, or an https://, file:// or obs:// address")
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the archive; needed for an address")
+    mirrors: tuple[str, ...] = Field(
+        (
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
+            "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/cifar-10-binary.tar.gz",
+        ),
+        description="where `full` is fetched from, in this order",
+    )
+
+
+class StoreSettings(Section):
+    """The artifact store."""
+
+    keep_runs: int = Field(20, ge=1, description="`gc` keeps what the last N runs used")
+
+
+class ObsSettings(Section):
+    """Object storage; without an endpoint the embedded stand-in is used."""
+
+    endpoint: str = Field("", description="such as https://obs.cn-north-4.myhuaweicloud.com; empty: embedded stand-in")
+    region: str = "cn-north-4"
+    bucket: str = Field("atlasflow", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    prefix: str = Field("atlasflow", description="all our keys start with this")
+    access_key: SecretStr = SecretStr("")
+    secret_key: SecretStr = SecretStr("")
+    security_token: SecretStr = SecretStr("")
+    threads: int = Field(8, ge=1, le=64, description="parallel transfers")
+    link_seconds: int = Field(86_400, ge=60, le=604_800, description="how long a pre-signed link works")
+
+
+class TrainSettings(Section):
+    """Which recipe, where; every further key is a field of the recipe (`models/spec.py` checks them)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    target: Literal["local", "modelarts"] = "local"
+    recipe: str = "lenet5-sample"
+
+    def overrides(self) -> dict[str, object]:
+        """The recipe's fields that are set here."""
+        return dict(self.model_extra or {})
+
+
+class EvaluateSettings(Section):
+    """The gate after evaluation."""
+
+    min_accuracy: float = Field(0.50, ge=0, le=1, description="below this the chain stops with exit code 3")
+
+
+class ExportSettings(Section):
+    """Formats to export."""
+
+    formats: tuple[Literal["mindir", "onnx", "air"], ...] = ("mindir", "onnx", "air")
+    max_difference: float = Field(1e-4, gt=0, description="largest absolute logit difference to the checkpoint")
+
+
+class ConvertSettings(Section):
+    """Compilation to `.om`."""
+
+    compiler: Literal["auto", "atc", "stand-in"] = Field("auto", description="auto: atc when it is on PATH")
+    model: str = Field("", description="compile this file (a path or an obs:// address) instead of the export")
+    soc_version: str = "Ascend310"
+    precision_mode: str = "force_fp16"
+    min_agreement: float = Field(0.99, ge=0, le=1, description="share of images with the checkpoint's top class")
+
+
+class DeploySettings(Section):
+    """Which boards get the release."""
+
+    boards: tuple[str, ...] = Field(("laptop",), description="names in [boards]")
+    pictures: str = Field("", description="folder of pictures to classify at the end; empty: some test images")
+
+
+class BoardSettings(Section):
+    """One board. The stand-in needs none of these."""
+
+    address: str = Field("", description="host name or IP address; empty: the stand-in")
+    port: int = Field(22, ge=1, le=65_535)
+    user: str = "HwHiAiUser"
+    key: str = Field("", description="path of the private key")
+    host_key: str = Field("", description="pinned public host key, such as 'ssh-ed25519 AAAA…'")
+    password: SecretStr = SecretStr("")
+    python: str = "python3"
+    environment: str = Field("", description="script to source on the board before anything runs there")
+    folder: str = Field("atlasflow", description="where releases live; relative to the user's home")
+
+
+class PrefectSettings(Section):
+    """The checkout's own Prefect server."""
+
+    port: int = Field(0, ge=0, le=65_535, description="0: 4200, or a free one that is then kept")
+    start_seconds: int = Field(120, ge=5, description="how long a new server may take to answer")
+
+
+class RetrySettings(Section):
+    """Retries of transient errors."""
+
+    attempts: int = Field(3, ge=1, le=10)
+    seconds: float = Field(2.0, ge=0, description="before the first retry; doubles, with jitter")
+
+
+class Settings(BaseSettings):
+    """All settings of one invocation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data: DataSettings = DataSettings()
+    store: StoreSettings = StoreSettings()
+    obs: ObsSettings = ObsSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    export: ExportSettings = ExportSettings()
+    convert: ConvertSettings = ConvertSettings()
+    deploy: DeploySettings = DeploySettings()
+    boards: dict[str, BoardSettings] = {"laptop": BoardSettings()}
+    prefect: PrefectSettings = PrefectSettings()
+    retry: RetrySettings = RetrySettings()
+
+
+def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> Settings:
+    """Put the settings together.
+
+    Args:
+        profile: the name of a shipped profile, or the path of a TOML file.
+        overrides: `section.key` to text, from the command line; the text is read as a TOML value where it is one.
+
+    Raises:
+        UserError: an unknown profile, an unknown key (the nearest valid one is named), or a wrong value.
+    """
+    path = _profile_path(profile)
+    _check_environment(os.environ)
+    secrets = os.environ.get("ATLASFLOW_SECRETS_DIR")
+    if secrets is not None and not Path(secrets).is_dir():
+        raise UserError(f"ATLASFLOW_SECRETS_DIR names '{secrets}', which is not a folder")
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            files = NestedSecretsSettingsSource(  # type: ignore[arg-type]  # its annotation forgets the class
+                settings_cls, secrets_dir=secrets, secrets_prefix="", secrets_nested_delimiter="__"
+            )
+            return init_settings, env_settings, files, TomlConfigSettingsSource(settings_cls, path)
+
+    try:
+        return Loaded(**_nested(overrides or {}))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from error
+    except (ValidationError, SettingsError) as error:
+        raise UserError(_explain(error)) from error
+
+
+def _profile_path(profile: str) -> Path:
+    path = Path(profile) if profile.endswith(".toml") else PROFILES / f"{profile}.toml"
+    if not path.is_file():
+        known = sorted(item.stem for item in PROFILES.glob("*.toml"))
+        raise UserError(
+            f"there is no profile '{profile}'", hint=f"take one of {', '.join(known)}, or a path to a .toml"
+        )
+    return path
+
+
+def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in overrides.items():
+        section, dot, key = name.partition(".")
+        if not dot or not key:
+            raise UserError(f"'{name}' is not a setting", hint="write section.key=value, such as train.epochs=3")
+        inner = values.setdefault(section, {})
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = _toml_value(text)
+    return values
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse `ATLASFLOW_…` names that mean nothing, which the settings library would pass over."""
+    for name in environment:
+        if not name.startswith(PREFIX) or name in CONTROL or name.startswith("ATLASFLOW_TEST_"):
+            continue
+        section = name.removeprefix(PREFIX).lower().partition("__")[0]
+        if section not in Settings.model_fields:
+            raise UserError(f"unknown setting {name} in the environment{_nearest(section, Settings.model_fields)}")
+
+
+def _nearest(word: str, candidates: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _explain(error: ValidationError | SettingsError) -> str:
+    """One line a problem; values are left out, since they may be secrets."""
+    if isinstance(error, SettingsError):
+        return str(error)
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting '{where}'{_nearest(str(problem['loc'][-1]), _keys(problem['loc'][:-1]))}")
+        else:
+            lines.append(f"setting '{where}': {problem['msg']}")
+    return "\n".join(lines)
+
+
+def _keys(location: tuple[int | str, ...]) -> Iterable[str]:
+    if not location:
+        return Settings.model_fields
+    if location[0] == "boards":
+        return BoardSettings.model_fields
+    section = Settings.model_fields[str(location[0])].annotation
+    return section.model_fields if isinstance(section, type) and issubclass(section, BaseModel) else ()

@@ -1,0 +1,1 @@
+"""The content-addressed store, receipts, locks, garbage and code digests."""

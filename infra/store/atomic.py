@@ -1,0 +1,52 @@
+"""Write whole or not at all: temporary file in the same folder → fsync → rename → fsync of the folder."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.faults import NO_FAULTS, FaultPlan
+
+
+@contextmanager
+def replacing(
+    target: Path, *, mode: int = 0o644, faults: FaultPlan = NO_FAULTS, point: str = "write"
+) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; when the block ends well, it takes the target's place for good.
+
+    The fault points are `{point}.start`, `{point}.written`, `{point}.renamed` and `{point}.done`.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
+    faults.reach(f"{point}.start")
+    try:
+        yield temporary
+        temporary.chmod(mode)
+        sync(temporary)
+        faults.reach(f"{point}.written")
+        temporary.replace(target)
+        faults.reach(f"{point}.renamed")
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(target.parent)
+    faults.reach(f"{point}.done")
+
+
+def write_text(
+    target: Path, text: str, *, mode: int = 0o644, faults: FaultPlan = NO_FAULTS, point: str = "write"
+) -> None:
+    """Replace a small text file atomically; it never exists with wider permissions than `mode`."""
+    with replacing(target, mode=mode, faults=faults, point=point) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to its disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Where training runs: a local process, or a ModelArts job."""

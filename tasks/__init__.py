@@ -1,0 +1,1 @@
+"""One stage a file: a plain function, its key, and a thin Prefect task around it."""
