@@ -191,10 +191,10 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            files = NestedSecretsSettingsSource(  # type: ignore[arg-type]  # its annotation forgets the class
-                settings_cls, secrets_dir=secrets, secrets_prefix="", secrets_nested_delimiter="__"
+            files = NestedSecretsSettingsSource(
+                file_secret_settings, secrets_dir=secrets, secrets_prefix="", secrets_nested_delimiter="__"
             )
             return init_settings, env_settings, files, TomlConfigSettingsSource(settings_cls, path)
 
