@@ -1,0 +1,129 @@
+"""The content-addressed store: bytes by their SHA-256, in read-only files; folders as manifests of such files."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from infra.errors import Corrupt
+from infra.faults import NO_FAULTS, FaultPlan
+from infra.ports import LocalFile
+from infra.store.atomic import replacing, write_text
+from infra.store.digests import canonical, file_digest, text_digest
+from infra.store.statcache import StatCache
+
+Kind = Literal["file", "tree"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Bytes with a digest: a file, or a tree; a tree's digest is that of its manifest, its size the sum of its files."""
+
+    name: str
+    sha256: str
+    size: int
+    kind: Kind
+    media_type: str
+
+    def to_json(self) -> dict[str, object]:
+        """As plain values."""
+        return asdict(self)
+
+
+class ArtifactStore:
+    """`home/objects/ab/cdef…` holds files, `home/trees/ab/cdef….json` manifests."""
+
+    def __init__(self, home: Path, faults: FaultPlan = NO_FAULTS) -> None:
+        self.home = home
+        self._faults = faults
+        self._cache = StatCache(home / "statcache.json")
+
+    def object_path(self, sha256: str) -> Path:
+        """Where a file with this digest lies, or would lie."""
+        return self.home / "objects" / sha256[:2] / sha256[2:]
+
+    def tree_path(self, sha256: str) -> Path:
+        """Where the manifest with this digest lies, or would lie."""
+        return self.home / "trees" / sha256[:2] / f"{sha256[2:]}.json"
+
+    def put_file(self, name: str, source: Path, media_type: str) -> Artifact:
+        """Copy a file into the store.
+
+        Raises:
+            Corrupt: the copy does not have the digest of its source.
+        """
+        digest = file_digest(source)
+        size = source.stat().st_size
+        target = self.object_path(digest)
+        if not self._sound(target, digest):
+            with replacing(target, mode=0o444, faults=self._faults, point="object") as temporary:
+                shutil.copyfile(source, temporary)
+                if file_digest(temporary) != digest:
+                    raise Corrupt(f"{source} changed while it was copied, or the disk altered it", hint="run again")
+        return Artifact(name, digest, size, "file", media_type)
+
+    def put_tree(self, name: str, folder: Path) -> Artifact:
+        """Copy all files below a folder into the store, and write their manifest."""
+        manifest: dict[str, dict[str, object]] = {}
+        for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+            stored = self.put_file(path.name, path, "application/octet-stream")
+            manifest[path.relative_to(folder).as_posix()] = {"sha256": stored.sha256, "size": stored.size}
+        text = canonical(manifest)
+        digest = text_digest(text)
+        target = self.tree_path(digest)
+        if not self._sound(target, digest):
+            write_text(target, text, mode=0o444, faults=self._faults, point="tree")
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return Artifact(name, digest, size, "tree", "application/x-atlasflow-tree+json")
+
+    def files(self, artifact: Artifact) -> dict[str, LocalFile]:
+        """The files of an artifact by their path inside it; a file artifact has one, under its own name."""
+        if artifact.kind == "file":
+            return {artifact.name: LocalFile(self.object_path(artifact.sha256), artifact.sha256, artifact.size)}
+        manifest = json.loads(self.tree_path(artifact.sha256).read_text())
+        return {
+            name: LocalFile(self.object_path(entry["sha256"]), entry["sha256"], entry["size"])
+            for name, entry in manifest.items()
+        }
+
+    def path(self, artifact: Artifact) -> Path:
+        """Where the bytes of a file artifact lie; read only."""
+        return self.object_path(artifact.sha256)
+
+    def link_into(self, artifact: Artifact, folder: Path) -> Path:
+        """Show an artifact in `folder` under its own names, through symbolic links; returns `folder`."""
+        for name, file in self.files(artifact).items():
+            link = folder / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            # Not hard links: making one changes the ctime of the object, and with it the stat cache's mark.
+            link.symlink_to(file.path)
+        return folder
+
+    def verify(self, artifact: Artifact, *, deep: bool = False) -> None:
+        """Check every byte of an artifact against its digest; a wrong object is removed.
+
+        Raises:
+            Corrupt: something is missing or has changed.
+        """
+        if artifact.kind == "tree":
+            self._check(self.tree_path(artifact.sha256), artifact.sha256, artifact.name, deep)
+        for name, file in self.files(artifact).items():
+            self._check(file.path, file.sha256, name, deep)
+
+    def remember_checks(self) -> None:
+        """Keep what was learnt by `verify` for the next process."""
+        self._cache.save()
+
+    def _check(self, path: Path, digest: str, name: str, deep: bool) -> None:
+        try:
+            found = self._cache.digest(path, deep=deep)
+        except FileNotFoundError:
+            raise Corrupt(f"{name} ({digest[:12]}) is missing from the store") from None
+        if found != digest:
+            path.unlink()
+            raise Corrupt(f"{name} ({digest[:12]}) was changed on disk; the damaged copy was removed")
+
+    def _sound(self, path: Path, digest: str) -> bool:
+        return path.exists() and self._cache.digest(path) == digest

@@ -1,0 +1,124 @@
+"""Receipts: the record that a stage with this key produced these artifacts. One JSON file each, sealed by a digest."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from infra.errors import Corrupt
+from infra.faults import NO_FAULTS, FaultPlan
+from infra.store.artifacts import Artifact
+from infra.store.atomic import write_text
+from infra.store.digests import value_digest
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a stage made, from what, and when.
+
+    Attributes:
+        stage: the stage's name.
+        key: SHA-256 over the ingredients.
+        ingredients: everything that may change the outputs, as `why` shows it.
+        outputs: artifacts by name.
+        tools: versions of the tools that took part.
+        emulated: True when a stand-in trainer or compiler had a hand in the bytes.
+        started: seconds since 1970.
+        seconds: how long the stage took.
+        proved: for an effect, when the world was last seen to be as wanted (seconds since 1970).
+    """
+
+    stage: str
+    key: str
+    ingredients: Mapping[str, Any]
+    outputs: Mapping[str, Artifact]
+    tools: Mapping[str, str] = field(default_factory=dict)
+    emulated: bool = False
+    started: float = 0.0
+    seconds: float = 0.0
+    proved: float | None = None
+
+    @property
+    def finished(self) -> float:
+        """Seconds since 1970 at which the stage was done."""
+        return self.started + self.seconds
+
+
+class Receipts:
+    """All receipts of one home: `home/receipts/<stage>/<key>.json`."""
+
+    def __init__(self, home: Path, faults: FaultPlan = NO_FAULTS) -> None:
+        self.folder = home / "receipts"
+        self._faults = faults
+
+    def path(self, stage: str, key: str) -> Path:
+        """Where the receipt lies, or would lie."""
+        return self.folder / stage / f"{key}.json"
+
+    def load(self, stage: str, key: str) -> Receipt | None:
+        """The receipt, or None when there is none.
+
+        Raises:
+            Corrupt: there is one, but it is damaged. That is not a miss: it might have been a paid training.
+        """
+        path = self.path(stage, key)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return _parse(text, path)
+
+    def save(self, receipt: Receipt) -> None:
+        """Write a receipt whole or not at all."""
+        body = _body(receipt)
+        text = json.dumps({**body, "seal": value_digest(body)}, indent=1, ensure_ascii=False)
+        write_text(self.path(receipt.stage, receipt.key), text, faults=self._faults, point="receipt")
+
+    def prove(self, receipt: Receipt, now: float) -> Receipt:
+        """Note that an effect was seen to hold at `now`."""
+        proved = replace(receipt, proved=now)
+        self.save(proved)
+        return proved
+
+    def all(self, stage: str | None = None) -> Iterator[Receipt]:
+        """Every receipt, of one stage or of all."""
+        for path in sorted(self.folder.glob(f"{stage or '*'}/*.json")):
+            yield _parse(path.read_text(encoding="utf-8"), path)
+
+    def latest(self, stage: str) -> Receipt | None:
+        """The receipt of this stage that was finished last."""
+        return max(self.all(stage), key=lambda receipt: receipt.finished, default=None)
+
+
+def _body(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "stage": receipt.stage,
+        "key": receipt.key,
+        "emulated": receipt.emulated,
+        "started": receipt.started,
+        "seconds": receipt.seconds,
+        "proved": receipt.proved,
+        "outputs": {name: artifact.to_json() for name, artifact in receipt.outputs.items()},
+        "tools": dict(receipt.tools),
+        "ingredients": dict(receipt.ingredients),
+    }
+
+
+def _parse(text: str, path: Path) -> Receipt:
+    try:
+        body = json.loads(text)
+        seal = body.pop("seal")
+        if seal != value_digest(body):
+            raise ValueError("its seal does not fit")
+        if body.pop("schema") != SCHEMA:
+            raise ValueError(f"its schema is not {SCHEMA}")
+        outputs = {name: Artifact(**entry) for name, entry in body.pop("outputs").items()}
+        return Receipt(outputs=outputs, **body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Corrupt(
+            f"the receipt {path} is damaged: {error}", hint="remove that file to have the stage run again"
+        ) from error

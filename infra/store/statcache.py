@@ -1,0 +1,68 @@
+"""Remember which files had which digest, so that an unchanged file is not read again.
+
+An entry is trusted while size, mtime_ns, ctime_ns and inode are the same. Git's rule for "racily clean" entries
+(Documentation/technical/racy-git.txt in Git) applies: a file changed at about the time of its last check might have
+been changed after it within one tick of the clock, so such an entry is not trusted, and the file is read once more.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from infra.store.atomic import write_text
+from infra.store.digests import file_digest
+
+# Kernel time stamps lag the clock by up to one scheduler tick: at most 10 ms (CONFIG_HZ=100); twice that, to be sure.
+TICK_NS = 20_000_000
+
+Fingerprint = tuple[int, int, int, int]
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Size, mtime_ns, ctime_ns and inode of a file."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def settled(mark: Fingerprint, checked_ns: int) -> bool:
+    """True when a file with this fingerprint was last changed clearly before `checked_ns`."""
+    return max(mark[1], mark[2]) < checked_ns - TICK_NS
+
+
+class StatCache:
+    """Digests by path. Losing the file of the cache loses nothing but time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: dict[str, tuple[Fingerprint, str]] = {}
+        self._changed = False
+        if path.exists():
+            self._entries = {
+                name: ((mark[0], mark[1], mark[2], mark[3]), digest)
+                for name, (mark, digest) in json.loads(path.read_text()).items()
+            }
+
+    def digest(self, path: Path, *, deep: bool = False) -> str:
+        """SHA-256 of the file, from the cache where it can be trusted and `deep` does not ask for every byte.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        name = str(path)
+        mark = fingerprint(path)
+        known = self._entries.get(name)
+        if not deep and known is not None and known[0] == mark:
+            return known[1]
+        checked_ns = time.time_ns()
+        digest = file_digest(path)
+        if settled(mark, checked_ns):
+            self._entries[name] = (mark, digest)
+            self._changed = True
+        return digest
+
+    def save(self) -> None:
+        """Keep the entries for the next process."""
+        if self._changed:
+            living = {name: entry for name, entry in self._entries.items() if Path(name).exists()}
+            write_text(self._path, json.dumps(living))
+            self._changed = False

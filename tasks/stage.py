@@ -1,0 +1,285 @@
+"""The engine: keys, receipts and locks around a stage. The one place that decides whether a stage runs.
+
+A key is SHA-256 over the ingredients: schema version, stage name, digests of the inputs, whether a stand-in had a
+hand in them, the settings that the stage reads, the digest of its code, who makes the bytes, and tool versions.
+"""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from infra.errors import Corrupt, UserError
+from infra.faults import NO_FAULTS, FaultPlan
+from infra.ports import LocalFile, Producer
+from infra.settings import CHECKOUT, Settings
+from infra.store.artifacts import Artifact, ArtifactStore
+from infra.store.codedigest import closure
+from infra.store.digests import file_digest, value_digest
+from infra.store.locks import hold
+from infra.store.receipts import SCHEMA, Receipt, Receipts
+from infra.world import World
+from tasks.base import Made, Reporter, Stage, Work
+from tasks.explain import differences
+
+State = Literal["fresh", "stale", "missing"]
+
+MEDIA_TYPES = {
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".csv": "text/csv",
+    ".md": "text/markdown",
+    ".png": "image/png",
+    ".log": "text/plain",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of a stage without running it; without a `key`, an input is not there yet."""
+
+    stage: str
+    state: State
+    reason: str
+    key: str | None = None
+    ingredients: Mapping[str, Any] | None = None
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a stage in a run."""
+
+    receipt: Receipt
+    reused: bool
+    reason: str
+    note: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    artifacts: Mapping[str, Artifact]
+    files: Mapping[str, Mapping[str, LocalFile]]
+    emulated: bool
+
+
+class Chain:
+    """The stages of one invocation, in order, with what is known of each."""
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        settings: Settings,
+        home: Path,
+        world: World,
+        reporter: Reporter,
+        faults: FaultPlan = NO_FAULTS,
+    ) -> None:
+        self.stages = {stage.name: stage for stage in stages}
+        self.settings = settings
+        self.home = home
+        self.world = world
+        self.store = ArtifactStore(home, faults)
+        self.receipts = Receipts(home, faults)
+        self.known: dict[str, Receipt] = {}
+        self._reporter = reporter
+        self._faults = faults
+
+    def look_at_all(self) -> list[Look]:
+        """Look at every stage, in order, from receipts alone: nothing is started."""
+        looks = [self.look(stage) for stage in self.stages.values()]
+        self.store.remember_checks()
+        return looks
+
+    def look(self, stage: Stage, *, deep: bool = False) -> Look:
+        """Decide from the receipts whether a stage is fresh.
+
+        Raises:
+            Corrupt: a receipt is damaged. Unknown is not a miss.
+        """
+        self.known.pop(stage.name, None)
+        absent = [source for source, _ in self._sources(stage) if source not in self.known]
+        latest = self.receipts.latest(stage.name)
+        if absent:
+            return Look(stage.name, "missing" if latest is None else "stale", f"waits for {absent[0]}")
+        ingredients = self._ingredients(stage, self._inputs(stage))
+        key = value_digest(ingredients)
+        receipt = self.receipts.load(stage.name, key)
+        if receipt is None:
+            if latest is None:
+                return Look(stage.name, "missing", "never ran", key, ingredients)
+            lines = differences(latest.ingredients, ingredients)
+            return Look(stage.name, "stale", "; ".join(lines), key, ingredients)
+        try:
+            for artifact in receipt.outputs.values():
+                self.store.verify(artifact, deep=deep)
+        except Corrupt as damage:
+            return Look(stage.name, "stale", damage.message, key, ingredients)
+        self.known[stage.name] = receipt
+        return Look(stage.name, "fresh", "nothing changed", key, ingredients, receipt)
+
+    def run(self, stage: Stage, *, force: bool = False) -> Result:
+        """Reuse what is there, or run the stage; two runs at once on one key: the second waits and reuses.
+
+        Raises:
+            UserError: an input is not there.
+        """
+        started = time.monotonic()
+        look = self.look(stage)
+        if look.key is None:
+            raise UserError(
+                f"{stage.name} needs what {look.reason.removeprefix('waits for ')} makes, and that is not there",
+                hint="start earlier with --from, or run that stage first",
+            )
+        with hold(self.home / "locks" / f"{stage.name}-{look.key}.lock", lambda: self._say_waiting(stage)) as waited:
+            if waited:
+                look = self.look(stage)
+            result = self._reuse(stage, look, started) if not force else None
+            if result is None:
+                result = self._make(stage, look, "asked for with --force" if force else look.reason, started)
+        self.known[stage.name] = result.receipt
+        self._show_latest(result.receipt)
+        self.store.remember_checks()
+        return result
+
+    def _say_waiting(self, stage: Stage) -> None:
+        self._reporter.line(stage.name, "another run is doing the same work; waiting for it")
+
+    def _reuse(self, stage: Stage, look: Look, started: float) -> Result | None:
+        """The receipt, if it holds; an effect looks at the world before it is believed."""
+        if look.receipt is None:
+            return None
+        receipt, note = look.receipt, ""
+        if stage.prove is not None:
+            difference = stage.prove(self._work(stage, receipt.key), receipt.outputs)
+            if difference is not None:
+                return self._make(stage, look, difference, started)
+            receipt, note = self.receipts.prove(receipt, time.time()), "proved"
+        return Result(receipt, True, look.reason, note, time.monotonic() - started)
+
+    def _make(self, stage: Stage, look: Look, reason: str, started: float) -> Result:
+        assert look.key is not None  # noqa: S101 - `run` has refused this case
+        assert look.ingredients is not None  # noqa: S101
+        self._reporter.line(stage.name, reason)
+        begun = time.time()
+        work = self._work(stage, look.key)
+        if not stage.resumes:
+            shutil.rmtree(work.folder, ignore_errors=True)
+        work.folder.mkdir(parents=True, exist_ok=True)
+        self._faults.reach(f"stage.{stage.name}.start")
+        made = stage.run(work)
+        self._faults.reach(f"stage.{stage.name}.made")
+        receipt = Receipt(
+            stage.name,
+            look.key,
+            look.ingredients,
+            self._keep(made),
+            tools={name: version(name) for name in stage.tools},
+            emulated=bool(look.ingredients["emulated"]) or bool((look.ingredients["producer"] or {}).get("emulated")),
+            started=begun,
+            seconds=time.time() - begun,
+            proved=time.time() if stage.kind == "effect" else None,
+        )
+        self.receipts.save(receipt)
+        shutil.rmtree(work.folder)
+        self._faults.reach(f"stage.{stage.name}.done")
+        return Result(receipt, False, reason, made.note, time.monotonic() - started)
+
+    def _keep(self, made: Made) -> dict[str, Artifact]:
+        kept = {}
+        for name, path in made.outputs.items():
+            if path.is_dir():
+                kept[name] = self.store.put_tree(path.name, path)
+            else:
+                media_type = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
+                kept[name] = self.store.put_file(path.name, path, media_type)
+        return kept
+
+    def _show_latest(self, receipt: Receipt) -> None:
+        """Show the outputs under readable names in `home/latest/<stage>`."""
+        folder = self.home / "latest" / receipt.stage
+        shutil.rmtree(folder, ignore_errors=True)
+        for artifact in receipt.outputs.values():
+            self.store.link_into(artifact, folder if artifact.kind == "file" else folder / artifact.name)
+
+    def _sources(self, stage: Stage) -> list[tuple[str, str]]:
+        given = stage.given(self.settings)
+        return [source for name, source in stage.needs.items() if name not in given]
+
+    def _inputs(self, stage: Stage) -> _Inputs:
+        artifacts: dict[str, Artifact] = {}
+        files: dict[str, Mapping[str, LocalFile]] = {}
+        given = stage.given(self.settings)
+        for name, path in given.items():
+            artifacts[name], files[name] = outside_input(name, path)
+        emulated = False
+        for name, (source, output) in stage.needs.items():
+            if name in given:
+                continue
+            receipt = self.known[source]
+            if output not in receipt.outputs:
+                raise UserError(f"{stage.name} needs {output} of {source}, which made none", hint=f"see `why {source}`")
+            artifacts[name] = receipt.outputs[output]
+            files[name] = self.store.files(artifacts[name])
+            emulated = emulated or receipt.emulated
+        return _Inputs(artifacts, files, emulated)
+
+    def _ingredients(self, stage: Stage, inputs: _Inputs) -> dict[str, Any]:
+        producer = stage.producer(self.world)
+        return {
+            "schema": SCHEMA,
+            "stage": stage.name,
+            "inputs": {name: artifact.sha256 for name, artifact in inputs.artifacts.items()},
+            "emulated": inputs.emulated,
+            "settings": dict(stage.settings(self.settings)),
+            "code": closure((stage.run.__module__, *stage.code(self.settings)), CHECKOUT),
+            "producer": None if producer is None else producer_values(producer),
+            "tools": {name: version(name) for name in stage.tools},
+        }
+
+    def _work(self, stage: Stage, key: str) -> Work:
+        inputs = self._inputs(stage)
+        folder = self.home / "work" / f"{stage.name}-{key[:16]}"
+        return Work(
+            self.settings, self.world, key, inputs.artifacts, inputs.files, folder, inputs.emulated, self._reporter
+        )
+
+
+def producer_values(producer: Producer) -> dict[str, Any]:
+    """A producer as an ingredient."""
+    return {
+        "name": producer.name,
+        "version": producer.version,
+        "emulated": producer.emulated,
+        "details": dict(producer.details),
+    }
+
+
+def outside_input(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]]:
+    """A file or folder from outside the chain, as an input.
+
+    Raises:
+        UserError: it is not there.
+    """
+    if path.is_file():
+        digest = file_digest(path)
+        size = path.stat().st_size
+        return Artifact(path.name, digest, size, "file", "application/octet-stream"), {
+            path.name: LocalFile(path, digest, size)
+        }
+    if not path.is_dir():
+        raise UserError(f"{path} is not there", hint=f"it was given as {name}")
+    files = {
+        item.relative_to(path).as_posix(): LocalFile(item, file_digest(item), item.stat().st_size)
+        for item in sorted(path.rglob("*"))
+        if item.is_file() and "__pycache__" not in item.parts
+    }
+    manifest = {relative: {"sha256": file.sha256, "size": file.size} for relative, file in files.items()}
+    size = sum(file.size for file in files.values())
+    return Artifact(name, value_digest(manifest), size, "tree", "application/x-atlasflow-tree+json"), files
+
+
