@@ -1,0 +1,60 @@
+"""A small program that speaks the protocol of models/main.py, for tests that are not about MindSpore."""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def watch():
+    sys.stdin.read()
+    os._exit(143)
+
+
+def say(**event):
+    print("@atlasflow " + json.dumps(event), flush=True)
+
+
+def misbehave(spec):
+    """Do what the spec asks for, to see how the trainer takes it."""
+    if "error" in spec:
+        say(event="error", **spec["error"])
+    if "pid_file" in spec:
+        Path(spec["pid_file"]).write_text(str(os.getpid()))
+        time.sleep(600)
+    if "signal" in spec:
+        os.kill(os.getpid(), spec["signal"])
+    if "exit" in spec:
+        print("about to end", flush=True)
+        sys.exit(spec["exit"])
+
+
+def train(options, spec):
+    seen = sorted(path.name for path in options.data_url.rglob("*") if path.is_file())
+    for epoch in range(len(list(options.train_url.glob("epoch-*.ckpt"))) + 1, spec["epochs"] + 1):
+        (options.train_url / f"epoch-{epoch}.ckpt").write_text(f"{epoch} {seen}")
+        say(event="epoch", epoch=epoch, loss=1.0 / epoch)
+        if spec.get("break_after") == epoch:
+            sys.exit(5)
+    (options.train_url / "history.json").write_text(json.dumps({"epochs": spec["epochs"]}))
+
+
+def main():
+    if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
+        threading.Thread(target=watch, daemon=True).start()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command")
+    for name in ("--data_url", "--train_url", "--spec"):
+        parser.add_argument(name, type=Path)
+    options, rest = parser.parse_known_args()
+    spec = json.loads(options.spec.read_text())
+    print("fake", options.command, *rest, flush=True)
+    misbehave(spec)
+    train(options, spec)
+
+
+if __name__ == "__main__":
+    main()
