@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class FaultPlan:
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._faults = {(fault.point, fault.visit): fault.action for fault in faults}
         self.visits: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     @classmethod
     def parse(cls, text: str) -> "FaultPlan":
@@ -60,8 +62,9 @@ class FaultPlan:
             Transient: the plan says `error`.
             OSError: the plan says `full`.
         """
-        self.visits[point] += 1
-        action = self._faults.get((point, self.visits[point]))
+        with self._counting:
+            self.visits[point] += 1
+            action = self._faults.get((point, self.visits[point]))
         if action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if action == "full":

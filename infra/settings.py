@@ -69,6 +69,8 @@ class ObsSettings(Section):
     secret_key: SecretStr = SecretStr("")
     security_token: SecretStr = SecretStr("")
     threads: int = Field(8, ge=1, le=64, description="parallel transfers")
+    ca: str = Field("", description="path of a CA certificate to trust instead of the public ones")
+    proxy: str = Field("", description="HTTP proxy, such as http://proxy:3128; empty: what the environment says")
     link_seconds: int = Field(86_400, ge=60, le=604_800, description="how long a pre-signed link works")
 
 
