@@ -116,12 +116,16 @@ class TrainJob:
         data: folder with `train/` and `eval/`.
         spec: the canonical TrainSpec as plain JSON values.
         folder: where checkpoints and results go; kept after a kill, so that training resumes in it.
+        data_address: `obs://bucket/prefix/` of the same data, for a trainer elsewhere; the upload stage put it there.
+        code_address: `obs://bucket/prefix/` of the folder with `main.py`, likewise.
     """
 
     key: str
     data: Path
     spec: Mapping[str, object]
     folder: Path
+    data_address: str = ""
+    code_address: str = ""
 
 
 class Trainer(Protocol):
