@@ -18,6 +18,9 @@ from infra.errors import Transient
 from infra.store.atomic import write_text
 from infra.store.locks import hold
 
+# Our own children, kept because they outlive the functions that start them and, unless they are stopped, this process.
+_CHILDREN: "dict[int, subprocess.Popen[bytes]]" = {}
+
 
 @dataclass(frozen=True)
 class Service:
@@ -93,6 +96,7 @@ class Services:
                     env={**os.environ, **service.environment},
                     start_new_session=True,
                 )
+            _CHILDREN[child.pid] = child
             process = psutil.Process(child.pid)
             state = {
                 "pid": child.pid,
@@ -173,6 +177,9 @@ class Services:
             with contextlib.suppress(psutil.NoSuchProcess):
                 straggler.kill()
         psutil.wait_procs(alive, timeout=5)
+        child = _CHILDREN.pop(process.pid, None)
+        if child is not None:
+            child.wait()
         return True
 
     def _log_tail(self, name: str) -> str:
