@@ -1,0 +1,145 @@
+"""The object store client: Huawei OBS, any other S3 server, and the embedded stand-in alike."""
+
+import builtins
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import botocore.exceptions
+
+from infra.errors import Refused
+from infra.faults import NO_FAULTS, FaultPlan
+from infra.obs.connection import Connection, open_connection
+from infra.obs.download import fetch
+from infra.obs.keys import checked
+from infra.obs.multipart import unfinished
+from infra.obs.problems import code
+from infra.obs.sync import head, listing, remove, synchronise
+from infra.obs.upload import send
+from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
+from infra.settings import ObsSettings, RetrySettings
+
+
+def connect(
+    settings: ObsSettings,
+    *,
+    emulated: bool = False,
+    faults: FaultPlan = NO_FAULTS,
+    retry: RetrySettings = RetrySettings(),  # noqa: B008 - frozen
+) -> "ObsClient":
+    """The client of one bucket; nothing is asked of the server yet.
+
+    Args:
+        settings: with end point and keys; for the embedded server `infra.obs.emulator.reach` fills them in.
+        emulated: True when the end point is the embedded server.
+        faults: what breaks on purpose, at the points `obs.…`.
+        retry: how requests are tried again.
+
+    Raises:
+        UserError: no end point, no keys, or an end point that cannot work.
+    """
+    return ObsClient(open_connection(settings, faults, retry), settings, emulated=emulated)
+
+
+class ObsClient:
+    """One bucket; implements the port `infra.ports.ObjectStore`."""
+
+    def __init__(self, connection: Connection, settings: ObsSettings, *, emulated: bool) -> None:
+        self._connection = connection
+        self._region = settings.region
+        self._bucket = settings.bucket
+        self._emulated = emulated
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self._bucket
+
+    @property
+    def endpoint(self) -> str:
+        """The server's address."""
+        return self._connection.endpoint
+
+    @property
+    def emulated(self) -> bool:
+        """True for the embedded server."""
+        return self._emulated
+
+    def ensure_bucket(self) -> bool:
+        """Make the bucket, private, when it is missing; True when it was made now."""
+        return self._connection.call("bucket", f"obs://{self._bucket}", self._ensure_bucket)
+
+    def _ensure_bucket(self) -> bool:
+        s3 = self._connection.s3
+        try:
+            s3.head_bucket(Bucket=self._bucket)
+        except botocore.exceptions.ClientError as error:
+            if code(error) == "403":
+                raise Refused(
+                    f"the bucket {self._bucket} at {self.endpoint} is somebody else's, or closed to this user",
+                    hint="choose another obs.bucket, or ask its owner for access",
+                ) from error
+            if code(error) not in ("404", "NoSuchBucket"):
+                raise
+        else:
+            return False
+        try:
+            if self._region == "us-east-1":  # S3's default region, which must not be named
+                s3.create_bucket(Bucket=self._bucket)
+            else:
+                s3.create_bucket(
+                    Bucket=self._bucket,
+                    CreateBucketConfiguration={"LocationConstraint": self._region},  # type: ignore[typeddict-item]
+                )
+        except botocore.exceptions.ClientError as error:
+            # OBS answers 200 to a repeated creation, others this (ascend-domain.md §8, no. 22).
+            if code(error) != "BucketAlreadyOwnedByYou":
+                raise
+            return False
+        return True
+
+    def head(self, key: str) -> StoredObject | None:
+        """Look at one object; None when there is none."""
+        return head(self._connection, checked(self._bucket, key))
+
+    def list(self, prefix: str) -> Iterable[tuple[str, int]]:
+        """Keys that begin with `prefix`, in byte order, with their sizes in bytes."""
+        return [(key, size) for key, size, _ in listing(self._connection, self._bucket, prefix)]
+
+    def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
+        """Send a file with its SHA-256 as metadata; raises `Corrupt` when the file is not what it should be."""
+        send(self._connection, checked(self._bucket, key), source, progress)
+
+    def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
+        """Fetch an object atomically, return its SHA-256; `Corrupt` on a wrong digest, `Refused` when there is none."""
+        return fetch(self._connection, checked(self._bucket, key), target, sha256, progress)
+
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+        """Make `prefix/name` hold each file: compare digests, send what is missing, read back a proof."""
+        return synchronise(self._connection, self._bucket, prefix, files, progress)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; absent ones are no error."""
+        remove(self._connection, self._bucket, keys)
+
+    def unfinished(self, prefix: str) -> "builtins.list[str]":
+        """Keys under a prefix that have an unfinished multipart upload; one a day old goes with the next `sync`."""
+        return [key for key, _, _ in unfinished(self._connection, self._bucket, prefix)]
+
+    def remove_bucket(self) -> None:
+        """Delete the bucket, which must be empty."""
+        self._connection.call(
+            "bucket.delete",
+            f"obs://{self._bucket}",
+            lambda: self._connection.s3.delete_bucket(Bucket=self._bucket),
+        )
+
+    def link(self, key: str, seconds: int) -> str:
+        """A pre-signed address for fetching the object, valid for `seconds` (at most seven days)."""
+        place = checked(self._bucket, key)
+        return self._connection.call(
+            "link",
+            str(place),
+            lambda: self._connection.s3.generate_presigned_url(
+                "get_object", Params={"Bucket": place.bucket, "Key": place.key}, ExpiresIn=seconds
+            ),
+        )

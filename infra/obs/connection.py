@@ -1,0 +1,168 @@
+"""The one place where a boto3 client is built, and the one loop that retries its requests."""
+
+import base64
+import hashlib
+import ipaddress
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from infra.errors import Transient, UserError
+from infra.faults import FaultPlan
+from infra.obs.problems import mapped
+from infra.settings import ObsSettings, RetrySettings
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
+    from types_boto3_s3.client import S3Client
+
+Result = TypeVar("Result")
+_LONGEST_PAUSE = 20.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A boto3 client with what every request needs.
+
+    Attributes:
+        s3: the client; safe to use from several threads.
+        endpoint: where it talks to, for messages.
+        threads: parallel transfers; the connection pool is as wide.
+        retry: how often and how slowly a `Transient` is tried again.
+        faults: the fault plan.
+    """
+
+    s3: "S3Client"
+    endpoint: str
+    threads: int
+    retry: RetrySettings
+    faults: FaultPlan
+
+    def call(self, point: str, address: str, action: Callable[[], Result]) -> Result:
+        """Make one request that may be repeated; retry while it fails with `Transient`.
+
+        Args:
+            point: the fault point `obs.{point}`.
+            address: what the request is about, for messages.
+            action: makes the request, and reads its answer whole.
+        """
+        attempt = 1
+        while True:
+            try:
+                self.faults.reach(f"obs.{point}")
+                with mapped(address, self.endpoint):
+                    return action()
+            except Transient as error:
+                if attempt >= self.retry.attempts:
+                    tried = f" (tried {attempt} times)" if attempt > 1 else ""
+                    raise Transient(f"{error.message}{tried}", hint=error.hint) from error
+            pause = min(self.retry.seconds * 2 ** (attempt - 1), _LONGEST_PAUSE)
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter is no secret
+            attempt += 1
+
+
+def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettings) -> Connection:
+    """Build the boto3 client as OBS wants it (ascend-domain.md §2.1 to §2.3).
+
+    Nothing of another tool's set-up reaches it: neither `~/.aws` nor `AWS_…` variables count.
+
+    Raises:
+        UserError: no keys, or an end point that cannot work.
+    """
+    _check_endpoint(settings)
+    access_key = settings.access_key.get_secret_value()
+    secret_key = settings.secret_key.get_secret_value()
+    if not access_key or not secret_key:
+        raise UserError(
+            f"there are no keys for {settings.endpoint}",
+            hint="set ATLASFLOW_OBS__ACCESS_KEY and ATLASFLOW_OBS__SECRET_KEY, or put them into secret files",
+        )
+    import boto3  # noqa: PLC0415 - a tenth of a second that commands without object storage save
+    import botocore.session  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    isolated = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+        "ca_bundle": (None, None, None, None),
+    }
+    session = boto3.session.Session(botocore_session=botocore.session.Session(session_vars=isolated))
+    client = session.client(
+        "s3",
+        endpoint_url=settings.endpoint,
+        region_name=settings.region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        aws_session_token=settings.security_token.get_secret_value() or None,
+        verify=settings.ca or None,
+        config=Config(
+            signature_version="s3v4",
+            # OBS refuses path style; boto3 itself falls back to it where the end point is an IP address.
+            s3={"addressing_style": "virtual"},
+            # Otherwise uploads over TLS become aws-chunked with a trailer, which OBS refuses.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            max_pool_connections=settings.threads,
+            connect_timeout=10,
+            read_timeout=60,
+            tcp_keepalive=True,
+            # `Connection.call` is the only retry loop, so that every repetition follows the class of its error.
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            proxies=_proxies(settings),
+        ),
+    )
+    client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
+    return Connection(client, settings.endpoint, settings.threads, retry, faults)
+
+
+def _add_content_md5(request: "AWSRequest", **_: object) -> None:
+    """OBS demands Content-MD5 on a multi-delete, where boto3 sends a CRC32 instead (ascend-domain.md §2.3)."""
+    body = request.data if isinstance(request.data, bytes) else str(request.data).encode()
+    for name in [name for name in request.headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-check"))]:
+        del request.headers[name]
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _proxies(settings: ObsSettings) -> dict[str, str] | None:
+    """The proxy of the settings; none for this machine itself; otherwise what the environment says (None)."""
+    if settings.proxy:
+        return {"http": settings.proxy, "https": settings.proxy}
+    host = urlsplit(settings.endpoint).hostname or ""
+    return {} if host == "localhost" or host.startswith("127.") else None
+
+
+def _check_endpoint(settings: ObsSettings) -> None:
+    hint = "write it as https://obs.cn-north-4.myhuaweicloud.com"
+    parts = urlsplit(settings.endpoint)
+    host = parts.hostname
+    if parts.scheme not in ("http", "https") or not host:
+        raise UserError(f"obs.endpoint '{settings.endpoint}' is not an address", hint=hint)
+    if parts.path not in ("", "/") or parts.query or parts.username:
+        raise UserError("obs.endpoint has more than scheme, host and port", hint=hint)
+    if host.startswith(f"{settings.bucket}."):
+        raise UserError(f"obs.endpoint '{host}' already holds the bucket's name", hint=hint)
+    if parts.scheme == "https" and "." in settings.bucket and not _is_ip(host):
+        raise UserError(
+            f"obs.bucket '{settings.bucket}' has a dot, so no TLS certificate fits its host name",
+            hint="choose a bucket without dots",
+        )
+    match = re.fullmatch(r"obs\.([a-z0-9-]+)\.myhuaweicloud\.com", host)
+    if match and match[1] != settings.region:
+        raise UserError(
+            f"obs.endpoint is in {match[1]} but obs.region is {settings.region}", hint=f"set obs.region={match[1]}"
+        )
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,135 @@
+"""Fetch one object: parallel ranges, verified, atomic."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import botocore.exceptions
+
+from infra.errors import Corrupt, Transient
+from infra.obs.connection import Connection
+from infra.obs.keys import DIGEST, Place
+from infra.obs.multipart import MEBIBYTE
+from infra.obs.problems import code
+from infra.ports import Bytes
+from infra.store.atomic import replacing
+
+RANGE = 8 * MEBIBYTE
+_BLOCK = 256 * 1024
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the first range told of the object."""
+
+    size: int
+    tag: str
+    sha256: str | None
+
+
+def fetch(
+    connection: Connection, place: Place, target: Path, sha256: str | None = None, progress: Bytes | None = None
+) -> str:
+    """Fetch an object into `target`, which appears whole and verified or not at all.
+
+    Args:
+        connection: where from.
+        place: the object.
+        target: the file to make or replace.
+        sha256: what it must be; without it our own metadata says so, and an object without any is only counted.
+        progress: told of bytes as ranges arrive.
+
+    Returns:
+        The SHA-256 of the bytes.
+
+    Raises:
+        Corrupt: the bytes are not those of the digest, twice in a row.
+        Refused: there is no such object.
+    """
+    with replacing(target, faults=connection.faults, point="obs.get.file") as temporary:
+        actual, wanted = _attempt(connection, place, temporary, sha256, progress)
+        if actual != wanted:
+            # Bytes may be altered on their way; those that are altered in the bucket are so the second time too.
+            actual, wanted = _attempt(connection, place, temporary, sha256, None)
+        if actual != wanted:
+            raise Corrupt(
+                f"{place} has SHA-256 {actual}, but should have {wanted}",
+                hint="delete it and run the stage again that stores it",
+            )
+    return actual
+
+
+def _attempt(
+    connection: Connection, place: Place, path: Path, sha256: str | None, progress: Bytes | None
+) -> tuple[str, str]:
+    """Fetch all ranges; returns the actual and the wanted digest."""
+    digest = hashlib.sha256()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        found = connection.call("get", str(place), lambda: _first(connection, place, descriptor))
+        for start, end in _in_order(connection, place, descriptor, found):
+            for offset in range(start, end, MEBIBYTE):
+                digest.update(os.pread(descriptor, min(MEBIBYTE, end - offset), offset))
+            if progress is not None:
+                progress(end - start)
+    finally:
+        os.close(descriptor)
+    actual = digest.hexdigest()
+    return actual, sha256 or found.sha256 or actual
+
+
+def _in_order(connection: Connection, place: Place, descriptor: int, found: _Found) -> Iterator[tuple[int, int]]:
+    """Fetch everything behind the first range in parallel; yields each range once it is there, in order."""
+    first = min(found.size, RANGE)
+    yield 0, first
+    ranges = [(start, min(start + RANGE, found.size)) for start in range(first, found.size, RANGE)]
+    if not ranges:
+        return
+    pool = ThreadPoolExecutor(min(connection.threads, len(ranges)))
+
+    def fetch_range(span: tuple[int, int]) -> None:
+        connection.call("get.range", str(place), lambda: _range(connection, place, descriptor, found.tag, span))
+
+    try:
+        running: list[Future[None]] = [pool.submit(fetch_range, span) for span in ranges]
+        for span, future in zip(ranges, running, strict=True):
+            future.result()
+            yield span
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _first(connection: Connection, place: Place, descriptor: int) -> _Found:
+    """The first range, whose answer also tells size, ETag and metadata: one request for a small object."""
+    try:
+        answer = connection.s3.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes=0-{RANGE - 1}")
+    except botocore.exceptions.ClientError as error:
+        if code(error) != "InvalidRange":
+            raise
+        answer = connection.s3.get_object(Bucket=place.bucket, Key=place.key)  # no range fits an empty object
+    size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else answer["ContentLength"]
+    with closing(answer["Body"]) as body:
+        _write(iter(lambda: body.read(_BLOCK), b""), descriptor, 0, min(size, RANGE), place)
+    return _Found(size, answer["ETag"], answer["Metadata"].get(DIGEST))
+
+
+def _range(connection: Connection, place: Place, descriptor: int, tag: str, span: tuple[int, int]) -> None:
+    start, end = span
+    answer = connection.s3.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes={start}-{end - 1}", IfMatch=tag)
+    with closing(answer["Body"]) as body:
+        _write(iter(lambda: body.read(_BLOCK), b""), descriptor, start, end, place)
+
+
+def _write(blocks: Iterator[bytes], descriptor: int, start: int, end: int, place: Place) -> None:
+    offset = start
+    for block in blocks:
+        offset += len(block)
+        if offset > end:
+            break
+        os.pwrite(descriptor, block, offset - len(block))
+    if offset != end:
+        raise Transient(f"{place}: {offset - start} bytes came where {end - start} were asked for", hint="try again")

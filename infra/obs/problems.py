@@ -1,0 +1,125 @@
+"""What the object store and the network say, mapped once to the project's own errors (ascend-domain.md §2.4)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import botocore.exceptions as boto
+from urllib3.exceptions import HTTPError
+
+from infra.errors import AtlasFlowError, Refused, Transient, UserError
+
+
+class _Meaning(NamedTuple):
+    error: type[AtlasFlowError]
+    what: str
+    hint: str
+
+
+_KEYS = "check ATLASFLOW_OBS__ACCESS_KEY and ATLASFLOW_OBS__SECRET_KEY"
+_ACCOUNT = "look at the account's state and balance in the console"
+_REGION = "take obs.endpoint and obs.region from the bucket's page in the console"
+_LATER = "try again later"
+_MEANINGS = {
+    "InvalidAccessKeyId": _Meaning(Refused, "the access key is not known there", _KEYS),
+    "SignatureDoesNotMatch": _Meaning(Refused, "the signature is wrong", f"{_KEYS}, and obs.region"),
+    "TooManyWrongSignature": _Meaning(Refused, "too many wrong signatures", f"{_KEYS}, and wait a few minutes"),
+    "ExpiredToken": _Meaning(Refused, "the temporary credentials have expired", "get new ones, with their token"),
+    "InvalidToken": _Meaning(Refused, "the security token is not valid", "check ATLASFLOW_OBS__SECURITY_TOKEN"),
+    "RequestTimeTooSkewed": _Meaning(Refused, "this machine's clock is wrong", "set the clock, for example with NTP"),
+    "AccessDenied": _Meaning(
+        Refused, "access denied", "grant the user object access to this bucket, or check the bucket's policy"
+    ),
+    "AccountProblem": _Meaning(Refused, "there is a problem with the account", _ACCOUNT),
+    "InArrearOrInsufficientBalance": _Meaning(Refused, "the account is in arrears", _ACCOUNT),
+    "VirtualHostDomainRequired": _Meaning(
+        Refused,
+        "the bucket's name must be part of the host name",
+        "give obs.endpoint as a domain name, not as an IP address",
+    ),
+    "NoSuchBucket": _Meaning(Refused, "there is no such bucket", "check obs.bucket, or let `upload` make it"),
+    "NoSuchKey": _Meaning(Refused, "there is no such object", "check the key; `upload` or `publish` makes it"),
+    "NoSuchUpload": _Meaning(Transient, "the multipart upload is gone; somebody else ended it", _LATER),
+    "InvalidObjectState": _Meaning(Refused, "the object is archived", "restore it in the console first"),
+    "BucketAlreadyExists": _Meaning(Refused, "the bucket's name belongs to somebody else", "choose another obs.bucket"),
+    "BucketNotEmpty": _Meaning(Refused, "the bucket is not empty", "delete its objects first"),
+    "TooManyBuckets": _Meaning(Refused, "the account has as many buckets as it may", "delete one, or use one of them"),
+    "InvalidBucketName": _Meaning(UserError, "the bucket's name is not allowed", "check obs.bucket"),
+    "InvalidLocationConstraint": _Meaning(UserError, "the region is not the end point's", _REGION),
+    "IllegalLocationConstraintException": _Meaning(UserError, "the region is not the end point's", _REGION),
+    "AuthorizationHeaderMalformed": _Meaning(UserError, "the region is not the end point's", _REGION),
+    "PermanentRedirect": _Meaning(UserError, "the bucket is in another region", _REGION),
+    "KeyTooLong": _Meaning(UserError, "the key is longer than 1,024 bytes", "shorten obs.prefix or the file's name"),
+    "KeyTooLongError": _Meaning(UserError, "the key is longer than 1,024 bytes", "shorten obs.prefix or the name"),
+    "BadDigest": _Meaning(Transient, "the bytes were altered on their way", _LATER),
+    "XAmzContentSHA256Mismatch": _Meaning(Transient, "the bytes were altered on their way", _LATER),
+    "IncompleteBody": _Meaning(Transient, "the bytes did not arrive whole", _LATER),
+    "RequestTimeout": _Meaning(Transient, "the bytes arrived too slowly", _LATER),
+    "OperationAborted": _Meaning(Transient, "another operation is changing the same thing", _LATER),
+    "PreconditionFailed": _Meaning(Transient, "the object changed while it was read", _LATER),
+    "SlowDown": _Meaning(Transient, "too many requests", "try again later, or lower obs.threads"),
+}
+# A HEAD has no body, so only the status tells what is wrong.
+_BY_STATUS = {
+    "301": "PermanentRedirect",
+    "403": "AccessDenied",
+    "404": "NoSuchKey",
+    "408": "RequestTimeout",
+    "412": "PreconditionFailed",
+    "429": "SlowDown",
+}
+
+
+def code(error: boto.ClientError) -> str:
+    """The error code that the server gave, or the status where there was no body."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def mapped(address: str, endpoint: str) -> Iterator[None]:
+    """Turn the errors of boto3 and urllib3 inside the block into leaves of `AtlasFlowError`.
+
+    Args:
+        address: the object or bucket that the request is about, such as `obs://bucket/key`.
+        endpoint: where it is.
+    """
+    try:
+        yield
+    except boto.ClientError as error:
+        raise _answered(error, address, endpoint) from error
+    except (boto.BotoCoreError, HTTPError) as error:
+        raise _unanswered(error, address, endpoint) from error
+
+
+def _answered(error: boto.ClientError, address: str, endpoint: str) -> AtlasFlowError:
+    metadata = error.response.get("ResponseMetadata", {})
+    status = int(metadata.get("HTTPStatusCode", 0))
+    name = code(error)
+    name = _BY_STATUS.get(name, name)
+    request = f" [{name}, request {metadata['RequestId']}]" if metadata.get("RequestId") else f" [{name}]"
+    where = f"{address} at {endpoint}"
+    meaning = _MEANINGS.get(name) or _MEANINGS.get(_BY_STATUS.get(str(status), "") if status in (408, 429) else "")
+    if meaning is not None:
+        return meaning.error(f"{where}: {meaning.what}{request}", hint=meaning.hint)
+    said = error.response.get("Error", {}).get("Message", "") or f"status {status}"
+    if status >= 500 and status != 501:
+        return Transient(f"{where}: the server failed: {said}{request}", hint=_LATER)
+    return Refused(f"{where}: {said}{request}", hint="look the code up in the object store's documentation")
+
+
+def _unanswered(error: Exception, address: str, endpoint: str) -> AtlasFlowError:
+    where = f"{address} at {endpoint}"
+    if isinstance(error, boto.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Refused(
+            f"{where}: the server's certificate is not trusted", hint="check obs.endpoint; name your own CA in obs.ca"
+        )
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
+        return UserError(f"{where}: there are no credentials", hint=_KEYS)
+    if isinstance(error, boto.ParamValidationError | boto.InvalidProxiesConfigError):
+        return UserError(f"{where}: {error}")
+    if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError | HTTPError):
+        reason = type(error).__name__.removesuffix("Error")
+        return Transient(
+            f"{where}: no whole answer ({reason})", hint="check the network and obs.endpoint; `atlasflow doctor` probes"
+        )
+    return Refused(f"{where}: {error}")

@@ -1,0 +1,148 @@
+"""Make a prefix hold a set of files: compare, send what is missing, read back a proof."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import timedelta
+
+import botocore.exceptions
+
+from infra.errors import Corrupt, UserError
+from infra.obs.connection import Connection
+from infra.obs.keys import DIGEST, Place, checked, joined
+from infra.obs.multipart import abort_older
+from infra.obs.problems import code
+from infra.obs.upload import SINGLE, send
+from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
+
+_ABANDONED = timedelta(days=1)
+
+
+def head(connection: Connection, place: Place) -> StoredObject | None:
+    """Look at one object; None when there is none (a missing bucket is an error)."""
+
+    def look() -> StoredObject | None:
+        try:
+            answer = connection.s3.head_object(Bucket=place.bucket, Key=place.key)
+        except botocore.exceptions.ClientError as error:
+            if code(error) not in ("404", "NoSuchKey"):
+                raise
+            connection.s3.list_objects_v2(Bucket=place.bucket, MaxKeys=1)  # says NoSuchBucket if that is the reason
+            return None
+        return StoredObject(place.key, answer["ContentLength"], answer["Metadata"].get(DIGEST))
+
+    return connection.call("head", str(place), look)
+
+
+def listing(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, int, str]]:
+    """All objects under a prefix in byte order of their keys: key, size in bytes, ETag without quotes."""
+
+    def pages() -> list[tuple[str, int, str]]:
+        paginator = connection.s3.get_paginator("list_objects_v2")
+        return sorted(
+            (item["Key"], item["Size"], item["ETag"].strip('"'))
+            for page in paginator.paginate(Bucket=bucket, Prefix=prefix)
+            for item in page.get("Contents", [])
+        )
+
+    return connection.call("list", f"obs://{bucket}/{prefix}", pages)
+
+
+def synchronise(
+    connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None
+) -> SyncResult:
+    """Make `prefix/name` hold each file; nothing else under the prefix is touched.
+
+    Raises:
+        Corrupt: a file changed, or what was sent is not what is there afterwards.
+        Refused, Transient: the store's answer; what was sent until then stays, and is kept by the next attempt.
+    """
+    wanted = {checked(bucket, joined(prefix, name)): file for name, file in files.items()}
+    if len(wanted) != len(files):
+        raise UserError(f"two of the files have the same key under {prefix}")
+    folder = joined(prefix, "")
+    missing = _missing(connection, bucket, folder, wanted)
+    if missing:
+        abort_older(connection, bucket, folder, _ABANDONED)
+        _send_all(connection, missing, progress)
+        unproved = _missing(connection, bucket, folder, missing)
+        if unproved:
+            raise Corrupt(
+                f"{next(iter(unproved))} and {len(unproved) - 1} more are not there as they were sent",
+                hint="somebody else writes to this prefix; send again, or choose another obs.prefix",
+            )
+    return SyncResult(
+        sent=tuple(place.key for place in missing),
+        kept=tuple(place.key for place in wanted if place not in missing),
+        bytes_sent=sum(file.size for file in missing.values()),
+    )
+
+
+def _missing(
+    connection: Connection, bucket: str, folder: str, wanted: Mapping[Place, LocalFile]
+) -> dict[Place, LocalFile]:
+    """Those of the files whose bytes are not there: one listing, and one look at each whose ETag tells nothing."""
+    there = {key: (size, tag) for key, size, tag in listing(connection, bucket, folder)}
+    missing, unsure = {}, {}
+    for place, file in wanted.items():
+        size, tag = there.get(place.key, (-1, ""))
+        if size != file.size:
+            missing[place] = file
+        elif file.size > SINGLE or tag != _tag(file):
+            unsure[place] = file
+    with ThreadPoolExecutor(connection.threads) as pool:
+        found = pool.map(lambda place: head(connection, place), unsure)
+        missing.update(
+            {
+                place: file
+                for (place, file), stored in zip(unsure.items(), found, strict=True)
+                if stored is None or stored.sha256 != file.sha256
+            }
+        )
+    return {place: file for place, file in wanted.items() if place in missing}
+
+
+def _tag(file: LocalFile) -> str:
+    """The ETag of a file that was sent with one request, except under server-side encryption; empty if it changed."""
+    data = file.path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        return ""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _send_all(connection: Connection, files: Mapping[Place, LocalFile], progress: Bytes | None) -> None:
+    """Large files one after the other, each in parallel parts; then small ones side by side."""
+    small: dict[Place, LocalFile] = {}
+    for place, file in files.items():
+        if file.size > SINGLE:
+            send(connection, place, file, progress)
+        else:
+            small[place] = file
+    pool = ThreadPoolExecutor(connection.threads)
+    try:
+        running = {pool.submit(send, connection, place, file): file.size for place, file in small.items()}
+        for future in as_completed(running):
+            future.result()
+            if progress is not None:
+                progress(running[future])
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def remove(connection: Connection, bucket: str, keys: Iterable[str]) -> None:
+    """Delete objects, 1,000 a request; absent ones are no error."""
+    names = list(keys)
+    for start in range(0, len(names), 1000):
+        batch = names[start : start + 1000]
+
+        def delete(batch: list[str] = batch) -> None:
+            answer = connection.s3.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
+            )
+            for problem in answer.get("Errors", []):
+                message = f"{problem.get('Key')}: {problem.get('Message')}"
+                raise botocore.exceptions.ClientError(
+                    {"Error": {"Code": problem.get("Code", ""), "Message": message}}, "DeleteObjects"
+                )
+
+        connection.call("delete", f"obs://{bucket}/{batch[0]}", delete)

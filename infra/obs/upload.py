@@ -1,0 +1,71 @@
+"""Send one file: the bytes that are hashed are the bytes that are sent.
+
+A part is read into memory once; its bytes go into the running SHA-256 and to the server. A file that changes
+meanwhile can therefore never be stored under the digest of what it was.
+"""
+
+import base64
+import hashlib
+import mimetypes
+from typing import BinaryIO
+
+from infra.errors import Corrupt, UserError
+from infra.obs.connection import Connection
+from infra.obs.keys import DIGEST, Place
+from infra.obs.multipart import MEBIBYTE, Multipart
+from infra.ports import Bytes, LocalFile
+
+SINGLE = 16 * MEBIBYTE
+"""Files up to this size are sent with one request, so their ETag is the MD5 of their bytes."""
+
+
+def send(connection: Connection, place: Place, source: LocalFile, progress: Bytes | None = None) -> None:
+    """Store a file with its SHA-256 as metadata.
+
+    Raises:
+        Corrupt: the file is not, or no longer, what `source` says; nothing is stored.
+        UserError: the file cannot be read.
+    """
+    try:
+        file = source.path.open("rb")
+    except OSError as error:
+        raise UserError(f"{source.path} cannot be read: {error.strerror}", hint="check the path") from error
+    with file:
+        if source.size <= SINGLE:
+            _send_whole(connection, place, source, file)
+            if progress is not None:
+                progress(source.size)
+        else:
+            Multipart(connection, place, source, content_type(place.key)).send(file, progress)
+
+
+def content_type(key: str) -> str:
+    """The media type that a browser gets with a pre-signed link."""
+    return mimetypes.guess_type(key)[0] or "application/octet-stream"
+
+
+def _send_whole(connection: Connection, place: Place, source: LocalFile, file: BinaryIO) -> None:
+    data = file.read(source.size + 1)
+    if len(data) != source.size or hashlib.sha256(data).hexdigest() != source.sha256:
+        raise changed(source)
+    md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+    connection.call(
+        "put",
+        str(place),
+        lambda: connection.s3.put_object(
+            Bucket=place.bucket,
+            Key=place.key,
+            Body=data,
+            ContentMD5=md5,
+            Metadata={DIGEST: source.sha256},
+            ContentType=content_type(place.key),
+        ),
+    )
+
+
+def changed(source: LocalFile) -> Corrupt:
+    """The error for a file that is not what it should be."""
+    return Corrupt(
+        f"{source.path} has changed: it should have {source.size} bytes with SHA-256 {source.sha256}",
+        hint="run the stage again that makes this file; `atlasflow verify` finds what else is damaged",
+    )
