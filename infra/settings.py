@@ -23,9 +23,10 @@ from pydantic_settings import (
 )
 
 from infra.errors import UserError
+from infra.home import CHECKOUT as CHECKOUT
 
 PREFIX = "ATLASFLOW_"
-CHECKOUT = Path(__file__).resolve().parent.parent
+
 PROFILES = Path(__file__).resolve().parent / "profiles"
 # Variables with our prefix that choose where and how a command runs and are not settings of the chain.
 CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS")
@@ -85,6 +86,42 @@ class TrainSettings(Section):
     def overrides(self) -> dict[str, object]:
         """The recipe's fields that are set here."""
         return dict(self.model_extra or {})
+
+
+class ModelArtsStandInSettings(Section):
+    """How the ModelArts stand-in behaves."""
+
+    slots: int = Field(1, ge=1, le=16, description="jobs that run at once; the others wait in the queue")
+    creating_seconds: float = Field(0.5, ge=0, description="in phase Creating")
+    queue_seconds: float = Field(0.5, ge=0, description="in phase Pending, at least")
+    log_seconds: float = Field(1.0, ge=0, description="how late a job's log appears")
+    clock_minutes: float = Field(15.0, gt=0, description="how far a request's clock may be off")
+
+
+class ModelArtsSettings(Section):
+    """Training jobs on ModelArts; without an endpoint the embedded stand-in is used."""
+
+    endpoint: str = Field(
+        "", description="such as https://modelarts.cn-north-4.myhuaweicloud.com; empty: embedded stand-in"
+    )
+    iam_endpoint: str = Field("", description="where the project is looked up; empty: the one of obs.region")
+    project_id: str = Field("", description="empty: looked up by the name of obs.region")
+    access_key: SecretStr = Field(SecretStr(""), description="empty: the keys of [obs]")
+    secret_key: SecretStr = SecretStr("")
+    security_token: SecretStr = SecretStr("")
+    workspace: str = Field("0", description="0 is the default workspace")
+    engine: str = Field("", description="engine id; an unknown one is answered with the list of the region's engines")
+    flavor: str = Field("", description="flavor id; an unknown one is answered with the list of the region's flavors")
+    node_count: int = Field(1, ge=1, le=64)
+    environment: dict[str, str] = Field({}, description="environment variables of the job; never secrets")
+    prices: dict[str, float] = Field({}, description="flavor id to price of one node for one hour")
+    cost_cap: float | None = Field(None, ge=0, description="no job may cost more; needs the flavor's price")
+    auto_stop_hours: int = Field(24, ge=1, le=720, description="the platform stops the job then")
+    jobs_at_once: int = Field(1, ge=1, description="our jobs in the project; a further one waits here, unpaid")
+    poll_seconds: float = Field(5.0, gt=0, le=300, description="between looks at a job; grows to six times that")
+    stop_on_cancel: bool = Field(True, description="a cancelled run stops its job")
+    logs: str = Field("logs", description="folder under obs.prefix that the platform writes log files to")
+    stand_in: ModelArtsStandInSettings = ModelArtsStandInSettings()
 
 
 class EvaluateSettings(Section):
@@ -160,6 +197,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     obs: ObsSettings = ObsSettings()
     train: TrainSettings = TrainSettings()
+    modelarts: ModelArtsSettings = ModelArtsSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     export: ExportSettings = ExportSettings()
     convert: ConvertSettings = ConvertSettings()

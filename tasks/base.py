@@ -109,4 +109,4 @@ class Stage:
     producer: Callable[[World], Producer | None] = _no_producer
     tools: tuple[str, ...] = ()
     resumes: bool = False
-    prove: Callable[[Work, Mapping[str, Artifact]], str | None] | None = None
+    prove: Callable[[Work, Mapping[str, Path]], str | None] | None = None

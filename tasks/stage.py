@@ -4,6 +4,7 @@ A key is SHA-256 over the ingredients: schema version, stage name, digests of th
 hand in them, the settings that the stage reads, the digest of its code, who makes the bytes, and tool versions.
 """
 
+import errno
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from infra.errors import Corrupt, UserError
+from infra.errors import Corrupt, Refused, UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports import LocalFile, Producer
 from infra.settings import CHECKOUT, Settings
 from infra.store.artifacts import Artifact, ArtifactStore
 from infra.store.codedigest import closure
 from infra.store.digests import file_digest, value_digest
+from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.receipts import SCHEMA, Receipt, Receipts
 from infra.world import World
@@ -138,9 +140,12 @@ class Chain:
         with hold(self.home / "locks" / f"{stage.name}-{look.key}.lock", lambda: self._say_waiting(stage)) as waited:
             if waited:
                 look = self.look(stage)
-            result = self._reuse(stage, look, started) if not force else None
-            if result is None:
-                result = self._make(stage, look, "asked for with --force" if force else look.reason, started)
+            reason = self._reason_to_run(stage, look, force)
+            if reason is None:
+                result = self._reuse(stage, look, started)
+            else:
+                with hold(self.home / "locks" / GARBAGE_LOCK, shared=True):
+                    result = self._make(stage, look, reason, started)
         self.known[stage.name] = result.receipt
         self._show_latest(result.receipt)
         self.store.remember_checks()
@@ -149,15 +154,21 @@ class Chain:
     def _say_waiting(self, stage: Stage) -> None:
         self._reporter.line(stage.name, "another run is doing the same work; waiting for it")
 
-    def _reuse(self, stage: Stage, look: Look, started: float) -> Result | None:
-        """The receipt, if it holds; an effect looks at the world before it is believed."""
+    def _reason_to_run(self, stage: Stage, look: Look, force: bool) -> str | None:
+        """None when the receipt holds; an effect looks at the world before its receipt is believed."""
+        if force:
+            return "asked for with --force"
         if look.receipt is None:
+            return look.reason
+        if stage.prove is None:
             return None
+        outputs = {name: self.store.path(artifact) for name, artifact in look.receipt.outputs.items()}
+        return stage.prove(self._work(stage, look.receipt.key), outputs)
+
+    def _reuse(self, stage: Stage, look: Look, started: float) -> Result:
+        assert look.receipt is not None  # noqa: S101 - without one there is a reason to run
         receipt, note = look.receipt, ""
-        if stage.prove is not None:
-            difference = stage.prove(self._work(stage, receipt.key), receipt.outputs)
-            if difference is not None:
-                return self._make(stage, look, difference, started)
+        if stage.kind == "effect":
             receipt, note = self.receipts.prove(receipt, time.time()), "proved"
         return Result(receipt, True, look.reason, note, time.monotonic() - started)
 
@@ -170,14 +181,22 @@ class Chain:
         if not stage.resumes:
             shutil.rmtree(work.folder, ignore_errors=True)
         work.folder.mkdir(parents=True, exist_ok=True)
-        self._faults.reach(f"stage.{stage.name}.start")
-        made = stage.run(work)
-        self._faults.reach(f"stage.{stage.name}.made")
+        try:
+            self._faults.reach(f"stage.{stage.name}.start")
+            made = stage.run(work)
+            self._faults.reach(f"stage.{stage.name}.made")
+            outputs = self._keep(made)
+        except BaseException as error:
+            if not stage.resumes:
+                shutil.rmtree(work.folder, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise Refused(f"{stage.name}: the disk is full", hint=f"free some space below {self.home}") from error
+            raise
         receipt = Receipt(
             stage.name,
             look.key,
             look.ingredients,
-            self._keep(made),
+            outputs,
             tools={name: version(name) for name in stage.tools},
             emulated=bool(look.ingredients["emulated"]) or bool((look.ingredients["producer"] or {}).get("emulated")),
             started=begun,
@@ -281,5 +300,3 @@ def outside_input(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]
     manifest = {relative: {"sha256": file.sha256, "size": file.size} for relative, file in files.items()}
     size = sum(file.size for file in files.values())
     return Artifact(name, value_digest(manifest), size, "tree", "application/x-atlasflow-tree+json"), files
-
-

@@ -26,12 +26,13 @@ class StageRecord:
 
 @dataclass
 class RunRecord:
-    """One run, written anew after each stage."""
+    """One run, written anew after each stage; `flow_run` is the id of its Prefect flow run."""
 
     id: str
     started: float
     profile: str
     stages: list[StageRecord] = field(default_factory=list)
+    flow_run: str = ""
 
 
 class Runs:

@@ -1,0 +1,25 @@
+"""The command `atlasflow`. A run that has nothing to do is answered here, before anything heavy is imported."""
+
+import sys
+
+from infra.home import home
+from infra.store.verdict import recall
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["run"]:
+        fresh = recall(home(), arguments[1:])
+        if fresh is not None:
+            from flows.fresh import show  # noqa: PLC0415 - rich is for those who have something to show
+
+            show(fresh)
+            return
+    from flows.commands import main as full  # noqa: PLC0415 - Typer and the settings take longer than a no-op run may
+
+    full()
+
+
+if __name__ == "__main__":
+    main()

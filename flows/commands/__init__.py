@@ -1,0 +1,48 @@
+"""The sub-commands of `atlasflow`, a file a group, and how their errors become messages and exit codes."""
+
+import errno
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from flows.commands import inspecting, running, serving
+from infra.errors import AtlasFlowError
+
+app = typer.Typer(
+    name="atlasflow",
+    help="Take an image classifier from data to Ascend boards, again and again, without doing any work twice.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for module in (running, inspecting, serving):
+    module.register(app)
+
+DISK_FULL = 4
+
+
+def main() -> None:
+    """Run a sub-command; an error becomes a message, and its class the exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except AtlasFlowError as error:
+        _stop(str(error), error.exit_code, debug)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _stop(
+            f"the disk is full: {error}\n  → free some space and run again; nothing is half-written", DISK_FULL, debug
+        )
+
+
+def _stop(message: str, code: int, debug: bool) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    if debug:
+        console.print_exception()
+    console.print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+    sys.exit(code)

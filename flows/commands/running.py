@@ -1,0 +1,110 @@
+"""`atlasflow run`: the main job, or a part of it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import fresh
+from flows.opening import open_chain
+from infra.errors import UserError
+from infra.store import verdict
+from tasks.chain import gate_after, select
+from tasks.gates import Decision
+from tasks.reporting import Silent
+from tasks.stage import Chain, Look
+
+INTERRUPTED = 130
+
+Profile = Annotated[str, typer.Option(help="A shipped profile (local, twin, cloud), or the path of a TOML file.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, such as `train.epochs=3`; may be given several times.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command(
+        "run",
+        epilog="Examples: `atlasflow run` · `atlasflow run --set train.epochs=3` · "
+        "`atlasflow run --stage evaluate --force evaluate` · `atlasflow run --from export`",
+    )(run)
+
+
+def run(
+    profile: Profile = "local",
+    stage: Annotated[list[str] | None, typer.Option(help="Run this stage only; may be given several times.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Start at this stage.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Run this stage even when it is fresh.")] = None,
+    settings: Set = None,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Ask bucket and boards again, even when all is fresh.")
+    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Make a run in Prefect, even when all is fresh.")] = False,
+) -> None:
+    """Run the chain, or a part of it; stages that are fresh are reused.
+
+    When everything is fresh, nothing is started: the answer comes from the receipts.
+    """
+    begun_ns = verdict.now_ns()
+    selected = select(stage or (), first, last)
+    forced = select(force) if force else ()
+    if set(forced) - set(selected):
+        raise UserError(f"--force {' '.join(sorted(set(forced) - set(selected)))} is not among the stages to run")
+    overrides = parse_overrides(settings)
+    chain = open_chain(profile, overrides, Silent())
+    looks = [look for look in chain.look_at_all() if look.stage in selected]
+    if all(look.state == "fresh" for look in looks) and not forced and not record and _gate_passes(chain, selected):
+        if prove:
+            looks = _prove(chain, looks)
+        rows = fresh.rows_of(looks)
+        if not prove:
+            verdict.remember(chain.home, sys.argv[2:], begun_ns, _rests_on(chain), rows)
+        fresh.show(rows)
+        return
+    from flows.running import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
+
+    run_with_prefect(chain, profile, overrides, selected, forced)
+
+
+def parse_overrides(settings: list[str] | None) -> dict[str, str]:
+    """`section.key=value` texts as a mapping.
+
+    Raises:
+        UserError: a text without `=`.
+    """
+    overrides = {}
+    for text in settings or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"'{text}' is not a setting", hint="write --set section.key=value")
+        overrides[name.strip()] = value.strip()
+    return overrides
+
+
+def _gate_passes(chain: Chain, selected: tuple[str, ...]) -> bool:
+    decisions: list[Decision | None] = [gate_after(chain, name) for name in selected]
+    return all(decision is None or decision.ok for decision in decisions)
+
+
+def _prove(chain: Chain, looks: list[Look]) -> list[Look]:
+    """Ask the world about each effect; what differs is put right."""
+    for look in looks:
+        if chain.stages[look.stage].kind == "effect":
+            chain.run(chain.stages[look.stage])
+    return [chain.look(chain.stages[look.stage]) for look in looks]
+
+
+def _rests_on(chain: Chain) -> list[Path]:
+    paths = []
+    for name, receipt in chain.known.items():
+        paths.append(chain.receipts.path(name, receipt.key))
+        for artifact in receipt.outputs.values():
+            if artifact.kind == "tree":
+                paths.append(chain.store.tree_path(artifact.sha256))
+            paths += [file.path for file in chain.store.files(artifact).values()]
+        for given in chain.stages[name].given(chain.settings).values():
+            paths += [item for item in (given, *given.rglob("*")) if "__pycache__" not in item.parts]
+    return paths

@@ -1,0 +1,75 @@
+"""Commands for the local services and the machine: `up`, `down`, `doctor`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.commands.running import Profile, Set, parse_overrides
+from flows.opening import open_chain
+from infra import prefect_server
+from infra.doctor import Finding, examine
+from infra.errors import UserError
+from infra.home import home
+from infra.services import Services
+from tasks.reporting import Silent
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command(epilog="Examples: `atlasflow up` · `atlasflow up --profile twin`")(up)
+    app.command(epilog="Example: `atlasflow down`")(down)
+    app.command(epilog="Examples: `atlasflow doctor` · `atlasflow doctor --profile cloud`")(doctor)
+
+
+def up(profile: Profile = "local", settings: Set = None) -> None:
+    """Start the local services: the Prefect server, and the stand-ins that the profile needs."""
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    services = chain.world.services
+    console = Console()
+    for service in (
+        prefect_server.service(services, chain.home, chain.settings.prefect),
+        *chain.world.local_services(),
+    ):
+        with console.status(f"starting {service.title}"):
+            started = services.start(service)
+        console.print(f"{service.title}: {'started' if started else 'was up'}, {service.address}", highlight=False)
+
+
+def down() -> None:
+    """Stop the local services that were started here; their data stays."""
+    services = Services(home())
+    console = Console()
+    for status in services.status():
+        if services.stop(status.name):
+            console.print(f"{status.title}: stopped", highlight=False)
+    console.print("No local service is running.")
+
+
+def doctor(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
+    """Check this machine and the profile: Python, disk, ports, CPU, services, credentials; each with a hint."""
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    findings = examine(chain.settings, chain.home, chain.world)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        _show(findings)
+    wrong = [finding.check for finding in findings if finding.level == "wrong"]
+    if wrong:
+        raise UserError(f"doctor found trouble with: {', '.join(wrong)}", hint="the hints above say what to do")
+
+
+def _show(findings: list[Finding]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for title in ("check", "", "found", "hint"):
+        table.add_column(title, overflow="fold")
+    marks = {"good": "[green]good[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
+    for finding in findings:
+        table.add_row(finding.check, marks[finding.level], escape(finding.found), escape(finding.hint))
+    Console().print(table)

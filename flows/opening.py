@@ -1,0 +1,23 @@
+"""From a request to a chain that can be looked at or run."""
+
+import os
+
+from infra.faults import FaultPlan
+from infra.home import home
+from infra.settings import load
+from infra.world import World
+from tasks.base import Reporter
+from tasks.chain import STAGES
+from tasks.stage import Chain
+
+
+def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter) -> Chain:
+    """Load the settings and put the chain together; nothing is started.
+
+    Raises:
+        UserError: a setting is wrong.
+    """
+    settings = load(profile, overrides)
+    faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
+    place = home()
+    return Chain(STAGES, settings, place, World(settings, place, faults), reporter, faults)

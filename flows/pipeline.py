@@ -1,0 +1,77 @@
+"""The pipeline: download → upload → train → evaluate → export → convert → publish → deploy, stopping at gates."""
+
+from contextlib import suppress
+
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.opening import open_chain
+from infra.errors import AtlasFlowError
+from infra.store.runs import Outcome, RunRecord, Runs, StageRecord
+from tasks import report
+from tasks.chain import NAMES, STAGES, gate_after, select
+from tasks.orchestrate import FlowReporter, pass_gate, run_stage
+from tasks.reporting import reporter
+from tasks.stage import Chain
+
+
+class RunRequest(BaseModel):
+    """What to run. The Prefect UI shows this as a form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str = Field("local", description="local, or the path of a profile's TOML file")
+    settings: dict[str, str] = Field({}, description='such as {"train.epochs": "3"}')
+    stages: tuple[str, ...] = Field((), description="only these stages; empty: all")
+    force: tuple[str, ...] = Field((), description="run these stages even when they are fresh")
+
+
+def _name() -> str:
+    request = flow_run.parameters.get("request") or RunRequest()
+    values = request if isinstance(request, dict) else request.model_dump()
+    what = " ".join(values.get("stages") or ()) or "all stages"
+    return f"{what} {values.get('profile', 'local')}"
+
+
+@flow(name="pipeline", flow_run_name=_name, persist_result=False)
+def pipeline(request: RunRequest = RunRequest()) -> None:  # noqa: B008 - frozen
+    """Take an image classifier from data to boards; stages that are fresh are reused."""
+    run_stages(request)
+
+
+def run_stages(request: RunRequest) -> None:
+    """Run the stages of a request inside the current flow run, and leave a record and a report."""
+    selected = select(request.stages)
+    select(request.force)
+    chain = open_chain(request.profile, dict(request.settings), FlowReporter(reporter.get()))
+    runs = Runs(chain.home)
+    record = runs.begin(request.profile)
+    record.flow_run = str(flow_run.id or "")
+    try:
+        for stage in STAGES:
+            if stage.name in selected:
+                _run_one(chain, stage.name, stage.name in request.force, record)
+                runs.save(record)
+            else:
+                chain.look(stage)
+            decision = gate_after(chain, stage.name)
+            if decision is not None and any(NAMES.index(name) >= NAMES.index(stage.name) for name in selected):
+                pass_gate(stage.name, decision)
+    finally:
+        runs.save(record)
+        report.publish(chain, record)
+
+
+def _run_one(chain: Chain, name: str, force: bool, record: RunRecord) -> None:
+    stage = chain.stages[name]
+    try:
+        result = run_stage(chain, stage, force=force)
+    except BaseException as error:
+        key = ""
+        with suppress(AtlasFlowError):  # the error that counts is on its way already
+            key = chain.look(stage).key or ""
+        record.stages.append(StageRecord(name, key, "failed", str(error) or type(error).__name__, 0.0))
+        raise
+    outcome: Outcome = "reused" if result.reused else "ran"
+    record.stages.append(StageRecord(name, result.receipt.key, outcome, result.reason, result.seconds, result.note))

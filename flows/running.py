@@ -1,0 +1,102 @@
+"""A run under the checkout's own Prefect server, with its progress in the terminal."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from infra import prefect_server
+from infra.store.runs import RunRecord, Runs
+from tasks.stage import Chain
+
+
+class TerminalReporter:
+    """Shows one bar for the stage that runs, and its lines above."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:9}"),
+            BarColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def line(self, stage: str, text: str) -> None:
+        """One line to read."""
+        self._bar(stage)
+        self.console.print(f"{stage:9} {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, stage: str, done: float, total: float, unit: str) -> None:
+        """How far the stage is."""
+        shown = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if unit == "bytes" else f"{done:.0f} of {total:.0f} {unit}"
+        self.bars.update(self._bar(stage), completed=done, total=total or None, shown=shown)
+
+    def _bar(self, stage: str) -> TaskID:
+        if stage not in self._bars:
+            for bar in self._bars.values():
+                self.bars.update(bar, visible=False)
+            self._bars[stage] = self.bars.add_task(stage, total=None, shown="")
+        return self._bars[stage]
+
+
+def run_with_prefect(
+    chain: Chain, profile: str, overrides: dict[str, str], selected: tuple[str, ...], forced: tuple[str, ...]
+) -> None:
+    """Run stages as a Prefect flow run on the checkout's server, which is started when it is not up."""
+    console = Console()
+    reporter = TerminalReporter(console)
+    services = chain.world.services
+    settings = chain.settings.prefect
+    with reporter.bars:
+        server = prefect_server.service(services, chain.home, settings)
+        reporter.line("prefect", f"server at {server.address}; its first start takes some seconds")
+        services.start(server)
+        os.environ.update(prefect_server.environment(services, chain.home, settings))
+        # Prefect reads its settings while it is imported, so it must not be imported before this line.
+        from flows.pipeline import RunRequest, pipeline  # noqa: PLC0415
+        from tasks.reporting import reporter as current  # noqa: PLC0415
+
+        token = current.set(reporter)
+        try:
+            pipeline(RunRequest(profile=profile, settings=overrides, stages=selected, force=forced))
+        finally:
+            current.reset(token)
+            own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
+            for record in own[:1]:
+                show_result(console, chain, record, server.address)
+
+
+def show_result(console: Console, chain: Chain, record: RunRecord, server: str) -> None:
+    """Print the final table, and where to look next."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("stage", "outcome", "why", "time", "result"):
+        table.add_column(title, justify="right" if title == "time" else "left", overflow="fold")
+    colors = {"ran": "green", "reused": "cyan", "failed": "red"}
+    for item in record.stages:
+        outcome = f"[{colors[item.outcome]}]{item.outcome}[/]"
+        seconds = f"{item.seconds:.1f} s" if item.outcome != "failed" else ""
+        why = item.reason if item.outcome != "failed" else item.reason.splitlines()[0]
+        table.add_row(item.stage, outcome, escape(_shorten(why)), seconds, escape(item.note))
+    console.print(table)
+    latest = chain.home / "latest"
+    places = {
+        "confusion matrix": latest / "evaluate" / "confusion.png",
+        "classified pictures": latest / "deploy" / "pictures",
+        "run in Prefect": f"{server}/runs/flow-run/{record.flow_run}",
+    }
+    for name, place in places.items():
+        if not isinstance(place, Path) or place.exists():
+            console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _shorten(text: str, length: int = 90) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

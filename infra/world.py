@@ -1,0 +1,122 @@
+"""The ports, opened when they are first needed: real clients where the settings name them, else the stand-ins.
+
+Clients are imported when they are opened, so that looking at a chain costs none of them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from infra.errors import UserError
+from infra.faults import NO_FAULTS, FaultPlan
+from infra.ports import Board, Compiler, ObjectStore, Trainer, TrainJob
+from infra.services import Service, Services
+from infra.settings import Settings
+
+Events = Callable[[Mapping[str, Any]], None]
+
+
+class World:
+    """Everything outside this process, for one invocation."""
+
+    def __init__(self, settings: Settings, home: Path, faults: FaultPlan = NO_FAULTS) -> None:
+        self.settings = settings
+        self.home = home
+        self.faults = faults
+        self.services = Services(home)
+        self._boards: dict[str, Board] = {}
+
+    def fetch(
+        self, addresses: Sequence[str], target: Path, sha256: str, progress: Callable[[float, float], None]
+    ) -> None:
+        """Fetch a file over HTTP(S) or from this machine; see `infra.fetch.fetch`."""
+        from infra.fetch import fetch
+
+        fetch(addresses, target, sha256, progress, self.faults)
+
+    def train(self, key: str, data: Path, spec: Mapping[str, object], folder: Path, heard: Events) -> None:
+        """Train, or resume, until the results are whole in `folder`; `heard` receives each event."""
+        self.trainer().train(TrainJob(key, data, spec, folder), _events(heard))
+
+    def run_model(self, command: Literal["evaluate", "export"], arguments: Mapping[str, str], log: Path) -> None:
+        """Run another command of `models/main.py` on this machine."""
+        from infra.training.local import run_model
+
+        run_model(command, arguments, lambda _line: None, log)
+
+    def trainer(self) -> Trainer:
+        """Where training runs: this machine, or ModelArts."""
+        if self.settings.train.target == "modelarts":
+            raise UserError("train.target=modelarts is not wired up", hint="use train.target=local")
+        from infra.training.local import LocalTrainer
+
+        return LocalTrainer()
+
+    def compiler(self) -> Compiler:
+        """ATC where it is found, or its stand-in, as convert.compiler says."""
+        from infra.atc.client import compiler
+
+        return compiler(self.settings.convert.compiler)
+
+    def fetch_object(self, address: str, target: Path, sha256: str, progress: Callable[[float, float], None]) -> None:
+        """Fetch `obs://bucket/key` with the end point and the keys of the settings.
+
+        Raises:
+            UserError: the address names no object.
+        """
+        bucket, _, key = address.removeprefix("obs://").partition("/")
+        if not bucket or not key:
+            raise UserError(f"'{address}' names no object", hint="write obs://bucket/key")
+        store = self._open_store(bucket)
+        found = store.head(key)
+        moved = 0.0
+
+        def moving(count: int) -> None:
+            nonlocal moved
+            moved += count
+            progress(moved, 0 if found is None else found.size)
+
+        store.get(key, target, sha256, moving)
+
+    def object_store(self) -> ObjectStore:
+        """The bucket of the settings; the embedded stand-in is started when no end point is named."""
+        return self._object_store
+
+    @cached_property
+    def _object_store(self) -> ObjectStore:
+        return self._open_store(self.settings.obs.bucket)
+
+    def _open_store(self, bucket: str) -> ObjectStore:
+        from infra.obs import emulator
+        from infra.obs.client import connect
+
+        settings = self.settings.obs.model_copy(update={"bucket": bucket})
+        emulated = not settings.endpoint
+        if emulated:
+            self.services.start(emulator.service(self.services, self.home))
+            settings = emulator.reach(settings, self.services, self.home)
+        return connect(settings, emulated=emulated, faults=self.faults, retry=self.settings.retry)
+
+    def board(self, name: str) -> Board:
+        """A board of the settings; its stand-in is started when it has no address.
+
+        Raises:
+            UserError: there is no such board.
+        """
+        raise NotImplementedError
+
+    def local_services(self) -> list[Service]:
+        """The stand-ins that these settings need as services of this machine."""
+        return []
+
+
+def _events(heard: Events) -> Callable[[str], None]:
+    from infra.training.protocol import event
+
+    def line(text: str) -> None:
+        found = event(text)
+        if found is not None:
+            heard(found)
+
+    return line

@@ -1,0 +1,50 @@
+"""The eight stages in their order, and the gates between them."""
+
+import json
+from collections.abc import Sequence
+
+from infra.errors import UserError
+from tasks import convert, deploy, download, evaluate, export, publish, train, upload
+from tasks.base import Stage
+from tasks.gates import Decision, accuracy_gate
+from tasks.stage import Chain
+
+STAGES: tuple[Stage, ...] = (
+    download.STAGE,
+    upload.STAGE,
+    train.STAGE,
+    evaluate.STAGE,
+    export.STAGE,
+    convert.STAGE,
+    publish.STAGE,
+    deploy.STAGE,
+)
+NAMES = tuple(stage.name for stage in STAGES)
+
+
+def select(only: Sequence[str] = (), first: str | None = None, last: str | None = None) -> tuple[str, ...]:
+    """Names of the stages to run, in order: those in `only`, or all between `first` and `last`.
+
+    Raises:
+        UserError: an unknown name, both ways at once, or nothing left.
+    """
+    for name in (*only, *filter(None, (first, last))):
+        if name not in NAMES:
+            raise UserError(f"there is no stage '{name}'", hint=f"the stages are {', '.join(NAMES)}")
+    if only and (first or last):
+        raise UserError("--stage does not go with --from and --to")
+    if only:
+        return tuple(name for name in NAMES if name in only)
+    begin = NAMES.index(first) if first else 0
+    end = NAMES.index(last) if last else len(NAMES) - 1
+    if begin > end:
+        raise UserError(f"--from {first} comes after --to {last}")
+    return NAMES[begin : end + 1]
+
+
+def gate_after(chain: Chain, stage: str) -> Decision | None:
+    """The decision of the gate behind a stage, from its receipt; None where there is no gate."""
+    if stage != "evaluate" or stage not in chain.known:
+        return None
+    metrics = json.loads(chain.store.path(chain.known[stage].outputs["metrics"]).read_text())
+    return accuracy_gate(metrics["accuracy"], chain.settings.evaluate.min_accuracy)

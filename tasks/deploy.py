@@ -1,0 +1,122 @@
+"""Deploy: `.om` → a release in service on each board, then some pictures classified there and fetched back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from infra.errors import UserError
+from tasks import release
+from tasks.base import Made, Stage, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.ports import Board, Classification, Release
+    from infra.settings import Settings
+
+SHOWN_PICTURES = 6
+
+
+def run(work: Work) -> Made:
+    """Install the release on every board, then let each classify the same pictures."""
+    built = release.build(work)
+    pictures = _pictures(work)
+    answers_folder = work.folder / "pictures"
+    boards: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
+    for name in work.settings.deploy.boards:
+        board = work.world.board(name)
+        boards[name] = _install(work, board, built)
+        found = board.classify(pictures, answers_folder / name)
+        answers[name] = [_answer(item) for item in found]
+        _show(work, board, found)
+    files = {"boards": work.folder / "boards.json", "answers": work.folder / "answers.json"}
+    files["boards"].write_text(json.dumps({"release": built.id, "boards": boards}, indent=1, sort_keys=True))
+    files["answers"].write_text(json.dumps(answers, indent=1, sort_keys=True))
+    changed = sum(1 for entry in boards.values() if entry["changed"])
+    note = f"release {built.id} on {len(boards)} of {len(boards)} boards, {changed} changed"
+    return Made({**files, "pictures": answers_folder}, note)
+
+
+def prove(work: Work, outputs: Mapping[str, Path]) -> str | None:
+    """Ask each board: is the release in service?"""
+    wanted = json.loads(outputs["boards"].read_text())["release"]
+    for name in work.settings.deploy.boards:
+        active = work.world.board(name).state().active
+        if active != wanted:
+            return f"board {name} runs {active or 'nothing'} instead of {wanted}"
+    return None
+
+
+def _install(work: Work, board: Board, built: Release) -> dict[str, Any]:
+    facts = board.facts()
+    total, moved = sum(file.size for file in built.files.values()), 0
+
+    def progress(count: int) -> None:
+        nonlocal moved
+        moved += count
+        work.reporter.progress("deploy", moved, total, "bytes")
+
+    done = board.install(built, progress)
+    stand_in = " (stand-in)" if facts.emulated else ""
+    word = "now runs" if done.changed else "already ran"
+    work.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test {dict(done.smoke)}")
+    return {"facts": asdict(facts), "changed": done.changed, "bytes_sent": done.bytes_sent, "smoke": dict(done.smoke)}
+
+
+def _pictures(work: Work) -> list[Path]:
+    """The pictures to classify: the operator's, or one evaluation image of each of the first classes."""
+    if work.settings.deploy.pictures:
+        folder = Path(work.settings.deploy.pictures)
+        if not folder.is_dir():
+            raise UserError(f"deploy.pictures is '{folder}', which is not a folder")
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    images, numbers = release.evaluation_images(work)
+    names = release.labels(work)
+    folder = work.folder / "samples"
+    folder.mkdir()
+    chosen = []
+    for number in range(SHOWN_PICTURES):
+        index = numbers.index(number)
+        path = folder / f"{names[number]}-{index}.png"
+        Image.fromarray(images[index]).save(path)
+        chosen.append(path)
+    return chosen
+
+
+def _answer(found: Classification) -> dict[str, Any]:
+    return {
+        "picture": found.picture,
+        "top": [{"class": name, "probability": probability} for name, probability in found.top],
+        "milliseconds": found.milliseconds,
+    }
+
+
+def _show(work: Work, board: Board, found: Sequence[Classification]) -> None:
+    for item in found:
+        name, probability = item.top[0]
+        work.reporter.line("deploy", f"{board.name}: {item.picture} → {name} ({probability:.1%})")
+
+
+def _settings(settings: Settings) -> Mapping[str, Any]:
+    return {
+        "boards": list(settings.deploy.boards),
+        "own_pictures": bool(settings.deploy.pictures),
+        "soc_version": settings.convert.soc_version,
+    }
+
+
+STAGE = Stage(
+    "deploy",
+    "effect",
+    run,
+    needs=release.NEEDS,
+    given=release.agent_files,
+    settings=_settings,
+    prove=prove,
+)

@@ -1,0 +1,82 @@
+"""Stages as Prefect tasks. Receipts are ours; a stage that was reused ends in a state named `Cached`.
+
+The tasks are closures without parameters: what they work on is neither searched for futures nor written to the server.
+"""
+
+from typing import Any, cast
+
+from prefect import State, Task, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import Completed
+
+from infra.errors import GateFailed, Transient
+from tasks.base import Reporter, Stage
+from tasks.gates import Decision
+from tasks.stage import Chain, Result
+
+
+class FlowReporter:
+    """Passes everything on, and writes the lines to the log of the flow run."""
+
+    def __init__(self, inner: Reporter) -> None:
+        self._inner = inner
+
+    def line(self, stage: str, text: str) -> None:
+        """One line to read."""
+        get_run_logger().info("%s: %s", stage, text)
+        self._inner.line(stage, text)
+
+    def progress(self, stage: str, done: float, total: float, unit: str) -> None:
+        """How far the stage is; too often for a log."""
+        self._inner.progress(stage, done, total, unit)
+
+
+def run_stage(chain: Chain, stage: Stage, *, force: bool = False) -> Result:
+    """Run or reuse a stage as a Prefect task of the current flow run.
+
+    A `Transient` error is tried again with growing pauses; every other error ends the task at once.
+    """
+    retry = chain.settings.retry
+    pauses = [retry.seconds * 2**number for number in range(retry.attempts - 1)]
+
+    @task(
+        name=stage.name,
+        description=(stage.run.__doc__ or "").strip(),
+        tags=[stage.kind],
+        retries=len(pauses),
+        retry_delay_seconds=pauses,
+        retry_jitter_factor=0.5,
+        retry_condition_fn=_is_transient,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    def stage_task() -> Any:
+        result = chain.run(stage, force=force)
+        if not result.reused:
+            return result
+        message = f"{result.reason}; {result.note}" if result.note else result.reason
+        return Completed(name="Cached", message=message, data=result)
+
+    # Prefect's types promise a coroutine for a function that returns Any; this one is called, and returns.
+    return cast("Result", stage_task())
+
+
+def pass_gate(name: str, decision: Decision) -> None:
+    """Show a gate's decision as a Prefect task.
+
+    Raises:
+        GateFailed: the decision was no.
+    """
+
+    @task(name=f"gate: {name}", cache_policy=NO_CACHE, persist_result=False)
+    def gate_task() -> Any:
+        if not decision.ok:
+            raise GateFailed(f"gate {name}: {decision.reason}", hint="train better, or lower the bound if it is wrong")
+        return Completed(message=decision.reason)
+
+    cast("Any", gate_task())
+
+
+def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    return isinstance(state.data, Transient)

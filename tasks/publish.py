@@ -1,0 +1,91 @@
+"""Publish: checkpoint, exports, `.om`, reports and the board release → objects under the release's prefix."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from infra.ports import LocalFile
+from tasks import release
+from tasks.base import Made, Stage, Work
+from tasks.upload import bucket_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Input name to the file name that people find in the bucket.
+PUBLISHED = {
+    "checkpoint": "checkpoint.ckpt",
+    "history": "history.csv",
+    "mindir": "model.mindir",
+    "onnx": "model.onnx",
+    "om": "model.om",
+    "checks": "export-checks.json",
+    "metrics": "metrics.json",
+    "per_class": "per_class.csv",
+    "confusion": "confusion.png",
+}
+
+
+def run(work: Work) -> Made:
+    """Make the bucket hold the release; what is there already is not sent again."""
+    store = work.world.object_store()
+    store.ensure_bucket()
+    built = release.build(work)
+    files: dict[str, LocalFile] = {f"board/{name}": file for name, file in built.files.items()}
+    for name, published in PUBLISHED.items():
+        files[published] = next(iter(work.files[name].values()))
+    prefix = f"{work.settings.obs.prefix}/releases/{built.id}"
+    total, moved = sum(file.size for file in files.values()), 0
+
+    def progress(count: int) -> None:
+        nonlocal moved
+        moved += count
+        work.reporter.progress("publish", moved, total, "bytes")
+
+    result = store.sync(prefix, files, progress)
+    manifest = work.folder / "release.json"
+    body = {
+        "id": built.id,
+        "prefix": prefix,
+        "bucket": store.bucket,
+        "stand_in_bucket": store.emulated,
+        "emulated": work.emulated,
+        "objects": {f"{prefix}/{name}": file.sha256 for name, file in sorted(files.items())},
+    }
+    manifest.write_text(json.dumps(body, indent=1, sort_keys=True))
+    stand_in = " (stand-in)" if store.emulated else ""
+    sent = f"sent {len(result.sent)} of {len(files)} files"
+    return Made({"release": manifest}, f"{sent} to {store.bucket}/{prefix}{stand_in}")
+
+
+def prove(work: Work, outputs: Mapping[str, Path]) -> str | None:
+    """Ask the bucket: is every object of the release there, with its digest?"""
+    store = work.world.object_store()
+    for key, digest in json.loads(outputs["release"].read_text())["objects"].items():
+        found = store.head(key)
+        if found is None or found.sha256 != digest:
+            return f"{key} in bucket {store.bucket} is {'missing' if found is None else 'another file'}"
+    return None
+
+
+STAGE = Stage(
+    "publish",
+    "effect",
+    run,
+    needs={
+        **release.NEEDS,
+        "checkpoint": ("train", "checkpoint"),
+        "history": ("train", "history"),
+        "mindir": ("export", "mindir"),
+        "onnx": ("export", "onnx"),
+        "checks": ("export", "checks"),
+        "metrics": ("evaluate", "metrics"),
+        "per_class": ("evaluate", "per_class"),
+        "confusion": ("evaluate", "confusion"),
+    },
+    given=release.agent_files,
+    settings=bucket_settings,
+    prove=prove,
+)

@@ -1,0 +1,103 @@
+"""A release: what a board needs to run a model and to check that it runs it right, under an id that names its bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from infra.ports import LocalFile, Release
+from infra.store.digests import file_digest, value_digest
+from models import preprocess
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.settings import Settings
+    from tasks.base import Work
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+AGENT = CHECKOUT / "infra" / "board" / "agent"
+PREPROCESS = CHECKOUT / "models" / "preprocess.py"
+RECORD_BYTES = 3073  # ascend-domain.md §7.4
+SMOKE_IMAGES = 16
+# Half precision keeps 11 bits, a relative error of 2^-11 an operation (IEEE 754-2008, binary16). A percent of the
+# largest logit leaves room for some twenty roundings, and is far below what a wrong pixel format does.
+TOLERANCE = 0.01
+
+NEEDS = {
+    "om": ("convert", "om"),
+    "data": ("download", "data"),
+    "predictions": ("evaluate", "predictions"),
+}
+
+
+def agent_files(_settings: Settings) -> dict[str, Path]:
+    """The program that goes with the model; an outside input of the stages that make a release."""
+    return {"agent": AGENT, "preprocess": PREPROCESS}
+
+
+def build(work: Work) -> Release:
+    """Lay a release out in `work.folder/release` from the inputs in `NEEDS` and `agent_files`."""
+    folder = work.folder / "release"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, file in work.files["agent"].items():
+        _place(file.path, folder / "agent" / name)
+    _place(work.input("preprocess"), folder / "agent" / "preprocess.py")
+    _place(work.input("om"), folder / "model.om")
+    images, _ = evaluation_images(work)
+    with np.load(work.input("predictions"), allow_pickle=False) as predictions:
+        golden = predictions["logits"][:SMOKE_IMAGES].astype(np.float32)
+    (folder / "smoke").mkdir()
+    np.save(folder / "smoke" / "images.npy", images[:SMOKE_IMAGES])
+    np.save(folder / "smoke" / "logits.npy", golden)
+    facts = _facts(work, images, float(np.abs(golden).max()))
+    release_id = value_digest({**facts, "files": {name: file.sha256 for name, file in _files(folder).items()}})[:16]
+    text = json.dumps({"id": release_id, **facts}, indent=1, sort_keys=True)
+    (folder / "release.json").write_text(text, encoding="utf-8")
+    return Release(release_id, _files(folder), work.settings.convert.soc_version, work.emulated)
+
+
+def evaluation_images(work: Work) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:
+    """The evaluation images (uint8, [n, 32, 32, 3], RGB) and their labels."""
+    records = np.fromfile(work.files["data"]["eval/test_batch.bin"].path, np.uint8).reshape(-1, RECORD_BYTES)
+    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), records[:, 0].tolist()
+
+
+def labels(work: Work) -> list[str]:
+    """The class names, in the order of their numbers."""
+    text = work.files["data"]["batches.meta.txt"].path.read_text(encoding="utf-8")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _facts(work: Work, images: np.ndarray[Any, np.dtype[np.uint8]], largest: float) -> Mapping[str, Any]:
+    normalisation = preprocess.CIFAR10
+    return {
+        "labels": labels(work),
+        "image_size": int(images.shape[1]),
+        "normalisation": {
+            "mean": list(normalisation.mean),
+            "std": list(normalisation.std),
+            "order": normalisation.order,
+        },
+        "soc_version": work.settings.convert.soc_version,
+        "emulated": work.emulated,
+        "tolerance": TOLERANCE * largest,
+    }
+
+
+def _files(folder: Path) -> dict[str, LocalFile]:
+    return {
+        path.relative_to(folder).as_posix(): LocalFile(path, file_digest(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _place(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)

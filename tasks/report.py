@@ -1,0 +1,94 @@
+"""Everything that is shown in the Prefect UI: the report of a run, the per-class table, the confusion matrix."""
+
+import base64
+import csv
+import json
+from typing import Any
+
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+
+from infra.store.receipts import Receipt
+from infra.store.runs import RunRecord
+from tasks.stage import Chain
+
+
+def publish(chain: Chain, record: RunRecord) -> None:
+    """Attach the report to the current flow run; the pictures travel inside it, so that they never expire."""
+    create_markdown_artifact(markdown(chain, record), key="report", description="What ran, and what came of it")
+    evaluation = chain.known.get("evaluate")
+    if evaluation is None:
+        return
+    with chain.store.path(evaluation.outputs["per_class"]).open(newline="") as file:
+        create_table_artifact(list(csv.DictReader(file)), key="per-class", description="Evaluation by class")
+    picture = chain.store.path(evaluation.outputs["confusion"]).read_bytes()
+    create_image_artifact(
+        f"data:image/png;base64,{base64.b64encode(picture).decode()}",
+        key="confusion-matrix",
+        description="Rows: the true class; columns: the answer",
+    )
+
+
+def markdown(chain: Chain, record: RunRecord) -> str:
+    """The report of a run as Markdown."""
+    lines = [f"# Run {record.id}", "", f"Profile `{record.profile}`.", ""]
+    lines += ["| stage | outcome | why | seconds | note |", "|---|---|---|---:|---|"]
+    lines += [
+        f"| {item.stage} | {item.outcome} | {_cell(item.reason)} | {item.seconds:.1f} | {_cell(item.note)} |"
+        for item in record.stages
+    ]
+    lines += ["", *_accuracy(chain), *_stand_ins(chain), *_links(chain), *_digests(chain)]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _read_json(chain: Chain, receipt: Receipt, output: str) -> Any:
+    return json.loads(chain.store.path(receipt.outputs[output]).read_text(encoding="utf-8"))
+
+
+def _accuracy(chain: Chain) -> list[str]:
+    evaluation = chain.known.get("evaluate")
+    if evaluation is None:
+        return []
+    metrics = _read_json(chain, evaluation, "metrics")
+    low, high = metrics["accuracy_interval"]
+    return [
+        "## Accuracy",
+        "",
+        f"**{metrics['accuracy']:.4f}** on {metrics['images']:,} evaluation images "
+        f"(95 % Wilson interval {low:.4f} – {high:.4f}), mean loss {metrics['loss']:.4f}.",
+        "",
+    ]
+
+
+def _stand_ins(chain: Chain) -> list[str]:
+    tainted = [name for name, receipt in chain.known.items() if receipt.emulated]
+    if not tainted:
+        return []
+    return ["## Stand-ins", "", f"A stand-in had a hand in the bytes of: {', '.join(tainted)}.", ""]
+
+
+def _links(chain: Chain) -> list[str]:
+    published = chain.known.get("publish")
+    if published is None:
+        return []
+    release = _read_json(chain, published, "release")
+    seconds = chain.settings.obs.link_seconds
+    store = chain.world.object_store()
+    lines = ["## Published", "", f"Release `{release['id']}` in bucket `{release['bucket']}`:", ""]
+    lines += [
+        f"- [{key.removeprefix(release['prefix'] + '/')}]({store.link(key, seconds)})" for key in release["objects"]
+    ]
+    return [*lines, "", f"The links work for {seconds // 3600} hours.", ""]
+
+
+def _digests(chain: Chain) -> list[str]:
+    lines = ["## Digests", "", "| stage | output | SHA-256 | bytes |", "|---|---|---|---:|"]
+    for name, receipt in chain.known.items():
+        lines += [
+            f"| {name} | {output} | `{artifact.sha256[:16]}` | {artifact.size:,} |"
+            for output, artifact in receipt.outputs.items()
+        ]
+    return [*lines, ""]

@@ -1,0 +1,18 @@
+"""Who is told what a stage is doing: the command puts its own display here; without one, the log of the run has it."""
+
+from contextvars import ContextVar
+
+from tasks.base import Reporter
+
+
+class Silent:
+    """Tells nobody; a flow run still has its log."""
+
+    def line(self, stage: str, text: str) -> None:
+        """One line to read."""
+
+    def progress(self, stage: str, done: float, total: float, unit: str) -> None:
+        """How far the stage is."""
+
+
+reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # noqa: B039 - it has no state

@@ -1,0 +1,57 @@
+"""Train: data set and recipe → checkpoint and history, by MindSpore in a process of its own, or as a ModelArts job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.base import Made, Stage, Work
+from tasks.recipe import recipe_settings, training_code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OUTPUTS = {
+    "checkpoint": "checkpoint.ckpt",
+    "history": "history.csv",
+    "events": "history.jsonl",
+    "result": "result.json",
+    "log": "train.log",
+}
+
+
+def run(work: Work) -> Made:
+    """Train, or go on where a killed run stopped."""
+    data = work.show("data", work.folder / "data")
+    results = work.folder / "results"
+    last: dict[str, Any] = {}
+
+    def heard(event: Mapping[str, Any]) -> None:
+        if event["event"] == "epoch":
+            last.update(event)
+            work.reporter.progress("train", event["epoch"], event["epochs"], "epochs")
+            work.reporter.line("train", epoch_line(event))
+
+    work.world.train(work.key, data, recipe_settings(work.settings), results, heard)
+    note = f"accuracy {last['accuracy']:.4f} after {last['epochs']} epochs" if last else "was finished already"
+    return Made({name: results / file for name, file in OUTPUTS.items()}, note)
+
+
+def epoch_line(event: Mapping[str, Any]) -> str:
+    """One line about one epoch."""
+    return (
+        f"epoch {event['epoch']:>3}/{event['epochs']}  loss {event['loss']:.4f}  accuracy {event['accuracy']:.4f}  "
+        f"{event['step_ms']:.1f} ms a step  {event['images_per_second']:,.0f} images/s"
+    )
+
+
+STAGE = Stage(
+    "train",
+    "pure",
+    run,
+    needs={"data": ("download", "data")},
+    settings=recipe_settings,
+    code=training_code,
+    producer=lambda world: world.trainer().producer(),
+    tools=("mindspore", "numpy"),
+    resumes=True,
+)

@@ -1,0 +1,85 @@
+"""Upload: the data set and the code of `models/` → objects in the bucket, each compared by digest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.ports import LocalFile
+from tasks.base import Made, Stage, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.settings import Settings
+    from infra.store.artifacts import Artifact
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+
+
+def run(work: Work) -> Made:
+    """Make the bucket hold both; what is there already with the right digest is not sent again."""
+    store = work.world.object_store()
+    store.ensure_bucket()
+    sent = kept = moved = 0
+    total = sum(artifact.size for artifact in work.inputs.values())
+
+    def progress(count: int) -> None:
+        nonlocal moved
+        moved += count
+        work.reporter.progress("upload", moved, total, "bytes")
+
+    for name, prefix in prefixes(work.settings, work.inputs).items():
+        result = store.sync(prefix, work.files[name], progress)
+        sent, kept = sent + len(result.sent), kept + len(result.kept)
+    listing = work.folder / "objects.json"
+    listing.write_text(json.dumps(_listing(work), indent=1, sort_keys=True))
+    stand_in = " (stand-in)" if store.emulated else ""
+    return Made({"objects": listing}, f"sent {sent} of {sent + kept} files to bucket {store.bucket}{stand_in}")
+
+
+def prove(work: Work, _outputs: Mapping[str, Path]) -> str | None:
+    """Ask the bucket: is every object there, with its digest?"""
+    store = work.world.object_store()
+    for key, digest in _listing(work).items():
+        found = store.head(key)
+        if found is None or found.sha256 != digest:
+            return f"{key} in bucket {store.bucket} is {'missing' if found is None else 'another file'}"
+    return None
+
+
+def prefixes(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    """Where each input goes in the bucket: a place that its digest names."""
+    return {
+        "data": f"{settings.obs.prefix}/data/{inputs['data'].sha256[:16]}",
+        "code": f"{settings.obs.prefix}/code/{inputs['code'].sha256[:16]}/models",
+    }
+
+
+def _listing(work: Work) -> dict[str, str]:
+    files: dict[str, LocalFile] = {}
+    for name, prefix in prefixes(work.settings, work.inputs).items():
+        files |= {f"{prefix}/{relative}": file for relative, file in work.files[name].items()}
+    return {key: file.sha256 for key, file in files.items()}
+
+
+def bucket_settings(settings: Settings) -> Mapping[str, Any]:
+    """Which bucket of which object store, without naming a host."""
+    return {
+        "stand_in": settings.obs.endpoint == "",
+        "region": settings.obs.region,
+        "bucket": settings.obs.bucket,
+        "prefix": settings.obs.prefix,
+    }
+
+
+STAGE = Stage(
+    "upload",
+    "effect",
+    run,
+    needs={"data": ("download", "data")},
+    given=lambda _settings: {"code": MODELS},
+    settings=bucket_settings,
+    prove=prove,
+)
