@@ -1,0 +1,218 @@
+"""The container of a stand-in job: what ModelArts lays out before the boot script starts (ascend-domain.md §1.6)."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from infra.errors import AtlasFlowError
+from infra.ports import LocalFile, ObjectStore
+from infra.store.digests import file_digest
+from infra.training import addresses
+from infra.training.emulated_jobs import TASK, Record
+
+Stores = Callable[[str], ObjectStore]
+"""The bucket of this name."""
+
+_MOUNT = PurePosixPath("/home/ma-user/modelarts")
+_SETTLED_SECONDS = 0.5
+
+
+class ContainerFailed(Exception):
+    """The container could not be made ready; says why."""
+
+
+class Container:
+    """One job's own piece of the file system, under `folder`; its `/` is `folder/container`."""
+
+    def __init__(self, record: Record, folder: Path, stores: Stores) -> None:
+        self._record = record
+        self._algorithm: dict[str, Any] = record.body["algorithm"]
+        self._folder = folder
+        self._root = folder / "container"
+        self._stores = stores
+        self._sent: dict[Path, tuple[int, int]] = {}
+        self.log = folder / f"modelarts-job-{record.id}-{TASK}.log"
+
+    def prepare(self) -> None:
+        """Fetch code and inputs, make the output folders, install `pip-requirements.txt`.
+
+        Raises:
+            ContainerFailed: something of it did not work.
+        """
+        for folder in (self._code, self._place(_MOUNT / "log"), self._place(PurePosixPath("/cache"))):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._fetch("code directory", self._algorithm["code_dir"], self._code)
+            for name, address, local in self._channels("inputs"):
+                self._fetch(f"input {name}", address, local)
+            for _, _, local in self._channels("outputs"):
+                local.mkdir(parents=True, exist_ok=True)
+        except AtlasFlowError as error:
+            raise ContainerFailed(error.message) from error
+        self._install(self._code / "pip-requirements.txt")
+
+    def start(self, endpoint: str) -> "subprocess.Popen[bytes]":
+        """Start the boot script in a process group of its own; its output goes to `log`.
+
+        Its standard input is a pipe that closes when the stand-in dies: a script that watches it ends too.
+
+        Args:
+            endpoint: of the object store, for scripts that use MoXing.
+        """
+        boot = PurePosixPath(addresses.split(self._algorithm["boot_file"])[1])
+        code = PurePosixPath(addresses.split(self._algorithm["code_dir"])[1])
+        script = self._code / boot.relative_to(code)
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, str(script), *self._arguments()],
+                cwd=self._code,
+                env=self._environment(endpoint),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def push_outputs(self, *, everything: bool) -> None:
+        """Synchronise the output folders to the object store.
+
+        Args:
+            everything: False while the script runs: a file that changed a moment ago is left for the next time.
+        """
+        for _, address, local in self._channels("outputs"):
+            bucket, prefix = addresses.split(address)
+            changed = dict(self._changed(local, everything=everything))
+            if changed:
+                self._stores(bucket).sync(prefix, {name: file for name, (file, _) in changed.items()})
+                self._sent |= {local / name: stamp for name, (_, stamp) in changed.items()}
+
+    def push_log(self) -> None:
+        """Export the log to the folder that the request names, if it names one (§1.3)."""
+        where = (self._record.body["spec"].get("log_export_path") or {}).get("obs_url")
+        if where and self.log.exists():
+            bucket, prefix = addresses.split(where)
+            file = LocalFile(self.log, file_digest(self.log), self.log.stat().st_size)
+            self._stores(bucket).put(f"{prefix}/{self.log.name}", file)
+
+    @property
+    def _code(self) -> Path:
+        name = PurePosixPath(addresses.split(self._algorithm["code_dir"])[1]).name
+        return self._place(_MOUNT / "user-job-dir" / name)
+
+    def _place(self, path: PurePosixPath) -> Path:
+        """Where a path of the container lies on this machine."""
+        place = self._root.joinpath(*path.parts[1:])
+        if not path.is_absolute() or ".." in path.parts:
+            raise ContainerFailed(f"{path} is not an absolute path")
+        return place
+
+    def _channels(self, kind: str) -> Iterator[tuple[str, str, Path]]:
+        """Name, address and local folder of the inputs or the outputs."""
+        for index, channel in enumerate(self._algorithm.get(kind) or []):
+            default = str(_MOUNT / kind / f"{channel['name']}_{index}")
+            local = self._place(PurePosixPath(channel.get("local_dir") or default))
+            yield channel["name"], channel["remote"]["obs"]["obs_url"], local
+
+    def _arguments(self) -> list[str]:
+        """The channels that travel as parameters, then the parameters; spelled `--name=value` (unconfirmed in §1.6)."""
+        words = [f"--{name}={local}" for name, local, method in self._by_access() if method == "parameter"]
+        return words + [f"--{item['name']}={item['value']}" for item in self._algorithm.get("parameters") or []]
+
+    def _by_access(self) -> Iterator[tuple[str, Path, str]]:
+        for kind in ("inputs", "outputs"):
+            for (name, _, local), channel in zip(self._channels(kind), self._algorithm.get(kind) or [], strict=True):
+                yield name, local, channel.get("access_method") or "parameter"
+
+    def _environment(self, endpoint: str) -> dict[str, str]:
+        """Nothing of ours but the search path: a container does not see its host's environment."""
+        mount = self._place(_MOUNT)
+        instance = f"modelarts-job-{self._record.id}-{TASK}"
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(mount.parent),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(self._folder / "packages"),
+            "MA_HOME": str(mount.parent),
+            "MA_JOB_DIR": str(mount / "user-job-dir"),
+            "MA_MOUNT_PATH": str(mount),
+            "MA_LOG_DIR": str(mount / "log"),
+            "WORKSPACE": str(self._code),
+            "MA_SCRIPT_INTERPRETER": "",
+            "MA_CURRENT_IP": "127.0.0.1",
+            "MA_CURRENT_INSTANCE_NAME": instance,
+            "MA_NUM_GPUS": "0",
+            "MA_NUM_HOSTS": "1",
+            "MA_TASK_NAME": "worker",
+            "VC_TASK_INDEX": "0",
+            "VC_WORKER_NUM": "1",
+            "VC_WORKER_HOSTS": f"{instance}.modelarts-job-{self._record.id}",
+            "S3_ENDPOINT": endpoint,
+            "S3_VERIFY_SSL": "0",
+            "S3_USE_HTTPS": "1" if endpoint.startswith("https") else "0",
+            "ATLASFLOW_EXIT_WITH_STDIN": "1",
+        }
+        environment |= {name: str(local) for name, local, method in self._by_access() if method == "env"}
+        return environment | (self._algorithm.get("environments") or {})
+
+    def _fetch(self, what: str, address: str, folder: Path) -> None:
+        """Bring everything under an address into a folder, or the one object that it names."""
+        bucket, prefix = addresses.split(address)
+        store = self._stores(bucket)
+        keys = [key for key, _ in store.list(f"{prefix}/") if not key.endswith("/")]
+        if not keys and store.head(prefix) is not None:
+            store.get(prefix, folder / PurePosixPath(prefix).name)
+            return
+        if not keys:
+            raise ContainerFailed(f"{what}: there is nothing at {address}")
+        for key in keys:
+            store.get(key, folder / key.removeprefix(f"{prefix}/"))
+
+    def _changed(self, folder: Path, *, everything: bool) -> Iterator[tuple[str, tuple[LocalFile, tuple[int, int]]]]:
+        for path in sorted(folder.rglob("*")):
+            try:
+                status = path.stat()
+                stamp = (status.st_size, status.st_mtime_ns)
+                settled = everything or time.time() - status.st_mtime > _SETTLED_SECONDS
+                if path.is_file() and settled and self._sent.get(path) != stamp:
+                    file = LocalFile(path, file_digest(path), status.st_size)
+                    yield path.relative_to(folder).as_posix(), (file, stamp)
+            except FileNotFoundError:  # the script renamed or removed it meanwhile
+                continue
+
+    def _install(self, requirements: Path) -> None:
+        """Install what the code asks for and this machine lacks, for this job alone."""
+        if not requirements.is_file():
+            return
+        lines = [line.split("#")[0].strip() for line in requirements.read_text().splitlines()]
+        missing = [line for line in lines if line and not _present(line)]
+        if not missing:
+            return
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        with self.log.open("ab") as log:
+            done = subprocess.run(
+                [*command, "--target", str(self._folder / "packages"), *missing],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise ContainerFailed(f"pip could not install {', '.join(missing)}")
+
+
+def _present(line: str) -> bool:
+    try:
+        requirement = Requirement(line)
+        return requirement.specifier.contains(importlib.metadata.version(requirement.name), prereleases=True)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    except InvalidRequirement as error:
+        raise ContainerFailed(f"pip-requirements.txt: {error}") from error

@@ -1,0 +1,101 @@
+"""ModelArts' error codes and job phases (ascend-domain.md §1.3 and §1.4), for the client and the stand-in alike."""
+
+from dataclasses import dataclass
+
+from infra.errors import AtlasFlowError, Refused, Transient, UserError
+
+FINAL_PHASES = frozenset({"Completed", "Failed", "Terminated", "Abnormal"})
+"""A job in one of these does not change any more (of Abnormal the documents do not say so for certain)."""
+
+DUPLICATE_NAME = "2751"
+JOB_MISSING = "2775"
+LOG_NOT_READY = "2776"
+
+
+@dataclass(frozen=True)
+class Code:
+    """What one error code means: its HTTP status, the class of our error, and what to do."""
+
+    status: int
+    kind: type[AtlasFlowError]
+    hint: str
+
+
+_SETTING = "look at the settings under [modelarts]"
+_UPLOAD = "run the upload stage again; `doctor` checks the bucket"
+_KEYS = "check modelarts.access_key and modelarts.secret_key (empty: those of [obs])"
+_RIGHTS = "give the account ModelArts and OBS rights, and ModelArts its agency, in the console"
+_LATER = "run it again later"
+
+_ROWS: tuple[tuple[tuple[str, ...], int, type[AtlasFlowError], str], ...] = (
+    (("0101", "0104", "0107", "2787", "2788"), 400, UserError, _SETTING),
+    (("0102",), 400, UserError, "check modelarts.workspace; 0 is the default workspace"),
+    (("0118",), 400, Refused, "stop or delete other jobs, or ask for a larger quota in the console"),
+    (("1002",), 400, Transient, _LATER),
+    (("1003",), 400, Refused, _RIGHTS),
+    (("2751",), 400, Refused, "a job has this name already"),
+    (("2753", "2791"), 400, UserError, "inputs and outputs must be folders in OBS; run the upload stage"),
+    (("2755",), 400, UserError, _SETTING),
+    (("2757", "2758", "2792", "2802"), 400, UserError, _UPLOAD),
+    (("2759", "2760", "2761"), 400, UserError, "the code folder is too large for a job; keep data out of models/"),
+    (("2763", "2781"), 400, UserError, "check modelarts.flavor"),
+    (("2793",), 400, UserError, "this flavor does not take so many nodes: lower modelarts.node_count"),
+    (("2765", "2766", "2767", "2768", "2769", "2770"), 400, UserError, _SETTING),
+    (("2775",), 400, Refused, "the job was deleted; run again to start a new one"),
+    (("2776", "2777"), 204, Transient, "it appears while the job runs"),
+    (("2780",), 400, UserError, "check modelarts.engine"),
+    (("2806",), 400, UserError, "an image of one's own needs both a command and an address"),
+    (("2807", "2808", "2809"), 400, UserError, "this search is not supported"),
+    (("4907", "4909"), 400, Transient, _LATER),
+    (("4992",), 400, Transient, "this flavor is sold out at the moment: wait, or take another modelarts.flavor"),
+    (("0201", "0203", "0204", "0205", "0207", "0212"), 401, Refused, _KEYS),
+    (("0202",), 401, Refused, "temporary keys have expired: get new ones; or this machine's clock is wrong"),
+    (("0108", "0112", "0206"), 403, Refused, _KEYS),
+    (("0210",), 403, Refused, "check modelarts.project_id: the keys belong to another project"),
+    (("2784", "2785"), 403, Refused, _RIGHTS),
+    (("2786",), 404, Refused, "check modelarts.project_id: the keys belong to another project"),
+    (("2803",), 405, AtlasFlowError, ""),
+    (("0010",), 500, Transient, _LATER),
+)
+
+CODES = {code: Code(status, kind, hint) for codes, status, kind, hint in _ROWS for code in codes}
+"""By the four digits after `ModelArts.`."""
+
+
+def meaning(code: str, status: int) -> Code:
+    """What an answer means; a code that the table lacks is judged by its HTTP status.
+
+    Args:
+        code: as it came, such as `ModelArts.2751`.
+        status: HTTP status.
+    """
+    known = CODES.get(code.rpartition(".")[2])
+    if known is not None:
+        return known
+    if status in (401, 403):
+        return Code(status, Refused, f"{_KEYS}; {_RIGHTS}")
+    if status in (408, 425, 429) or status >= 500:
+        return Code(status, Transient, _LATER)
+    return Code(status, Refused, "")
+
+
+class DuplicateName(Refused):
+    """A job has this name already."""
+
+
+class JobMissing(Refused):
+    """There is no such job; the platform says so with HTTP 400 (ascend-domain.md §8, no. 24)."""
+
+
+class ApiError(Exception):
+    """A no of the stand-in's API.
+
+    Args:
+        code: four digits (ascend-domain.md §1.4).
+        message: what is wrong.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = f"ModelArts.{code}"
+        self.status = CODES[code].status
