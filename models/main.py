@@ -1,0 +1,112 @@
+"""The boot file: `train`, `evaluate` and `export`, with the same arguments on a laptop and on ModelArts.
+
+It also runs as a plain script from a copy of this folder under any name: the folder becomes a package called `models`.
+Arguments that it does not know are ignored, as training services add their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PACKAGE = "models"
+_UNEXPECTED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0, or that of `models/failures.py`)."""
+    options, _ = _parser().parse_known_args(arguments)
+    protocol, failures = _load("protocol"), _load("failures")
+    if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
+        protocol.end_with_stdin()
+    try:
+        _COMMANDS[options.command](options)
+    except failures.Failure as failure:
+        protocol.event("error", kind=failure.kind, message=failure.message, hint=failure.hint)
+        return int(failure.exit_code)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    spec = _spec(options.spec)
+    with _load("files").alone_in(options.train_url):
+        _load("runtime").prepare(spec.seed)
+        _load("training").train(spec, _builder(spec), options.data_url, options.train_url)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    spec = _spec(options.spec)
+    _load("runtime").prepare(spec.seed)
+    _load("evaluation").evaluate(spec, _builder(spec), options.data_url, options.checkpoint, options.output)
+
+
+def _export(options: argparse.Namespace) -> None:
+    spec = _spec(options.spec)
+    _load("runtime").prepare(spec.seed)
+    exporting = _load("exporting")
+    exporting.export(spec, _builder(spec), options.data_url, options.checkpoint, options.format, options.output)
+
+
+_COMMANDS = {"train": _train, "evaluate": _evaluate, "export": _export}
+
+
+def _load(name: str) -> Any:
+    """A sibling module. Nothing heavy is imported before it is needed."""
+    if PACKAGE not in sys.modules:
+        # By its place and not by a search: a folder called `code` would be hidden by the standard library's module.
+        here = Path(__file__).resolve().parent
+        found = importlib.util.spec_from_file_location(
+            PACKAGE, here / "__init__.py", submodule_search_locations=[str(here)]
+        )
+        if found is None or found.loader is None:
+            raise ImportError(f"{here} is not a whole copy of {PACKAGE}")
+        package = importlib.util.module_from_spec(found)
+        sys.modules[PACKAGE] = package
+        found.loader.exec_module(package)
+    return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+def _spec(text: str) -> Any:
+    """A specification from a file or, when it starts with a brace, from the argument itself."""
+    if text.lstrip().startswith("{"):
+        return _load("spec").load(text)
+    try:
+        content = Path(text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _load("failures").InputError(f"--spec: {text} cannot be read: {error}") from error
+    return _load("spec").load(content)
+
+
+def _builder(spec: Any) -> Any:
+    """The chosen network's `build`; no other network is imported."""
+    module = _load("registry").module_of(spec.network, PACKAGE)
+    return importlib.import_module(module).build
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="main.py", description="Train, evaluate and export image classifiers.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train = commands.add_parser("train", help="train, or go on with an interrupted training")
+    evaluate = commands.add_parser("evaluate", help="accuracy, confusion matrix and predictions of a checkpoint")
+    export = commands.add_parser("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
+    for command in (train, evaluate, export):
+        command.add_argument("--data_url", type=Path, required=True, help="folder with train/ and eval/")
+        command.add_argument("--spec", required=True, help="the training specification: a JSON file, or JSON")
+    train.add_argument("--train_url", type=Path, required=True, help="folder for checkpoints and results")
+    for command in (evaluate, export):
+        command.add_argument("--checkpoint", type=Path, required=True, help="file to load")
+        command.add_argument("--output", type=Path, required=True, help="folder for the results")
+    export.add_argument("--format", required=True, choices=("mindir", "onnx", "air"))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""What a command says while it runs: lines for people, and `@atlasflow {json}` lines for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+
+PREFIX = "@atlasflow "
+_PARENT_GONE = 143
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def event(name: str, /, **values: object) -> None:
+    """A line for programs: `epoch`, `progress` or `error`, with its values."""
+    say(PREFIX + json.dumps({"event": name, **values}))
+
+
+def end_with_stdin() -> None:
+    """End this process when its standard input closes, so that it never outlives the one that started it."""
+
+    def watch() -> None:
+        # Not sys.stdin: its lock would be held at interpreter shutdown, which is fatal.
+        while os.read(0, 4096):
+            pass
+        os._exit(_PARENT_GONE)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

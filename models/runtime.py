@@ -1,0 +1,114 @@
+"""Setting MindSpore up, above all on a CPU, where the stock settings are slow (measured.md).
+
+`prepare` comes before the first import of MindSpore; everything else is called after it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import statistics
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TRIAL = 10  # steps timed for each layout
+_ACCELERATOR = Path("/dev/davinci_manager")  # the Ascend driver's device node
+
+
+def device() -> str:
+    """`Ascend` where its driver is, else `CPU`."""
+    return "Ascend" if _ACCELERATOR.exists() else "CPU"
+
+
+def prepare(seed: int) -> None:
+    """Set up MindSpore for this process.
+
+    MindSpore's oneDNN asks for plain NCHW, for which the AVX-512 code paths have only reference convolutions; held to
+    AVX2 it finds compiled ones (7 against 60 to 110 ms a step of LeNet5).
+
+    Raises:
+        RuntimeError: MindSpore was imported before, so that the setting would have no effect.
+    """
+    if "mindspore" in sys.modules:
+        raise RuntimeError("mindspore was imported before models.runtime.prepare")
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    os.environ.setdefault("GLOG_v", "3")
+    import mindspore  # noqa: PLC0415 - the settings above must come first
+
+    mindspore.set_device(device())
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    mindspore.set_deterministic(True)
+    mindspore.set_seed(seed)
+
+
+class Layout:
+    """Where MindSpore's threads run: as the system likes, or pinned.
+
+    Pinned means the main thread on the first core and all others on the rest, which on some machines makes a step five
+    times as fast (measured.md). The first steps are timed in both ways and the faster one is kept; what is computed
+    stays the same. Nothing is pinned on one core, off Linux, on Ascend, or while another training of this user may
+    have its threads pinned.
+    """
+
+    def __init__(self, possible: bool) -> None:
+        self._free = sorted(os.sched_getaffinity(0)) if possible else []
+        self._times: list[float] = []
+        self.pinned = False
+
+    def stepped(self, seconds: float) -> None:
+        """Note how long a step took. The first, which compiles, is left out."""
+        if not self._free or len(self._times) > 2 * _TRIAL:
+            return
+        self._times.append(seconds)
+        if len(self._times) == _TRIAL + 1:
+            self._pin()
+        elif len(self._times) == 2 * _TRIAL + 1:
+            free, pinned = self._times[1 : _TRIAL + 1], self._times[_TRIAL + 1 :]
+            if statistics.median(pinned) >= statistics.median(free):
+                self.release()
+
+    def refresh(self) -> None:
+        """Move threads that were started meanwhile to their place."""
+        if self.pinned:
+            self._pin()
+
+    def release(self) -> None:
+        """Give all threads all cores back."""
+        if self.pinned:
+            self._place(set(self._free), set(self._free))
+            self.pinned = False
+
+    def _pin(self) -> None:
+        self._place({self._free[0]}, set(self._free[1:]))
+        self.pinned = True
+
+    @staticmethod
+    def _place(main: set[int], others: set[int]) -> None:
+        for thread in map(int, os.listdir("/proc/self/task")):  # noqa: PTH208 - names only
+            try:
+                os.sched_setaffinity(thread, main if thread == os.getpid() else others)
+            except ProcessLookupError:
+                continue  # the thread has ended since it was listed
+
+
+@contextmanager
+def layout() -> Iterator[Layout]:
+    """A `Layout` for a training; every thread has all cores again afterwards."""
+    able = sys.platform == "linux" and device() == "CPU" and len(os.sched_getaffinity(0)) > 1
+    path = Path(tempfile.gettempdir()) / f"atlasflow-cores-{os.getuid()}.lock"
+    with path.open("a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            able = False
+        chosen = Layout(able)
+        try:
+            yield chosen
+        finally:
+            chosen.release()

@@ -1,0 +1,54 @@
+"""What a person may ask for: recipes by name, and changes to single fields of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .failures import SpecError
+from .registry import check_network
+from .trainspec import TrainSpec, from_json, nearest, replaced, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RECIPES", "SpecError", "TrainSpec", "from_json", "load", "resolve", "to_json"]
+
+# tutorials.md T4: LeNet5, batch 32, Momentum 0.9, no weight decay, cosine from 0.01 over the whole length.
+_LENET5 = TrainSpec(network="lenet5", batch_size=32, momentum=0.9, learning_rate=0.01, schedule="cosine")
+
+RECIPES: dict[str, TrainSpec] = {
+    "lenet5-sample": replaced(_LENET5, {"epochs": 30}),
+    "lenet5-tutorial": replaced(_LENET5, {"epochs": 50}),
+}
+
+
+def resolve(recipe: str, overrides: Mapping[str, object] | None = None) -> TrainSpec:
+    """The specification of a recipe with some fields changed.
+
+    Example:
+        >>> resolve("lenet5-sample", {"epochs": "3"}).epochs
+        3
+
+    Args:
+        recipe: a name in `RECIPES`.
+        overrides: field to value; text is read as the field's type.
+
+    Raises:
+        SpecError: an unknown recipe, field or network (the nearest valid name is given), or a wrong value.
+    """
+    if recipe not in RECIPES:
+        raise SpecError(f"recipe: there is no '{recipe}'", nearest(recipe, RECIPES))
+    spec = replaced(RECIPES[recipe], overrides or {})
+    check_network(spec.network, spec.image_size)
+    return spec
+
+
+def load(text: str) -> TrainSpec:
+    """Read a specification from JSON and check its network too.
+
+    Raises:
+        SpecError: it is not one.
+    """
+    spec = from_json(text)
+    check_network(spec.network, spec.image_size)
+    return spec

@@ -1,0 +1,200 @@
+"""Train a network: an epoch at a time, a checkpoint after each, and the same bytes however often it was interrupted."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mindspore
+from mindspore import nn, ops
+
+from . import history, metrics, parameters, resume
+from .cifar10 import Images, Pipeline, read_images
+from .failures import InputError, SpecError
+from .files import write_json
+from .inference import logits, network_forward
+from .optimizers import build_optimizer
+from .preprocess import PRESETS
+from .protocol import event, say
+from .runtime import Layout, layout
+from .schedules import learning_rates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .trainspec import TrainSpec
+
+_DIVERGED = 20.0  # times the loss of guessing; far above what a training that still learns can show
+
+
+class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """Forward, backward and update as one graph.
+
+    Args:
+        network: images to logits.
+        optimizer: over the network's parameters.
+    """
+
+    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.optimizer = optimizer
+        self.loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+        self.gradients = ops.value_and_grad(self.forward, None, optimizer.parameters)
+
+    def forward(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
+        """Mean cross entropy of a batch."""
+        return self.loss(self.network(image), label)
+
+    def construct(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
+        """Update the parameters; gives the loss before the update."""
+        loss, gradients = self.gradients(image, label)
+        return ops.depend(loss, self.optimizer(gradients))
+
+
+@dataclass
+class _Training:
+    """One training in progress."""
+
+    spec: TrainSpec
+    network: nn.Cell
+    optimizer: nn.Optimizer
+    pipeline: Pipeline
+    held_out: Images
+    folder: Path
+
+    def values(self) -> dict[str, NDArray[Any]]:
+        return parameters.arrays(self.network.get_parameters())
+
+    def everything(self) -> dict[str, NDArray[Any]]:
+        """The network's parameters and what the optimizer remembers."""
+        return {**parameters.arrays(self.optimizer.get_parameters()), **self.values()}
+
+
+def train(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: Path, folder: Path) -> None:
+    """Train in `folder`, or go on where a run of the same training was ended.
+
+    Afterwards `folder` holds `checkpoint.ckpt` (the last epoch's), `best.ckpt` (of the epoch with the highest accuracy
+    on the evaluation images, the earliest of equals), `history.csv`, `history.jsonl` and `result.json`.
+
+    Raises:
+        Failure: data or specification are wrong, the loss is no number any more, or the disk is full.
+    """
+    images = read_images(data, "train", spec.classes)
+    held_out = read_images(data, "eval", spec.classes)
+    if spec.batch_size > len(images):
+        raise SpecError(f"batch_size: {spec.batch_size} is more than the {len(images):,} training images")
+    pipeline = Pipeline(
+        images, spec.batch_size, spec.image_size, PRESETS[spec.normalisation], spec.seed, spec.crop, spec.flip
+    )
+    network = build(spec)
+    rates = learning_rates(spec, pipeline.steps)
+    optimizer = build_optimizer(spec, network, rates)
+    run = _Training(spec, network, optimizer, pipeline, held_out, folder)
+    identity = resume.identity(spec, images.sha256, held_out.sha256)
+    rows = _restore(run, identity)
+    step = TrainStep(network, optimizer)
+    with layout() as cores:
+        for epoch in range(len(rows) + 1, spec.epochs + 1):
+            row = _train_epoch(run, step, epoch, cores)
+            row["learning_rate"] = float(rates[epoch * pipeline.steps - 1])
+            _finish_epoch(run, rows, row, identity)
+            cores.refresh()
+    _write_result(run, rows)
+
+
+def _restore(run: _Training, identity: str) -> list[history.Row]:
+    saved = resume.load(run.folder, identity)
+    if saved is None:
+        return []
+    values, rows = saved
+    parameters.assign([*run.optimizer.get_parameters(), *run.network.get_parameters()], values, run.folder)
+    say(f"resumed after epoch {len(rows)} of {run.spec.epochs}")
+    return rows
+
+
+def _train_epoch(run: _Training, step: TrainStep, epoch: int, cores: Layout) -> history.Row:
+    step.set_train(True)
+    losses: list[float] = []
+    began = previous = time.perf_counter()
+    for images, labels in run.pipeline.epoch(epoch):
+        losses.append(float(step(mindspore.Tensor(images), mindspore.Tensor(labels)).asnumpy()))
+        if not math.isfinite(losses[-1]):
+            raise _diverged(run, epoch, f"the loss of step {len(losses)} is {losses[-1]}")
+        now = time.perf_counter()
+        cores.stepped(now - previous)
+        previous = now
+    seconds = time.perf_counter() - began
+    loss = math.fsum(losses) / len(losses)
+    if loss > _DIVERGED * math.log(run.spec.classes):
+        raise _diverged(run, epoch, f"the loss has grown to {loss:.3g}")
+    steps = len(losses)
+    rate = steps * run.spec.batch_size / seconds
+    say(f"epoch: {epoch} step {steps}, loss is {losses[-1]}")
+    say(
+        f"epoch {epoch} cost time = {seconds:.3f}, train step num: {steps}, "
+        f"one step time: {1e3 * seconds / steps:.3f} ms, train samples per second of cluster: {rate:.1f}"
+    )
+    return {
+        "epoch": epoch,
+        "loss": loss,
+        "seconds": round(seconds, 3),
+        "step_ms": round(1e3 * seconds / steps, 3),
+        "images_per_second": round(rate, 1),
+    }
+
+
+def _diverged(run: _Training, epoch: int, what: str) -> InputError:
+    kept = f"checkpoint.ckpt is that of epoch {epoch - 1}" if epoch > 1 else "no epoch was finished"
+    return InputError(
+        f"epoch {epoch}: {what}; {kept}", f"take a smaller learning_rate than {run.spec.learning_rate}, or a warm-up"
+    )
+
+
+def _finish_epoch(run: _Training, rows: list[history.Row], row: history.Row, identity: str) -> None:
+    """Evaluate when it is time, and save everything, the state last: it is what a resumed run believes."""
+    epoch = int(str(row["epoch"]))
+    if epoch % run.spec.evaluate_every == 0 or epoch == run.spec.epochs:
+        found = logits(
+            network_forward(run.network), run.held_out.pixels, run.spec.image_size, run.pipeline.normalisation
+        )
+        row["accuracy"] = metrics.accuracy(found, run.held_out.labels)
+        row["evaluation_loss"] = metrics.cross_entropy(found, run.held_out.labels)
+        if epoch == _best([*rows, row])["epoch"]:
+            parameters.save_checkpoint(run.folder / "best.ckpt", run.values())
+    row["peak_memory_mb"] = history.peak_memory_mb()
+    rows.append(row)
+    parameters.save_checkpoint(run.folder / "checkpoint.ckpt", run.values())
+    history.write(run.folder, rows)
+    resume.save(run.folder, identity, run.everything(), rows)
+    event("epoch", epochs=run.spec.epochs, **row)
+
+
+def _best(rows: list[history.Row]) -> history.Row:
+    """The evaluated epoch with the highest accuracy, the earliest of equals."""
+    return max((row for row in rows if "accuracy" in row), key=lambda row: float(str(row["accuracy"])))
+
+
+def _write_result(run: _Training, rows: list[history.Row]) -> None:
+    last, best = rows[-1], _best(rows)
+    say("Start run evaluation.")
+    say(f"Evaluation result: {{'acc': {last['accuracy']}}}")
+    write_json(
+        run.folder / "result.json",
+        {
+            "parameters_sha256": parameters.digest(run.values()),
+            "parameter_count": sum(parameter.size for parameter in run.network.trainable_params()),
+            "epochs": len(rows),
+            "steps_per_epoch": run.pipeline.steps,
+            "loss": last["loss"],
+            "accuracy": last["accuracy"],
+            "evaluation_loss": last["evaluation_loss"],
+            "best_epoch": best["epoch"],
+            "best_accuracy": best["accuracy"],
+        },
+    )

@@ -1,0 +1,72 @@
+"""Small data sets, and MindSpore in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+MAIN = Path(__file__).parents[3] / "models" / "main.py"
+
+
+def write_data(folder: Path, *, train: int = 40, held_out: int = 20, seed: int = 7) -> Path:
+    """A data set whose images are noise on a colour that tells the class, so that a network can learn it."""
+    random = np.random.default_rng(seed)
+    for name, count in [(f"train/data_batch_{i}.bin", train) for i in range(1, 6)] + [
+        ("eval/test_batch.bin", held_out)
+    ]:
+        labels = np.arange(count) % 10
+        colours = np.stack([labels * 25, 250 - labels * 25, labels * 7 % 10 * 25], axis=1)
+        pixels = np.clip(colours[:, :, None] + random.integers(-30, 30, (count, 3, 1024)), 0, 255)
+        records = np.concatenate([labels[:, None], pixels.reshape(count, -1)], axis=1).astype(np.uint8)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(records.tobytes())
+    (folder / "batches.meta.txt").write_text("airplane\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_data() -> Callable[..., Path]:
+    return write_data
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_data(tmp_path / "data")
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    lines: list[str]
+    errors: str
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        found = [json.loads(line.removeprefix("@atlasflow ")) for line in self.lines if line.startswith("@atlasflow ")]
+        return [event for event in found if event["event"] == name]
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., Ran]:
+    """Runs a program in a process of its own: `run("train", "--spec", …)` is `models/main.py`, a path is a script."""
+
+    def runner(
+        *arguments: object, main: Path = MAIN, environment: Mapping[str, str] | None = None, seconds: float = 120
+    ) -> Ran:
+        done = subprocess.run(
+            [sys.executable, str(main), *map(str, arguments)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env={**os.environ, "PYTHONPATH": str(MAIN.parents[1]), **(environment or {})},
+        )
+        return Ran(done.returncode, done.stdout.splitlines(), done.stderr)
+
+    return runner

@@ -1,0 +1,291 @@
+"""The boot file as others start it: a process, arguments, lines and exit codes."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from models.cifar10 import read_images
+from models.preprocess import normalise
+
+MAIN = Path(__file__).parents[3] / "models" / "main.py"
+SPEC = json.dumps({"epochs": 3, "batch_size": 20, "learning_rate": 0.02})
+
+pytestmark = pytest.mark.mindspore
+
+
+def train(run, data, folder, spec=SPEC, **options):
+    return run("train", "--data_url", data, "--train_url", folder, "--spec", spec, **options)
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, make_data, run):
+    """One training of three epochs, shared by the tests of this module."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = make_data(folder / "data")
+    done = train(run, data, folder / "out")
+    assert done.code == 0, done.errors
+    return data, folder / "out", done.lines
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    program = (
+        "import sys, runpy; sys.argv = ['main.py', '--help']\n"
+        f"try: runpy.run_path({str(MAIN)!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "sys.exit(any(name in sys.modules for name in ('mindspore', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True).returncode == 0
+
+
+def test_training_leaves_its_results(trained):
+    _, folder, lines = trained
+    assert {path.name for path in folder.iterdir()} == {
+        ".lock",
+        "best.ckpt",
+        "checkpoint.ckpt",
+        "history.csv",
+        "history.jsonl",
+        "result.json",
+        "state",
+    }
+    assert (folder / "checkpoint.ckpt").stat().st_mode & 0o777 == 0o644
+    assert result(folder)["parameter_count"] == 61_984
+    assert result(folder)["accuracy"] > 0.5
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["loss"]) < float(rows[0]["loss"])
+    assert [json.loads(line)["epoch"] for line in (folder / "history.jsonl").read_text().splitlines()] == [1, 2, 3]
+    events = [json.loads(line.split(" ", 1)[1]) for line in lines if line.startswith("@atlasflow ")]
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3]
+    assert {"epochs", "loss", "accuracy", "step_ms", "images_per_second"} <= set(events[0])
+
+
+def test_lines_have_the_tutorial_s_wording(trained):
+    lines = trained[2]
+    assert any(line.startswith("epoch: 1 step 10, loss is ") for line in lines)
+    wording = [line for line in lines if line.startswith("epoch 2 cost time = ")]
+    assert "train step num: 10, one step time: " in wording[0]
+    assert " ms, train samples per second of cluster: " in wording[0]
+    assert lines[-1].startswith("Evaluation result: {'acc': ")
+
+
+def test_the_same_seed_gives_the_same_parameters(trained, run, tmp_path):
+    data, folder, _ = trained
+    assert train(run, data, tmp_path / "again").code == 0
+    assert (tmp_path / "again" / "result.json").read_bytes() == (folder / "result.json").read_bytes()
+    assert (tmp_path / "again" / "checkpoint.ckpt").read_bytes() == (folder / "checkpoint.ckpt").read_bytes()
+    other = json.dumps({**json.loads(SPEC), "seed": 2})
+    assert train(run, data, tmp_path / "other", other).code == 0
+    assert result(tmp_path / "other")["parameters_sha256"] != result(folder)["parameters_sha256"]
+
+
+def kill_after_first_epoch(data, folder):
+    process = subprocess.Popen(
+        [sys.executable, MAIN, "train", "--data_url", data, "--train_url", folder, "--spec", SPEC],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("@atlasflow") and '"epoch": 1' in line:
+            break
+    process.kill()
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_a_killed_training_resumes_to_the_same_parameters(trained, run, tmp_path):
+    data, folder, _ = trained
+    kill_after_first_epoch(data, tmp_path)
+    again = train(run, data, tmp_path)
+    assert again.code == 0, again.errors
+    assert any(line.startswith("resumed after epoch ") for line in again.lines)
+    assert 1 <= len(again.events("epoch")) <= 2
+    assert (tmp_path / "result.json").read_bytes() == (folder / "result.json").read_bytes()
+    assert (tmp_path / "best.ckpt").read_bytes() == (folder / "best.ckpt").read_bytes()
+
+
+def test_a_damaged_or_foreign_state_starts_again(trained, run, tmp_path):
+    data, folder, _ = trained
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "last.npz").write_bytes((folder / "state" / "last.npz").read_bytes()[:-100])
+    damaged = train(run, data, tmp_path)
+    assert any("is damaged" in line for line in damaged.lines)
+    assert result(tmp_path) == result(folder)
+    foreign = train(run, data, tmp_path, json.dumps({**json.loads(SPEC), "epochs": 1}))
+    assert any("belongs to another training" in line for line in foreign.lines)
+    assert result(tmp_path)["epochs"] == 1
+
+
+def test_a_finished_training_is_not_repeated(trained, run):
+    data, folder, _ = trained
+    before = (folder / "result.json").read_bytes()
+    again = train(run, data, folder)
+    assert again.code == 0
+    assert again.events("epoch") == []
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_two_trainings_do_not_share_a_folder(run, data, tmp_path):
+    import fcntl
+
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = train(run, data, tmp_path)
+    assert refused.code == 5
+    assert refused.events("error")[0]["kind"] == "transient"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ('{"network": "lenet"}', "network: "),
+        ('{"epoch": 3}', "epoch: "),
+        ('{"batch_size": 201}', "batch_size: 201"),
+        ('{"image_size": 224}', "image_size: "),
+        ("/no/such/file", "--spec: /no/such/file"),
+    ],
+)
+def test_a_bad_specification_ends_with_two(run, data, tmp_path, spec, message):
+    refused = train(run, data, tmp_path / "out", spec)
+    error = refused.events("error")[0]
+    assert (refused.code, error["kind"]) == (2, "user")
+    assert str(error["message"]).startswith(message)
+
+
+def test_a_truncated_data_file_ends_with_six(run, data, tmp_path):
+    (data / "train" / "data_batch_1.bin").write_bytes(b"\0" * 3000)
+    damaged = train(run, data, tmp_path / "out")
+    assert (damaged.code, damaged.events("error")[0]["kind"]) == (6, "corrupt")
+
+
+def test_a_diverging_training_keeps_the_last_good_checkpoint(run, data, tmp_path):
+    spec = json.dumps({"epochs": 3, "batch_size": 20, "learning_rate": 50, "schedule": "constant"})
+    stopped = train(run, data, tmp_path, spec)
+    assert stopped.code == 2
+    assert "loss" in str(stopped.events("error")[0]["message"])
+    assert "learning_rate" in str(stopped.events("error")[0]["hint"])
+
+
+def test_training_ends_with_its_parent(data, tmp_path):
+    spec = json.dumps({"epochs": 5000, "batch_size": 20})
+    process = subprocess.Popen(
+        [sys.executable, MAIN, "train", "--data_url", data, "--train_url", tmp_path, "--spec", spec],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ATLASFLOW_EXIT_WITH_STDIN": "1"},
+    )
+    assert process.stdout.readline()
+    began = time.monotonic()
+    process.stdin.close()
+    assert process.wait(timeout=30) == 143
+    process.stdout.close()
+    assert time.monotonic() - began < 20
+
+
+def evaluate(run, data, checkpoint, output):
+    return run("evaluate", "--data_url", data, "--checkpoint", checkpoint, "--spec", SPEC, "--output", output)
+
+
+def test_evaluation_writes_metrics_and_predictions(trained, run, tmp_path):
+    data, folder, _ = trained
+    done = evaluate(run, data, folder / "checkpoint.ckpt", tmp_path / "one")
+    assert done.code == 0, done.errors
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    assert metrics["accuracy"] == result(folder)["accuracy"]
+    assert metrics["loss"] == pytest.approx(result(folder)["evaluation_loss"])
+    assert np.sum(metrics["confusion_matrix"]) == metrics["images"] == 20
+    with np.load(tmp_path / "one" / "predictions.npz") as file:
+        assert (file["logits"].dtype, file["logits"].shape) == (np.float32, (20, 10))
+        assert (file["labels"] == read_images(data, "eval").labels).all()
+    assert done.lines[-1] == f"Evaluation result: {{'acc': {metrics['accuracy']}}}"
+    assert evaluate(run, data, folder / "checkpoint.ckpt", tmp_path / "two").code == 0
+    for name in ("metrics.json", "predictions.npz"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "word"), [(None, 2, "no checkpoint"), (b"not a checkpoint", 6, "cannot be read")]
+)
+def test_a_bad_checkpoint_is_named(run, data, tmp_path, content, code, word):
+    path = tmp_path / "model.ckpt"
+    if content is not None:
+        path.write_bytes(content)
+    refused = evaluate(run, data, path, tmp_path / "out")
+    assert refused.code == code
+    assert word in str(refused.events("error")[0]["message"])
+
+
+def test_a_truncated_checkpoint_is_damage(trained, run, tmp_path):
+    data, folder, _ = trained
+    path = tmp_path / "model.ckpt"
+    path.write_bytes((folder / "checkpoint.ckpt").read_bytes()[:100_000])
+    refused = evaluate(run, data, path, tmp_path / "out")
+    assert refused.code in (2, 6)
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def export(run, trained, style, output):
+    data, folder, _ = trained
+    return run(
+        *("export", "--data_url", data, "--checkpoint", folder / "checkpoint.ckpt"),
+        *("--spec", SPEC, "--format", style, "--output", output),
+    )
+
+
+@pytest.mark.parametrize(("style", "name"), [("mindir", "model.mindir"), ("onnx", "model.onnx")])
+def test_an_export_computes_the_same_and_has_stable_bytes(trained, run, tmp_path, style, name):
+    for turn in ("one", "two"):
+        done = export(run, trained, style, tmp_path / turn)
+        assert done.code == 0, done.errors
+    check = json.loads((tmp_path / "one" / "check.json").read_text())
+    assert check["images"] == 20
+    assert check["max_difference"] < 1e-4
+    assert check["top1_agreement"] == 1.0
+    for file in (name, "check.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    assert (tmp_path / "one" / name).stat().st_mode & 0o777 == 0o644
+
+
+def test_onnx_has_the_promised_interface(trained, run, tmp_path):
+    data, _, _ = trained
+    assert export(run, trained, "onnx", tmp_path).code == 0
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    assert [(item.name, item.shape[1:], item.type) for item in session.get_inputs()] == [
+        ("image", [3, 32, 32], "tensor(float)")
+    ]
+    assert [(item.name, item.shape[1:]) for item in session.get_outputs()] == [("logits", [10])]
+    images = normalise(read_images(data, "eval").pixels)
+    together = session.run(None, {"image": images})[0]
+    one = session.run(None, {"image": images[3:4]})[0]
+    np.testing.assert_allclose(together[3:4], one, atol=1e-5)
+
+
+def test_air_is_refused_without_ascend(trained, run, tmp_path):
+    refused = export(run, trained, "air", tmp_path)
+    assert (refused.code, refused.events("error")[0]["kind"]) == (4, "refused")
+    assert not (tmp_path / "model.air").exists()
+
+
+def test_a_copy_under_another_name_works(trained, run, tmp_path):
+    data, folder, _ = trained
+    copy = tmp_path / "code"  # the standard library has a module of this name
+    shutil.copytree(MAIN.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    done = train(run, data, tmp_path / "out", main=copy / "main.py", environment={"PYTHONPATH": ""})
+    assert done.code == 0, done.errors
+    assert result(tmp_path / "out") == result(folder)

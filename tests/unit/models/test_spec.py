@@ -1,0 +1,57 @@
+import subprocess
+import sys
+
+import pytest
+
+from models.registry import NETWORKS, code_of, module_of
+from models.spec import RECIPES, SpecError, load, resolve
+
+
+def test_the_sample_recipe_is_the_tuning_tutorial_s():
+    spec = resolve("lenet5-sample")
+    assert (spec.network, spec.batch_size, spec.optimizer, spec.momentum) == ("lenet5", 32, "momentum", 0.9)
+    assert (spec.schedule, spec.learning_rate, spec.weight_decay, spec.epochs) == ("cosine", 0.01, 0.0, 30)
+    assert (spec.crop, spec.flip) == (4, True)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_resolves(recipe):
+    assert resolve(recipe) == RECIPES[recipe]
+
+
+def test_overrides_change_single_fields():
+    assert resolve("lenet5-sample", {"epochs": "3"}).epochs == 3
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(SpecError, match="recipe: ") as caught:
+        resolve("lenet5-tutoriel")
+    assert "lenet5-tutorial" in caught.value.hint
+    with pytest.raises(SpecError, match="network: ") as caught:
+        resolve("lenet5-sample", {"network": "lenet"})
+    assert "lenet5" in caught.value.hint
+
+
+def test_a_wrong_image_size_is_refused():
+    with pytest.raises(SpecError, match="image_size: lenet5"):
+        load('{"image_size": 224}')
+
+
+def test_networks_are_named_without_importing_them():
+    program = (
+        "import sys, models.spec, models.registry as r; r.module_of('lenet5');"
+        "sys.exit(any(m in sys.modules for m in ('numpy', 'mindspore', 'models.networks.lenet')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_code_of_a_command_has_the_one_network(network):
+    code = code_of("train", network)
+    assert module_of(network) in code
+    assert code[0] == "models.training"
+
+
+def test_an_unknown_network_has_no_module():
+    with pytest.raises(SpecError, match="network"):
+        module_of("lenet6")
