@@ -52,8 +52,8 @@ class Work:
     reporter: Reporter
 
     def input(self, name: str) -> Path:
-        """The path of an input that is a single file; read only."""
-        return next(iter(self.files[name].values())).path
+        """An input that is a single file, under its own name, since some tools judge a file by that; read only."""
+        return self.show(name, self.folder / "inputs" / name) / next(iter(self.files[name]))
 
     def show(self, name: str, folder: Path) -> Path:
         """Show an input's files in `folder` under their own names; returns `folder`."""

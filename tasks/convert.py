@@ -26,7 +26,7 @@ def run(work: Work) -> Made:
 
     output = work.folder / "model.om"
     request = CompileRequest(
-        model=work.show("model", work.folder / "model") / next(iter(work.files["model"])),
+        model=work.input("model"),
         output=output,
         soc_version=work.settings.convert.soc_version,
         input_shape={"image": (1, *image_shape(work.settings))},

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 def confusion_matrix(metrics: Mapping[str, Any], path: Path) -> None:
     """Draw the confusion matrix (rows: the true class, columns: the answer; counts) to a PNG file."""
-    matrix = np.asarray(metrics["confusion"], np.int64)
+    matrix = np.asarray(metrics["confusion_matrix"], np.int64)
     names = [row["class"] for row in metrics["per_class"]]
     figure = Figure(figsize=(7, 6.4), layout="constrained")
     FigureCanvasAgg(figure)

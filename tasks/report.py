@@ -53,7 +53,7 @@ def _accuracy(chain: Chain) -> list[str]:
     if evaluation is None:
         return []
     metrics = _read_json(chain, evaluation, "metrics")
-    low, high = metrics["accuracy_interval"]
+    low, high = metrics["accuracy_interval_95"]
     return [
         "## Accuracy",
         "",

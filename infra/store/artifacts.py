@@ -18,7 +18,7 @@ Kind = Literal["file", "tree"]
 
 @dataclass(frozen=True)
 class Artifact:
-    """Bytes with a digest: a file, or a tree; a tree's digest is that of its manifest, its size the sum of its files."""
+    """Bytes with a digest: a file or a tree; a tree's digest is its manifest's, its size the sum of its files."""
 
     name: str
     sha256: str

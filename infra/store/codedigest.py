@@ -31,13 +31,21 @@ def closure(modules: Iterable[str], checkout: Path) -> dict[str, str]:
     while waiting:
         module = waiting.pop()
         path = _source(module, checkout)
-        if module in seen or path is None:
+        if module in seen:
             continue
         seen.add(module)
-        digest, imports = _examine(path, module, path.stat().st_mtime_ns)
-        found[path.relative_to(checkout).as_posix()] = digest
-        waiting.extend(imports)
+        waiting.extend(_parents(module))
+        if path is not None:
+            digest, imports = _examine(path, module, path.stat().st_mtime_ns)
+            found[path.relative_to(checkout).as_posix()] = digest
+            waiting.extend(imports)
     return dict(sorted(found.items()))
+
+
+def _parents(module: str) -> Iterator[str]:
+    """Importing `a.b.c` runs `a` and `a.b` too."""
+    parts = module.split(".")
+    return (".".join(parts[:length]) for length in range(1, len(parts)))
 
 
 def _source(module: str, checkout: Path) -> Path | None:
@@ -57,7 +65,7 @@ def _examine(path: Path, module: str, _mtime_ns: int) -> tuple[str, tuple[str, .
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """Every module that may be imported, with its parents, as importing `a.b` runs `a` too."""
+    """Every module that may be imported; some are only names in one, and have no source of their own."""
     for node in _run_time_nodes(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -65,9 +73,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, package)
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:
-            parts = name.split(".")
-            yield from (".".join(parts[: length + 1]) for length in range(len(parts)))
+        yield from names
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:
@@ -106,6 +112,8 @@ def canonical_source(node: object) -> str:
         kept = value
         if name == "body" and isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             kept = value[1:]
+        elif isinstance(node, ast.JoinedStr):  # 3.12 leaves empty pieces in some f-strings
+            kept = [piece for piece in value if not (isinstance(piece, ast.Constant) and piece.value == "")]
         # `kind` marks u"" strings, `type_comment` is a comment, and 3.12 adds empty `type_params`.
         if name in ("kind", "type_comment") or (name == "type_params" and not value):
             continue

@@ -1,0 +1,12 @@
+"""What all tests share: an environment without our variables, so that a developer's settings change no result."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("ATLASFLOW_") and not name.startswith("ATLASFLOW_TEST_"):
+            monkeypatch.delenv(name)

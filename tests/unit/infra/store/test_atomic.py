@@ -1,0 +1,33 @@
+import errno
+import stat
+
+import pytest
+
+from infra.faults import Fault, FaultPlan
+from infra.store.atomic import replacing, write_text
+
+
+def test_the_target_appears_whole_and_with_its_mode(tmp_path):
+    write_text(tmp_path / "deep" / "secret", "text", mode=0o600)
+    assert (tmp_path / "deep" / "secret").read_text() == "text"
+    assert stat.S_IMODE((tmp_path / "deep" / "secret").stat().st_mode) == 0o600
+
+
+def test_a_failure_while_writing_leaves_the_old_content_and_no_temporary_file(tmp_path):
+    target = tmp_path / "file"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_before_the_rename_leaves_the_old_content(tmp_path):
+    target = tmp_path / "file"
+    write_text(target, "old")
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_text(target, "new", faults=FaultPlan([Fault("full", "write.written")]))
+    assert raised.value.errno == errno.ENOSPC
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]

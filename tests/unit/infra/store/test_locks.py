@@ -1,0 +1,48 @@
+import subprocess
+import sys
+import textwrap
+
+from infra.home import CHECKOUT
+from infra.store.locks import hold
+
+HOLDER = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from infra.store.locks import hold
+    with hold(Path(sys.argv[1])):
+        print("held", flush=True)
+        sys.stdin.read()
+    """
+)
+
+
+def holder(path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_the_first_does_not_wait(tmp_path):
+    with hold(tmp_path / "lock") as waited:
+        assert not waited
+
+
+def test_the_second_waits_until_the_first_is_killed(tmp_path):
+    first = holder(tmp_path / "lock")
+    with first, hold(tmp_path / "lock", waiting=first.kill) as waited:
+        assert waited
+
+
+def test_shared_holders_let_each_other_in_and_keep_an_exclusive_one_out(tmp_path):
+    with hold(tmp_path / "lock", shared=True), hold(tmp_path / "lock", shared=True) as waited:
+        assert not waited
+    first = holder(tmp_path / "lock")
+    with first, hold(tmp_path / "lock", waiting=first.kill, shared=True) as waited:
+        assert waited
