@@ -1,0 +1,135 @@
+import threading
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from infra.errors import Corrupt, Refused, Transient, UserError
+from infra.faults import Fault, FaultPlan
+from infra.fetch import CHUNK, fetch
+
+BODY = np.random.default_rng(7).bytes(3 * CHUNK + 17)
+DIGEST = sha256(BODY).hexdigest()
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers `/file`, with ranges, and `/cut`, which breaks off in the middle of the body."""
+
+    requests: list
+
+    def do_GET(self):
+        self.requests.append((self.path, self.headers.get("Range")))
+        if self.path in ("/404", "/503"):
+            self.send_error(int(self.path[1:]))
+            return
+        start = int(self.headers["Range"][6:-1]) if self.headers.get("Range") and self.path != "/no-ranges" else 0
+        if start >= len(BODY):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(BODY) - start))
+        self.end_headers()
+        end = len(BODY) // 2 if self.path == "/cut" else len(BODY)
+        self.wfile.write(BODY[start:end])
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    handler = type("Handler", (Server,), {"requests": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        running.address = f"http://127.0.0.1:{running.server_address[1]}"
+        running.requests = handler.requests
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def nothing(done, total):
+    pass
+
+
+def test_it_fetches_and_tells_how_far_it_is(server, tmp_path):
+    seen = []
+    fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, lambda done, total: seen.append((done, total)))
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert seen[-1] == (len(BODY), len(BODY))
+
+
+def test_it_continues_where_it_broke_off(server, tmp_path):
+    (tmp_path / "file").write_bytes(BODY[:1000])
+    fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, nothing)
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert server.requests == [("/file", "bytes=1000-")]
+
+
+def test_it_starts_again_when_the_server_knows_no_ranges(server, tmp_path):
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    fetch([f"{server.address}/no-ranges"], tmp_path / "file", DIGEST, nothing)
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_a_whole_file_is_not_fetched_again(server, tmp_path):
+    (tmp_path / "file").write_bytes(BODY)
+    fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, nothing)
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_a_cut_connection_is_transient_and_the_next_try_continues(server, tmp_path):
+    with pytest.raises(Transient, match="broke off"):
+        fetch([f"{server.address}/cut"], tmp_path / "file", DIGEST, nothing)
+    kept = (tmp_path / "file").stat().st_size
+    assert 0 < kept < len(BODY)
+    fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, nothing)
+    assert server.requests[-1] == ("/file", f"bytes={kept}-")
+
+
+def test_a_mirror_steps_in(server, tmp_path):
+    addresses = [f"{server.address}/404", f"{server.address}/503", f"{server.address}/file"]
+    fetch(addresses, tmp_path / "file", DIGEST, nothing)
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_a_wrong_digest_leaves_nothing_behind(server, tmp_path):
+    with pytest.raises(Corrupt, match=DIGEST):
+        fetch([f"{server.address}/file"], tmp_path / "file", "0" * 64, nothing)
+    assert not (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(("path", "kind"), [("404", Refused), ("503", Transient)])
+def test_an_answer_that_is_no_file_has_its_class(server, tmp_path, path, kind):
+    with pytest.raises(kind, match=path):
+        fetch([f"{server.address}/{path}"], tmp_path / "file", DIGEST, nothing)
+
+
+def test_when_all_fail_each_is_named(server, tmp_path):
+    with pytest.raises(Transient, match=r"(?s)/404 answered 404.*/503 answered 503"):
+        fetch([f"{server.address}/404", f"{server.address}/503"], tmp_path / "file", DIGEST, nothing)
+
+
+def test_a_refused_connection_is_transient(tmp_path):
+    with pytest.raises(Transient, match="broke off"):
+        fetch(["http://127.0.0.1:9/file"], tmp_path / "file", DIGEST, nothing)
+
+
+def test_a_local_file_is_taken_as_it_is(tmp_path):
+    (tmp_path / "a file").write_bytes(BODY)
+    fetch([(tmp_path / "a file").as_uri()], tmp_path / "copy", DIGEST, nothing)
+    assert (tmp_path / "copy").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("address", ["file:///absent", "ftp://127.0.0.1/file", "nonsense"])
+def test_addresses_that_cannot_work_are_the_users(tmp_path, address):
+    with pytest.raises(UserError):
+        fetch([address], tmp_path / "file", DIGEST, nothing)
+
+
+def test_a_full_disk_is_not_taken_for_a_broken_connection(server, tmp_path):
+    faults = FaultPlan([Fault("full", "fetch.chunk", 2)])
+    with pytest.raises(OSError, match="No space left"):
+        fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, nothing, faults)
