@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -153,6 +154,8 @@ def _check_endpoint(settings: ObsSettings) -> None:
             f"obs.bucket '{settings.bucket}' has a dot, so no TLS certificate fits its host name",
             hint="choose a bucket without dots",
         )
+    if settings.ca and not Path(settings.ca).is_file():
+        raise UserError(f"obs.ca names '{settings.ca}', which is not a file", hint="give the path of a PEM file")
     match = re.fullmatch(r"obs\.([a-z0-9-]+)\.myhuaweicloud\.com", host)
     if match and match[1] != settings.region:
         raise UserError(

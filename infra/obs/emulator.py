@@ -1,4 +1,8 @@
-"""The embedded object store: SeaweedFS, an S3 server that keeps its data on disk and stands in for OBS."""
+"""The embedded object store: SeaweedFS, an S3 server that keeps its data on disk and stands in for OBS.
+
+Two services: the server itself, reached at its IP address, and in front of it, where a rehearsal shall be exact, the
+middleware that refuses what OBS refuses, over TLS and under OBS's own host names.
+"""
 
 import http.client
 import shutil
@@ -8,15 +12,23 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from infra.errors import UserError
-from infra.services import Service, Services, secret
+from infra.home import CHECKOUT
+from infra.obs import rules
+from infra.services import Service, Services, answers, secret
 from infra.settings import ObsSettings
 
 NAME = "objectstore"
+AS_OBS = "objectstore-obs"
 ACCESS_KEY = "atlasflow"
 
 
-def service(services: Services, home: Path) -> Service:
+def service(services: Services, home: Path, region: str = "cn-north-4") -> Service:
     """How to run the server of one home; its data lie in `home/objectstore` and survive SIGKILL.
+
+    Args:
+        services: of the home.
+        home: AtlasFlow's home.
+        region: under whose host names it answers as well.
 
     Raises:
         UserError: the program `weed` is not installed.
@@ -32,7 +44,7 @@ def service(services: Services, home: Path) -> Service:
         **{f"{part}.port": str(services.port(f"{NAME}-{part}")) for part in ("master", "volume", "filer", "admin")},
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",
-        "s3.domainName": "localhost",
+        "s3.domainName": f"localhost,{rules.domain(region)}",
         "webdav": "false",
         "admin.ui": "false",
         "s3.iam": "false",
@@ -74,6 +86,38 @@ def reach(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
             "security_token": SecretStr(""),
             "proxy": "",
             "ca": "",
+        }
+    )
+
+
+def middleware_service(services: Services, home: Path, region: str = "cn-north-4") -> Service:
+    """How to run the middleware in front of the server, which must run as well."""
+    port, tls_port = services.port(AS_OBS), services.port(f"{AS_OBS}-tls")
+    options = {
+        "upstream": str(services.port(NAME)),
+        "port": str(port),
+        "tls-port": str(tls_port),
+        "region": region,
+        "certificates": str(home / "certificates"),
+    }
+    return Service(
+        name=AS_OBS,
+        title="OBS front (stand-in: refuses what OBS refuses)",
+        command=(sys.executable, "-m", "infra.obs.middleware", *(f"--{key}={value}" for key, value in options.items())),
+        address=f"https://{rules.domain(region)} through the proxy http://127.0.0.1:{port}",
+        ready=lambda: answers(tls_port),
+        environment={"PYTHONPATH": str(CHECKOUT)},
+        stop_seconds=3,
+    )
+
+
+def reach_as_obs(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
+    """As `reach`, but through the middleware: OBS's end point of the region, TLS, virtual hosts."""
+    return reach(settings, services, home).model_copy(
+        update={
+            "endpoint": f"https://{rules.domain(settings.region)}",
+            "proxy": f"http://127.0.0.1:{services.port(AS_OBS)}",
+            "ca": str(rules.ca_file(home / "certificates", settings.region)),
         }
     )
 

@@ -117,7 +117,7 @@ def _unanswered(error: Exception, address: str, endpoint: str) -> AtlasFlowError
         return UserError(f"{where}: there are no credentials", hint=_KEYS)
     if isinstance(error, boto.ParamValidationError | boto.InvalidProxiesConfigError):
         return UserError(f"{where}: {error}")
-    if isinstance(error, boto.HTTPClientError | boto.IncompleteReadError | HTTPError):
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError | HTTPError):
         reason = type(error).__name__.removesuffix("Error")
         return Transient(
             f"{where}: no whole answer ({reason})", hint="check the network and obs.endpoint; `atlasflow doctor` probes"

@@ -1,0 +1,142 @@
+"""What OBS does differently from the server behind the stand-in: refusals and answers, as pure functions.
+
+Facts: ascend-domain.md §2.1 (addressing), §2.3 (checksums), §2.4 (operations, error format).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+from xml.sax.saxutils import escape
+
+
+def domain(region: str) -> str:
+    """OBS's host name in a region (ascend-domain.md §2.1)."""
+    return f"obs.{region}.myhuaweicloud.com"
+
+
+def ca_file(folder: Path, region: str) -> Path:
+    """Where the certificate of the stand-in's test CA lies."""
+    return folder / f"{region}-ca.pem"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The head of a request.
+
+    Attributes:
+        method: such as `PUT`.
+        target: path and query, as signed.
+        headers: by lower-case name.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+
+    @property
+    def query(self) -> Mapping[str, list[str]]:
+        """The parameters of the query."""
+        return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that the middleware gives itself: an error of OBS."""
+
+    status: int
+    code: str
+    message: str
+    extra: str = ""
+
+    def encode(self, request: Request) -> bytes:
+        """The whole answer, after which the connection ends."""
+        body = (
+            '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+            f"<Error><Code>{self.code}</Code><Message>{escape(self.message)}</Message>"
+            f"<Resource>{escape(urlsplit(request.target).path)}</Resource>{self.extra}"
+            "<RequestId>0000000000000000STANDIN</RequestId><HostId>stand-in</HostId></Error>"
+        ).encode()
+        head = (
+            f"HTTP/1.1 {self.status} {self.code}\r\nServer: OBS-stand-in\r\nContent-Type: application/xml\r\n"
+            f"x-amz-request-id: 0000000000000000STANDIN\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode() + (b"" if request.method == "HEAD" else body)
+
+
+SLOW_DOWN = Answer(503, "SlowDown", "Please reduce your request rate.")
+INTERNAL = Answer(500, "InternalError", "We encountered an internal error. Please try again.")
+SKEWED = Answer(
+    403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."
+)
+
+
+def place(request: Request, region: str) -> tuple[str, str, bool]:
+    """Bucket, key and whether the bucket's name was part of the host name."""
+    host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+    path = urlsplit(request.target).path.lstrip("/")
+    for suffix in (domain(region), "localhost"):
+        if host.endswith(f".{suffix}"):
+            return host.removesuffix(f".{suffix}"), path, True
+    bucket, _, key = path.partition("/")
+    return bucket, key, False
+
+
+def operation(request: Request, region: str) -> str:
+    """A name for what is asked, which is also its fault point, such as `s3.put-object`."""
+    bucket, key, _ = place(request, region)
+    names = {
+        "uploads": {"POST": "create-upload", "GET": "list-uploads"},
+        "uploadId": {"PUT": "upload-part", "POST": "complete-upload", "DELETE": "abort-upload", "GET": "list-parts"},
+        "delete": {"POST": "delete-objects"},
+    }
+    for parameter, by_method in names.items():
+        if parameter in request.query:
+            return f"s3.{by_method.get(request.method, 'other')}"
+    if not bucket:
+        return "s3.list-buckets"
+    verb = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}.get(request.method, "other")
+    if key:
+        return "s3.copy-object" if "x-amz-copy-source" in request.headers else f"s3.{verb}-object"
+    if verb == "get":
+        return "s3.list"
+    return f"s3.{ {'put': 'create'}.get(verb, verb) }-bucket"
+
+
+def refusal(request: Request, region: str, *, path_style: bool) -> Answer | None:
+    """The answer of OBS to a request that other S3 servers take; None when OBS takes it too.
+
+    Args:
+        request: its head.
+        region: the region that is stood in for.
+        path_style: let path style pass, as on an IP address.
+    """
+    bucket, key, virtual = place(request, region)
+    # A HEAD of the bucket is reported to succeed where a PUT then fails (§2.1).
+    if bucket and not virtual and not path_style and not (request.method == "HEAD" and not key):
+        hint = f"<VirtualHost>{escape(bucket)}.{domain(region)}</VirtualHost>"
+        return Answer(403, "VirtualHostDomainRequired", "Virtual host domain is required to access this bucket.", hint)
+    payload = request.headers.get("x-amz-content-sha256", "")
+    if "x-amz-trailer" in request.headers or payload.endswith("-TRAILER"):
+        return Answer(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+    if "delete" in request.query and request.method == "POST" and "content-md5" not in request.headers:
+        return Answer(400, "InvalidRequest", "Missing required header for this request: Content-MD5")
+    scope = re.search(r"Credential=[^/]+/\d{8}/([^/]+)/", request.headers.get("authorization", ""))
+    if scope and scope[1] != region:
+        return Answer(403, "SignatureDoesNotMatch", "The request signature does not conform to the region.")
+    return None
+
+
+def location_refusal(body: bytes, region: str) -> Answer | None:
+    """What OBS says to a bucket that is to be made in another region."""
+    wanted = re.search(rb"<LocationConstraint>([^<]*)</LocationConstraint>", body)
+    if wanted and wanted[1].decode() != region:
+        return Answer(400, "IllegalLocationConstraintException", "The location constraint is not this region's.")
+    return None
+
+
+def altered(head: Sequence[bytes], status: bytes) -> bytes:
+    """A response head with another status line and no body."""
+    kept = [line for line in head[1:] if not line.lower().startswith((b"content-length:", b"transfer-encoding:"))]
+    return b"\r\n".join([b"HTTP/1.1 " + status, *kept, b"Content-Length: 0", b"", b""])
