@@ -223,12 +223,16 @@ class Installed:
 
 @dataclass(frozen=True)
 class Classification:
-    """A board's answer to one picture: the five best (class name, probability), best first."""
+    """A board's answer to one picture: the five best (class name, probability), best first.
+
+    For a picture that could not be read, `problem` says why and `top` is empty.
+    """
 
     picture: str
     top: tuple[tuple[str, float], ...]
     milliseconds: float
     annotated: Path | None
+    problem: str = ""
 
 
 class Board(Protocol):

@@ -1,0 +1,95 @@
+"""Data buffers, datasets and the execution of a model on them."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _codes
+from ._memory import MEMORY
+from ._models import DTYPES, Model
+from ._shapes import AclError
+from ._world import WORLD
+
+SLACK = 64  # a buffer may be this much shorter than its tensor (ascend-domain.md §4.2, the end)
+
+
+@dataclass
+class Buffer:
+    """A data buffer: an address and a size; the memory belongs to the program."""
+
+    address: int
+    size: int
+
+
+@dataclass
+class Dataset:
+    """Data buffers by handle, in the order of a model's tensors, and the dynamic size chosen for them."""
+
+    buffers: list[int] = field(default_factory=list)
+    gear: tuple[int, ...] = ()
+
+    def add(self, buffer: int) -> None:
+        """Append a buffer."""
+        WORLD.get(buffer, Buffer, _codes.INVALID_PARAM)
+        self.buffers.append(buffer)
+
+
+def execute_model(model: Model, inputs: Dataset, outputs: Dataset, *, allocate: bool) -> None:
+    """Run a model from one dataset into another.
+
+    Args:
+        model: the loaded model.
+        inputs: a buffer for each input; longer ones are accepted, as on a board.
+        outputs: a buffer for each output.
+        allocate: an output buffer with a null address gets memory (synchronous execution only, §4.2).
+    """
+    if len(inputs.buffers) < len(model.inputs) or len(outputs.buffers) < len(model.outputs):
+        raise AclError(
+            _codes.INVALID_PARAM,
+            f"{len(inputs.buffers)} input and {len(outputs.buffers)} output buffers for a model with "
+            f"{len(model.inputs)} inputs and {len(model.outputs)} outputs",
+        )
+    gear = inputs.gear or model.largest
+    tensors = [(index, tensor) for index, tensor in enumerate(model.inputs) if tensor.name != _codes.DYNAMIC_INPUT]
+    arrays = [
+        _read(_buffer(inputs, index), DTYPES[tensor.dtype], dims, tensor.name)
+        for (index, tensor), dims in zip(tensors, model.input_dims(gear), strict=True)
+    ]
+    results = model.run(arrays, gear)
+    model.current = gear
+    for index, result in enumerate(results):
+        _write(_buffer(outputs, index), np.ascontiguousarray(result), allocate=allocate)
+
+
+def _buffer(dataset: Dataset, index: int) -> Buffer:
+    return WORLD.get(dataset.buffers[index], Buffer, _codes.INVALID_PARAM)
+
+
+def _read(buffer: Buffer, dtype: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[Any]:
+    """The array in a buffer; what a slightly short buffer lacks is zero."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if not buffer.address:
+        raise AclError(_codes.GE_PARAM_INVALID, f"the buffer of '{name}' has no memory")
+    if buffer.size + SLACK < size:
+        raise AclError(_codes.GE_PARAM_INVALID, f"the buffer of '{name}' has {buffer.size} bytes of {size}")
+    data = np.zeros(size, np.uint8)
+    present = min(size, buffer.size)
+    with MEMORY.view(buffer.address, present) as source:
+        data[:present] = source
+    array: npt.NDArray[Any] = data.view(dtype).reshape(shape)
+    return array
+
+
+def _write(buffer: Buffer, result: npt.NDArray[Any], *, allocate: bool) -> None:
+    if not buffer.address:
+        if not allocate:
+            raise AclError(_codes.GE_PARAM_INVALID, "an output buffer has no memory")
+        buffer.address, buffer.size = MEMORY.allocate(result.nbytes, device=True), result.nbytes
+    if buffer.size + SLACK < result.nbytes:
+        raise AclError(_codes.GE_PARAM_INVALID, f"an output buffer has {buffer.size} bytes of {result.nbytes}")
+    count = min(buffer.size, result.nbytes)
+    with MEMORY.view(buffer.address, count) as target:
+        target[:] = result.reshape(-1).view(np.uint8)[:count]

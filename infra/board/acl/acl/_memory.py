@@ -1,0 +1,170 @@
+"""Real, addressable memory: every allocation is an anonymous mapping of its own.
+
+In host mode device memory is kept unreadable except while the stand-in itself works on it, so that a program that
+touches it stops at that line, as it would in front of a real card.
+"""
+
+import bisect
+import ctypes
+import faulthandler
+import mmap
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _codes
+from ._shapes import AclError
+from ._world import run_mode
+
+TOTAL = 8 * 1024**3  # bytes of memory that a board claims to have
+_FILL = 0xA5  # content is uninitialised on a board, so it must not look like zeros here
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_PROT_NONE, _PROT_READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
+
+
+@dataclass
+class Block:
+    """One allocation; `size` is what was asked for, `room` what may be used: rounded up to 32, plus 32 (§4.1)."""
+
+    address: int
+    size: int
+    room: int
+    device: bool
+    mapping: mmap.mmap = field(repr=False)
+    protected: bool = False
+    users: int = 0
+
+
+class Memory:
+    """All living allocations, found by address."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, Block] = {}
+        self._addresses: list[int] = []
+        self._lock = threading.RLock()
+        self.used = 0
+
+    def allocate(self, size: int, *, device: bool, round_up: bool = True) -> int:
+        """Make a block of `size` bytes; returns its address."""
+        if size <= 0:
+            raise AclError(_codes.INVALID_PARAM, f"{size} bytes cannot be allocated")
+        if self.used + size > TOTAL:
+            raise AclError(_codes.RT_MEMORY_ALLOCATION, f"{size} bytes are more than the board has left")
+        room = -(-size // 32) * 32 + (32 if round_up else 0)
+        mapping = mmap.mmap(-1, room)
+        anchor = ctypes.c_char.from_buffer(mapping)
+        block = Block(ctypes.addressof(anchor), size, room, device, mapping)
+        del anchor
+        ctypes.memset(block.address, _FILL, room)
+        block.protected = device and run_mode() == _codes.HOST
+        with self._lock:
+            self._blocks[block.address] = block
+            bisect.insort(self._addresses, block.address)
+            self.used += size
+            if block.protected:
+                _explain_crashes()
+                _protect(block, _PROT_NONE)
+        return block.address
+
+    def free(self, address: int, *, device: bool) -> None:
+        """Give a block back; only its first address is accepted."""
+        if not address:
+            raise AclError(_codes.INVALID_PARAM, "the address is null")
+        with self._lock:
+            block = self._blocks.get(address)
+            if block is None or block.device != device:
+                raise AclError(
+                    _codes.RT_PARAM_INVALID, f"{address:#x} was not allocated like that, or is freed already"
+                )
+            if block.protected:
+                _protect(block, _PROT_READ_WRITE)
+            del self._blocks[address]
+            self._addresses.remove(address)
+            self.used -= block.size
+
+    def find(self, address: int) -> Block | None:
+        """The block that an address lies in."""
+        with self._lock:
+            position = bisect.bisect_right(self._addresses, address) - 1
+            if position < 0:
+                return None
+            block = self._blocks[self._addresses[position]]
+            return block if address < block.address + block.room else None
+
+    def check(self, address: int, size: int) -> Block | None:
+        """Refuse a null address and a range that leaves its block."""
+        if not address:
+            raise AclError(_codes.INVALID_PARAM, "the address is null")
+        block = self.find(address)
+        if block is not None and address + size > block.address + block.room:
+            raise AclError(_codes.RT_PARAM_INVALID, f"{size} bytes from {address:#x} are more than was allocated there")
+        return block
+
+    @contextmanager
+    def view(self, address: int, size: int) -> Iterator[npt.NDArray[np.uint8]]:
+        """The bytes at an address, readable and writable by the stand-in for the time of the block."""
+        block = self.check(address, size)
+        with ExitStack() as stack:
+            if block is not None and block.protected:
+                stack.enter_context(self._open(block))
+            yield _array(block, address, size)
+
+    def host_view(self, address: int, size: int) -> npt.NDArray[np.uint8]:
+        """The bytes at an address as the program itself may see them; keeps the block alive.
+
+        Raises:
+            PermissionError: device memory in host mode; the traceback names the program's line.
+        """
+        block = self.find(address)
+        if block is not None and block.protected:
+            caller = sys._getframe(2)  # the program, above acl.util
+            raise PermissionError(
+                f"{caller.f_code.co_filename}:{caller.f_lineno}: the host touches device memory at {address:#x}; "
+                "copy it with acl.rt.memcpy (device to host) first"
+            )
+        return _array(block, address, size)
+
+    def release_all(self, *, device: bool) -> None:
+        """Forget every block of one side; arrays that still look at one keep it alive."""
+        for address in [block.address for block in self._blocks.values() if block.device == device]:
+            self.free(address, device=device)
+
+    @contextmanager
+    def _open(self, block: Block) -> Iterator[None]:
+        with self._lock:
+            block.users += 1
+            _protect(block, _PROT_READ_WRITE)
+        try:
+            yield
+        finally:
+            with self._lock:
+                block.users -= 1
+                if block.users == 0 and self._blocks.get(block.address) is block:
+                    _protect(block, _PROT_NONE)
+
+
+def _array(block: Block | None, address: int, size: int) -> npt.NDArray[np.uint8]:
+    if block is None:
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+    return np.frombuffer(block.mapping, np.uint8, size, address - block.address)
+
+
+def _protect(block: Block, protection: int) -> None:
+    if _libc.mprotect(block.address, block.room, protection) != 0:
+        raise OSError(ctypes.get_errno(), "mprotect failed")
+
+
+def _explain_crashes() -> None:
+    """Let a raw access to protected memory end with the line that made it."""
+    if not faulthandler.is_enabled():
+        faulthandler.enable()
+
+
+MEMORY = Memory()

@@ -1,0 +1,115 @@
+"""Streams: a worker thread each, work in order, and callbacks that run in the thread that subscribed to them."""
+
+import atexit
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import _codes
+from ._shapes import AclError
+from ._world import WORLD, Context
+
+Work = Callable[[], None]
+
+
+@dataclass
+class Report:
+    """A callback that waits for its thread; `done` lets a blocking stream go on."""
+
+    function: Callable[[object], object]
+    data: object
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class Event:
+    """A mark in a stream."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+
+
+class Stream:
+    """Work that runs in order, beside the program; the first failure is told by the next synchronisation."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.subscriber: int | None = None
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._failure = _codes.SUCCESS
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="acl-stream", daemon=True)
+        self._thread.start()
+
+    def put(self, work: Work) -> None:
+        """Queue work."""
+        self._work.put(work)
+
+    def callback(self, report: Report, *, block: bool) -> None:
+        """Queue a callback for the subscriber's thread; with `block` the stream waits until it has run."""
+
+        def deliver() -> None:
+            reports(self.subscriber).put(report)
+            while block and self.subscriber is not None and not self._closed.is_set() and not report.done.wait(0.05):
+                pass
+
+        self.put(deliver)
+
+    def synchronize(self) -> None:
+        """Wait until all queued work is done."""
+        reached = threading.Event()
+        self.put(reached.set)
+        reached.wait()
+        failure, self._failure = self._failure, _codes.SUCCESS
+        if failure != _codes.SUCCESS:
+            raise AclError(failure, "work in the stream failed")
+
+    def close(self) -> None:
+        """Finish what is queued and end."""
+        self._closed.set()
+        self._work.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        WORLD.thread.context = self.context.handle
+        while (work := self._work.get()) is not None:
+            try:
+                work()
+            except AclError as error:
+                self._failure = self._failure or error.code
+
+
+_reports: dict[int, "queue.SimpleQueue[Report]"] = {}
+_reports_lock = threading.Lock()
+
+
+def reports(thread: int | None) -> "queue.SimpleQueue[Report]":
+    """The callbacks that wait for a thread."""
+    with _reports_lock:
+        return _reports.setdefault(thread or 0, queue.SimpleQueue())
+
+
+def stream(handle: int) -> Stream:
+    """Look a stream up; it must belong to the thread's context."""
+    found = WORLD.get(handle, Stream)
+    if found.context is not WORLD.context():
+        raise AclError(_codes.RT_STREAM_CONTEXT, "the stream belongs to another context")
+    return found
+
+
+def run_in(handle: int, work: Work) -> None:
+    """Queue work in a stream; the null stream is the default one, which runs at once."""
+    if handle:
+        stream(handle).put(work)
+    else:
+        WORLD.context()
+        work()
+
+
+@atexit.register
+def close_all() -> None:
+    """End the worker threads before the interpreter goes, so that no inference runs into its end."""
+    for handle, running in WORLD.all(Stream):
+        WORLD.handles.pop(handle, None)
+        running.close()

@@ -1,0 +1,55 @@
+"""Classify pictures: the five best classes of each, and a copy with the best written on it."""
+
+import time
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+
+import numpy as np
+import preprocess
+
+from .model import Model
+from .pictures import annotate, open_picture, save
+from .release import Release
+
+
+def best(logits: "np.ndarray[Any, Any]", labels: Sequence[str], count: int = 5) -> List[Tuple[str, float]]:
+    """The most probable classes of one picture, best first; ties go to the smaller number."""
+    probabilities = preprocess.softmax(logits)
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(labels[index], float(probabilities[index])) for index in order]
+
+
+def classify(model: Model, release: Release, paths: Sequence[str], output: Optional[str]) -> Iterator[Dict[str, Any]]:
+    """Answer for each picture; one that cannot be read is reported with `error` and skipped.
+
+    Args:
+        model: the loaded model.
+        release: the release it belongs to.
+        paths: the pictures.
+        output: folder for annotated copies; None for none.
+    """
+    taken: Set[str] = set()
+    for path in paths:
+        try:
+            picture = open_picture(path)
+            image = preprocess.from_picture(picture, release.image_size)
+        except Exception as error:  # noqa: BLE001 - Pillow raises what it likes for broken files; it is reported
+            yield {"picture": path, "error": f"{type(error).__name__}: {error}"}
+            continue
+        began = time.perf_counter()
+        logits = model.infer(release.tensor(image[np.newaxis], model))[0]
+        milliseconds = (time.perf_counter() - began) * 1000
+        top = best(logits, release.labels)
+        annotated = save(annotate(picture, top), output, path, taken) if output else None
+        yield {"picture": path, "top": top, "milliseconds": milliseconds, "annotated": annotated}
+
+
+def describe(answer: Dict[str, Any]) -> Iterator[str]:
+    """The lines that a person reads (tutorials.md T2)."""
+    if "error" in answer:
+        yield f"{answer['picture']}: skipped, {answer['error']}"
+        return
+    yield f"{answer['picture']} ({answer['milliseconds']:.2f} ms)"
+    for number, (label, confidence) in enumerate(answer["top"], 1):
+        yield f"label:{number}  confidence: {confidence:.6f}, class: {label}"
+    if answer["annotated"]:
+        yield f"written to {answer['annotated']}"

@@ -1,0 +1,96 @@
+"""The commands: `smoke`, `classify`, `info`. With `--json` the last line of output is one JSON object."""
+
+import argparse
+import json
+import sys
+from typing import Any, Dict, List
+
+from .classify import classify, describe
+from .device import Device
+from .failure import USER, Failure
+from .model import Model
+from .release import Release
+from .smoke import smoke
+
+
+def main(arguments: List[str]) -> int:
+    """Run a command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        answer = options.run(options)
+    except Failure as failure:
+        if options.json:
+            print(json.dumps({"error": {"message": failure.message, "hint": failure.hint, "code": failure.code}}))
+        else:
+            sys.stderr.write(failure.message + (f"\n  -> {failure.hint}\n" if failure.hint else "\n"))
+        return failure.exit_code
+    if options.json:
+        print(json.dumps(answer))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="agent", description="Run the release in this folder on the board.")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    commands.required = True  # not an argument before Python 3.7
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="answer with JSON")
+    common.add_argument("--device", type=int, default=0, help="number of the device (0)")
+    command = commands.add_parser("smoke", parents=[common], help="compare golden images with their golden outputs")
+    command.set_defaults(run=run_smoke)
+    command = commands.add_parser("classify", parents=[common], help="classify pictures")
+    command.add_argument("--output", help="folder for annotated copies")
+    command.add_argument("pictures", nargs="+", metavar="PICTURE")
+    command.set_defaults(run=run_classify)
+    command = commands.add_parser("info", parents=[common], help="what this release and this board are")
+    command.set_defaults(run=run_info)
+    return top
+
+
+def run_smoke(options: argparse.Namespace) -> Dict[str, Any]:
+    """`smoke`."""
+    release = Release()
+    with Device(options.device) as device, Model(device, release.model) as model:
+        result = smoke(model, release)
+    if not options.json:
+        print(
+            "smoke test passed: {images} images, {agreement:.0%} agree, largest logit difference "
+            "{max_difference:.4g} (allowed {tolerance:.4g}), {milliseconds:.2f} ms an image".format(**result)
+        )
+    return result
+
+
+def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
+    """`classify`."""
+    release = Release()
+    answers = []
+    with Device(options.device) as device, Model(device, release.model) as model:
+        for answer in classify(model, release, options.pictures, options.output):
+            answers.append(answer)
+            if not options.json:
+                print("\n".join(describe(answer)))
+    if not options.json and all("error" in answer for answer in answers):
+        raise Failure(USER, "none of the pictures could be read")
+    return {"release": release.id, "pictures": answers}
+
+
+def run_info(options: argparse.Namespace) -> Dict[str, Any]:
+    """`info`."""
+    release = Release()
+    with Device(options.device) as device, Model(device, release.model) as model:
+        result = {
+            "release": release.id,
+            "labels": release.labels,
+            "compiled_for": release.soc_version,
+            "emulated": release.emulated,
+            "soc_version": str(device.acl.get_soc_name()),
+            "stand_in": getattr(device.acl, "EMULATED", False) is True,
+            "run_mode": "host" if device.host else "device",
+            "input": {"type": str(model.dtype), "dims": list(model.dims), "layout": "NHWC" if model.nhwc else "NCHW"},
+            "batches": model.batches,
+        }
+    if not options.json:
+        for name, value in result.items():
+            print(f"{name}: {value}")
+    return result

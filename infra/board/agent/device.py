@@ -1,0 +1,113 @@
+"""The life cycle of pyACL: initialise, set a device, make a context; and all of it back again on every path."""
+
+import importlib
+import sys
+from types import TracebackType
+from typing import Any, Callable, List, Optional, Tuple, Type, TypeVar
+
+from .failure import REFUSED, Failure, explain
+
+HOST = 1  # acl.rt.get_run_mode: 0 on the device itself, 1 on a host with a card (ascend-domain.md §4.1)
+HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
+NORMAL_ONLY = 2
+
+Undo = Tuple[str, Callable[..., int], Tuple[Any, ...]]
+
+
+def load_acl() -> Any:
+    """Import `acl`, or say why it cannot be imported (ascend-domain.md §8, pitfall 13)."""
+    try:
+        return importlib.import_module("acl")
+    except Exception as error:
+        raise Failure(
+            REFUSED,
+            f"pyACL cannot be imported: {type(error).__name__}: {error}",
+            "source the toolkit's set_env.sh in the same command: a non-interactive shell does not read .bashrc",
+        ) from error
+
+
+Self = TypeVar("Self", bound="Resources")
+
+
+class Resources:
+    """What was taken, so that it is given back in reverse order; a context manager."""
+
+    def __init__(self, acl: Any) -> None:
+        self.acl = acl
+        self._undo: List[Undo] = []
+
+    def check(self, name: str, code: int) -> None:
+        """Raise what a return code means."""
+        if code != 0:
+            detail = getattr(self.acl, "get_recent_err_msg", str)()
+            raise explain("acl." + name, code, str(detail or "").strip())
+
+    def later(self, name: str, function: Callable[..., int], *arguments: Any) -> None:
+        """Note what gives back something that was taken."""
+        self._undo.append((name, function, arguments))
+
+    def close(self) -> Optional[Failure]:
+        """Give everything back; one thing that fails does not keep the others. Returns the first failure."""
+        first: Optional[Failure] = None
+        while self._undo:
+            name, function, arguments = self._undo.pop()
+            code = function(*arguments)
+            if code:
+                first = first or explain("acl." + name, code)
+        return first
+
+    def __enter__(self: Self) -> Self:  # noqa: PYI019 - typing.Self is younger than Python 3.6
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def open(self) -> None:
+        """Take what the block needs; nothing here."""
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        failure = self.close()
+        if failure is not None:
+            if error is None:
+                raise failure
+            sys.stderr.write(f"while cleaning up: {failure.message}\n")
+
+
+class Device(Resources):
+    """A device with a context, for the thread that enters the block."""
+
+    def __init__(self, number: int = 0) -> None:
+        super().__init__(load_acl())
+        self.number = number
+        self.host = False
+
+    def open(self) -> None:
+        """Initialise AscendCL, set the device, make a context."""
+        acl = self.acl
+        self.check("init", acl.init())
+        self.later("finalize", acl.finalize)
+        self.check("rt.set_device", acl.rt.set_device(self.number))
+        self.later("rt.reset_device", acl.rt.reset_device, self.number)
+        context, code = acl.rt.create_context(self.number)
+        self.check("rt.create_context", code)
+        self.later("rt.destroy_context", acl.rt.destroy_context, context)
+        mode, code = acl.rt.get_run_mode()
+        self.check("rt.get_run_mode", code)
+        self.host = mode == HOST
+
+    @property
+    def upload(self) -> int:
+        """The direction for copying to the device; on the board itself there is one memory only."""
+        return HOST_TO_DEVICE if self.host else DEVICE_TO_DEVICE
+
+    @property
+    def download(self) -> int:
+        """The direction for copying from the device."""
+        return DEVICE_TO_HOST if self.host else DEVICE_TO_DEVICE

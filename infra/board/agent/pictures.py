@@ -1,0 +1,63 @@
+"""Open pictures of any kind, and write what was recognised below them, without a font file."""
+
+import os
+from typing import Sequence, Set, Tuple
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+SHORTEST = 256  # pixels; smaller pictures are enlarged so that the text has room
+LONGEST = 4096  # but never beyond this
+MARGIN = 6
+
+
+def open_picture(path: str) -> Image.Image:
+    """Read a picture whole, turned as its camera says.
+
+    Raises:
+        Exception: whatever Pillow raises for a file that is broken.
+    """
+    with Image.open(path) as picture:
+        picture.load()
+        return ImageOps.exif_transpose(picture) or picture
+
+
+def caption_mask(text: str, height: int) -> Image.Image:
+    """Text as a grey picture `height` pixels high, in the font that Pillow carries in itself."""
+    canvas = Image.new("L", (24 * len(text) + 24, 48))
+    ImageDraw.Draw(canvas).text(
+        (0, 0), text.encode("ascii", "replace").decode(), fill=255, font=ImageFont.load_default()
+    )
+    small = canvas.crop(canvas.getbbox())
+    return small.resize((max(1, small.size[0] * height // small.size[1]), height), Image.BILINEAR)  # type: ignore[attr-defined]
+
+
+def annotate(picture: Image.Image, top: Sequence[Tuple[str, float]]) -> Image.Image:
+    """The picture with its best class, and the confidence in it, in a bar below."""
+    shown = picture.convert("RGB")
+    factor = min(-(-SHORTEST // min(shown.size)), LONGEST // max(shown.size))
+    if factor > 1:
+        shown = shown.resize((shown.size[0] * factor, shown.size[1] * factor), Image.NEAREST)  # type: ignore[attr-defined]
+    label, confidence = top[0]
+    width = max(1, shown.size[0] - 2 * MARGIN)
+    text = caption_mask(f"{label} {confidence:.1%}", max(16, shown.size[1] // 16))
+    if text.size[0] > width:
+        text = text.resize((width, text.size[1]), Image.BILINEAR)  # type: ignore[attr-defined]
+    whole = Image.new("RGB", (shown.size[0], shown.size[1] + text.size[1] + 2 * MARGIN), (0, 0, 0))
+    whole.paste(shown, (0, 0))
+    whole.paste((255, 255, 255), (MARGIN, shown.size[1] + MARGIN), text)
+    return whole
+
+
+def save(picture: Image.Image, folder: str, name: str, taken: Set[str]) -> str:
+    """Write a PNG named after the original, whole or not at all; equal names get a number. Returns its path."""
+    stem = os.path.splitext(os.path.basename(name))[0]
+    unique, number = stem, 1
+    while unique in taken:
+        number += 1
+        unique = f"{stem}-{number}"
+    taken.add(unique)
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, unique + ".png")
+    picture.save(path + ".new", format="PNG")
+    os.replace(path + ".new", path)
+    return path

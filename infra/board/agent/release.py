@@ -1,0 +1,78 @@
+"""The release that this agent belongs to: its description, its golden outputs, and how pictures become its input."""
+
+import json
+import os
+from typing import Any, Tuple
+
+import numpy as np
+import preprocess
+
+from .failure import CORRUPT, REFUSED, Failure
+from .model import Model
+
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Release:
+    """What `release.json` says.
+
+    Attributes:
+        folder: where the release lies.
+        id: its name.
+        labels: class names, in the order of the logits.
+        image_size: height and width of the network's input in pixels.
+        normalisation: the contract that the network was trained with.
+        soc_version: what the model was compiled for.
+        emulated: True when a stand-in made the model.
+        tolerance: largest absolute logit difference that the smoke test accepts.
+    """
+
+    def __init__(self, folder: str = FOLDER) -> None:
+        self.folder = folder
+        path = os.path.join(folder, "release.json")
+        try:
+            with open(path, encoding="utf-8") as file:
+                said = json.load(file)
+            self.id = str(said["id"])
+            self.labels = [str(label) for label in said["labels"]]
+            self.image_size = int(said["image_size"])
+            contract = said["normalisation"]
+            self.normalisation = preprocess.Normalisation(
+                tuple(contract["mean"]), tuple(contract["std"]), contract["order"]
+            )
+            self.soc_version = str(said["soc_version"])
+            self.emulated = bool(said["emulated"])
+            self.tolerance = float(said["tolerance"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Failure(
+                CORRUPT, f"{path} is missing or damaged: {type(error).__name__}: {error}", "deploy the release again"
+            ) from error
+
+    @property
+    def model(self) -> str:
+        """Path of the model."""
+        return os.path.join(self.folder, "model.om")
+
+    def golden(self) -> "Tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+        """The smoke test's images, uint8 [n, h, w, 3], and the logits they must give, float32 [n, classes]."""
+        try:
+            images = np.load(os.path.join(self.folder, "smoke", "images.npy"), allow_pickle=False)
+            logits = np.load(os.path.join(self.folder, "smoke", "logits.npy"), allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise Failure(CORRUPT, f"the golden outputs cannot be read: {error}", "deploy the release again") from error
+        return images, logits
+
+    def tensor(self, images: "np.ndarray[Any, Any]", model: Model) -> Any:
+        """What the model takes for images uint8 [n, h, w, 3]: pixels with AIPP, else normalised planes."""
+        size = self.image_size
+        if model.nhwc and model.dtype == np.uint8:
+            tensor = images
+        else:
+            tensor = preprocess.normalise(images, self.normalisation).astype(model.dtype)
+        if tuple(model.dims[1:]) != tensor.shape[1:]:
+            raise Failure(
+                REFUSED,
+                f"the model takes {list(model.dims)}, but pictures of size {size} make {list(tensor.shape)}",
+                "release.json and model.om do not belong together; deploy the release again",
+            )
+        return tensor

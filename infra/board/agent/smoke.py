@@ -1,0 +1,46 @@
+"""The smoke test: the golden images must give the golden logits on this board."""
+
+import time
+from typing import Any, Dict
+
+import numpy as np
+
+from .failure import CORRUPT, GATE, Failure
+from .model import Model
+from .release import Release
+
+
+def smoke(model: Model, release: Release) -> Dict[str, Any]:
+    """Run the golden images and compare.
+
+    Returns:
+        images, agreement (share with the same top class), max_difference and tolerance (of logits), milliseconds
+        (for one image).
+
+    Raises:
+        Failure: the outputs are not the golden ones.
+    """
+    images, golden = release.golden()
+    if len(images) == 0 or len(images) != len(golden):
+        raise Failure(CORRUPT, f"{len(images)} golden images, {len(golden)} golden outputs", "deploy the release again")
+    began = time.perf_counter()
+    logits = model.infer(release.tensor(images, model))
+    milliseconds = (time.perf_counter() - began) * 1000 / len(images)
+    if logits.shape != golden.shape:
+        raise Failure(GATE, f"the model answers with {list(logits.shape)}, golden are {list(golden.shape)}")
+    difference = float(np.abs(logits - golden).max())
+    agreement = float((logits.argmax(axis=1) == golden.argmax(axis=1)).mean())
+    if not difference <= release.tolerance:  # also when it is not a number
+        raise Failure(
+            GATE,
+            f"smoke test failed: logits differ from the golden ones by up to {difference:.4g} "
+            f"(allowed: {release.tolerance:.4g}); {agreement:.0%} of the top classes agree",
+            "the model on this board does not compute what was trained; do not use it",
+        )
+    return {
+        "images": len(images),
+        "agreement": agreement,
+        "max_difference": difference,
+        "tolerance": release.tolerance,
+        "milliseconds": milliseconds,
+    }

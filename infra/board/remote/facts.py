@@ -1,0 +1,123 @@
+"""What a board is: chip, toolkit, Python, space, and whether it only plays a board (ascend-domain.md §5)."""
+
+import glob
+import grp
+import importlib
+import os
+import platform
+import pwd
+import re
+import shutil
+import subprocess
+from typing import Dict, List, Optional
+
+INSTALL_FILES = (
+    "{toolkit}/*-linux/ascend_toolkit_install.info",
+    "{home}/Ascend/ascend-toolkit/latest/*-linux/ascend_toolkit_install.info",
+    "/usr/local/Ascend/ascend-toolkit/latest/*-linux/ascend_toolkit_install.info",
+    "{home}/Ascend/nnrt/latest/*-linux/ascend_nnrt_install.info",
+    "/usr/local/Ascend/nnrt/latest/*-linux/ascend_nnrt_install.info",
+)
+
+
+def facts(root: str) -> Dict[str, object]:
+    """Look at everything; nothing here fails, what is not there is empty.
+
+    Args:
+        root: the folder of the releases, for the free space of its file system.
+    """
+    npus = parse_npu_smi(_npu_smi())
+    modules = {name: _import_problem(name) for name in ("numpy", "PIL", "acl")}
+    acl = None if modules["acl"] else importlib.import_module("acl")
+    soc = "Ascend" + npus[0]["name"] if npus else str(getattr(acl, "get_soc_name", str)() or "")
+    return {
+        "name": platform.node(),
+        "soc_version": soc,
+        "cann": _cann_version(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "free_bytes": _free_bytes(root),
+        "emulated": getattr(acl, "EMULATED", False) is True,
+        "npu": ", ".join("{name} {health}".format(**npu) for npu in npus),
+        "modules": modules,
+        "environment": os.environ.get("ATLASFLOW_ENVIRONMENT", ""),
+        "user": pwd.getpwuid(os.getuid()).pw_name,
+        "groups": _groups(),
+        "closed_devices": [
+            path for path in sorted(glob.glob("/dev/davinci*")) if not os.access(path, os.R_OK | os.W_OK)
+        ],
+    }
+
+
+def parse_npu_smi(text: str) -> List[Dict[str, str]]:
+    """Read the table of `npu-smi info`: below the first line of `=`, two rows a chip, until the process table begins."""
+    found: List[Dict[str, str]] = []
+    rows: List[List[str]] = []
+    for line in text.partition("+=")[2].splitlines():
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip().strip("|").split("|")])
+        elif line.startswith("+"):
+            if len(rows) == 2 and len(rows[0]) == 3 and rows[0][0][:1].isdigit():
+                number, _, name = rows[0][0].partition(" ")
+                found.append({"number": number, "name": name.strip(), "health": rows[0][1], "memory": rows[1][-1]})
+            elif rows:
+                break
+            rows = []
+    return found
+
+
+def _npu_smi() -> str:
+    program = shutil.which("npu-smi") or next(
+        (path for path in ("/usr/local/sbin/npu-smi", "/usr/local/bin/npu-smi") if os.access(path, os.X_OK)), None
+    )
+    if program is None:
+        return ""
+    try:
+        process = subprocess.run(
+            [program, "info"],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return process.stdout.decode("utf-8", "replace")
+
+
+def _cann_version() -> str:
+    places = {"home": os.path.expanduser("~"), "toolkit": os.environ.get("ASCEND_TOOLKIT_HOME", "/nowhere")}
+    for pattern in INSTALL_FILES:
+        for path in sorted(glob.glob(pattern.format(**places))):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                match = re.search(r"^version=(.+)$", file.read(), re.MULTILINE)
+            if match:
+                return match.group(1).strip()
+    return ""
+
+
+def _import_problem(name: str) -> Optional[str]:
+    """None when the module can be imported, else why not (a toolkit that is not sourced shows here)."""
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - a vendor's module may raise anything; it is reported
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _free_bytes(root: str) -> int:
+    while not os.path.isdir(root):
+        root = os.path.dirname(root)
+    status = os.statvfs(root)
+    return status.f_bavail * status.f_frsize
+
+
+def _groups() -> List[str]:
+    names = []
+    for number in os.getgroups():
+        try:
+            names.append(grp.getgrgid(number).gr_name)
+        except KeyError:
+            names.append(str(number))
+    return sorted(names)

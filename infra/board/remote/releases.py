@@ -1,0 +1,220 @@
+"""The releases of a board and what is in service.
+
+<folder>/releases/<id>/   whole, verified releases, each with its manifest.json
+<folder>/incoming/<id>/   a release that is being copied; what is whole in it is kept for the next attempt
+<folder>/current          link to the release in service, replaced atomically
+<folder>/previous         link to the one before it
+<folder>/journal.jsonl    what was switched when
+<folder>/lock             held by whoever changes something
+"""
+
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from typing import Any, Dict, List, Optional
+
+from .files import PART, digest, ends_with_line, link_twin, remove_strangers, settle_file, sync, write
+from .problem import Problem
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+
+
+class Releases:
+    """The release folders under `root`, an absolute path."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._lock: Optional[int] = None
+
+    def path(self, *parts: str) -> str:
+        """A path under the root."""
+        return os.path.join(self.root, *parts)
+
+    def state(self) -> Dict[str, Any]:
+        """What is in service, what was before, and all whole releases."""
+        present = []
+        if os.path.isdir(self.path("releases")):
+            present = sorted(
+                name
+                for name in os.listdir(self.path("releases"))
+                if os.path.exists(self.path("releases", name, "manifest.json"))
+            )
+        active, previous = self._linked("current"), self._linked("previous")
+        return {
+            "active": active if active in present else None,
+            "previous": previous if previous in present and previous != active else None,
+            "releases": present,
+        }
+
+    def lock(self, seconds: float, owner: str) -> None:
+        """Become the only one who changes this board; held until the process ends."""
+        os.makedirs(self.root, exist_ok=True)
+        descriptor = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+            if time.monotonic() >= deadline:
+                holder = os.read(descriptor, 200).decode("utf-8", "replace")
+                os.close(descriptor)
+                raise Problem(
+                    "transient", "another deployment is at work on this board: " + holder, "try again when it is done"
+                )
+            time.sleep(0.1)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, owner.encode())
+        self._lock = descriptor
+
+    def plan(self, release: str, files: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
+        """Say which files of a release are missing; whole ones are kept, equal ones of other releases are linked.
+
+        Args:
+            release: its id.
+            files: path in the release to `{"sha256": …, "size": …}`.
+        """
+        _check_names(release, files)
+        self._check_lock()
+        folder = self.path("releases", release)
+        if not os.path.isdir(folder):
+            folder = self.path("incoming", release)
+        os.makedirs(folder, exist_ok=True)
+        twins = self._by_digest(release)
+        missing = []
+        for name in sorted(files):
+            target = os.path.join(folder, name)
+            if digest(target) == files[name]["sha256"]:
+                continue
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if not link_twin(twins.get(files[name]["sha256"]), target, files[name]["sha256"]):
+                missing.append(name)
+        return {"folder": folder, "missing": missing, "part": PART}
+
+    def settle(self, release: str, files: Dict[str, Dict[str, Any]]) -> None:
+        """Check what was copied, give it its name, and put the whole release in its place."""
+        _check_names(release, files)
+        self._check_lock()
+        staged = self.path("incoming", release)
+        final = self.path("releases", release)
+        folder = final if os.path.isdir(final) else staged
+        for name in sorted(files):
+            settle_file(os.path.join(folder, name), files[name]["sha256"], name)
+        if folder == staged:
+            remove_strangers(folder, files)
+        write(os.path.join(folder, "manifest.json"), json.dumps(files, indent=1, sort_keys=True))
+        for parent, _, _ in os.walk(folder):
+            sync(parent)
+        if folder == staged:
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            os.rename(staged, final)
+            sync(os.path.dirname(final))
+            sync(self.root)
+
+    def switch(self, release: str, smoke: Dict[str, Any]) -> None:
+        """Put a release into service. A cut in the middle leaves the old or the new one in service, never none."""
+        self._check_lock()
+        state = self.state()
+        if release not in state["releases"]:
+            raise Problem("refused", "the board has no release " + release)
+        if state["active"] != release:
+            if state["active"] is not None:
+                self._link("previous", state["active"])
+            self._link("current", release)
+        self.note("switch", release, smoke=smoke)
+
+    def rollback(self, reason: str) -> Dict[str, Any]:
+        """Put the previous release back into service; the one that was in service becomes the previous one."""
+        self._check_lock()
+        state = self.state()
+        if state["previous"] is None:
+            raise Problem("refused", "the board has no previous release", "install one")
+        self._link("current", state["previous"])  # first, so that a cut leaves the wanted one in service
+        if state["active"] is not None:
+            self._link("previous", state["active"])
+        self.note("rollback", state["previous"], reason=reason)
+        return self.state()
+
+    def prune(self, keep: int) -> List[str]:
+        """Remove all but the newest `keep` releases, and what was never whole; never the current or previous one."""
+        self._check_lock()
+        state = self.state()
+        held = {state["active"], state["previous"]}
+        age = {name: os.stat(self.path("releases", name, "manifest.json")).st_mtime for name in state["releases"]}
+        newest = sorted(age, key=lambda name: (age[name], name), reverse=True)
+        doomed = [name for name in newest[keep:] if name not in held]
+        for name in doomed:
+            # The manifest goes first: a release that is half removed must not count as one.
+            os.unlink(self.path("releases", name, "manifest.json"))
+            shutil.rmtree(self.path("releases", name))
+            self.note("prune", name)
+        shutil.rmtree(self.path("incoming"), ignore_errors=True)
+        return doomed
+
+    def note(self, event: str, release: str, **details: Any) -> None:
+        """Add a line to the journal."""
+        entry = dict(details, event=event, release=release, time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+        with open(self.path("journal.jsonl"), "ab+") as file:
+            torn = file.tell() > 0 and not ends_with_line(file)
+            file.write((b"\n" if torn else b"") + json.dumps(entry, sort_keys=True).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def journal(self) -> List[Dict[str, Any]]:
+        """All entries, oldest first; a line that a power cut tore is left out."""
+        entries = []
+        if os.path.exists(self.path("journal.jsonl")):
+            with open(self.path("journal.jsonl"), "rb") as file:
+                for line in file:
+                    try:
+                        entries.append(json.loads(line.decode()))
+                    except ValueError:
+                        continue
+        return entries
+
+    def _check_lock(self) -> None:
+        if self._lock is None:
+            raise Problem("refused", "the board's lock is not held")
+
+    def _linked(self, name: str) -> Optional[str]:
+        try:
+            return os.path.basename(os.readlink(self.path(name)))
+        except OSError:
+            return None
+
+    def _link(self, name: str, release: str) -> None:
+        temporary = self.path(name + ".new")
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        os.symlink(os.path.join("releases", release), temporary)
+        os.replace(temporary, self.path(name))
+        sync(self.root)
+
+    def _by_digest(self, release: str) -> Dict[str, str]:
+        found = {}
+        for other in self.state()["releases"]:
+            if other != release:
+                with open(self.path("releases", other, "manifest.json"), encoding="utf-8") as file:
+                    for name, entry in json.load(file).items():
+                        found[entry["sha256"]] = self.path("releases", other, name)
+        return found
+
+
+def _check_names(release: str, files: Dict[str, Any]) -> None:
+    if not IDENTIFIER.fullmatch(release):
+        raise Problem("user", f"'{release}' cannot name a release", "use letters, digits and -")
+    for name in files:
+        parts = name.split("/")
+        if (
+            name.startswith("/")
+            or "\\" in name
+            or any(part in ("", ".", "..") for part in parts)
+            or name == "manifest.json"
+        ):
+            raise Problem("user", f"'{name}' cannot be a file of a release")

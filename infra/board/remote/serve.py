@@ -1,0 +1,137 @@
+"""Answer the client's requests: one JSON object a line in, one out, until standard input ends."""
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any, Callable, Dict, List, Tuple
+
+from .facts import facts
+from .problem import Problem
+from .releases import Releases
+
+# What the agent's exit codes mean here (agent/failure.py): everything else is a refusal.
+AGENT_KINDS = {2: "user", 3: "gate", 4: "refused", 5: "transient", 6: "corrupt"}
+
+
+class Server:
+    """The operations that a client may ask for: the public methods but `run`."""
+
+    def __init__(self, root: str) -> None:
+        self.releases = Releases(os.path.abspath(os.path.expanduser(root)))
+        self._work: List[str] = []
+
+    def facts(self) -> Dict[str, object]:
+        """What the board is."""
+        return facts(self.releases.root)
+
+    def state(self) -> Dict[str, Any]:
+        """What the board runs."""
+        return self.releases.state()
+
+    def journal(self) -> List[Dict[str, Any]]:
+        """What happened here."""
+        return self.releases.journal()
+
+    def lock(self, seconds: float, owner: str) -> None:
+        """Become the only deployer."""
+        self.releases.lock(seconds, f"{owner} as {getpass.getuser()}, process {os.getpid()}")
+
+    def plan(self, release: str, files: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
+        """Which files are missing."""
+        return self.releases.plan(release, files)
+
+    def settle(self, release: str, files: Dict[str, Dict[str, Any]]) -> None:
+        """Verify what was copied."""
+        self.releases.settle(release, files)
+
+    def switch(self, release: str, smoke: Dict[str, Any]) -> None:
+        """Put a release into service."""
+        self.releases.switch(release, smoke)
+
+    def rollback(self, reason: str) -> Dict[str, Any]:
+        """Put the previous release back."""
+        return self.releases.rollback(reason)
+
+    def prune(self, keep: int) -> List[str]:
+        """Remove old releases."""
+        return self.releases.prune(keep)
+
+    def note(self, event: str, release: str, reason: str) -> None:
+        """Write into the journal."""
+        self.releases.note(event, release, reason=reason)
+
+    def make_work(self) -> str:
+        """A new empty folder for pictures, which goes when the connection ends."""
+        os.makedirs(self.releases.path("work"), exist_ok=True)
+        self._work.append(tempfile.mkdtemp(dir=self.releases.path("work")))
+        return self._work[-1]
+
+    def agent(self, release: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
+        """Run the agent of a release to its end; returns its JSON answer."""
+        folder = self.releases.path("releases", release)
+        code, output, errors = run_program([sys.executable, "-B", "agent/main.py", *arguments], folder, seconds)
+        try:
+            answer = json.loads(output.decode().splitlines()[-1])
+        except (ValueError, IndexError):
+            tail = errors.decode("utf-8", "replace").strip().splitlines()[-5:]
+            said = " / ".join(tail) or "no output"
+            raise Problem("refused", "the agent ended with code {}: {}".format(code, said)) from None
+        if code != 0:
+            raise Problem(AGENT_KINDS.get(code, "refused"), answer["error"]["message"], answer["error"]["hint"])
+        return answer  # type: ignore[no-any-return]
+
+    def run(self) -> None:
+        """Serve until the connection ends."""
+        try:
+            for line in sys.stdin.buffer:
+                reply(self.answer(json.loads(line.decode())))
+        finally:
+            for folder in self._work:
+                shutil.rmtree(folder)
+
+    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Do one thing; problems become answers too."""
+        operation: Callable[..., Any] = getattr(self, request.pop("do"))
+        try:
+            return {"ok": True, "value": operation(**request)}
+        except Problem as problem:
+            return {"ok": False, "kind": problem.kind, "message": problem.message, "hint": problem.hint}
+        except OSError as error:
+            return {"ok": False, "kind": "refused", "message": f"on the board: {error}", "hint": ""}
+
+
+def run_program(command: List[str], folder: str, seconds: float) -> Tuple[int, bytes, bytes]:
+    """Run a program in a group of its own, which is killed when its time is over."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise Problem("transient", f"the agent was stopped after {seconds:.0f} s") from None
+    return process.returncode, output, errors
+
+
+def reply(answer: Dict[str, Any]) -> None:
+    """Write one line."""
+    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def main(root: str) -> None:
+    """Greet, then serve; the greeting tells our lines from what a login script may print before."""
+    server = Server(root)
+    reply({"atlasflow": 1, "root": server.releases.root, "python": sys.version_info[:2]})
+    server.run()

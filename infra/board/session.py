@@ -1,0 +1,186 @@
+"""What the client does over one connection: a helper process on the board that answers requests, and SFTP."""
+
+import asyncio
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import asyncssh
+
+from infra.board.connection import connect, mapped
+from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
+from infra.faults import FaultPlan
+from infra.ports import Bytes
+from infra.settings import BoardSettings
+
+REQUEST_SECONDS = 120.0
+REMOTE = Path(__file__).parent / "remote"
+# In this order, since each imports those before it.
+MODULES = ("problem", "files", "facts", "releases", "serve")
+KINDS: Mapping[str, type[AtlasFlowError]] = {
+    "user": UserError,
+    "gate": GateFailed,
+    "refused": Refused,
+    "transient": Transient,
+    "corrupt": Corrupt,
+}
+GREETING = b'{"atlasflow"'
+
+# Where toolkits and runtimes put their environment script (ascend-domain.md §5).
+ENVIRONMENTS = (
+    '"$HOME/Ascend/ascend-toolkit/set_env.sh"',
+    "/usr/local/Ascend/ascend-toolkit/set_env.sh",
+    '"$HOME/Ascend/nnrt/set_env.sh"',
+    "/usr/local/Ascend/nnrt/set_env.sh",
+    '"$HOME/Ascend/nnae/set_env.sh"',
+    "/usr/local/Ascend/nnae/set_env.sh",
+)
+
+# Reads the modules of `remote/` from the first line of standard input and leaves the rest to them.
+BOOT = (
+    "import sys,types,json\n"
+    "p=types.ModuleType('board');p.__path__=[];sys.modules['board']=p\n"
+    "d=json.loads(sys.stdin.buffer.readline().decode())\n"
+    "for n,t in d['modules']:\n"
+    " m=types.ModuleType('board.'+n);m.__package__='board';sys.modules['board.'+n]=m\n"
+    " exec(compile(t,n+'.py','exec'),m.__dict__)\n"
+    "sys.modules['board.serve'].main(d['root'])\n"
+)
+
+
+class Session:
+    """A logged-in connection with the helper running: `async with Session(…) as session`.
+
+    Attributes:
+        root: absolute path of the board's release folder.
+    """
+
+    def __init__(self, name: str, settings: BoardSettings, faults: FaultPlan) -> None:
+        self.name = name
+        self.settings = settings
+        self.faults = faults
+        self.root = ""
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._sftp: asyncssh.SFTPClient | None = None
+        self._helper: asyncssh.SSHClientProcess[bytes] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.faults.reach("board.connect")
+        self._connection = await connect(self.name, self.settings)
+        try:
+            await self._start()
+        except BaseException:
+            self._connection.abort()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._connection is not None  # noqa: S101 - for the type checker: entered
+        if error is None and self._helper is not None:
+            self._helper.stdin.write_eof()
+            self._connection.close()
+            await self._connection.wait_closed()
+        else:
+            self._connection.abort()
+
+    def step(self, point: str) -> None:
+        """Reach the fault point `board.<point>`; `cut` there cuts the connection."""
+        if self.faults.reach(f"board.{point}") == "cut" and self._connection is not None:
+            self._connection.abort()
+
+    async def ask(self, operation: str, *, timeout: float = REQUEST_SECONDS, **arguments: Any) -> Any:
+        """Let the helper do something; raises the class of error that its answer names."""
+        request = json.dumps({"do": operation, **arguments}).encode() + b"\n"
+        helper = self._running()
+        with mapped(self.name, self.settings):
+            helper.stdin.write(request)
+            line = await asyncio.wait_for(helper.stdout.readline(), timeout)
+        if not line:
+            raise Transient(f"board {self.name} ended the connection while doing '{operation}'{await self._said()}")
+        answer = json.loads(line)
+        if answer["ok"]:
+            return answer["value"]
+        raise KINDS[answer["kind"]](f"board {self.name}: {answer['message']}", hint=answer["hint"])
+
+    async def send(self, source: Path, target: str, progress: Bytes | None) -> None:
+        """Copy a file to the board under the name `target`, which its caller makes temporary."""
+        with mapped(self.name, self.settings):
+            sftp = await self._files()
+            await sftp.put(str(source), target, progress_handler=_progress(progress))
+
+    async def fetch(self, source: str, target: Path) -> None:
+        """Copy a file from the board."""
+        with mapped(self.name, self.settings):
+            sftp = await self._files()
+            await sftp.get(source, str(target))
+
+    async def _files(self) -> asyncssh.SFTPClient:
+        if self._sftp is None:
+            assert self._connection is not None  # noqa: S101 - for the type checker: entered
+            self._sftp = await self._connection.start_sftp_client()
+        return self._sftp
+
+    def _running(self) -> "asyncssh.SSHClientProcess[bytes]":
+        assert self._helper is not None  # noqa: S101 - for the type checker: entered
+        return self._helper
+
+    async def _start(self) -> None:
+        """Start the helper and wait for its greeting, past whatever a login script prints."""
+        assert self._connection is not None  # noqa: S101 - for the type checker: connected
+        sources = [(name, (REMOTE / f"{name}.py").read_text(encoding="utf-8")) for name in MODULES]
+        boot = json.dumps({"modules": sources, "root": self.settings.folder}).encode() + b"\n"
+        with mapped(self.name, self.settings):
+            self._helper = await self._connection.create_process(helper_command(self.settings), encoding=None)
+            self._helper.stdin.write(boot)
+            for _ in range(1000):
+                line = await asyncio.wait_for(self._helper.stdout.readline(), REQUEST_SECONDS)
+                if line.startswith(GREETING):
+                    self.root = json.loads(line)["root"]
+                    return
+                if not line:
+                    break
+        raise Refused(
+            f"board {self.name} cannot run {self.settings.python}{await self._said()}",
+            hint=f"log in and try `{self.settings.python} --version`; set boards.{self.name}.python",
+        )
+
+    async def _said(self) -> str:
+        """The end of what the helper wrote to standard error."""
+        with mapped(self.name, self.settings):
+            text = await asyncio.wait_for(self._running().stderr.read(4000), 10)
+        lines = (text or b"").decode(errors="replace").strip().splitlines()
+        return f": {lines[-1]}" if lines else ""
+
+
+def helper_command(settings: BoardSettings) -> str:
+    """The one command that is started on the board: source the environment, become the helper.
+
+    A non-interactive shell reads no .bashrc, so the toolkit's script is sourced here (ascend-domain.md §8, pitfall 13);
+    bash is used where there is one, since some of those scripts ask for it.
+    """
+    candidates = shlex.quote(settings.environment) if settings.environment else " ".join(ENVIRONMENTS)
+    script = (
+        f"for f in {candidates}; do "
+        'if [ -r "$f" ]; then . "$f" >/dev/null 2>&1; '
+        "ATLASFLOW_ENVIRONMENT=$f; export ATLASFLOW_ENVIRONMENT; break; fi; "
+        f"done; exec {shlex.quote(settings.python)} -u -B -c {shlex.quote(BOOT)}"
+    )
+    return f'exec "$(command -v bash || echo /bin/sh)" -c {shlex.quote(script)}'
+
+
+def _progress(progress: Bytes | None) -> Callable[[bytes, bytes, int, int], None] | None:
+    if progress is None:
+        return None
+    seen = 0
+
+    def handler(_source: bytes, _target: bytes, done: int, _total: int) -> None:
+        nonlocal seen
+        progress(done - seen)
+        seen = done
+
+    return handler

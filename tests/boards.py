@@ -1,0 +1,108 @@
+"""What tests of boards share: a tiny release that a stand-in can run, and pictures."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from infra.atc.om import OmModel, OmTensor, pack_om
+from infra.ports import LocalFile, Release
+from infra.store.digests import file_digest
+from models import preprocess
+
+CHECKOUT = Path(__file__).parents[1]
+AGENT = CHECKOUT / "infra" / "board" / "agent"
+
+
+def weights(seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.normal(0, 0.02, (3072, 10)).astype(np.float32)
+
+
+def linear_onnx(matrix, batch=1):
+    """A network of one matrix: `image` float32 [batch, 3, 32, 32] → `logits` float32 [batch, 10]."""
+    size = "batch" if batch is None else batch
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "matrix"], ["logits"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [size, 3, 32, 32])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [size, 10])],
+        [numpy_helper.from_array(matrix, "matrix")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=4)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def linear_om(matrix, *, gears=(), soc_version="Ascend310"):
+    """The same as an `.om`; with gears, of dynamic batch."""
+    batch = max(gears, default=1)
+    inputs = [OmTensor("image", 0, (-1 if gears else 1, 3, 32, 32), 0, batch * 3072 * 4)]
+    if gears:
+        inputs.append(OmTensor("ascend_mbatch_shape_data", 3, (1,), 2, 4))
+    return OmModel(
+        name="linear",
+        soc_version=soc_version,
+        producer="test",
+        producer_version="1",
+        emulated=True,
+        inputs=tuple(inputs),
+        outputs=(OmTensor("MatMul_1:0:logits", 0, (batch, 10), 2, batch * 40),),
+        onnx=linear_onnx(matrix, None if gears else 1),
+        gears=tuple((gear,) for gear in gears),
+        gear_kind="batch" if gears else "",
+    )
+
+
+def images(count, seed=1):
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), np.uint8)
+
+
+def logits(pixels, matrix):
+    return preprocess.normalise(pixels).reshape(len(pixels), -1) @ matrix
+
+
+def release_folder(folder, identifier="first", *, seed=0, wrong=0.0, soc_version="Ascend310", gears=()):
+    """Write a whole release; `wrong` is added to the golden logits, so that the smoke test fails."""
+    matrix, pixels = weights(seed), images(8)
+    (folder / "smoke").mkdir(parents=True)
+    shutil.copytree(AGENT, folder / "agent", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CHECKOUT / "models" / "preprocess.py", folder / "agent")
+    (folder / "model.om").write_bytes(pack_om(linear_om(matrix, soc_version=soc_version, gears=gears)))
+    np.save(folder / "smoke" / "images.npy", pixels)
+    np.save(folder / "smoke" / "logits.npy", logits(pixels, matrix) + np.float32(wrong))
+    description = {
+        "id": identifier,
+        "labels": list(preprocess.CLASSES),
+        "image_size": 32,
+        "normalisation": preprocess.CIFAR10._asdict(),
+        "soc_version": soc_version,
+        "emulated": True,
+        "tolerance": 1e-3,
+    }
+    (folder / "release.json").write_text(json.dumps(description))
+    return folder
+
+
+def release(folder, identifier="first", *, emulated=True, **options):
+    """A release for `Board.install`, written to `folder`."""
+    release_folder(folder, identifier, **options)
+    files = {
+        path.relative_to(folder).as_posix(): LocalFile(path, file_digest(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    return Release(identifier, files, options.get("soc_version", "Ascend310"), emulated)
+
+
+def picture(path, seed=5):
+    """A picture of 32×32 pixels; returns its path."""
+    Image.fromarray(images(1, seed)[0]).save(path)
+    return path
