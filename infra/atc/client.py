@@ -1,0 +1,196 @@
+"""The Compiler port: Huawei's `atc` or its stand-in, run as a command; one class, two heads of the argument list.
+
+ATC runs in a folder of its own beside the output, on copies with plain names, because it litters its working folder
+and takes few characters in paths (ascend-domain.md §3.1, §3.2); only a whole `.om` leaves that folder.
+"""
+
+import difflib
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from infra.atc.codes import CODES
+from infra.atc.options import OPTIONS
+from infra.atc.toolkit import Toolkit, find_toolkit
+from infra.atc.version import stand_in_version
+from infra.errors import AtlasFlowError, Refused, Transient, UserError
+from infra.faults import NO_FAULTS, FaultPlan
+from infra.ports import Compiler, CompileRequest, Lines, Producer
+from infra.program import run_program
+from infra.store.atomic import replacing
+
+Choice = Literal["auto", "atc", "stand-in"]
+
+FRAMEWORKS: Mapping[str, str] = {".air": "1", ".onnx": "5"}
+_OURS = ("model", "weight", "framework", "output", "soc_version", "input_shape", "mode", "om", "json")
+_FILES: Mapping[str, str] = {
+    "insert_op_conf": "aipp.cfg", "keep_dtype": "keep_dtype.cfg", "modify_mixlist": "mixlist.json",
+    "fusion_switch_file": "fusion_switch.cfg", "op_precision_mode": "op_precision.ini",
+}  # fmt: skip
+_CODE = re.compile(r"\s*(?P<code>E[0-9A-Z]\d{4}): ?(?P<text>.*)")
+_INNER = ("E19999", "EZ9999")  # these follow a code that says more
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class AtcCompiler:
+    """Runs an `atc` command.
+
+    Attributes:
+        command: the head of the argument list.
+        made_by: who compiles.
+        environment: added to ours.
+        seconds: time limit of one compilation; the process group is killed when it is over.
+        faults: `compile.…` are the points of the atomic write.
+    """
+
+    command: Sequence[str]
+    made_by: Producer
+    environment: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 3600.0
+    faults: FaultPlan = NO_FAULTS
+
+    def producer(self) -> Producer:
+        """Who compiles, with its version."""
+        return self.made_by
+
+    def compile(self, request: CompileRequest, lines: Lines) -> None:
+        """Write `request.output` whole or not at all.
+
+        Raises:
+            UserError: the request can never work: a wrong option, a damaged model, a missing file.
+            Refused: this compiler cannot compile the model, or its installation does not work.
+            Transient: it took too long, ran out of memory or was killed.
+        """
+        _check(request)
+        said: list[str] = []
+
+        def heard(line: str) -> None:
+            said.append(line)
+            lines(line)
+
+        try:
+            request.output.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".atc-", dir=request.output.parent) as name:
+                folder = Path(name)
+                arguments = _stage(request, folder)
+                finished = run_program(
+                    [*self.command, *arguments],
+                    lines=heard,
+                    environment=self.environment,
+                    folder=folder,
+                    seconds=self.seconds,
+                )
+                if finished.code != 0:
+                    raise _explain(finished.code, said, request)
+                with replacing(request.output, faults=self.faults, point="compile") as temporary:
+                    _result(folder, request).replace(temporary)
+        except OSError as error:
+            raise UserError(
+                f"{request.model} cannot be compiled to {request.output}: {error.strerror or error}",
+                hint="check the paths, the rights and the free space",
+            ) from error
+
+
+def compiler(choice: Choice = "auto", *, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> Compiler:
+    """The compiler to use: `atc`, `stand-in`, or `auto`, which is `atc` when there is one.
+
+    Raises:
+        UserError: `atc` was asked for and is not there.
+    """
+    toolkit = find_toolkit() if choice != "stand-in" else None
+    if toolkit is not None:
+        return real(toolkit, seconds=seconds, faults=faults)
+    if choice == "atc":
+        raise UserError(
+            "there is no atc on PATH and no CANN toolkit in its usual places",
+            hint="install the CANN toolkit, or source its set_env.sh, or set convert.compiler=stand-in",
+        )
+    return stand_in(seconds=seconds, faults=faults)
+
+
+def real(toolkit: Toolkit, *, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
+    """Huawei's `atc` of a toolkit."""
+    made_by = Producer("atc", toolkit.version, emulated=False)
+    return AtcCompiler([str(toolkit.atc)], made_by, toolkit.environment, seconds, faults)
+
+
+def stand_in(*, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
+    """The stand-in command; its version is the digest of its code."""
+    made_by = Producer("atc-stand-in", stand_in_version(), emulated=True, details={"onnx": version("onnx")})
+    command = [sys.executable, "-m", "infra.atc.emulator"]
+    return AtcCompiler(command, made_by, {"PYTHONPATH": str(_CHECKOUT)}, seconds, faults)
+
+
+def input_shape(shapes: Mapping[str, Sequence[int]]) -> str:
+    """The text of `--input_shape`: `name1:n,c,h,w;name2:n,c,h,w`."""
+    return ";".join(f"{name}:{','.join(map(str, dims))}" for name, dims in shapes.items())
+
+
+def _check(request: CompileRequest) -> None:
+    if request.model.suffix not in FRAMEWORKS:
+        known = ", ".join(FRAMEWORKS)
+        raise UserError(f"{request.model} is not a model that ATC compiles here", hint=f"its suffix is one of {known}")
+    if not request.model.is_file():
+        raise UserError(f"there is no model {request.model}")
+    if request.output.suffix != ".om":
+        raise UserError(f"the output {request.output} does not end in .om", hint="ATC would add it")
+    for name in request.options:
+        if name in _OURS:
+            raise UserError(f"'{name}' is not a further option of ATC", hint="it follows from the request")
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
+            raise UserError(f"ATC has no option '{name}'", hint=f"did you mean '{near[0]}'?" if near else "")
+
+
+def _stage(request: CompileRequest, folder: Path) -> list[str]:
+    """Copy what ATC reads into `folder`; the arguments that name it there."""
+    model = f"model{request.model.suffix}"
+    shutil.copyfile(request.model, folder / model)
+    values = {
+        "model": model,
+        "framework": FRAMEWORKS[request.model.suffix],
+        "output": request.output.stem,
+        "soc_version": request.soc_version,
+    }
+    if request.input_shape and values["framework"] != "1":  # ATC ignores it there
+        values["input_shape"] = input_shape(request.input_shape)
+    for name, value in request.options.items():
+        if name in _FILES:
+            shutil.copyfile(value, folder / _FILES[name])
+        values[name] = _FILES.get(name, value)
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def _result(folder: Path, request: CompileRequest) -> Path:
+    """The `.om` that ATC wrote; with host code inside, its name has the system and processor added (§3.2)."""
+    stem = request.output.stem
+    found = [path for path in (folder / f"{stem}.om", *sorted(folder.glob(f"{stem}_*.om"))) if path.is_file()]
+    if not found:
+        raise Refused(f"ATC said success and wrote no .om for {request.model}", hint="read the lines it printed")
+    return found[0]
+
+
+def _explain(code: int, said: Sequence[str], request: CompileRequest) -> AtlasFlowError:
+    """The error that belongs to what a failed ATC printed."""
+    what = f"ATC cannot compile {request.model} for {request.soc_version}"
+    if code < 0:
+        name = signal.Signals(-code).name
+        return Transient(f"{what}: it was ended by {name}", hint="SIGKILL is often a lack of memory")
+    matches = [match for match in map(_CODE.match, said) if match is not None]
+    best = next((match for match in matches if match["code"] not in _INNER), matches[0] if matches else None)
+    if best is None:
+        last = next((line for line in reversed(said) if line.strip()), "it printed nothing")
+        return Refused(f"{what}: exit status {code}: {last}", hint="read the lines it printed, and its plog")
+    known = CODES.get(best["code"])
+    message = f"{what}: {best['code']}: {best['text'].rstrip('.')}"
+    if known is None:
+        return Refused(message, hint="look the code up in the manual of this CANN")
+    return known.error(f"{message} ({known.cause})", hint=known.remedy)

@@ -1,0 +1,139 @@
+"""`--input_shape` and the dynamic gears: read, and checked against each other (ascend-domain.md §3.2, §3.4)."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra.atc.codes import AtcError
+
+SAMPLE = '"name1:n1,c1,h1,w1;name2:n2,c2,h2,w2"'
+_LEAST, _MOST = 2, 100  # gears; §3.2
+
+
+@dataclass(frozen=True)
+class Gears:
+    """Dynamic gears; `kind` is `batch`, `image`, `dims`, or empty when the shapes are static."""
+
+    kind: str = ""
+    values: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def largest(self) -> tuple[int, ...]:
+        """The gear with the most elements."""
+        return max(self.values, key=math.prod)
+
+
+def read_shapes(text: str) -> dict[str, tuple[int, ...]]:
+    """`name:n,c,h,w;…` → name to dimensions, -1 for a dynamic one; E10002 for bad text, E10055 for ranges."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in filter(None, text.split(";")):
+        name, colon, dims = part.rpartition(":")
+        if not colon or not name:
+            raise AtcError("E10002", shape=text, reason="a shape has no name", sample=SAMPLE)
+        if name in shapes:
+            raise AtcError("E10002", shape=text, reason=f"{name} is there twice", sample=SAMPLE)
+        if "~" in dims:
+            raise AtcError("E10055", reason="this stand-in compiles no ranges of shapes; use dynamic gears")
+        if re.fullmatch(r"(-?\d+(,-?\d+)*)?", dims) is None:
+            raise AtcError("E10002", shape=text, reason=f"{dims} are not whole numbers", sample=SAMPLE)
+        shapes[name] = tuple(int(dim) for dim in dims.split(",")) if dims else ()
+    if text and not shapes:
+        raise AtcError("E10002", shape=text, reason="there is no shape in it", sample=SAMPLE)
+    return shapes
+
+
+def read_gears(options: Mapping[str, str]) -> Gears:
+    """The gears that the options ask for; E10020 and E10035 to E10039 when they are no gears."""
+    if options.get("input_shape_range"):
+        raise AtcError("E10055", reason="this stand-in compiles no ranges of shapes; use dynamic gears")
+    if text := options.get("dynamic_batch_size"):
+        return _gears("batch", [[item] for item in text.split(",")], text)
+    if text := options.get("dynamic_image_size"):
+        return _gears("image", [gear.split(",") for gear in text.split(";")], text)
+    if text := options.get("dynamic_dims"):
+        return _gears("dims", [gear.split(",") for gear in text.split(";")], text)
+    return Gears()
+
+
+def _gears(kind: str, items: list[list[str]], text: str) -> Gears:
+    if kind == "image" and any(len(gear) != 2 for gear in items):
+        raise AtcError("E10020", dynamic_image_size=text)
+    for item in (item for gear in items for item in gear):
+        if re.fullmatch(r"\d+", item.strip()) is None or int(item) == 0:
+            raise AtcError("E10038", dim=item)
+    values = tuple(tuple(int(item) for item in gear) for gear in items)
+    if len(values) < _LEAST:
+        raise AtcError("E10035", shapesize=len(values), minshapesize=_LEAST)
+    if len(values) > _MOST:
+        raise AtcError("E10036", shapesize=len(values), maxshapesize=_MOST)
+    for gear in values:
+        if len(gear) != len(values[0]):
+            raise AtcError("E10037", shapesize1=len(values[0]), shapesize2=len(gear))
+    if len(set(values)) != len(values):
+        raise AtcError("E10039")
+    return Gears(kind, values)
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], gears: Gears, layout: str) -> None:
+    """Check shapes and gears against each other.
+
+    Raises:
+        AtcError: E10011 for static shapes; E10012, E10018, E10019, E10031, E10040, E10045 or E10046 for gears.
+    """
+    for name, dims in shapes.items():
+        for dim in dims:
+            if dim < -1 or dim == 0 or (dim == -1 and not gears.kind):
+                raise AtcError("E10011", shape=f"{name}:{_text(dims)}", result=dim)
+    if gears.kind == "batch":
+        _check_batch(shapes)
+    elif gears.kind and not any(-1 in dims for dims in shapes.values()):
+        raise AtcError("E10040")
+    elif gears.kind == "image":
+        _check_image(shapes, layout)
+    elif gears.kind == "dims":
+        _check_dims(shapes, len(gears.values[0]))
+
+
+def _check_image(shapes: Mapping[str, tuple[int, ...]], layout: str) -> None:
+    height = layout.find("H") if len(layout) == 4 else 2
+    for dims in shapes.values():
+        dynamic = [index for index, dim in enumerate(dims) if dim == -1]
+        if dynamic and dynamic != [height, height + 1]:
+            raise AtcError("E10019")
+
+
+def _check_batch(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for dims in shapes.values():
+        if not dims:
+            raise AtcError("E10012")
+        for index, dim in enumerate(dims[1:], 1):
+            if dim == -1:
+                raise AtcError("E10018", shape=_text(dims), index=index)
+    if not any(dims[0] == -1 for dims in shapes.values()):
+        raise AtcError("E10031")
+
+
+def _check_dims(shapes: Mapping[str, tuple[int, ...]], length: int) -> None:
+    for name, dims in shapes.items():
+        if dims.count(-1) > length:
+            raise AtcError("E10045", name=name, shape=_text(dims))
+    if sum(dims.count(-1) for dims in shapes.values()) != length:
+        last = list(shapes)[-1]
+        raise AtcError("E10046", name=last, shape=_text(shapes[last]))
+
+
+def at_gear(shapes: Mapping[str, tuple[int, ...]], gears: Gears, gear: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The shapes with one gear's numbers in place of -1."""
+    if gears.kind == "dims":
+        numbers = iter(gear)
+        return {name: tuple(next(numbers) if dim == -1 else dim for dim in dims) for name, dims in shapes.items()}
+    result = {}
+    for name, dims in shapes.items():
+        numbers = iter(gear)
+        result[name] = tuple(next(numbers) if dim == -1 else dim for dim in dims)
+    return result
+
+
+def _text(dims: tuple[int, ...]) -> str:
+    return ",".join(map(str, dims))

@@ -1,0 +1,105 @@
+"""Finding a CANN toolkit on this machine: its `atc`, its environment and its version (ascend-domain.md §3.1, §5)."""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra.errors import Refused
+
+SCRIPTS = (
+    "/usr/local/Ascend/ascend-toolkit/set_env.sh",
+    "~/Ascend/ascend-toolkit/set_env.sh",
+    "/usr/local/Ascend/cann/set_env.sh",
+    "~/Ascend/cann/set_env.sh",
+)
+_HOMES = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
+_SOURCE_SECONDS = 60
+_VERSION = re.compile(r"^\s*version\s*=\s*\[?([^\s\]]+)", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """An installed CANN toolkit.
+
+    Attributes:
+        atc: the command.
+        version: of the toolkit, or a digest of the command when no file tells.
+        environment: what its set_env.sh sets, to be added to ours; empty when ours has it already.
+    """
+
+    atc: Path
+    version: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_toolkit(scripts: Sequence[str] = SCRIPTS) -> Toolkit | None:
+    """The toolkit that is on PATH or in its usual place; None when there is none.
+
+    Raises:
+        Refused: there is a set_env.sh that does not work.
+    """
+    environment: dict[str, str] = {}
+    if "ASCEND_OPP_PATH" not in os.environ:  # set_env.sh sets it: without it nothing was sourced
+        script = next((path for path in (Path(item).expanduser() for item in scripts) if path.is_file()), None)
+        environment = source(script) if script is not None else {}
+    all_of_it = {**os.environ, **environment}
+    atc = shutil.which("atc", path=all_of_it.get("PATH", ""))
+    if atc is None:
+        return None
+    home = next((Path(all_of_it[name]) for name in _HOMES if all_of_it.get(name)), None)
+    if home is not None and (libraries := _stub_libraries(home, all_of_it)):
+        environment["LD_LIBRARY_PATH"] = libraries
+    return Toolkit(Path(atc), _version(Path(atc), home), environment)
+
+
+def source(script: Path) -> dict[str, str]:
+    """The variables that a set_env.sh sets or changes.
+
+    Raises:
+        Refused: it fails or hangs.
+    """
+    try:
+        done = subprocess.run(
+            ["bash", "-c", 'source "$1" >/dev/null && env -0', "bash", str(script)],  # noqa: S607 - the user's bash
+            capture_output=True, timeout=_SOURCE_SECONDS, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Refused(f"{script} cannot be sourced: {error}", hint="install the CANN toolkit again") from error
+    pairs = (item.partition("=") for item in done.stdout.decode(errors="surrogateescape").split("\0") if item)
+    found = {name: value for name, _, value in pairs}
+    return {
+        name: value for name, value in found.items() if os.environ.get(name) != value and name not in ("_", "SHLVL")
+    }
+
+
+def _stub_libraries(home: Path, environment: Mapping[str, str]) -> str:
+    """LD_LIBRARY_PATH with the toolkit's stubs at its very end on a machine without a driver, else empty.
+
+    In front they would hide the real libraries (ascend-domain.md §3.1, §8.14).
+    """
+    present = environment.get("LD_LIBRARY_PATH", "").split(":")
+    if any((Path(folder) / "libascend_hal.so").is_file() for folder in present if folder):
+        return ""
+    candidates = (home / f"{platform.machine()}-linux" / "devlib", home / "runtime" / "lib64" / "stub")
+    stubs = next((folder for folder in candidates if folder.is_dir()), None)
+    return ":".join([*filter(None, present), str(stubs)]) if stubs is not None else ""
+
+
+def _version(atc: Path, home: Path | None) -> str:
+    files: tuple[Path, ...] = ()
+    if home is not None:
+        files = (
+            home / f"{platform.machine()}-linux" / "ascend_toolkit_install.info",
+            home / "compiler" / "version.info",
+        )
+    for file in files:
+        if file.is_file() and (match := _VERSION.search(file.read_text(encoding="utf-8", errors="replace"))):
+            return match[1]
+    with atc.open("rb") as program:
+        return f"sha256-{hashlib.file_digest(program, 'sha256').hexdigest()[:16]}"
