@@ -1,7 +1,8 @@
 """The boot file: `train`, `evaluate` and `export`, with the same arguments on a laptop and on ModelArts.
 
 It also runs as a plain script from a copy of this folder under any name: the folder becomes a package called `models`.
-Arguments that it does not know are ignored, as training services add their own.
+Arguments that it does not know are ignored, as training services add their own; without a command it trains, as they
+pass options only.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PACKAGE = "models"
+SPEC_VARIABLE = "ATLASFLOW_SPEC"
 _UNEXPECTED = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, or that of `models/failures.py`)."""
-    options, _ = _parser().parse_known_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0].startswith("--") and words[0] != "--help":
+        words.insert(0, "train")
+    options, _ = _parser().parse_known_args(words)
     protocol, failures = _load("protocol"), _load("failures")
     if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
         protocol.end_with_stdin()
@@ -38,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
     with _load("files").alone_in(options.train_url):
+        if options.resume_url is not None:
+            _load("resume").adopt(options.resume_url, options.train_url)
         _load("runtime").prepare(spec.seed)
         _load("training").train(spec, _builder(spec), options.data_url, options.train_url)
 
@@ -99,8 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
     for command in (train, evaluate, export):
         command.add_argument("--data_url", type=Path, required=True, help="folder with train/ and eval/")
-        command.add_argument("--spec", required=True, help="the training specification: a JSON file, or JSON")
+        command.add_argument(
+            "--spec",
+            default=os.environ.get(SPEC_VARIABLE),
+            required=SPEC_VARIABLE not in os.environ,
+            help=f"the training specification: a JSON file, or JSON; by default what {SPEC_VARIABLE} holds",
+        )
     train.add_argument("--train_url", type=Path, required=True, help="folder for checkpoints and results")
+    train.add_argument("--resume_url", type=Path, help="folder with what an interrupted run of this training left")
     for command in (evaluate, export):
         command.add_argument("--checkpoint", type=Path, required=True, help="file to load")
         command.add_argument("--output", type=Path, required=True, help="folder for the results")

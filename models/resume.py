@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,16 @@ def load(folder: Path, name: str) -> tuple[dict[str, NDArray[Any]], list[Row]] |
         say(f"{path} belongs to another training; training starts again")
         return None
     return values, about["rows"]
+
+
+def adopt(earlier: Path, folder: Path) -> None:
+    """Begin with what a run left in another folder, unless `folder` has a state of its own; the state comes last."""
+    if _path(folder).exists() or not _path(earlier).is_file():
+        return
+    files = [path for path in sorted(earlier.rglob("*")) if path.is_file() and path != _path(earlier)]
+    for path in [*files, _path(earlier)]:
+        with replacing(folder / path.relative_to(earlier)) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def _path(folder: Path) -> Path:
