@@ -25,7 +25,6 @@ class World:
         self.home = home
         self.faults = faults
         self.services = Services(home)
-        self._boards: dict[str, Board] = {}
 
     def fetch(
         self, addresses: Sequence[str], target: Path, sha256: str, progress: Callable[[float, float], None]
@@ -104,11 +103,33 @@ class World:
         Raises:
             UserError: there is no such board.
         """
-        raise NotImplementedError
+        from infra.board.ssh import SshBoard
+
+        if name not in self.settings.boards:
+            known = ", ".join(self.settings.boards)
+            raise UserError(f"there is no board '{name}'", hint=f"the settings know {known}; add it under [boards]")
+        settings = self.settings.boards[name]
+        if not settings.address:
+            from infra.board import emulator
+
+            self.services.start(self._board_service(name))
+            settings = emulator.board_settings(self.services, self.home, name, settings)
+        return SshBoard(name, settings, self.faults)
 
     def local_services(self) -> list[Service]:
         """The stand-ins that these settings need as services of this machine."""
-        return []
+        from infra.obs import emulator
+
+        services = [] if self.settings.obs.endpoint else [emulator.service(self.services, self.home)]
+        for name in self.settings.deploy.boards:
+            if name in self.settings.boards and not self.settings.boards[name].address:
+                services.append(self._board_service(name))
+        return services
+
+    def _board_service(self, name: str) -> Service:
+        from infra.board import emulator
+
+        return emulator.service(self.services, self.home, name, soc_version=self.settings.convert.soc_version)
 
 
 def _events(heard: Events) -> Callable[[str], None]:

@@ -91,7 +91,7 @@ def _pictures(work: Work) -> list[Path]:
 
 def _answer(found: Classification) -> dict[str, Any]:
     return {
-        "picture": found.picture,
+        "picture": Path(found.picture).name,
         "top": [{"class": name, "probability": probability} for name, probability in found.top],
         "milliseconds": found.milliseconds,
     }
@@ -100,7 +100,7 @@ def _answer(found: Classification) -> dict[str, Any]:
 def _show(work: Work, board: Board, found: Sequence[Classification]) -> None:
     for item in found:
         name, probability = item.top[0]
-        work.reporter.line("deploy", f"{board.name}: {item.picture} → {name} ({probability:.1%})")
+        work.reporter.line("deploy", f"{board.name}: {Path(item.picture).name} → {name} ({probability:.1%})")
 
 
 def _settings(settings: Settings) -> Mapping[str, Any]:

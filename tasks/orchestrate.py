@@ -3,7 +3,7 @@
 The tasks are closures without parameters: what they work on is neither searched for futures nor written to the server.
 """
 
-from typing import Any, cast
+from typing import Any
 
 from prefect import State, Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -38,6 +38,7 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False) -> Result:
     A `Transient` error is tried again with growing pauses; every other error ends the task at once.
     """
     retry = chain.settings.retry
+    results: list[Result] = []
     pauses = [retry.seconds * 2**number for number in range(retry.attempts - 1)]
 
     @task(
@@ -51,15 +52,14 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False) -> Result:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    def stage_task() -> Any:
+    def stage_task() -> State[None]:
         result = chain.run(stage, force=force)
-        if not result.reused:
-            return result
+        results.append(result)
         message = f"{result.reason}; {result.note}" if result.note else result.reason
-        return Completed(name="Cached", message=message, data=result)
+        return Completed(name="Cached" if result.reused else "Completed", message=message)
 
-    # Prefect's types promise a coroutine for a function that returns Any; this one is called, and returns.
-    return cast("Result", stage_task())
+    stage_task()
+    return results[-1]
 
 
 def pass_gate(name: str, decision: Decision) -> None:
@@ -70,12 +70,12 @@ def pass_gate(name: str, decision: Decision) -> None:
     """
 
     @task(name=f"gate: {name}", cache_policy=NO_CACHE, persist_result=False)
-    def gate_task() -> Any:
+    def gate_task() -> State[None]:
         if not decision.ok:
             raise GateFailed(f"gate {name}: {decision.reason}", hint="train better, or lower the bound if it is wrong")
         return Completed(message=decision.reason)
 
-    cast("Any", gate_task())
+    gate_task()
 
 
 def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from infra.ports import LocalFile, Release
 from infra.store.digests import file_digest, value_digest
 from models import preprocess
+from tasks.recipe import network_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ def build(work: Work) -> Release:
     (folder / "smoke").mkdir()
     np.save(folder / "smoke" / "images.npy", images[:SMOKE_IMAGES])
     np.save(folder / "smoke" / "logits.npy", golden)
-    facts = _facts(work, images, float(np.abs(golden).max()))
+    facts = _facts(work, float(np.abs(golden).max()))
     release_id = value_digest({**facts, "files": {name: file.sha256 for name, file in _files(folder).items()}})[:16]
     text = json.dumps({"id": release_id, **facts}, indent=1, sort_keys=True)
     (folder / "release.json").write_text(text, encoding="utf-8")
@@ -74,11 +75,12 @@ def labels(work: Work) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _facts(work: Work, images: np.ndarray[Any, np.dtype[np.uint8]], largest: float) -> Mapping[str, Any]:
-    normalisation = preprocess.CIFAR10
+def _facts(work: Work, largest: float) -> Mapping[str, Any]:
+    network = network_settings(work.settings)
+    normalisation = preprocess.PRESETS[network["normalisation"]]
     return {
         "labels": labels(work),
-        "image_size": int(images.shape[1]),
+        "image_size": network["image_size"],
         "normalisation": {
             "mean": list(normalisation.mean),
             "std": list(normalisation.std),

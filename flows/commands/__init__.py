@@ -38,6 +38,8 @@ def main() -> None:
         _stop(
             f"the disk is full: {error}\n  → free some space and run again; nothing is half-written", DISK_FULL, debug
         )
+    except Exception as error:  # noqa: BLE001 - the last place where an error can be put into words
+        _stop(f"{type(error).__name__}: {error}\n  → this is a fault of AtlasFlow; --debug shows where", 1, debug)
 
 
 def _stop(message: str, code: int, debug: bool) -> None:
