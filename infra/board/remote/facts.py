@@ -50,7 +50,7 @@ def facts(root: str) -> Dict[str, object]:
 
 
 def parse_npu_smi(text: str) -> List[Dict[str, str]]:
-    """Read the table of `npu-smi info`: below the first line of `=`, two rows a chip, until the process table begins."""
+    """Read the table of `npu-smi info`: two rows a chip below the first line of `=`, then the processes."""
     found: List[Dict[str, str]] = []
     rows: List[List[str]] = []
     for line in text.partition("+=")[2].splitlines():

@@ -22,7 +22,7 @@ class Server:
     """The operations that a client may ask for: the public methods but `run`."""
 
     def __init__(self, root: str) -> None:
-        self.releases = Releases(os.path.abspath(os.path.expanduser(root)))
+        self.releases = Releases(os.path.abspath(os.path.join(os.path.expanduser("~"), os.path.expanduser(root))))
         self._work: List[str] = []
 
     def facts(self) -> Dict[str, object]:
