@@ -98,6 +98,10 @@ class ObjectStore(Protocol):
         """Make `prefix/name` hold each file: compare digests, send what is missing, read back a proof."""
         ...
 
+    def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
+        """Names of the files that `prefix/name` does not hold with their digest; nothing is sent."""
+        ...
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; absent ones are no error."""
         ...

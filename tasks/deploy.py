@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from infra.errors import UserError
 from tasks import release
 from tasks.base import Made, Stage, Work
@@ -76,6 +74,8 @@ def _pictures(work: Work) -> list[Path]:
         if not folder.is_dir():
             raise UserError(f"deploy.pictures is '{folder}', which is not a folder")
         return sorted(path for path in folder.iterdir() if path.is_file())
+    from PIL import Image
+
     images, numbers = release.evaluation_images(work)
     names = release.labels(work)
     folder = work.folder / "samples"

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from infra.errors import Corrupt, UserError
 from tasks.base import Made, Stage, Work
 
@@ -160,6 +158,8 @@ def check_records(path: Path) -> int:
     Raises:
         Corrupt: the size is no multiple of 3,073 bytes, or a label is above 9.
     """
+    import numpy as np
+
     content = np.fromfile(path, np.uint8)
     if content.size == 0 or content.size % RECORD_BYTES:
         raise Corrupt(f"{path.name} has {content.size} bytes, which is not a whole number of records")

@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Made, Stage, Work
-from tasks.plots import confusion_matrix
 from tasks.recipe import evaluation_code, network_settings, write_spec
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 def run(work: Work) -> Made:
     """Classify the evaluation images with the checkpoint."""
+    from tasks.plots import confusion_matrix
+
     results = work.folder / "results"
     results.mkdir()
     arguments = {

@@ -44,7 +44,6 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False) -> Result:
     @task(
         name=stage.name,
         description=(stage.run.__doc__ or "").strip(),
-        tags=[stage.kind],
         retries=len(pauses),
         retry_delay_seconds=pauses,
         retry_jitter_factor=0.5,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from infra.ports import LocalFile
 from tasks import release
 from tasks.base import Made, Stage, Work
 from tasks.upload import bucket_settings
@@ -13,6 +12,8 @@ from tasks.upload import bucket_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from infra.ports import LocalFile, Release
 
 # Input name to the file name that people find in the bucket.
 PUBLISHED = {
@@ -33,9 +34,7 @@ def run(work: Work) -> Made:
     store = work.world.object_store()
     store.ensure_bucket()
     built = release.build(work)
-    files: dict[str, LocalFile] = {f"board/{name}": file for name, file in built.files.items()}
-    for name, published in PUBLISHED.items():
-        files[published] = next(iter(work.files[name].values()))
+    files = _files(work, built)
     prefix = f"{work.settings.obs.prefix}/releases/{built.id}"
     total, moved = sum(file.size for file in files.values()), 0
 
@@ -60,14 +59,19 @@ def run(work: Work) -> Made:
     return Made({"release": manifest}, f"{sent} to {store.bucket}/{prefix}{stand_in}")
 
 
-def prove(work: Work, outputs: Mapping[str, Path]) -> str | None:
+def prove(work: Work, _outputs: Mapping[str, Path]) -> str | None:
     """Ask the bucket: is every object of the release there, with its digest?"""
     store = work.world.object_store()
-    for key, digest in json.loads(outputs["release"].read_text())["objects"].items():
-        found = store.head(key)
-        if found is None or found.sha256 != digest:
-            return f"{key} in bucket {store.bucket} is {'missing' if found is None else 'another file'}"
-    return None
+    built = release.build(work)
+    prefix = f"{work.settings.obs.prefix}/releases/{built.id}"
+    gone = store.missing(prefix, _files(work, built))
+    return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file" if gone else None
+
+
+def _files(work: Work, built: Release) -> dict[str, LocalFile]:
+    """Every file of a release by its name in the bucket."""
+    files = {f"board/{name}": file for name, file in built.files.items()}
+    return files | {published: next(iter(work.files[name].values())) for name, published in PUBLISHED.items()}
 
 
 STAGE = Stage(

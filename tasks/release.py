@@ -7,15 +7,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from infra.ports import LocalFile, Release
 from infra.store.digests import file_digest, value_digest
-from models import preprocess
 from tasks.recipe import network_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
 
     from infra.settings import Settings
     from tasks.base import Work
@@ -43,6 +42,8 @@ def agent_files(_settings: Settings) -> dict[str, Path]:
 
 def build(work: Work) -> Release:
     """Lay a release out in `work.folder/release` from the inputs in `NEEDS` and `agent_files`."""
+    import numpy as np
+
     folder = work.folder / "release"
     shutil.rmtree(folder, ignore_errors=True)
     for name, file in work.files["agent"].items():
@@ -64,6 +65,8 @@ def build(work: Work) -> Release:
 
 def evaluation_images(work: Work) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:
     """The evaluation images (uint8, [n, 32, 32, 3], RGB) and their labels."""
+    import numpy as np
+
     records = np.fromfile(work.files["data"]["eval/test_batch.bin"].path, np.uint8).reshape(-1, RECORD_BYTES)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, 0].tolist()
@@ -76,6 +79,8 @@ def labels(work: Work) -> list[str]:
 
 
 def _facts(work: Work, largest: float) -> Mapping[str, Any]:
+    from models import preprocess
+
     network = network_settings(work.settings)
     normalisation = preprocess.PRESETS[network["normalisation"]]
     return {

@@ -42,10 +42,10 @@ def run(work: Work) -> Made:
 def prove(work: Work, _outputs: Mapping[str, Path]) -> str | None:
     """Ask the bucket: is every object there, with its digest?"""
     store = work.world.object_store()
-    for key, digest in _listing(work).items():
-        found = store.head(key)
-        if found is None or found.sha256 != digest:
-            return f"{key} in bucket {store.bucket} is {'missing' if found is None else 'another file'}"
+    for name, prefix in prefixes(work.settings, work.inputs).items():
+        gone = store.missing(prefix, work.files[name])
+        if gone:
+            return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file"
     return None
 
 

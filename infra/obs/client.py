@@ -1,7 +1,7 @@
 """The object store client: Huawei OBS, any other S3 server, and the embedded stand-in alike."""
 
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import botocore.exceptions
@@ -13,7 +13,7 @@ from infra.obs.download import fetch
 from infra.obs.keys import checked
 from infra.obs.multipart import unfinished
 from infra.obs.problems import code
-from infra.obs.sync import head, listing, remove, synchronise
+from infra.obs.sync import head, listing, missing_names, remove, synchronise
 from infra.obs.upload import send
 from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
 from infra.settings import ObsSettings, RetrySettings
@@ -116,6 +116,10 @@ class ObsClient:
     def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
         """Make `prefix/name` hold each file: compare digests, send what is missing, read back a proof."""
         return synchronise(self._connection, self._bucket, prefix, files, progress)
+
+    def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
+        """Names of the files that `prefix/name` does not hold with their digest; see `infra.ports.ObjectStore`."""
+        return missing_names(self._connection, self._bucket, prefix, files)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; absent ones are no error."""

@@ -57,10 +57,7 @@ def synchronise(
         Corrupt: a file changed, or what was sent is not what is there afterwards.
         Refused, Transient: the store's answer; what was sent until then stays, and is kept by the next attempt.
     """
-    wanted = {checked(bucket, joined(prefix, name)): file for name, file in files.items()}
-    if len(wanted) != len(files):
-        raise UserError(f"two of the files have the same key under {prefix}")
-    folder = joined(prefix, "")
+    wanted, folder = _places(bucket, prefix, files), joined(prefix, "")
     missing = _missing(connection, bucket, folder, wanted)
     if missing:
         abort_older(connection, bucket, folder, _ABANDONED)
@@ -76,6 +73,20 @@ def synchronise(
         kept=tuple(place.key for place in wanted if place not in missing),
         bytes_sent=sum(file.size for file in missing.values()),
     )
+
+
+def missing_names(connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> tuple[str, ...]:
+    """Names of the files that the prefix does not hold with their digest."""
+    places = _places(bucket, prefix, files)
+    missing = _missing(connection, bucket, joined(prefix, ""), places)
+    return tuple(name for name, place in zip(files, places, strict=True) if place in missing)
+
+
+def _places(bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> dict[Place, LocalFile]:
+    places = {checked(bucket, joined(prefix, name)): file for name, file in files.items()}
+    if len(places) != len(files):
+        raise UserError(f"two of the files have the same key under {prefix}")
+    return places
 
 
 def _missing(
