@@ -46,23 +46,40 @@ class Middleware:
     certificates: Path | None = None
     port: int = 0
     tls_port: int = 0
+    _connections: set[asyncio.Task[None]] | None = field(default=None, init=False)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen inside the block."""
+        self._connections = set()
         async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._end_connections)
             plain = await stack.enter_async_context(
-                await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=_BLOCK)
+                await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_BLOCK)
             )
             self.port = plain.sockets[0].getsockname()[1]
             if self.certificates is not None:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(*tls.server_certificate(self.certificates, self.region))
                 secure = await stack.enter_async_context(
-                    await asyncio.start_server(self._serve, "127.0.0.1", self.tls_port, limit=_BLOCK, ssl=context)
+                    await asyncio.start_server(self._accept, "127.0.0.1", self.tls_port, limit=_BLOCK, ssl=context)
                 )
                 self.tls_port = secure.sockets[0].getsockname()[1]
             yield
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._connections is None:
+            writer.transport.abort()  # its TLS handshake ended when we had ended
+            return
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _end_connections(self) -> None:
+        running, self._connections = self._connections or set(), None
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with contextlib.AsyncExitStack() as stack:

@@ -110,18 +110,31 @@ class Multipart:
         return hashlib.md5(file.read(self.part), usedforsecurity=False).hexdigest()
 
     def _create(self) -> str:
-        answer = self.connection.call(
-            "multipart.create",
-            str(self.place),
-            lambda: self.connection.s3.create_multipart_upload(
+        attempts = 0
+
+        def create() -> str:
+            nonlocal attempts
+            attempts += 1
+            return self.connection.s3.create_multipart_upload(
                 Bucket=self.place.bucket,
                 Key=self.place.key,
                 Metadata={DIGEST: self.source.sha256},
                 ContentType=self.content_type,
-            ),
-        )
+            )["UploadId"]
+
+        upload = ""
+        try:
+            upload = self.connection.call("multipart.create", str(self.place), create)
+        finally:
+            if attempts > 1 or not upload:  # an answer may have been lost, and with it the id of an upload
+                self._abort_others(upload)
         self.connection.faults.reach("obs.multipart.created")
-        return answer["UploadId"]
+        return upload
+
+    def _abort_others(self, kept: str) -> None:
+        for key, upload, _ in unfinished(self.connection, self.place.bucket, self.place.key):
+            if key == self.place.key and upload != kept:
+                abort(self.connection, self.place, upload)
 
     def _send_parts(self, upload: str, there: dict[int, str], file: BinaryIO, progress: Bytes | None) -> list[str]:
         """Read in order, send in parallel; returns the ETags in order."""
