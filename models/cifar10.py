@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,6 +99,10 @@ class Pipeline:
         seed: of order and augmentation.
         crop: pixels of black padding before a random crop; 0 for none.
         flip: mirror half of the images.
+        cutout: side of a square of mean colour in pixels of the result; 0 for none.
+        mixup: of the Beta distribution; 0 for none. Partners come from the same device.
+        label_smoothing: share of the label that is spread over all classes.
+        classes: number of classes.
         rank: of this device.
         ranks: number of devices; each gets its share of every batch.
     """
@@ -110,6 +114,10 @@ class Pipeline:
     seed: int
     crop: int = 0
     flip: bool = False
+    cutout: int = 0
+    mixup: float = 0.0
+    label_smoothing: float = 0.0
+    classes: int = CLASSES
     rank: int = 0
     ranks: int = 1
 
@@ -118,12 +126,23 @@ class Pipeline:
         """Batches an epoch."""
         return len(self.images) // self.batch_size
 
-    def epoch(self, number: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32]]]:
-        """The batches of epoch `number`, counted from 1: float32 [n, 3, size, size] and int32 [n] labels."""
+    @property
+    def soft(self) -> bool:
+        """True when targets are probabilities."""
+        return self.mixup > 0 or self.label_smoothing > 0
+
+    def epoch(self, number: int) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
+        """The batches of epoch `number`, counted from 1.
+
+        Yields:
+            float32 [n, 3, size, size], and labels int32 [n] or, when `soft`, probabilities float32 [n, classes].
+        """
         random = np.random.default_rng([self.seed, number])
         order = random.permutation(len(self.images))
         offsets = random.integers(0, 2 * self.crop + 1, (len(self.images), 2))
         flips = random.random(len(self.images)) < 0.5
+        centres = random.integers(0, self.size, (len(self.images), 2))
+        shares = random.beta(self.mixup, self.mixup, self.steps) if self.mixup else np.ones(self.steps)
         share = self.batch_size // self.ranks
         for step in range(self.steps):
             first = step * self.batch_size + self.rank * share
@@ -131,7 +150,17 @@ class Pipeline:
             chosen = order[places]
             pixels = self.images.pixels[chosen]
             pixels = augment(pixels, self.crop, offsets[places], flips[places] if self.flip else None)
-            yield normalise(resize(pixels, self.size), self.normalisation), self.images.labels[chosen]
+            tensor = normalise(resize(pixels, self.size), self.normalisation)
+            cut_out(tensor, self.cutout, centres[places])
+            labels = self.images.labels[chosen]
+            if self.soft:
+                yield mix(tensor, shares[step]), mix(self._probabilities(labels), shares[step])
+            else:
+                yield tensor, labels
+
+    def _probabilities(self, labels: NDArray[np.int32]) -> NDArray[np.float32]:
+        sure = np.eye(self.classes, dtype=np.float32)[labels]
+        return sure * np.float32(1 - self.label_smoothing) + np.float32(self.label_smoothing / self.classes)
 
 
 def augment(
@@ -157,3 +186,25 @@ def augment(
         window = padded[index, row : row + height, column : column + width]
         result[index] = window[:, ::-1] if flips is not None and flips[index] else window
     return result
+
+
+def cut_out(tensor: NDArray[np.float32], side: int, centres: NDArray[np.int64]) -> None:
+    """Set a square of each image to 0, the mean colour (T. DeVries and G. Taylor 2017).
+
+    Args:
+        tensor: float32 [n, 3, height, width], normalised; changed in place.
+        side: of the square, which may stick out of the image; 0 for none.
+        centres: [n, 2], row and column.
+    """
+    if not side:
+        return
+    for image, (row, column) in zip(tensor, centres):  # noqa: B905 - newer than Python 3.9
+        top, left = max(row - side // 2, 0), max(column - side // 2, 0)
+        image[:, top : row - side // 2 + side, left : column - side // 2 + side] = 0.0
+
+
+def mix(values: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Mix each item with its opposite in the batch (H. Zhang et al. 2017); the order of a batch is random already."""
+    if share == 1.0:
+        return values
+    return values * np.float32(share) + values[::-1] * np.float32(1.0 - share)

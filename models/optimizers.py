@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from mindspore import Parameter, nn
 
+from .failures import Refusal
+from .runtime import device
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -22,15 +25,25 @@ def build_optimizer(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32
         spec: the training.
         network: whose parameters are to change.
         rates: float32, the learning rate of every step.
+
+    Raises:
+        Refusal: LAMB on a CPU, for which MindSpore has no operator.
     """
     groups = _groups(spec, network.trainable_params())
     schedule = rates.tolist()
+    if spec.nesterov:
+        # On a CPU, MindSpore 2.10's Momentum passes over `use_nesterov`; SGD, which is the same otherwise, has it.
+        return nn.SGD(groups, schedule, momentum=spec.momentum, nesterov=True)
     if spec.optimizer == "momentum":
-        return nn.Momentum(groups, schedule, spec.momentum, use_nesterov=spec.nesterov)
+        return nn.Momentum(groups, schedule, spec.momentum)
     if spec.optimizer == "sgd":
         return nn.SGD(groups, schedule)
     if spec.optimizer == "adam":
         return nn.Adam(groups, schedule)
+    if spec.optimizer == "lamb":
+        if device() == "CPU":
+            raise Refusal("optimizer: MindSpore has no LAMB for a CPU", "take adamw, or train on Ascend")
+        return nn.Lamb(groups, schedule)
     return nn.AdamWeightDecay(groups, schedule)
 
 

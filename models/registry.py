@@ -5,12 +5,36 @@ Whoever digests code takes `module_of` the chosen network, so that work on one f
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from .failures import SpecError
 from .trainspec import nearest
 
-# Name → (module beside this one, smallest and largest image size).
-_NETWORKS: dict[str, tuple[str, int, int]] = {
-    "lenet5": ("networks.lenet", 16, 64),
+if TYPE_CHECKING:
+    from .trainspec import TrainSpec
+
+
+class _Network(NamedTuple):
+    """Where a network is defined, and what its specification may say.
+
+    Attributes:
+        module: beside this one.
+        smallest: image size in pixels.
+        largest: likewise.
+        stems: True when it exists with two stems.
+    """
+
+    module: str
+    smallest: int
+    largest: int
+    stems: bool = False
+
+
+_NETWORKS: dict[str, _Network] = {
+    "lenet5": _Network("networks.lenet", 16, 64),
+    **{name: _Network("networks.resnet", 8, 128) for name in ("resnet20", "resnet32", "resnet44", "resnet56")},
+    **{name: _Network("networks.resnet", 16, 512, stems=True) for name in ("resnet18", "resnet34")},
+    **{name: _Network("networks.resnet", 16, 512, stems=True) for name in ("resnet50", "resnet101")},
 }
 NETWORKS: tuple[str, ...] = tuple(sorted(_NETWORKS))
 
@@ -22,17 +46,20 @@ _WORK: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_network(network: str, image_size: int) -> None:
-    """Refuse an unknown network, or an image size that it cannot take.
+def check_network(spec: TrainSpec) -> None:
+    """Refuse an unknown network, and an image size or a stem that it cannot have.
 
     Raises:
         SpecError: names the field.
     """
-    if network not in _NETWORKS:
-        raise SpecError(f"network: there is no '{network}'", nearest(network, NETWORKS))
-    _, smallest, largest = _NETWORKS[network]
-    if not smallest <= image_size <= largest:
-        raise SpecError(f"image_size: {network} takes {smallest} to {largest} pixels, not {image_size}", "32 is native")
+    entry = _find(spec.network)
+    if not entry.smallest <= spec.image_size <= entry.largest:
+        raise SpecError(
+            f"image_size: {spec.network} takes {entry.smallest} to {entry.largest} pixels, not {spec.image_size}",
+            "32 is native",
+        )
+    if spec.stem != "native" and not entry.stems:
+        raise SpecError(f"stem: {spec.network} has only its own", "take stem=native")
 
 
 def module_of(network: str, package: str = "models") -> str:
@@ -41,9 +68,7 @@ def module_of(network: str, package: str = "models") -> str:
     Raises:
         SpecError: there is no such network.
     """
-    if network not in _NETWORKS:
-        raise SpecError(f"network: there is no '{network}'", nearest(network, NETWORKS))
-    return f"{package}.{_NETWORKS[network][0]}"
+    return f"{package}.{_find(network).module}"
 
 
 def code_of(command: str, network: str) -> tuple[str, ...]:
@@ -53,3 +78,9 @@ def code_of(command: str, network: str) -> tuple[str, ...]:
     specification, which is an ingredient itself.
     """
     return (*(f"models.{name}" for name in _WORK[command]), module_of(network))
+
+
+def _find(network: str) -> _Network:
+    if network not in _NETWORKS:
+        raise SpecError(f"network: there is no '{network}'", nearest(network, NETWORKS))
+    return _NETWORKS[network]

@@ -25,11 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from .trainspec import TrainSpec
 
 _DIVERGED = 20.0  # times the loss of guessing; far above what a training that still learns can show
+
+
+_MEAN = "mean"  # prefix of the running means' names
+_follow = ops.MultitypeFuncGraph("follow")
+
+
+@_follow.register("Number", "Tensor", "Tensor")  # type: ignore[untyped-decorator]  # MindSpore has no types
+def _follow_one(decay: float, mean: mindspore.Tensor, value: mindspore.Tensor) -> mindspore.Tensor:
+    return ops.assign(mean, mean * decay + value * (1.0 - decay))
 
 
 class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
@@ -38,14 +48,21 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
     Args:
         network: images to logits.
         optimizer: over the network's parameters.
+        soft: labels are probabilities.
+        ema: decay of the running mean; 0 for none.
     """
 
-    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer) -> None:
+    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer, *, soft: bool = False, ema: float = 0.0) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.optimizer = optimizer
-        self.loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+        self.loss = nn.SoftmaxCrossEntropyWithLogits(sparse=not soft, reduction="mean")
         self.gradients = ops.value_and_grad(self.forward, None, optimizer.parameters)
+        self.ema = ema
+        if ema:
+            self.followed = mindspore.ParameterTuple(network.get_parameters())
+            self.means = self.followed.clone(prefix=_MEAN, init="same")
+            self.follow_all = ops.HyperMap()
 
     def forward(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
         """Mean cross entropy of a batch."""
@@ -54,7 +71,10 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
     def construct(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
         """Update the parameters; gives the loss before the update."""
         loss, gradients = self.gradients(image, label)
-        return ops.depend(loss, self.optimizer(gradients))
+        loss = ops.depend(loss, self.optimizer(gradients))
+        if self.ema:
+            loss = ops.depend(loss, self.follow_all(ops.partial(_follow, self.ema), self.means, self.followed))
+        return loss
 
 
 @dataclass
@@ -62,18 +82,31 @@ class _Training:
     """One training in progress."""
 
     spec: TrainSpec
-    network: nn.Cell
-    optimizer: nn.Optimizer
+    step: TrainStep
+    judged: nn.Cell
     pipeline: Pipeline
     held_out: Images
     folder: Path
 
     def values(self) -> dict[str, NDArray[Any]]:
-        return parameters.arrays(self.network.get_parameters())
+        """The result so far: the network's parameters or, when asked for, their running means."""
+        found = parameters.arrays(self.step.network.get_parameters())
+        if not self.spec.ema:
+            return found
+        means = parameters.arrays(self.step.means)
+        return {name: means[f"{_MEAN}.{name}"] for name in found}
 
-    def everything(self) -> dict[str, NDArray[Any]]:
-        """The network's parameters and what the optimizer remembers."""
-        return {**parameters.arrays(self.optimizer.get_parameters()), **self.values()}
+    def remembered(self) -> list[mindspore.Parameter]:
+        """Everything that the next step depends on."""
+        found = [*self.step.optimizer.get_parameters(), *self.step.network.get_parameters()]
+        return [*found, *(self.step.means if self.spec.ema else ())]
+
+    def judge(self) -> NDArray[np.float32]:
+        """Logits of the evaluation images."""
+        if self.judged is not self.step.network:
+            parameters.assign(self.judged.get_parameters(), self.values(), self.folder)
+        forward = network_forward(self.judged)
+        return logits(forward, self.held_out.pixels, self.spec.image_size, self.pipeline.normalisation)
 
 
 def train(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: Path, folder: Path) -> None:
@@ -89,23 +122,36 @@ def train(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: Path, fo
     held_out = read_images(data, "eval", spec.classes)
     if spec.batch_size > len(images):
         raise SpecError(f"batch_size: {spec.batch_size} is more than the {len(images):,} training images")
-    pipeline = Pipeline(
-        images, spec.batch_size, spec.image_size, PRESETS[spec.normalisation], spec.seed, spec.crop, spec.flip
-    )
+    pipeline = _pipeline(spec, images)
     network = build(spec)
     rates = learning_rates(spec, pipeline.steps)
-    optimizer = build_optimizer(spec, network, rates)
-    run = _Training(spec, network, optimizer, pipeline, held_out, folder)
+    step = TrainStep(network, build_optimizer(spec, network, rates), soft=pipeline.soft, ema=spec.ema)
+    run = _Training(spec, step, build(spec) if spec.ema else network, pipeline, held_out, folder)
     identity = resume.identity(spec, images.sha256, held_out.sha256)
     rows = _restore(run, identity)
-    step = TrainStep(network, optimizer)
     with layout() as cores:
         for epoch in range(len(rows) + 1, spec.epochs + 1):
-            row = _train_epoch(run, step, epoch, cores)
+            row = _train_epoch(run, epoch, cores)
             row["learning_rate"] = float(rates[epoch * pipeline.steps - 1])
             _finish_epoch(run, rows, row, identity)
             cores.refresh()
     _write_result(run, rows)
+
+
+def _pipeline(spec: TrainSpec, images: Images) -> Pipeline:
+    return Pipeline(
+        images,
+        spec.batch_size,
+        spec.image_size,
+        PRESETS[spec.normalisation],
+        spec.seed,
+        crop=spec.crop,
+        flip=spec.flip,
+        cutout=spec.cutout,
+        mixup=spec.mixup,
+        label_smoothing=spec.label_smoothing,
+        classes=spec.classes,
+    )
 
 
 def _restore(run: _Training, identity: str) -> list[history.Row]:
@@ -113,17 +159,17 @@ def _restore(run: _Training, identity: str) -> list[history.Row]:
     if saved is None:
         return []
     values, rows = saved
-    parameters.assign([*run.optimizer.get_parameters(), *run.network.get_parameters()], values, run.folder)
+    parameters.assign(run.remembered(), values, run.folder)
     say(f"resumed after epoch {len(rows)} of {run.spec.epochs}")
     return rows
 
 
-def _train_epoch(run: _Training, step: TrainStep, epoch: int, cores: Layout) -> history.Row:
-    step.set_train(True)
+def _train_epoch(run: _Training, epoch: int, cores: Layout) -> history.Row:
+    run.step.set_train(True)
     losses: list[float] = []
     began = previous = time.perf_counter()
     for images, labels in run.pipeline.epoch(epoch):
-        losses.append(float(step(mindspore.Tensor(images), mindspore.Tensor(labels)).asnumpy()))
+        losses.append(float(run.step(mindspore.Tensor(images), mindspore.Tensor(labels)).asnumpy()))
         if not math.isfinite(losses[-1]):
             raise _diverged(run, epoch, f"the loss of step {len(losses)} is {losses[-1]}")
         now = time.perf_counter()
@@ -160,9 +206,7 @@ def _finish_epoch(run: _Training, rows: list[history.Row], row: history.Row, ide
     """Evaluate when it is time, and save everything, the state last: it is what a resumed run believes."""
     epoch = int(str(row["epoch"]))
     if epoch % run.spec.evaluate_every == 0 or epoch == run.spec.epochs:
-        found = logits(
-            network_forward(run.network), run.held_out.pixels, run.spec.image_size, run.pipeline.normalisation
-        )
+        found = run.judge()
         row["accuracy"] = metrics.accuracy(found, run.held_out.labels)
         row["evaluation_loss"] = metrics.cross_entropy(found, run.held_out.labels)
         if epoch == _best([*rows, row])["epoch"]:
@@ -171,7 +215,7 @@ def _finish_epoch(run: _Training, rows: list[history.Row], row: history.Row, ide
     rows.append(row)
     parameters.save_checkpoint(run.folder / "checkpoint.ckpt", run.values())
     history.write(run.folder, rows)
-    resume.save(run.folder, identity, run.everything(), rows)
+    resume.save(run.folder, identity, parameters.arrays(run.remembered()), rows)
     event("epoch", epochs=run.spec.epochs, **row)
 
 
@@ -188,7 +232,7 @@ def _write_result(run: _Training, rows: list[history.Row]) -> None:
         run.folder / "result.json",
         {
             "parameters_sha256": parameters.digest(run.values()),
-            "parameter_count": sum(parameter.size for parameter in run.network.trainable_params()),
+            "parameter_count": sum(parameter.size for parameter in run.step.network.trainable_params()),
             "epochs": len(rows),
             "steps_per_epoch": run.pipeline.steps,
             "loss": last["loss"],

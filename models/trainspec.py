@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "optimizer": ("momentum", "sgd", "adam", "adamw"),
+    "optimizer": ("momentum", "sgd", "adam", "adamw", "lamb"),
     "schedule": ("constant", "cosine", "square", "exponential", "stage", "one-cycle"),
+    "stem": ("native", "3x3", "7x7"),
     "normalisation": ("cifar10", "cifar10-reversed", "cifar10-bgr"),
 }
 _PLAIN = 'true/false, "a,b,c" for lists'
@@ -31,11 +32,14 @@ class TrainSpec:
 
     Attributes:
         network: a name in `models/registry.py`.
+        stem: `3x3` or `7x7` for the networks that exist with both; `native` is the one of their paper.
+        width: factor of the numbers of channels.
         classes: outputs of the network.
         image_size: height and width in pixels of what the network sees; images of 32 are resized to it.
         epochs: passes over the training images; a last incomplete batch of a pass is dropped (tutorials.md T4).
         batch_size: images a step, over all devices.
-        optimizer: `momentum` (with `nesterov` if asked), `sgd`, `adam` or `adamw`.
+        optimizer: `momentum` (with `nesterov` if asked), `sgd`, `adam`, `adamw` (MindSpore's, which does not correct
+            the bias of the first steps) or `lamb` (not on a CPU).
         momentum: of `momentum`; the others ignore it.
         nesterov: Nesterov's form of momentum.
         learning_rate: the highest learning rate.
@@ -44,16 +48,22 @@ class TrainSpec:
         warmup_rate: learning rate of the first step when there is a warm-up.
         decay_rate: factor an epoch of `exponential`, factor a milestone of `stage`.
         milestones: epochs after which `stage` lowers the learning rate.
-        weight_decay: L2 penalty; decoupled for `adamw`.
+        weight_decay: L2 penalty; decoupled for `adamw` and `lamb`.
         decay_all: False keeps weight decay off biases and normalisation parameters.
         crop: pixels of black padding around an image before a random crop; 0 for none.
         flip: mirror half of the images.
+        cutout: side in pixels of a square of mean colour at a random place of each image; 0 for none.
+        mixup: parameter of the Beta distribution by which two images are mixed; 0 for none.
+        label_smoothing: share of the label that is spread over all classes.
+        ema: decay a step of a running mean of the parameters, which is what is evaluated and saved; 0 for none.
         normalisation: a preset in `models/preprocess.py`.
         evaluate_every: epochs between two evaluations; the last epoch is always evaluated.
         seed: of initialisation, order and augmentation.
     """
 
     network: str = "lenet5"
+    stem: str = "native"
+    width: float = 1.0
     classes: int = 10
     image_size: int = 32
     epochs: int = 30
@@ -71,6 +81,10 @@ class TrainSpec:
     decay_all: bool = True
     crop: int = 4
     flip: bool = True
+    cutout: int = 0
+    mixup: float = 0.0
+    label_smoothing: float = 0.0
+    ema: float = 0.0
     normalisation: str = "cifar10"
     evaluate_every: int = 1
     seed: int = 1
@@ -133,12 +147,13 @@ def check(spec: TrainSpec) -> None:
         if not low <= value <= high:
             raise SpecError(f"{name}: {value} is not between {low:g} and {high:g}", f"the default is {FIELDS[name]}")
     _check_schedule(spec)
-    if spec.nesterov and spec.optimizer != "momentum":
-        raise SpecError(f"nesterov: the optimizer {spec.optimizer} has no such form", "take optimizer=momentum")
+    if spec.nesterov and (spec.optimizer != "momentum" or spec.momentum == 0):
+        raise SpecError(f"nesterov: {spec.optimizer} {spec.momentum} has no such form", "take optimizer=momentum")
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("classes", 2, 10),  # the labels of CIFAR-10; fewer are for data with fewer
+    ("width", 0.125, 8),
     ("image_size", 8, 512),
     ("epochs", 1, 10_000),
     ("batch_size", 1, 65_536),
@@ -149,6 +164,10 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("decay_rate", 1e-6, 1),
     ("weight_decay", 0, 10),
     ("crop", 0, 16),
+    ("cutout", 0, 32),
+    ("mixup", 0, 10),
+    ("label_smoothing", 0, 0.9),
+    ("ema", 0, 0.99999),
     ("evaluate_every", 1, 10_000),
     ("seed", 0, 2**31 - 1),
 )

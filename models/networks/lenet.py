@@ -18,19 +18,21 @@ class LeNet5(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
     Args:
         classes: outputs.
         image_size: height and width of the input in pixels.
+        width: factor of the channels and of the hidden layers.
     """
 
-    def __init__(self, classes: int = 10, image_size: int = 32) -> None:
+    def __init__(self, classes: int = 10, image_size: int = 32, width: float = 1.0) -> None:
         super().__init__()
+        first, second, hidden, last = (round(width * size) for size in (6, 16, 120, 84))
         side = ((image_size - 4) // 2 - 4) // 2
-        self.conv1 = nn.Conv2d(3, 6, 5, pad_mode="valid")
-        self.conv2 = nn.Conv2d(6, 16, 5, pad_mode="valid")
+        self.conv1 = nn.Conv2d(3, first, 5, pad_mode="valid")
+        self.conv2 = nn.Conv2d(first, second, 5, pad_mode="valid")
         self.relu = nn.ReLU()
         self.pool = nn.MaxPool2d(2, 2)
         self.flatten = nn.Flatten()
-        self.fc1 = nn.Dense(16 * side * side, 120)
-        self.fc2 = nn.Dense(120, 84)
-        self.fc3 = nn.Dense(84, classes)
+        self.fc1 = nn.Dense(second * side * side, hidden)
+        self.fc2 = nn.Dense(hidden, last)
+        self.fc3 = nn.Dense(last, classes)
 
     def construct(self, image: Tensor) -> Tensor:
         """Logits [n, classes] of images [n, 3, size, size]."""
@@ -41,4 +43,4 @@ class LeNet5(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
 
 def build(spec: TrainSpec) -> nn.Cell:
     """The network of a specification, freshly initialised from MindSpore's seed."""
-    return LeNet5(spec.classes, spec.image_size)
+    return LeNet5(spec.classes, spec.image_size, spec.width)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -70,3 +71,24 @@ def run() -> Callable[..., Ran]:
         return Ran(done.returncode, done.stdout.splitlines(), done.stderr)
 
     return runner
+
+
+@pytest.fixture(scope="session")
+def kill_training() -> Callable[[Path, Path, str], None]:
+    """Starts a training and kills it after its first epoch."""
+
+    def kill(data: Path, folder: Path, spec: str) -> None:
+        process = subprocess.Popen(
+            [sys.executable, MAIN, "train", "--data_url", data, "--train_url", folder, "--spec", spec],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("@atlasflow") and '"epoch": 1' in line:
+                break
+        process.kill()
+        process.stdout.close()
+        assert process.wait() == -signal.SIGKILL
+
+    return kill

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.cifar10 import RECORD, Pipeline, augment, read_images
+from models.cifar10 import RECORD, Pipeline, augment, cut_out, mix, read_images
 from models.failures import Damage, InputError, SpecError
 from models.preprocess import CIFAR10
 
@@ -115,3 +115,41 @@ def test_crops_and_mirrors_are_spread_evenly(images, monkeypatch):
 
 def test_larger_inputs_are_resized(images):
     assert batches(images, size=40)[0][0].shape == (32, 3, 40, 40)
+
+
+def test_a_square_is_cut_out_and_may_stick_out():
+    tensor = np.ones((3, 3, 8, 8), np.float32)
+    cut_out(tensor, 4, np.array([[4, 4], [0, 7], [7, 0]]))
+    holes = (tensor == 0).all(axis=1)
+    assert holes[0, 2:6, 2:6].all()
+    assert holes.sum(axis=(1, 2)).tolist() == [16, 6, 6]
+    cut_out(tensor, 0, np.zeros((3, 2), np.int64))
+    assert (tensor[0] == 0).sum() == 48
+
+
+def test_cutout_hides_the_same_part_of_every_epoch(images):
+    shown = np.concatenate([tensor for tensor, _ in batches(images, cutout=8, crop=0, flip=False)])
+    share = (shown == 0).all(axis=1).mean()
+    assert 0.045 < share < 0.0625  # 8 · 8 of 32 · 32, less what sticks out
+
+
+def test_mixing_pairs_the_first_with_the_last():
+    values = np.arange(4, dtype=np.float32).reshape(4, 1)
+    assert mix(values, 0.75).ravel().tolist() == [0.75, 1.25, 1.75, 2.25]
+    assert mix(values, 1.0) is values
+
+
+def test_smoothed_labels_are_probabilities(images):
+    for _, labels in batches(images, label_smoothing=0.1):
+        assert (labels.dtype, labels.shape) == (np.float32, (32, 10))
+        np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-6)
+        np.testing.assert_allclose(labels.max(axis=1), 0.91, rtol=1e-6)
+
+
+def test_mixed_labels_follow_the_mixed_images(images):
+    plain = batches(images)
+    for (tensor, labels), (before, numbers) in zip(batches(images, mixup=0.4), plain, strict=True):
+        assert labels.sum(axis=1) == pytest.approx(1, rel=1e-5)
+        place = np.flatnonzero(numbers != numbers[::-1])[0]
+        share = labels[place, numbers[place]]
+        np.testing.assert_allclose(tensor, before * share + before[::-1] * (1 - share), atol=1e-5)

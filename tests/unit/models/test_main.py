@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -94,23 +93,9 @@ def test_the_same_seed_gives_the_same_parameters(trained, run, tmp_path):
     assert result(tmp_path / "other")["parameters_sha256"] != result(folder)["parameters_sha256"]
 
 
-def kill_after_first_epoch(data, folder):
-    process = subprocess.Popen(
-        [sys.executable, MAIN, "train", "--data_url", data, "--train_url", folder, "--spec", SPEC],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    for line in process.stdout:
-        if line.startswith("@atlasflow") and '"epoch": 1' in line:
-            break
-    process.kill()
-    process.stdout.close()
-    assert process.wait() == -signal.SIGKILL
-
-
-def test_a_killed_training_resumes_to_the_same_parameters(trained, run, tmp_path):
+def test_a_killed_training_resumes_to_the_same_parameters(trained, run, kill_training, tmp_path):
     data, folder, _ = trained
-    kill_after_first_epoch(data, tmp_path)
+    kill_training(data, tmp_path, SPEC)
     again = train(run, data, tmp_path)
     assert again.code == 0, again.errors
     assert any(line.startswith("resumed after epoch ") for line in again.lines)

@@ -1,0 +1,187 @@
+"""Residual networks: the CIFAR family, and the larger ones with a stem for large or for small images.
+
+K. He et al. 2015, "Deep Residual Learning for Image Recognition": §4.2 for the CIFAR family, table 1 for the others.
+The bottleneck has its stride in the 3×3 convolution, as all common implementations do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mindspore import Tensor, nn, ops
+from mindspore.common.initializer import HeNormal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..trainspec import TrainSpec
+
+_CIFAR_DEPTHS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9}
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """Without bias, output of the input's size over the stride, initialised as in He et al. 2015 (fan-in, normal)."""
+    return nn.Conv2d(
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        pad_mode="pad",
+        padding=kernel // 2,
+        weight_init=HeNormal(mode="fan_in", nonlinearity="relu"),
+    )
+
+
+class Projection(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """The shortcut with a 1×1 convolution (option B)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv = _convolution(inputs, outputs, 1, stride)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Features of the new size."""
+        return self.norm(self.conv(x))
+
+
+class Padding(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """The shortcut without parameters (option A): every second pixel, new channels of zeros."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        # Pooling over one pixel is the subsampling that every compiler knows.
+        self.every = nn.MaxPool2d(1, stride)
+        before = (outputs - inputs) // 2
+        self.pad = ops.Pad(((0, 0), (before, outputs - inputs - before), (0, 0), (0, 0)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Features of the new size."""
+        return self.pad(self.every(x))
+
+
+class Basic(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """Two 3×3 convolutions and a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int, shortcut: type[nn.Cell]) -> None:
+        super().__init__()
+        self.conv1 = _convolution(inputs, width, 3, stride)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = _convolution(width, width, 3)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        same = stride == 1 and inputs == width
+        self.shortcut = nn.Identity() if same else shortcut(inputs, width, stride)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Features [n, width, height / stride, …]."""
+        y = self.relu(self.norm1(self.conv1(x)))
+        return self.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class Bottleneck(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """1×1, 3×3 and 1×1 convolutions and a shortcut; four times as many channels come out."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int, shortcut: type[nn.Cell]) -> None:
+        super().__init__()
+        outputs = self.expansion * width
+        self.conv1 = _convolution(inputs, width, 1)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = _convolution(width, width, 3, stride)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.conv3 = _convolution(width, outputs, 1)
+        self.norm3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU()
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else shortcut(inputs, outputs, stride)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Features [n, 4 · width, height / stride, …]."""
+        y = self.relu(self.norm1(self.conv1(x)))
+        y = self.relu(self.norm2(self.conv2(y)))
+        return self.relu(self.norm3(self.conv3(y)) + self.shortcut(x))
+
+
+class Stem(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """The first convolution: 3×3 for small images, or 7×7 with stride 2 and a 3×3 max-pool with stride 2 for large."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        large = kernel == 7
+        self.conv = _convolution(3, width, kernel, 2 if large else 1)
+        self.norm = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(3, 2, pad_mode="same") if large else nn.Identity()
+
+    def construct(self, image: Tensor) -> Tensor:
+        """Features [n, width, height / 4 or height, …]."""
+        return self.pool(self.relu(self.norm(self.conv(image))))
+
+
+class ResNet(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """A stem, stages of blocks of which each but the first halves the image, a mean over the image, a dense layer.
+
+    Args:
+        block: `Basic` or `Bottleneck`.
+        depths: blocks a stage; three or four stages.
+        width: channels of the first stage; they double from stage to stage.
+        kernel: of the stem, 3 or 7.
+        shortcut: where the shape changes, `Projection` or `Padding`.
+        classes: outputs.
+
+    Raises:
+        ValueError: other numbers of stages.
+    """
+
+    def __init__(
+        self,
+        block: type[Basic | Bottleneck],
+        depths: Sequence[int],
+        *,
+        width: int,
+        kernel: int,
+        shortcut: type[nn.Cell],
+        classes: int,
+    ) -> None:
+        super().__init__()
+        if len(depths) not in (3, 4):
+            raise ValueError(f"a residual network has three or four stages, not {len(depths)}")
+        self.stem = Stem(width, kernel)
+        channels = width
+        blocks = []
+        for stage, depth in enumerate(depths):
+            for index in range(depth):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(block(channels, width << stage, stride, shortcut))
+                channels = block.expansion * (width << stage)
+        self.blocks = nn.SequentialCell(blocks)
+        self.mean = ops.ReduceMean(keep_dims=False)
+        self.head = nn.Dense(channels, classes)
+
+    def construct(self, image: Tensor) -> Tensor:
+        """Logits [n, classes] of images [n, 3, size, size]."""
+        return self.head(self.mean(self.blocks(self.stem(image)), (2, 3)))
+
+
+_LARGE: dict[str, tuple[type[Basic | Bottleneck], tuple[int, ...]]] = {
+    "resnet18": (Basic, (2, 2, 2, 2)),
+    "resnet34": (Basic, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+}
+
+
+def build(spec: TrainSpec) -> nn.Cell:
+    """The network of a specification, freshly initialised from MindSpore's seed."""
+    if spec.network in _CIFAR_DEPTHS:
+        depths: tuple[int, ...] = (_CIFAR_DEPTHS[spec.network],) * 3
+        width = round(16 * spec.width)
+        return ResNet(Basic, depths, width=width, kernel=3, shortcut=Padding, classes=spec.classes)
+    block, depths = _LARGE[spec.network]
+    kernel = 3 if spec.stem == "3x3" else 7
+    width = round(64 * spec.width)
+    return ResNet(block, depths, width=width, kernel=kernel, shortcut=Projection, classes=spec.classes)

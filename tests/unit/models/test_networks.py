@@ -1,0 +1,116 @@
+import json
+
+import pytest
+
+from models.registry import NETWORKS, check_network
+from models.trainspec import SpecError, TrainSpec, replaced
+
+# Parameters of ten classes: tutorials.md T4; He et al. 2015 table 6 (0.27, 0.46, 0.66, 0.85 M); the others are the
+# counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten.
+COUNTS = {
+    "lenet5": 61_984,
+    "resnet20": 269_722,
+    "resnet32": 464_154,
+    "resnet44": 658_586,
+    "resnet56": 853_018,
+    "resnet18": 11_181_642,
+    "resnet34": 21_289_802,
+    "resnet50": 23_528_522,
+    "resnet101": 42_520_650,
+}
+
+PROGRAM = """
+import importlib, json, sys
+import numpy as np
+from models import runtime
+runtime.prepare(1)
+import mindspore
+from models.registry import module_of
+from models.spec import from_json
+found = []
+for text in json.loads(sys.argv[1]):
+    spec = from_json(json.dumps(text))
+    network = importlib.import_module(module_of(spec.network)).build(spec)
+    network.set_train(False)
+    shape = None
+    if text.get("run", True):
+        image = np.zeros((2, 3, spec.image_size, spec.image_size), np.float32)
+        shape = network(mindspore.Tensor(image)).shape
+    found.append({
+        "count": sum(p.size for p in network.trainable_params()),
+        "shape": shape,
+        "parameters": {p.name: [list(p.shape), float(p.asnumpy().mean()), float(p.asnumpy().std())]
+                       for p in network.trainable_params()},
+    })
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def look(tmp_path_factory, run):
+    script = tmp_path_factory.mktemp("program") / "look.py"
+    script.write_text(PROGRAM)
+
+    def looker(*specs):
+        done = run(json.dumps(specs), main=script)
+        assert done.code == 0, done.errors
+        return json.loads(done.lines[-1])
+
+    return looker
+
+
+@pytest.mark.mindspore
+def test_parameter_counts_are_those_of_the_papers(look):
+    found = look(*({"network": name} for name in COUNTS))
+    assert {name: item["count"] for name, item in zip(COUNTS, found, strict=True)} == COUNTS
+    assert all(item["shape"] == [2, 10] for item in found)
+
+
+def test_every_network_is_counted():
+    assert set(COUNTS) == set(NETWORKS)
+
+
+@pytest.mark.mindspore
+def test_shapes_follow_the_specification(look):
+    found = look(
+        {"network": "resnet18", "stem": "3x3", "classes": 7},
+        {"network": "resnet20", "width": 2, "image_size": 48},
+        {"network": "lenet5", "width": 0.5, "image_size": 28},
+        {"network": "resnet50", "image_size": 224},
+    )
+    small, wide, narrow, large = found
+    assert small["parameters"]["stem.conv.weight"][0] == [64, 3, 3, 3]
+    assert small["shape"] == [2, 7]
+    assert wide["parameters"]["head.weight"][0] == [10, 128]
+    assert narrow["parameters"]["conv2.weight"][0] == [8, 3, 5, 5]
+    assert narrow["parameters"]["fc1.weight"][0] == [60, 8 * 4 * 4]
+    assert large["shape"] == [2, 10]
+    assert large["count"] == COUNTS["resnet50"]
+
+
+@pytest.mark.mindspore
+def test_initial_values_are_those_of_the_paper(look):
+    parameters = look({"network": "resnet20"})[0]["parameters"]
+    for name, (shape, mean, deviation) in parameters.items():
+        if name.endswith(("conv1.weight", "conv2.weight")):
+            expected = (2 / (shape[1] * 9)) ** 0.5
+            assert deviation == pytest.approx(expected, rel=0.06), name
+            assert abs(mean) < 0.06 * expected, name
+        elif name.endswith("gamma"):
+            assert (mean, deviation) == (1.0, 0.0)
+        elif name.endswith("beta"):
+            assert (mean, deviation) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"network": "resnet20", "stem": "7x7"}, "stem"),
+        ({"network": "lenet5", "image_size": 224}, "image_size"),
+        ({"network": "resnet50", "image_size": 8}, "image_size"),
+        ({"network": "resnet51"}, "network"),
+    ],
+)
+def test_what_a_network_cannot_be_is_refused(values, field):
+    with pytest.raises(SpecError, match=f"^{field}: "):
+        check_network(replaced(TrainSpec(), values))
