@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from . import _codes, mdl, rt, util
@@ -143,8 +144,28 @@ def data_type_size(data_type: int) -> int:
     return _codes.DATA_TYPE_SIZES.get(data_type, 0)
 
 
-def __getattr__(name: str) -> Any:
-    """`acl.media` comes with Pillow, which most programs do not need."""
-    if name == "media":
-        return importlib.import_module(".media", __name__)
-    raise AttributeError(f"module 'acl' has no attribute '{name}'")
+class _Surface:
+    """What programs see in place of a module: the interpreter empties modules at its end, and leaves objects alone.
+
+    A program's own `__del__` may call `acl` then (ascend-domain.md §4.1), and must find the functions still there.
+    """
+
+    def __init__(self, module: ModuleType) -> None:
+        self.__dict__ = vars(module)
+
+
+class _Package(_Surface):
+    """`acl` itself; `acl.media` needs Pillow, which most programs do not, so it comes when it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "media":
+            raise AttributeError(f"module 'acl' has no attribute '{name}'")
+        media = _Surface(importlib.import_module(".media", __name__))
+        self.media = sys.modules[f"{__name__}.media"] = media  # type: ignore[assignment]
+        return media
+
+
+for _name, _module in (("mdl", mdl), ("rt", rt), ("util", util)):
+    globals()[_name] = sys.modules[f"{__name__}.{_name}"] = _Surface(_module)  # type: ignore[assignment]
+sys.modules[__name__] = _Package(sys.modules[__name__])  # type: ignore[assignment]
+del _name, _module

@@ -1,11 +1,10 @@
 """The three shapes in which pyACL answers (ascend-domain.md §4.1): a code, a value, or a tuple of value and code."""
 
 import functools
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
-
-from . import _codes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,31 +34,50 @@ def note(error: AclError) -> int:
     return error.code
 
 
+def _call(
+    function: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    default: Any,
+    expected: type[AclError] = AclError,
+    remember: Callable[[AclError], int] = note,
+    finalizing: Callable[[], bool] = sys.is_finalizing,
+) -> tuple[Any, int]:
+    """Call, and tell a value and a code.
+
+    A program's `__del__` may call when the interpreter has already taken our modules apart (§4.1): that must not
+    crash, so everything needed then is bound here as a default, and whatever fails is answered with a code.
+    """
+    try:
+        return function(*args, **kwargs), 0
+    except expected as error:
+        return default, remember(error)
+    except Exception:
+        if not finalizing():
+            raise
+        return default, 100001
+
+
 def code(function: Callable[P, None]) -> Callable[P, int]:
     """The function answers with a code alone (`R`)."""
+    call = _call
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> int:
-        try:
-            function(*args, **kwargs)
-        except AclError as error:
-            return note(error)
-        return _codes.SUCCESS
+        return call(function, args, kwargs, None)[1]
 
     return wrapper
 
 
 def value(default: T) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """The function answers with a value alone (`V`), which is `default` when something is wrong."""
+    call = _call
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-            try:
-                return function(*args, **kwargs)
-            except AclError as error:
-                note(error)
-                return default
+            result: T = call(function, args, kwargs, default)[0]
+            return result
 
         return wrapper
 
@@ -68,15 +86,13 @@ def value(default: T) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 def value_and_code(*default: Any) -> Callable[[Callable[P, Any]], Callable[P, tuple[Any, ...]]]:
     """The function answers with values and a code (`V,R`); the values are `default` when something is wrong."""
+    call, single = _call, len(default) == 1
 
     def decorate(function: Callable[P, Any]) -> Callable[P, tuple[Any, ...]]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> tuple[Any, ...]:
-            try:
-                result = function(*args, **kwargs)
-            except AclError as error:
-                return (*default, note(error))
-            return (*(result if len(default) > 1 else (result,)), _codes.SUCCESS)
+            result, number = call(function, args, kwargs, default[0] if single else default)
+            return (result, number) if single else (*result, number)
 
         return wrapper
 
