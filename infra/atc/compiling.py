@@ -5,21 +5,40 @@ from pathlib import Path
 
 import onnx
 
-from infra.atc import ends, graph
+from infra.atc import aipp, ends, graph
 from infra.atc.codes import AtcError
-from infra.atc.om import OmModel
+from infra.atc.om import OmError, OmModel, read_om
 from infra.atc.options import FORMATS, IGNORED_FOR_AIR
 from infra.atc.precision import apply_precision, mode_of
 from infra.atc.shapes import check_shapes, read_gears, read_shapes
+from infra.atc.showing import check_report, graph_json
+from infra.store.atomic import write_text
 
 _OF_THE_RUN = ("model", "output", "soc_version", "mode", "om", "json", "check_report", "log", "debug_dir", "help")
 
 
-def parse_model(options: Mapping[str, str]) -> onnx.ModelProto:
-    """Read the source model as ONNX, with the parser's checks; mode 3 ends here."""
+def parse_model(options: Mapping[str, str], report: Path | None) -> onnx.ModelProto:
+    """Read the source model as ONNX, with the parser's checks; mode 3 ends here.
+
+    Args:
+        options: `--model` and `--framework`.
+        report: where the result of the check goes; None: to `check_result.json` in the working folder, but only
+            when something is wrong, as ATC does (ascend-domain.md §3.1).
+
+    Raises:
+        AtcError: what the parser stops with; the first wrong operator.
+    """
+    path = Path(options["model"])
     if options["framework"] == "1":
         raise AtcError("E10055", reason="this stand-in does not read AIR")
-    return graph.load(Path(options["model"]))
+    model = graph.load(path)
+    checked = graph.check_operators(model, path)
+    first = next((error for *_, error in checked if error is not None), None)
+    if first is not None or report is not None:
+        write_text((report or Path("check_result.json")).absolute(), check_report(model.graph.name, checked))
+    if first is not None:
+        raise first
+    return model
 
 
 def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str], None]) -> OmModel:
@@ -39,7 +58,8 @@ def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str]
     layout = effective.get("input_format", FORMATS[effective["framework"]][0])
     check_shapes(given, gears, layout)
 
-    model = parse_model(effective)
+    configs = _aipp(effective)
+    model = parse_model(effective, None)
     shapes = graph.input_shapes(model, given)
     if out_nodes := effective.get("out_nodes", ""):
         graph.choose_outputs(model, out_nodes)
@@ -51,7 +71,9 @@ def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str]
     inferred = graph.infer(model)
     ends.check_types(model, inferred)
     apply_precision(model, mode, inferred)
-    ends.half_inputs(model, effective.get("input_fp16_nodes", ""), ())
+    layouts = dict.fromkeys(shapes, layout)
+    with_aipp = ends.insert_aipp(model, configs, shapes, layouts)
+    ends.half_inputs(model, effective.get("input_fp16_nodes", ""), with_aipp)
     ends.output_types(model, effective.get("output_type", ""), out_nodes)
     return OmModel(
         name=Path(options["output"]).name.removesuffix(".om"),
@@ -59,14 +81,49 @@ def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str]
         producer="atc-stand-in",
         producer_version=version,
         emulated=True,
-        inputs=ends.describe_inputs(model, shapes, gears, dict.fromkeys(shapes, layout)),
+        inputs=ends.describe_inputs(model, shapes, gears, layouts),
         outputs=ends.describe_outputs(model, names, results, layout),
         onnx=_bytes_of(model),
         precision_mode=mode,
+        aipp=with_aipp,
         gears=gears.values,
         gear_kind=gears.kind,
         options={name: value for name, value in sorted(options.items()) if name not in _OF_THE_RUN},
     )
+
+
+def as_json(options: Mapping[str, str]) -> str:
+    """Mode 1: the graph of `--om` as JSON; with `--framework` that file is a source model, else an `.om`.
+
+    Raises:
+        AtcError: E10007, E10041 or E10055.
+    """
+    path = Path(options["om"])
+    if options.get("framework"):
+        if options["framework"] not in ("1", "5"):
+            raise AtcError("E10007", parameter="framework", support="1 (MindSpore) or 5 (ONNX) in this stand-in")
+        model = parse_model({"model": options["om"], "framework": options["framework"]}, None)
+        return graph_json(model, graph.infer(model) if options.get("dump_mode") == "1" else None)
+    try:
+        om = read_om(path)
+    except OmError as error:
+        raise AtcError("E10041", parameter=path) from error
+    if not om.emulated:
+        raise AtcError("E10055", reason="this stand-in reads only its own .om")
+    return graph_json(onnx.load_model_from_string(om.onnx))
+
+
+def _aipp(options: Mapping[str, str]) -> list[aipp.Aipp]:
+    """The AIPP blocks of `--insert_op_conf`; E13001, E13018 or E10052."""
+    name = options.get("insert_op_conf", "")
+    if not name:
+        return []
+    try:
+        return aipp.read(Path(name).read_text(encoding="utf-8"), name)
+    except UnicodeDecodeError as error:
+        raise AtcError("E13018", protofile=name, reason="it is not UTF-8") from error
+    except OSError as error:
+        raise AtcError("E13001", file=name, errmsg=error.strerror) from error
 
 
 def _effective(options: Mapping[str, str], warn: Callable[[str], None]) -> dict[str, str]:

@@ -4,13 +4,13 @@ It takes ATC's options, checks them in ATC's order, prints ATC's lines on standa
 and writes an `.om` that the stand-in pyACL runs and no hardware does (ascend-domain.md §3). Its second line says so.
 """
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.atc.codes import CODES, AtcError
-from infra.atc.options import OPTIONS, UnknownFlagError, check_compile, output_path, parse
+from infra.atc.om import OmError, read_om, write_om
+from infra.atc.options import OPTIONS, UnknownFlagError, check_compile, check_readable, output_path, parse
 from infra.atc.version import stand_in_version
 from infra.store.atomic import write_text
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     warnings: list[str] = []
     try:
         run(options, warnings)
-    except AtcError as error:
+    except (AtcError, OSError) as error:
         print("\n".join((FAILURE, *error_block(error))))
         return FAILED
     print("\n".join((SUCCESS, *(f"W11001: {warning}" for warning in warnings))))
@@ -47,34 +47,78 @@ def run(options: Mapping[str, str], warnings: list[str]) -> None:
     """Do what `--mode` asks for; raises `AtcError`, appends to `warnings`."""
     if options.get("log", "null") not in _LEVELS:
         raise AtcError("E10010", loglevel=options["log"])
-    mode = options.get("mode", "0")
     if options.get("singleop"):
         raise AtcError("E10055", reason="this stand-in compiles no single operators")
-    if mode == "0":
-        _compile(options, warnings)
-    else:
-        raise AtcError("E10001", value=mode, parameter="--mode", reason="it is 0, 1, 3 or 6")
+    modes = {"0": _compile, "1": _to_json, "3": _check_only, "6": _show}
+    mode = options.get("mode", "0")
+    if mode not in ("0", "1", "3", "5", "6", "30"):
+        raise AtcError("E10001", value=mode, parameter="--mode", reason="it is 0, 1, 3, 5, 6 or 30")
+    if mode not in modes:
+        raise AtcError("E10055", reason=f"this stand-in has no mode {mode}")
+    modes[mode](options, warnings)
+
+
+# The ONNX library is loaded inside these: a wrong option is answered without it.
 
 
 def _compile(options: Mapping[str, str], warnings: list[str]) -> None:
+    """Mode 0: a model becomes an `.om`."""
     check_compile(options)
     target = output_path(options["output"])
-    # Only now: a wrong option is answered without loading the ONNX library.
     from infra.atc.compiling import compile_model  # noqa: PLC0415
-    from infra.atc.om import write_om  # noqa: PLC0415
 
     model = compile_model(options, stand_in_version(), warnings.append)
+    write_om(target, model)
+    # ATC leaves these in the working folder; ascend-domain.md §3.1.
+    Path("kernel_meta").mkdir(exist_ok=True)
+    write_text(Path("fusion_result.json").absolute(), "[]\n")
+    if options.get("display_model_info") == "1":
+        _print_info(target)
+
+
+def _to_json(options: Mapping[str, str], _warnings: list[str]) -> None:
+    """Mode 1: an `.om`, or with `--framework` a model, becomes JSON."""
+    for name in ("om", "json"):
+        if not options.get(name):
+            raise AtcError("E10004", parameter=name)
+    check_readable("om", options["om"])
+    target = output_path(options["json"], "json", "")
+    from infra.atc.compiling import as_json  # noqa: PLC0415
+
+    write_text(target.absolute(), as_json(options))
+
+
+def _check_only(options: Mapping[str, str], _warnings: list[str]) -> None:
+    """Mode 3: only the parser's checks; the report says which operator is not supported."""
+    check_compile(options, writes=False)
+    report = output_path(options.get("check_report") or "check_result.json", "check_report", "")
+    from infra.atc.compiling import parse_model  # noqa: PLC0415
+
+    parse_model(options, report)
+
+
+def _show(options: Mapping[str, str], _warnings: list[str]) -> None:
+    """Mode 6: tell what an `.om` is."""
+    if not options.get("om"):
+        raise AtcError("E10057", parameter0="mode 6", parameter1="om")
+    check_readable("om", options["om"])
+    _print_info(Path(options["om"]))
+
+
+def _print_info(path: Path) -> None:
+    from infra.atc.showing import model_info  # noqa: PLC0415
+
     try:
-        write_om(target, model)
-        # ATC leaves these in the working folder; ascend-domain.md §3.1.
-        Path("kernel_meta").mkdir(exist_ok=True)
-        write_text(Path("fusion_result.json").absolute(), "[]\n")
-    except OSError as error:
-        raise AtcError("E13004", file=target, errmsg=os.strerror(error.errno or 0)) from error
+        model = read_om(path)
+    except OmError as error:
+        raise AtcError("E10041", parameter=path) from error
+    print("\n".join(model_info(model, path.stat().st_size)))
 
 
-def error_block(error: AtcError) -> list[str]:
+def error_block(error: AtcError | OSError) -> list[str]:
     """The lines that follow the failure line: code and message, cause, remedy, trace."""
+    if isinstance(error, OSError):  # the files that are read have codes of their own, so this one was written
+        error = AtcError("E13004", file=error.filename, errmsg=error.strerror)
     code = CODES[error.code]
     indent = " " * 8
     return [

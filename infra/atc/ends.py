@@ -1,11 +1,13 @@
 """The ends of the graph: float16 inputs, other output types, and what an `.om` says of its inputs and outputs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 from onnx import TensorProto, helper
 
+from infra.atc.aipp import Aipp
+from infra.atc.aipp_graph import preprocessing
 from infra.atc.codes import AtcError
 from infra.atc.graph import ACL_TYPES, check_names, inputs_of
 from infra.atc.om import FORMATS, GEAR_INPUT, ITEM_BYTES, OmTensor
@@ -33,7 +35,35 @@ def feed(model: onnx.ModelProto, name: str, value: onnx.ValueInfoProto, nodes: S
     graph.node.extend([*nodes, *rest])
 
 
-def half_inputs(model: onnx.ModelProto, text: str, with_aipp: Sequence[str]) -> None:
+def insert_aipp(
+    model: onnx.ModelProto, configs: Sequence[Aipp], shapes: dict[str, tuple[int, ...]], layouts: dict[str, str]
+) -> dict[str, Aipp]:
+    """Put AIPP in front of the inputs that `related_input_rank` names, and change their shapes and layouts.
+
+    Returns:
+        Input name to configuration.
+
+    Raises:
+        AtcError: E10052 or E10055.
+    """
+    names = list(inputs_of(model))
+    done: dict[str, Aipp] = {}
+    for config in configs:
+        rank = int(config.get("related_input_rank", 0))
+        if not 0 <= rank < len(names) or names[rank] in done:
+            raise AtcError("E10052", reason=f"related_input_rank {rank} is taken or beyond the {len(names)} inputs")
+        name = names[rank]
+        if inputs_of(model)[name].type.tensor_type.elem_type != TensorProto.FLOAT:
+            raise AtcError("E10052", reason=f"input {name} is not float32")
+        made = preprocessing(config, name, shapes[name], layouts[name])
+        dims = [f"{name}_{index}" if dim == -1 else dim for index, dim in enumerate(made.dims)]
+        feed(model, name, helper.make_tensor_value_info(name, TensorProto.UINT8, dims), made.nodes)
+        model.graph.initializer.extend(made.constants)
+        shapes[name], layouts[name], done[name] = made.dims, "NHWC", config
+    return done
+
+
+def half_inputs(model: onnx.ModelProto, text: str, with_aipp: Collection[str]) -> None:
     """Apply `--input_fp16_nodes`, `name;name`; E10016, E10017, E10034, or E10014 for an input that is no float32."""
     names = [name for name in text.split(";") if name]
     check_names(model, names, "input_fp16_nodes")
@@ -82,7 +112,7 @@ def _cast_output(model: onnx.ModelProto, value: onnx.ValueInfoProto, word: str) 
     for node in model.graph.node:
         node.input[:] = [f"{name}__own" if item == name else item for item in node.input]
         node.output[:] = [f"{name}__own" if item == name else item for item in node.output]
-    model.graph.node.append(helper.make_node("Cast", [f"{name}__own"], [name], name=f"Cast:{name}", to=kind))
+    model.graph.node.append(helper.make_node("Cast", [f"{name}__own"], [name], name=f"Output:{name}", to=kind))
     value.type.tensor_type.elem_type = kind
 
 

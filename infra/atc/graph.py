@@ -21,10 +21,10 @@ ACL_TYPES: Mapping[int, int] = {
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file and check it as ATC's parser does.
+    """Read an ONNX file and check that it is one.
 
     Raises:
-        AtcError: E10041, E16001, E16002, E16004, E16005, E19010 or EZ3003.
+        AtcError: E10041, E16001, E16004 or E16005.
     """
     try:
         model = onnx.load(path)
@@ -39,29 +39,41 @@ def load(path: Path) -> onnx.ModelProto:
     domains = [item for item in model.opset_import if item.domain in ("", "ai.onnx")]
     if len(domains) != 1:
         raise AtcError("E16005", domain_version_num=len(domains))
-    check_operators(model.graph.node, domains[0].version)
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise AtcError("E10041", parameter=path) from error
     weights = {tensor.name for tensor in model.graph.initializer}
     for value in [value for value in model.graph.input if value.name in weights]:
         model.graph.input.remove(value)  # older files list their weights as inputs too
     return model
 
 
-def check_operators(nodes: Sequence[onnx.NodeProto], opset: int) -> None:
-    """E16002, E19010 or EZ3003 for the first operator that has no parser or no engine."""
-    for index, node in enumerate(nodes):
+def check_operators(model: onnx.ModelProto, path: Path) -> list[tuple[str, str, AtcError | None]]:
+    """Name, type and what is wrong for each operator: E16002, E19010 or EZ3003; E10041 for a graph that is none.
+
+    Raises:
+        AtcError: E10041.
+    """
+    opset = opset_of(model)
+    checked: list[tuple[str, str, AtcError | None]] = []
+    for index, node in enumerate(model.graph.node):
         name = node_name(node, index)
+        error = None
         if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset, ""):
-            raise AtcError("E16002", optype=f"{node.domain or 'ai.onnx'}::{opset}::{node.op_type}")
-        if opset not in OPSETS:
-            raise AtcError("E19010", opname=name, optype=f"ai.onnx::{opset}::{node.op_type}")
-        if any(
-            attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute
-        ):
-            raise AtcError("EZ3003", opname=name, optype=node.op_type)
+            error = AtcError("E16002", optype=f"{node.domain or 'ai.onnx'}::{opset}::{node.op_type}")
+        elif opset not in OPSETS:
+            error = AtcError("E19010", opname=name, optype=f"ai.onnx::{opset}::{node.op_type}")
+        elif any(item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for item in node.attribute):
+            error = AtcError("EZ3003", opname=name, optype=node.op_type)
+        checked.append((name, node.op_type, error))
+    if all(error is None for *_, error in checked):
+        try:
+            onnx.checker.check_model(model)
+        except onnx.checker.ValidationError as error:
+            raise AtcError("E10041", parameter=path) from error
+    return checked
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operator set."""
+    return int(next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx")))
 
 
 def node_name(node: onnx.NodeProto, index: int) -> str:
@@ -126,15 +138,29 @@ def infer(model: onnx.ModelProto) -> onnx.ModelProto:
         raise AtcError("E19999", reason=f"the shapes do not fit each other: {' '.join(str(error).split())}") from error
     graph = inferred.graph
     known = {value.name: dims_of(value) for value in (*graph.input, *graph.value_info, *graph.output)}
+    known.update({tensor.name: tuple(tensor.dims) for tensor in graph.initializer})
     for index, node in enumerate(graph.node):
-        # ONNX's inference takes a Reshape's constant target as it is, however many elements come in.
-        before, after = known.get(node.input[0] if node.input else "", (-1,)), known.get(node.output[0], (-1,))
-        if node.op_type == "Reshape" and -1 not in (*before, *after) and math.prod(before) != math.prod(after):
-            raise AtcError(
-                "E14001", value=list(after), opname=node_name(node, index), optype="Reshape",
-                reason=f"{list(before)} has another number of elements",
-            )  # fmt: skip
+        _check_fit(node, node_name(node, index), known)
     return inferred
+
+
+def _check_fit(node: onnx.NodeProto, name: str, known: Mapping[str, tuple[int, ...]]) -> None:
+    """E14001 where ONNX's inference takes shapes that do not fit: Reshape, Conv's channels, Gemm's inner dimension."""
+    shapes = [known.get(item, ()) for item in (*node.input, *node.output)]
+    numbers = {item.name: item.i for item in node.attribute}
+    reason = ""
+    if node.op_type == "Reshape" and -1 not in (*shapes[0], *shapes[-1]):
+        if math.prod(shapes[0]) != math.prod(shapes[-1]):
+            reason = f"{list(shapes[0])} and {list(shapes[-1])} have different numbers of elements"
+    elif node.op_type in ("Conv", "Gemm") and all(shapes[:2]):
+        if node.op_type == "Conv":
+            comes, taken = shapes[0][1], shapes[1][1] * numbers.get("group", 1)
+        else:
+            comes, taken = shapes[0][1 - numbers.get("transA", 0)], shapes[1][numbers.get("transB", 0)]
+        if comes != taken and -1 not in (comes, taken):
+            reason = f"its weights take {taken} channels, the input has {comes}"
+    if reason:
+        raise AtcError("E14001", value=list(shapes[0]), opname=name, optype=node.op_type, reason=reason)
 
 
 def output_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], gears: Gears) -> list[tuple[int, ...]]:
