@@ -30,7 +30,8 @@ class RunRequest(BaseModel):
 def _name() -> str:
     request = flow_run.parameters.get("request") or RunRequest()
     values = request if isinstance(request, dict) else request.model_dump()
-    what = " ".join(values.get("stages") or ()) or "all stages"
+    stages = values.get("stages") or ()
+    what = "all stages" if len(stages) in (0, len(STAGES)) else " ".join(stages)
     return f"{what} {values.get('profile', 'local')}"
 
 

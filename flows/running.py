@@ -10,6 +10,7 @@ from rich.table import Table
 
 from infra import prefect_server
 from infra.store.runs import RunRecord, Runs
+from tasks.explain import brief
 from tasks.stage import Chain
 
 
@@ -84,8 +85,7 @@ def show_result(console: Console, chain: Chain, record: RunRecord, server: str) 
     for item in record.stages:
         outcome = f"[{colors[item.outcome]}]{item.outcome}[/]"
         seconds = f"{item.seconds:.1f} s" if item.outcome != "failed" else ""
-        why = item.reason if item.outcome != "failed" else item.reason.splitlines()[0]
-        table.add_row(item.stage, outcome, escape(_shorten(why)), seconds, escape(item.note))
+        table.add_row(item.stage, outcome, escape(brief(item.reason)), seconds, escape(item.note))
     console.print(table)
     latest = chain.home / "latest"
     places = {
@@ -96,7 +96,3 @@ def show_result(console: Console, chain: Chain, record: RunRecord, server: str) 
     for name, place in places.items():
         if not isinstance(place, Path) or place.exists():
             console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _shorten(text: str, length: int = 90) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

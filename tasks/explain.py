@@ -23,6 +23,12 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def brief(reason: str) -> str:
+    """The first line of a reason and how many more there are, for a table."""
+    first, *more = reason.splitlines()[0].split("; ") if reason else [""]
+    return f"{first} and {len(more)} more" if more else first
+
+
 def _flat(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, inner in value.items():
         if isinstance(inner, Mapping):

@@ -43,6 +43,7 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False) -> Result:
 
     @task(
         name=stage.name,
+        task_run_name=stage.name,
         description=(stage.run.__doc__ or "").strip(),
         retries=len(pauses),
         retry_delay_seconds=pauses,
@@ -68,7 +69,7 @@ def pass_gate(name: str, decision: Decision) -> None:
         GateFailed: the decision was no.
     """
 
-    @task(name=f"gate: {name}", cache_policy=NO_CACHE, persist_result=False)
+    @task(name=f"gate: {name}", task_run_name=f"gate: {name}", cache_policy=NO_CACHE, persist_result=False)
     def gate_task() -> State[None]:
         if not decision.ok:
             raise GateFailed(f"gate {name}: {decision.reason}", hint="train better, or lower the bound if it is wrong")

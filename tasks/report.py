@@ -9,6 +9,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 
 from infra.store.receipts import Receipt
 from infra.store.runs import RunRecord
+from tasks.explain import brief
 from tasks.stage import Chain
 
 
@@ -33,7 +34,7 @@ def markdown(chain: Chain, record: RunRecord) -> str:
     lines = [f"# Run {record.id}", "", f"Profile `{record.profile}`.", ""]
     lines += ["| stage | outcome | why | seconds | note |", "|---|---|---|---:|---|"]
     lines += [
-        f"| {item.stage} | {item.outcome} | {_cell(item.reason)} | {item.seconds:.1f} | {_cell(item.note)} |"
+        f"| {item.stage} | {item.outcome} | {_cell(brief(item.reason))} | {item.seconds:.1f} | {_cell(item.note)} |"
         for item in record.stages
     ]
     lines += ["", *_accuracy(chain), *_stand_ins(chain), *_links(chain), *_digests(chain)]
@@ -78,9 +79,10 @@ def _links(chain: Chain) -> list[str]:
     seconds = chain.settings.obs.link_seconds
     store = chain.world.object_store()
     lines = ["## Published", "", f"Release `{release['id']}` in bucket `{release['bucket']}`:", ""]
-    lines += [
-        f"- [{key.removeprefix(release['prefix'] + '/')}]({store.link(key, seconds)})" for key in release["objects"]
-    ]
+    names = [key.removeprefix(release["prefix"] + "/") for key in release["objects"]]
+    files = [name for name in names if not name.startswith("board/")]
+    lines += [f"- [{name}]({store.link(release['prefix'] + '/' + name, seconds)})" for name in files]
+    lines += [f"- and {len(names) - len(files)} files under `board/`, which is what boards get"]
     return [*lines, "", f"The links work for {seconds // 3600} hours.", ""]
 
 

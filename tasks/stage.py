@@ -25,7 +25,7 @@ from infra.store.locks import hold
 from infra.store.receipts import SCHEMA, Receipt, Receipts
 from infra.world import World
 from tasks.base import Made, Reporter, Stage, Work
-from tasks.explain import differences
+from tasks.explain import brief, differences
 
 State = Literal["fresh", "stale", "missing"]
 
@@ -175,7 +175,7 @@ class Chain:
     def _make(self, stage: Stage, look: Look, reason: str, started: float) -> Result:
         assert look.key is not None  # noqa: S101 - `run` has refused this case
         assert look.ingredients is not None  # noqa: S101
-        self._reporter.line(stage.name, reason)
+        self._reporter.line(stage.name, brief(reason))
         begun = time.time()
         work = self._work(stage, look.key)
         if not stage.resumes:

@@ -17,6 +17,7 @@ from infra.errors import Corrupt
 from infra.store.garbage import collect, living
 from infra.store.runs import Runs
 from tasks.chain import select
+from tasks.explain import brief
 from tasks.reporting import Silent
 from tasks.stage import Chain, Look
 
@@ -48,7 +49,7 @@ def status(profile: Profile = "local", settings: Set = None, as_json: Json = Fal
         outputs = ", ".join(item["name"] for item in row["outputs"])
         finished = f"{age(time.time() - row['finished'])} ago" if row["finished"] else ""
         state = f"[{colors[row['state']]}]{row['state']}[/]{' (stand-in)' if row['emulated'] else ''}"
-        table.add_row(row["stage"], state, (row["key"] or "")[:12], outputs, finished, escape(row["reason"]))
+        table.add_row(row["stage"], state, (row["key"] or "")[:12], outputs, finished, escape(brief(row["reason"])))
     Console().print(table)
 
 
