@@ -1,4 +1,4 @@
-"""Write whole or not at all: temporary file in the same folder → fsync → rename → fsync of the folder."""
+"""Write whole or not at all: temporary file in the same file system → fsync → rename → fsync of the folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,17 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_PARTIAL = ".partial"
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path with the target's suffix; when the block ends well, it takes the target's place.
+    """Yield a path of the target's name in a temporary folder beside it; when the block ends well, it takes its place.
 
-    MindSpore makes its files 0400; the result always has mode 0644.
+    The folder also takes what MindSpore leaves behind when it fails. MindSpore makes its files 0400; the result always
+    has mode 0644.
 
     Raises:
         Interruption: the disk is full; what was there before is whole.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}.{target.name}")
+    folder = target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}")
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / target.name
     try:
         yield temporary
         temporary.chmod(0o644)
@@ -35,11 +41,11 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.replace(target)
         _sync(target.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise Interruption(f"no space left for {target}", "free some space and run it again") from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -64,7 +70,7 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which ends with this process.
+    """Hold a folder's lock, which ends with this process, and clear away what a killed holder left half-written.
 
     Raises:
         Interruption: another process holds it.
@@ -75,6 +81,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Interruption(f"another training is at work in {folder}", "wait for it, or end it") from error
+        for left in folder.rglob(f".*{_PARTIAL}"):
+            shutil.rmtree(left)
         yield
 
 

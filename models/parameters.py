@@ -41,9 +41,6 @@ def save_checkpoint(path: Path, values: Mapping[str, NDArray[Any]]) -> None:
     listed = [{"name": name, "data": mindspore.Tensor(values[name])} for name in values]
     with replacing(path) as temporary:
         mindspore.save_checkpoint(listed, str(temporary))
-        written = temporary.with_name(temporary.name + ".ckpt")
-        if written.exists():  # MindSpore adds the suffix to a name without it
-            written.replace(temporary)
 
 
 def load_checkpoint(path: Path, network: nn.Cell) -> None:

@@ -274,3 +274,24 @@ def test_a_copy_under_another_name_works(trained, run, tmp_path):
     done = train(run, data, tmp_path / "out", main=copy / "main.py", environment={"PYTHONPATH": ""})
     assert done.code == 0, done.errors
     assert result(tmp_path / "out") == result(folder)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_can_be_continued(trained, run, kill_training, tmp_path):
+    """A limit on the size of files stands in for a full disk: writing fails in the same places."""
+    data, folder, _ = trained
+    out = tmp_path / "out"
+    kill_training(data, out, SPEC)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    script = tmp_path / "limited.py"
+    script.write_text(
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\n"
+        "from models import main\n"
+        "sys.exit(main.main())\n"
+    )
+    full = train(run, data, out, main=script)
+    assert full.code == 5
+    assert full.events("error")[0]["kind"] == "transient"
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert train(run, data, out).code == 0
+    assert result(out) == result(folder)

@@ -1,0 +1,64 @@
+import errno
+import json
+
+import pytest
+
+from models.failures import Interruption
+from models.files import alone_in, replacing, write_json, write_text
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    target = tmp_path / "folder" / "file.txt"
+    write_text(target, "one")
+    write_text(target, "two")
+    assert target.read_text() == "two"
+    assert target.stat().st_mode & 0o777 == 0o644
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    target = tmp_path / "file.txt"
+    write_text(target, "whole")
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_may_pass(tmp_path, number):
+    with pytest.raises(Interruption, match="no space left for"), replacing(tmp_path / "file"):
+        raise OSError(number, "full")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    with pytest.raises(PermissionError), replacing(tmp_path / "file"):
+        raise PermissionError
+
+
+def test_equal_values_are_equal_bytes_and_never_nan(tmp_path):
+    write_json(tmp_path / "a", {"b": 1, "a": 2})
+    write_json(tmp_path / "b", {"a": 2, "b": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a", float("nan"))
+    assert json.loads((tmp_path / "a").read_text()) == {"a": 2, "b": 1}
+
+
+def test_what_a_killed_holder_left_is_cleared_away(tmp_path):
+    left = tmp_path / "state" / ".last.npz.123.partial"
+    left.mkdir(parents=True)
+    (left / "last.npz").write_text("half")
+    write_text(tmp_path / "kept", "whole")
+    with alone_in(tmp_path):
+        assert not left.exists()
+        assert (tmp_path / "kept").exists()
+
+
+def test_a_folder_has_one_holder_at_a_time(tmp_path):
+    with alone_in(tmp_path), pytest.raises(Interruption, match="another training"), alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        pass
