@@ -67,8 +67,11 @@ def summary(logits: NDArray[np.float32], labels: NDArray[np.int32], classes: int
         "images": len(labels),
         "accuracy": metrics.accuracy(logits, labels),
         "accuracy_interval_95": list(metrics.wilson_interval(hits, len(labels))),
+        "top5_accuracy": metrics.top_accuracy(logits, labels, min(5, classes)),
         "loss": metrics.cross_entropy(logits, labels),
         "classes": list(names),
         "per_class": metrics.per_class(confusion, names),
         "confusion_matrix": confusion.tolist(),
+        "calibration": metrics.calibration(logits, labels),
+        "confident_mistakes": metrics.confident_mistakes(logits, labels, names),
     }

@@ -62,7 +62,11 @@ def _export(options: argparse.Namespace) -> None:
     exporting.export(spec, _builder(spec), options.data_url, options.checkpoint, options.format, options.output)
 
 
-_COMMANDS = {"train": _train, "evaluate": _evaluate, "export": _export}
+def _compare(options: argparse.Namespace) -> None:
+    _load("comparison").compare_files(options.first, options.second, options.output)
+
+
+_COMMANDS = {"compare": _compare, "train": _train, "evaluate": _evaluate, "export": _export}
 
 
 def _load(name: str) -> Any:
@@ -103,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train, or go on with an interrupted training")
     evaluate = commands.add_parser("evaluate", help="accuracy, confusion matrix and predictions of a checkpoint")
+    compare = commands.add_parser("compare", help="two sets of predictions of the same images")
     export = commands.add_parser("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
     for command in (train, evaluate, export):
         command.add_argument("--data_url", type=Path, required=True, help="folder with train/ and eval/")
@@ -117,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (evaluate, export):
         command.add_argument("--checkpoint", type=Path, required=True, help="file to load")
         command.add_argument("--output", type=Path, required=True, help="folder for the results")
+    compare.add_argument("--first", type=Path, required=True, help="predictions.npz of an evaluation")
+    compare.add_argument("--second", type=Path, required=True, help="that of another one")
+    compare.add_argument("--output", type=Path, required=True, help="folder for comparison.json")
     export.add_argument("--format", required=True, choices=("mindir", "onnx", "air"))
     return parser
 

@@ -44,7 +44,7 @@ def load(folder: Path, name: str) -> tuple[dict[str, NDArray[Any]], list[Row]] |
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             values = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         say(f"{path} is damaged ({error}); training starts again")
