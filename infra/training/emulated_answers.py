@@ -119,7 +119,7 @@ class Answers:
         return record
 
     def _describe(self, call: Call) -> Answer:
-        description = (call.json().get("metadata") or {}).get("description")
+        description = call.json().get("description")
         if not isinstance(description, str) or len(description) > 256:
             raise ApiError("0104", "a description has at most 256 characters")
         with self._book.lock:

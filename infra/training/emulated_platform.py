@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -156,7 +157,7 @@ class Platform:
         if fault is not None:
             _wait_for_output(container.log, process)
             _end(process)
-        trouble = self._watch(record, container, process, node_survives=fault not in ("lost", "preempt"))
+        trouble = "" if fault in ("lost", "preempt") else self._watch(record, container, process)
         if process.stdin is not None:
             process.stdin.close()
         if self._closing.is_set():
@@ -189,23 +190,16 @@ class Platform:
                 self.book.save(record)
             self._working.remove(record.id)
 
-    def _watch(
-        self, record: Record, container: Container, process: "subprocess.Popen[bytes]", *, node_survives: bool
-    ) -> str:
+    def _watch(self, record: Record, container: Container, process: "subprocess.Popen[bytes]") -> str:
         """Synchronise outputs while the script runs and once more after it; says what was wrong with the last one."""
-        meter = psutil.Process(process.pid)
-        meter.cpu_percent()
-        sampled = time.monotonic()
+        meter = _Meter(process.pid)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SYNC_SECONDS)
             ended = process.returncode is not None
-            if not ended and (not record.samples or time.monotonic() > sampled + _SAMPLE_SECONDS):
-                sampled = time.monotonic()
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    record.samples.append((meter.cpu_percent(), round(meter.memory_percent(), 2)))
-            if self._closing.is_set() or (ended and not node_survives):
+            if self._closing.is_set():
                 return ""
+            record.samples.extend(meter.sample())
             try:
                 container.push_outputs(everything=ended)
                 if ended:
@@ -238,6 +232,24 @@ class Platform:
     def _close_run(record: Record, why: str) -> None:
         if record.runs:
             record.runs[-1] |= {"end_at": int(time.time()), "end_reason": why, "end_related_task": TASK}
+
+
+class _Meter:
+    """Samples the use of processor and memory, in percent, once a minute."""
+
+    def __init__(self, pid: int) -> None:
+        self._next = 0.0
+        self._process: psutil.Process | None = None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._process = psutil.Process(pid)
+            self._process.cpu_percent()
+
+    def sample(self) -> Iterator[tuple[float, float]]:
+        """A sample if it is time for one and the process lives."""
+        if self._process is not None and time.monotonic() >= self._next:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                yield self._process.cpu_percent(), round(self._process.memory_percent(), 2)
+                self._next = time.monotonic() + _SAMPLE_SECONDS
 
 
 def _limit_seconds(record: Record) -> float:

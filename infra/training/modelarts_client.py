@@ -1,5 +1,6 @@
 """ModelArts through its official SDK: the calls that AtlasFlow makes, and its errors as ours (ascend-domain.md §1)."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from infra.training.modelarts_codes import (
     JOB_MISSING,
     DuplicateName,
     JobMissing,
+    digits,
     meaning,
 )
 
@@ -176,7 +178,7 @@ class ModelArts:
     def log_link(self, identity: str, task: str) -> str | None:
         """An address for downloading a task's whole log, valid for five minutes; None while there is none.
 
-        The SDK has no method for this path.
+        The SDK has no method for this path, so its answer is read as it came.
         """
         answer = self._call(
             "link to a log",
@@ -185,10 +187,10 @@ class ModelArts:
                 "/v2/{project_id}/training-jobs/{job}/tasks/{task}/logs/url",
                 path_params={"job": identity, "task": task},
                 header_params={"Content-Type": "text/plain"},
-                response_type="object",
+                response_type="ShowTrainingJobLogsPreviewResponse",
             ),
         )
-        return answer["obs_url"] if isinstance(answer, dict) else None
+        return str(json.loads(answer.raw_content)["obs_url"]) if answer.status_code == 200 else None
 
     def events(self, identity: str) -> Sequence[str]:
         """The latest events of a job, oldest first, each with its time and level."""
@@ -261,7 +263,7 @@ def _mapped(what: str, error: ServiceResponseException) -> Exception:
     known = meaning(code, int(error.status_code))
     text = f"ModelArts refused to {what}: {error.error_msg} ({code or error.status_code}"
     text += f", request {error.request_id})" if error.request_id else ")"
-    kind = {DUPLICATE_NAME: DuplicateName, JOB_MISSING: JobMissing}.get(code.rpartition(".")[2], known.kind)
+    kind = {DUPLICATE_NAME: DuplicateName, JOB_MISSING: JobMissing}.get(digits(code), known.kind)
     return kind(text, hint=known.hint)
 
 

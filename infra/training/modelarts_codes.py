@@ -62,6 +62,12 @@ CODES = {code: Code(status, kind, hint) for codes, status, kind, hint in _ROWS f
 """By the four digits after `ModelArts.`."""
 
 
+def digits(code: str) -> str:
+    """The four digits of a ModelArts code; empty for a code of another service, such as the API gateway's."""
+    family, _, number = code.partition(".")
+    return number if family == "ModelArts" else ""
+
+
 def meaning(code: str, status: int) -> Code:
     """What an answer means; a code that the table lacks is judged by its HTTP status.
 
@@ -69,7 +75,7 @@ def meaning(code: str, status: int) -> Code:
         code: as it came, such as `ModelArts.2751`.
         status: HTTP status.
     """
-    known = CODES.get(code.rpartition(".")[2])
+    known = CODES.get(digits(code))
     if known is not None:
         return known
     if status in (401, 403):

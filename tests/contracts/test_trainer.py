@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import Transient, UserError
+from infra.errors import Refused, Transient, UserError
 from infra.ports import TrainJob
 from infra.training import protocol
-from infra.training.local import LocalTrainer
+from infra.training.local import MAIN, LocalTrainer
+from tests.unit.infra.training import doubles
+
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # ModelArts' SDK, on 3.12
 
 FAKE_MAIN = Path(__file__).parents[1] / "unit" / "infra" / "training" / "fake_main.py"
 
@@ -23,19 +26,26 @@ def fake_main(tmp_path):
     return path
 
 
-@pytest.fixture(params=["local"])
-def trainer(request, fake_main):
-    return LocalTrainer(fake_main)
+@pytest.fixture
+def store(tmp_path):
+    return doubles.FolderStore(tmp_path / "objects")
+
+
+@pytest.fixture(params=["local", "modelarts-stand-in"])
+def trainer(request, fake_main, store, tmp_path):
+    if request.param == "local":
+        yield LocalTrainer(fake_main)
+        return
+    with doubles.stand_in(tmp_path / "platform", store) as (_, settings), doubles.client_for(settings) as client:
+        yield doubles.trainer_for(client, store, settings, tmp_path)
 
 
 @pytest.fixture
-def job(tmp_path):
-    for name in ("train/data_batch_1.bin", "eval/test_batch.bin", "batches.meta.txt"):
-        path = tmp_path / "data" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
+def job(tmp_path, store, fake_main):
+    data = doubles.small_data(tmp_path / "data")
     (tmp_path / "work").mkdir()
-    return TrainJob("ab" * 32, tmp_path / "data", {"epochs": 2}, tmp_path / "work")
+    data_address, code_address = store.put_tree("data", data), store.put_tree("code/models", fake_main.parent)
+    return TrainJob("ab" * 32, data, {"epochs": 2}, tmp_path / "work", data_address, code_address)
 
 
 def epochs(lines):
@@ -78,3 +88,57 @@ def test_the_program_s_own_words_reach_the_person(trainer, job):
 def test_the_producer_stays_the_same(trainer):
     assert trainer.producer() == trainer.producer()
     assert trainer.producer().version
+
+
+@pytest.fixture
+def real_job(tmp_path, store):
+    """A training of two epochs by the real models/main.py, on a few pictures of noise."""
+    record = bytes([3]) + bytes(range(256)) * 12
+    for number in range(1, 6):
+        path = tmp_path / "cifar" / "train" / f"data_batch_{number}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(record * 16)
+    (tmp_path / "cifar" / "eval").mkdir()
+    (tmp_path / "cifar" / "eval" / "test_batch.bin").write_bytes(record * 16)
+    (tmp_path / "cifar" / "batches.meta.txt").write_text("airplane\n")
+    (tmp_path / "code").mkdir()
+    models = tmp_path / "code" / "models"
+    shutil.copytree(MAIN.parent, models, ignore=shutil.ignore_patterns("__pycache__"))
+    addresses = store.put_tree("data", tmp_path / "cifar"), store.put_tree("code/models", models)
+    spec = {"network": "lenet5", "epochs": 2, "batch_size": 16}
+    return lambda key, folder: TrainJob(key, tmp_path / "cifar", spec, tmp_path / folder, *addresses)
+
+
+@pytest.mark.mindspore
+def test_every_trainer_makes_the_same_bytes(real_job, store, tmp_path):
+    local, remote = real_job("cd" * 32, "local"), real_job("ef" * 32, "remote")
+    LocalTrainer().train(local, lambda line: None)
+    lines = []
+    with doubles.stand_in(tmp_path / "platform", store) as (_, settings), doubles.client_for(settings) as client:
+        doubles.trainer_for(client, store, settings, tmp_path).train(remote, lines.append)
+    assert epochs(lines) == [1, 2]
+    for name in ("checkpoint.ckpt", "result.json", "train.log"):
+        assert (remote.folder / name).is_file()
+    assert (local.folder / "checkpoint.ckpt").read_bytes() == (remote.folder / "checkpoint.ckpt").read_bytes()
+    assert json.loads((local.folder / "result.json").read_text()) == json.loads(
+        (remote.folder / "result.json").read_text()
+    )
+
+
+@pytest.mark.mindspore
+def test_mindspore_goes_on_in_a_second_job_with_the_same_bytes(real_job, store, tmp_path):
+    whole, broken = real_job("cd" * 32, "whole"), real_job("ef" * 32, "broken")
+    LocalTrainer().train(whole, lambda line: None)
+
+    def stop(line):
+        if epochs([line]) == [1]:
+            platform.stop(platform.book.all()[-1])
+
+    lines = []
+    with doubles.stand_in(tmp_path / "platform", store) as (platform, settings), doubles.client_for(settings) as client:
+        trainer = doubles.trainer_for(client, store, settings, tmp_path)
+        with pytest.raises(Refused, match="stopped on the platform"):
+            trainer.train(broken, stop)
+        trainer.train(broken, lines.append)
+    assert any("resumed after epoch" in line for line in lines)
+    assert (whole.folder / "checkpoint.ckpt").read_bytes() == (broken.folder / "checkpoint.ckpt").read_bytes()

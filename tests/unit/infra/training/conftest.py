@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from infra.ports import TrainJob
+from tests.unit.infra.training import doubles
+
+KEY = "ab" * 32
+
 
 @pytest.fixture
 def fake_main(tmp_path):
@@ -18,8 +23,24 @@ def fake_main(tmp_path):
 @pytest.fixture
 def data(tmp_path):
     """A folder shaped like the data set."""
-    for name in ("train/data_batch_1.bin", "eval/test_batch.bin", "batches.meta.txt"):
-        path = tmp_path / "data" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
-    return tmp_path / "data"
+    return doubles.small_data(tmp_path / "data")
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A bucket."""
+    return doubles.FolderStore(tmp_path / "objects")
+
+
+@pytest.fixture
+def job(tmp_path, data, fake_main, store):
+    """Makes a training job whose data and code are uploaded: `job(epochs=3)`."""
+    data_address = store.put_tree("af/data/1", data)
+    code_address = store.put_tree("af/code/1/models", fake_main.parent)
+
+    def make(key=KEY, **spec):
+        folder = tmp_path / "work"
+        folder.mkdir(exist_ok=True)
+        return TrainJob(key, data, {"epochs": 2, **spec}, folder, data_address, code_address)
+
+    return make

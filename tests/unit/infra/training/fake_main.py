@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -39,6 +40,8 @@ def train(options, spec):
         say(event="epoch", epoch=epoch, loss=1.0 / epoch)
         if spec.get("break_after") == epoch:
             sys.exit(5)
+        while "wait_for" in spec and not Path(spec["wait_for"]).exists():
+            time.sleep(0.05)
     (options.train_url / "history.json").write_text(json.dumps({"epochs": spec["epochs"]}))
 
 
@@ -46,11 +49,13 @@ def main():
     if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
         threading.Thread(target=watch, daemon=True).start()
     parser = argparse.ArgumentParser()
-    parser.add_argument("command")
-    for name in ("--data_url", "--train_url", "--spec"):
+    parser.add_argument("command", nargs="?", default="train")
+    for name in ("--data_url", "--train_url", "--resume_url", "--spec"):
         parser.add_argument(name, type=Path)
     options, rest = parser.parse_known_args()
-    spec = json.loads(options.spec.read_text())
+    spec = json.loads(options.spec.read_text() if options.spec else os.environ["ATLASFLOW_SPEC"])
+    for path in options.resume_url.glob("epoch-*.ckpt") if options.resume_url else ():
+        shutil.copy(path, options.train_url)
     print("fake", options.command, *rest, flush=True)
     misbehave(spec)
     train(options, spec)

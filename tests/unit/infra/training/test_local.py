@@ -17,16 +17,6 @@ from infra.training.local import LocalTrainer, run_model
 KEY = "ab" * 32
 
 
-@pytest.fixture
-def job(tmp_path, data):
-    def make(**spec):
-        folder = tmp_path / "work"
-        folder.mkdir(exist_ok=True)
-        return TrainJob(KEY, data, {"epochs": 2, **spec}, folder)
-
-    return make
-
-
 def test_results_lie_in_the_folder_and_lines_arrive(fake_main, job):
     seen = []
     todo = job()

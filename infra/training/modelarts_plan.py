@@ -1,0 +1,130 @@
+"""What a ModelArts job will be: its name, its body, what it may cost. Nothing here asks the platform."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from infra.errors import UserError
+from infra.ports import TrainJob
+from infra.settings import ModelArtsSettings
+from infra.store.digests import canonical
+from infra.training import addresses
+
+PREFIX = "atlasflow-"
+"""Every job of ours has a name that starts with this."""
+
+SPEC_VARIABLE = "ATLASFLOW_SPEC"
+"""Carries the specification: a JSON text would not survive a shell that puts the boot command together (§1.6)."""
+
+_KEY_DIGITS = 24
+_NAME = re.compile(rf"{PREFIX}(?P<key>[0-9a-f]{{{_KEY_DIGITS}}})-(?P<attempt>[0-9]+)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where our things lie in object storage: a bucket and the prefix of our keys."""
+
+    bucket: str
+    prefix: str
+
+    def results(self, key: str) -> str:
+        """Key prefix under which the job of a stage key writes its results; the same for all its attempts."""
+        return f"{self.prefix.strip('/')}/jobs/{key[:_KEY_DIGITS]}/results"
+
+    def logs(self, folder: str) -> str:
+        """Key prefix of exported logs."""
+        return f"{self.prefix.strip('/')}/{folder.strip('/')}"
+
+
+def stem(key: str) -> str:
+    """What the names of all attempts at one stage key have in common."""
+    return f"{PREFIX}{key[:_KEY_DIGITS]}-"
+
+
+def name(key: str, attempt: int) -> str:
+    """The job's name; a second attempt at the same work needs another one, as names are unique (code 2751)."""
+    return f"{stem(key)}{attempt}"
+
+
+def attempt_of(job_name: str) -> int:
+    """The number of the attempt; 0 for a name that is not ours."""
+    match = _NAME.fullmatch(job_name)
+    return int(match["attempt"]) if match else 0
+
+
+def body(job: TrainJob, attempt: int, settings: ModelArtsSettings, place: Place, *, resume: bool) -> dict[str, object]:
+    """The body of the job's creation (ascend-domain.md §1.2).
+
+    Args:
+        job: the work.
+        attempt: counts the jobs for this work, from 1.
+        settings: of ModelArts.
+        place: where results and logs go.
+        resume: earlier attempts wrote something: it becomes the input `resume_url`, since a new container starts empty.
+
+    Raises:
+        UserError: engine or flavor are not set, or data or code have no address.
+    """
+    for setting, value in (("modelarts.engine", settings.engine), ("modelarts.flavor", settings.flavor)):
+        if not value:
+            raise UserError(f"{setting} is not set", hint="`doctor` lists what your region offers")
+    if not job.data_address or not job.code_address:
+        raise UserError("a ModelArts job needs data and code in object storage", hint="run the upload stage first")
+    code = job.code_address.rstrip("/")
+    results = addresses.folder(place.bucket, place.results(job.key))
+    inputs = [_channel("data_url", job.data_address)]
+    if resume:
+        inputs.append(_channel("resume_url", results))
+    return {
+        "kind": "job",
+        "metadata": {
+            "name": name(job.key, attempt),
+            "workspace_id": settings.workspace,
+            "description": f"AtlasFlow, stage key {job.key[:_KEY_DIGITS]}",
+        },
+        "algorithm": {
+            "code_dir": f"{code}/",
+            "boot_file": f"{code}/main.py",
+            "engine": {"engine_id": settings.engine},
+            "inputs": inputs,
+            "outputs": [_channel("train_url", results)],
+            "environments": settings.environment | {SPEC_VARIABLE: canonical(job.spec)},
+        },
+        "spec": {
+            "resource": {"flavor_id": settings.flavor, "node_count": settings.node_count},
+            "log_export_path": {"obs_url": addresses.folder(place.bucket, place.logs(settings.logs))},
+            "auto_stop": {"time_unit": "HOURS", "duration": settings.auto_stop_hours},
+        },
+    }
+
+
+def most(settings: ModelArtsSettings) -> float | None:
+    """The most that a job can cost, as it is stopped after `auto_stop_hours`; None when its flavor has no price."""
+    price = settings.prices.get(settings.flavor)
+    return None if price is None else price * settings.node_count * settings.auto_stop_hours
+
+
+def check_cost(settings: ModelArtsSettings) -> None:
+    """Refuse a job that could cost more than the cap.
+
+    Raises:
+        UserError: it could, or nobody knows.
+    """
+    if settings.cost_cap is None:
+        return
+    cost = most(settings)
+    if cost is None:
+        raise UserError(
+            f"there is a cost cap, but the flavor {settings.flavor} has no price",
+            hint=f'set its price an hour: modelarts.prices = {{ "{settings.flavor}" = … }}',
+        )
+    if cost > settings.cost_cap:
+        raise UserError(
+            f"the job could cost {cost:.2f}, more than modelarts.cost_cap {settings.cost_cap:.2f} "
+            f"({settings.auto_stop_hours} h × {settings.node_count} × {settings.prices[settings.flavor]:.2f})",
+            hint="lower modelarts.auto_stop_hours, take a cheaper flavor, or raise the cap",
+        )
+
+
+def _channel(channel: str, address: str) -> Mapping[str, object]:
+    return {"name": channel, "access_method": "parameter", "remote": {"obs": {"obs_url": f"{address.rstrip('/')}/"}}}

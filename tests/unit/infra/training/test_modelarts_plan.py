@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from infra.errors import UserError
+from infra.ports import TrainJob
+from infra.settings import ModelArtsSettings
+from infra.training import addresses, modelarts_plan
+
+KEY = "0123456789abcdef" * 4
+PLACE = modelarts_plan.Place("bucket", "af")
+SETTINGS = ModelArtsSettings(engine="e", flavor="f")
+
+
+def job(tmp_path, **changes):
+    values = {"data_address": "obs://other/data/1/", "code_address": "obs://bucket/af/code/1/models", **changes}
+    return TrainJob(KEY, tmp_path, {"epochs": 2, "network": "lenet5"}, tmp_path, **values)
+
+
+def test_the_body_says_all_that_the_platform_needs(tmp_path):
+    body = modelarts_plan.body(job(tmp_path), 1, SETTINGS, PLACE, resume=False)
+    algorithm = body["algorithm"]
+    assert body["metadata"]["name"] == "atlasflow-0123456789abcdef01234567-1"
+    assert algorithm["code_dir"] == "obs://bucket/af/code/1/models/"
+    assert algorithm["boot_file"] == "obs://bucket/af/code/1/models/main.py"
+    assert [item["name"] for item in algorithm["inputs"]] == ["data_url"]
+    assert algorithm["inputs"][0]["remote"]["obs"]["obs_url"] == "obs://other/data/1/"
+    assert algorithm["outputs"][0]["name"] == "train_url"
+    assert json.loads(algorithm["environments"]["ATLASFLOW_SPEC"]) == {"epochs": 2, "network": "lenet5"}
+    assert body["spec"]["auto_stop"] == {"time_unit": "HOURS", "duration": 24}
+
+
+def test_a_later_attempt_starts_from_the_earlier_results(tmp_path):
+    bodies = (modelarts_plan.body(job(tmp_path), attempt, SETTINGS, PLACE, resume=attempt == 2) for attempt in (1, 2))
+    first, second = (body["algorithm"] for body in bodies)
+    resume = {item["name"]: item["remote"] for item in second["inputs"]}["resume_url"]
+    assert resume == first["outputs"][0]["remote"] == second["outputs"][0]["remote"]
+
+
+def test_names_fit_the_platform_and_can_be_read_back():
+    name = modelarts_plan.name(KEY, 12)
+    assert len(name) <= 64
+    assert modelarts_plan.attempt_of(name) == 12
+    assert modelarts_plan.attempt_of("atlasflow-of-somebody-3") == 0
+    assert modelarts_plan.attempt_of("my-" + name) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "match"),
+    [
+        (ModelArtsSettings(flavor="f"), {}, r"modelarts\.engine"),
+        (ModelArtsSettings(engine="e"), {}, r"modelarts\.flavor"),
+        (SETTINGS, {"data_address": ""}, "object storage"),
+        (SETTINGS, {"code_address": ""}, "object storage"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, settings, changes, match):
+    with pytest.raises(UserError, match=match):
+        modelarts_plan.body(job(tmp_path, **changes), 1, settings, PLACE, resume=False)
+
+
+def test_the_cap_refuses_what_could_cost_more():
+    priced = SETTINGS.model_copy(update={"prices": {"f": 10.0}, "node_count": 2, "auto_stop_hours": 3})
+    assert modelarts_plan.most(priced) == 60
+    modelarts_plan.check_cost(priced.model_copy(update={"cost_cap": 60.0}))
+    with pytest.raises(UserError, match=r"60\.00.*59\.00"):
+        modelarts_plan.check_cost(priced.model_copy(update={"cost_cap": 59.0}))
+
+
+def test_a_cap_without_a_price_refuses():
+    modelarts_plan.check_cost(SETTINGS)
+    with pytest.raises(UserError, match="no price"):
+        modelarts_plan.check_cost(SETTINGS.model_copy(update={"cost_cap": 1e9}))
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("obs://b/x/y/", ("b", "x/y")),
+        ("s3://b/x", ("b", "x")),
+        ("/b/x/", ("b", "x")),
+    ],
+)
+def test_addresses_are_read_in_every_spelling(address, parts):
+    assert addresses.split(address) == parts
+
+
+@pytest.mark.parametrize(
+    "address", ["", "b/x", "obs://", "obs://b", "obs:///x", "obs://b//x", "obs://b/../x", "ftp://b/x"]
+)
+def test_other_texts_are_no_addresses(address):
+    with pytest.raises(UserError, match="not an address"):
+        addresses.split(address)
