@@ -72,6 +72,8 @@ class ObsSettings(Section):
     threads: int = Field(8, ge=1, le=64, description="parallel transfers")
     ca: str = Field("", description="path of a CA certificate to trust instead of the public ones")
     proxy: str = Field("", description="HTTP proxy, such as http://proxy:3128; empty: what the environment says")
+    acl: Literal["private", "public-read"] = Field("private", description="who may read a bucket that is made")
+    storage_class: Literal["STANDARD", "STANDARD_IA"] = Field("STANDARD", description="what a bucket that is made keeps objects in")
     link_seconds: int = Field(86_400, ge=60, le=604_800, description="how long a pre-signed link works")
 
 

@@ -2,17 +2,17 @@
 
 import builtins
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
-import botocore.exceptions
-
-from infra.errors import Refused
 from infra.faults import NO_FAULTS, FaultPlan
+from infra.obs.archive import fetch_archive, sync_archive
+from infra.obs.bucket import Access, ensure, prove_access
 from infra.obs.connection import Connection, open_connection
 from infra.obs.download import fetch
+from infra.obs.files import Files
 from infra.obs.keys import checked
-from infra.obs.multipart import unfinished
-from infra.obs.problems import code
+from infra.obs.multipart import abort_older, unfinished
 from infra.obs.sync import head, listing, missing_names, remove, synchronise
 from infra.obs.upload import send
 from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
@@ -45,7 +45,7 @@ class ObsClient:
 
     def __init__(self, connection: Connection, settings: ObsSettings, *, emulated: bool) -> None:
         self._connection = connection
-        self._region = settings.region
+        self._settings = settings
         self._bucket = settings.bucket
         self._emulated = emulated
 
@@ -65,37 +65,17 @@ class ObsClient:
         return self._emulated
 
     def ensure_bucket(self) -> bool:
-        """Make the bucket, private, when it is missing; True when it was made now."""
-        return self._connection.call("bucket", f"obs://{self._bucket}", self._ensure_bucket)
+        """Make the bucket as the settings say (private by default) when it is missing; True when it was made now."""
+        return ensure(self._connection, self._settings)
 
-    def _ensure_bucket(self) -> bool:
-        s3 = self._connection.s3
-        try:
-            s3.head_bucket(Bucket=self._bucket)
-        except botocore.exceptions.ClientError as error:
-            if code(error) == "403":
-                raise Refused(
-                    f"the bucket {self._bucket} at {self.endpoint} is somebody else's, or closed to this user",
-                    hint="choose another obs.bucket, or ask its owner for access",
-                ) from error
-            if code(error) not in ("404", "NoSuchBucket"):
-                raise
-        else:
-            return False
-        try:
-            if self._region == "us-east-1":  # S3's default region, which must not be named
-                s3.create_bucket(Bucket=self._bucket)
-            else:
-                s3.create_bucket(
-                    Bucket=self._bucket,
-                    CreateBucketConfiguration={"LocationConstraint": self._region},  # type: ignore[typeddict-item]
-                )
-        except botocore.exceptions.ClientError as error:
-            # OBS answers 200 to a repeated creation, others this (ascend-domain.md §8, no. 22).
-            if code(error) != "BucketAlreadyOwnedByYou":
-                raise
-            return False
-        return True
+    def prove_access(self) -> Access:
+        """Write, read back and delete a probe object under the prefix of the settings."""
+        return prove_access(self._connection, self._bucket, self._settings.prefix)
+
+    @property
+    def files(self) -> Files:
+        """Moves and copies in any bucket, by address."""
+        return Files(self._connection)
 
     def head(self, key: str) -> StoredObject | None:
         """Look at one object; None when there is none."""
@@ -120,6 +100,18 @@ class ObsClient:
     def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
         """Names of the files that `prefix/name` does not hold with their digest; see `infra.ports.ObjectStore`."""
         return missing_names(self._connection, self._bucket, prefix, files)
+
+    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+        """Make `key` hold an archive of exactly these files; when it does, one look is all that happens."""
+        return sync_archive(self._connection, checked(self._bucket, key), files, progress)
+
+    def get_archive(self, key: str, folder: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
+        """Fetch an archive and unpack it as the new `folder`; returns the archive's SHA-256."""
+        return fetch_archive(self._connection, checked(self._bucket, key), folder, sha256, progress)
+
+    def abort_unfinished(self, prefix: str, age: timedelta) -> Sequence[str]:
+        """Abort multipart uploads under a prefix that were begun longer ago than `age`; returns their keys."""
+        return abort_older(self._connection, self._bucket, prefix, age)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; absent ones are no error."""

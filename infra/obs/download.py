@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from infra.errors import Corrupt, Transient
 from infra.obs.connection import Connection
 from infra.obs.keys import DIGEST, Place
 from infra.obs.multipart import MEBIBYTE
+from infra.obs.parallel import pool_of
 from infra.obs.problems import code
 from infra.ports import Bytes
 from infra.store.atomic import replacing
@@ -89,18 +89,15 @@ def _in_order(connection: Connection, place: Place, descriptor: int, found: _Fou
     ranges = [(start, min(start + RANGE, found.size)) for start in range(first, found.size, RANGE)]
     if not ranges:
         return
-    pool = ThreadPoolExecutor(min(connection.threads, len(ranges)))
 
     def fetch_range(span: tuple[int, int]) -> None:
         connection.call("get.range", str(place), lambda: _range(connection, place, descriptor, found.tag, span))
 
-    try:
-        running: list[Future[None]] = [pool.submit(fetch_range, span) for span in ranges]
+    with pool_of(min(connection.threads, len(ranges))) as pool:
+        running = [pool.submit(fetch_range, span) for span in ranges]
         for span, future in zip(ranges, running, strict=True):
             future.result()
             yield span
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _first(connection: Connection, place: Place, descriptor: int) -> _Found:

@@ -1,11 +1,10 @@
 """Multipart uploads: sized, parallel, resumed after a kill, never leaked."""
 
 import base64
-import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,7 +12,8 @@ import botocore.exceptions
 
 from infra.errors import AtlasFlowError, Corrupt, UserError
 from infra.obs.connection import Connection
-from infra.obs.keys import DIGEST, Place
+from infra.obs.keys import Place
+from infra.obs.parallel import pool_of
 from infra.obs.problems import code
 from infra.ports import Bytes, LocalFile
 
@@ -46,10 +46,13 @@ class Multipart:
     An upload that fails is aborted; only one whose process is killed or interrupted stays, for the next to resume.
     """
 
-    def __init__(self, connection: Connection, place: Place, source: LocalFile, content_type: str) -> None:
+    def __init__(
+        self, connection: Connection, place: Place, source: LocalFile, metadata: Mapping[str, str], content_type: str
+    ) -> None:
         self.connection = connection
         self.place = place
         self.source = source
+        self.metadata = metadata
         self.content_type = content_type
         self.part = part_size(source.size)
         self.parts = -(-source.size // self.part)
@@ -118,7 +121,7 @@ class Multipart:
             return self.connection.s3.create_multipart_upload(
                 Bucket=self.place.bucket,
                 Key=self.place.key,
-                Metadata={DIGEST: self.source.sha256},
+                Metadata=self.metadata,
                 ContentType=self.content_type,
             )["UploadId"]
 
@@ -150,7 +153,7 @@ class Multipart:
             if progress is not None:
                 progress(size)
 
-        with _cancelling(ThreadPoolExecutor(self.in_flight)) as pool:
+        with pool_of(self.in_flight) as pool:
             for number in range(1, self.parts + 1):
                 if len(running) >= self.in_flight:
                     collect()
@@ -208,7 +211,7 @@ class Multipart:
             str(self.place),
             lambda: self.connection.s3.head_object(Bucket=self.place.bucket, Key=self.place.key),
         )
-        return answer["ContentLength"] == self.source.size and answer["Metadata"].get(DIGEST) == self.source.sha256
+        return answer["ContentLength"] == self.source.size and answer["Metadata"] == self.metadata
 
 
 def unfinished(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, str, datetime]]:
@@ -246,12 +249,3 @@ def abort_older(connection: Connection, bucket: str, prefix: str, age: timedelta
     for key, upload, _ in old:
         abort(connection, Place(bucket, key), upload)
     return [key for key, _, _ in old]
-
-
-@contextlib.contextmanager
-def _cancelling(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
-    """Wait for what runs at the end, and on an error start nothing more."""
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

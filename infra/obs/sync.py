@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
@@ -11,27 +13,36 @@ from infra.errors import Corrupt, UserError
 from infra.obs.connection import Connection
 from infra.obs.keys import DIGEST, Place, checked, joined
 from infra.obs.multipart import abort_older
+from infra.obs.parallel import run_all
 from infra.obs.problems import code
 from infra.obs.upload import SINGLE, send
 from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 _ABANDONED = timedelta(days=1)
 
 
 def head(connection: Connection, place: Place) -> StoredObject | None:
     """Look at one object; None when there is none (a missing bucket is an error)."""
+    answer = look(connection, place)
+    return None if answer is None else StoredObject(place.key, answer["ContentLength"], answer["Metadata"].get(DIGEST))
 
-    def look() -> StoredObject | None:
+
+def look(connection: Connection, place: Place) -> "HeadObjectOutputTypeDef | None":
+    """What the store says of an object: `ContentLength`, `ETag`, `Metadata` and more; None when there is none."""
+
+    def ask() -> "HeadObjectOutputTypeDef | None":
         try:
-            answer = connection.s3.head_object(Bucket=place.bucket, Key=place.key)
+            return connection.s3.head_object(Bucket=place.bucket, Key=place.key)
         except botocore.exceptions.ClientError as error:
             if code(error) not in ("404", "NoSuchKey"):
                 raise
             connection.s3.list_objects_v2(Bucket=place.bucket, MaxKeys=1)  # says NoSuchBucket if that is the reason
             return None
-        return StoredObject(place.key, answer["ContentLength"], answer["Metadata"].get(DIGEST))
 
-    return connection.call("head", str(place), look)
+    return connection.call("head", str(place), ask)
 
 
 def listing(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, int, str]]:
@@ -114,7 +125,9 @@ def _missing(
 
 
 def _tag(file: LocalFile) -> str:
-    """The ETag of a file that was sent with one request, except under server-side encryption; empty if it changed."""
+    """The ETag of a file that was sent with one request (not under server-side encryption); empty if it changed."""
+    if not file.path.is_file():
+        return ""
     data = file.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != file.sha256:
         return ""
@@ -129,15 +142,8 @@ def _send_all(connection: Connection, files: Mapping[Place, LocalFile], progress
             send(connection, place, file, progress)
         else:
             small[place] = file
-    pool = ThreadPoolExecutor(connection.threads)
-    try:
-        running = {pool.submit(send, connection, place, file): file.size for place, file in small.items()}
-        for future in as_completed(running):
-            future.result()
-            if progress is not None:
-                progress(running[future])
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    jobs = [(partial(send, connection, place, file), file.size) for place, file in small.items()]
+    run_all(connection.threads, jobs, progress)
 
 
 def remove(connection: Connection, bucket: str, keys: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ meanwhile can therefore never be stored under the digest of what it was.
 import base64
 import hashlib
 import mimetypes
+from collections.abc import Mapping
 from typing import BinaryIO
 
 from infra.errors import Corrupt, UserError
@@ -19,8 +20,14 @@ SINGLE = 16 * MEBIBYTE
 """Files up to this size are sent with one request, so their ETag is the MD5 of their bytes."""
 
 
-def send(connection: Connection, place: Place, source: LocalFile, progress: Bytes | None = None) -> None:
-    """Store a file with its SHA-256 as metadata.
+def send(
+    connection: Connection,
+    place: Place,
+    source: LocalFile,
+    progress: Bytes | None = None,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Store a file with its SHA-256 as metadata, and with what else is to be said `about` it.
 
     Raises:
         Corrupt: the file is not, or no longer, what `source` says; nothing is stored.
@@ -30,13 +37,14 @@ def send(connection: Connection, place: Place, source: LocalFile, progress: Byte
         file = source.path.open("rb")
     except OSError as error:
         raise UserError(f"{source.path} cannot be read: {error.strerror}", hint="check the path") from error
+    metadata = {**(about or {}), DIGEST: source.sha256}
     with file:
         if source.size <= SINGLE:
-            _send_whole(connection, place, source, file)
+            _send_whole(connection, place, source, metadata, file)
             if progress is not None:
                 progress(source.size)
         else:
-            Multipart(connection, place, source, content_type(place.key)).send(file, progress)
+            Multipart(connection, place, source, metadata, content_type(place.key)).send(file, progress)
 
 
 def content_type(key: str) -> str:
@@ -44,7 +52,9 @@ def content_type(key: str) -> str:
     return mimetypes.guess_type(key)[0] or "application/octet-stream"
 
 
-def _send_whole(connection: Connection, place: Place, source: LocalFile, file: BinaryIO) -> None:
+def _send_whole(
+    connection: Connection, place: Place, source: LocalFile, metadata: Mapping[str, str], file: BinaryIO
+) -> None:
     data = file.read(source.size + 1)
     if len(data) != source.size or hashlib.sha256(data).hexdigest() != source.sha256:
         raise changed(source)
@@ -57,7 +67,7 @@ def _send_whole(connection: Connection, place: Place, source: LocalFile, file: B
             Key=place.key,
             Body=data,
             ContentMD5=md5,
-            Metadata={DIGEST: source.sha256},
+            Metadata=metadata,
             ContentType=content_type(place.key),
         ),
     )

@@ -1,4 +1,4 @@
-"""What every `ObjectStore` does: the embedded server, and any S3 server named in the environment.
+"""What every `ObjectStore` does: the embedded server, the same as OBS is reached, and any S3 server that is named.
 
 `ATLASFLOW_TEST_S3_ENDPOINT`, `…_ACCESS_KEY`, `…_SECRET_KEY`, and `…_REGION` where buckets must name one.
 """
@@ -6,6 +6,7 @@
 import hashlib
 import os
 import secrets
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ RETRY = RetrySettings(attempts=3, seconds=0.05)
     scope="module",
     params=[
         "stand-in",
+        "as-obs",
         pytest.param(
             "real",
             marks=pytest.mark.skipif(f"{REAL}ENDPOINT" not in os.environ, reason=f"{REAL}ENDPOINT names no S3 server"),
@@ -47,8 +49,21 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     home = tmp_path_factory.mktemp("home")
     services = Services(home)
     services.start(emulator.service(services, home))
-    yield emulator.reach(ObsSettings(), services, home)
+    if request.param == "as-obs":
+        services.start(emulator.middleware_service(services, home))
+        yield emulator.reach_as_obs(ObsSettings(), services, home)
+        services.stop(emulator.AS_OBS)
+    else:
+        yield emulator.reach(ObsSettings(), services, home)
     services.stop(emulator.NAME)
+
+
+@pytest.fixture
+def browser(settings: ObsSettings) -> Iterator[httpx.Client]:
+    """Somebody who has nothing but a link."""
+    trusted = ssl.create_default_context(cafile=settings.ca or None)
+    with httpx.Client(proxy=settings.proxy or None, verify=trusted) as client:
+        yield client
 
 
 @pytest.fixture
@@ -92,12 +107,12 @@ def test_what_is_put_is_got(client: ObsClient, tmp_path: Path, size: int) -> Non
 @pytest.mark.parametrize(
     "key", ["plain", "a b/c+d&e=f.txt", "bücher/猫.bin", "q?x#y%20z", "tilde~!*'()", "per%cent", "<xml>&amp;\"'"]
 )
-def test_any_name_is_kept(client: ObsClient, tmp_path: Path, key: str) -> None:
+def test_any_name_is_kept(client: ObsClient, browser: httpx.Client, tmp_path: Path, key: str) -> None:
     file = local(tmp_path / "in", key.encode())
     client.put(key, file)
     assert list(client.list("")) == [(key, file.size)]
     assert client.get(key, tmp_path / "out") == file.sha256
-    assert httpx.get(client.link(key, 60)).content == key.encode()
+    assert browser.get(client.link(key, 60)).content == key.encode()
     client.delete([key])
     assert client.head(key) is None
 
@@ -200,9 +215,11 @@ def test_sync_sends_what_is_missing_or_different(client: ObsClient, tmp_path: Pa
     client.delete(["p/two"])
     client.put("p/train/one", local(tmp_path / "other", b"0ne"))
     client.put("p/stranger", local(tmp_path / "other", b"0ne"))
+    assert set(client.missing("p", files)) == {"train/one", "two"}
     second = client.sync("p", files)
     assert set(second.sent) == {"p/train/one", "p/two"}
     assert second.kept == ("p/large",)
+    assert not client.missing("p", files)
     assert client.head("p/stranger") is not None
     client.put("p/large", local(tmp_path / "other", os.urandom(17 * 1024 * 1024)))
     assert client.sync("p", files).sent == ("p/large",)
@@ -217,10 +234,34 @@ def test_deleting_what_is_absent_is_no_error(client: ObsClient) -> None:
     client.delete([])
 
 
-def test_a_link_ends(client: ObsClient, tmp_path: Path) -> None:
+def test_a_link_ends(client: ObsClient, browser: httpx.Client, tmp_path: Path) -> None:
     client.put("report.html", local(tmp_path / "in", b"<p>"))
     link = client.link("report.html", 60)
-    answer = httpx.get(link)
+    answer = browser.get(link)
     assert answer.content == b"<p>"
     assert answer.headers["Content-Type"] == "text/html"
-    assert httpx.get(link.replace("X-Amz-Expires=60", "X-Amz-Expires=6000")).status_code == 403
+    assert browser.get(link.replace("X-Amz-Expires=60", "X-Amz-Expires=6000")).status_code == 403
+
+
+def test_access_is_proved(client: ObsClient) -> None:
+    assert client.prove_access().seconds > 0
+    assert list(client.list("")) == []
+
+
+def test_many_small_files_travel_as_one(client: ObsClient, tmp_path: Path) -> None:
+    files = {f"{number}": local(tmp_path / f"{number}", b"%d" % number) for number in range(20)}
+    assert client.sync_archive("all.tar", files).sent == ("all.tar",)
+    assert client.sync_archive("all.tar", files).kept == ("all.tar",)
+    client.get_archive("all.tar", tmp_path / "tree")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tree").iterdir()} == {
+        name: name.encode() for name in files
+    }
+
+
+def test_objects_are_copied_within_the_store(client: ObsClient, tmp_path: Path) -> None:
+    file = local(tmp_path / "in", os.urandom(1000))
+    client.put("a/b c.html", file)
+    client.files.copy(f"obs://{client.bucket}/a/b c.html", f"s3://{client.bucket}/ü")
+    copied = client.head("ü")
+    assert copied is not None
+    assert (copied.size, copied.sha256) == (1000, file.sha256)

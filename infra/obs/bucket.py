@@ -1,0 +1,121 @@
+"""Make a bucket as the tutorials do, and prove that it can be used."""
+
+import logging
+import secrets
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
+
+from infra.errors import Corrupt, Refused
+from infra.obs.connection import Connection
+from infra.obs.download import fetch
+from infra.obs.keys import checked, joined
+from infra.obs.problems import code
+from infra.obs.sync import head, remove
+from infra.obs.upload import send
+from infra.ports import LocalFile
+from infra.settings import ObsSettings
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a probe found: how long it took, and how far this machine's clock is ahead of the server's, in seconds."""
+
+    seconds: float
+    clock_ahead: float
+
+
+def ensure(connection: Connection, settings: ObsSettings) -> bool:
+    """Make the bucket of the settings when it is missing; True when it was made now.
+
+    A single availability zone is OBS's default; the storage class is the one that objects get unless they name
+    another; anybody on the internet may read a `public-read` bucket.
+    """
+    made = connection.call("bucket", f"obs://{settings.bucket}", lambda: _ensure(connection, settings))
+    if made and settings.acl == "public-read":
+        log.warning(
+            "bucket %s is public-read: anybody on the internet can read what is in it, and its traffic is paid by you",
+            settings.bucket,
+        )
+    return made
+
+
+def _ensure(connection: Connection, settings: ObsSettings) -> bool:
+    s3, bucket = connection.s3, settings.bucket
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except botocore.exceptions.ClientError as error:
+        if code(error) == "403":
+            raise Refused(
+                f"the bucket {bucket} at {connection.endpoint} is somebody else's, or closed to this user",
+                hint="choose another obs.bucket, or ask its owner for access",
+            ) from error
+        if code(error) not in ("404", "NoSuchBucket"):
+            raise
+    else:
+        return False
+    options: dict[str, Any] = {"ACL": settings.acl}
+    if settings.region != "us-east-1":  # S3's default region, which must not be named
+        options["CreateBucketConfiguration"] = {"LocationConstraint": settings.region}
+
+    def with_storage_class(request: "AWSRequest", **_: object) -> None:
+        request.headers["x-default-storage-class"] = settings.storage_class  # OBS's own header (§2.4)
+
+    event = "before-sign.s3.CreateBucket"
+    s3.meta.events.register(event, with_storage_class)
+    try:
+        s3.create_bucket(Bucket=bucket, **options)
+    except botocore.exceptions.ClientError as error:
+        # OBS answers 200 to a repeated creation, others this (ascend-domain.md §8, no. 22).
+        if code(error) != "BucketAlreadyOwnedByYou":
+            raise
+        return False
+    finally:
+        s3.meta.events.unregister(event, with_storage_class)
+    return True
+
+
+def prove_access(connection: Connection, bucket: str, prefix: str) -> Access:
+    """Write, look at, read back and delete a probe object: a HEAD of the bucket alone proves nothing (§2.1).
+
+    Raises:
+        Refused, Transient: what the store said to the first step that failed.
+        Corrupt: it gave other bytes back, or still has the probe.
+    """
+    place = checked(bucket, joined(prefix, f".probe-{secrets.token_hex(8)}"))
+    data = secrets.token_bytes(1024)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "probe"
+        path.write_bytes(data)
+        probe = LocalFile(path, sha256(data).hexdigest(), len(data))
+        send(connection, place, probe)
+        try:
+            stored = head(connection, place)
+            fetch(connection, place, path, probe.sha256)
+        finally:
+            remove(connection, bucket, [place.key])
+        if stored is None or stored.sha256 != probe.sha256 or head(connection, place) is not None:
+            raise Corrupt(
+                f"{place} at {connection.endpoint}: what was written is not what can be read",
+                hint="is something between here and the store that keeps old answers, such as a caching proxy?",
+            )
+    return Access(time.monotonic() - started, _clock_ahead(connection, bucket))
+
+
+def _clock_ahead(connection: Connection, bucket: str) -> float:
+    answer = connection.call("head-bucket", f"obs://{bucket}", lambda: connection.s3.head_bucket(Bucket=bucket))
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return 0.0 if date is None else (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()

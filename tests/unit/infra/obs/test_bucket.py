@@ -1,0 +1,87 @@
+import logging
+import secrets
+
+import httpx
+import pytest
+
+from infra.errors import Corrupt, Refused, Transient
+from infra.faults import FaultPlan
+from infra.obs import bucket
+from infra.obs.client import connect
+from infra.settings import RetrySettings
+
+RETRY = RetrySettings(attempts=3, seconds=0.01)
+
+
+@pytest.fixture
+def fresh(as_obs):
+    """Settings of a bucket that is not there yet, and what was sent to make it."""
+    _, settings = as_obs()
+    settings = settings.model_copy(update={"bucket": f"test-{secrets.token_hex(6)}"})
+    made = []
+    yield lambda **changes: made.append(connect(settings.model_copy(update=changes), retry=RETRY)) or made[-1]
+    for client in made:
+        if client.ensure_bucket() is False:
+            client.delete(key for key, _ in client.list(""))
+            client.remove_bucket()
+            break
+
+
+def test_a_bucket_is_private_and_standard_unless_said_otherwise(fresh, local, caplog):
+    client = fresh()
+    sent = {}
+    client._connection.s3.meta.events.register_last(
+        "before-send.s3.CreateBucket", lambda request, **_: sent.update(request.headers, body=request.body)
+    )
+    assert client.ensure_bucket()
+    assert sent["x-amz-acl"] == b"private"
+    assert sent["x-default-storage-class"] == b"STANDARD"
+    assert b"x-default-storage-class" in sent["Authorization"]
+    assert b"<LocationConstraint>cn-north-4</LocationConstraint>" in sent["body"]
+    assert caplog.text == ""
+
+
+def test_public_read_is_a_choice_with_a_warning(fresh, settings, local, caplog):
+    caplog.set_level(logging.WARNING)
+    client = fresh(acl="public-read")
+    assert client.ensure_bucket()
+    assert f"bucket {client.bucket} is public-read" in caplog.text
+    caplog.clear()
+    assert not client.ensure_bucket()
+    assert caplog.text == ""
+
+
+def test_a_private_object_needs_a_link(client, settings, local):
+    client.put("k", local(b"mine"))
+    assert httpx.get(f"{settings.endpoint}/{client.bucket}/k").status_code == 403
+
+
+def test_somebody_elses_bucket_is_refused(settings):
+    other = settings.model_copy(update={"secret_key": type(settings.secret_key)("wrong")})
+    with pytest.raises(Refused, match="somebody else's"):
+        connect(other, retry=RETRY).ensure_bucket()
+
+
+def test_access_is_proved_by_writing_and_reading(client):
+    access = client.prove_access()
+    assert 0 < access.seconds < 30
+    assert abs(access.clock_ahead) < 10
+    assert list(client.list("")) == []
+
+
+def test_a_probe_tells_what_is_wrong(obs, client, monkeypatch):
+    through, _ = obs(",".join(f"internal@s3.get-object#{visit}" for visit in range(1, 9)))
+    with pytest.raises(Transient):
+        through.prove_access()
+    assert list(client.list("")) == []
+    with pytest.raises(Refused, match="clock"):
+        obs("skew@s3.put-object")[0].prove_access()
+    monkeypatch.setattr(bucket, "remove", lambda *_: None)
+    with pytest.raises(Corrupt, match="not what can be read"):
+        client.prove_access()
+
+
+def test_a_missing_bucket_shows_in_the_probe(settings):
+    absent = settings.model_copy(update={"bucket": "test-absent"})
+    with pytest.raises(Refused, match="no such bucket"):
+        connect(absent, retry=RETRY, faults=FaultPlan()).prove_access()
