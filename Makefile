@@ -22,9 +22,13 @@ lint: setup           ## style, types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup          ## measurements, against named peers
-	$(BIN)/pip install --quiet --require-hashes -r requirements-bench.lock
+bench: setup .venv/bench/installed   ## measurements, against named peers
 	$(BIN)/python -m tests.bench
+
+.venv/bench/installed: requirements-bench.lock .venv/installed
+	$(PYTHON) -m venv .venv/bench
+	.venv/bench/bin/pip install --quiet --require-hashes -r requirements-bench.lock
+	touch $@
 
 setup: .venv/installed
 
