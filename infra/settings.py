@@ -73,7 +73,7 @@ class ObsSettings(Section):
     ca: str = Field("", description="path of a CA certificate to trust instead of the public ones")
     proxy: str = Field("", description="HTTP proxy, such as http://proxy:3128; empty: what the environment says")
     acl: Literal["private", "public-read"] = Field("private", description="who may read a bucket that is made")
-    storage_class: Literal["STANDARD", "STANDARD_IA"] = Field("STANDARD", description="what a bucket that is made keeps objects in")
+    storage_class: Literal["STANDARD", "STANDARD_IA"] = Field("STANDARD", description="of a bucket that is made")
     link_seconds: int = Field(86_400, ge=60, le=604_800, description="how long a pre-signed link works")
 
 
