@@ -46,8 +46,8 @@ class ModelArtsTrainer:
 
     Args:
         open_client: makes the client when it is first needed, as the SDK takes a while to import.
-        store: the bucket for results and logs; data and code may lie in any other.
-        settings: reachable ones: end point and project filled in.
+        open_store: likewise the bucket for results and logs; data and code may lie in any other.
+        settings: what to ask for; the client knows whom.
         prefix: all our keys in the bucket start with this.
         folder: where the intents are kept.
         emulated: True when the end point is the stand-in.
@@ -58,7 +58,7 @@ class ModelArtsTrainer:
     def __init__(
         self,
         open_client: "Callable[[], ModelArts]",
-        store: ObjectStore,
+        open_store: Callable[[], ObjectStore],
         settings: ModelArtsSettings,
         prefix: str,
         folder: Path,
@@ -68,9 +68,9 @@ class ModelArtsTrainer:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._open_client = open_client
-        self._store = store
+        self._open_store = open_store
         self._settings = settings
-        self._place = modelarts_plan.Place(store.bucket, prefix)
+        self._prefix = prefix
         self._ledger = Ledger(folder)
         self._emulated = emulated
         self._faults = faults
@@ -80,6 +80,14 @@ class ModelArtsTrainer:
     def client(self) -> "ModelArts":
         """The calls of the platform."""
         return self._open_client()
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._open_store()
+
+    @property
+    def _place(self) -> modelarts_plan.Place:
+        return modelarts_plan.Place(self._store.bucket, self._prefix)
 
     def producer(self) -> Producer:
         """Who trains."""

@@ -135,4 +135,6 @@ def client_for(settings: ModelArtsSettings, *, emulated: bool = True):
 def trainer_for(client, store: FolderStore, settings: ModelArtsSettings, folder: Path, faults: str = ""):
     """A trainer with its intents in `folder`."""
     plan = FaultPlan.parse(faults)
-    return ModelArtsTrainer(lambda: client, store, settings, "af", folder / "intents", emulated=True, faults=plan)
+    return ModelArtsTrainer(
+        lambda: client, lambda: store, settings, "af", folder / "intents", emulated=True, faults=plan
+    )
