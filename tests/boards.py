@@ -1,7 +1,10 @@
 """What tests of boards share: a tiny release that a stand-in can run, and pictures."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from models import preprocess
 
 CHECKOUT = Path(__file__).parents[1]
 AGENT = CHECKOUT / "infra" / "board" / "agent"
+ACL = CHECKOUT / "infra" / "board" / "acl"
 
 
 def weights(seed=0):
@@ -106,3 +110,16 @@ def picture(path, seed=5):
     """A picture of 32×32 pixels; returns its path."""
     Image.fromarray(images(1, seed)[0]).save(path)
     return path
+
+
+def run_agent(folder, *arguments, environment=None):
+    """Run the agent of a release folder as a program, with the stand-in `acl`; returns the finished process."""
+    return subprocess.run(
+        [sys.executable, "-B", str(folder / "agent" / "main.py"), *map(str, arguments)],
+        env={"PYTHONPATH": str(ACL), "PATH": os.environ["PATH"], **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )

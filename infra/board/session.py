@@ -17,15 +17,11 @@ from infra.ports import Bytes
 from infra.settings import BoardSettings
 
 REQUEST_SECONDS = 120.0
-REMOTE = Path(__file__).parent / "remote"
-# In this order, since each imports those before it.
-MODULES = ("problem", "files", "facts", "releases", "serve")
-KINDS: Mapping[str, type[AtlasFlowError]] = {
-    "user": UserError,
-    "gate": GateFailed,
-    "refused": Refused,
-    "transient": Transient,
-    "corrupt": Corrupt,
+AGENT = Path(__file__).parent / "agent"
+# The part of the agent that is sent along, in this order, since each imports those before it.
+MODULES = ("failure", "files", "facts", "releases", "serve")
+CLASSES: Mapping[int, type[AtlasFlowError]] = {
+    error.exit_code: error for error in (UserError, GateFailed, Refused, Transient, Corrupt)
 }
 GREETING = b'{"atlasflow"'
 
@@ -39,7 +35,7 @@ ENVIRONMENTS = (
     "/usr/local/Ascend/nnae/set_env.sh",
 )
 
-# Reads the modules of `remote/` from the first line of standard input and leaves the rest to them.
+# Reads modules of the agent from the first line of standard input and leaves the rest to them.
 BOOT = (
     "import sys,types,json\n"
     "p=types.ModuleType('board');p.__path__=[];sys.modules['board']=p\n"
@@ -105,7 +101,8 @@ class Session:
         answer = json.loads(line)
         if answer["ok"]:
             return answer["value"]
-        raise KINDS[answer["kind"]](f"board {self.name}: {answer['message']}", hint=answer["hint"])
+        kind = CLASSES.get(answer["kind"], Refused)
+        raise kind(f"board {self.name}: {answer['message']}", hint=answer["hint"])
 
     async def send(self, source: Path, target: str, progress: Bytes | None) -> None:
         """Copy a file to the board under the name `target`, which its caller makes temporary."""
@@ -132,7 +129,7 @@ class Session:
     async def _start(self) -> None:
         """Start the helper and wait for its greeting, past whatever a login script prints."""
         assert self._connection is not None  # noqa: S101 - for the type checker: connected
-        sources = [(name, (REMOTE / f"{name}.py").read_text(encoding="utf-8")) for name in MODULES]
+        sources = [(name, (AGENT / f"{name}.py").read_text(encoding="utf-8")) for name in MODULES]
         boot = json.dumps({"modules": sources, "root": self.settings.folder}).encode() + b"\n"
         with mapped(self.name, self.settings):
             self._helper = await self._connection.create_process(helper_command(self.settings), encoding=None)

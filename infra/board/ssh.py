@@ -1,7 +1,7 @@
 """The client of a board, real or stand-in: the port `Board` over SSH.
 
 Each method logs in, does its work in one connection, and logs out. Nothing is installed on the board but releases:
-what looks and changes there is sent along (`remote/`). Fault points: `board.connect`, `.preflight`, `.lock`, `.plan`,
+what looks and changes there is sent along. Fault points: `board.connect`, `.preflight`, `.lock`, `.plan`,
 `.copy` (before each file), `.copied`, `.settled`, `.smoke`, `.switch`, `.switched`, `.pictures`, `.fetch`; the action
 `cut` cuts the connection there.
 """

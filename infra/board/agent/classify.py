@@ -9,6 +9,7 @@ import preprocess
 from .model import Model
 from .pictures import annotate, open_picture, save
 from .release import Release
+from .watchdog import Watchdog, check_finite
 
 
 def best(logits: "np.ndarray[Any, Any]", labels: Sequence[str], count: int = 5) -> List[Tuple[str, float]]:
@@ -28,19 +29,22 @@ def classify(model: Model, release: Release, paths: Sequence[str], output: Optio
         output: folder for annotated copies; None for none.
     """
     taken: Set[str] = set()
-    for path in paths:
-        try:
-            picture = open_picture(path)
-            image = preprocess.from_picture(picture, release.image_size)
-        except Exception as error:  # noqa: BLE001 - Pillow raises what it likes for broken files; it is reported
-            yield {"picture": path, "error": f"{type(error).__name__}: {error}"}
-            continue
-        began = time.perf_counter()
-        logits = model.infer(release.tensor(image[np.newaxis], model))[0]
-        milliseconds = (time.perf_counter() - began) * 1000
-        top = best(logits, release.labels)
-        annotated = save(annotate(picture, top), output, path, taken) if output else None
-        yield {"picture": path, "top": top, "milliseconds": milliseconds, "annotated": annotated}
+    with Watchdog(release.folder) as watchdog:
+        for path in paths:
+            try:
+                picture = open_picture(path)
+                image = preprocess.from_picture(picture, release.image_size)
+            except Exception as error:  # noqa: BLE001 - Pillow raises what it likes for broken files; it is reported
+                yield {"picture": path, "error": f"{type(error).__name__}: {error}"}
+                continue
+            began = time.perf_counter()
+            logits = model.infer(release.tensor(image[np.newaxis], model))[0]
+            milliseconds = (time.perf_counter() - began) * 1000
+            check_finite(logits)
+            watchdog.passed(1)
+            top = best(logits, release.labels)
+            annotated = save(annotate(picture, top), output, path, taken) if output else None
+            yield {"picture": path, "top": top, "milliseconds": milliseconds, "annotated": annotated}
 
 
 def describe(answer: Dict[str, Any]) -> Iterator[str]:

@@ -1,16 +1,20 @@
-"""The commands: `smoke`, `classify`, `info`. With `--json` the last line of output is one JSON object."""
+"""The commands: smoke, classify, watch, bench, info. With `--json` the last line of output is one JSON object."""
 
 import argparse
 import json
+import os
+import signal
 import sys
 from typing import Any, Dict, List
 
+from .bench import bench
 from .classify import classify, describe
 from .device import Device
 from .failure import USER, Failure
 from .model import Model
 from .release import Release
 from .smoke import smoke
+from .watch import Watcher, watch
 
 
 def main(arguments: List[str]) -> int:
@@ -43,6 +47,16 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--output", help="folder for annotated copies")
     command.add_argument("pictures", nargs="+", metavar="PICTURE")
     command.set_defaults(run=run_classify)
+    command = commands.add_parser("watch", parents=[common], help="classify the pictures that appear in a folder")
+    command.add_argument("--output", help="folder for annotated copies and answers.jsonl (FOLDER/outputs)")
+    command.add_argument("--interval", type=float, default=1.0, help="seconds between two looks (1)")
+    command.add_argument("--looks", type=int, help="stop after so many looks")
+    command.add_argument("folder", metavar="FOLDER")
+    command.set_defaults(run=run_watch)
+    command = commands.add_parser("bench", parents=[common], help="measure latency and throughput")
+    command.add_argument("--runs", type=int, default=200, help="executions to time (200)")
+    command.add_argument("--batch", type=int, default=1, help="images in one (1)")
+    command.set_defaults(run=run_bench)
     command = commands.add_parser("info", parents=[common], help="what this release and this board are")
     command.set_defaults(run=run_info)
     return top
@@ -73,6 +87,45 @@ def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
     if not options.json and all("error" in answer for answer in answers):
         raise Failure(USER, "none of the pictures could be read")
     return {"release": release.id, "pictures": answers}
+
+
+def run_watch(options: argparse.Namespace) -> Dict[str, Any]:
+    """`watch`: ends at SIGTERM, SIGINT or after `--looks`, and gives everything back before it does."""
+    release = Release()
+    output = options.output or os.path.join(options.folder, "outputs")
+    watcher = Watcher(options.folder, output)
+    count = 0
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with Device(options.device) as device, Model(device, release.model) as model:
+            for answer in watch(model, release, watcher, options.interval, options.looks):
+                count += 1
+                print(json.dumps(answer) if options.json else "\n".join(describe(answer)), flush=True)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+    return {"release": release.id, "pictures": count}
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def run_bench(options: argparse.Namespace) -> Dict[str, Any]:
+    """`bench`."""
+    if options.runs < 1 or options.batch < 1:
+        raise Failure(USER, "--runs and --batch are at least 1")
+    release = Release()
+    with Device(options.device) as device, Model(device, release.model) as model:
+        result = bench(model, release, options.runs, options.batch)
+        result["emulated"] = getattr(device.acl, "EMULATED", False) is True
+    if not options.json:
+        print(
+            "{runs} executions of {batch}: median {p50_milliseconds:.3f} ms, 90 % {p90_milliseconds:.3f} ms, "
+            "99 % {p99_milliseconds:.3f} ms, {images_a_second:.0f} images a second".format(**result)
+        )
+        if result["emulated"]:
+            print("measured on a stand-in: these numbers say nothing about a board")
+    return result
 
 
 def run_info(options: argparse.Namespace) -> Dict[str, Any]:

@@ -50,7 +50,8 @@ def annotate(picture: Image.Image, top: Sequence[Tuple[str, float]]) -> Image.Im
 
 def save(picture: Image.Image, folder: str, name: str, taken: Set[str]) -> str:
     """Write a PNG named after the original, whole or not at all; equal names get a number. Returns its path."""
-    stem = os.path.splitext(os.path.basename(name))[0]
+    stem, suffix = os.path.splitext(os.path.basename(name))
+    stem += "" if suffix.lower() == ".png" else suffix
     unique, number = stem, 1
     while unique in taken:
         number += 1

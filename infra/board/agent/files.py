@@ -5,7 +5,7 @@ import os
 import shutil
 from typing import Any, Dict, Optional
 
-from .problem import Problem
+from .failure import CORRUPT, Failure
 
 PART = ".part"  # the suffix of a file that is being copied
 
@@ -43,12 +43,12 @@ def settle_file(target: str, sha256: str, name: str) -> None:
     if os.path.exists(part):
         if digest(part) != sha256:
             os.unlink(part)
-            raise Problem("corrupt", f"'{name}' did not arrive whole", "deploy again")
+            raise Failure(CORRUPT, f"'{name}' did not arrive whole", "deploy again")
         os.chmod(part, 0o644)
         sync(part)
         os.replace(part, target)
     elif digest(target) != sha256:
-        raise Problem("corrupt", f"'{name}' is not on the board as it should be", "deploy again")
+        raise Failure(CORRUPT, f"'{name}' is not on the board as it should be", "deploy again")
 
 
 def remove_strangers(folder: str, files: Dict[str, Any]) -> None:

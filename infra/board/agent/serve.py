@@ -1,4 +1,8 @@
-"""Answer the client's requests: one JSON object a line in, one out, until standard input ends."""
+"""The client's hand on the board: one JSON request a line in, one answer out, until standard input ends.
+
+The client sends this module, and those that it imports, over standard input of a fresh Python, so that it works on a
+board without any release too. The process holds the board's lock, so the lock ends with the connection.
+"""
 
 import getpass
 import json
@@ -11,11 +15,8 @@ import tempfile
 from typing import Any, Callable, Dict, List, Tuple
 
 from .facts import facts
-from .problem import Problem
+from .failure import REFUSED, TRANSIENT, Failure
 from .releases import Releases
-
-# What the agent's exit codes mean here (agent/failure.py): everything else is a refusal.
-AGENT_KINDS = {2: "user", 3: "gate", 4: "refused", 5: "transient", 6: "corrupt"}
 
 
 class Server:
@@ -80,9 +81,9 @@ class Server:
         except (ValueError, IndexError):
             tail = errors.decode("utf-8", "replace").strip().splitlines()[-5:]
             said = " / ".join(tail) or "no output"
-            raise Problem("refused", "the agent ended with code {}: {}".format(code, said)) from None
+            raise Failure(REFUSED, "the agent ended with code {}: {}".format(code, said)) from None
         if code != 0:
-            raise Problem(AGENT_KINDS.get(code, "refused"), answer["error"]["message"], answer["error"]["hint"])
+            raise Failure(code, answer["error"]["message"], answer["error"]["hint"])
         return answer  # type: ignore[no-any-return]
 
     def run(self) -> None:
@@ -99,10 +100,10 @@ class Server:
         operation: Callable[..., Any] = getattr(self, request.pop("do"))
         try:
             return {"ok": True, "value": operation(**request)}
-        except Problem as problem:
-            return {"ok": False, "kind": problem.kind, "message": problem.message, "hint": problem.hint}
+        except Failure as failure:
+            return {"ok": False, "kind": failure.exit_code, "message": failure.message, "hint": failure.hint}
         except OSError as error:
-            return {"ok": False, "kind": "refused", "message": f"on the board: {error}", "hint": ""}
+            return {"ok": False, "kind": REFUSED, "message": f"on the board: {error}", "hint": ""}
 
 
 def run_program(command: List[str], folder: str, seconds: float) -> Tuple[int, bytes, bytes]:
@@ -120,7 +121,7 @@ def run_program(command: List[str], folder: str, seconds: float) -> Tuple[int, b
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        raise Problem("transient", f"the agent was stopped after {seconds:.0f} s") from None
+        raise Failure(TRANSIENT, f"the agent was stopped after {seconds:.0f} s") from None
     return process.returncode, output, errors
 
 

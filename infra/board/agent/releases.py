@@ -5,6 +5,7 @@
 <folder>/current          link to the release in service, replaced atomically
 <folder>/previous         link to the one before it
 <folder>/journal.jsonl    what was switched when
+<folder>/probation.json   the release that has yet to prove itself on live images (watchdog.py)
 <folder>/lock             held by whoever changes something
 """
 
@@ -17,9 +18,10 @@ import shutil
 import time
 from typing import Any, Dict, List, Optional
 
+from .failure import REFUSED, TRANSIENT, USER, Failure
 from .files import PART, digest, ends_with_line, link_twin, remove_strangers, settle_file, sync, write
-from .problem import Problem
 
+LIVE_IMAGES = 8  # a new release must answer so many before its predecessor is no longer kept ready
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
@@ -65,8 +67,8 @@ class Releases:
             if time.monotonic() >= deadline:
                 holder = os.read(descriptor, 200).decode("utf-8", "replace")
                 os.close(descriptor)
-                raise Problem(
-                    "transient", "another deployment is at work on this board: " + holder, "try again when it is done"
+                raise Failure(
+                    TRANSIENT, "another deployment is at work on this board: " + holder, "try again when it is done"
                 )
             time.sleep(0.1)
         os.ftruncate(descriptor, 0)
@@ -122,9 +124,10 @@ class Releases:
         self._check_lock()
         state = self.state()
         if release not in state["releases"]:
-            raise Problem("refused", "the board has no release " + release)
+            raise Failure(REFUSED, "the board has no release " + release)
         if state["active"] != release:
             if state["active"] is not None:
+                write(self.path("probation.json"), json.dumps({"release": release, "images": LIVE_IMAGES}))
                 self._link("previous", state["active"])
             self._link("current", release)
         self.note("switch", release, smoke=smoke)
@@ -134,12 +137,27 @@ class Releases:
         self._check_lock()
         state = self.state()
         if state["previous"] is None:
-            raise Problem("refused", "the board has no previous release", "install one")
+            raise Failure(REFUSED, "the board has no previous release", "install one")
+        self.end_probation()
         self._link("current", state["previous"])  # first, so that a cut leaves the wanted one in service
         if state["active"] is not None:
             self._link("previous", state["active"])
         self.note("rollback", state["previous"], reason=reason)
         return self.state()
+
+    def probation(self) -> int:
+        """How many live images the active release still has to answer before it is trusted; 0 when it is."""
+        try:
+            with open(self.path("probation.json"), encoding="utf-8") as file:
+                said = json.load(file)
+        except FileNotFoundError:
+            return 0
+        return int(said["images"]) if said["release"] == self.state()["active"] else 0
+
+    def end_probation(self) -> None:
+        """The active release is trusted, or gone."""
+        if os.path.exists(self.path("probation.json")):
+            os.unlink(self.path("probation.json"))
 
     def prune(self, keep: int) -> List[str]:
         """Remove all but the newest `keep` releases, and what was never whole; never the current or previous one."""
@@ -154,7 +172,8 @@ class Releases:
             os.unlink(self.path("releases", name, "manifest.json"))
             shutil.rmtree(self.path("releases", name))
             self.note("prune", name)
-        shutil.rmtree(self.path("incoming"), ignore_errors=True)
+        for leftover in ("incoming", "work"):
+            shutil.rmtree(self.path(leftover), ignore_errors=True)
         return doomed
 
     def note(self, event: str, release: str, **details: Any) -> None:
@@ -180,7 +199,7 @@ class Releases:
 
     def _check_lock(self) -> None:
         if self._lock is None:
-            raise Problem("refused", "the board's lock is not held")
+            raise Failure(REFUSED, "the board's lock is not held")
 
     def _linked(self, name: str) -> Optional[str]:
         try:
@@ -208,7 +227,7 @@ class Releases:
 
 def _check_names(release: str, files: Dict[str, Any]) -> None:
     if not IDENTIFIER.fullmatch(release):
-        raise Problem("user", f"'{release}' cannot name a release", "use letters, digits and -")
+        raise Failure(USER, f"'{release}' cannot name a release", "use letters, digits and -")
     for name in files:
         parts = name.split("/")
         if (
@@ -217,4 +236,4 @@ def _check_names(release: str, files: Dict[str, Any]) -> None:
             or any(part in ("", ".", "..") for part in parts)
             or name == "manifest.json"
         ):
-            raise Problem("user", f"'{name}' cannot be a file of a release")
+            raise Failure(USER, f"'{name}' cannot be a file of a release")

@@ -1,0 +1,252 @@
+"""The agent as the board runs it: a program in a release folder."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.atc.om import pack_om
+from tests import boards
+
+FAILING_ACL = """
+import acl_stand_in as _real
+globals().update((name, getattr(_real, name)) for name in dir(_real) if not name.startswith("_"))
+
+class _Rt:
+    def __getattr__(self, name):
+        return getattr(_real.rt, name)
+    def {function}(self, *arguments):
+        return {answer}
+
+rt = _Rt()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return boards.release_folder(tmp_path_factory.mktemp("board") / "release")
+
+
+def answer(finished):
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def test_smoke_passes(folder):
+    result = answer(boards.run_agent(folder, "smoke", "--json"))
+    assert (result["images"], result["agreement"]) == (8, 1.0)
+    assert result["max_difference"] <= result["tolerance"] == 1e-3
+    said = boards.run_agent(folder, "smoke").stdout
+    assert said.startswith("smoke test passed: 8 images, 100% agree")
+
+
+@pytest.mark.parametrize("wrong", [0.01, -5.0, float("nan")])
+def test_smoke_fails_on_other_logits(tmp_path, wrong):
+    folder = boards.release_folder(tmp_path / "r", wrong=wrong)
+    finished = boards.run_agent(folder, "smoke", "--json")
+    assert finished.returncode == 3
+    assert "smoke test failed" in json.loads(finished.stdout)["error"]["message"]
+    assert "smoke test failed" in boards.run_agent(folder, "smoke").stderr
+
+
+def test_smoke_tells_colours_apart(tmp_path):
+    """A board that feeds BGR to a network trained on RGB must not pass (ascend-domain.md §8, pitfall 1)."""
+    folder = boards.release_folder(tmp_path / "r")
+    description = json.loads((folder / "release.json").read_text())
+    description["normalisation"]["order"] = "BGR"
+    (folder / "release.json").write_text(json.dumps(description))
+    assert boards.run_agent(folder, "smoke").returncode == 3
+
+
+def test_info(folder):
+    result = answer(boards.run_agent(folder, "info", "--json"))
+    assert result["release"] == "first"
+    assert result["stand_in"] is True
+    assert result["input"] == {"type": "float32", "dims": [1, 3, 32, 32], "layout": "NCHW"}
+    assert (result["batches"], result["run_mode"]) == ([1], "device")
+    assert "stand_in: True" in boards.run_agent(folder, "info").stdout
+
+
+@pytest.mark.parametrize("mode", ["device", "host"])
+def test_classify_in_the_tutorial_s_words(folder, tmp_path, mode):
+    picture = boards.picture(tmp_path / "p.png")
+    finished = boards.run_agent(
+        folder, "classify", "--output", tmp_path / "out", picture, environment={"ATLASFLOW_ACL_RUN_MODE": mode}
+    )
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stdout.splitlines()
+    pixels = np.asarray(Image.open(picture))[np.newaxis]
+    expected = boards.preprocess.best(boards.logits(pixels, boards.weights()))
+    for number, ((label, probability), line) in enumerate(zip(expected, lines[1:6], strict=True), 1):
+        assert line == f"label:{number}  confidence: {probability:.6f}, class: {label}"
+    assert lines[6] == f"written to {tmp_path / 'out' / 'p.png'}"
+
+
+def test_dynamic_batch_gives_what_single_images_give(tmp_path):
+    single = boards.release_folder(tmp_path / "single")
+    dynamic = boards.release_folder(tmp_path / "dynamic", gears=(1, 2, 4))
+    assert answer(boards.run_agent(dynamic, "info", "--json"))["batches"] == [1, 2, 4]
+    one, two = (answer(boards.run_agent(folder, "smoke", "--json")) for folder in (single, dynamic))
+    assert one["max_difference"] == pytest.approx(two["max_difference"], abs=1e-5)
+
+
+def test_pixels_go_in_as_they_are_when_the_model_has_aipp(tmp_path):
+    """An `.om` with AIPP takes uint8 NHWC (ascend-domain.md §8, pitfall 32)."""
+    from dataclasses import replace
+
+    from onnx import TensorProto, helper, numpy_helper
+
+    folder = boards.release_folder(tmp_path / "r")
+    matrix = boards.weights()
+    planes = boards.preprocess
+    scale = (1 / (255 * np.array(planes.CIFAR10.std))).astype(np.float32).reshape(1, 3, 1, 1)
+    shift = (-np.array(planes.CIFAR10.mean) / np.array(planes.CIFAR10.std)).astype(np.float32).reshape(1, 3, 1, 1)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("Mul", ["planes", "scale"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "shift"], ["normal"]),
+            helper.make_node("Flatten", ["normal"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "matrix"], ["logits"]),
+        ],
+        "aipp",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 32, 32, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 10])],
+        [numpy_helper.from_array(a, n) for a, n in ((scale, "scale"), (shift, "shift"), (matrix, "matrix"))],
+    )
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=4)
+    model = boards.linear_om(matrix)
+    pixels = replace(model.inputs[0], dtype=4, dims=(1, 32, 32, 3), format=1, size=3072)
+    (folder / "model.om").write_bytes(pack_om(replace(model, inputs=(pixels,), onnx=network.SerializeToString())))
+    assert answer(boards.run_agent(folder, "smoke", "--json"))["agreement"] == 1.0
+    assert answer(boards.run_agent(folder, "info", "--json"))["input"]["layout"] == "NHWC"
+
+
+@pytest.mark.parametrize("name", ["release.json", "smoke/images.npy", "smoke/logits.npy", "model.om"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "torn"])
+def test_a_damaged_release_is_told_from_a_wrong_one(tmp_path, name, damage):
+    folder = boards.release_folder(tmp_path / "r")
+    path = folder / name
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-9])
+    finished = boards.run_agent(folder, "smoke", "--json")
+    assert finished.returncode == 6, finished.stdout
+    assert "deploy the release again" in json.loads(finished.stdout)["error"]["hint"]
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_model_for_another_chip_is_explained(tmp_path):
+    folder = boards.release_folder(tmp_path / "r", soc_version="Ascend310B4")
+    finished = boards.run_agent(folder, "smoke")
+    assert finished.returncode == 4
+    assert "acl.mdl.load_from_file answered 507008: the model was compiled for another chip" in finished.stderr
+    assert "--soc_version" in finished.stderr
+
+
+def test_without_a_toolkit(folder):
+    finished = boards.run_agent(folder, "smoke", environment={"PYTHONPATH": ""})
+    assert finished.returncode == 4
+    assert "No module named 'acl'" in finished.stderr
+    assert "set_env.sh" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("function", "reply", "code", "word"),
+    [
+        ("malloc", "(0, 207001)", 5, "no memory left"),
+        ("set_device", "207006", 4, "group HwHiAiUser"),
+        ("memcpy", "507899", 5, "driver"),
+        ("create_context", "(0, 107999)", 4, "107999"),
+    ],
+)
+def test_codes_are_checked_explained_and_cleaned_up(tmp_path, folder, function, reply, code, word):
+    """Whatever fails, everything that was taken is given back: the same process could start again."""
+    stand_in = tmp_path / "acl_stand_in"
+    stand_in.symlink_to(boards.ACL / "acl")
+    (tmp_path / "acl.py").write_text(FAILING_ACL.format(function=function, answer=reply))
+    check = (
+        "import acl_stand_in, atexit\n"
+        "from acl_stand_in._world import WORLD\n"
+        "from acl_stand_in._memory import MEMORY\n"
+        "atexit.register(lambda: print('left', len(WORLD.handles), MEMORY.used, WORLD.initialised))\n"
+    )
+    (tmp_path / "sitecustomize.py").write_text(check)
+    finished = boards.run_agent(folder, "smoke", environment={"PYTHONPATH": str(tmp_path)})
+    assert finished.returncode == code, finished.stderr
+    assert word in finished.stderr
+    assert finished.stdout.splitlines()[-1] == "left 0 0 False"
+
+
+def test_bench(folder):
+    result = answer(boards.run_agent(folder, "bench", "--json", "--runs", "20", "--batch", "3"))
+    assert (result["runs"], result["batch"], result["emulated"]) == (20, 3, True)
+    assert 0 < result["p50_milliseconds"] <= result["p90_milliseconds"] <= result["p99_milliseconds"]
+    assert result["images_a_second"] == pytest.approx(3000 / result["mean_milliseconds"])
+    assert "these numbers say nothing about a board" in boards.run_agent(folder, "bench", "--runs", "1").stdout
+    assert boards.run_agent(folder, "bench", "--runs", "0").returncode == 2
+
+
+def test_watch_classifies_each_picture_once(folder, tmp_path):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    boards.picture(pictures / "a.png", 1)
+    boards.picture(pictures / "b.png", 2)
+    (pictures / "c.jpg").write_bytes(b"no picture")
+    (pictures / "notes.txt").write_text("not looked at")
+    arguments = ["watch", "--json", "--interval", "0.01", "--looks", "3", pictures]
+    finished = boards.run_agent(folder, *arguments)
+    lines = [json.loads(line) for line in finished.stdout.splitlines()]
+    assert lines[-1] == {"release": "first", "pictures": 3}
+    assert [line["picture"].rsplit("/", 1)[1] for line in lines[:-1]] == ["a.png", "b.png", "c.jpg"]
+    assert "error" in lines[2]
+    assert sorted(path.name for path in (pictures / "outputs").iterdir()) == ["a.png", "answers.jsonl", "b.png"]
+    boards.picture(pictures / "b.png", 3)  # a new picture under an old name
+    again = boards.run_agent(folder, *arguments)
+    assert [json.loads(line).get("picture") for line in again.stdout.splitlines()] == [str(pictures / "b.png"), None]
+
+
+def test_watch_waits_until_a_picture_is_whole(folder, tmp_path):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    boards.picture(pictures / "a.png")
+    finished = boards.run_agent(folder, "watch", "--looks", "1", pictures)
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert boards.run_agent(folder, "watch", tmp_path / "absent").returncode == 2
+
+
+def test_watch_ends_at_sigterm_and_gives_everything_back(folder, tmp_path):
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    boards.picture(pictures / "a.png")
+    process = subprocess.Popen(
+        [sys.executable, "-B", str(folder / "agent" / "main.py"), "watch", "--interval", "0.05", str(pictures)],
+        env={"PYTHONPATH": str(boards.ACL)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert "a.png" in process.stdout.readline()
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (0, "stopped\n")
+    assert time.monotonic() - began < 20
+
+
+def test_all_pictures_broken(folder, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    finished = boards.run_agent(folder, "classify", tmp_path / "a.png", tmp_path / "absent.png")
+    assert finished.returncode == 2
+    assert finished.stdout.count("skipped") == 2
+    assert len(answer(boards.run_agent(folder, "classify", "--json", tmp_path / "a.png"))["pictures"]) == 1
