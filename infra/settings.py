@@ -100,6 +100,18 @@ class ModelArtsStandInSettings(Section):
     clock_minutes: float = Field(15.0, gt=0, description="how far a request's clock may be off")
 
 
+class ModelArtsNotebookSettings(Section):
+    """Notebook instances on ModelArts."""
+
+    image: str = Field("", description="image id; an unset one is answered with the list of the region's images")
+    flavor: str = Field("", description="empty: modelarts.flavor")
+    hours: int = Field(1, ge=1, le=72, description="the platform stops the instance then")
+    storage: Literal["EVS", "OBS"] = Field("EVS", description="a disk of its own, or a folder of a bucket")
+    storage_gb: int = Field(5, ge=5, le=4096, description="size of the disk")
+    storage_address: str = Field("", description="obs://bucket/folder/ for OBS")
+    storage_credential: str = Field("", description="for OBS: name of the credential kept in the platform's DEW")
+
+
 class ModelArtsSettings(Section):
     """Training jobs on ModelArts; without an endpoint the embedded stand-in is used."""
 
@@ -123,6 +135,7 @@ class ModelArtsSettings(Section):
     poll_seconds: float = Field(5.0, gt=0, le=300, description="between looks at a job; grows to six times that")
     stop_on_cancel: bool = Field(True, description="a cancelled run stops its job")
     logs: str = Field("logs", description="folder under obs.prefix that the platform writes log files to")
+    notebook: ModelArtsNotebookSettings = ModelArtsNotebookSettings()
     stand_in: ModelArtsStandInSettings = ModelArtsStandInSettings()
 
 
