@@ -10,7 +10,7 @@ from typing import Any
 from infra.training import addresses
 from infra.training.emulated_container import Stores
 from infra.training.emulated_jobs import TASK, Record
-from infra.training.emulated_notebooks import Notebooks
+from infra.training.emulated_notebooks import IMAGES, Notebooks
 from infra.training.emulated_platform import Platform
 from infra.training.emulated_requests import ENGINES, FLAVORS, check_job
 from infra.training.modelarts_codes import ApiError
@@ -78,6 +78,7 @@ class Answers:
             ("names", "GET", "/v2/{project}/training-job-names", self._names),
             ("engines", "GET", "/v2/{project}/training-job-engines", self._engines),
             ("flavors", "GET", "/v2/{project}/training-job-flavors", self._flavors),
+            ("images", "GET", "/v1/{project}/images", lambda _call: (200, {"total": len(IMAGES), "data": IMAGES})),
             ("notebook-create", "POST", "/v1/{project}/notebooks", self._notebook_create),
             ("notebooks", "GET", "/v1/{project}/notebooks", lambda call: (200, notebooks.page(dict(call.query)))),
             ("notebook", "GET", "/v1/{project}/notebooks/{id}", lambda call: (200, notebooks.show(call.path["id"]))),

@@ -13,7 +13,8 @@ from infra.training.emulated_requests import FLAVORS
 from infra.training.modelarts_codes import ApiError
 
 IMAGE = "00000000-0000-4000-8000-000000000001"
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+IMAGES = [{"id": IMAGE, "name": "mindspore-stand-in", "arch": "X86_64", "type": "BUILD_IN", "status": "ACTIVE"}]
+_NAME = re.compile(r"[\w-]{1,128}")  # the SDK's model NotebookCreateRequest; two may have the same name
 _SHORTEST, _LONGEST, _DEFAULT = 3_600_000, 259_200_000, 3_600_000  # of a lease, in ms: the SDK's model LeaseReq
 _SETTLES: dict[str, str] = {"CREATING": "RUNNING", "STARTING": "RUNNING", "STOPPING": "STOPPED"}
 _SECONDS = 0.5
@@ -34,12 +35,15 @@ class Notebooks:
             ApiError: something in the request is wrong.
         """
         if not isinstance(body, dict) or not _NAME.fullmatch(str(body.get("name", ""))):
-            raise ApiError("0104", "a name has 1 to 64 letters, digits, _ and -")
+            raise ApiError("0104", "a name has 1 to 128 letters, digits, _ and -")
         if body.get("flavor") not in [item["flavor_id"] for item in FLAVORS]:
             raise ApiError("2781", f"the flavor {body.get('flavor')} does not exist")
         if body.get("image_id") != IMAGE:
             raise ApiError("0104", f"the image {body.get('image_id')} does not exist")
-        volume = {"category": "EVS", "ownership": "MANAGED", "capacity": 5, **(body.get("volume") or {})}
+        asked = body.get("volume") or {}
+        if asked.get("category") == "OBS" and not (asked.get("uri") and asked.get("dew_secret_name")):
+            raise ApiError("0104", "storage in OBS takes an address and the name of a credential")
+        volume = {"category": "EVS", "ownership": "MANAGED", "capacity": 5, **asked}
         with self._lock:
             identity = str(uuid.uuid4())
             self._all[identity] = {

@@ -1,7 +1,6 @@
 """Training as a ModelArts job: paid for, so never submitted twice, and found again after any crash."""
 
 import importlib.metadata
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from infra.store.codedigest import closure
 from infra.store.digests import value_digest
 from infra.store.locks import hold
 from infra.training import addresses, modelarts_plan
+from infra.training.local import processor
 from infra.training.modelarts_codes import DuplicateName
 from infra.training.modelarts_ledger import Intent, Ledger
 from infra.training.modelarts_watch import LogReader, follow, outcome
@@ -37,7 +37,7 @@ def producer(settings: ModelArtsSettings, *, emulated: bool) -> Producer:
     if not emulated:
         return Producer("modelarts", settings.engine, emulated=False, details=details)
     version = value_digest(closure(["infra.training.emulated_container"], CHECKOUT))[:16]
-    details |= {"mindspore": importlib.metadata.version("mindspore"), "architecture": platform.machine()}
+    details |= {"mindspore": importlib.metadata.version("mindspore"), **processor()}
     return Producer("modelarts-stand-in", version, emulated=True, details=details)
 
 

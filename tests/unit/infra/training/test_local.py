@@ -130,6 +130,16 @@ def test_the_producer_names_mindspore_without_importing_it():
     assert rest[0].strip().endswith("False")
 
 
+def test_the_cores_in_use_are_part_of_the_producer():
+    code = (
+        "import os; from infra.training.local import processor; first = processor();"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(first, processor())"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    assert f"'cores': '{len(os.sched_getaffinity(0))}'" in out
+    assert out.rstrip().endswith("'cores': '1'}")
+
+
 @pytest.mark.parametrize("line", ["text", "@atlasflow ", "@atlasflow []", "@atlasflow {", '@atlasflow {"a": 1}'])
 def test_other_lines_are_no_events(line):
     assert protocol.event(line) is None
