@@ -14,7 +14,7 @@ def main() -> None:
         if fresh is not None:
             from flows.fresh import show  # noqa: PLC0415 - rich is for those who have something to show
 
-            show(fresh)
+            show(fresh["rows"], home())
             return
     from flows.commands import main as full  # noqa: PLC0415 - Typer and the settings take longer than a no-op run may
 

@@ -1,43 +1,46 @@
 """What a run says when there is nothing to do. Light: it is all that such a run shows."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from infra.store.proofs import proofs
 
-def rows_of(looks: Sequence[Any]) -> list[dict[str, Any]]:
-    """What `show` needs of each fresh stage, as plain values.
+if TYPE_CHECKING:
+    from infra.store.receipts import Receipt
 
-    Args:
-        looks: a `tasks.stage.Look` with a receipt for each stage.
-    """
+
+def rows_of(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
+    """What `show` needs of each fresh stage, as plain values."""
     return [
         {
-            "stage": look.stage,
-            "key": look.key,
-            "finished": look.receipt.finished,
-            "proved": look.receipt.proved,
-            "emulated": look.receipt.emulated,
-            "outputs": len(look.receipt.outputs),
-            "bytes": sum(artifact.size for artifact in look.receipt.outputs.values()),
+            "stage": receipt.stage,
+            "key": receipt.key,
+            "finished": receipt.finished,
+            "emulated": receipt.emulated,
+            "outputs": len(receipt.outputs),
+            "bytes": sum(artifact.size for artifact in receipt.outputs.values()),
         }
-        for look in looks
+        for receipt in receipts
     ]
 
 
-def show(rows: Sequence[Mapping[str, Any]]) -> None:
+def show(rows: Sequence[Mapping[str, Any]], home: Path) -> None:
     """Print one line a stage, and when each effect was last seen to hold."""
     table = Table(box=None, pad_edge=False)
     for title, side in (("stage", "left"), ("state", "left"), ("key", "left"), ("outputs", "right"), ("made", "left")):
         table.add_column(title, justify=side)  # type: ignore[arg-type]  # one of rich's literals
-    now = time.time()
+    now, proved = time.time(), proofs(home)
     for row in rows:
         made = f"{age(now - row['finished'])} ago"
-        if row["proved"] is not None:
-            made += f", last proved {age(now - row['proved'])} ago"
+        if f"{row['stage']} {row['key']}" in proved:
+            made += f", last proved {age(now - proved[row['stage'] + ' ' + row['key']])} ago"
         if row["emulated"]:
             made += " (stand-in)"
         size = f"{row['outputs']} ({row['bytes'] / 1e6:.1f} MB)"

@@ -17,6 +17,7 @@ from infra.errors import Corrupt, Refused, UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports import LocalFile, Producer
 from infra.settings import CHECKOUT, Settings
+from infra.store import proofs
 from infra.store.artifacts import Artifact, ArtifactStore
 from infra.store.codedigest import closure
 from infra.store.digests import file_digest, value_digest
@@ -151,6 +152,23 @@ class Chain:
         self.store.remember_checks()
         return result
 
+    def adopt(self, keys: Mapping[str, str]) -> bool:
+        """Take receipts for fresh that were judged so before, by stage and key; False when one is not there."""
+        for name, key in keys.items():
+            receipt = self.receipts.load(name, key)
+            if receipt is None:
+                return False
+            self.known[name] = receipt
+        return True
+
+    def prove(self, stage: Stage) -> None:
+        """Ask the world whether the effect of a fresh stage holds, and put it right when it does not."""
+        receipt = self.known[stage.name]
+        if self._deviation(stage, receipt) is None:
+            proofs.note(self.home, stage.name, receipt.key, time.time())
+        else:
+            self.run(stage)
+
     def _say_waiting(self, stage: Stage) -> None:
         self._reporter.line(stage.name, "another run is doing the same work; waiting for it")
 
@@ -160,17 +178,21 @@ class Chain:
             return "asked for with --force"
         if look.receipt is None:
             return look.reason
+        return self._deviation(stage, look.receipt)
+
+    def _deviation(self, stage: Stage, receipt: Receipt) -> str | None:
+        """What in the world is not as the receipt of an effect says; None when all is, or for a pure stage."""
         if stage.prove is None:
             return None
-        outputs = {name: self.store.path(artifact) for name, artifact in look.receipt.outputs.items()}
-        return stage.prove(self._work(stage, look.receipt.key), outputs)
+        outputs = {name: self.store.path(artifact) for name, artifact in receipt.outputs.items()}
+        return stage.prove(self._work(stage, receipt.key), outputs)
 
     def _reuse(self, stage: Stage, look: Look, started: float) -> Result:
         assert look.receipt is not None  # noqa: S101 - without one there is a reason to run
-        receipt, note = look.receipt, ""
         if stage.kind == "effect":
-            receipt, note = self.receipts.prove(receipt, time.time()), "proved"
-        return Result(receipt, True, look.reason, note, time.monotonic() - started)
+            proofs.note(self.home, stage.name, look.receipt.key, time.time())
+        note = "proved" if stage.kind == "effect" else ""
+        return Result(look.receipt, True, look.reason, note, time.monotonic() - started)
 
     def _make(self, stage: Stage, look: Look, reason: str, started: float) -> Result:
         assert look.key is not None  # noqa: S101 - `run` has refused this case
@@ -201,9 +223,10 @@ class Chain:
             emulated=bool(look.ingredients["emulated"]) or bool((look.ingredients["producer"] or {}).get("emulated")),
             started=begun,
             seconds=time.time() - begun,
-            proved=time.time() if stage.kind == "effect" else None,
         )
         self.receipts.save(receipt)
+        if stage.kind == "effect":
+            proofs.note(self.home, stage.name, look.key, time.time())
         shutil.rmtree(work.folder)
         self._faults.reach(f"stage.{stage.name}.done")
         return Result(receipt, False, reason, made.note, time.monotonic() - started)

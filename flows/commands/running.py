@@ -11,9 +11,8 @@ from flows.opening import open_chain
 from infra.errors import UserError
 from infra.store import verdict
 from tasks.chain import gate_after, select
-from tasks.gates import Decision
 from tasks.reporting import Silent
-from tasks.stage import Chain, Look
+from tasks.stage import Chain
 
 INTERRUPTED = 130
 
@@ -55,14 +54,14 @@ def run(
         raise UserError(f"--force {' '.join(sorted(set(forced) - set(selected)))} is not among the stages to run")
     overrides = parse_overrides(settings)
     chain = open_chain(profile, overrides, Silent())
-    looks = [look for look in chain.look_at_all() if look.stage in selected]
-    if all(look.state == "fresh" for look in looks) and not forced and not record and _gate_passes(chain, selected):
+    if not forced and not record and ((prove and _judged_before(chain)) or _all_fresh(chain, selected)):
         if prove:
-            looks = _prove(chain, looks)
-        rows = fresh.rows_of(looks)
-        if not prove:
-            verdict.remember(chain.home, sys.argv[2:], begun_ns, _rests_on(chain), rows)
-        fresh.show(rows)
+            for name in selected:
+                chain.prove(chain.stages[name])
+        rows = fresh.rows_of(chain.known[name] for name in selected)
+        answer = {"rows": rows, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
+        verdict.remember(chain.home, _without_prove(), begun_ns, _rests_on(chain), answer)
+        fresh.show(rows, chain.home)
         return
     from flows.running import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
 
@@ -84,17 +83,20 @@ def parse_overrides(settings: list[str] | None) -> dict[str, str]:
     return overrides
 
 
-def _gate_passes(chain: Chain, selected: tuple[str, ...]) -> bool:
-    decisions: list[Decision | None] = [gate_after(chain, name) for name in selected]
-    return all(decision is None or decision.ok for decision in decisions)
+def _all_fresh(chain: Chain, selected: tuple[str, ...]) -> bool:
+    looks = [look for look in chain.look_at_all() if look.stage in selected]
+    decisions = [gate_after(chain, name) for name in selected]
+    return all(look.state == "fresh" for look in looks) and all(item is None or item.ok for item in decisions)
 
 
-def _prove(chain: Chain, looks: list[Look]) -> list[Look]:
-    """Ask the world about each effect; what differs is put right."""
-    for look in looks:
-        if chain.stages[look.stage].kind == "effect":
-            chain.run(chain.stages[look.stage])
-    return [chain.look(chain.stages[look.stage]) for look in looks]
+def _judged_before(chain: Chain) -> bool:
+    """Before the world is asked: was the same run without `--prove` found fresh, and has nothing moved since?"""
+    answer = verdict.recall(chain.home, _without_prove())
+    return answer is not None and chain.adopt(answer["keys"])
+
+
+def _without_prove() -> list[str]:
+    return [argument for argument in sys.argv[2:] if argument != "--prove"]
 
 
 def _rests_on(chain: Chain) -> list[Path]:

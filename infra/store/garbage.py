@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.store import proofs
 from infra.store.artifacts import ArtifactStore
 from infra.store.locks import hold
 from infra.store.receipts import Receipt, Receipts
@@ -70,6 +71,7 @@ def collect(home: Path, receipts: Receipts, kept: Iterable[str], *, dry_run: boo
             for path in unused:
                 path.unlink()
             _remove_old_scratch(home, keys)
+            proofs.forget(home, keys)
     return Garbage(tuple(item.key for item in dead), tuple(path.name for path in unused), size)
 
 

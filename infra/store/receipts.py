@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ class Receipt:
         emulated: True when a stand-in trainer or compiler had a hand in the bytes.
         started: seconds since 1970.
         seconds: how long the stage took.
-        proved: for an effect, when the world was last seen to be as wanted (seconds since 1970).
     """
 
     stage: str
@@ -39,7 +38,6 @@ class Receipt:
     emulated: bool = False
     started: float = 0.0
     seconds: float = 0.0
-    proved: float | None = None
 
     @property
     def finished(self) -> float:
@@ -77,12 +75,6 @@ class Receipts:
         text = json.dumps({**body, "seal": value_digest(body)}, indent=1, ensure_ascii=False)
         write_text(self.path(receipt.stage, receipt.key), text, faults=self._faults, point="receipt")
 
-    def prove(self, receipt: Receipt, now: float) -> Receipt:
-        """Note that an effect was seen to hold at `now`."""
-        proved = replace(receipt, proved=now)
-        self.save(proved)
-        return proved
-
     def all(self, stage: str | None = None) -> Iterator[Receipt]:
         """Every receipt, of one stage or of all."""
         for path in sorted(self.folder.glob(f"{stage or '*'}/*.json")):
@@ -101,7 +93,6 @@ def _body(receipt: Receipt) -> dict[str, Any]:
         "emulated": receipt.emulated,
         "started": receipt.started,
         "seconds": receipt.seconds,
-        "proved": receipt.proved,
         "outputs": {name: artifact.to_json() for name, artifact in receipt.outputs.items()},
         "tools": dict(receipt.tools),
         "ingredients": dict(receipt.ingredients),

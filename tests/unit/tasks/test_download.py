@@ -68,7 +68,7 @@ def test_bytes_that_are_no_archive_are_damaged(tmp_path):
         download.unpack(tmp_path / "archive", tmp_path / "tree")
 
 
-@pytest.mark.parametrize("name", ["../escape.bin", "/tmp/escape.bin", "a/../../test_batch.bin"])
+@pytest.mark.parametrize("name", ["../escape.bin", "/escape.bin", "a/../../test_batch.bin"])
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path, name):
     archive = tar(tmp_path / "archive", {name: b"x"} | contents())
     with pytest.raises(UserError, match="leaves its folder"):
@@ -86,12 +86,12 @@ def test_links_are_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     files = contents()
     del files["cifar-10-batches-bin/data_batch_3.bin"]
-    with pytest.raises(Corrupt, match="lacks data_batch_3.bin"):
+    with pytest.raises(Corrupt, match=r"lacks data_batch_3\.bin"):
         download.unpack(tar(tmp_path / "archive", files), tmp_path / "tree")
 
 
 def test_a_doubled_file_is_refused(tmp_path):
-    with pytest.raises(Corrupt, match=r"test_batch.bin twice"):
+    with pytest.raises(Corrupt, match=r"test_batch\.bin twice"):
         download.unpack(tar(tmp_path / "archive", contents(**{"other/test_batch.bin": RECORD})), tmp_path / "tree")
 
 

@@ -51,9 +51,3 @@ def test_the_latest_is_the_one_finished_last(tmp_path):
     receipts.save(later)
     assert receipts.latest("train") == later
     assert receipts.latest("export") is None
-
-
-def test_proof_is_noted(tmp_path):
-    receipts = Receipts(tmp_path)
-    receipts.prove(RECEIPT, 300.0)
-    assert receipts.load("train", RECEIPT.key).proved == 300.0

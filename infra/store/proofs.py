@@ -1,0 +1,31 @@
+"""When an effect was last seen to hold: `home/proofs.json`, stage and key to seconds since 1970.
+
+Apart from the receipts, which never change: what was judged from them stays valid when the world is asked again.
+Standard library only, since the answer of a run without work shows these times.
+"""
+
+import json
+from pathlib import Path
+
+from infra.store.atomic import write_text
+from infra.store.locks import hold
+
+
+def proofs(home: Path) -> dict[str, float]:
+    """Every proof by `stage key`; empty when there is none yet."""
+    path = home / "proofs.json"
+    found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def note(home: Path, stage: str, key: str, now: float) -> None:
+    """Note that the effect of a stage was seen to hold at `now`."""
+    with hold(home / "locks" / "proofs"):
+        write_text(home / "proofs.json", json.dumps({**proofs(home), f"{stage} {key}": now}, indent=1))
+
+
+def forget(home: Path, keys: set[str]) -> None:
+    """Drop the proofs of keys that are not in `keys`."""
+    with hold(home / "locks" / "proofs"):
+        kept = {name: when for name, when in proofs(home).items() if name.rpartition(" ")[2] in keys}
+        write_text(home / "proofs.json", json.dumps(kept, indent=1))
