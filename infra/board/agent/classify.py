@@ -19,32 +19,37 @@ def best(logits: "np.ndarray[Any, Any]", labels: Sequence[str], count: int = 5) 
     return [(labels[index], float(probabilities[index])) for index in order]
 
 
-def classify(model: Model, release: Release, paths: Sequence[str], output: Optional[str]) -> Iterator[Dict[str, Any]]:
+def classify(
+    model: Model, release: Release, watchdog: Watchdog, paths: Sequence[str], output: Optional[str]
+) -> Iterator[Dict[str, Any]]:
     """Answer for each picture; one that cannot be read is reported with `error` and skipped.
 
     Args:
         model: the loaded model.
         release: the release it belongs to.
+        watchdog: hears of each image that was answered.
         paths: the pictures.
         output: folder for annotated copies; None for none.
+
+    Raises:
+        Failure: the device fails, or the model answers with something else than numbers.
     """
     taken: Set[str] = set()
-    with Watchdog(release.folder) as watchdog:
-        for path in paths:
-            try:
-                picture = open_picture(path)
-                image = preprocess.from_picture(picture, release.image_size)
-            except Exception as error:  # noqa: BLE001 - Pillow raises what it likes for broken files; it is reported
-                yield {"picture": path, "error": f"{type(error).__name__}: {error}"}
-                continue
-            began = time.perf_counter()
-            logits = model.infer(release.tensor(image[np.newaxis], model))[0]
-            milliseconds = (time.perf_counter() - began) * 1000
-            check_finite(logits)
-            watchdog.passed(1)
-            top = best(logits, release.labels)
-            annotated = save(annotate(picture, top), output, path, taken) if output else None
-            yield {"picture": path, "top": top, "milliseconds": milliseconds, "annotated": annotated}
+    for path in paths:
+        try:
+            picture = open_picture(path)
+            image = preprocess.from_picture(picture, release.image_size)
+        except Exception as error:  # noqa: BLE001 - Pillow raises what it likes for broken files; it is reported
+            yield {"picture": path, "error": f"{type(error).__name__}: {error}"}
+            continue
+        began = time.perf_counter()
+        logits = model.infer(release.tensor(image[np.newaxis], model))[0]
+        milliseconds = (time.perf_counter() - began) * 1000
+        check_finite(logits)
+        watchdog.passed(1)
+        top = best(logits, release.labels)
+        annotated = save(annotate(picture, top), output, path, taken) if output else None
+        yield {"picture": path, "top": top, "milliseconds": milliseconds, "annotated": annotated}
 
 
 def describe(answer: Dict[str, Any]) -> Iterator[str]:

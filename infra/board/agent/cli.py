@@ -15,6 +15,7 @@ from .model import Model
 from .release import Release
 from .smoke import smoke
 from .watch import Watcher, watch
+from .watchdog import Watchdog
 
 
 def main(arguments: List[str]) -> int:
@@ -79,8 +80,8 @@ def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
     """`classify`."""
     release = Release()
     answers = []
-    with Device(options.device) as device, Model(device, release.model) as model:
-        for answer in classify(model, release, options.pictures, options.output):
+    with Watchdog(release.folder) as dog, Device(options.device) as device, Model(device, release.model) as model:
+        for answer in classify(model, release, dog, options.pictures, options.output):
             answers.append(answer)
             if not options.json:
                 print("\n".join(describe(answer)))
@@ -97,8 +98,8 @@ def run_watch(options: argparse.Namespace) -> Dict[str, Any]:
     count = 0
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with Device(options.device) as device, Model(device, release.model) as model:
-            for answer in watch(model, release, watcher, options.interval, options.looks):
+        with Watchdog(release.folder) as dog, Device(options.device) as device, Model(device, release.model) as model:
+            for answer in watch(model, release, dog, watcher, options.interval, options.looks):
                 count += 1
                 print(json.dumps(answer) if options.json else "\n".join(describe(answer)), flush=True)
     except KeyboardInterrupt:

@@ -127,7 +127,7 @@ class Releases:
             raise Failure(REFUSED, "the board has no release " + release)
         if state["active"] != release:
             if state["active"] is not None:
-                write(self.path("probation.json"), json.dumps({"release": release, "images": LIVE_IMAGES}))
+                self.set_probation(release, LIVE_IMAGES)
                 self._link("previous", state["active"])
             self._link("current", release)
         self.note("switch", release, smoke=smoke)
@@ -138,7 +138,7 @@ class Releases:
         state = self.state()
         if state["previous"] is None:
             raise Failure(REFUSED, "the board has no previous release", "install one")
-        self.end_probation()
+        self.set_probation(state["previous"], 0)
         self._link("current", state["previous"])  # first, so that a cut leaves the wanted one in service
         if state["active"] is not None:
             self._link("previous", state["active"])
@@ -154,10 +154,9 @@ class Releases:
             return 0
         return int(said["images"]) if said["release"] == self.state()["active"] else 0
 
-    def end_probation(self) -> None:
-        """The active release is trusted, or gone."""
-        if os.path.exists(self.path("probation.json")):
-            os.unlink(self.path("probation.json"))
+    def set_probation(self, release: str, images: int) -> None:
+        """Note how many live images a release still has to answer."""
+        write(self.path("probation.json"), json.dumps({"release": release, "images": images}))
 
     def prune(self, keep: int) -> List[str]:
         """Remove all but the newest `keep` releases, and what was never whole; never the current or previous one."""

@@ -10,6 +10,7 @@ from .failure import USER, Failure
 from .files import ends_with_line
 from .model import Model
 from .release import Release
+from .watchdog import Watchdog
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 ANSWERS = "answers.jsonl"
@@ -64,13 +65,14 @@ class Watcher:
 
 
 def watch(
-    model: Model, release: Release, watcher: Watcher, interval: float, looks: Optional[int] = None
+    model: Model, release: Release, watchdog: Watchdog, watcher: Watcher, interval: float, looks: Optional[int] = None
 ) -> Iterator[Dict[str, Any]]:
     """Answer for pictures as they appear.
 
     Args:
         model: the loaded model.
         release: the release it belongs to.
+        watchdog: hears of each image that was answered.
         watcher: the folder.
         interval: seconds between two looks at it.
         looks: stop after so many; None goes on for ever.
@@ -82,7 +84,7 @@ def watch(
         number += 1
         ready = watcher.ready()
         if ready:
-            for answer in classify(model, release, ready, watcher.output):
+            for answer in classify(model, release, watchdog, ready, watcher.output):
                 yield watcher.record(answer, release.id)
 
 

@@ -33,9 +33,9 @@ class Watchdog:
     def passed(self, images: int) -> None:
         """So many live images were answered."""
         if self.left > 0:
-            self.left -= images
-            if self.left <= 0:
-                self.releases.end_probation()
+            self.left = max(0, self.left - images)
+            self.releases.set_probation(self.release, self.left)
+            if self.left == 0:
                 self.releases.note("trusted", self.release)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

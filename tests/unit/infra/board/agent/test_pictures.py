@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.board.agent.pictures import annotate, caption_mask, open_picture, save
+from tests import boards
+
+TOP = [("automobile", 0.9312)]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F", "I;16"])
+@pytest.mark.parametrize("size", [(1, 1), (32, 32), (3, 700), (900, 400)])
+def test_any_picture_can_be_annotated(mode, size):
+    annotated = annotate(Image.new(mode, size), TOP)
+    assert annotated.mode == "RGB"
+    assert annotated.size[1] > size[1]
+
+
+def test_the_text_can_be_read():
+    """The bar below shows bright text on black, and the picture above is untouched but for its size."""
+    source = Image.fromarray(boards.images(1)[0])
+    annotated = annotate(source, TOP)
+    assert np.array_equal(np.asarray(annotated)[:256], np.asarray(source.resize((256, 256), Image.NEAREST)))
+    bar = np.asarray(annotated)[256:]
+    assert 0.02 < (bar > 128).mean() < 0.6
+    other = np.asarray(annotate(source, [("ship", 0.5)]))[256:]
+    assert other.shape != bar.shape or (other != bar).any()
+
+
+def test_text_beyond_ascii_is_written_somehow():
+    assert caption_mask("Flugzeug – 飞机", 16).size[1] == 16
+
+
+def test_a_long_label_stays_inside():
+    annotated = annotate(Image.new("RGB", (256, 256)), [("x" * 200, 1.0)])
+    assert annotated.size[0] == 256
+
+
+def test_a_camera_s_rotation_is_obeyed(tmp_path):
+    path = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (40, 20)).save(path, exif=exif)
+    assert open_picture(str(path)).size == (20, 40)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"\x89PNG\r\n\x1a\n" + b"0" * 50])
+def test_a_broken_file_raises(tmp_path, content):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(Exception, match=r"."):
+        open_picture(str(path))
+
+
+def test_names_do_not_collide(tmp_path):
+    taken = set()
+    picture = Image.new("RGB", (4, 4))
+    folder = str(tmp_path / "out")
+    names = [save(picture, folder, name, taken) for name in ("a/x.png", "b/x.png", "x.jpg", "x.PNG")]
+    assert [name.rsplit("/", 1)[1] for name in names] == ["x.png", "x-2.png", "x.jpg.png", "x-3.png"]
+    assert len(list((tmp_path / "out").iterdir())) == 4

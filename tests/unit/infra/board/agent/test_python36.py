@@ -1,0 +1,48 @@
+"""What runs on boards keeps to Python 3.6: its syntax, its library, and three packages beside it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import boards
+
+FILES = [*sorted(boards.AGENT.glob("*.py")), boards.CHECKOUT / "models" / "preprocess.py"]
+ALLOWED = {"numpy", "PIL", "acl", "preprocess", "agent"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_syntax(path):
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 6))
+
+
+def test_library():
+    program = [Path(sys.executable).with_name("vermin"), "--target=3.6-", "--no-tips", "--violations", *map(str, FILES)]
+    finished = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout
+    assert "Minimum required versions: 3.6" in finished.stdout
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = {node.module.partition(".")[0]}
+        else:
+            continue
+        assert names <= sys.stdlib_module_names | ALLOWED
+
+
+def test_the_part_that_is_sent_along_needs_the_standard_library_only():
+    from infra.board.session import MODULES
+
+    for name in MODULES:
+        for node in ast.walk(ast.parse((boards.AGENT / f"{name}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                assert node.module in MODULES[: MODULES.index(name)]
+            if isinstance(node, ast.Import):
+                assert not {alias.name for alias in node.names} & {"numpy", "PIL", "acl", "preprocess"}

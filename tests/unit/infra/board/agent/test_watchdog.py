@@ -1,0 +1,125 @@
+"""A new release whose first live images fail gives way to the previous one, without any network."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from infra.atc.om import pack_om
+from infra.board.agent.releases import LIVE_IMAGES, Releases
+from infra.store.digests import file_digest
+from tests import boards
+
+
+@pytest.fixture
+def board(tmp_path):
+    """A board with release `good` in service, and a function that puts another one into service."""
+    releases = Releases(str(tmp_path / "board"))
+    releases.lock(0, "a test")
+
+    def install(identifier, change=lambda folder: None):
+        source = boards.release_folder(tmp_path / identifier, identifier)
+        change(source)
+        files = {
+            path.relative_to(source).as_posix(): {"sha256": file_digest(path), "size": path.stat().st_size}
+            for path in source.rglob("*")
+            if path.is_file()
+        }
+        plan = releases.plan(identifier, files)
+        for name in plan["missing"]:
+            shutil.copy(source / name, f"{plan['folder']}/{name}{plan['part']}")
+        releases.settle(identifier, files)
+        releases.switch(identifier, {})
+        release_lock(releases)
+        return tmp_path / "board" / "releases" / identifier
+
+    install("good")
+    releases.lock(0, "a test")
+    return releases, install
+
+
+def release_lock(releases):
+    import os
+
+    os.close(releases._lock)
+    releases._lock = None
+
+
+def not_a_number(folder):
+    """The network gives NaN for some pictures: the smoke test, had it been run, may have missed it."""
+    matrix = boards.weights()
+    matrix[:, 3] = np.nan
+    network = onnx.load_from_string(boards.linear_onnx(matrix))
+    network.graph.initializer[0].CopyFrom(numpy_helper.from_array(matrix, "matrix"))
+    model = replace(boards.linear_om(matrix), onnx=network.SerializeToString())
+    (folder / "model.om").write_bytes(pack_om(model))
+
+
+def test_wrong_first_images_bring_the_old_release_back(board, tmp_path):
+    releases, install = board
+    folder = install("bad", not_a_number)
+    assert releases.state()["active"] == "bad"
+    finished = boards.run_agent(folder, "classify", "--json", boards.picture(tmp_path / "p.png"))
+    assert finished.returncode == 3
+    error = json.loads(finished.stdout)["error"]
+    assert "not numbers" in error["message"]
+    assert "release good is back in service" in error["hint"]
+    assert releases.state()["active"] == "good"
+    last = releases.journal()[-1]
+    assert (last["event"], last["release"]) == ("rollback", "good")
+    assert last["reason"].startswith("first live images failed")
+
+
+def test_watch_is_guarded_too(board, tmp_path):
+    releases, install = board
+    folder = install("bad", not_a_number)
+    (tmp_path / "in").mkdir()
+    boards.picture(tmp_path / "in" / "p.png")
+    finished = boards.run_agent(folder, "watch", "--interval", "0.01", "--looks", "2", tmp_path / "in")
+    assert finished.returncode == 3
+    assert releases.state()["active"] == "good"
+
+
+def test_a_model_that_cannot_be_loaded_at_all(board, tmp_path):
+    releases, install = board
+    folder = install("bad", lambda source: (source / "model.om").write_bytes(b"IMOD"))
+    finished = boards.run_agent(folder, "classify", boards.picture(tmp_path / "p.png"))
+    assert finished.returncode == 6
+    assert releases.state()["active"] == "good"
+
+
+def test_a_good_release_earns_trust(board, tmp_path):
+    releases, install = board
+    folder = install("better")
+    picture = boards.picture(tmp_path / "p.png")
+    assert boards.run_agent(folder, "classify", *[picture] * (LIVE_IMAGES - 1)).returncode == 0
+    assert releases.probation() == 1
+    assert boards.run_agent(folder, "classify", picture).returncode == 0
+    assert releases.probation() == 0
+    assert releases.journal()[-1]["event"] == "trusted"
+    not_a_number(folder)  # from now on trouble is for people to judge
+    assert boards.run_agent(folder, "classify", picture).returncode == 3
+    assert releases.state()["active"] == "better"
+
+
+def test_wrong_pictures_say_nothing_about_a_release(board, tmp_path):
+    releases, install = board
+    folder = install("better")
+    (tmp_path / "broken.png").write_bytes(b"x")
+    assert boards.run_agent(folder, "classify", tmp_path / "broken.png").returncode == 2
+    assert releases.state()["active"] == "better"
+    assert releases.probation() == LIVE_IMAGES
+
+
+def test_a_busy_device_says_nothing_about_a_release(board, tmp_path):
+    releases, install = board
+    folder = install("better")
+    (tmp_path / "acl.py").write_text("def init():\n    return 207018\n")
+    environment = {"PYTHONPATH": str(tmp_path)}
+    finished = boards.run_agent(folder, "classify", boards.picture(tmp_path / "p.png"), environment=environment)
+    assert finished.returncode == 5
+    assert releases.state()["active"] == "better"
