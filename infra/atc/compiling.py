@@ -5,6 +5,7 @@ from pathlib import Path
 
 import onnx
 
+from infra.air import reader
 from infra.atc import aipp, ends, graph
 from infra.atc.codes import AtcError
 from infra.atc.om import OmError, OmModel, read_om
@@ -12,6 +13,7 @@ from infra.atc.options import FORMATS, IGNORED_FOR_AIR
 from infra.atc.precision import apply_precision, mode_of
 from infra.atc.shapes import check_shapes, read_gears, read_shapes
 from infra.atc.showing import check_report, graph_json
+from infra.errors import Corrupt, UserError
 from infra.store.atomic import write_text
 
 _OF_THE_RUN = ("model", "output", "soc_version", "mode", "om", "json", "check_report", "log", "debug_dir", "help")
@@ -30,15 +32,36 @@ def parse_model(options: Mapping[str, str], report: Path | None) -> onnx.ModelPr
     """
     path = Path(options["model"])
     if options["framework"] == "1":
-        raise AtcError("E10055", reason="this stand-in does not read AIR")
-    model = graph.load(path)
-    checked = graph.check_operators(model, path)
+        name, checked = path.stem, _check_air(path)
+    else:
+        model = graph.load(path)
+        name, checked = model.graph.name, graph.check_operators(model, path)
     first = next((error for *_, error in checked if error is not None), None)
     if first is not None or report is not None:
-        write_text((report or Path("check_result.json")).absolute(), check_report(model.graph.name, checked))
+        write_text((report or Path("check_result.json")).absolute(), check_report(name, checked))
     if first is not None:
         raise first
-    return model
+    return _translate_air(path) if options["framework"] == "1" else model
+
+
+def _check_air(path: Path) -> list[graph.Checked]:
+    """Name, type and what is wrong for each operator of an AIR file: E10501; E10041 for a file that is none."""
+    try:
+        found = reader.operators(path.read_bytes())
+    except Corrupt as error:
+        raise AtcError("E10041", parameter=path) from error
+    return [
+        (name, kind, None if known else AtcError("E10501", opname=name, optype=kind)) for name, kind, known in found
+    ]
+
+
+def _translate_air(path: Path) -> onnx.ModelProto:
+    try:
+        return reader.to_onnx(path.read_bytes())
+    except Corrupt as error:
+        raise AtcError("E10041", parameter=path) from error
+    except UserError as error:
+        raise AtcError("E10055", reason=error.message) from error
 
 
 def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str], None]) -> OmModel:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     except (AtcError, OSError) as error:
         print("\n".join((FAILURE, *error_block(error))))
         return FAILED
-    print("\n".join((SUCCESS, *(f"W11001: {warning}" for warning in warnings))))
+    print("\n".join((SUCCESS, *(f"WARNING: {warning}" for warning in warnings))))
     return 0
 
 

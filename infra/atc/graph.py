@@ -19,6 +19,9 @@ ACL_TYPES: Mapping[int, int] = {
 }  # fmt: skip
 """ONNX element type → ACL dtype code (ascend-domain.md §4.2)."""
 
+Checked = tuple[str, str, AtcError | None]
+"""An operator's name and type, and what is wrong with it."""
+
 
 def load(path: Path) -> onnx.ModelProto:
     """Read an ONNX file and check that it is one.
@@ -45,14 +48,14 @@ def load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def check_operators(model: onnx.ModelProto, path: Path) -> list[tuple[str, str, AtcError | None]]:
+def check_operators(model: onnx.ModelProto, path: Path) -> list[Checked]:
     """Name, type and what is wrong for each operator: E16002, E19010 or EZ3003; E10041 for a graph that is none.
 
     Raises:
         AtcError: E10041.
     """
     opset = opset_of(model)
-    checked: list[tuple[str, str, AtcError | None]] = []
+    checked: list[Checked] = []
     for index, node in enumerate(model.graph.node):
         name = node_name(node, index)
         error = None

@@ -6,12 +6,11 @@ from typing import Any
 
 import onnx
 
-from infra.atc.codes import AtcError
-from infra.atc.graph import dims_of, node_name
+from infra.atc.graph import Checked, dims_of, node_name
 from infra.atc.om import OmModel
 
 
-def check_report(name: str, checked: Sequence[tuple[str, str, AtcError | None]]) -> str:
+def check_report(name: str, checked: Sequence[Checked]) -> str:
     """The JSON of a check: each operator's name, type and result.
 
     Args:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.air.writer import to_air
 from infra.atc.client import compiler
 from infra.atc.om import read_om
 from infra.atc.toolkit import find_toolkit
@@ -86,6 +87,19 @@ def test_a_damaged_model_cannot_be_loaded(subject: Compiler, asked: CompileReque
     asked.model.write_bytes(asked.model.read_bytes()[:5000])
     error, _ = failing(subject, asked)
     assert "E10041" in error.message
+
+
+def test_an_onnx_model_called_air_cannot_be_loaded(subject: Compiler, asked: CompileRequest):
+    model = asked.model.rename(asked.model.with_suffix(".air"))
+    error, _ = failing(subject, replace(asked, model=model))
+    assert "E10041" in error.message
+
+
+def test_air_is_compiled_without_shapes(subject: Compiler, asked: CompileRequest):
+    model = asked.model.with_suffix(".air")
+    model.write_bytes(to_air(lenet("n")))
+    subject.compile(replace(asked, model=model, input_shape={}), lambda _line: None)
+    assert b"Ascend310" in asked.output.read_bytes()
 
 
 def test_a_newer_opset_has_no_parser(subject: Compiler, asked: CompileRequest):

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from infra.air.reader import parse
+from infra.air.writer import to_air
 from infra.atc import emulator
 from infra.atc.codes import CODES
 from infra.atc.om import OmModel, read_om
@@ -136,6 +139,18 @@ def _whole_numbers() -> None:
     saved(model_of([helper.make_node("Abs", ["image"], ["out"])], ends[:1], ends[1:]), Path("net.onnx"))
 
 
+def _air(kind: str, attribute: str, value: bytes) -> None:
+    """Write net.air with one thing changed in its operators of type `kind`: an attribute, or else the type."""
+    model = parse(to_air(lenet()))
+    for op in model.graph[0].op:
+        if op.type == kind and attribute:
+            op.attr[attribute].s = value
+        elif op.type == kind:
+            op.type = value.decode()
+    Path("net.air").write_bytes(model.SerializeToString())
+
+
+AIR = ["--model=net.air", "--framework=1", "--output=net", "--soc_version=Ascend310"]
 AIPP = "aipp_op { aipp_mode: static input_format: RGB888_U8 src_image_size_w: 32 src_image_size_h: 32 }"
 Case = tuple[str, str, Sequence[str], Callable[[], object] | None]
 CASES: Sequence[Case] = [
@@ -215,6 +230,10 @@ CASES: Sequence[Case] = [
     ("E10057", "op_select_implmode", [*BASE, "--optypelist_for_implmode=Conv"], None),
     ("E10057", "om", ["--mode=6"], None),
     ("E10410", "none.cfg", [*BASE, "--keep_dtype=none.cfg"], None),
+    ("E10041", "net.air", ["--mode=0", *AIR], _text("net.air", "this is no AIR")),
+    ("E10041", "net.onnx", [*BASE, "--framework=1"], None),
+    ("E10055", "data_format", AIR, lambda: _air("Conv2D", "data_format", b"NHWC")),
+    ("E10501", "Convolute", AIR, lambda: _air("Conv2D", "", b"Convolute")),
     ("E11005", "image", [*BASE, "--model=open.onnx"], None),
     ("E11017", "dense9", [*BASE, "--out_nodes=dense9:0"], None),
     ("E13001", "none.cfg", [*BASE, "--insert_op_conf=none.cfg"], None),
@@ -313,6 +332,36 @@ def test_checks_come_in_atcs_order(capsys: pytest.CaptureFixture[str]):
 def test_the_weight_option_is_ignored_with_a_warning(capsys: pytest.CaptureFixture[str]):
     compiled(SHAPE, "--weight=none")
     assert "--weight is ignored" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_options_that_air_does_not_take_are_ignored_with_a_warning(capsys: pytest.CaptureFixture[str]):
+    Path("net.air").write_bytes(to_air(lenet("n"), batch=2))
+    ignored = ["--input_shape=picture:7", "--input_fp16_nodes=picture", "--out_nodes=none:0"]
+    assert emulator.main([*AIR, *ignored]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[-3:]] == ["--input_shape", "--input_fp16_nodes", "--out_nodes"]
+    model = read_om(Path("net.om"))
+    assert [(tensor.name, tensor.dims) for tensor in (*model.inputs, *model.outputs)] == [
+        ("image", (2, 3, 32, 32)), ("logits:0:logits", (2, 10)),
+    ]  # fmt: skip
+
+
+def test_the_same_network_through_air_and_onnx_computes_the_same():
+    Path("net.air").write_bytes(to_air(lenet()))
+    image = np.random.default_rng(1).normal(0, 1, (1, 3, 32, 32)).astype(np.float32)
+    results = []
+    for arguments in (AIR, [*BASE, SHAPE]):
+        assert emulator.main(arguments) == 0
+        session = onnxruntime.InferenceSession(read_om(Path("net.om")).onnx, providers=["CPUExecutionProvider"])
+        results.append(session.run(None, {"image": image})[0])
+    assert np.array_equal(*results)
+
+
+def test_mode_3_names_the_operator_of_air_that_is_unknown():
+    _air("Conv2D", "", b"Convolute")
+    assert emulator.main(["--mode=3", "--model=net.air", "--framework=1"]) == 255
+    report = json.loads(Path("check_result.json").read_text())
+    assert [op["op_type"] for op in report["op"] if op["result"] == "failed"] == ["Convolute", "Convolute"]
 
 
 def test_an_om_tells_its_ends():
