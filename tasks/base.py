@@ -96,7 +96,7 @@ class Stage:
         producer: who makes the bytes.
         tools: distributions whose version may change the bytes.
         resumes: True when a killed run's scratch folder is worth keeping.
-        prove: for an effect: None when the world is as the outputs say, else what differs.
+        prove: for an effect, given the files of its outputs: None when the world is as they say, else what differs.
     """
 
     name: str
@@ -109,4 +109,4 @@ class Stage:
     producer: Callable[[World], Producer | None] = _no_producer
     tools: tuple[str, ...] = ()
     resumes: bool = False
-    prove: Callable[[Work, Mapping[str, Path]], str | None] | None = None
+    prove: Callable[[Work, Mapping[str, Mapping[str, LocalFile]]], str | None] | None = None

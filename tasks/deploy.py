@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.errors import UserError
+from infra.ports import Release
 from tasks import release
 from tasks.base import Made, Stage, Work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from infra.ports import Board, Classification, Release
+    from infra.ports import Board, Classification, LocalFile
     from infra.settings import Settings
 
 SHOWN_PICTURES = 6
@@ -22,7 +22,7 @@ SHOWN_PICTURES = 6
 
 def run(work: Work) -> Made:
     """Install the release on every board, then let each classify the same pictures."""
-    built = release.build(work)
+    built = _release(work)
     pictures = _pictures(work)
     answers_folder = work.folder / "pictures"
     boards: dict[str, Any] = {}
@@ -41,14 +41,20 @@ def run(work: Work) -> Made:
     return Made({**files, "pictures": answers_folder}, note)
 
 
-def prove(work: Work, outputs: Mapping[str, Path]) -> str | None:
+def prove(work: Work, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask each board: is the release in service?"""
-    wanted = json.loads(outputs["boards"].read_text())["release"]
+    wanted = _release(work).id
     for name in work.settings.deploy.boards:
         active = work.world.board(name).state().active
         if active != wanted:
             return f"board {name} runs {active or 'nothing'} instead of {wanted}"
     return None
+
+
+def _release(work: Work) -> Release:
+    files = work.files["release"]
+    facts = json.loads(files[release.DESCRIPTION].path.read_text(encoding="utf-8"))
+    return Release(facts["id"], files, facts["soc_version"], work.emulated)
 
 
 def _install(work: Work, board: Board, built: Release) -> dict[str, Any]:
@@ -69,11 +75,8 @@ def _install(work: Work, board: Board, built: Release) -> dict[str, Any]:
 
 def _pictures(work: Work) -> list[Path]:
     """The pictures to classify: the operator's, or one evaluation image of each of the first classes."""
-    if work.settings.deploy.pictures:
-        folder = Path(work.settings.deploy.pictures)
-        if not folder.is_dir():
-            raise UserError(f"deploy.pictures is '{folder}', which is not a folder")
-        return sorted(path for path in folder.iterdir() if path.is_file())
+    if "pictures" in work.files:
+        return [file.path for file in work.files["pictures"].values()]
     from PIL import Image
 
     images, numbers = release.evaluation_images(work)
@@ -103,20 +106,20 @@ def _show(work: Work, board: Board, found: Sequence[Classification]) -> None:
         work.reporter.line("deploy", f"{board.name}: {Path(item.picture).name} → {name} ({probability:.1%})")
 
 
+def _given(settings: Settings) -> Mapping[str, Path]:
+    return {"pictures": Path(settings.deploy.pictures)} if settings.deploy.pictures else {}
+
+
 def _settings(settings: Settings) -> Mapping[str, Any]:
-    return {
-        "boards": list(settings.deploy.boards),
-        "own_pictures": bool(settings.deploy.pictures),
-        "soc_version": settings.convert.soc_version,
-    }
+    return {"boards": list(settings.deploy.boards)}
 
 
 STAGE = Stage(
     "deploy",
     "effect",
     run,
-    needs=release.NEEDS,
-    given=release.agent_files,
+    needs={"release": ("publish", "release"), "data": ("download", "data")},
+    given=_given,
     settings=_settings,
     prove=prove,
 )

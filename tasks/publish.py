@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from infra.store.artifacts import folder_files
 from tasks import release
 from tasks.base import Made, Stage, Work
 from tasks.upload import bucket_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from infra.ports import LocalFile, Release
+    from infra.ports import LocalFile
 
 # Input name to the file name that people find in the bucket.
 PUBLISHED = {
@@ -33,9 +33,11 @@ def run(work: Work) -> Made:
     """Make the bucket hold the release; what is there already is not sent again."""
     store = work.world.object_store()
     store.ensure_bucket()
-    built = release.build(work)
-    files = _files(work, built)
-    prefix = f"{work.settings.obs.prefix}/releases/{built.id}"
+    bundle = release.build(work)
+    release_id = json.loads((bundle / release.DESCRIPTION).read_text())["id"]
+    _, bundled = folder_files(bundle)
+    files = _published(work, bundled)
+    prefix = f"{work.settings.obs.prefix}/releases/{release_id}"
     total, moved = sum(file.size for file in files.values()), 0
 
     def progress(count: int) -> None:
@@ -44,33 +46,32 @@ def run(work: Work) -> Made:
         work.reporter.progress("publish", moved, total, "bytes")
 
     result = store.sync(prefix, files, progress)
-    manifest = work.folder / "release.json"
+    listing = work.folder / "published.json"
     body = {
-        "id": built.id,
+        "id": release_id,
         "prefix": prefix,
         "bucket": store.bucket,
         "stand_in_bucket": store.emulated,
         "emulated": work.emulated,
         "objects": {f"{prefix}/{name}": file.sha256 for name, file in sorted(files.items())},
     }
-    manifest.write_text(json.dumps(body, indent=1, sort_keys=True))
+    listing.write_text(json.dumps(body, indent=1, sort_keys=True))
     stand_in = " (stand-in)" if store.emulated else ""
     sent = f"sent {len(result.sent)} of {len(files)} files"
-    return Made({"release": manifest}, f"{sent} to {store.bucket}/{prefix}{stand_in}")
+    return Made({"published": listing, "release": bundle}, f"{sent} to {store.bucket}/{prefix}{stand_in}")
 
 
-def prove(work: Work, _outputs: Mapping[str, Path]) -> str | None:
+def prove(work: Work, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object of the release there, with its digest?"""
     store = work.world.object_store()
-    built = release.build(work)
-    prefix = f"{work.settings.obs.prefix}/releases/{built.id}"
-    gone = store.missing(prefix, _files(work, built))
+    prefix = json.loads(next(iter(made["published"].values())).path.read_text())["prefix"]
+    gone = store.missing(prefix, _published(work, made["release"]))
     return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file" if gone else None
 
 
-def _files(work: Work, built: Release) -> dict[str, LocalFile]:
-    """Every file of a release by its name in the bucket."""
-    files = {f"board/{name}": file for name, file in built.files.items()}
+def _published(work: Work, bundled: Mapping[str, LocalFile]) -> dict[str, LocalFile]:
+    """Every file of a release by its name in the bucket; what boards get lies under `board/`."""
+    files = {f"board/{name}": file for name, file in bundled.items()}
     return files | {published: next(iter(work.files[name].values())) for name, published in PUBLISHED.items()}
 
 

@@ -1,4 +1,8 @@
-"""A release: what a board needs to run a model and to check that it runs it right, under an id that names its bytes."""
+"""A release: what a board needs to run a model and to check that it runs it right, under an id that names its bytes.
+
+A release is a folder: `model.om`, `agent/` (the program), `smoke/` (images and the logits that they must give) and
+`release.json` (id, class names, image size, normalisation, soc_version, emulated, tolerance).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.ports import LocalFile, Release
 from infra.store.digests import file_digest, value_digest
 from tasks.recipe import network_settings
 
@@ -27,6 +30,7 @@ SMOKE_IMAGES = 16
 # Half precision keeps 11 bits, a relative error of 2^-11 an operation (IEEE 754-2008, binary16). A percent of the
 # largest logit leaves room for some twenty roundings, and is far below what a wrong pixel format does.
 TOLERANCE = 0.01
+DESCRIPTION = "release.json"
 
 NEEDS = {
     "om": ("convert", "om"),
@@ -40,12 +44,11 @@ def agent_files(_settings: Settings) -> dict[str, Path]:
     return {"agent": AGENT, "preprocess": PREPROCESS}
 
 
-def build(work: Work) -> Release:
-    """Lay a release out in `work.folder/release` from the inputs in `NEEDS` and `agent_files`."""
+def build(work: Work) -> Path:
+    """Lay a release out in `work.folder/release` from the inputs in `NEEDS` and `agent_files`; returns the folder."""
     import numpy as np
 
     folder = work.folder / "release"
-    shutil.rmtree(folder, ignore_errors=True)
     for name, file in work.files["agent"].items():
         _place(file.path, folder / "agent" / name)
     _place(work.input("preprocess"), folder / "agent" / "preprocess.py")
@@ -57,10 +60,10 @@ def build(work: Work) -> Release:
     np.save(folder / "smoke" / "images.npy", images[:SMOKE_IMAGES])
     np.save(folder / "smoke" / "logits.npy", golden)
     facts = _facts(work, float(np.abs(golden).max()))
-    release_id = value_digest({**facts, "files": {name: file.sha256 for name, file in _files(folder).items()}})[:16]
-    text = json.dumps({"id": release_id, **facts}, indent=1, sort_keys=True)
-    (folder / "release.json").write_text(text, encoding="utf-8")
-    return Release(release_id, _files(folder), work.settings.convert.soc_version, work.emulated)
+    digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder.rglob("*") if path.is_file()}
+    text = json.dumps({"id": value_digest({**facts, "files": digests})[:16], **facts}, indent=1, sort_keys=True)
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+    return folder
 
 
 def evaluation_images(work: Work) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:
@@ -94,14 +97,6 @@ def _facts(work: Work, largest: float) -> Mapping[str, Any]:
         "soc_version": work.settings.convert.soc_version,
         "emulated": work.emulated,
         "tolerance": TOLERANCE * largest,
-    }
-
-
-def _files(folder: Path) -> dict[str, LocalFile]:
-    return {
-        path.relative_to(folder).as_posix(): LocalFile(path, file_digest(path), path.stat().st_size)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
     }
 
 

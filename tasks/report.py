@@ -75,7 +75,7 @@ def _links(chain: Chain) -> list[str]:
     published = chain.known.get("publish")
     if published is None:
         return []
-    release = _read_json(chain, published, "release")
+    release = _read_json(chain, published, "published")
     seconds = chain.settings.obs.link_seconds
     store = chain.world.object_store()
     lines = ["## Published", "", f"Release `{release['id']}` in bucket `{release['bucket']}`:", ""]

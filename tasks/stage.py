@@ -18,7 +18,7 @@ from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports import LocalFile, Producer
 from infra.settings import CHECKOUT, Settings
 from infra.store import proofs
-from infra.store.artifacts import Artifact, ArtifactStore
+from infra.store.artifacts import TREE, Artifact, ArtifactStore, folder_files
 from infra.store.codedigest import closure
 from infra.store.digests import file_digest, value_digest
 from infra.store.garbage import LOCK as GARBAGE_LOCK
@@ -184,8 +184,8 @@ class Chain:
         """What in the world is not as the receipt of an effect says; None when all is, or for a pure stage."""
         if stage.prove is None:
             return None
-        outputs = {name: self.store.path(artifact) for name, artifact in receipt.outputs.items()}
-        return stage.prove(self._work(stage, receipt.key), outputs)
+        made = {name: self.store.files(artifact) for name, artifact in receipt.outputs.items()}
+        return stage.prove(self._work(stage, receipt.key), made)
 
     def _reuse(self, stage: Stage, look: Look, started: float) -> Result:
         assert look.receipt is not None  # noqa: S101 - without one there is a reason to run
@@ -315,11 +315,6 @@ def outside_input(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]
         }
     if not path.is_dir():
         raise UserError(f"{path} is not there", hint=f"it was given as {name}")
-    files = {
-        item.relative_to(path).as_posix(): LocalFile(item, file_digest(item), item.stat().st_size)
-        for item in sorted(path.rglob("*"))
-        if item.is_file() and "__pycache__" not in item.parts
-    }
-    manifest = {relative: {"sha256": file.sha256, "size": file.size} for relative, file in files.items()}
+    digest, files = folder_files(path)
     size = sum(file.size for file in files.values())
-    return Artifact(name, value_digest(manifest), size, "tree", "application/x-atlasflow-tree+json"), files
+    return Artifact(name, digest, size, "tree", TREE), files

@@ -39,7 +39,7 @@ def run(work: Work) -> Made:
     return Made({"objects": listing}, f"sent {sent} of {sent + kept} files to bucket {store.bucket}{stand_in}")
 
 
-def prove(work: Work, _outputs: Mapping[str, Path]) -> str | None:
+def prove(work: Work, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object there, with its digest?"""
     store = work.world.object_store()
     for name, prefix in prefixes(work.settings, work.inputs).items():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from infra.store.digests import canonical, file_digest, text_digest
 from infra.store.statcache import StatCache
 
 Kind = Literal["file", "tree"]
+TREE = "application/x-atlasflow-tree+json"
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,13 @@ class ArtifactStore:
 
     def put_tree(self, name: str, folder: Path) -> Artifact:
         """Copy all files below a folder into the store, and write their manifest."""
-        manifest: dict[str, dict[str, object]] = {}
-        for path in sorted(item for item in folder.rglob("*") if item.is_file()):
-            stored = self.put_file(path.name, path, "application/octet-stream")
-            manifest[path.relative_to(folder).as_posix()] = {"sha256": stored.sha256, "size": stored.size}
-        text = canonical(manifest)
-        digest = text_digest(text)
+        digest, files = folder_files(folder)
+        for relative, file in files.items():
+            self.put_file(relative, file.path, "application/octet-stream")
         target = self.tree_path(digest)
         if not self._sound(target, digest):
-            write_text(target, text, mode=0o444, faults=self._faults, point="tree")
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        return Artifact(name, digest, size, "tree", "application/x-atlasflow-tree+json")
+            write_text(target, _manifest(files), mode=0o444, faults=self._faults, point="tree")
+        return Artifact(name, digest, sum(file.size for file in files.values()), "tree", TREE)
 
     def files(self, artifact: Artifact) -> dict[str, LocalFile]:
         """The files of an artifact by their path inside it; a file artifact has one, under its own name."""
@@ -127,3 +125,17 @@ class ArtifactStore:
 
     def _sound(self, path: Path, digest: str) -> bool:
         return path.exists() and self._cache.digest(path) == digest
+
+
+def folder_files(folder: Path) -> tuple[str, dict[str, LocalFile]]:
+    """The digest of a folder as a tree, and its files by path inside it; Python's caches are left out."""
+    files = {
+        path.relative_to(folder).as_posix(): LocalFile(path, file_digest(path), path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    return text_digest(_manifest(files)), files
+
+
+def _manifest(files: Mapping[str, LocalFile]) -> str:
+    return canonical({name: {"sha256": file.sha256, "size": file.size} for name, file in files.items()})

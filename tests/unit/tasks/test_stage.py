@@ -46,8 +46,8 @@ def run_send(work):
     return Made({"listing": listing})
 
 
-def prove_send(work, outputs):
-    assert json.loads(outputs["listing"].read_text()) == ["sent"]
+def prove_send(work, made):
+    assert json.loads(made["listing"]["listing.json"].path.read_text()) == ["sent"]
     return None if work.input("refined").read_text() in work.reporter.world else "it is gone"
 
 
