@@ -1,6 +1,7 @@
 """The stand-in's compilation: options and a model file become an `OmModel`, by ATC's rules and in its order."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -8,9 +9,10 @@ import onnx
 from infra.air import reader
 from infra.atc import aipp, ends, graph
 from infra.atc.codes import AtcError
+from infra.atc.fusion import fuse
 from infra.atc.om import OmError, OmModel, read_om
 from infra.atc.options import FORMATS, IGNORED_FOR_AIR
-from infra.atc.precision import apply_precision, mode_of
+from infra.atc.precision import apply_precision, rules_of
 from infra.atc.shapes import check_shapes, read_gears, read_shapes
 from infra.atc.showing import check_report, graph_json
 from infra.errors import Corrupt, UserError
@@ -64,7 +66,15 @@ def _translate_air(path: Path) -> onnx.ModelProto:
         raise AtcError("E10055", reason=error.message) from error
 
 
-def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str], None]) -> OmModel:
+@dataclass(frozen=True)
+class Compiled:
+    """What a compilation gives: the model, and how often each fusion pass did something."""
+
+    om: OmModel
+    fusions: Mapping[str, int]
+
+
+def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str], None]) -> Compiled:
     """Compile.
 
     Args:
@@ -90,15 +100,16 @@ def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str]
     results = graph.output_shapes(model, shapes, gears)
     graph.set_shapes(model, shapes)
 
-    mode = mode_of(effective)
+    rules = rules_of(effective, warn, model)
+    fusions = fuse(model, rules.kept)
     inferred = graph.infer(model)
     ends.check_types(model, inferred)
-    apply_precision(model, mode, inferred)
+    apply_precision(model, rules, inferred)
     layouts = dict.fromkeys(shapes, layout)
     with_aipp = ends.insert_aipp(model, configs, shapes, layouts)
     ends.half_inputs(model, effective.get("input_fp16_nodes", ""), with_aipp)
     ends.output_types(model, effective.get("output_type", ""), out_nodes)
-    return OmModel(
+    om = OmModel(
         name=Path(options["output"]).name.removesuffix(".om"),
         soc_version=effective["soc_version"],
         producer="atc-stand-in",
@@ -107,12 +118,13 @@ def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str]
         inputs=ends.describe_inputs(model, shapes, gears, layouts),
         outputs=ends.describe_outputs(model, names, results, layout),
         onnx=_bytes_of(model),
-        precision_mode=mode,
+        precision_mode=rules.mode,
         aipp=with_aipp,
         gears=gears.values,
         gear_kind=gears.kind,
         options={name: value for name, value in sorted(options.items()) if name not in _OF_THE_RUN},
     )
+    return Compiled(om, fusions)
 
 
 def as_json(options: Mapping[str, str]) -> str:

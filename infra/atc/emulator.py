@@ -4,6 +4,7 @@ It takes ATC's options, checks them in ATC's order, prints ATC's lines on standa
 and writes an `.om` that the stand-in pyACL runs and no hardware does (ascend-domain.md §3). Its second line says so.
 """
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,11 +68,13 @@ def _compile(options: Mapping[str, str], warnings: list[str]) -> None:
     target = output_path(options["output"])
     from infra.atc.compiling import compile_model  # noqa: PLC0415
 
-    model = compile_model(options, stand_in_version(), warnings.append)
-    write_om(target, model)
+    compiled = compile_model(options, stand_in_version(), warnings.append)
+    write_om(target, compiled.om)
     # ATC leaves these in the working folder; ascend-domain.md §3.1.
     Path("kernel_meta").mkdir(exist_ok=True)
-    write_text(Path("fusion_result.json").absolute(), "[]\n")
+    passes = {name: {"effect_times": str(times), "match_times": str(times)} for name, times in compiled.fusions.items()}
+    result = [{"graph_fusion": passes, "session_and_graph_id": "0_0", "ub_fusion": {}}]
+    write_text(Path("fusion_result.json").absolute(), json.dumps(result, indent=4) + "\n")
     if options.get("display_model_info") == "1":
         _print_info(target)
 

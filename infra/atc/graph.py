@@ -45,6 +45,8 @@ def load(path: Path) -> onnx.ModelProto:
     weights = {tensor.name for tensor in model.graph.initializer}
     for value in [value for value in model.graph.input if value.name in weights]:
         model.graph.input.remove(value)  # older files list their weights as inputs too
+    for index, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"  # as the parser names nodes without
     return model
 
 
@@ -56,8 +58,8 @@ def check_operators(model: onnx.ModelProto, path: Path) -> list[Checked]:
     """
     opset = opset_of(model)
     checked: list[Checked] = []
-    for index, node in enumerate(model.graph.node):
-        name = node_name(node, index)
+    for node in model.graph.node:
+        name = node.name
         error = None
         if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset, ""):
             error = AtcError("E16002", optype=f"{node.domain or 'ai.onnx'}::{opset}::{node.op_type}")
@@ -79,11 +81,6 @@ def opset_of(model: onnx.ModelProto) -> int:
     return int(next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx")))
 
 
-def node_name(node: onnx.NodeProto, index: int) -> str:
-    """A node's own name, or one from its type and place, as the parser gives to nodes without."""
-    return node.name or f"{node.op_type}_{index}"
-
-
 def inputs_of(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     """The inputs by name, in order."""
     return {value.name: value for value in model.graph.input}
@@ -96,7 +93,7 @@ def dims_of(value: onnx.ValueInfoProto) -> tuple[int, ...]:
 
 def check_names(model: onnx.ModelProto, names: Sequence[str], option: str) -> None:
     """E10016 for a name that the graph does not have, E10017 for a node that is not an input."""
-    nodes = {node_name(node, index) for index, node in enumerate(model.graph.node)}
+    nodes = {node.name for node in model.graph.node}
     for name in names:
         if name in inputs_of(model):
             continue
@@ -142,12 +139,12 @@ def infer(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = inferred.graph
     known = {value.name: dims_of(value) for value in (*graph.input, *graph.value_info, *graph.output)}
     known.update({tensor.name: tuple(tensor.dims) for tensor in graph.initializer})
-    for index, node in enumerate(graph.node):
-        _check_fit(node, node_name(node, index), known)
+    for node in graph.node:
+        _check_fit(node, known)
     return inferred
 
 
-def _check_fit(node: onnx.NodeProto, name: str, known: Mapping[str, tuple[int, ...]]) -> None:
+def _check_fit(node: onnx.NodeProto, known: Mapping[str, tuple[int, ...]]) -> None:
     """E14001 where ONNX's inference takes shapes that do not fit: Reshape, Conv's channels, Gemm's inner dimension."""
     shapes = [known.get(item, ()) for item in (*node.input, *node.output)]
     numbers = {item.name: item.i for item in node.attribute}
@@ -163,7 +160,7 @@ def _check_fit(node: onnx.NodeProto, name: str, known: Mapping[str, tuple[int, .
         if comes != taken and -1 not in (comes, taken):
             reason = f"its weights take {taken} channels, the input has {comes}"
     if reason:
-        raise AtcError("E14001", value=list(shapes[0]), opname=name, optype=node.op_type, reason=reason)
+        raise AtcError("E14001", value=list(shapes[0]), opname=node.name, optype=node.op_type, reason=reason)
 
 
 def output_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], gears: Gears) -> list[tuple[int, ...]]:
@@ -181,7 +178,7 @@ def output_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]],
 
 def choose_outputs(model: onnx.ModelProto, text: str) -> None:
     """Apply `--out_nodes`, `node:index;…`; E11017 for an unknown node, E10001 for anything that is not of the form."""
-    nodes = {node_name(node, index): node for index, node in enumerate(model.graph.node)}
+    nodes = {node.name: node for node in model.graph.node}
     chosen = []
     for part in filter(None, text.split(";")):
         name, _, index = part.rpartition(":")
@@ -202,8 +199,6 @@ def choose_outputs(model: onnx.ModelProto, text: str) -> None:
 def output_names(model: onnx.ModelProto) -> list[str]:
     """The outputs' names on an `.om`: `node:index:tensor`."""
     origin = {
-        tensor: f"{node_name(node, place)}:{index}:{tensor}"
-        for place, node in enumerate(model.graph.node)
-        for index, tensor in enumerate(node.output)
+        tensor: f"{node.name}:{index}:{tensor}" for node in model.graph.node for index, tensor in enumerate(node.output)
     }
     return [origin.get(value.name, value.name) for value in model.graph.output]

@@ -16,11 +16,17 @@ must_keep_origin_dtype (origin)           float32                  float32
 ========================================  =======================  =======================
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from infra.atc.codes import AtcError
+from infra.atc.fusion import drop_unused
 
 DEFAULT = "force_fp16"
 FROM_V2: Mapping[str, str] = {
@@ -29,6 +35,7 @@ FROM_V2: Mapping[str, str] = {
     "cube_fp16in_fp32out": "cube_fp16in_fp32out",
     "mixed_float16": "allow_mix_precision_fp16",
 }
+_TYPE = "OpType::"
 CUBE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 SENSITIVE = frozenset({
     "Exp", "Log", "Pow", "ReduceL2", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum", "Softmax",
@@ -48,28 +55,86 @@ def mode_of(options: Mapping[str, str]) -> str:
     return options.get("precision_mode") or DEFAULT
 
 
-def apply_precision(model: onnx.ModelProto, mode: str, inferred: onnx.ModelProto) -> None:
-    """Change `model` so that it computes as `mode` says.
+@dataclass(frozen=True)
+class Rules:
+    """Which operators compute in which precision.
+
+    Attributes:
+        mode: in the words of `--precision_mode`.
+        kept: names and types of operators that keep float32, from `--keep_dtype`.
+        sensitive: types that keep float32 in mixed precision, as `--modify_mixlist` changes them.
+    """
+
+    mode: str
+    kept: frozenset[str] = frozenset()
+    sensitive: frozenset[str] = SENSITIVE
+
+    def halves(self, name: str, kind: str) -> tuple[bool, bool]:
+        """Whether an operator takes half inputs, and whether it gives half outputs."""
+        cube = kind in CUBE
+        if self.mode == "must_keep_origin_dtype" or name in self.kept or f"{_TYPE}{kind}" in self.kept:
+            return False, False
+        if self.mode in ("force_fp32", "cube_fp16in_fp32out"):
+            return cube, False
+        if self.mode == "allow_fp32_to_fp16":
+            return cube, cube
+        if self.mode in ("allow_mix_precision", "allow_mix_precision_fp16"):
+            return kind not in self.sensitive, kind not in self.sensitive
+        return True, True
+
+
+def rules_of(options: Mapping[str, str], warn: Callable[[str], None], model: onnx.ModelProto) -> Rules:
+    """The rules that the options ask for.
+
+    `--keep_dtype` names a file with an operator's name, or `OpType::` and a type, in each line; one that the model
+    does not have is warned of. `--modify_mixlist` names a JSON file with `black-list` (keep float32) and `white-list`
+    (float16), each with types `to-add` and `to-remove`. Types are ONNX's.
+
+    Raises:
+        AtcError: E10032 or E13001 for a file that cannot be used.
+    """
+    kept = {line.strip() for line in _lines(options.get("keep_dtype", "")) if line.strip()}
+    present = {node.name for node in model.graph.node}
+    present |= {f"{_TYPE}{node.op_type}" for node in model.graph.node}
+    if missing := sorted(kept - present):
+        warn(f"--keep_dtype names {', '.join(missing)}, which the model does not have")
+    return Rules(mode_of(options), frozenset(kept), _mixed(options.get("modify_mixlist", "")))
+
+
+def _lines(name: str) -> list[str]:
+    try:
+        return Path(name).read_text(encoding="utf-8").splitlines() if name else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise AtcError("E13001", file=name, errmsg=error) from error
+
+
+def _mixed(name: str) -> frozenset[str]:
+    if not name:
+        return SENSITIVE
+    lists: dict[str, dict[str, list[str]]] = {
+        "black-list": {"to-add": [], "to-remove": []},
+        "white-list": {"to-add": [], "to-remove": []},
+    }
+    try:
+        for key, changes in json.loads("\n".join(_lines(name))).items():
+            for change, types in changes.items():
+                lists[key][change] = [str(kind) for kind in types]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise AtcError("E10032", file_name=name, reason=f"{type(error).__name__}: {error}") from error
+    black, white = lists["black-list"], lists["white-list"]
+    return (SENSITIVE | {*black["to-add"]}) - {*black["to-remove"], *white["to-add"]}
+
+
+def apply_precision(model: onnx.ModelProto, rules: Rules, inferred: onnx.ModelProto) -> None:
+    """Change `model` so that it computes as the rules say.
 
     Args:
         model: the graph; its ends keep their types.
-        mode: in the words of `--precision_mode`.
+        rules: which operator computes in which precision.
         inferred: the same graph with the types of all tensors.
     """
-    if mode != "must_keep_origin_dtype":
-        _Rounding(model, inferred).run(mode)
-
-
-def _halves(operator: str, mode: str) -> tuple[bool, bool]:
-    """Whether an operator takes half inputs, and whether it gives half outputs."""
-    cube = operator in CUBE
-    if mode in ("force_fp32", "cube_fp16in_fp32out"):
-        return cube, False
-    if mode == "allow_fp32_to_fp16":
-        return cube, cube
-    if mode in ("allow_mix_precision", "allow_mix_precision_fp16"):
-        return operator not in SENSITIVE, operator not in SENSITIVE
-    return True, True
+    if rules.mode != "must_keep_origin_dtype":
+        _Rounding(model, inferred).run(rules)
 
 
 class _Rounding:
@@ -85,13 +150,13 @@ class _Rounding:
         self.rounded: dict[str, str] = {}  # float32 tensor → its half copy (itself when it is half already)
         self.nodes: list[onnx.NodeProto] = []
 
-    def run(self, mode: str) -> None:
+    def run(self, rules: Rules) -> None:
         for node in self.graph.node:
-            takes, gives = _halves(node.op_type, mode)
+            takes, gives = rules.halves(node.name, node.op_type)
             if node.op_type in ("Constant", "ConstantOfShape", "Cast", "Shape"):
                 takes = gives = False
             if takes:
-                self._round_inputs(node, bias=mode not in ("force_fp32", "cube_fp16in_fp32out"))
+                self._round_inputs(node, bias=rules.mode not in ("force_fp32", "cube_fp16in_fp32out"))
             exact = node.op_type in _MOVING and all(
                 self.rounded.get(name) == name for name in node.input if name in self.floats
             )
@@ -103,7 +168,7 @@ class _Rounding:
                 self.rounded.update({name: name for name in node.output if name in self.floats})
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
-        self._drop_unused_weights()
+        drop_unused(self.graph)
 
     def _round_inputs(self, node: onnx.NodeProto, *, bias: bool) -> None:
         for index, name in enumerate(node.input):
@@ -135,12 +200,6 @@ class _Rounding:
         else:
             self.nodes.append(_cast(source, f"{target}__16", TensorProto.FLOAT16))
         self.nodes.append(_cast(f"{target}__16", target, TensorProto.FLOAT))
-
-    def _drop_unused_weights(self) -> None:
-        used = {name for node in self.graph.node for name in node.input} | {value.name for value in self.graph.output}
-        kept = [tensor for tensor in self.graph.initializer if tensor.name in used]
-        del self.graph.initializer[:]
-        self.graph.initializer.extend(kept)
 
 
 def _cast(source: str, target: str, kind: int) -> onnx.NodeProto:

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx
 
-from infra.atc.graph import Checked, dims_of, node_name
+from infra.atc.graph import Checked, dims_of
 from infra.atc.om import OmModel
 
 
@@ -37,9 +37,9 @@ def graph_json(model: onnx.ModelProto, inferred: onnx.ModelProto | None = None) 
     if inferred is not None:
         shapes = {value.name: dims_of(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
     operators = []
-    for index, node in enumerate(model.graph.node):
+    for node in model.graph.node:
         ends = {"input": list(node.input), "output": list(node.output)}
-        entry: dict[str, Any] = {"name": node_name(node, index), "type": node.op_type, **ends}
+        entry: dict[str, Any] = {"name": node.name, "type": node.op_type, **ends}
         if inferred is not None:
             entry["output_desc"] = [{"shape": {"dim": list(shapes.get(name, ()))}} for name in node.output]
         operators.append(entry)

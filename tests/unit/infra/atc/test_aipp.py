@@ -35,7 +35,7 @@ def compiled(folder: Path, text: str, dims: tuple[int, ...] = (2, 3, 8, 6), **op
         "model": str(identity(folder, dims)), "framework": "5", "output": "net", "soc_version": "Ascend310",
         "insert_op_conf": str(folder / "aipp.cfg"), "precision_mode": "must_keep_origin_dtype", **options,
     }  # fmt: skip
-    return compile_model(given, "version", lambda _warning: None)
+    return compile_model(given, "version", lambda _warning: None).om
 
 
 def block(**values: aipp.Value) -> str:

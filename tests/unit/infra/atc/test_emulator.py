@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -198,6 +199,8 @@ CASES: Sequence[Case] = [
     ("E10021", "4096", [*BASE, f"--model={'a' * 5000}"], None),
     ("E10022", "file name", [*BASE, "--output=./"], None),
     ("E10031", "batch -1", [*BASE, SHAPE, "--dynamic_batch_size=1,2"], None),
+    ("E10032", "KeyError", [*BASE, "--modify_mixlist=a.json"], _text("a.json", '{"grey-list": {"to-add": []}}')),
+    ("E10032", "JSON", [*BASE, "--modify_mixlist=a.json"], _text("a.json", "nothing")),
     ("E10034", "image", [*BASE, "--insert_op_conf=a.cfg", "--input_fp16_nodes=image"], _text("a.cfg", AIPP)),
     ("E10035", "1 gears", [*BASE, DYNAMIC, "--dynamic_batch_size=1"], None),
     ("E10036", "101 gears", [*BASE, DYNAMIC, f"--dynamic_batch_size={','.join(map(str, range(1, 102)))}"], None),
@@ -237,6 +240,7 @@ CASES: Sequence[Case] = [
     ("E11005", "image", [*BASE, "--model=open.onnx"], None),
     ("E11017", "dense9", [*BASE, "--out_nodes=dense9:0"], None),
     ("E13001", "none.cfg", [*BASE, "--insert_op_conf=none.cfg"], None),
+    ("E13001", "a.cfg", [*BASE, "--keep_dtype=a.cfg"], lambda: Path("a.cfg").write_bytes(b"\xff")),
     ("E13004", "a.json", ["--mode=3", "--model=net.onnx", "--framework=5", "--check_report=a.json"], None),
     ("E13018", "nonsense", [*BASE, "--insert_op_conf=a.cfg"], _text("a.cfg", "aipp_op { nonsense: 1 }")),
     ("E13018", "UTF-8", [*BASE, "--insert_op_conf=a.cfg"], lambda: Path("a.cfg").write_bytes(b"\xff")),
@@ -444,6 +448,24 @@ def test_out_nodes_and_output_types_change_the_outputs():
         ("dense2:0:d2", 1, 168), ("dense3:0:logits", 0, 40),
     ]  # fmt: skip
     assert [out.dtype for out in compiled(SHAPE, "--output_type=FP16").outputs] == [1]
+
+
+def test_a_full_disk_leaves_no_om(folder: Path):
+    """The real command under a limit on the size of files."""
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", sys.executable, "-m", "infra.atc.emulator", *BASE, SHAPE],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )  # fmt: skip
+    assert done.returncode == 255, done.stderr
+    assert "E13004: The file [" in done.stdout
+    assert sorted(path.name for path in folder.iterdir()) == ["net.onnx", "open.onnx"]
+
+
+def test_side_files_tell_of_fusions():
+    compiled(SHAPE)
+    assert Path("kernel_meta").is_dir()
+    (result,) = json.loads(Path("fusion_result.json").read_text())
+    assert result["graph_fusion"] == {"ConvBatchnormFusionPass": {"effect_times": "0", "match_times": "0"}}
 
 
 def test_the_bytes_depend_on_neither_paths_nor_the_exporters_name(folder: Path):

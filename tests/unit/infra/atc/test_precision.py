@@ -59,7 +59,7 @@ def run(model: OmModel, **inputs: Array) -> Array:
 def compiled(network: onnx.ModelProto, folder: Path, **options: str) -> OmModel:
     path = saved(network, folder / "net.onnx")
     given = {"model": str(path), "framework": "5", "output": "net", "soc_version": "Ascend310", **options}
-    return compile_model(given, "version", lambda _warning: None)
+    return compile_model(given, "version", lambda _warning: None).om
 
 
 IMAGES = np.random.default_rng(7).normal(0, 1, (16, 3, 32, 32)).astype(np.float32)
@@ -182,3 +182,89 @@ def test_initializers_that_are_listed_as_inputs_are_weights(tmp_path: Path):
     model = compiled(network, tmp_path)
     assert [tensor.name for tensor in model.inputs] == ["image"]
     assert np.array_equal(run(model, image=IMAGES[:1]), run(compiled(lenet(), tmp_path), image=IMAGES[:1]))
+
+
+def test_keep_dtype_keeps_named_operators_and_types_in_float32(tmp_path: Path):
+    network = _softmax_of_a_product()
+    values = np.random.default_rng(4).normal(0, 1, (4, 8)).astype(np.float32)
+    kept = tmp_path / "kept.cfg"
+    kept.write_text("product\nOpType::Softmax\n\n")
+    model = onnx.load_from_string(compiled(network, tmp_path, keep_dtype=str(kept)).onnx)
+    assert [node.op_type for node in model.graph.node][:2] == ["MatMul", "Softmax"]
+    product = values @ weights_of(network)["w"]
+    powers = np.exp(product - product.max(1, keepdims=True))
+    expected = half(half(powers / powers.sum(1, keepdims=True)) ** 2)
+    assert np.allclose(
+        run(compiled(network, tmp_path, keep_dtype=str(kept)), x=values), expected, rtol=2**-10, atol=1e-7
+    )
+
+
+def test_a_name_that_is_not_there_is_warned_of(tmp_path: Path):
+    kept = tmp_path / "kept.cfg"
+    kept.write_text("nothing\ndense1\n")
+    path = saved(lenet(), tmp_path / "net.onnx")
+    warnings: list[str] = []
+    given = {"model": str(path), "framework": "5", "output": "net", "soc_version": "Ascend310", "keep_dtype": str(kept)}
+    compile_model(given, "version", warnings.append)
+    assert warnings == ["--keep_dtype names nothing, which the model does not have"]
+
+
+def test_the_mixed_list_can_be_changed(tmp_path: Path):
+    mixed = tmp_path / "mixed.json"
+    mixed.write_text('{"black-list": {"to-add": ["MatMul"]}, "white-list": {"to-add": ["Softmax"]}}')
+    om = compiled(_softmax_of_a_product(), tmp_path, precision_mode="allow_mix_precision", modify_mixlist=str(mixed))
+    types = [node.op_type for node in onnx.load_from_string(om.onnx).graph.node]
+    assert types == ["MatMul", "Cast", "Cast", "Softmax", "Cast", "Cast", "Mul", "Cast", "Cast"]
+
+
+def _normed(*, bias: bool = False, used_twice: bool = False) -> onnx.ModelProto:
+    random = np.random.default_rng(9)
+    weights = {"w": random.normal(0, 1, (4, 3, 3, 3)), "b": random.normal(0, 1, 4), "scale": random.normal(0, 1, 4)}
+    weights |= {"shift": random.normal(0, 1, 4), "mean": random.normal(0, 1, 4), "variance": random.uniform(0.5, 2, 4)}
+    nodes = [
+        helper.make_node("Conv", ["image", "w", *(["b"] if bias else [])], ["conv"], name="conv"),
+        helper.make_node("BatchNormalization", ["conv", "scale", "shift", "mean", "variance"], ["normed"], name="norm",
+                         epsilon=1e-3),
+        helper.make_node("Add", ["normed", "conv" if used_twice else "normed"], ["y"], name="add"),
+    ]  # fmt: skip
+    ends = [
+        helper.make_tensor_value_info("image", TensorProto.FLOAT, [2, 3, 8, 8]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 4, 6, 6]),
+    ]
+    arrays = [
+        numpy_helper.from_array(array.astype(np.float32), name)
+        for name, array in weights.items()
+        if bias or name != "b"
+    ]
+    return model_of(nodes, ends[:1], ends[1:], arrays)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_batch_normalisation_is_fused_before_the_weights_are_rounded(bias: bool, tmp_path: Path):
+    network, images = _normed(bias=bias), np.random.default_rng(2).normal(0, 1, (2, 3, 8, 8)).astype(np.float32)
+    values = {name: array.astype(np.float64) for name, array in weights_of(network).items()}
+    factor = values["scale"] / np.sqrt(values["variance"] + 1e-3)
+    weight = (values["w"] * factor[:, None, None, None]).astype(np.float32)
+    shift = ((values.get("b", 0) - values["mean"]) * factor + values["shift"]).astype(np.float32)
+    for mode, rounded in (("force_fp16", half), ("must_keep_origin_dtype", same)):
+        summed = rounded(conv(rounded(images), rounded(weight)) + rounded(shift)[:, None, None])
+        om = compiled(network, tmp_path, precision_mode=mode)
+        types = [node.op_type for node in onnx.load_from_string(om.onnx).graph.node]
+        assert "BatchNormalization" not in types
+        assert np.allclose(run(om, image=images), rounded(summed + summed), rtol=2**-9, atol=1e-4)
+
+
+def test_a_convolution_that_others_need_is_not_fused(tmp_path: Path):
+    network = _normed(used_twice=True)
+    images = np.random.default_rng(2).normal(0, 1, (2, 3, 8, 8)).astype(np.float32)
+    om = compiled(network, tmp_path, precision_mode="must_keep_origin_dtype")
+    plain = onnxruntime.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert np.allclose(run(om, image=images), plain.run(None, {"image": images})[0], rtol=1e-5, atol=1e-6)
+    assert "BatchNormalization" in [node.op_type for node in onnx.load_from_string(om.onnx).graph.node]
+
+
+def test_a_kept_normalisation_is_not_fused(tmp_path: Path):
+    kept = tmp_path / "kept.cfg"
+    kept.write_text("norm\n")
+    om = compiled(_normed(), tmp_path, keep_dtype=str(kept))
+    assert "BatchNormalization" in [node.op_type for node in onnx.load_from_string(om.onnx).graph.node]

@@ -1,0 +1,68 @@
+"""ATC's graph fusion, as far as it changes numbers: a batch normalisation goes into the convolution before it.
+
+It happens before any rounding, so the float16 weights are those of the fused convolution, and one rounding of
+activations is saved.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+PASS = "ConvBatchnormFusionPass"  # noqa: S105 - the name of a pass over the graph
+
+
+def fuse(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, int]:
+    """Fold each batch normalisation that alone takes a convolution's result.
+
+    Args:
+        model: the graph, which is changed.
+        kept: names of operators that stay as they are.
+
+    Returns:
+        Name of the pass to how often it did something.
+    """
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    makers = {node.output[0]: node for node in graph.node}
+    uses = Counter(name for node in graph.node for name in node.input) + Counter(value.name for value in graph.output)
+    done = 0
+    for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        conv = makers.get(norm.input[0])
+        if conv is None or conv.op_type != "Conv" or uses[conv.output[0]] != 1 or norm.name in kept:
+            continue
+        names = [*conv.input[1:], *norm.input[1:]]
+        if len([name for name in norm.output if name]) != 1 or any(name not in weights for name in names):
+            continue
+        _fold(graph, conv, norm, {name: numpy_helper.to_array(weights[name]) for name in names})
+        done += 1
+    if done:
+        drop_unused(graph)
+    return {PASS: done}
+
+
+def _fold(graph: onnx.GraphProto, conv: onnx.NodeProto, norm: onnx.NodeProto, values: dict[str, NDArray[Any]]) -> None:
+    """Make one convolution: w·s and (b - mean)·s + beta, with s = gamma / sqrt(variance + epsilon)."""
+    scale, shift, mean, variance = (values[name].astype(np.float64) for name in norm.input[1:5])
+    epsilon = next((item.f for item in norm.attribute if item.name == "epsilon"), 1e-5)
+    factor = scale / np.sqrt(variance + epsilon)
+    weight = values[conv.input[1]] * factor.reshape(-1, 1, 1, 1)
+    bias = values[conv.input[2]] if len(conv.input) > 2 else 0.0
+    names = [f"{norm.output[0]}__weight", f"{norm.output[0]}__bias"]
+    for name, array in zip(names, (weight, (bias - mean) * factor + shift), strict=True):
+        graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    conv.input[1:] = names
+    conv.output[0] = norm.output[0]
+    graph.node.remove(norm)
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove the initializers that no operator takes any more."""
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
