@@ -72,7 +72,8 @@ def _run_one(chain: Chain, name: str, force: bool, record: RunRecord) -> None:
         key = ""
         with suppress(AtlasFlowError):  # the error that counts is on its way already
             key = chain.look(stage).key or ""
-        record.stages.append(StageRecord(name, key, "failed", str(error) or type(error).__name__, 0.0))
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        record.stages.append(StageRecord(name, key, "failed", reason, 0.0))
         raise
     outcome: Outcome = "reused" if result.reused else "ran"
     record.stages.append(StageRecord(name, result.receipt.key, outcome, result.reason, result.seconds, result.note))

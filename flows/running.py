@@ -1,7 +1,6 @@
 """A run under the checkout's own Prefect server, with its progress in the terminal."""
 
 import os
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -59,7 +58,7 @@ def run_with_prefect(
     settings = chain.settings.prefect
     with reporter.bars:
         server = prefect_server.service(services, chain.home, settings)
-        reporter.line("prefect", f"server at {server.address}; its first start takes some seconds")
+        reporter.line("prefect", f"server at {server.address}")
         services.start(server)
         os.environ.update(prefect_server.environment(services, chain.home, settings))
         # Prefect reads its settings while it is imported, so it must not be imported before this line.
@@ -88,11 +87,11 @@ def show_result(console: Console, chain: Chain, record: RunRecord, server: str) 
         table.add_row(item.stage, outcome, escape(brief(item.reason)), seconds, escape(item.note))
     console.print(table)
     latest = chain.home / "latest"
-    places = {
-        "confusion matrix": latest / "evaluate" / "confusion.png",
-        "classified pictures": latest / "deploy" / "pictures",
-        "run in Prefect": f"{server}/runs/flow-run/{record.flow_run}",
-    }
-    for name, place in places.items():
-        if not isinstance(place, Path) or place.exists():
-            console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)
+    done = {item.stage for item in record.stages if item.outcome != "failed"}
+    places = [
+        ("evaluate", "confusion matrix", latest / "evaluate" / "confusion.png"),
+        ("deploy", "classified pictures", latest / "deploy" / "pictures"),
+    ]
+    shown = [(name, str(place)) for stage, name, place in places if stage in done]
+    for name, place in [*shown, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")]:
+        console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)

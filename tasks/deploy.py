@@ -69,7 +69,11 @@ def _install(work: Work, board: Board, built: Release) -> dict[str, Any]:
     done = board.install(built, progress)
     stand_in = " (stand-in)" if facts.emulated else ""
     word = "now runs" if done.changed else "already ran"
-    work.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test {dict(done.smoke)}")
+    smoke = (
+        f"{done.smoke['agreement']:.0%} of {done.smoke['images']} images agree, largest logit difference "
+        f"{done.smoke['max_difference']:.2g} ({done.smoke['tolerance']:.2g} allowed)"
+    )
+    work.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test: {smoke}")
     return {"facts": asdict(facts), "changed": done.changed, "bytes_sent": done.bytes_sent, "smoke": dict(done.smoke)}
 
 

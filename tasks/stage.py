@@ -197,7 +197,7 @@ class Chain:
     def _make(self, stage: Stage, look: Look, reason: str, started: float) -> Result:
         assert look.key is not None  # noqa: S101 - `run` has refused this case
         assert look.ingredients is not None  # noqa: S101
-        self._reporter.line(stage.name, brief(reason))
+        self._reporter.line(stage.name, f"starts: {brief(reason)}")
         begun = time.time()
         work = self._work(stage, look.key)
         if not stage.resumes:
