@@ -139,6 +139,23 @@ class ModelArtsSettings(Section):
     stand_in: ModelArtsStandInSettings = ModelArtsStandInSettings()
 
 
+class XiheSettings(Section):
+    """A project on the xihe platform, for `import xihe` and `export xihe`."""
+
+    owner: str = Field("me", description="who owns the repositories on xihe")
+    job_name: str = "atlasflow"
+    job_description: str = ""
+    code_dir: str = Field("train/atlasflow/", description="the training's folder in the repository")
+    boot_file: str = "train.py"
+    output_dir: str = "train/output/"
+    output_name: str = Field("output_path", description="the platform asks for this name")
+    framework_type: str = "MPI"
+    data: str = Field("", description="the platform's data set, such as datasets/me/cifar10/")
+    pretrained: str = Field(
+        "", description="the platform's checkpoint to start from, such as models/me/resnet50/x.ckpt"
+    )
+
+
 class EvaluateSettings(Section):
     """The gate after evaluation."""
 
@@ -150,6 +167,7 @@ class ExportSettings(Section):
 
     formats: tuple[Literal["mindir", "onnx", "air"], ...] = ("mindir", "onnx", "air")
     max_difference: float = Field(1e-4, gt=0, description="largest absolute logit difference to the checkpoint")
+    portable_air: bool = Field(False, description="where MindSpore cannot write AIR, write it without an Ascend device")
 
 
 class ConvertSettings(Section):
@@ -159,7 +177,7 @@ class ConvertSettings(Section):
     model: str = Field("", description="compile this file (a path or an obs:// address) instead of the export")
     soc_version: str = "Ascend310"
     precision_mode: str = "force_fp16"
-    min_agreement: float = Field(0.99, ge=0, le=1, description="share of images with the checkpoint's top class")
+    source: Literal["onnx", "air"] = Field("onnx", description="which export is compiled")
 
 
 class DeploySettings(Section):
@@ -213,6 +231,7 @@ class Settings(BaseSettings):
     obs: ObsSettings = ObsSettings()
     train: TrainSettings = TrainSettings()
     modelarts: ModelArtsSettings = ModelArtsSettings()
+    xihe: XiheSettings = XiheSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     export: ExportSettings = ExportSettings()
     convert: ConvertSettings = ConvertSettings()

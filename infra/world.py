@@ -34,9 +34,20 @@ class World:
 
         fetch(addresses, target, sha256, progress, self.faults)
 
-    def train(self, key: str, data: Path, spec: Mapping[str, object], folder: Path, heard: Events) -> None:
-        """Train, or resume, until the results are whole in `folder`; `heard` receives each event."""
-        self.trainer().train(TrainJob(key, data, spec, folder), _events(heard))
+    def train(
+        self, key: str, data: Path, data_digest: str, spec: Mapping[str, object], folder: Path, heard: Events
+    ) -> None:
+        """Train, or resume, until the results are whole in `folder`; `heard` receives each event.
+
+        A trainer elsewhere finds data and code where the upload stage put them, which their digests name.
+        """
+        from infra.obs.places import MODELS, address, code_prefix, data_prefix
+        from infra.store.artifacts import folder_files
+
+        obs = self.settings.obs
+        data_address = address(obs, data_prefix(obs, data_digest))
+        code_address = address(obs, code_prefix(obs, folder_files(MODELS)[0]))
+        self.trainer().train(TrainJob(key, data, spec, folder, data_address, code_address), _events(heard))
 
     def run_model(self, command: Literal["evaluate", "export"], arguments: Mapping[str, str], log: Path) -> None:
         """Run another command of `models/main.py` on this machine."""
@@ -47,7 +58,12 @@ class World:
     def trainer(self) -> Trainer:
         """Where training runs: this machine, or ModelArts."""
         if self.settings.train.target == "modelarts":
-            raise UserError("train.target=modelarts is not wired up", hint="use train.target=local")
+            from infra.training.modelarts_open import open_trainer
+
+            settings = self.settings
+            return open_trainer(
+                settings.modelarts, settings.obs, self.services, self.home, self.object_store, self.faults
+            )
         from infra.training.local import LocalTrainer
 
         return LocalTrainer()
@@ -121,6 +137,11 @@ class World:
         from infra.obs import emulator
 
         services = [] if self.settings.obs.endpoint else [emulator.service(self.services, self.home)]
+        if self.settings.train.target == "modelarts":
+            from infra.training.modelarts_open import stand_ins
+
+            needed = stand_ins(self.settings.modelarts, self.settings.obs, self.services, self.home)
+            services += [service for service in needed if service.name not in {item.name for item in services}]
         for name in self.settings.deploy.boards:
             if name in self.settings.boards and not self.settings.boards[name].address:
                 services.append(self._board_service(name))

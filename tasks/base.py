@@ -73,6 +73,9 @@ class Made:
     note: str = ""
 
 
+Needs = Mapping[str, tuple[str, str]]
+
+
 def _nothing(_settings: Settings) -> Mapping[str, Any]:
     return {}
 
@@ -89,7 +92,8 @@ class Stage:
         name: one word.
         kind: `pure` makes bytes, `effect` changes the world.
         run: does the work.
-        needs: input name to (stage, output); an input that `given` provides need not be made by its stage.
+        needs: input name to (stage, output), or a function of the settings that gives it; an input that `given`
+            provides need not be made by its stage.
         given: files that come from outside the chain, by input name.
         settings: the settings that this stage reads, as plain values; no paths, host names, secrets.
         code: modules whose closure is an ingredient, besides the stage's own module.
@@ -102,7 +106,7 @@ class Stage:
     name: str
     kind: Literal["pure", "effect"]
     run: Callable[[Work], Made]
-    needs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    needs: Needs | Callable[[Settings], Needs] = field(default_factory=dict)
     given: Callable[[Settings], Mapping[str, Path]] = _nothing
     settings: Callable[[Settings], Mapping[str, Any]] = _nothing
     code: Callable[[Settings], tuple[str, ...]] = lambda _settings: ()

@@ -59,7 +59,7 @@ STAGE = Stage(
     "convert",
     "pure",
     run,
-    needs={"model": ("export", "onnx")},
+    needs=lambda settings: {"model": ("export", settings.convert.source)},
     given=_given,
     settings=_settings,
     producer=lambda world: world.compiler().producer(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from infra.errors import Corrupt, Refused
+from infra.errors import Corrupt, Refused, UserError
 from tasks.base import Made, Stage, Work
 from tasks.recipe import export_code, network_settings, write_spec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(work: Work) -> Made:
-    """Export each format that is asked for; AIR, which a CPU cannot make, is reported as not made."""
+    """Export each format that is asked for; AIR, which MindSpore cannot make on a CPU, is portable or not made."""
     data = work.show("data", work.folder / "data")
     spec = write_spec(work.settings, work.folder / "spec.json")
     outputs: dict[str, Path] = {}
@@ -39,9 +39,13 @@ def run(work: Work) -> Made:
         except Refused as refusal:
             if name != "air":
                 raise
-            checks[name] = {"made": False, "reason": refusal.message}
-            continue
-        checks[name] = {"made": True, **json.loads((results / "check.json").read_text())}
+            if not work.settings.export.portable_air:
+                checks[name] = {"made": False, "reason": refusal.message}
+                continue
+            check = _portable_air(work, results / "model.air")
+        else:
+            check = json.loads((results / "check.json").read_text())
+        checks[name] = {"made": True, **check}
         _check_difference(name, checks[name], work.settings.export.max_difference)
         outputs[name] = results / f"model.{name}"
     checks_file = work.folder / "checks.json"
@@ -49,6 +53,21 @@ def run(work: Work) -> Made:
     made = ", ".join(name for name in checks if checks[name]["made"])
     left = "".join(f"; {name} not made" for name in checks if not checks[name]["made"])
     return Made({**outputs, "checks": checks_file}, f"{made}{left}")
+
+
+def _portable_air(work: Work, target: Path) -> dict[str, Any]:
+    """Write AIR from the ONNX file that was exported just before."""
+    import numpy as np
+
+    from tasks.portable_air import write
+    from tasks.release import evaluation_images
+
+    onnx = work.folder / "onnx" / "model.onnx"
+    if not onnx.exists():
+        raise UserError("portable AIR is made from the ONNX file", hint="name onnx before air in export.formats")
+    with np.load(work.input("predictions"), allow_pickle=False) as predictions:
+        expected = predictions["logits"]
+    return write(onnx, target, evaluation_images(work)[0], expected, network_settings(work.settings)["normalisation"])
 
 
 def _check_difference(name: str, check: Mapping[str, Any], most: float) -> None:
@@ -65,6 +84,7 @@ def _settings(settings: Settings) -> Mapping[str, Any]:
         **network_settings(settings),
         "formats": list(settings.export.formats),
         "max_difference": settings.export.max_difference,
+        "portable_air": settings.export.portable_air,
     }
 
 
@@ -72,7 +92,11 @@ STAGE = Stage(
     "export",
     "pure",
     run,
-    needs={"data": ("download", "data"), "checkpoint": ("train", "checkpoint")},
+    needs={
+        "data": ("download", "data"),
+        "checkpoint": ("train", "checkpoint"),
+        "predictions": ("evaluate", "predictions"),
+    },
     settings=_settings,
     code=export_code,
     tools=("mindspore", "numpy", "onnx", "onnxruntime"),

@@ -25,7 +25,7 @@ from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.receipts import SCHEMA, Receipt, Receipts
 from infra.world import World
-from tasks.base import Made, Reporter, Stage, Work
+from tasks.base import Made, Needs, Reporter, Stage, Work
 from tasks.explain import brief, differences
 
 State = Literal["fresh", "stale", "missing"]
@@ -250,7 +250,10 @@ class Chain:
 
     def _sources(self, stage: Stage) -> list[tuple[str, str]]:
         given = stage.given(self.settings)
-        return [source for name, source in stage.needs.items() if name not in given]
+        return [source for name, source in self._needs(stage).items() if name not in given]
+
+    def _needs(self, stage: Stage) -> Needs:
+        return stage.needs(self.settings) if callable(stage.needs) else stage.needs
 
     def _inputs(self, stage: Stage) -> _Inputs:
         artifacts: dict[str, Artifact] = {}
@@ -259,7 +262,7 @@ class Chain:
         for name, path in given.items():
             artifacts[name], files[name] = outside_input(name, path)
         emulated = False
-        for name, (source, output) in stage.needs.items():
+        for name, (source, output) in self._needs(stage).items():
             if name in given:
                 continue
             receipt = self.known[source]

@@ -31,7 +31,7 @@ def run(work: Work) -> Made:
             work.reporter.progress("train", event["epoch"], event["epochs"], "epochs")
             work.reporter.line("train", epoch_line(event))
 
-    work.world.train(work.key, data, recipe_settings(work.settings), results, heard)
+    work.world.train(work.key, data, work.inputs["data"].sha256, recipe_settings(work.settings), results, heard)
     note = f"accuracy {last['accuracy']:.4f} after {last['epochs']} epochs" if last else "was finished already"
     return Made({name: results / file for name, file in OUTPUTS.items()}, note)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.obs.places import MODELS, code_prefix, data_prefix
 from infra.ports import LocalFile
 from tasks.base import Made, Stage, Work
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
     from infra.store.artifacts import Artifact
-
-MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
 def run(work: Work) -> Made:
@@ -50,10 +48,10 @@ def prove(work: Work, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | Non
 
 
 def prefixes(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    """Where each input goes in the bucket: a place that its digest names."""
+    """Where each input goes in the bucket."""
     return {
-        "data": f"{settings.obs.prefix}/data/{inputs['data'].sha256[:16]}",
-        "code": f"{settings.obs.prefix}/code/{inputs['code'].sha256[:16]}/models",
+        "data": data_prefix(settings.obs, inputs["data"].sha256),
+        "code": code_prefix(settings.obs, inputs["code"].sha256),
     }
 
 
