@@ -3,12 +3,12 @@
 MindSpore writes AIR on Ascend alone (ascend-domain.md §3.6). This one was never read by Huawei's own ATC, and says so.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from infra.air.reader import to_onnx
 from infra.air.writer import to_air
@@ -33,6 +33,9 @@ def write(source: Path, target: Path, images: Any, expected: Any, preset: str) -
     Raises:
         UserError: the network has an operator that the writer does not know.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import; calls made later come too late
+    import onnxruntime
+
     target.write_bytes(to_air(onnx.load(source)))
     session = onnxruntime.InferenceSession(
         to_onnx(target.read_bytes()).SerializeToString(), providers=["CPUExecutionProvider"]

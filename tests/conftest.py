@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Tests import ONNX Runtime themselves; like the code under test, they tell nobody.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:

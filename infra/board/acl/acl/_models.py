@@ -1,6 +1,7 @@
 """Loaded models: the `.om` is read as the compiler's stand-in wrote it, its network runs in ONNX Runtime."""
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +136,7 @@ def load(data: bytes, context: Context) -> Model:
             _codes.RT_SOC_VERSION,
             f"ModelCheckCompatibility failed: the model is for {om.soc_version}, this is {soc_version()}",
         )
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import; calls made later come too late
     import onnxruntime  # noqa: PLC0415 - takes half a second, which only programs that load a model should pay
 
     options = onnxruntime.SessionOptions()
