@@ -120,7 +120,7 @@ def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: s
     images = read_images(data, "eval", spec.classes)
     normalisation = PRESETS[spec.normalisation]
     expected = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
-    forward = _onnx_forward(path) if style == "onnx" else _mindir_forward(path)
+    forward = onnx_forward(path) if style == "onnx" else _mindir_forward(path)
 
     def progress(done: int, total: int) -> None:
         event("progress", done=done, total=total)
@@ -141,7 +141,8 @@ def _mindir_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.fl
     return network_forward(nn.GraphCell(mindspore.load(str(path))))
 
 
-def _onnx_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def onnx_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """An ONNX file as a function of arrays, run by ONNX Runtime on the CPU."""
     import onnxruntime  # noqa: PLC0415 - not needed for the other formats
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

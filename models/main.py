@@ -8,6 +8,7 @@ pass options only.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -42,11 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
-    with _load("files").alone_in(options.train_url):
-        if options.resume_url is not None:
+    runtime = _load("runtime")
+    if runtime.role() == "scheduler":
+        runtime.prepare(spec.seed)
+        return
+    first = runtime.role() == "first"
+    if not first:
+        _load("protocol").be_quiet()
+    with _load("files").alone_in(options.train_url) if first else contextlib.nullcontext():
+        if first and options.resume_url is not None:
             _load("resume").adopt(options.resume_url, options.train_url)
-        _load("runtime").prepare(spec.seed)
-        _load("training").train(spec, _builder(spec), options.data_url, options.train_url)
+        runtime.prepare(spec.seed)  # where several devices train together, they wait here for the first
+        training = _load("training")
+        start = None
+        if options.pretrain_url is not None:
+            known_as = getattr(_network(spec), "known_as", lambda _spec, name: name)
+            start = training.Start(options.pretrain_url, lambda name: str(known_as(spec, name)))
+        training.train(spec, _builder(spec), options.data_url, options.train_url, start)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -66,7 +79,14 @@ def _compare(options: argparse.Namespace) -> None:
     _load("comparison").compare_files(options.first, options.second, options.output)
 
 
-_COMMANDS = {"compare": _compare, "train": _train, "evaluate": _evaluate, "export": _export}
+def _profile(options: argparse.Namespace) -> None:
+    spec = _spec(options.spec)
+    _load("runtime").prepare(spec.seed)
+    profiling = _load("profiling")
+    profiling.profile(spec, _builder(spec), options.data_url, options.checkpoint, options.model, options.output)
+
+
+_COMMANDS = {"profile": _profile, "compare": _compare, "train": _train, "evaluate": _evaluate, "export": _export}
 
 
 def _load(name: str) -> Any:
@@ -97,9 +117,12 @@ def _spec(text: str) -> Any:
 
 
 def _builder(spec: Any) -> Any:
-    """The chosen network's `build`; no other network is imported."""
-    module = _load("registry").module_of(spec.network, PACKAGE)
-    return importlib.import_module(module).build
+    return _network(spec).build
+
+
+def _network(spec: Any) -> Any:
+    """The chosen network's module; no other one is imported."""
+    return importlib.import_module(_load("registry").module_of(spec.network, PACKAGE))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,9 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train, or go on with an interrupted training")
     evaluate = commands.add_parser("evaluate", help="accuracy, confusion matrix and predictions of a checkpoint")
+    profile = commands.add_parser("profile", help="size, latency, multiply-adds and the tuning score")
     compare = commands.add_parser("compare", help="two sets of predictions of the same images")
     export = commands.add_parser("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
-    for command in (train, evaluate, export):
+    for command in (train, evaluate, export, profile):
         command.add_argument("--data_url", type=Path, required=True, help="folder with train/ and eval/")
         command.add_argument(
             "--spec",
@@ -119,12 +143,14 @@ def _parser() -> argparse.ArgumentParser:
         )
     train.add_argument("--train_url", type=Path, required=True, help="folder for checkpoints and results")
     train.add_argument("--resume_url", type=Path, help="folder with what an interrupted run of this training left")
-    for command in (evaluate, export):
+    train.add_argument("--pretrain_url", type=Path, help="a checkpoint to start from: .ckpt or .safetensors")
+    for command in (evaluate, export, profile):
         command.add_argument("--checkpoint", type=Path, required=True, help="file to load")
         command.add_argument("--output", type=Path, required=True, help="folder for the results")
     compare.add_argument("--first", type=Path, required=True, help="predictions.npz of an evaluation")
     compare.add_argument("--second", type=Path, required=True, help="that of another one")
     compare.add_argument("--output", type=Path, required=True, help="folder for comparison.json")
+    profile.add_argument("--model", type=Path, help="an exported ONNX file, to be measured too")
     export.add_argument("--format", required=True, choices=("mindir", "onnx", "air"))
     return parser
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import mindspore
 import numpy as np
+from safetensors import SafetensorError
 
 from .failures import Damage, InputError
 from .files import replacing
@@ -50,13 +51,26 @@ def load_checkpoint(path: Path, network: nn.Cell) -> None:
         InputError: there is no such file, or it belongs to another network.
         Damage: the file cannot be read.
     """
+    assign(network.get_parameters(), read(path), path)
+
+
+def read(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a `.ckpt` or `.safetensors` file, by name.
+
+    Raises:
+        InputError: there is no such file.
+        Damage: it cannot be read.
+    """
     if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}", "train first")
+        raise InputError(f"there is no checkpoint {path}", "train first, or give the path of one")
+    style = "safetensors" if path.suffix == ".safetensors" else "ckpt"
     try:
-        values = mindspore.load_checkpoint(str(path))
-    except (ValueError, RuntimeError, OSError) as error:
-        raise Damage(f"{path} cannot be read as a checkpoint: {_first_line(error)}", "train again") from error
-    assign(network.get_parameters(), {name: value.asnumpy() for name, value in values.items()}, path)
+        values = mindspore.load_checkpoint(str(path), format=style)
+    except (ValueError, RuntimeError, OSError, SafetensorError) as error:
+        raise Damage(
+            f"{path} cannot be read as a checkpoint: {_first_line(error)}", "make or fetch it again"
+        ) from error
+    return {name: value.asnumpy() for name, value in values.items()}
 
 
 def assign(parameters: Iterable[mindspore.Parameter], values: Mapping[str, NDArray[Any]], path: Path) -> None:

@@ -11,8 +11,19 @@ PREFIX = "@atlasflow "
 _PARENT_GONE = 143
 
 
+_quiet = False
+
+
+def be_quiet() -> None:
+    """Say nothing any more; of several processes that train together, one speaks."""
+    global _quiet  # noqa: PLW0603 - standard output is global too
+    _quiet = True
+
+
 def say(text: str) -> None:
     """A line for people."""
+    if _quiet:
+        return
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .files import replacing
+from .files import LOCK, replacing
 from .protocol import say
 from .trainspec import to_json
 
@@ -60,7 +60,8 @@ def adopt(earlier: Path, folder: Path) -> None:
     """Begin with what a run left in another folder, unless `folder` has a state of its own; the state comes last."""
     if _path(folder).exists() or not _path(earlier).is_file():
         return
-    files = [path for path in sorted(earlier.rglob("*")) if path.is_file() and path != _path(earlier)]
+    apart = (_path(earlier), earlier / LOCK)
+    files = [path for path in sorted(earlier.rglob("*")) if path.is_file() and path not in apart]
     for path in [*files, _path(earlier)]:
         with replacing(folder / path.relative_to(earlier)) as temporary:
             shutil.copyfile(path, temporary)

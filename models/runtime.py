@@ -26,6 +26,13 @@ def device() -> str:
     return "Ascend" if _ACCELERATOR.exists() else "CPU"
 
 
+def role() -> str:
+    """What this process is among those that train together: `first`, `other`, or the waiting `scheduler` of msrun."""
+    if os.environ.get("MS_ROLE") == "MS_SCHED":
+        return "scheduler"
+    return "first" if os.environ.get("RANK_ID", "0") == "0" else "other"
+
+
 def prepare(seed: int) -> None:
     """Set up MindSpore for this process.
 
@@ -45,6 +52,18 @@ def prepare(seed: int) -> None:
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
     mindspore.set_deterministic(True)
     mindspore.set_seed(seed)
+    if "MS_ROLE" in os.environ or int(os.environ.get("RANK_SIZE", "1")) > 1:
+        mindspore.communication.init()
+        mindspore.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True)
+
+
+def ranks() -> tuple[int, int]:
+    """The number of this device from 0, and how many devices train together (`msrun`, or Ascend's rank table)."""
+    from mindspore import communication  # noqa: PLC0415 - `prepare` comes first
+
+    if not communication.GlobalComm.INITED:
+        return 0, 1
+    return communication.get_rank(), communication.get_group_size()
 
 
 class Layout:
@@ -52,8 +71,8 @@ class Layout:
 
     Pinned means the main thread on the first core and all others on the rest, which on some machines makes a step five
     times as fast (measured.md). The first steps are timed in both ways and the faster one is kept; what is computed
-    stays the same. Nothing is pinned on one core, off Linux, on Ascend, or while another training of this user may
-    have its threads pinned.
+    stays the same. Nothing is pinned on one core, off Linux, on Ascend, among several processes, or while another
+    training of this user may have its threads pinned.
     """
 
     def __init__(self, possible: bool) -> None:
@@ -100,7 +119,8 @@ class Layout:
 @contextmanager
 def layout() -> Iterator[Layout]:
     """A `Layout` for a training; every thread has all cores again afterwards."""
-    able = sys.platform == "linux" and device() == "CPU" and len(os.sched_getaffinity(0)) > 1
+    alone = device() == "CPU" and ranks()[1] == 1
+    able = sys.platform == "linux" and alone and len(os.sched_getaffinity(0)) > 1
     path = Path(tempfile.gettempdir()) / f"atlasflow-cores-{os.getuid()}.lock"
     with path.open("a", encoding="utf-8") as lock:
         try:

@@ -8,73 +8,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mindspore
-from mindspore import nn, ops
 
 from . import history, metrics, parameters, resume
 from .cifar10 import Images, Pipeline, read_images
 from .failures import InputError, SpecError
-from .files import write_json
+from .files import sha256, write_json
 from .inference import logits, network_forward
 from .optimizers import build_optimizer
 from .preprocess import PRESETS
+from .pretrained import adopt
 from .protocol import event, say
-from .runtime import Layout, layout
+from .runtime import Layout, layout, ranks
 from .schedules import learning_rates
+from .step import MEAN, TrainStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
+    from mindspore import nn
     from numpy.typing import NDArray
 
     from .trainspec import TrainSpec
 
 _DIVERGED = 20.0  # times the loss of guessing; far above what a training that still learns can show
-
-
-_MEAN = "mean"  # prefix of the running means' names
-_follow = ops.MultitypeFuncGraph("follow")
-
-
-@_follow.register("Number", "Tensor", "Tensor")  # type: ignore[untyped-decorator]  # MindSpore has no types
-def _follow_one(decay: float, mean: mindspore.Tensor, value: mindspore.Tensor) -> mindspore.Tensor:
-    return ops.assign(mean, mean * decay + value * (1.0 - decay))
-
-
-class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """Forward, backward and update as one graph.
-
-    Args:
-        network: images to logits.
-        optimizer: over the network's parameters.
-        soft: labels are probabilities.
-        ema: decay of the running mean; 0 for none.
-    """
-
-    def __init__(self, network: nn.Cell, optimizer: nn.Optimizer, *, soft: bool = False, ema: float = 0.0) -> None:
-        super().__init__(auto_prefix=False)
-        self.network = network
-        self.optimizer = optimizer
-        self.loss = nn.SoftmaxCrossEntropyWithLogits(sparse=not soft, reduction="mean")
-        self.gradients = ops.value_and_grad(self.forward, None, optimizer.parameters)
-        self.ema = ema
-        if ema:
-            self.followed = mindspore.ParameterTuple(network.get_parameters())
-            self.means = self.followed.clone(prefix=_MEAN, init="same")
-            self.follow_all = ops.HyperMap()
-
-    def forward(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
-        """Mean cross entropy of a batch."""
-        return self.loss(self.network(image), label)
-
-    def construct(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
-        """Update the parameters; gives the loss before the update."""
-        loss, gradients = self.gradients(image, label)
-        loss = ops.depend(loss, self.optimizer(gradients))
-        if self.ema:
-            loss = ops.depend(loss, self.follow_all(ops.partial(_follow, self.ema), self.means, self.followed))
-        return loss
 
 
 @dataclass
@@ -94,7 +52,7 @@ class _Training:
         if not self.spec.ema:
             return found
         means = parameters.arrays(self.step.means)
-        return {name: means[f"{_MEAN}.{name}"] for name in found}
+        return {name: means[f"{MEAN}.{name}"] for name in found}
 
     def remembered(self) -> list[mindspore.Parameter]:
         """Everything that the next step depends on."""
@@ -109,11 +67,27 @@ class _Training:
         return logits(forward, self.held_out.pixels, self.spec.image_size, self.pipeline.normalisation)
 
 
-def train(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: Path, folder: Path) -> None:
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint to start from.
+
+    Attributes:
+        path: `.ckpt` or `.safetensors`.
+        known_as: our name of a parameter, from its name in the file.
+    """
+
+    path: Path
+    known_as: Callable[[str], str]
+
+
+def train(
+    spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: Path, folder: Path, start: Start | None = None
+) -> None:
     """Train in `folder`, or go on where a run of the same training was ended.
 
     Afterwards `folder` holds `checkpoint.ckpt` (the last epoch's), `best.ckpt` (of the epoch with the highest accuracy
-    on the evaluation images, the earliest of equals), `history.csv`, `history.jsonl` and `result.json`.
+    on the evaluation images, the earliest of equals), `history.csv`, `history.jsonl` and `result.json`; besides
+    `pretrained.json`, what was taken from the checkpoint at the start.
 
     Raises:
         Failure: data or specification are wrong, the loss is no number any more, or the disk is full.
@@ -122,23 +96,35 @@ def train(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: Path, fo
     held_out = read_images(data, "eval", spec.classes)
     if spec.batch_size > len(images):
         raise SpecError(f"batch_size: {spec.batch_size} is more than the {len(images):,} training images")
-    pipeline = _pipeline(spec, images)
+    rank, size = ranks()
+    if spec.batch_size % size:
+        raise SpecError(f"batch_size: {spec.batch_size} cannot be shared by {size} devices", "take a multiple")
+    pipeline = _pipeline(spec, images, rank, size)
     network = build(spec)
     rates = learning_rates(spec, pipeline.steps)
-    step = TrainStep(network, build_optimizer(spec, network, rates), soft=pipeline.soft, ema=spec.ema)
+    if start is not None:
+        report = adopt(network, start.path, start.known_as)
+        if rank == 0:
+            write_json(folder / "pretrained.json", report)
+    step = TrainStep(network, build_optimizer(spec, network, rates), soft=pipeline.soft, ranks=size, ema=spec.ema)
     run = _Training(spec, step, build(spec) if spec.ema else network, pipeline, held_out, folder)
-    identity = resume.identity(spec, images.sha256, held_out.sha256)
+    inputs = [images.sha256, held_out.sha256, *([] if start is None else [sha256(start.path)])]
+    identity = resume.identity(spec, *inputs)
     rows = _restore(run, identity)
     with layout() as cores:
         for epoch in range(len(rows) + 1, spec.epochs + 1):
             row = _train_epoch(run, epoch, cores)
             row["learning_rate"] = float(rates[epoch * pipeline.steps - 1])
-            _finish_epoch(run, rows, row, identity)
+            if rank == 0:
+                _finish_epoch(run, rows, row, identity)
+            else:
+                rows.append(row)
             cores.refresh()
-    _write_result(run, rows)
+    if rank == 0:
+        _write_result(run, rows)
 
 
-def _pipeline(spec: TrainSpec, images: Images) -> Pipeline:
+def _pipeline(spec: TrainSpec, images: Images, rank: int, size: int) -> Pipeline:
     return Pipeline(
         images,
         spec.batch_size,
@@ -151,6 +137,8 @@ def _pipeline(spec: TrainSpec, images: Images) -> Pipeline:
         mixup=spec.mixup,
         label_smoothing=spec.label_smoothing,
         classes=spec.classes,
+        rank=rank,
+        ranks=size,
     )
 
 

@@ -6,6 +6,7 @@ The bottleneck has its stride in the 3×3 convolution, as all common implementat
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mindspore import Tensor, nn, ops
@@ -175,12 +176,41 @@ _LARGE: dict[str, tuple[type[Basic | Bottleneck], tuple[int, ...]]] = {
 }
 
 
+# Names in other checkpoints, part by part: MindSpore's model zoo, and the names that come from PyTorch.
+_PARTS = (
+    (r"^conv1\.", "stem.conv."),
+    (r"^bn1\.", "stem.norm."),
+    (r"^(end_point|fc|classifier)\.", "head."),
+    (r"\.bn(\d)\.", r".norm\1."),
+    (r"\.(down_sample_layer|downsample|shortcut)\.0\.", ".shortcut.conv."),
+    (r"\.(down_sample_layer|downsample|shortcut)\.1\.", ".shortcut.norm."),
+    (r"(norm\d?)\.weight$", r"\1.gamma"),
+    (r"(norm\d?)\.bias$", r"\1.beta"),
+    (r"\.running_(mean)$", r".moving_\1"),
+    (r"\.running_(var)$", r".moving_\1iance"),
+)
+
+
+def known_as(spec: TrainSpec, name: str) -> str:
+    """Our name of a parameter that other implementations call `name`; `name` itself when it is ours already."""
+    for pattern, replacement in _PARTS:
+        name = re.sub(pattern, replacement, name)
+    stage = re.match(r"layer(\d)\.(\d+)\.(.*)", name)
+    if stage is None:
+        return name
+    depths = _depths(spec.network)
+    return f"blocks.{sum(depths[: int(stage[1]) - 1]) + int(stage[2])}.{stage[3]}"
+
+
+def _depths(network: str) -> tuple[int, ...]:
+    return (_CIFAR_DEPTHS[network],) * 3 if network in _CIFAR_DEPTHS else _LARGE[network][1]
+
+
 def build(spec: TrainSpec) -> nn.Cell:
     """The network of a specification, freshly initialised from MindSpore's seed."""
     if spec.network in _CIFAR_DEPTHS:
-        depths: tuple[int, ...] = (_CIFAR_DEPTHS[spec.network],) * 3
         width = round(16 * spec.width)
-        return ResNet(Basic, depths, width=width, kernel=3, shortcut=Padding, classes=spec.classes)
+        return ResNet(Basic, _depths(spec.network), width=width, kernel=3, shortcut=Padding, classes=spec.classes)
     block, depths = _LARGE[spec.network]
     kernel = 3 if spec.stem == "3x3" else 7
     width = round(64 * spec.width)

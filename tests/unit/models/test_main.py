@@ -295,3 +295,16 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_can_be_continued(trained, ru
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert train(run, data, out).code == 0
     assert result(out) == result(folder)
+
+
+def test_a_new_folder_goes_on_with_what_an_earlier_run_left(trained, run, kill_training, tmp_path):
+    """As a training service starts it: without a command, the specification in the environment, an empty container."""
+    data, folder, _ = trained
+    kill_training(data, tmp_path / "earlier", SPEC)
+    done = run(
+        *("--data_url", data, "--train_url", tmp_path / "new", "--resume_url", tmp_path / "earlier", "--unknown=1"),
+        environment={"ATLASFLOW_SPEC": SPEC},
+    )
+    assert done.code == 0, done.errors
+    assert any(line.startswith("resumed after epoch ") for line in done.lines)
+    assert result(tmp_path / "new") == result(folder)

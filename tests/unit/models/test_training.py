@@ -16,7 +16,7 @@ from mindspore import nn
 from models import parameters
 from models.optimizers import build_optimizer
 from models.spec import from_json
-from models.training import TrainStep
+from models.step import TrainStep
 
 class Linear(nn.Cell):
     def __init__(self):

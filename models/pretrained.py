@@ -1,0 +1,53 @@
+"""Start from somebody's checkpoint: take what fits, leave the rest as initialised, and say what happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mindspore
+
+from .failures import InputError
+from .parameters import read
+from .protocol import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mindspore import nn
+
+
+def adopt(network: nn.Cell, path: Path, known_as: Callable[[str], str]) -> dict[str, list[str]]:
+    """Set those parameters of a network that the checkpoint has in the same shape.
+
+    A head for other classes has another shape, so it keeps its fresh values.
+
+    Args:
+        network: is changed.
+        path: `.ckpt` or `.safetensors`.
+        known_as: our name of a parameter, from its name in the file.
+
+    Returns:
+        Names of parameters: `matched`, `other_shape`, `missing` in the file, and `unused` names of the file.
+
+    Raises:
+        InputError: nothing fits.
+        Damage: the file cannot be read.
+    """
+    values = {known_as(name): (name, value) for name, value in read(path).items()}
+    report: dict[str, list[str]] = {"matched": [], "other_shape": [], "missing": [], "unused": []}
+    for parameter in network.get_parameters():
+        if parameter.name not in values:
+            report["missing"].append(parameter.name)
+            continue
+        _, value = values.pop(parameter.name)
+        if value.shape != tuple(parameter.shape):
+            report["other_shape"].append(parameter.name)
+            continue
+        parameter.set_data(mindspore.Tensor(value.astype(parameter.asnumpy().dtype, copy=False)))
+        report["matched"].append(parameter.name)
+    report["unused"] = sorted(name for name, _ in values.values())
+    if not report["matched"]:
+        raise InputError(f"nothing in {path} fits the network", "it belongs to another network")
+    say(", ".join(f"{len(names)} {kind.replace('_', ' ')}" for kind, names in report.items()) + f" in {path.name}")
+    return report

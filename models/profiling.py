@@ -1,0 +1,172 @@
+"""What a network costs: parameters, multiply-adds, size, latency, and the tuning tutorial's score (tutorials.md T4)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import mindspore
+import numpy as np
+from mindspore import nn
+
+from . import metrics
+from .cifar10 import read_images
+from .failures import InputError
+from .files import write_json
+from .inference import logits, network_forward
+from .parameters import load_checkpoint
+from .preprocess import PRESETS, normalise, resize
+from .protocol import say
+from .runtime import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .trainspec import TrainSpec
+
+_WARM, _TIMED = 5, 100  # tutorials.md T4
+_SETTLE = 25  # more than a layout of threads needs to choose itself
+
+
+def profile(
+    spec: TrainSpec,
+    build: Callable[[TrainSpec], nn.Cell],
+    data: Path,
+    checkpoint: Path,
+    model: Path | None,
+    output: Path,
+) -> None:
+    """Write `profile.json` into `output`.
+
+    Args:
+        spec: what the checkpoint was trained with.
+        build: makes the network.
+        data: accuracy is that on its evaluation images.
+        checkpoint: the parameters.
+        model: the exported ONNX file, whose size and latency are measured too; None for none.
+        output: a folder.
+
+    Raises:
+        Failure: input is missing or damaged.
+    """
+    if model is not None and not model.is_file():
+        raise InputError(f"there is no model {model}", "export first")
+    images = read_images(data, "eval", spec.classes)
+    network = build(spec)
+    load_checkpoint(checkpoint, network)
+    normalisation = PRESETS[spec.normalisation]
+    rows = layers(network, spec.image_size)
+    image = normalise(resize(images.pixels[:1], spec.image_size), normalisation)
+    speed = latency(network_forward(network), image)
+    found = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
+    accuracy = metrics.accuracy(found, images.labels)
+    parameters = sum(parameter.size for parameter in network.trainable_params())
+    result: dict[str, object] = {
+        "parameters": parameters,
+        "multiply_adds": sum(int(str(row["multiply_adds"])) for row in rows),
+        "layers": rows,
+        "size_mb": size_mb(parameters),
+        "latency_ms": speed,
+        "accuracy": accuracy,
+        "images": len(images),
+        "score": score(accuracy, size_mb(parameters), speed["mean"]),
+    }
+    if model is not None:
+        from .exporting import onnx_forward  # noqa: PLC0415 - not needed without a file
+
+        result["onnx"] = {"size_mb": model.stat().st_size / 1e6, "latency_ms": latency(onnx_forward(model), image)}
+    say(
+        f"{parameters:,} parameters, {result['size_mb']:.3f} MB, {speed['mean']:.3f} ms, accuracy {accuracy:.4f} on "
+        f"{len(images):,} images: score {result['score']:.2f}"
+    )
+    write_json(output / "profile.json", result)
+
+
+def size_mb(parameters: int) -> float:
+    """The size that the tuning score counts: four bytes a trainable parameter, in 10⁶ bytes."""
+    return parameters * 4 / 1e6
+
+
+def score(accuracy: float, megabytes: float, milliseconds: float) -> float:
+    """0.50 · accuracy(%) - 0.35 · size(MB) - 0.15 · latency(ms), tutorials.md T4.
+
+    Args:
+        accuracy: 0 to 1.
+        megabytes: as `size_mb` counts.
+        milliseconds: mean latency of one image.
+    """
+    return 0.50 * 100 * accuracy - 0.35 * megabytes - 0.15 * milliseconds
+
+
+def latency(
+    forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], image: NDArray[np.float32]
+) -> dict[str, float]:
+    """Milliseconds for one image: mean, median and percentiles of 100 calls after 5 for warm-up."""
+    with layout() as cores:
+        for _ in range(_SETTLE):
+            cores.stepped(_time(forward, image))
+        for _ in range(_WARM):
+            forward(image)
+        times = np.array([_time(forward, image) for _ in range(_TIMED)]) * 1e3
+    low, median, high, highest = np.percentile(times, [10, 50, 90, 99])
+    return {
+        "mean": round(float(times.mean()), 4),
+        "p10": round(float(low), 4),
+        "median": round(float(median), 4),
+        "p90": round(float(high), 4),
+        "p99": round(float(highest), 4),
+    }
+
+
+def _time(forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], image: NDArray[np.float32]) -> float:
+    began = time.perf_counter()
+    forward(image)
+    return time.perf_counter() - began
+
+
+def layers(network: nn.Cell, size: int) -> list[dict[str, object]]:
+    """Every layer without layers inside, in the order in which an image passes: shape, parameters, multiply-adds.
+
+    Multiply-adds are those of convolutions and dense layers, which are nearly all.
+
+    Args:
+        network: is put into inference mode.
+        size: height and width of the image in pixels.
+    """
+    rows: list[dict[str, object]] = []
+
+    def watch(name: str) -> Callable[[nn.Cell, object, mindspore.Tensor], None]:
+        def record(cell: nn.Cell, _inputs: object, output: mindspore.Tensor) -> None:
+            rows.append(
+                {
+                    "name": name,
+                    "kind": type(cell).__name__,
+                    "shape": list(output.shape),
+                    "parameters": sum(parameter.size for parameter in cell.trainable_params()),
+                    "multiply_adds": _multiply_adds(cell, output.shape),
+                }
+            )
+
+        return record
+
+    leaves = [(name, cell) for name, cell in network.cells_and_names() if name and not list(cell.cells())]
+    hooks = [cell.register_forward_hook(watch(name)) for name, cell in leaves]
+    network.set_train(False)
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)  # hooks see every call only there
+    try:
+        network(mindspore.Tensor(np.zeros((1, 3, size, size), np.float32)))
+    finally:
+        mindspore.set_context(mode=mindspore.GRAPH_MODE)
+        for hook in hooks:
+            hook.remove()
+    return rows
+
+
+def _multiply_adds(cell: nn.Cell, shape: tuple[int, ...]) -> int:
+    if isinstance(cell, nn.Conv2d):
+        outputs, inputs, height, width = cell.weight.shape
+        return int(outputs * inputs * height * width * shape[2] * shape[3])
+    return int(cell.weight.size) if isinstance(cell, nn.Dense) else 0
