@@ -5,6 +5,7 @@ One format a process: MindSpore's exporters disturb one another (ascend-domain.m
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import mindspore
@@ -143,6 +144,7 @@ def _mindir_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.fl
 
 def onnx_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """An ONNX file as a function of arrays, run by ONNX Runtime on the CPU."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import; calls made later come too late
     import onnxruntime  # noqa: PLC0415 - not needed for the other formats
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
