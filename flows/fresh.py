@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from infra.store.receipts import Receipt
 
 
+class Printer:
+    """A reporter that prints lines; what is put right under `--prove` takes too little time for bars."""
+
+    def line(self, stage: str, text: str) -> None:
+        """One line to read."""
+        Console().print(f"{stage:9} {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, stage: str, done: float, total: float, unit: str) -> None:
+        """How far the stage is; not shown."""
+
+
 def rows_of(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
     """What `show` needs of each fresh stage, as plain values."""
     return [

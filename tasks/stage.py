@@ -163,6 +163,8 @@ class Chain:
 
     def prove(self, stage: Stage) -> None:
         """Ask the world whether the effect of a fresh stage holds, and put it right when it does not."""
+        if stage.kind != "effect":
+            return
         receipt = self.known[stage.name]
         if self._deviation(stage, receipt) is None:
             proofs.note(self.home, stage.name, receipt.key, time.time())

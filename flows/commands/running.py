@@ -11,10 +11,7 @@ from flows.opening import open_chain
 from infra.errors import UserError
 from infra.store import verdict
 from tasks.chain import gate_after, select
-from tasks.reporting import Silent
 from tasks.stage import Chain
-
-INTERRUPTED = 130
 
 Profile = Annotated[str, typer.Option(help="A shipped profile (local, twin, cloud), or the path of a TOML file.")]
 Set = Annotated[
@@ -53,7 +50,7 @@ def run(
     if set(forced) - set(selected):
         raise UserError(f"--force {' '.join(sorted(set(forced) - set(selected)))} is not among the stages to run")
     overrides = parse_overrides(settings)
-    chain = open_chain(profile, overrides, Silent())
+    chain = open_chain(profile, overrides, fresh.Printer())
     if not forced and not record and ((prove and _judged_before(chain)) or _all_fresh(chain, selected)):
         if prove:
             for name in selected:

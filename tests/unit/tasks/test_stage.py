@@ -10,6 +10,7 @@ from infra.faults import Fault, FaultPlan
 from infra.ports import Producer
 from infra.settings import load
 from infra.store.proofs import proofs
+from infra.store.proofs import proofs
 from tasks.base import Made, Stage
 from tasks.reporting import Silent
 from tasks.stage import Chain
@@ -215,3 +216,15 @@ def test_the_outputs_are_shown_under_readable_names(chain_of, tmp_path):
     run_all(chain_of())
     assert (tmp_path / "home" / "latest" / "refine" / "refined.txt").read_text() == "sam"
     assert (tmp_path / "home" / "latest" / "source" / "data" / "a.txt").read_text() == "sample"
+
+
+def test_to_prove_is_to_look_at_effects_alone_and_to_put_them_right(chain_of, recorder, tmp_path):
+    run_all(chain_of())
+    chain = chain_of()
+    chain.look_at_all()
+    recorder.world.clear()
+    for stage in chain.stages.values():
+        chain.prove(stage)
+    assert recorder.ran == ["source", "refine", "send", "send"]
+    assert recorder.world == {"sam"}
+    assert [name.partition(" ")[0] for name in proofs(tmp_path / "home")] == ["send"]
