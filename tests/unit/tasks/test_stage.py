@@ -10,7 +10,6 @@ from infra.faults import Fault, FaultPlan
 from infra.ports import Producer
 from infra.settings import load
 from infra.store.proofs import proofs
-from infra.store.proofs import proofs
 from tasks.base import Made, Stage
 from tasks.reporting import Silent
 from tasks.stage import Chain
