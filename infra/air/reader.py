@@ -66,9 +66,11 @@ def to_onnx(data: bytes) -> onnx.ModelProto:
     if unknown is not None:
         raise UnknownOperatorError(unknown.name, unknown.type)
     try:
-        return _Reader(graph).read()
-    except (KeyError, ValueError, IndexError, TypeError) as error:
+        model = _Reader(graph).read()
+        onnx.checker.check_model(model)
+    except (KeyError, ValueError, IndexError, TypeError, onnx.checker.ValidationError) as error:
         raise Corrupt(f"the AIR graph {graph.name} is damaged: {error}", hint="export the model again") from error
+    return model
 
 
 class _Reader:

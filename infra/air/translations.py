@@ -56,7 +56,8 @@ class Tensors:
 def data_type(kind: int, name: str) -> int:
     """ONNX element type → `DataType`; `UserError` names the tensor when there is none."""
     if kind not in TYPES:
-        raise UserError(f"tensor {name} has the element type {TensorProto.DataType.Name(kind)}, which AIR has not")
+        word = TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else kind
+        raise UserError(f"tensor {name} has the element type {word}, which cannot be written as AIR")
     return TYPES[kind]
 
 

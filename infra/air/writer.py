@@ -55,7 +55,7 @@ def _with_shapes(model: onnx.ModelProto, batch: int) -> onnx.GraphProto:
         value.type.tensor_type.ClearField("shape")
     try:
         return shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph
-    except (shape_inference.InferenceError, RuntimeError) as error:
+    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise UserError(f"the model's shapes do not fit each other: {error}", hint="export the model again") from error
 
 

@@ -38,23 +38,29 @@ def fuse(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, int]:
         names = [*conv.input[1:], *norm.input[1:]]
         if len([name for name in norm.output if name]) != 1 or any(name not in weights for name in names):
             continue
-        _fold(graph, conv, norm, {name: numpy_helper.to_array(weights[name]) for name in names})
-        done += 1
+        values = {name: numpy_helper.to_array(weights[name]) for name in names}
+        epsilon = next((item.f for item in norm.attribute if item.name == "epsilon"), 1e-5)
+        if (values[norm.input[4]] + epsilon > 0).all():
+            _fold(graph, conv, norm, values, epsilon)
+            done += 1
     if done:
         drop_unused(graph)
     return {PASS: done}
 
 
-def _fold(graph: onnx.GraphProto, conv: onnx.NodeProto, norm: onnx.NodeProto, values: dict[str, NDArray[Any]]) -> None:
+def _fold(
+    graph: onnx.GraphProto, conv: onnx.NodeProto, norm: onnx.NodeProto, values: dict[str, NDArray[Any]], epsilon: float
+) -> None:
     """Make one convolution: w·s and (b - mean)·s + beta, with s = gamma / sqrt(variance + epsilon)."""
     scale, shift, mean, variance = (values[name].astype(np.float64) for name in norm.input[1:5])
-    epsilon = next((item.f for item in norm.attribute if item.name == "epsilon"), 1e-5)
-    factor = scale / np.sqrt(variance + epsilon)
-    weight = values[conv.input[1]] * factor.reshape(-1, 1, 1, 1)
-    bias = values[conv.input[2]] if len(conv.input) > 2 else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # of weights that are infinite, the results are so too
+        factor = scale / np.sqrt(variance + epsilon)
+        weight = values[conv.input[1]] * factor.reshape(-1, 1, 1, 1)
+        bias = ((values[conv.input[2]] if len(conv.input) > 2 else 0.0) - mean) * factor + shift
+        fused = [array.astype(np.float32) for array in (weight, bias)]
     names = [f"{norm.output[0]}__weight", f"{norm.output[0]}__bias"]
-    for name, array in zip(names, (weight, (bias - mean) * factor + shift), strict=True):
-        graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    for name, array in zip(names, fused, strict=True):
+        graph.initializer.append(numpy_helper.from_array(array, name))
     conv.input[1:] = names
     conv.output[0] = norm.output[0]
     graph.node.remove(norm)

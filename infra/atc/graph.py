@@ -57,23 +57,24 @@ def check_operators(model: onnx.ModelProto, path: Path) -> list[Checked]:
         AtcError: E10041.
     """
     opset = opset_of(model)
-    checked: list[Checked] = []
-    for node in model.graph.node:
-        name = node.name
-        error = None
-        if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset, ""):
-            error = AtcError("E16002", optype=f"{node.domain or 'ai.onnx'}::{opset}::{node.op_type}")
-        elif opset not in OPSETS:
-            error = AtcError("E19010", opname=name, optype=f"ai.onnx::{opset}::{node.op_type}")
-        elif any(item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for item in node.attribute):
-            error = AtcError("EZ3003", opname=name, optype=node.op_type)
-        checked.append((name, node.op_type, error))
-    if all(error is None for *_, error in checked):
-        try:
+    try:
+        checked: list[Checked] = [(node.name, node.op_type, _operator_error(node, opset)) for node in model.graph.node]
+        if all(error is None for *_, error in checked):
             onnx.checker.check_model(model)
-        except onnx.checker.ValidationError as error:
-            raise AtcError("E10041", parameter=path) from error
+    except (onnx.checker.ValidationError, ValueError, TypeError) as error:
+        # The last two: names that are no UTF-8, which ONNX's own functions stumble over.
+        raise AtcError("E10041", parameter=path) from error
     return checked
+
+
+def _operator_error(node: onnx.NodeProto, opset: int) -> AtcError | None:
+    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset, ""):
+        return AtcError("E16002", optype=f"{node.domain or 'ai.onnx'}::{opset}::{node.op_type}")
+    if opset not in OPSETS:
+        return AtcError("E19010", opname=node.name, optype=f"ai.onnx::{opset}::{node.op_type}")
+    if any(item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for item in node.attribute):
+        return AtcError("EZ3003", opname=node.name, optype=node.op_type)
+    return None
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -134,7 +135,7 @@ def infer(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy with every tensor's type and shape; E14001 or E19999 when operators and shapes do not fit."""
     try:
         inferred = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    except (shape_inference.InferenceError, RuntimeError) as error:
+    except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
         raise AtcError("E19999", reason=f"the shapes do not fit each other: {' '.join(str(error).split())}") from error
     graph = inferred.graph
     known = {value.name: dims_of(value) for value in (*graph.input, *graph.value_info, *graph.output)}
