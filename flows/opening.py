@@ -20,4 +20,5 @@ def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter) -> C
     settings = load(profile, overrides)
     faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
     place = home()
-    return Chain(STAGES, settings, place, World(settings, place, faults), reporter, faults)
+    world = World(settings, place, faults)
+    return Chain(STAGES, settings, place, world, reporter, faults, world.mirror())

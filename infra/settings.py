@@ -23,7 +23,6 @@ from pydantic_settings import (
 )
 
 from infra.errors import UserError
-from infra.home import CHECKOUT as CHECKOUT
 
 PREFIX = "ATLASFLOW_"
 
@@ -57,6 +56,11 @@ class StoreSettings(Section):
     """The artifact store."""
 
     keep_runs: int = Field(20, ge=1, description="`gc` keeps what the last N runs used")
+    mirror: str = Field(
+        "",
+        pattern=r"^(obs://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/].*[^/])?$",
+        description="obs://bucket/prefix: share receipts and artifacts with other machines",
+    )
 
 
 class ObsSettings(Section):

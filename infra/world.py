@@ -6,13 +6,16 @@ Clients are imported when they are opened, so that looking at a chain costs none
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports import Board, Compiler, ObjectStore, Trainer, TrainJob
 from infra.services import Service, Services
 from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from infra.store.mirror import Mirror
 
 Events = Callable[[Mapping[str, Any]], None]
 
@@ -101,6 +104,15 @@ class World:
     @cached_property
     def _object_store(self) -> ObjectStore:
         return self._open_store(self.settings.obs.bucket)
+
+    def mirror(self) -> "Mirror | None":
+        """The copy of the artifact store that the settings name."""
+        if not self.settings.store.mirror:
+            return None
+        from infra.store.mirror import Mirror
+
+        bucket, _, prefix = self.settings.store.mirror.removeprefix("obs://").partition("/")
+        return Mirror(lambda: self._open_store(bucket), prefix)
 
     def _open_store(self, bucket: str) -> ObjectStore:
         from infra.obs import emulator

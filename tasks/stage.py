@@ -15,14 +15,16 @@ from typing import Any, Literal
 
 from infra.errors import Corrupt, Refused, UserError
 from infra.faults import NO_FAULTS, FaultPlan
+from infra.home import CHECKOUT
 from infra.ports import LocalFile, Producer
-from infra.settings import CHECKOUT, Settings
+from infra.settings import Settings
 from infra.store import proofs
 from infra.store.artifacts import TREE, Artifact, ArtifactStore, folder_files
 from infra.store.codedigest import closure
 from infra.store.digests import file_digest, value_digest
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
+from infra.store.mirror import Mirror
 from infra.store.receipts import SCHEMA, Receipt, Receipts
 from infra.world import World
 from tasks.base import Made, Needs, Reporter, Stage, Work
@@ -81,6 +83,7 @@ class Chain:
         world: World,
         reporter: Reporter,
         faults: FaultPlan = NO_FAULTS,
+        mirror: Mirror | None = None,
     ) -> None:
         self.stages = {stage.name: stage for stage in stages}
         self.settings = settings
@@ -89,6 +92,7 @@ class Chain:
         self.store = ArtifactStore(home, faults)
         self.receipts = Receipts(home, faults)
         self.known: dict[str, Receipt] = {}
+        self._mirror = mirror
         self._reporter = reporter
         self._faults = faults
 
@@ -139,7 +143,7 @@ class Chain:
                 hint="start earlier with --from, or run that stage first",
             )
         with hold(self.home / "locks" / f"{stage.name}-{look.key}.lock", lambda: self._say_waiting(stage)) as waited:
-            if waited:
+            if waited or self._fetch_from_mirror(stage, look):
                 look = self.look(stage)
             reason = self._reason_to_run(stage, look, force)
             if reason is None:
@@ -148,6 +152,8 @@ class Chain:
                 with hold(self.home / "locks" / GARBAGE_LOCK, shared=True):
                     result = self._make(stage, look, reason, started)
         self.known[stage.name] = result.receipt
+        if self._mirror is not None:
+            self._mirror.send(result.receipt, self.receipts, self.store)
         self._show_latest(result.receipt)
         self.store.remember_checks()
         return result
@@ -170,6 +176,14 @@ class Chain:
             proofs.note(self.home, stage.name, receipt.key, time.time())
         else:
             self.run(stage)
+
+    def _fetch_from_mirror(self, stage: Stage, look: Look) -> bool:
+        if self._mirror is None or look.key is None or look.receipt is not None:
+            return False
+        fetched = self._mirror.fetch(stage.name, look.key, self.receipts, self.store)
+        if fetched:
+            self._reporter.line(stage.name, "another machine has done this; its results came from the mirror")
+        return fetched
 
     def _say_waiting(self, stage: Stage) -> None:
         self._reporter.line(stage.name, "another run is doing the same work; waiting for it")

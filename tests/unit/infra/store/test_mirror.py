@@ -1,0 +1,104 @@
+import shutil
+
+import pytest
+
+from infra.errors import Corrupt, Refused, Transient
+from infra.ports import StoredObject, SyncResult
+from infra.store.artifacts import ArtifactStore
+from infra.store.digests import file_digest
+from infra.store.mirror import Mirror
+from infra.store.receipts import Receipt, Receipts
+
+
+class FolderStore:
+    """A bucket in a folder, as far as a mirror needs one."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.broken = False
+
+    def ensure_bucket(self):
+        self.folder.mkdir(exist_ok=True)
+
+    def head(self, key):
+        if self.broken:
+            raise Transient("no answer")
+        path = self.folder / key
+        return StoredObject(key, path.stat().st_size, file_digest(path)) if path.exists() else None
+
+    def put(self, key, source, progress=None):
+        (self.folder / key).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.path, self.folder / key)
+
+    def get(self, key, target, sha256=None, progress=None):
+        if not (self.folder / key).exists():
+            raise Refused(f"there is no {key}")
+        if sha256 not in (None, file_digest(self.folder / key)):
+            raise Corrupt(f"{key} is another file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.folder / key, target)
+
+    def sync(self, prefix, files, progress=None):
+        for name, file in files.items():
+            self.put(f"{prefix}/{name}", file)
+        return SyncResult(tuple(files), (), sum(file.size for file in files.values()))
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    return FolderStore(tmp_path / "bucket")
+
+
+@pytest.fixture
+def mirror(bucket):
+    return Mirror(lambda: bucket, "team/store")
+
+
+@pytest.fixture
+def first(tmp_path):
+    """A home with one receipt: a file and a tree."""
+    home = tmp_path / "first"
+    made = tmp_path / "made"
+    (made / "inner").mkdir(parents=True)
+    (made / "inner" / "b").write_text("b")
+    (tmp_path / "a").write_text("a")
+    store, receipts = ArtifactStore(home), Receipts(home)
+    outputs = {"file": store.put_file("a", tmp_path / "a", "text/plain"), "tree": store.put_tree("made", made)}
+    receipt = Receipt("train", "k" * 64, {"inputs": {}}, outputs)
+    receipts.save(receipt)
+    return receipt, receipts, store
+
+
+def test_a_second_machine_gets_all_that_the_first_made(mirror, first, tmp_path):
+    receipt, receipts, store = first
+    assert mirror.send(receipt, receipts, store) > 0
+    other_receipts, other_store = Receipts(tmp_path / "second"), ArtifactStore(tmp_path / "second")
+    assert mirror.fetch("train", receipt.key, other_receipts, other_store)
+    assert other_receipts.load("train", receipt.key) == receipt
+    for artifact in receipt.outputs.values():
+        other_store.verify(artifact, deep=True)
+
+
+def test_what_is_there_is_not_sent_again(mirror, first):
+    mirror.send(*first)
+    assert mirror.send(*first) == 0
+
+
+def test_an_unknown_key_is_a_miss_and_a_silent_bucket_is_not(mirror, bucket, first, tmp_path):
+    assert not mirror.fetch("train", "x" * 64, first[1], first[2])
+    bucket.broken = True
+    with pytest.raises(Transient):
+        mirror.fetch("train", "x" * 64, first[1], first[2])
+
+
+def test_a_receipt_whose_object_was_lost_or_changed_does_not_arrive(mirror, bucket, first, tmp_path):
+    mirror.send(*first)
+    kept = bucket.folder / "team/store/objects" / first[0].outputs["file"].sha256
+    kept.write_text("changed")
+    receipts, store = Receipts(tmp_path / "second"), ArtifactStore(tmp_path / "second")
+    with pytest.raises(Corrupt):
+        mirror.fetch("train", first[0].key, receipts, store)
+    kept.unlink()
+    with pytest.raises(Refused):
+        mirror.fetch("train", first[0].key, receipts, store)
+    assert receipts.load("train", first[0].key) is None
