@@ -9,9 +9,12 @@ from typing import Any
 from infra.board.session import Session
 from infra.errors import Corrupt, GateFailed, Refused, Transient, UserError
 from infra.ports import Bytes, Installed, LocalFile, Release
+from infra.settings import BoardSettings
 from infra.store.digests import file_digest
 
 LOCK_SECONDS = 120.0
+LITTLE_BYTES = 256 * 1024 * 1024
+FACTORY_PASSWORDS = {"Mind@123"}  # ascend-domain.md §5
 SMOKE_SECONDS = 300.0
 SPARE_BYTES = 16 * 1024 * 1024  # what a board needs beside the files: journal, links, pictures
 
@@ -69,6 +72,29 @@ def preflight(name: str, facts: Mapping[str, Any], release: Release) -> None:
             f"{where} has {facts['free_bytes'] // 2**20} MB free, {needed // 2**20} MB are needed",
             hint=f"remove old releases with `atlasflow boards prune {name}`",
         )
+
+
+def findings(facts: Mapping[str, Any], settings: BoardSettings) -> list[str]:
+    """What an operator should know of a board; empty when all is well."""
+    found = [
+        f"Python's {module} cannot be used: {problem} ({_module_hint(module, facts)})"
+        for module, problem in facts["modules"].items()
+        if problem
+    ]
+    password = settings.password.get_secret_value()
+    if password in FACTORY_PASSWORDS:
+        found.append(f"{settings.user} still has the factory password, which is published; change it (passwd)")
+    elif password:
+        found.append("the login uses a password; make a key and put its public half into ~/.ssh/authorized_keys")
+    if facts["closed_devices"]:
+        found.append(f"{facts['user']} may not open {', '.join(facts['closed_devices'])}; the group is HwHiAiUser")
+    if not facts["soc_version"]:
+        found.append("neither npu-smi nor acl tells which chip the board has")
+    if facts["npu"] and not facts["emulated"] and " OK" not in facts["npu"]:
+        found.append(f"npu-smi reports {facts['npu']} (some healthy boards report Alarm)")
+    if facts["free_bytes"] < LITTLE_BYTES:
+        found.append(f"only {facts['free_bytes'] // 2**20} MB are free")
+    return found
 
 
 async def install(session: Session, release: Release, progress: Bytes | None, lock_seconds: float) -> Installed:

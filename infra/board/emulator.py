@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 
 from infra.errors import UserError
+from infra.home import CHECKOUT
 from infra.services import Service, Services
-from infra.settings import CHECKOUT, BoardSettings
+from infra.settings import BoardSettings
 from infra.store.atomic import write_text
 from infra.store.locks import hold
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from infra.board import deploy
 from infra.board.connection import fingerprint, host_key
+from infra.board.pull import Pulled, pull
 from infra.board.session import Session
 from infra.errors import Refused, UserError
 from infra.faults import NO_FAULTS, FaultPlan
@@ -52,17 +53,7 @@ class SshBoard:
 
     def facts(self) -> BoardFacts:
         """Ask the board what it is."""
-        said = asyncio.run(self._ask("facts"))
-        return BoardFacts(
-            name=self._name,
-            soc_version=said["soc_version"],
-            cann=said["cann"],
-            architecture=said["architecture"],
-            python=said["python"],
-            free_bytes=said["free_bytes"],
-            emulated=said["emulated"],
-            npu=said["npu"],
-        )
+        return _facts(self._name, asyncio.run(self._ask("facts")))
 
     def state(self) -> BoardState:
         """Ask the board what it runs."""
@@ -120,6 +111,25 @@ class SshBoard:
 
         return asyncio.run(work())
 
+    def status(self) -> Mapping[str, Any]:
+        """The state, the live images that a new release still has to answer (`probation`), and the last of the journal."""
+        said: Mapping[str, Any] = asyncio.run(self._ask("status"))
+        return said
+
+    def check(self) -> tuple[BoardFacts, Sequence[str]]:
+        """What the board is, and what an operator should know or mend before deploying to it."""
+        said = asyncio.run(self._ask("facts"))
+        return _facts(self._name, said), deploy.findings(said, self._settings)
+
+    def pull(self, folder: Path) -> Pulled:
+        """Fetch what the agent's `watch` left on the board since the last time, with a report of its latency."""
+
+        async def work() -> Pulled:
+            async with self._session() as session:
+                return await pull(session, folder)
+
+        return asyncio.run(work())
+
     def trust(self) -> tuple[str, str]:
         """The board's public host key (for `host_key` in the settings) and its fingerprint, for a person to compare."""
         key = asyncio.run(host_key(self._name, self._settings))
@@ -167,3 +177,16 @@ async def _answer(session: Session, said: Mapping[str, Any], picture: Path, targ
 
 def _state(said: Mapping[str, Any]) -> BoardState:
     return BoardState(said["active"], said["previous"], tuple(said["releases"]))
+
+
+def _facts(name: str, said: Mapping[str, Any]) -> BoardFacts:
+    return BoardFacts(
+        name=name,
+        soc_version=said["soc_version"],
+        cann=said["cann"],
+        architecture=said["architecture"],
+        python=said["python"],
+        free_bytes=said["free_bytes"],
+        emulated=said["emulated"],
+        npu=said["npu"],
+    )

@@ -9,6 +9,8 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -93,7 +95,9 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
         "credentials_file": (None, None, os.devnull, None),
         "ca_bundle": (None, None, None, None),
     }
-    session = boto3.session.Session(botocore_session=botocore.session.Session(session_vars=isolated))
+    core = botocore.session.Session(session_vars=isolated)
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    session = boto3.session.Session(botocore_session=core)
     client = session.client(
         "s3",
         endpoint_url=settings.endpoint,
@@ -120,6 +124,14 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
     )
     client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
     return Connection(client, settings.endpoint, settings.threads, retry, faults)
+
+
+def _timestamp(text: str) -> datetime:
+    """Parse a time of S3's XML or of a header; botocore's own parser takes half of the time of a long listing."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parsedate_to_datetime(text)
 
 
 def _add_content_md5(request: "AWSRequest", **_: object) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from infra.errors import UserError
+from infra.home import CHECKOUT
 from infra.ports import Lines, Producer, TrainJob
 from infra.program import run_program
-from infra.settings import CHECKOUT
 from infra.store.atomic import write_text
 from infra.training import protocol
 

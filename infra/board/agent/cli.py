@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 from typing import Any, Dict, List
@@ -49,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("pictures", nargs="+", metavar="PICTURE")
     command.set_defaults(run=run_classify)
     command = commands.add_parser("watch", parents=[common], help="classify the pictures that appear in a folder")
-    command.add_argument("--output", help="folder for annotated copies and answers.jsonl (FOLDER/outputs)")
+    command.add_argument("--output", help="folder for annotated copies and answers.jsonl")
     command.add_argument("--interval", type=float, default=1.0, help="seconds between two looks (1)")
     command.add_argument("--looks", type=int, help="stop after so many looks")
     command.add_argument("folder", metavar="FOLDER")
@@ -93,8 +92,7 @@ def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
 def run_watch(options: argparse.Namespace) -> Dict[str, Any]:
     """`watch`: ends at SIGTERM, SIGINT or after `--looks`, and gives everything back before it does."""
     release = Release()
-    output = options.output or os.path.join(options.folder, "outputs")
-    watcher = Watcher(options.folder, output)
+    watcher = Watcher(options.folder, options.output or release.outputs(options.folder))
     count = 0
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -53,6 +53,11 @@ class Release:
         """Path of the model."""
         return os.path.join(self.folder, "model.om")
 
+    def outputs(self, folder: str) -> str:
+        """Where `watch` writes: the board's own outputs, from where they are fetched; elsewhere beside the pictures."""
+        place = os.path.dirname(self.folder)
+        return os.path.join(os.path.dirname(place) if os.path.basename(place) == "releases" else folder, "outputs")
+
     def golden(self) -> "Tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
         """The smoke test's images, uint8 [n, h, w, 3], and the logits they must give, float32 [n, classes]."""
         try:

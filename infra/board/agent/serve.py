@@ -66,6 +66,17 @@ class Server:
         """Write into the journal."""
         self.releases.note(event, release, reason=reason)
 
+    def status(self) -> Dict[str, Any]:
+        """What the board runs, whether it is trusted, and what happened last."""
+        return dict(self.releases.state(), probation=self.releases.probation(), journal=self.releases.journal()[-20:])
+
+    def outputs(self) -> Dict[str, Any]:
+        """What `watch` has left: the folder, and the size of each file in it."""
+        folder = self.releases.path("outputs")
+        found = sorted(os.scandir(folder), key=lambda entry: entry.name) if os.path.isdir(folder) else []
+        whole = [entry for entry in found if entry.is_file() and not entry.name.endswith(".new")]
+        return {"folder": folder, "files": {entry.name: entry.stat().st_size for entry in whole}}
+
     def make_work(self) -> str:
         """A new empty folder for pictures, which goes when the connection ends."""
         os.makedirs(self.releases.path("work"), exist_ok=True)

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from infra.errors import AtlasFlowError, Corrupt, Refused, Transient, UserError
+from infra.home import CHECKOUT
 from infra.ports import TrainJob
-from infra.settings import CHECKOUT
 from infra.training import protocol
 from infra.training.local import LocalTrainer, run_model
 

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from infra.errors import AtlasFlowError, Corrupt, Refused, Transient, UserError
-from infra.settings import CHECKOUT
+from infra.home import CHECKOUT
 from infra.training import protocol
 from infra.training.modelarts import producer
 from tests.unit.infra.training import doubles

@@ -1,0 +1,226 @@
+"""Training configs of the xihe platform (ascend-domain.md §7.1): read, check, turn into settings and back."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infra.errors import UserError
+from infra.settings import Settings
+
+_STRING = r'"(?:\\.|[^"\\])*"'
+_COMMENTS = re.compile(rf"({_STRING})|//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
+_TRAILING_COMMAS = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
+# What published configs call the fields of our recipes.
+_ALIASES = {
+    "num_epochs": "epochs",
+    "epoch_size": "epochs",
+    "lr": "learning_rate",
+    "base_lr": "learning_rate",
+}
+_INPUTS = {"data_url": "data", "pretrain_url": "pretrained"}
+
+Value = str | int | float | bool
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Output(_Part):
+    """A folder of the repository that receives what the training writes to the path in parameter `name`."""
+
+    output_dir: str
+    name: str
+
+
+class Input(_Part):
+    """A data set or a model of the platform, whose path the training gets in parameter `name`."""
+
+    input_url: str
+    name: str
+
+
+class Parameter(_Part):
+    """One argument of the training."""
+
+    name: str
+    value: Value
+
+
+class Frameworks(_Part):
+    """The engine."""
+
+    framework_type: str
+    framework_version: str
+
+
+class Config(_Part):
+    """One training config; the fields are the platform's, `hypeparameters` included."""
+
+    SDK: Literal["ModelArts"] = "ModelArts"
+    code_dir: str
+    boot_file: str
+    outputs: tuple[Output, ...] = ()
+    hypeparameters: tuple[Parameter, ...] = ()
+    frameworks: Frameworks
+    train_instance_type: str
+    log_url: str
+    env_variables: dict[str, str] = {}
+    job_description: str = ""
+    job_name: str
+    inputs: tuple[Input, ...] = ()
+
+    def text(self) -> str:
+        """The file."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Settings from a config, by section, and what a person should know about them."""
+
+    settings: Mapping[str, Mapping[str, Any]]
+    notes: tuple[str, ...]
+
+    def profile(self) -> str:
+        """The settings as a profile (TOML), with the notes as comments."""
+        lines = [f"# {note}" for note in self.notes]
+        for section, values in self.settings.items():
+            lines += ["", f"[{section}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
+        return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def read(text: str) -> Config:
+    """Read a config; comments and trailing commas, which published ones have, are passed over.
+
+    Raises:
+        UserError: no JSON, or fields that are unknown, missing, wrong or contradict each other; all are named.
+    """
+    plain = _TRAILING_COMMAS.sub(lambda match: match[1] or "", _COMMENTS.sub(lambda match: match[1] or "", text))
+    doubled: list[str] = []
+
+    def collect(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        doubled.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return dict(pairs)
+
+    try:
+        values = json.loads(plain, object_pairs_hook=collect)
+    except ValueError as error:
+        raise UserError(f"the config is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError("the config is not a JSON object")
+    problems = [f"'{name}' is given twice" for name in doubled]
+    if "hyperparameters" in values:
+        if "hypeparameters" in values:
+            problems.append("'hyperparameters' and 'hypeparameters' contradict each other")
+        values["hypeparameters"] = values.pop("hyperparameters")
+    try:
+        config = Config(**values)
+    except ValidationError as error:
+        problems += [_explain(problem) for problem in error.errors(include_url=False, include_input=False)]
+    else:
+        problems += _contradictions(config)
+        if not problems:
+            return config
+    raise UserError("the config cannot be used:" + "".join(f"\n    {problem}" for problem in problems))
+
+
+def to_settings(config: Config, recipe: str) -> Imported:
+    """The settings that train the same way on ModelArts.
+
+    Args:
+        config: of xihe.
+        recipe: what its hyper-parameters change, unless one of them is called `recipe`.
+    """
+    train: dict[str, Value] = {"target": "modelarts", "recipe": recipe}
+    train |= {_ALIASES.get(item.name, item.name): item.value for item in config.hypeparameters}
+    xihe = {
+        "job_name": config.job_name,
+        "job_description": config.job_description,
+        "code_dir": config.code_dir,
+        "boot_file": config.boot_file,
+        "framework_type": config.frameworks.framework_type,
+        **{_INPUTS[item.name]: item.input_url for item in config.inputs},
+    }
+    notes = [f"{config.boot_file} of the repository is not run: {train['recipe']} trains instead"]
+    for output in config.outputs:
+        xihe |= {"output_dir": output.output_dir, "output_name": output.name}
+    for item in config.inputs:
+        setting = "data.source" if item.name == "data_url" else "train.pretrained"
+        notes.append(f"{item.input_url} lies on xihe: fetch it there and name it in {setting}")
+    modelarts = {
+        "engine": config.frameworks.framework_version,
+        "flavor": config.train_instance_type,
+        "logs": config.log_url.strip("/"),
+        "environment": config.env_variables,
+    }
+    return Imported({"train": train, "modelarts": modelarts, "xihe": xihe}, tuple(notes))
+
+
+def from_settings(settings: Settings) -> Config:
+    """The config of a project that trains with these settings.
+
+    Raises:
+        UserError: something that the platform needs is not set.
+    """
+    xihe, modelarts = settings.xihe, settings.modelarts
+    for name, value in (("engine", modelarts.engine), ("flavor", modelarts.flavor)):
+        if not value:
+            raise UserError(f"modelarts.{name} is not set", hint="xihe's form for a new training lists what there is")
+    parameters = {"recipe": settings.train.recipe, **settings.train.overrides()}
+    inputs = [Input(input_url=getattr(xihe, field), name=name) for name, field in _INPUTS.items()]
+    return Config(
+        code_dir=xihe.code_dir,
+        boot_file=xihe.boot_file,
+        outputs=(Output(output_dir=xihe.output_dir, name=xihe.output_name),),
+        hypeparameters=tuple(Parameter(name=name, value=_value(value)) for name, value in parameters.items()),
+        frameworks=Frameworks(framework_type=xihe.framework_type, framework_version=modelarts.engine),
+        train_instance_type=modelarts.flavor,
+        log_url=f"{modelarts.logs.strip('/')}/",
+        env_variables=modelarts.environment,
+        job_description=xihe.job_description,
+        job_name=xihe.job_name,
+        inputs=tuple(item for item in inputs if item.input_url),
+    )
+
+
+def _contradictions(config: Config) -> list[str]:
+    problems = [
+        f"{field} '{value}' leaves the repository"
+        for field, value in (("code_dir", config.code_dir), ("boot_file", config.boot_file))
+        if value.startswith("/") or ".." in PurePosixPath(value).parts
+    ]
+    problems += [f"the input '{item.name}' is unknown" for item in config.inputs if item.name not in _INPUTS]
+    if len(config.outputs) > 1:
+        problems.append("there are several outputs; a training here writes to one folder")
+    channels = [item.name for item in config.inputs] + [item.name for item in config.outputs]
+    given = [item.name for item in config.hypeparameters] + channels
+    problems += [f"the parameter '{name}' is given twice" for name, count in Counter(given).items() if count > 1]
+    meant: dict[str, str] = {}
+    for name in dict.fromkeys(item.name for item in config.hypeparameters):
+        other = meant.setdefault(_ALIASES.get(name, name), name)
+        if other != name:
+            problems.append(f"the hyper-parameters '{other}' and '{name}' mean the same")
+    return problems
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"unknown field '{where}'" if problem["type"] == "extra_forbidden" else f"field '{where}': {problem['msg']}"
+
+
+def _value(value: object) -> Value:
+    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
+
+
+def _toml(value: object) -> str:
+    """A TOML value; JSON's texts, numbers and booleans are TOML's too."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)

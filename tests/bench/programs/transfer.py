@@ -1,0 +1,31 @@
+"""One transfer of ours as a process of its own, for `tests.bench.object_storage`: digests and imports included.
+
+python -m tests.bench.programs.transfer {put|get|archive|unarchive|sync} PATH KEY < settings as JSON
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from infra.obs.client import connect
+from infra.obs.files import describe
+from infra.settings import ObsSettings
+
+operation, path, key = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+client = connect(ObsSettings(**json.load(sys.stdin)))
+begun = time.perf_counter()
+files = {file.name: describe(file) for file in path.iterdir()} if operation in ("archive", "sync") else {}
+if operation == "put":
+    client.put(key, describe(path))
+elif operation == "get":
+    client.get(key, path)
+elif operation == "archive":
+    client.sync_archive(key, files)
+elif operation == "unarchive":
+    client.get_archive(key, path)
+elif operation == "sync":
+    client.sync(key, files)
+else:
+    raise SystemExit(f"no operation '{operation}'")
+print(time.perf_counter() - begun)
