@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.opening import open_chain
 from infra.errors import AtlasFlowError
+from infra.store.garbage import LOCK as GARBAGE_LOCK
+from infra.store.locks import hold
 from infra.store.runs import Outcome, RunRecord, Runs, StageRecord
 from tasks import report
 from tasks.chain import NAMES, STAGES, gate_after, select
@@ -46,9 +48,14 @@ def run_stages(request: RunRequest) -> None:
     selected = select(request.stages)
     select(request.force)
     chain = open_chain(request.profile, dict(request.settings), FlowReporter(reporter.get()))
-    runs = Runs(chain.home)
-    record = runs.begin(request.profile)
+    record = Runs(chain.home).begin(request.profile)
     record.flow_run = str(flow_run.id or "")
+    with hold(chain.home / "locks" / GARBAGE_LOCK, shared=True):
+        _run_each(chain, selected, request, record)
+
+
+def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, record: RunRecord) -> None:
+    runs = Runs(chain.home)
     try:
         for stage in STAGES:
             if stage.name in selected:

@@ -155,13 +155,18 @@ def gc(
 ) -> None:
     """Remove what no recent run and no board needs any more."""
     chain = open_chain(profile, {}, Silent())
-    kept = living(chain.receipts, Runs(chain.home), chain.settings.store.keep_runs)
-    garbage = collect(chain.home, chain.receipts, kept, dry_run=dry_run)
+    garbage = collect(
+        chain.home,
+        chain.receipts,
+        lambda: living(chain.receipts, Runs(chain.home), chain.settings.store.keep_runs),
+        dry_run=dry_run,
+        waiting=lambda: Console(stderr=True).print("a run is under way; waiting for its end"),
+    )
     if as_json:
         print(json.dumps(asdict(garbage), indent=1))
         return
     word = "would be removed" if dry_run else "removed"
     Console().print(
         f"{len(garbage.receipts)} receipts and {len(garbage.objects)} objects {word}, {garbage.bytes / 1e6:.1f} MB; "
-        f"{len(kept)} receipts are in use"
+        f"{garbage.kept} receipts are in use"
     )

@@ -1,7 +1,7 @@
 """Garbage: whatever no living receipt reaches. The caller says which receipts live; `dry_run` first."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,29 +11,29 @@ from infra.store.locks import hold
 from infra.store.receipts import Receipt, Receipts
 from infra.store.runs import Runs
 
-# Stages hold it shared while they make something, so that nothing new is taken for garbage.
+# Runs hold it shared from their first stage to their last, so that nothing they rest on is taken for garbage.
 LOCK = "store"
 KEPT_ON_BOARDS = 2  # the release in service, and the one to roll back to
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What was, or would be, removed."""
+    """What was, or would be, removed; `kept` counts the receipts that stay."""
 
     receipts: tuple[str, ...]
     objects: tuple[str, ...]
     bytes: int
+    kept: int
 
 
 def living(receipts: Receipts, runs: Runs, keep_runs: int) -> set[str]:
     """Keys of the receipts to keep: those of the last runs, those that boards hold, and all that they came from.
 
-    A board is believed to hold what was deployed last and before that, as far as the receipts tell.
+    Each board is believed to hold what was deployed to it last and before that, as far as the receipts tell.
     """
     everything = list(receipts.all())
     wanted = {item.key for run in runs.latest(keep_runs) for item in run.stages}
-    deployed = sorted((item for item in everything if item.stage == "deploy"), key=lambda item: item.finished)
-    wanted |= {item.key for item in deployed[-KEPT_ON_BOARDS:]}
+    wanted |= _on_boards(item for item in everything if item.stage == "deploy")
     makers: dict[str, list[Receipt]] = {}
     for item in everything:
         for artifact in item.outputs.values():
@@ -50,11 +50,34 @@ def living(receipts: Receipts, runs: Runs, keep_runs: int) -> set[str]:
     return kept
 
 
-def collect(home: Path, receipts: Receipts, kept: Iterable[str], *, dry_run: bool) -> Garbage:
-    """Remove the receipts that are not in `kept`, and then every object that no receipt reaches."""
-    keys = set(kept)
+def _on_boards(deployed: Iterable[Receipt]) -> set[str]:
+    by_board: dict[str, list[str]] = {}
+    for item in sorted(deployed, key=lambda item: item.finished):
+        for board in item.ingredients["settings"]["boards"]:
+            by_board.setdefault(board, []).append(item.key)
+    return {key for keys in by_board.values() for key in keys[-KEPT_ON_BOARDS:]}
+
+
+def collect(
+    home: Path,
+    receipts: Receipts,
+    alive: Callable[[], set[str]],
+    *,
+    dry_run: bool,
+    waiting: Callable[[], None] | None = None,
+) -> Garbage:
+    """Remove the receipts that are not alive, and then every object that no receipt reaches.
+
+    Args:
+        home: AtlasFlow's home.
+        receipts: of that home.
+        alive: tells the keys to keep; asked once no run is under way, since a run adds to them.
+        dry_run: only say what would be removed.
+        waiting: called once when a run is under way, whose end is waited for.
+    """
     store = ArtifactStore(home)
-    with hold(home / "locks" / LOCK):
+    with hold(home / "locks" / LOCK, waiting):
+        keys = alive()
         everything = list(receipts.all())
         dead = [item for item in everything if item.key not in keys]
         used = {path for item in everything if item.key in keys for path in _paths(store, item)}
@@ -72,7 +95,9 @@ def collect(home: Path, receipts: Receipts, kept: Iterable[str], *, dry_run: boo
                 path.unlink()
             _remove_old_scratch(home, keys)
             proofs.forget(home, keys)
-    return Garbage(tuple(item.key for item in dead), tuple(path.name for path in unused), size)
+    return Garbage(
+        tuple(item.key for item in dead), tuple(path.name for path in unused), size, len(everything) - len(dead)
+    )
 
 
 def _paths(store: ArtifactStore, receipt: Receipt) -> Iterable[Path]:

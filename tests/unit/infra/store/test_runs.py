@@ -1,0 +1,64 @@
+import json
+import os
+
+import pytest
+
+from infra.store.runs import RunRecord, Runs, StageRecord
+
+
+def record(number, *stages):
+    return RunRecord(f"2026{number:04}", float(number), "local", list(stages), f"flow-{number}")
+
+
+def stage(name, outcome="ran", key="k"):
+    return StageRecord(name, key, outcome, "because", 1.5, "note")
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(tmp_path)
+
+
+def test_a_record_comes_back_as_it_was_saved(runs):
+    saved = record(1, stage("train"), stage("evaluate", "failed"))
+    runs.save(saved)
+    assert runs.latest(1) == [saved]
+
+
+def test_the_latest_runs_come_newest_first(runs):
+    for number in (3, 1, 2):
+        runs.save(record(number))
+    assert [item.started for item in runs.latest(2)] == [3.0, 2.0]
+    assert [item.started for item in runs.latest(9)] == [3.0, 2.0, 1.0]
+
+
+def test_there_may_be_no_run_yet(runs):
+    assert runs.latest(3) == []
+    assert runs.last_of("train") is None
+
+
+def test_the_last_attempt_at_a_stage_may_lie_some_runs_back(runs):
+    runs.save(record(1, stage("train", "failed", "old")))
+    runs.save(record(2, stage("train", "ran", "new"), stage("export", "failed", "e")))
+    runs.save(record(3, stage("download")))
+    assert runs.last_of("train").key == "new"
+    assert runs.last_of("export").outcome == "failed"
+    assert runs.last_of("deploy") is None
+
+
+def test_ids_sort_by_time_and_name_the_process(runs, monkeypatch):
+    times = iter([1_000.0, 1_000.001, 1_001.0, 100_000.0])
+    monkeypatch.setattr("infra.store.runs.time.time", lambda: next(times))
+    ids = [runs.begin("local").id for _ in range(4)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 4
+    assert all(identifier.endswith(f"-{os.getpid()}") for identifier in ids)
+
+
+def test_a_record_is_replaced_whole_after_each_stage(runs):
+    growing = record(1)
+    for name in ("download", "upload"):
+        growing.stages.append(stage(name))
+        runs.save(growing)
+    (path,) = runs.folder.iterdir()
+    assert [item["stage"] for item in json.loads(path.read_text())["stages"]] == ["download", "upload"]
