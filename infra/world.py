@@ -112,7 +112,13 @@ class World:
         from infra.store.mirror import Mirror
 
         bucket, _, prefix = self.settings.store.mirror.removeprefix("obs://").partition("/")
-        return Mirror(lambda: self._open_store(bucket), prefix)
+
+        def opened() -> ObjectStore:
+            store = self._open_store(bucket)
+            store.ensure_bucket()
+            return store
+
+        return Mirror(opened, prefix)
 
     def _open_store(self, bucket: str) -> ObjectStore:
         from infra.obs import emulator

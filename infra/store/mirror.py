@@ -5,6 +5,7 @@ Objects lie under `<prefix>/objects/<sha256>`, manifests under `<prefix>/trees/<
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,12 +20,12 @@ class Mirror:
     """One prefix of one bucket; every method raises what the object store raises: unknown is not a miss.
 
     Args:
-        open_store: opens the bucket when it is first needed.
+        open_store: opens the bucket, which must be there, when it is first needed.
         prefix: key prefix of the mirror, without a slash at its end.
     """
 
     def __init__(self, open_store: Callable[[], ObjectStore], prefix: str) -> None:
-        self._open_store = open_store
+        self._open_store = cache(open_store)
         self._prefix = prefix
 
     def send(self, receipt: Receipt, receipts: Receipts, store: ArtifactStore) -> int:
@@ -32,7 +33,6 @@ class Mirror:
         bucket = self._open_store()
         if bucket.head(self._receipt_key(receipt.stage, receipt.key)) is not None:
             return 0
-        bucket.ensure_bucket()
         sent = bucket.sync(self._prefix, _files(receipt, store)).bytes_sent
         path = receipts.path(receipt.stage, receipt.key)
         bucket.put(self._receipt_key(receipt.stage, receipt.key), _local(path, file_digest(path)))

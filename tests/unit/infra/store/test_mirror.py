@@ -17,9 +17,6 @@ class FolderStore:
         self.folder = folder
         self.broken = False
 
-    def ensure_bucket(self):
-        self.folder.mkdir(exist_ok=True)
-
     def head(self, key):
         if self.broken:
             raise Transient("no answer")
