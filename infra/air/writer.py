@@ -6,16 +6,19 @@ indices; `_opt_input` names the inputs that may be absent; weights are Const ope
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper, shape_inference
 
 from infra.air.operators import OPERATORS, Default
 from infra.air.schema import LIST_TYPES, ModelDef
 from infra.air.translations import TRANSLATIONS, Attributes, Tensors, attributes, data_type, refused
 from infra.errors import UserError
+from infra.store.atomic import replacing
 
 LABEL = "portable, not verified on Huawei's ATC"
 
@@ -38,6 +41,21 @@ def to_air(model: onnx.ModelProto, batch: int = 1) -> bytes:
         if node.domain not in ("", "ai.onnx") or not (constant or node.op_type in TRANSLATIONS):
             raise refused(node, "it is none of those that are translated")
     return _Writer(_with_shapes(model, batch)).write()
+
+
+def write_air(source: Path, target: Path, batch: int = 1) -> None:
+    """Translate an ONNX file to an AIR file, whole or not at all; raises what `to_air` raises.
+
+    Raises:
+        UserError: the ONNX file cannot be read.
+    """
+    try:
+        model = onnx.load(source)
+    except (OSError, DecodeError) as error:
+        raise UserError(f"{source} is not an ONNX file that can be read: {error}") from error
+    data = to_air(model, batch)
+    with replacing(target, point="air") as temporary:
+        temporary.write_bytes(data)
 
 
 def _with_shapes(model: onnx.ModelProto, batch: int) -> onnx.GraphProto:

@@ -1,6 +1,7 @@
 """ONNX → AIR → ONNX: operators and attributes one by one, whole networks by their results, everything else refused."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from infra.air.operators import OPERATORS
 from infra.air.reader import UnknownOperatorError, operators, parse, to_onnx
 from infra.air.schema import ModelDef
 from infra.air.translations import TRANSLATIONS
-from infra.air.writer import to_air
+from infra.air.writer import to_air, write_air
 from infra.errors import Corrupt, UserError
 from tests.unit.infra.atc.networks import lenet, model_of
 
@@ -194,6 +195,18 @@ def test_the_bytes_are_stable_and_say_nothing_of_the_exporter():
     first = to_air(model)
     model.producer_name, model.doc_string = "somebody", "at noon"
     assert to_air(model) == first
+
+
+def test_files_are_translated_whole_or_not_at_all(tmp_path: Path):
+    (tmp_path / "net.onnx").write_bytes(lenet("n").SerializeToString())
+    write_air(tmp_path / "net.onnx", tmp_path / "net.air", batch=4)
+    assert (tmp_path / "net.air").read_bytes() == to_air(lenet(4))
+    (tmp_path / "bad.onnx").write_bytes(b"this is no ONNX")
+    (tmp_path / "other.onnx").write_bytes(single("Softmax").SerializeToString())
+    for name in ("bad.onnx", "none.onnx", "other.onnx"):
+        with pytest.raises(UserError):
+            write_air(tmp_path / name, tmp_path / "made.air")
+    assert not (tmp_path / "made.air").exists()
 
 
 def _changed(model: onnx.ModelProto, change: Callable[[onnx.ModelProto], object]) -> onnx.ModelProto:

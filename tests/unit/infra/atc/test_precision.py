@@ -110,6 +110,20 @@ def test_weights_are_stored_as_float16(tmp_path: Path):
     assert len(compiled(lenet(), tmp_path).onnx) < 0.55 * len(full.onnx)
 
 
+def test_rounding_is_to_nearest_with_ties_to_even_over_the_whole_range(tmp_path: Path):
+    """Every number of float16, every middle between two, and their neighbours in float32: 380,000 values."""
+    numbers = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
+    middles = (numbers[:-1] + numbers[1:]) / 2
+    edges = np.array([65504, 65519.99, 65520, 1e30, np.inf], np.float32)
+    values = np.concatenate([numbers, middles, edges])
+    values = np.concatenate([values, np.nextafter(values, np.float32(0)), np.nextafter(values, np.float32(np.inf))])
+    values = np.concatenate([values, -values])
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [len(values)]) for name in ("x", "y")]
+    network = model_of([helper.make_node("Identity", ["x"], ["y"], name="same")], ends[:1], ends[1:])
+    got = run(compiled(network, tmp_path), x=values)
+    assert np.array_equal(got, half(values))
+
+
 def test_values_beyond_float16_become_infinite(tmp_path: Path):
     network = lenet()
     image = np.full((1, 3, 32, 32), 70_000, np.float32)
