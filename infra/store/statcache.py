@@ -30,17 +30,12 @@ def settled(mark: Fingerprint, checked_ns: int) -> bool:
 
 
 class StatCache:
-    """Digests by path. Losing the file of the cache loses nothing but time."""
+    """Digests by path. Losing the file of the cache, or finding it damaged, loses nothing but time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._entries: dict[str, tuple[Fingerprint, str]] = {}
+        self._entries = _read(path)
         self._changed = False
-        if path.exists():
-            self._entries = {
-                name: ((mark[0], mark[1], mark[2], mark[3]), digest)
-                for name, (mark, digest) in json.loads(path.read_text()).items()
-            }
 
     def digest(self, path: Path, *, deep: bool = False) -> str:
         """SHA-256 of the file, from the cache where it can be trusted and `deep` does not ask for every byte.
@@ -66,3 +61,13 @@ class StatCache:
             living = {name: entry for name, entry in self._entries.items() if Path(name).exists()}
             write_text(self._path, json.dumps(living))
             self._changed = False
+
+
+def _read(path: Path) -> dict[str, tuple[Fingerprint, str]]:
+    try:
+        return {
+            name: ((mark[0], mark[1], mark[2], mark[3]), digest)
+            for name, (mark, digest) in json.loads(path.read_text()).items()
+        }
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, IndexError):  # every file is read once more
+        return {}

@@ -32,9 +32,11 @@ def recall(home: Path, arguments: Sequence[str]) -> Any | None:
             return None
         if any(list(fingerprint(Path(name))) != mark for name, mark in verdict["marks"].items()):
             return None
+        return verdict["answer"]
     except FileNotFoundError:
         return None
-    return verdict["answer"]
+    except (ValueError, KeyError, TypeError, AttributeError):  # a damaged verdict is none, and the next one replaces it
+        return None
 
 
 def remember(home: Path, arguments: Sequence[str], begun_ns: int, rests_on: Iterable[Path], answer: object) -> bool:

@@ -1,6 +1,8 @@
 import os
 import time
 
+import pytest
+
 from infra.store.digests import text_digest
 from infra.store.statcache import TICK_NS, StatCache, fingerprint, settled
 
@@ -54,3 +56,11 @@ def test_files_that_are_gone_are_forgotten(tmp_path):
     file.unlink()
     cache.save()
     assert (tmp_path / "cache.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", '{"file": 1}', '{"file": [[1], "digest"]}'])
+def test_a_damaged_cache_is_an_empty_one(tmp_path, damage):
+    file = tmp_path / "file"
+    file.write_text("content")
+    (tmp_path / "cache.json").write_text(damage)
+    assert StatCache(tmp_path / "cache.json").digest(file) == text_digest("content")
