@@ -134,7 +134,16 @@ class Chain:
 
         Raises:
             UserError: an input is not there.
+            Refused: the disk is full; nothing half-made is left.
         """
+        try:
+            return self._run(stage, force)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise Refused(f"{stage.name}: the disk is full", hint=f"free some space below {self.home}") from error
+
+    def _run(self, stage: Stage, force: bool) -> Result:
         started = time.monotonic()
         look = self.look(stage)
         if look.key is None:
@@ -142,7 +151,7 @@ class Chain:
                 f"{stage.name} needs what {look.reason.removeprefix('waits for ')} makes, and that is not there",
                 hint="start earlier with --from, or run that stage first",
             )
-        with hold(self.home / "locks" / f"{stage.name}-{look.key}.lock", lambda: self._say_waiting(stage)) as waited:
+        with hold(self._lock(stage, look.key), lambda: self._say_waiting(stage)) as waited:
             if waited or self._fetch_from_mirror(stage, look):
                 look = self.look(stage)
             reason = self._reason_to_run(stage, look, force)
@@ -172,7 +181,9 @@ class Chain:
         if stage.kind != "effect":
             return
         receipt = self.known[stage.name]
-        if self._deviation(stage, receipt) is None:
+        with hold(self._lock(stage, receipt.key), lambda: self._say_waiting(stage)):
+            deviation = self._deviation(stage, receipt)
+        if deviation is None:
             proofs.note(self.home, stage.name, receipt.key, time.time())
         else:
             self.run(stage)
@@ -184,6 +195,12 @@ class Chain:
         if fetched:
             self._reporter.line(stage.name, "another machine has done this; its results came from the mirror")
         return fetched
+
+    def _lock(self, stage: Stage, key: str) -> Path:
+        return self.home / "locks" / f"{stage.name}-{key}.lock"
+
+    def _scratch(self, stage: Stage, key: str) -> Path:
+        return self.home / "work" / f"{stage.name}-{key[:16]}"
 
     def _say_waiting(self, stage: Stage) -> None:
         self._reporter.line(stage.name, "another run is doing the same work; waiting for it")
@@ -201,12 +218,18 @@ class Chain:
         if stage.prove is None:
             return None
         made = {name: self.store.files(artifact) for name, artifact in receipt.outputs.items()}
-        return stage.prove(self._work(stage, receipt.key), made)
+        work = self._work(stage, receipt.key)
+        try:
+            return stage.prove(work, made)
+        finally:
+            shutil.rmtree(work.folder, ignore_errors=True)
 
     def _reuse(self, stage: Stage, look: Look, started: float) -> Result:
         assert look.receipt is not None  # noqa: S101 - without one there is a reason to run
         if stage.kind == "effect":
             proofs.note(self.home, stage.name, look.receipt.key, time.time())
+        # A run that was killed between its receipt and its end has left it.
+        shutil.rmtree(self._scratch(stage, look.receipt.key), ignore_errors=True)
         note = "proved" if stage.kind == "effect" else ""
         return Result(look.receipt, True, look.reason, note, time.monotonic() - started)
 
@@ -223,24 +246,21 @@ class Chain:
             self._faults.reach(f"stage.{stage.name}.start")
             made = stage.run(work)
             self._faults.reach(f"stage.{stage.name}.made")
-            outputs = self._keep(made)
-        except BaseException as error:
+            receipt = Receipt(
+                stage.name,
+                look.key,
+                look.ingredients,
+                self._keep(made),
+                tools={name: version(name) for name in stage.tools},
+                emulated=_emulated(look.ingredients),
+                started=begun,
+                seconds=time.time() - begun,
+            )
+            self.receipts.save(receipt)
+        except BaseException:
             if not stage.resumes:
                 shutil.rmtree(work.folder, ignore_errors=True)
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise Refused(f"{stage.name}: the disk is full", hint=f"free some space below {self.home}") from error
             raise
-        receipt = Receipt(
-            stage.name,
-            look.key,
-            look.ingredients,
-            outputs,
-            tools={name: version(name) for name in stage.tools},
-            emulated=bool(look.ingredients["emulated"]) or bool((look.ingredients["producer"] or {}).get("emulated")),
-            started=begun,
-            seconds=time.time() - begun,
-        )
-        self.receipts.save(receipt)
         if stage.kind == "effect":
             proofs.note(self.home, stage.name, look.key, time.time())
         shutil.rmtree(work.folder)
@@ -258,11 +278,18 @@ class Chain:
         return kept
 
     def _show_latest(self, receipt: Receipt) -> None:
-        """Show the outputs under readable names in `home/latest/<stage>`."""
+        """Show the outputs under readable names in `home/latest/<stage>`: all of one run's, or for a moment none."""
         folder = self.home / "latest" / receipt.stage
-        shutil.rmtree(folder, ignore_errors=True)
-        for artifact in receipt.outputs.values():
-            self.store.link_into(artifact, folder if artifact.kind == "file" else folder / artifact.name)
+        coming, going = (folder.with_name(f".{receipt.stage}.{word}") for word in ("coming", "going"))
+        with hold(self.home / "locks" / f"latest-{receipt.stage}"):
+            for left in (coming, going):
+                shutil.rmtree(left, ignore_errors=True)
+            for artifact in receipt.outputs.values():
+                self.store.link_into(artifact, coming if artifact.kind == "file" else coming / artifact.name)
+            if folder.exists():
+                folder.rename(going)
+            coming.rename(folder)
+            shutil.rmtree(going, ignore_errors=True)
 
     def _sources(self, stage: Stage) -> list[tuple[str, str]]:
         given = stage.given(self.settings)
@@ -304,10 +331,14 @@ class Chain:
 
     def _work(self, stage: Stage, key: str) -> Work:
         inputs = self._inputs(stage)
-        folder = self.home / "work" / f"{stage.name}-{key[:16]}"
+        folder = self._scratch(stage, key)
         return Work(
             self.settings, self.world, key, inputs.artifacts, inputs.files, folder, inputs.emulated, self._reporter
         )
+
+
+def _emulated(ingredients: Mapping[str, Any]) -> bool:
+    return bool(ingredients["emulated"]) or bool((ingredients["producer"] or {}).get("emulated"))
 
 
 def producer_values(producer: Producer) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -204,11 +205,40 @@ def test_a_failed_stage_leaves_neither_receipt_nor_scratch(chain_of, tmp_path):
     assert list((tmp_path / "home" / "work").iterdir()) == []
 
 
-def test_a_full_disk_is_refused_in_plain_words(chain_of):
-    chain = chain_of(faults=FaultPlan([Fault("full", "object.written")]))
+@pytest.mark.parametrize("point", ["object.start", "object.written", "tree.written", "receipt.written", "receipt.done"])
+def test_a_full_disk_is_refused_in_plain_words(chain_of, point, tmp_path):
+    chain = chain_of(faults=FaultPlan([Fault("full", point)]))
     with pytest.raises(Refused, match="source: the disk is full"):
         run_all(chain)
-    assert chain.receipts.latest("source") is None
+    assert list((tmp_path / "home" / "work").iterdir()) == []
+    run_all(chain_of())
+
+
+def test_a_proof_leaves_no_scratch(chain_of, tmp_path):
+    run_all(chain_of())
+    run_all(chain_of())
+    chain = chain_of()
+    chain.look_at_all()
+    chain.prove(SEND)
+    assert list((tmp_path / "home" / "work").iterdir()) == []
+
+
+def test_what_a_killed_run_left_goes_when_its_work_is_reused(chain_of, tmp_path):
+    chain = chain_of()
+    run_all(chain)
+    scratch = tmp_path / "home" / "work" / f"source-{chain.known['source'].key[:16]}"
+    scratch.mkdir()
+    run_all(chain_of())
+    assert not scratch.exists()
+
+
+def test_two_runs_at_once_show_whole_outputs(chain_of, tmp_path):
+    chains = [chain_of(), chain_of()]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            list(pool.map(run_all, chains))
+    assert (tmp_path / "home" / "latest" / "refine" / "refined.txt").read_text() == "sam"
+    assert not [path for path in (tmp_path / "home" / "latest").iterdir() if path.name.startswith(".")]
 
 
 def test_the_outputs_are_shown_under_readable_names(chain_of, tmp_path):
