@@ -75,7 +75,7 @@ class World:
         """ATC where it is found, or its stand-in, as convert.compiler says."""
         from infra.atc.client import compiler
 
-        return compiler(self.settings.convert.compiler)
+        return compiler(self.settings.convert.compiler, faults=self.faults)
 
     def fetch_object(self, address: str, target: Path, sha256: str, progress: Callable[[float, float], None]) -> None:
         """Fetch `obs://bucket/key` with the end point and the keys of the settings.

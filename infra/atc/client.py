@@ -5,6 +5,7 @@ and takes few characters in paths (ascend-domain.md §3.1, §3.2); only a whole 
 """
 
 import difflib
+import errno
 import re
 import shutil
 import signal
@@ -66,7 +67,7 @@ class AtcCompiler:
 
         Raises:
             UserError: the request can never work: a wrong option, a damaged model, a missing file.
-            Refused: this compiler cannot compile the model, or its installation does not work.
+            Refused: this compiler cannot compile the model, its installation does not work, or the disk is full.
             Transient: it took too long, ran out of memory or was killed.
         """
         _check(request)
@@ -93,7 +94,8 @@ class AtcCompiler:
                 with replacing(request.output, faults=self.faults, point="compile") as temporary:
                     _result(folder, request).replace(temporary)
         except OSError as error:
-            raise UserError(
+            kind = Refused if error.errno in (errno.ENOSPC, errno.EDQUOT) else UserError
+            raise kind(
                 f"{request.model} cannot be compiled to {request.output}: {error.strerror or error}",
                 hint="check the paths, the rights and the free space",
             ) from error

@@ -122,7 +122,7 @@ def test_a_missing_command_or_aipp_file_is_an_error_of_the_user(tmp_path: Path):
 @pytest.mark.parametrize("point", ["compile.start", "compile.written"])
 def test_a_full_disk_leaves_nothing(point: str, tmp_path: Path):
     request = request_in(tmp_path)
-    with pytest.raises(UserError, match="No space left"):
+    with pytest.raises(Refused, match="No space left"):
         stand_in(faults=FaultPlan.parse(f"full@{point}")).compile(request, lambda _line: None)
     assert list(request.output.parent.iterdir()) == []
 
