@@ -16,6 +16,7 @@ from infra.settings import Settings
 
 if TYPE_CHECKING:
     from infra.store.mirror import Mirror
+    from infra.training.modelarts_client import ModelArts
 
 Events = Callable[[Mapping[str, Any]], None]
 
@@ -70,6 +71,12 @@ class World:
         from infra.training.local import LocalTrainer
 
         return LocalTrainer()
+
+    def modelarts(self) -> "ModelArts":
+        """The client of ModelArts; its stand-in is started when no end point is named."""
+        from infra.training.modelarts_open import open_client
+
+        return open_client(self.settings.modelarts, self.settings.obs, self.services, self.home)
 
     def compiler(self) -> Compiler:
         """ATC where it is found, or its stand-in, as convert.compiler says."""

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.commands import inspecting, running, serving
+from flows.commands import cloud, inspecting, running, serving
 from infra.errors import AtlasFlowError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (running, inspecting, serving):
+for module in (running, inspecting, serving, cloud):
     module.register(app)
 
 DISK_FULL = 4
