@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from infra.ports import LocalFile
 from infra.store.artifacts import folder_files
-from tasks import release
+from infra.store.digests import file_digest
+from tasks import model_card, release
 from tasks.base import Made, Stage, Work
+from tasks.recipe import recipe_settings
 from tasks.upload import bucket_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from infra.ports import LocalFile
-
+CARD = "model-card.md"
 # Input name to the file name that people find in the bucket.
 PUBLISHED = {
     "checkpoint": "checkpoint.ckpt",
@@ -35,8 +38,9 @@ def run(work: Work) -> Made:
     store.ensure_bucket()
     bundle = release.build(work)
     release_id = json.loads((bundle / release.DESCRIPTION).read_text())["id"]
-    _, bundled = folder_files(bundle)
-    files = _published(work, bundled)
+    card = work.folder / CARD
+    card.write_text(_card(work), encoding="utf-8")
+    files = _published(work, folder_files(bundle)[1], card)
     prefix = f"{work.settings.obs.prefix}/releases/{release_id}"
     total, moved = sum(file.size for file in files.values()), 0
 
@@ -58,20 +62,28 @@ def run(work: Work) -> Made:
     listing.write_text(json.dumps(body, indent=1, sort_keys=True))
     stand_in = " (stand-in)" if store.emulated else ""
     sent = f"sent {len(result.sent)} of {len(files)} files"
-    return Made({"published": listing, "release": bundle}, f"{sent} to {store.bucket}/{prefix}{stand_in}")
+    return Made({"published": listing, "release": bundle, "card": card}, f"{sent} to {store.bucket}/{prefix}{stand_in}")
 
 
 def prove(work: Work, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object of the release there, with its digest?"""
     store = work.world.object_store()
     prefix = json.loads(next(iter(made["published"].values())).path.read_text())["prefix"]
-    gone = store.missing(prefix, _published(work, made["release"]))
+    gone = store.missing(prefix, _published(work, made["release"], made["card"][CARD].path))
     return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file" if gone else None
 
 
-def _published(work: Work, bundled: Mapping[str, LocalFile]) -> dict[str, LocalFile]:
+def _card(work: Work) -> str:
+    metrics = json.loads(work.input("metrics").read_text())
+    checks = json.loads(work.input("checks").read_text())
+    digests = {PUBLISHED.get(name, name): artifact.sha256 for name, artifact in work.inputs.items()}
+    return model_card.markdown(recipe_settings(work.settings), metrics, checks, digests)
+
+
+def _published(work: Work, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
     """Every file of a release by its name in the bucket; what boards get lies under `board/`."""
     files = {f"board/{name}": file for name, file in bundled.items()}
+    files[CARD] = LocalFile(card, file_digest(card), card.stat().st_size)
     return files | {published: next(iter(work.files[name].values())) for name, published in PUBLISHED.items()}
 
 
@@ -91,6 +103,6 @@ STAGE = Stage(
         "confusion": ("evaluate", "confusion"),
     },
     given=release.agent_files,
-    settings=bucket_settings,
+    settings=lambda settings: {**bucket_settings(settings), "recipe": recipe_settings(settings)},
     prove=prove,
 )

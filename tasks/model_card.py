@@ -1,0 +1,78 @@
+"""The model card that goes with every export: what the model is, what it was made from, how good it is, its limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def markdown(
+    recipe: Mapping[str, Any], metrics: Mapping[str, Any], checks: Mapping[str, Any], digests: Mapping[str, str]
+) -> str:
+    """Write the card.
+
+    Args:
+        recipe: every field of the training specification.
+        metrics: of the evaluation (`metrics.json`).
+        checks: what is known of each exported format (`checks.json`).
+        digests: name to SHA-256, of data, checkpoint and exported files.
+    """
+    low, high = metrics["accuracy_interval_95"]
+    weakest = min(metrics["per_class"], key=lambda row: float(row["recall"]))
+    lines = [
+        f"# {recipe['network']} on CIFAR-10",
+        "",
+        f"Classifies {recipe['image_size']}×{recipe['image_size']} colour images into {recipe['classes']} classes: "
+        f"{', '.join(metrics['classes'])}.",
+        "",
+        "## Quality",
+        "",
+        f"Accuracy {metrics['accuracy']:.4f} on {metrics['images']:,} evaluation images "
+        f"(95 % Wilson interval {low:.4f} – {high:.4f}), mean loss {metrics['loss']:.4f}.",
+        "",
+        "| class | precision | recall | F1 | images |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {row['class']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
+            for row in metrics["per_class"]
+        ),
+        "",
+        "## Training",
+        "",
+        "| field | value |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in sorted(recipe.items())),
+        "",
+        "## Formats",
+        "",
+        "| format | logits against the checkpoint |",
+        "|---|---|",
+        *(f"| {name} | {_check(check)} |" for name, check in checks.items()),
+        "",
+        "## Digests",
+        "",
+        "| file | SHA-256 |",
+        "|---|---|",
+        *(f"| {name} | `{digest}` |" for name, digest in digests.items()),
+        "",
+        "## Limits",
+        "",
+        f"- It knows {recipe['classes']} classes and answers with one of them whatever it is shown.",
+        f"- It recognises {weakest['class']} worst: recall {weakest['recall']:.3f}.",
+        "- Input is RGB, normalised as `preprocess.py` says; another colour order or scale gives wrong answers "
+        "without an error.",
+        "- Data: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _check(check: Mapping[str, Any]) -> str:
+    if not check["made"]:
+        return f"not made: {check['reason']}"
+    label = f" ({check['label']})" if "label" in check else ""
+    return (
+        f"largest difference {check['max_difference']:.2g} on {check['images']:,} images, "
+        f"same top class on {check['top1_agreement']:.2%}{label}"
+    )
