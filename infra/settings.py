@@ -8,7 +8,7 @@ An environment variable names its setting with two underscores between section a
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -276,8 +276,11 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
             )
             return init_settings, env_settings, files, TomlConfigSettingsSource(settings_cls, path)
 
+    values = _nested(overrides or {})
+    _refuse_secrets(values, "--set")
     try:
-        return Loaded(**_nested(overrides or {}))
+        _refuse_secrets(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return Loaded(**values)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
     except (ValidationError, SettingsError) as error:
@@ -306,6 +309,29 @@ def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
             inner = inner.setdefault(parent, {})
         inner[last] = _toml_value(text)
     return values
+
+
+def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
+    """Secrets on a command line or in a profile end up in histories, parameters and repositories."""
+    secrets = {
+        name
+        for section in Section.__subclasses__()
+        for name, field in section.model_fields.items()
+        if field.annotation is SecretStr
+    }
+    for path in _paths(values):
+        if path[-1] in secrets:
+            raise UserError(
+                f"{'.'.join(path)} is a secret and is not read from {where}",
+                hint=f"set {PREFIX}{'__'.join(path).upper()}, or put it into ATLASFLOW_SECRETS_DIR",
+            )
+
+
+def _paths(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, inner in values.items():
+        yield (*parents, name)
+        if isinstance(inner, Mapping):
+            yield from _paths(inner, (*parents, name))
 
 
 def _toml_value(text: str) -> object:
