@@ -126,7 +126,7 @@ def verify(
     profile: Profile = "local",
     as_json: Json = False,
 ) -> None:
-    """Check every artifact of every receipt against its digest; damaged copies are removed and named."""
+    """Check every artifact of every receipt against its digest, and name what is damaged or missing."""
     chain = open_chain(profile, {}, Silent())
     checked, damaged = 0, []
     for receipt in chain.receipts.all():

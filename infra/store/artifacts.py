@@ -100,7 +100,7 @@ class ArtifactStore:
         return folder
 
     def verify(self, artifact: Artifact, *, deep: bool = False) -> None:
-        """Check every byte of an artifact against its digest; a wrong object is removed.
+        """Check every byte of an artifact against its digest; a wrong object stays until its bytes are put again.
 
         Raises:
             Corrupt: something is missing or has changed.
@@ -120,8 +120,7 @@ class ArtifactStore:
         except FileNotFoundError:
             raise Corrupt(f"{name} ({digest[:12]}) is missing from the store") from None
         if found != digest:
-            path.unlink()
-            raise Corrupt(f"{name} ({digest[:12]}) was changed on disk; the damaged copy was removed")
+            raise Corrupt(f"{name} ({digest[:12]}) was changed on disk")
 
     def _sound(self, path: Path, digest: str) -> bool:
         return path.exists() and self._cache.digest(path) == digest

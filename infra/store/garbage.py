@@ -7,6 +7,7 @@ from pathlib import Path
 
 from infra.store import proofs
 from infra.store.artifacts import ArtifactStore
+from infra.store.digests import file_digest
 from infra.store.locks import hold
 from infra.store.receipts import Receipt, Receipts
 from infra.store.runs import Runs
@@ -105,8 +106,8 @@ def _paths(store: ArtifactStore, receipt: Receipt) -> Iterable[Path]:
         if artifact.kind == "tree":
             manifest = store.tree_path(artifact.sha256)
             yield manifest
-            if not manifest.exists():
-                continue
+            if not manifest.exists() or file_digest(manifest) != artifact.sha256:
+                continue  # it names nothing any more; its stage will run again
         yield from (file.path for file in store.files(artifact).values())
 
 

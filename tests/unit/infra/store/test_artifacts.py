@@ -47,16 +47,14 @@ def test_a_tree_can_be_shown_in_a_folder(store, folder, tmp_path):
     store.verify(kept, deep=True)
 
 
-def test_a_flipped_byte_is_noticed_and_the_damaged_object_removed(store, folder):
+def test_a_flipped_byte_is_noticed_every_time_until_the_bytes_are_put_again(store, folder):
     kept = store.put_tree("made", folder)
     damaged = store.files(kept)["inner/b.txt"].path
     damaged.chmod(0o644)
     damaged.write_text("c")
-    with pytest.raises(Corrupt, match=r"inner/b.txt .* changed on disk"):
-        store.verify(kept)
-    assert not damaged.exists()
-    with pytest.raises(Corrupt, match=r"inner/b.txt .* is missing"):
-        store.verify(kept)
+    for _ in range(2):
+        with pytest.raises(Corrupt, match=r"inner/b.txt .* changed on disk"):
+            store.verify(kept)
     assert store.put_tree("made", folder) == kept
     store.verify(kept, deep=True)
 

@@ -100,6 +100,20 @@ def test_trees_live_and_die_with_their_files(bench, tmp_path):
     assert len([path for path in (bench.home / "objects").rglob("*") if path.is_file()]) == 1
 
 
+@pytest.mark.parametrize("damage", ["", "{", '{"file": {"sha256": "00"}}'])
+def test_a_damaged_manifest_keeps_nothing_alive_and_stops_nothing(bench, tmp_path, damage):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_text("x")
+    tree = bench.store.put_tree("tree", tmp_path / "tree")
+    bench.receipts.save(Receipt("download", "d", {"inputs": {}}, {"data": tree}))
+    bench.ran(bench.receipts.load("download", "d"))
+    manifest = bench.store.tree_path(tree.sha256)
+    manifest.chmod(0o644)
+    manifest.write_text(damage)
+    assert len(bench.collect().objects) == 1
+    assert bench.receipts.load("download", "d") is not None
+
+
 def test_each_board_keeps_what_it_runs_and_what_it_can_go_back_to(bench):
     first = bench.made("deploy", "1", boards=["porch"])
     bench.made("deploy", "2", boards=["laptop"])
