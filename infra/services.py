@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.errors import Transient
+from infra.errors import Refused, Transient
 from infra.store.atomic import write_text
 from infra.store.locks import hold
 
@@ -81,12 +81,18 @@ class Services:
 
         Raises:
             Transient: it ended or did not answer in time; the message quotes its log.
+            Refused: a program that is not ours answers in its place.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with hold(self.folder / f"{service.name}.lock"):
             if self._process(service.name) is not None:
                 self._wait(service, self._process(service.name))
                 return False
+            if service.ready():
+                raise Refused(
+                    f"something else answers at {service.address}, where {service.title} belongs",
+                    hint=f"stop that program, or remove '{service.name}' from {self.folder / 'ports.json'}",
+                )
             with (self.folder / f"{service.name}.log").open("ab") as log:
                 child = subprocess.Popen(
                     service.command,

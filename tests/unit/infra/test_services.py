@@ -1,0 +1,147 @@
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from infra.errors import Refused, Transient
+from infra.services import Service, Services, answers, secret
+
+LISTEN = """
+import os, signal, socket, sys, time
+if len(sys.argv) > 2:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("listening", os.environ.get("SECRET_OF_THE_TEST", ""), flush=True)
+while True:
+    server.accept()[0].close()
+"""
+
+
+@pytest.fixture
+def services(tmp_path):
+    found = Services(tmp_path / "home")
+    yield found
+    for status in found.status():
+        found.stop(status.name)
+
+
+def listener(services, name="listener", *, stubborn=False, **changes):
+    port = services.port(name)
+    command = (sys.executable, "-c", LISTEN, str(port), *(["stubborn"] if stubborn else []))
+    values = {"address": f"http://127.0.0.1:{port}", "ready": lambda: answers(port), "stop_seconds": 5, **changes}
+    return Service(name, f"the {name}", values.pop("command", command), **values)
+
+
+def test_a_service_starts_once_is_found_again_and_stops(services, tmp_path):
+    service = listener(services)
+    assert services.start(service)
+    assert not services.start(service)
+    assert not Services(tmp_path / "home").start(service), "another invocation finds it"
+    (status,) = services.status()
+    assert (status.name, status.title, status.running) == ("listener", "the listener", True)
+    assert status.memory > 1e6
+    assert services.stop("listener")
+    assert not psutil.pid_exists(status.pid)
+    assert not answers(services.port("listener"))
+    assert not services.stop("listener")
+    assert not services.status()[0].running
+
+
+def test_a_service_that_ignores_the_request_to_end_is_killed(services):
+    services.start(listener(services, stubborn=True, stop_seconds=0.2))
+    pid = services.status()[0].pid
+    assert services.stop("listener")
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_service_that_was_killed_is_started_again(services):
+    service = listener(services)
+    services.start(service)
+    os.kill(services.status()[0].pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while services.status()[0].running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert services.start(service)
+    assert answers(services.port("listener"))
+
+
+def test_a_process_id_that_was_given_away_anew_is_not_ours(services):
+    services.start(listener(services))
+    path = services.folder / "listener.json"
+    ours = json.loads(path.read_text())
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        path.write_text(json.dumps(ours | {"pid": stranger.pid, "created": ours["created"] - 60}))
+        assert not services.stop("listener")
+        assert stranger.poll() is None
+        stranger.stdin.close()
+    path.write_text(json.dumps(ours))
+
+
+def test_a_service_that_ends_at_once_is_an_error_that_quotes_its_log(services):
+    command = (sys.executable, "-c", "print('the port is taken'); raise SystemExit(3)")
+    with pytest.raises(Transient, match="the listener ended while starting") as caught:
+        services.start(listener(services, command=command))
+    assert "the port is taken" in caught.value.hint
+    assert not services.status()[0].running
+
+
+def test_a_service_that_never_answers_is_ended(services):
+    with pytest.raises(Transient, match=r"did not answer at http://127\.0\.0\.1"):
+        services.start(listener(services, ready=lambda: False, start_seconds=0.3))
+    assert not services.status()[0].running
+
+
+def test_a_stranger_in_the_place_of_a_service_is_refused(services):
+    service = listener(services)
+    with (
+        socket.create_server(("127.0.0.1", services.port("listener"))),
+        pytest.raises(Refused, match="something else answers at"),
+    ):
+        services.start(service)
+    assert services.status() == []
+    assert services.start(service)
+
+
+def test_what_the_environment_of_a_service_holds_is_not_written_down(services):
+    service = listener(services, environment={"SECRET_OF_THE_TEST": "nobody-may-see-this"})
+    services.start(service)
+    assert "nobody-may-see-this" not in (services.folder / "listener.json").read_text()
+    assert "nobody-may-see-this" not in repr(service)
+    services.stop("listener")
+    assert "nobody-may-see-this" in (services.folder / "listener.log").read_text(), "the service itself did get it"
+
+
+def test_a_port_is_chosen_once_and_kept(tmp_path):
+    first = Services(tmp_path).port("one")
+    assert Services(tmp_path).port("one") == first
+    assert Services(tmp_path).port("two") != first
+    assert 1024 < first < 55_000
+
+
+def test_a_preferred_port_is_taken_when_it_is_free(tmp_path):
+    services = Services(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert services.port("crowded", port) != port
+    assert services.port("lucky", port) == port
+    assert services.port("late", port) != port
+
+
+def test_nothing_was_ever_started_here(tmp_path):
+    assert Services(tmp_path / "absent").status() == []
+    assert not Services(tmp_path / "absent").stop("nothing")
+
+
+def test_a_secret_is_made_once_for_its_owner_alone(tmp_path):
+    made = secret(tmp_path / "key.secret")
+    assert len(made) >= 24
+    assert secret(tmp_path / "key.secret") == made
+    assert secret(tmp_path / "other.secret") != made
+    assert stat.S_IMODE((tmp_path / "key.secret").stat().st_mode) == 0o600
