@@ -12,7 +12,7 @@ from infra.errors import Corrupt, UserError
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
 from infra.obs.keys import Place
-from infra.obs.sync import look
+from infra.obs.look import look
 from infra.obs.upload import changed, send
 from infra.ports import Bytes, LocalFile, SyncResult
 

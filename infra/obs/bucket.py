@@ -17,8 +17,9 @@ from infra.errors import Corrupt, Refused
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
 from infra.obs.keys import checked, joined
+from infra.obs.look import head
 from infra.obs.problems import code
-from infra.obs.sync import head, remove
+from infra.obs.sync import remove
 from infra.obs.upload import send
 from infra.ports import LocalFile
 from infra.settings import ObsSettings

@@ -12,8 +12,9 @@ from infra.obs.connection import Connection, open_connection
 from infra.obs.download import fetch
 from infra.obs.files import Files
 from infra.obs.keys import checked
-from infra.obs.multipart import abort_older, unfinished
-from infra.obs.sync import head, listing, missing_names, remove, synchronise
+from infra.obs.look import head, listing
+from infra.obs.sync import missing_names, remove, synchronise
+from infra.obs.unfinished import abort_older, unfinished
 from infra.obs.upload import send
 from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
 from infra.settings import ObsSettings, RetrySettings

@@ -14,8 +14,9 @@ from infra.errors import Corrupt, Refused, UserError
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
 from infra.obs.keys import Place, checked
+from infra.obs.look import listing, look
 from infra.obs.parallel import run_all
-from infra.obs.sync import listing, look, remove, synchronise
+from infra.obs.sync import remove, synchronise
 from infra.obs.upload import SINGLE, send
 from infra.ports import Bytes, LocalFile
 from infra.store.atomic import replacing

@@ -2,18 +2,20 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 import botocore.exceptions
 
-from infra.errors import AtlasFlowError, Corrupt, UserError
+from infra.errors import AtlasFlowError, Corrupt, Transient, UserError
 from infra.obs.connection import Connection
 from infra.obs.keys import Place
+from infra.obs.look import look
 from infra.obs.parallel import pool_of
 from infra.obs.problems import code
+from infra.obs.unfinished import abort, unfinished
 from infra.ports import Bytes, LocalFile
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ MEBIBYTE = 1024 * 1024
 PART = 8 * MEBIBYTE
 MOST_PARTS = 10_000
 LARGEST_PART = 5 * 1024 * MEBIBYTE
+ATTEMPTS = 3
+"""How often an upload is begun again when other processes end it or write to the same key."""
 MEMORY = 48 * MEBIBYTE
 """Bytes of parts that are held at once, unless a single part is larger."""
 
@@ -37,6 +41,20 @@ def part_size(size: int) -> int:
     if needed > LARGEST_PART:
         raise UserError(f"{size} bytes are more than one object may have (48.8 TB)", hint="split the file")
     return max(PART, -(-needed // MEBIBYTE) * MEBIBYTE)
+
+
+class _GoneError(Exception):
+    """The upload has ended: it was completed or aborted, perhaps by ourselves with the answer lost."""
+
+
+@contextmanager
+def _noticing_the_end() -> Iterator[None]:
+    try:
+        yield
+    except botocore.exceptions.ClientError as error:
+        if code(error) == "NoSuchUpload":
+            raise _GoneError from error
+        raise
 
 
 class Multipart:
@@ -59,23 +77,25 @@ class Multipart:
 
     def send(self, file: BinaryIO, progress: Bytes | None) -> None:
         """Send the file; it is there whole, with its digest, or not at all."""
-        upload, there = self._resume(file)
-        if upload is not None:
-            self._finish(upload, there, file, progress)
+        for _ in range(ATTEMPTS):
+            upload, there = self._resume(file)
+            with suppress(_GoneError):  # another process completed or aborted it: what is there now decides
+                self._finish(upload or self._create(), there, file, progress)
             if self._stored():
                 return
-            # The unfinished upload was begun for other bytes with the same beginning: its metadata is theirs.
-        self._finish(self._create(), {}, file, None if upload is not None else progress)
-        if not self._stored():
-            raise Corrupt(
-                f"{self.place} is not what was sent there", hint="somebody else writes to this key; send again"
-            )
+            # It was aborted, or begun for other bytes with the same beginning, whose metadata it has.
+            progress = None
+        raise Transient(
+            f"{self.place} at {self.connection.endpoint}: somebody else keeps writing to this key", hint="send it again"
+        )
 
     def _finish(self, upload: str, there: dict[int, str], file: BinaryIO, progress: Bytes | None) -> None:
         try:
             tags = self._send_parts(upload, there, file, progress)
             self.connection.faults.reach("obs.multipart.sent")
             self._complete(upload, tags)
+        except _GoneError:
+            raise
         except Exception as error:
             try:
                 abort(self.connection, self.place, upload)
@@ -101,9 +121,13 @@ class Multipart:
         def pages() -> dict[int, str]:
             paginator = self.connection.s3.get_paginator("list_parts")
             found = paginator.paginate(Bucket=self.place.bucket, Key=self.place.key, UploadId=upload)
-            return {part["PartNumber"]: part["ETag"].strip('"') for page in found for part in page.get("Parts", [])}
+            with _noticing_the_end():
+                return {part["PartNumber"]: part["ETag"].strip('"') for page in found for part in page.get("Parts", [])}
 
-        return self.connection.call("multipart.parts", str(self.place), pages)
+        try:
+            return self.connection.call("multipart.parts", str(self.place), pages)
+        except _GoneError:
+            return {}
 
     def _tag(self, file: BinaryIO, number: int) -> str:
         if number > self.parts:
@@ -172,14 +196,14 @@ class Multipart:
         # The signature covers the SHA-256 of the part; a Content-MD5 as well would only cost time (§2.2).
         if there is not None and there == hashlib.md5(data, usedforsecurity=False).hexdigest():
             return there
-        answer = self.connection.call(
-            "multipart.part",
-            str(self.place),
-            lambda: self.connection.s3.upload_part(
-                Bucket=self.place.bucket, Key=self.place.key, UploadId=upload, PartNumber=number, Body=data
-            ),
-        )
-        return answer["ETag"].strip('"')
+
+        def upload_part() -> str:
+            with _noticing_the_end():
+                return self.connection.s3.upload_part(
+                    Bucket=self.place.bucket, Key=self.place.key, UploadId=upload, PartNumber=number, Body=data
+                )["ETag"].strip('"')
+
+        return self.connection.call("multipart.part", str(self.place), upload_part)
 
     def _complete(self, upload: str, tags: list[str]) -> None:
         listed: list[CompletedPartTypeDef] = [
@@ -188,58 +212,13 @@ class Multipart:
         place = self.place
 
         def complete() -> None:
-            try:
+            with _noticing_the_end():  # also when the answer to an earlier attempt was lost
                 self.connection.s3.complete_multipart_upload(
                     Bucket=place.bucket, Key=place.key, UploadId=upload, MultipartUpload={"Parts": listed}
                 )
-            except botocore.exceptions.ClientError as error:
-                # The answer to an earlier attempt was lost, or another process completed the same upload.
-                if code(error) != "NoSuchUpload" or not self._stored():
-                    raise
 
         self.connection.call("multipart.complete", str(place), complete)
 
     def _stored(self) -> bool:
-        answer = self.connection.call(
-            "head",
-            str(self.place),
-            lambda: self.connection.s3.head_object(Bucket=self.place.bucket, Key=self.place.key),
-        )
-        return answer["ContentLength"] == self.source.size and answer["Metadata"] == self.metadata
-
-
-def unfinished(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, str, datetime]]:
-    """Unfinished multipart uploads under a prefix: key, upload id, when begun; oldest first."""
-
-    def pages() -> list[tuple[str, str, datetime]]:
-        paginator = connection.s3.get_paginator("list_multipart_uploads")
-        found = [
-            (upload["Key"], upload["UploadId"], upload["Initiated"])
-            for page in paginator.paginate(Bucket=bucket, Prefix=prefix)
-            for upload in page.get("Uploads", [])
-        ]
-        return sorted(found, key=lambda entry: entry[2])
-
-    return connection.call("multipart.list", f"obs://{bucket}/{prefix}", pages)
-
-
-def abort(connection: Connection, place: Place, upload: str) -> None:
-    """End an unfinished upload; its parts cost nothing any more. One that has ended already is no error."""
-
-    def end() -> None:
-        try:
-            connection.s3.abort_multipart_upload(Bucket=place.bucket, Key=place.key, UploadId=upload)
-        except botocore.exceptions.ClientError as error:
-            if code(error) != "NoSuchUpload":
-                raise
-
-    connection.call("multipart.abort", str(place), end)
-
-
-def abort_older(connection: Connection, bucket: str, prefix: str, age: timedelta) -> list[str]:
-    """Abort unfinished uploads under a prefix that were begun longer ago than `age`; returns their keys."""
-    limit = datetime.now(UTC) - age
-    old = [entry for entry in unfinished(connection, bucket, prefix) if entry[2] < limit]
-    for key, upload, _ in old:
-        abort(connection, Place(bucket, key), upload)
-    return [key for key, _, _ in old]
+        found = look(self.connection, self.place)
+        return found is not None and found["ContentLength"] == self.source.size and found["Metadata"] == self.metadata

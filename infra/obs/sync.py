@@ -5,58 +5,19 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
 from infra.errors import Corrupt, UserError
 from infra.obs.connection import Connection
-from infra.obs.keys import DIGEST, Place, checked, joined
-from infra.obs.multipart import abort_older
+from infra.obs.keys import Place, checked, joined
+from infra.obs.look import head, listing
 from infra.obs.parallel import run_all
-from infra.obs.problems import code
+from infra.obs.unfinished import abort_older
 from infra.obs.upload import SINGLE, send
-from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
-
-if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
+from infra.ports import Bytes, LocalFile, SyncResult
 
 _ABANDONED = timedelta(days=1)
-
-
-def head(connection: Connection, place: Place) -> StoredObject | None:
-    """Look at one object; None when there is none (a missing bucket is an error)."""
-    answer = look(connection, place)
-    return None if answer is None else StoredObject(place.key, answer["ContentLength"], answer["Metadata"].get(DIGEST))
-
-
-def look(connection: Connection, place: Place) -> "HeadObjectOutputTypeDef | None":
-    """What the store says of an object: `ContentLength`, `ETag`, `Metadata` and more; None when there is none."""
-
-    def ask() -> "HeadObjectOutputTypeDef | None":
-        try:
-            return connection.s3.head_object(Bucket=place.bucket, Key=place.key)
-        except botocore.exceptions.ClientError as error:
-            if code(error) not in ("404", "NoSuchKey"):
-                raise
-            connection.s3.list_objects_v2(Bucket=place.bucket, MaxKeys=1)  # says NoSuchBucket if that is the reason
-            return None
-
-    return connection.call("head", str(place), ask)
-
-
-def listing(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, int, str]]:
-    """All objects under a prefix in byte order of their keys: key, size in bytes, ETag without quotes."""
-
-    def pages() -> list[tuple[str, int, str]]:
-        paginator = connection.s3.get_paginator("list_objects_v2")
-        return sorted(
-            (item["Key"], item["Size"], item["ETag"].strip('"'))
-            for page in paginator.paginate(Bucket=bucket, Prefix=prefix)
-            for item in page.get("Contents", [])
-        )
-
-    return connection.call("list", f"obs://{bucket}/{prefix}", pages)
 
 
 def synchronise(
