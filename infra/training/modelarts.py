@@ -16,7 +16,7 @@ from infra.settings import ModelArtsSettings
 from infra.store.codedigest import closure
 from infra.store.digests import value_digest
 from infra.store.locks import hold
-from infra.training import addresses, modelarts_plan
+from infra.training import addresses, modelarts_plan, protocol
 from infra.training.local import processor
 from infra.training.modelarts_codes import DuplicateName
 from infra.training.modelarts_ledger import Intent, Ledger
@@ -101,7 +101,11 @@ class ModelArtsTrainer:
             Refused, Corrupt: the platform or the training says so.
             Transient: worth another call, which goes on where this one stopped.
         """
-        remote = self._running_or_done(job, lines) or self._submit(job, lines)
+
+        def tell(text: str) -> None:
+            lines(protocol.note(text))
+
+        remote = self._running_or_done(job, tell) or self._submit(job, tell)
         remote, reader = self._follow(remote, lines)
         self._settle(job, remote, reader)
         self._fetch(job, remote, reader)
@@ -114,7 +118,7 @@ class ModelArtsTrainer:
             job for job in jobs if not job.final and modelarts_plan.attempt_of(job.name) and job.name not in waited_for
         ]
 
-    def _running_or_done(self, job: TrainJob, lines: Lines) -> "Job | None":
+    def _running_or_done(self, job: TrainJob, tell: Lines) -> "Job | None":
         """The job that works, or has worked, on this key; None when a new attempt is due."""
         latest = self._latest(job.key)
         intent = self._ledger.read(job.key)
@@ -124,9 +128,9 @@ class ModelArtsTrainer:
         if latest.final and latest.phase != "Completed" and told:
             return None
         if latest.phase == "Completed" and not self._results(latest):
-            lines(f"the results of the ModelArts job {latest.name} are gone; it is run again")
+            tell(f"the results of the ModelArts job {latest.name} are gone; it is run again")
             return None
-        lines(f"{'adopting the finished' if latest.final else 're-attached to the'} ModelArts job {latest.name}")
+        tell(f"{'adopting the finished' if latest.final else 're-attached to the'} ModelArts job {latest.name}")
         self._ledger.write(Intent(job.key, latest.name, latest.id))
         return latest
 
@@ -138,7 +142,7 @@ class ModelArtsTrainer:
         ]
         return max(ours, key=lambda found: modelarts_plan.attempt_of(found.name), default=None)
 
-    def _submit(self, job: TrainJob, lines: Lines) -> "Job":
+    def _submit(self, job: TrainJob, tell: Lines) -> "Job":
         latest = self._latest(job.key)
         attempt = 1 if latest is None else modelarts_plan.attempt_of(latest.name) + 1
         left = any(True for _ in self._store.list(f"{self._place.results(job.key)}/"))
@@ -146,17 +150,17 @@ class ModelArtsTrainer:
         modelarts_plan.check_cost(self._settings)
         cost = modelarts_plan.most(self._settings)
         with hold(self._ledger.folder / "submit.lock"):
-            self._wait_for_slot(lines)
+            self._wait_for_slot(tell)
             name = modelarts_plan.name(job.key, attempt)
             self._ledger.write(Intent(job.key, name))
             self._faults.reach("train.job.intent")
             remote = self._create(name, body)
             self._faults.reach("train.job.submitted")
             self._ledger.write(Intent(job.key, name, remote.id))
-        lines(f"submitted the ModelArts job {name}" + (f", which costs at most {cost:.2f}" if cost is not None else ""))
+        tell(f"submitted the ModelArts job {name}" + (f", which costs at most {cost:.2f}" if cost is not None else ""))
         return remote
 
-    def _wait_for_slot(self, lines: Lines) -> None:
+    def _wait_for_slot(self, tell: Lines) -> None:
         """Wait until fewer than `jobs_at_once` of our jobs are there."""
         told = False
         while True:
@@ -165,7 +169,7 @@ class ModelArtsTrainer:
             if len(busy) < self._settings.jobs_at_once:
                 return
             if not told:
-                lines(f"waiting, as modelarts.jobs_at_once is {self._settings.jobs_at_once}: {', '.join(busy)}")
+                tell(f"waiting, as modelarts.jobs_at_once is {self._settings.jobs_at_once}: {', '.join(busy)}")
                 told = True
             self._sleep(self._settings.poll_seconds)
 
@@ -191,18 +195,18 @@ class ModelArtsTrainer:
         except Exception:
             raise
         except BaseException:  # Ctrl-C, or Prefect cancels the run
-            self._cancel(remote, lines)
+            self._cancel(remote, lambda text: lines(protocol.note(text)))
             raise
 
-    def _cancel(self, remote: "Job", lines: Lines) -> None:
+    def _cancel(self, remote: "Job", tell: Lines) -> None:
         if not self._settings.stop_on_cancel:
-            lines(f"the ModelArts job {remote.name} goes on, as modelarts.stop_on_cancel is off")
+            tell(f"the ModelArts job {remote.name} goes on, as modelarts.stop_on_cancel is off")
             return
         try:
             self.client.stop(remote.id)
-            lines(f"stopped the ModelArts job {remote.name}")
+            tell(f"stopped the ModelArts job {remote.name}")
         except AtlasFlowError as error:
-            lines(f"could not stop the ModelArts job {remote.name}, which goes on and costs: {error.message}")
+            tell(f"could not stop the ModelArts job {remote.name}, which goes on and costs: {error.message}")
 
     def _settle(self, job: TrainJob, remote: "Job", reader: LogReader) -> None:
         error = outcome(self.client, remote, reader)

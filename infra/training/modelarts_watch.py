@@ -104,7 +104,7 @@ def follow(
             continue
         if job.phase != phase:
             phase, moved = job.phase, True
-            lines(_about(job))
+            lines(protocol.note(_about(job)))
         if job.final:
             _read_late_log(client, job, reader, pause, sleep)
             return job, reader

@@ -2,6 +2,8 @@
 
 An event line is `@atlasflow {json}` on standard output, with `event` one of `epoch`, `progress` and `error`. An error
 event carries `kind` (`user`, `refused`, `corrupt` or `transient`), `message` and `hint`. Other lines are for people.
+
+A trainer adds events `job` of its own, with a `text`: what became of the job that runs the program elsewhere.
 """
 
 import json
@@ -33,6 +35,11 @@ def event(line: str) -> Mapping[str, object] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) and isinstance(value.get("event"), str) else None
+
+
+def note(text: str) -> str:
+    """The line of an event `job`."""
+    return EVENT_PREFIX + json.dumps({"event": "job", "text": text}, ensure_ascii=False)
 
 
 def failure(what: str, code: int, error: Mapping[str, object] | None, tail: Sequence[str]) -> AtlasFlowError:

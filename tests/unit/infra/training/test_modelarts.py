@@ -234,7 +234,7 @@ def test_one_job_at_a_time(world, job, tmp_path):
 
         def second(line):
             seen.append(line)
-            if line.startswith("waiting"):
+            if "waiting, as" in line:
                 platform.stop(platform.book.all()[0])
 
         trainer.train(job(), second)
