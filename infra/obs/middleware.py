@@ -52,20 +52,21 @@ class Middleware:
     async def running(self) -> AsyncIterator[None]:
         """Listen inside the block."""
         self._connections = set()
-        async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self._end_connections)
-            plain = await stack.enter_async_context(
-                await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_BLOCK)
-            )
-            self.port = plain.sockets[0].getsockname()[1]
+        servers = [await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_BLOCK)]
+        try:
             if self.certificates is not None:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(*tls.server_certificate(self.certificates, self.region))
-                secure = await stack.enter_async_context(
+                servers.append(
                     await asyncio.start_server(self._accept, "127.0.0.1", self.tls_port, limit=_BLOCK, ssl=context)
                 )
-                self.tls_port = secure.sockets[0].getsockname()[1]
+                self.tls_port = _port(servers[1])
+            self.port = _port(servers[0])
             yield
+        finally:
+            for server in servers:
+                server.close()
+            await self._end_connections()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._connections is None:
@@ -217,6 +218,11 @@ class _Exchange:
             await self.writer.drain()
         await self.writer.drain()
         return headers.get("connection", "").lower() != "close" and length >= 0
+
+
+def _port(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
 
 
 async def _head(reader: asyncio.StreamReader) -> list[bytes]:
