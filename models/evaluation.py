@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import metrics
+from . import metrics, scoring
 from .cifar10 import read_images
 from .files import replacing, write_json
 from .inference import logits as run
@@ -65,10 +65,10 @@ def summary(logits: NDArray[np.float32], labels: NDArray[np.int32], classes: int
     names = CLASSES[:classes]
     return {
         "images": len(labels),
-        "accuracy": metrics.accuracy(logits, labels),
+        "accuracy": scoring.accuracy(logits, labels),
         "accuracy_interval_95": list(metrics.wilson_interval(hits, len(labels))),
         "top5_accuracy": metrics.top_accuracy(logits, labels, min(5, classes)),
-        "loss": metrics.cross_entropy(logits, labels),
+        "loss": scoring.cross_entropy(logits, labels),
         "classes": list(names),
         "per_class": metrics.per_class(confusion, names),
         "confusion_matrix": confusion.tolist(),

@@ -1,4 +1,4 @@
-"""Figures of a classification, from logits and labels alone (numpy, float64)."""
+"""Figures that an evaluation reports, from logits and labels alone (numpy, float64)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NORMAL_95 = 1.959963984540054  # the 0.975 quantile of the standard normal distribution
-
-
-def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
-    """Share of images whose largest logit is at their label; among equals the smaller class number counts."""
-    return float(np.mean(logits.argmax(axis=1) == labels))
-
-
-def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
-    """Mean of -log softmax at the labels."""
-    wide = logits.astype(np.float64)
-    top = wide.max(axis=1)
-    log_sums = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
-    return float(np.mean(log_sums - wide[np.arange(len(labels)), labels]))
 
 
 def wilson_interval(hits: int, total: int) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import mindspore
 import numpy as np
 from mindspore import nn
 
-from . import metrics
+from . import scoring
 from .cifar10 import read_images
 from .failures import InputError
 from .files import write_json
@@ -62,7 +62,7 @@ def profile(
     image = normalise(resize(images.pixels[:1], spec.image_size), normalisation)
     speed = latency(network_forward(network), image)
     found = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
-    accuracy = metrics.accuracy(found, images.labels)
+    accuracy = scoring.accuracy(found, images.labels)
     parameters = sum(parameter.size for parameter in network.trainable_params())
     result: dict[str, object] = {
         "parameters": parameters,

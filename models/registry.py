@@ -40,9 +40,10 @@ NETWORKS: tuple[str, ...] = tuple(sorted(_NETWORKS))
 
 # Command → modules in which its work happens. `models/main.py` only picks and calls them.
 _WORK: dict[str, tuple[str, ...]] = {
-    "train": ("training",),
-    "evaluate": ("evaluation",),
-    "export": ("exporting",),
+    "train": ("runtime", "training"),
+    "evaluate": ("runtime", "evaluation"),
+    "export": ("runtime", "exporting"),
+    "profile": ("runtime", "profiling"),
 }
 
 
@@ -72,7 +73,7 @@ def module_of(network: str, package: str = "models") -> str:
 
 
 def code_of(command: str, network: str) -> tuple[str, ...]:
-    """The modules whose import closure decides the bytes that `train`, `evaluate` or `export` makes.
+    """The modules whose import closure decides the bytes that `train`, `evaluate`, `export` or `profile` makes.
 
     The specification's own modules and this one are not among them: what they decide is in the resolved
     specification, which is an ingredient itself.

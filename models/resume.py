@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -12,7 +13,6 @@ import numpy as np
 
 from .files import LOCK, replacing
 from .protocol import say
-from .trainspec import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,8 @@ _ABOUT = "__about__"  # no parameter has this name
 
 def identity(spec: TrainSpec, *data: str) -> str:
     """Names a training: the digest of its specification and of its data's digests."""
-    return hashlib.sha256("\n".join([to_json(spec), *data]).encode()).hexdigest()
+    values = json.dumps(dataclasses.asdict(spec), sort_keys=True)
+    return hashlib.sha256("\n".join([values, *data]).encode()).hexdigest()
 
 
 def save(folder: Path, name: str, values: Mapping[str, NDArray[Any]], rows: Sequence[Row]) -> None:

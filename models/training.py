@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import mindspore
 
-from . import history, metrics, parameters, resume
+from . import history, parameters, resume, scoring
 from .cifar10 import Images, Pipeline, read_images
 from .failures import InputError, SpecError
 from .files import sha256, write_json
@@ -195,8 +195,8 @@ def _finish_epoch(run: _Training, rows: list[history.Row], row: history.Row, ide
     epoch = int(str(row["epoch"]))
     if epoch % run.spec.evaluate_every == 0 or epoch == run.spec.epochs:
         found = run.judge()
-        row["accuracy"] = metrics.accuracy(found, run.held_out.labels)
-        row["evaluation_loss"] = metrics.cross_entropy(found, run.held_out.labels)
+        row["accuracy"] = scoring.accuracy(found, run.held_out.labels)
+        row["evaluation_loss"] = scoring.cross_entropy(found, run.held_out.labels)
         if epoch == _best([*rows, row])["epoch"]:
             parameters.save_checkpoint(run.folder / "best.ckpt", run.values())
     row["peak_memory_mb"] = history.peak_memory_mb()

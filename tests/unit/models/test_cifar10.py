@@ -3,7 +3,7 @@ import pytest
 
 from models.cifar10 import RECORD, Pipeline, augment, cut_out, mix, read_images
 from models.failures import Damage, InputError, SpecError
-from models.preprocess import CIFAR10
+from models.preprocess import CIFAR10, normalise
 
 
 def test_records_become_images_and_labels(tmp_path):
@@ -77,6 +77,11 @@ def test_without_augmentation_every_image_appears_once(images):
     found = np.concatenate([tensor for tensor, _ in batches(images, batch_size=40, crop=0, flip=False)])
     assert len(found) == 200
     assert len(np.unique(found.reshape(200, -1), axis=0)) == 200
+
+
+def test_training_sees_the_tensors_of_the_one_contract(images):
+    known = {tensor.tobytes() for tensor in normalise(images.pixels)}
+    assert {tensor.tobytes() for batch, _ in batches(images, crop=0, flip=False) for tensor in batch} <= known
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
