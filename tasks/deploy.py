@@ -88,7 +88,7 @@ def _pictures(work: Work) -> list[Path]:
     folder = work.folder / "samples"
     folder.mkdir()
     chosen = []
-    for number in range(SHOWN_PICTURES):
+    for number in sorted(set(numbers))[:SHOWN_PICTURES]:
         index = numbers.index(number)
         path = folder / f"{names[number]}-{index}.png"
         Image.fromarray(images[index]).save(path)
@@ -101,13 +101,14 @@ def _answer(found: Classification) -> dict[str, Any]:
         "picture": Path(found.picture).name,
         "top": [{"class": name, "probability": probability} for name, probability in found.top],
         "milliseconds": found.milliseconds,
+        "problem": found.problem,
     }
 
 
 def _show(work: Work, board: Board, found: Sequence[Classification]) -> None:
     for item in found:
-        name, probability = item.top[0]
-        work.reporter.line("deploy", f"{board.name}: {Path(item.picture).name} → {name} ({probability:.1%})")
+        answer = item.problem or "{} ({:.1%})".format(*item.top[0])
+        work.reporter.line("deploy", f"{board.name}: {Path(item.picture).name} → {answer}")
 
 
 def _given(settings: Settings) -> Mapping[str, Path]:

@@ -72,7 +72,7 @@ def _portable_air(work: Work, target: Path) -> dict[str, Any]:
 
 def _check_difference(name: str, check: Mapping[str, Any], most: float) -> None:
     """An exported file that does not compute what the checkpoint computes is no export."""
-    if check["max_difference"] > most:
+    if not check["max_difference"] <= most:  # not a number is no agreement either
         raise Corrupt(
             f"the {name} file's logits differ from the checkpoint's by up to {check['max_difference']:.2g}, "
             f"more than export.max_difference {most:.2g}"

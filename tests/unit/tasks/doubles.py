@@ -1,0 +1,167 @@
+"""What the tests of stages share: a `Work` made of plain bytes, and small worlds for it."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+
+from infra.errors import Refused
+from infra.ports import BoardFacts, BoardState, Classification, Installed, Producer, SyncResult
+from infra.settings import load
+from infra.store.artifacts import Artifact, folder_files
+from infra.store.digests import file_digest
+from models.preprocess import CLASSES
+from tasks.base import Work
+
+
+class Lines:
+    """A reporter that remembers."""
+
+    def __init__(self):
+        self.lines = []
+        self.moved = []
+
+    def line(self, stage, text):
+        self.lines.append(text)
+
+    def progress(self, stage, done, total, unit):
+        self.moved.append((done, total, unit))
+
+
+def work_of(tmp_path, inputs, *, world=None, settings=None, emulated=False):
+    """A `Work` whose inputs are files: input name → bytes, or → {path inside it: bytes} for a tree."""
+    artifacts, files = {}, {}
+    for name, content in inputs.items():
+        folder = tmp_path / "given" / name
+        tree = isinstance(content, dict)
+        for relative, data in (content if tree else {f"{name}.bin": content}).items():
+            (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+            (folder / relative).write_bytes(data)
+        digest, files[name] = folder_files(folder)
+        size = sum(file.size for file in files[name].values())
+        if not tree:
+            digest = next(iter(files[name].values())).sha256
+        artifacts[name] = Artifact(name, digest, size, "tree" if tree else "file", "application/octet-stream")
+    scratch = tmp_path / "work"
+    scratch.mkdir(exist_ok=True)
+    world = world or SimpleNamespace()
+    return Work(load(overrides=settings or {}), world, "a" * 64, artifacts, files, scratch, emulated, Lines())
+
+
+def data_tree(count=30, seed=1):
+    """A small data set as the download stage lays it out; image i of the evaluation has the label i modulo 10."""
+    generator = np.random.default_rng(seed)
+    records = generator.integers(0, 256, (count, 3073), np.uint8)
+    records[:, 0] = np.arange(count) % 10
+    return {"eval/test_batch.bin": records.tobytes(), "batches.meta.txt": ("\n".join(CLASSES) + "\n\n").encode()}
+
+
+class Bucket:
+    """An object store that is a dictionary of digests."""
+
+    bucket = "bucket"
+    emulated = True
+
+    def __init__(self):
+        self.objects = {}
+        self.made = False
+
+    def ensure_bucket(self):
+        self.made = True
+
+    def sync(self, prefix, files, progress=None):
+        assert self.made
+        sent = [name for name, file in files.items() if self.objects.get(f"{prefix}/{name}") != file.sha256]
+        for name in sent:
+            assert file_digest(files[name].path) == files[name].sha256
+            self.objects[f"{prefix}/{name}"] = files[name].sha256
+            if progress is not None:
+                progress(files[name].size)
+        return SyncResult(tuple(sent), tuple(set(files) - set(sent)), sum(files[name].size for name in sent))
+
+    def missing(self, prefix, files):
+        return [name for name, file in files.items() if self.objects.get(f"{prefix}/{name}") != file.sha256]
+
+    def link(self, key, seconds):
+        return f"https://bucket.example/{key}?expires={seconds}"
+
+
+class FakeBoard:
+    """A board that remembers which release it got."""
+
+    def __init__(self, name="laptop", refusal=None, problem=""):
+        self.name = name
+        self.refusal = refusal
+        self.problem = problem
+        self.active = None
+        self.releases = []
+        self.pictures = []
+
+    def facts(self):
+        return BoardFacts(self.name, "Ascend310", "", "x86_64", "3.11", 1 << 30, True)
+
+    def state(self):
+        return BoardState(self.active, None, tuple(self.releases))
+
+    def install(self, release, progress=None):
+        if self.refusal:
+            raise Refused(self.refusal)
+        changed = self.active != release.id
+        self.active = release.id
+        self.releases.append(release.id)
+        if changed and progress is not None:
+            for file in release.files.values():
+                progress(file.size)
+        smoke = {"images": 16, "agreement": 1.0, "max_difference": 0.001, "tolerance": 0.01, "milliseconds": 0.2}
+        return Installed(changed, len(release.files), 1, smoke)
+
+    def classify(self, pictures, folder):
+        self.pictures += pictures
+        folder.mkdir(parents=True)
+        found = []
+        for path in pictures:
+            (folder / path.name).write_bytes(path.read_bytes())
+            top = () if self.problem else (("ship", 0.75), ("truck", 0.25))
+            found.append(Classification(str(path), top, 1.5, folder / path.name, self.problem))
+        return found
+
+
+class FakeCompiler:
+    """A compiler that copies, and remembers what it was asked."""
+
+    def __init__(self, *, emulated=True, error=None):
+        self.emulated = emulated
+        self.error = error
+        self.requests = []
+
+    def producer(self):
+        return Producer("atc-stand-in" if self.emulated else "atc", "0123456789abcdef", self.emulated)
+
+    def compile(self, request, lines):
+        self.requests.append(request)
+        lines("ATC start working now")
+        if self.error:
+            raise self.error
+        request.output.write_bytes(b"om:" + request.model.read_bytes())
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+METRICS = {
+    "accuracy": 0.75,
+    "accuracy_interval_95": [0.7, 0.8],
+    "images": 1000,
+    "loss": 0.5,
+    "classes": ["cat", "dog"],
+    "confusion_matrix": [[2, 0], [1, 1]],
+    "per_class": [
+        {"class": "cat", "precision": 0.667, "recall": 1.0, "f1": 0.8, "support": 2},
+        {"class": "dog", "precision": 1.0, "recall": 0.5, "f1": 0.667, "support": 2},
+    ],
+}
+CHECKS = {
+    "onnx": {"made": True, "max_difference": 2e-6, "images": 1000, "top1_agreement": 1.0},
+    "air": {"made": False, "reason": "AIR needs an Ascend device"},
+}

@@ -1,0 +1,135 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from infra.errors import Refused, UserError
+from infra.settings import load
+from tasks import deploy
+from tests.unit.tasks.doubles import FakeBoard, data_tree, read, work_of
+
+RELEASE = {
+    "release.json": json.dumps({"id": "r1", "soc_version": "Ascend310"}).encode(),
+    "model.om": b"compiled",
+}
+
+
+def work_for(tmp_path, *boards, data=None, settings=None, **inputs):
+    by_name = {board.name: board for board in boards}
+    names = json.dumps(list(by_name))
+    return work_of(
+        tmp_path,
+        {"release": RELEASE, "data": data or data_tree(), **inputs},
+        world=SimpleNamespace(board=by_name.__getitem__),
+        settings={"deploy.boards": names, **(settings or {})},
+    )
+
+
+def test_every_board_gets_the_release_and_classifies_the_same_pictures(tmp_path):
+    boards = FakeBoard("porch"), FakeBoard("roof")
+    work = work_for(tmp_path, *boards)
+    made = deploy.run(work)
+    assert [board.active for board in boards] == ["r1", "r1"]
+    assert boards[0].pictures == boards[1].pictures
+    assert made.note == "release r1 on 2 of 2 boards, 2 changed"
+    shown = sorted(
+        path.relative_to(made.outputs["pictures"]).parts[0] for path in made.outputs["pictures"].rglob("*.png")
+    )
+    assert shown == ["porch"] * 6 + ["roof"] * 6
+    record = read(made.outputs["boards"])
+    assert record["release"] == "r1"
+    assert record["boards"]["roof"]["changed"] is True
+    assert record["boards"]["roof"]["facts"]["emulated"] is True
+    assert work.reporter.moved[-1][:2] == (sum(len(content) for content in RELEASE.values()),) * 2
+
+
+def test_the_pictures_are_evaluation_images_of_the_first_classes(tmp_path):
+    board = FakeBoard()
+    work = work_for(tmp_path, board)
+    deploy.run(work)
+    assert [path.name for path in board.pictures] == [
+        "airplane-0.png",
+        "automobile-1.png",
+        "bird-2.png",
+        "cat-3.png",
+        "deer-4.png",
+        "dog-5.png",
+    ]
+    with Image.open(board.pictures[2]) as picture:
+        assert (picture.size, picture.mode) == ((32, 32), "RGB")
+
+
+def test_a_data_set_that_lacks_classes_shows_those_that_it_has(tmp_path):
+    board = FakeBoard()
+    record = bytes([7]) + bytes(3072)
+    data = {**data_tree(), "eval/test_batch.bin": record * 3 + bytes([2]) + bytes(3072)}
+    deploy.run(work_for(tmp_path, board, data=data))
+    assert [path.name for path in board.pictures] == ["bird-3.png", "horse-0.png"]
+
+
+def test_own_pictures_take_their_place(tmp_path):
+    board = FakeBoard()
+    deploy.run(work_for(tmp_path, board, pictures={"b.png": b"1", "a.jpg": b"2"}))
+    assert [path.name for path in board.pictures] == ["a.jpg", "b.png"]
+    given = deploy.STAGE.given(load(overrides={"deploy.pictures": str(tmp_path)}))
+    assert given == {"pictures": tmp_path}
+
+
+def test_the_answers_are_kept_and_said(tmp_path):
+    work = work_for(tmp_path, FakeBoard())
+    answers = read(deploy.run(work).outputs["answers"])
+    assert answers["laptop"][0] == {
+        "picture": "airplane-0.png",
+        "top": [{"class": "ship", "probability": 0.75}, {"class": "truck", "probability": 0.25}],
+        "milliseconds": 1.5,
+        "problem": "",
+    }
+    assert "laptop: airplane-0.png → ship (75.0%)" in work.reporter.lines
+    assert work.reporter.lines[0].startswith("board laptop (stand-in) now runs r1; smoke test: 100% of 16 images agree")
+
+
+def test_a_picture_that_the_board_cannot_read_is_said_and_stops_nothing(tmp_path):
+    work = work_for(tmp_path, FakeBoard(problem="not a picture"), pictures={"notes.txt": b"hello"})
+    answers = read(deploy.run(work).outputs["answers"])
+    assert "laptop: notes.txt → not a picture" in work.reporter.lines
+    assert answers["laptop"][0]["top"] == []
+    assert answers["laptop"][0]["problem"] == "not a picture"
+
+
+def test_a_board_that_runs_the_release_already_is_not_counted_as_changed(tmp_path):
+    board = FakeBoard()
+    board.active = "r1"
+    work = work_for(tmp_path, board)
+    assert deploy.run(work).note == "release r1 on 1 of 1 boards, 0 changed"
+    assert "already ran r1" in work.reporter.lines[0]
+
+
+def test_a_refusal_is_passed_on(tmp_path):
+    with pytest.raises(Refused, match="chip"):
+        deploy.run(work_for(tmp_path, FakeBoard(refusal="the board has another chip")))
+
+
+def test_no_board_at_all_is_no_error(tmp_path):
+    made = deploy.run(work_for(tmp_path))
+    assert made.note == "release r1 on 0 of 0 boards, 0 changed"
+
+
+def test_each_board_is_asked_whether_it_runs_the_release(tmp_path):
+    porch, roof = FakeBoard("porch"), FakeBoard("roof")
+    work = work_for(tmp_path, porch, roof)
+    assert deploy.prove(work, {}) == "board porch runs nothing instead of r1"
+    porch.active, roof.active = "r1", "r0"
+    assert deploy.prove(work, {}) == "board roof runs r0 instead of r1"
+    roof.active = "r1"
+    assert deploy.prove(work, {}) is None
+
+
+def test_the_boards_are_an_ingredient_and_their_addresses_are_not():
+    def ingredients(**overrides):
+        return deploy.STAGE.settings(load(overrides=overrides))
+
+    assert ingredients(**{"deploy.boards": "[]"}) != ingredients()
+    assert ingredients(**{"boards.laptop.address": "10.0.0.7"}) == ingredients()
+    with pytest.raises(UserError):
+        load(overrides={"deploy.boards": "laptop"})

@@ -1,0 +1,68 @@
+import pytest
+
+from infra.errors import Transient
+from tasks import train
+from tests.unit.tasks.doubles import data_tree, work_of
+
+EPOCH = {
+    "event": "epoch",
+    "epoch": 2,
+    "epochs": 3,
+    "loss": 1.5,
+    "accuracy": 0.4321,
+    "step_ms": 17.25,
+    "images_per_second": 1855.4,
+}
+
+
+class Trainer:
+    """A world whose training tells given events and writes every result."""
+
+    def __init__(self, *events, error=None):
+        self.events = events
+        self.error = error
+        self.asked = None
+
+    def train(self, key, data, digest, spec, folder, heard):
+        self.asked = key, data, digest, spec
+        for event in self.events:
+            heard(event)
+        if self.error:
+            raise self.error
+        folder.mkdir()
+        for name in train.OUTPUTS.values():
+            (folder / name).write_text(name)
+
+
+def run(tmp_path, world, **settings):
+    work = work_of(tmp_path, {"data": data_tree()}, world=world, settings=settings)
+    return work, train.run(work)
+
+
+def test_the_trainer_gets_the_key_the_data_and_the_recipe(tmp_path):
+    world = Trainer()
+    work, made = run(tmp_path, world, **{"train.epochs": "3"})
+    key, data, digest, spec = world.asked
+    assert key == work.key
+    assert digest == work.inputs["data"].sha256
+    assert (data / "eval" / "test_batch.bin").read_bytes() == data_tree()["eval/test_batch.bin"]
+    assert spec["epochs"] == 3
+    assert {name: path.read_text() for name, path in made.outputs.items()} == train.OUTPUTS
+
+
+def test_each_epoch_is_a_line_and_progress(tmp_path):
+    work, made = run(tmp_path, Trainer({"event": "start"}, EPOCH, {**EPOCH, "epoch": 3, "accuracy": 0.5}))
+    assert work.reporter.lines[0] == "epoch   2/3  loss 1.5000  accuracy 0.4321  17.2 ms a step  1,855 images/s"
+    assert work.reporter.moved == [(2, 3, "epochs"), (3, 3, "epochs")]
+    assert made.note == "accuracy 0.5000 after 3 epochs"
+
+
+def test_a_training_that_was_finished_before_says_so(tmp_path):
+    assert run(tmp_path, Trainer({"event": "done"}))[1].note == "was finished already"
+
+
+def test_a_killed_training_leaves_its_folder_for_the_next(tmp_path):
+    with pytest.raises(Transient):
+        run(tmp_path, Trainer(EPOCH, error=Transient("the job was lost")))
+    assert (tmp_path / "work").is_dir()
+    assert train.STAGE.resumes
