@@ -58,7 +58,7 @@ def run() -> Callable[..., Ran]:
     """Runs a program in a process of its own: `run("train", "--spec", …)` is `models/main.py`, a path is a script."""
 
     def runner(
-        *arguments: object, main: Path = MAIN, environment: Mapping[str, str] | None = None, seconds: float = 120
+        *arguments: object, main: Path = MAIN, environment: Mapping[str, str] | None = None, seconds: float = 300
     ) -> Ran:
         done = subprocess.run(
             [sys.executable, str(main), *map(str, arguments)],

@@ -157,11 +157,13 @@ def test_with_everything_on_it_resumes_and_evaluates_to_the_same(run, kill_train
     whole = train(run, data, tmp_path / "whole", spec)
     kill_training(data, tmp_path / "cut", json.dumps(spec))
     assert train(run, data, tmp_path / "cut", spec) == whole
-    done = run(
-        *("evaluate", "--data_url", data, "--checkpoint", tmp_path / "cut" / "checkpoint.ckpt"),
-        *("--spec", json.dumps(spec), "--output", tmp_path / "evaluated"),
-    )
+    common = ("--data_url", data, "--spec", json.dumps(spec), "--output", tmp_path / "evaluated")
+    checkpoint = ("--checkpoint", tmp_path / "cut" / "checkpoint.ckpt")
+    done = run("evaluate", *common, *checkpoint)
     assert done.code == 0, done.errors
+    exported = run("export", *common, *checkpoint, "--format", "onnx")
+    assert exported.code == 0, exported.errors
+    assert json.loads((tmp_path / "evaluated" / "check.json").read_text())["max_difference"] < 1e-4
     metrics = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
     assert metrics["accuracy"] == whole["accuracy"]
     assert metrics["loss"] == pytest.approx(whole["evaluation_loss"])
