@@ -371,9 +371,12 @@ def _explain(error: ValidationError | SettingsError) -> str:
 
 
 def _keys(location: tuple[int | str, ...]) -> Iterable[str]:
-    if not location:
-        return Settings.model_fields
-    if location[0] == "boards":
+    if location[:1] == ("boards",):
         return BoardSettings.model_fields
-    section = Settings.model_fields[str(location[0])].annotation
-    return section.model_fields if isinstance(section, type) and issubclass(section, BaseModel) else ()
+    model: type[BaseModel] = Settings
+    for name in location:
+        inner = model.model_fields[str(name)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ()
+        model = inner
+    return model.model_fields

@@ -1,7 +1,9 @@
 """The sub-commands of `atlasflow`, a file a group, and how their errors become messages and exit codes."""
 
 import errno
+import os
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -32,17 +34,19 @@ def main() -> None:
         app(arguments)
     except AtlasFlowError as error:
         _stop(str(error), error.exit_code, debug)
+    except BrokenPipeError:  # who read our output has gone, as `head` does; there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _stop(
-            f"the disk is full: {error}\n  → free some space and run again; nothing is half-written", DISK_FULL, debug
-        )
+        if error.errno == errno.ENOSPC:
+            advice = "free some space and run again; nothing is half-written"
+            _stop(f"the disk is full: {error}\n  → {advice}", DISK_FULL, debug)
+        _stop(f"{error}\n  → check that path and who may read and write it; --debug shows where", 1, debug)
     except Exception as error:  # noqa: BLE001 - the last place where an error can be put into words
         _stop(f"{type(error).__name__}: {error}\n  → this is a fault of AtlasFlow; --debug shows where", 1, debug)
 
 
-def _stop(message: str, code: int, debug: bool) -> None:
+def _stop(message: str, code: int, debug: bool) -> NoReturn:
     console = Console(stderr=True, soft_wrap=True)
     if debug:
         console.print_exception()

@@ -33,9 +33,7 @@ def recall(home: Path, arguments: Sequence[str]) -> Any | None:
         if any(list(fingerprint(Path(name))) != mark for name, mark in verdict["marks"].items()):
             return None
         return verdict["answer"]
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError):  # a damaged verdict is none, and the next one replaces it
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged, or out of reach: judge anew
         return None
 
 

@@ -1,0 +1,153 @@
+import pytest
+
+from infra.errors import UserError
+from infra.settings import PROFILES, load
+
+
+def profile(tmp_path, text):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_defaults_need_nothing_from_outside():
+    settings = load()
+    assert settings.data.source == "sample"
+    assert settings.train.recipe == "lenet5-sample"
+    assert settings.evaluate.min_accuracy == 0.5
+    assert settings.obs.endpoint == ""
+    assert list(settings.boards) == ["laptop"]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PROFILES.glob("*.toml")))
+def test_every_shipped_profile_loads(name):
+    assert load(name).train.recipe
+
+
+def test_precedence_command_line_environment_secret_file_profile_default(tmp_path, monkeypatch):
+    own = profile(
+        tmp_path, '[obs]\nbucket = "profile-bucket"\nregion = "profile-region"\nprefix = "profile"\nthreads = 2\n'
+    )
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("bucket", "region", "prefix"):
+        (secrets / f"OBS__{name.upper()}").write_text("from-secret-file")
+    monkeypatch.setenv("ATLASFLOW_SECRETS_DIR", str(secrets))
+    for name in ("bucket", "region"):
+        monkeypatch.setenv(f"ATLASFLOW_OBS__{name.upper()}", "from-environment")
+    obs = load(own, {"obs.bucket": "from-command-line"}).obs
+    assert obs.bucket == "from-command-line"
+    assert obs.region == "from-environment"
+    assert obs.prefix == "from-secret-file"
+    assert obs.threads == 2
+    assert obs.link_seconds == 86_400
+
+
+def test_sections_are_merged_field_by_field(tmp_path, monkeypatch):
+    own = profile(tmp_path, "[boards.laptop]\nport = 2222\n[boards.roof]\naddress = 'roof.example'\n")
+    monkeypatch.setenv("ATLASFLOW_BOARDS__ROOF__USER", "pi")
+    boards = load(own).boards
+    assert (boards["roof"].address, boards["roof"].user) == ("roof.example", "pi")
+    assert (boards["laptop"].port, boards["laptop"].user) == (2222, "HwHiAiUser")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("0.25", 0.25), ("true", True), ('["a", "b"]', ["a", "b"]), ("adam", "adam"), ("'3'", "3"), ("", "")],
+)
+def test_a_value_is_read_as_toml_where_it_is_toml(text, value):
+    assert load(overrides={"train.anything": text}).train.overrides()["anything"] == value
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"trian.epochs": "3"}, r"unknown setting 'trian'; did you mean 'train'\?"),
+        ({"obs.buckett": "x"}, r"unknown setting 'obs\.buckett'; did you mean 'bucket'\?"),
+        ({"modelarts.stand_in.slot": "1"}, r"unknown setting 'modelarts\.stand_in\.slot'; did you mean 'slots'\?"),
+        ({"boards.laptop.adress": "x"}, r"boards\.laptop\.adress'; did you mean 'address'\?"),
+        ({"zzz.y": "1"}, r"unknown setting 'zzz'$"),
+        ({"evaluate.min_accuracy": "2"}, r"setting 'evaluate\.min_accuracy': .*less than or equal to 1"),
+        ({"obs.bucket": "NO"}, r"setting 'obs\.bucket'"),
+        ({"data.sha256": "abc"}, r"setting 'data\.sha256'"),
+        ({"epochs": "3"}, r"write section\.key=value"),
+        ({"train.": "3"}, r"write section\.key=value"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_nearest_right(overrides, words):
+    with pytest.raises(UserError, match=words):
+        load(overrides=overrides)
+
+
+def test_every_problem_is_told_at_once():
+    with pytest.raises(UserError) as caught:
+        load(overrides={"obs.threads": "0", "retry.attempts": "99"})
+    assert len(caught.value.message.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ATLASFLOW_TRIAN__EPOCHS", r"unknown setting ATLASFLOW_TRIAN__EPOCHS .* did you mean 'train'\?"),
+        ("ATLASFLOW_HOEM", "unknown setting ATLASFLOW_HOEM"),
+        ("ATLASFLOW_OBS__BUCKETT", r"did you mean 'bucket'\?"),
+    ],
+)
+def test_a_variable_that_means_nothing_is_refused(monkeypatch, name, words):
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(UserError, match=words):
+        load()
+
+
+def test_a_profile_that_is_not_there_names_those_that_are():
+    with pytest.raises(UserError) as caught:
+        load("locl")
+    assert "there is no profile 'locl'" in str(caught.value)
+    assert "cloud, local, twin" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("[train", "is not valid TOML"), ("[trian]\nepochs = 3", "did you mean 'train'"), ("train = 3", "train")],
+)
+def test_a_broken_profile_is_named(tmp_path, text, words):
+    with pytest.raises(UserError, match=words):
+        load(profile(tmp_path, text))
+
+
+def test_a_folder_of_secrets_must_be_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATLASFLOW_SECRETS_DIR", str(tmp_path / "absent"))
+    with pytest.raises(UserError, match="ATLASFLOW_SECRETS_DIR names"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["obs.secret_key", "modelarts.security_token", "boards.laptop.password"])
+def test_secrets_are_not_taken_from_the_command_line_or_a_profile(tmp_path, name):
+    with pytest.raises(UserError, match="is a secret"):
+        load(overrides={name: "nobody-may-see-this"})
+    section, _, key = name.rpartition(".")
+    with pytest.raises(UserError, match="is a secret") as caught:
+        load(profile(tmp_path, f'[{section}]\n{key} = "nobody-may-see-this"\n'))
+    assert "nobody-may-see-this" not in str(caught.value)
+
+
+def test_a_secret_is_not_shown(monkeypatch):
+    monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
+    settings = load()
+    assert settings.obs.secret_key.get_secret_value() == "nobody-may-see-this"
+    assert "nobody-may-see-this" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_a_wrong_value_is_not_repeated_since_it_may_be_a_secret(monkeypatch):
+    monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
+    monkeypatch.setenv("ATLASFLOW_OBS__THREADS", "nobody-may-see-that")
+    with pytest.raises(UserError) as caught:
+        load()
+    assert "obs.threads" in str(caught.value)
+    assert "nobody-may-see" not in str(caught.value)
+
+
+def test_settings_cannot_be_changed_afterwards():
+    settings = load()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.obs.bucket = "other"
