@@ -1,0 +1,79 @@
+"""One home for all end-to-end tests: made by the first run, stopped at the end, and then seen to be gone."""
+
+import io
+import socket
+import tarfile
+from hashlib import sha256
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.installation import Installation
+
+CHECKOUT = Path(__file__).parents[2]
+# Enough for every stage to have real work, and little enough to be quick.
+RECORDS = 200
+RECORD_BYTES = 3073
+
+
+@pytest.fixture(scope="session")
+def small_archive(tmp_path_factory):
+    """The shipped sample with the first records of each file alone."""
+    path = tmp_path_factory.mktemp("archive") / "small.tar.gz"
+    sample = CHECKOUT / "data" / "cifar10-sample.tar.gz"
+    with tarfile.open(sample) as whole, tarfile.open(path, "w:gz", compresslevel=1) as small:
+        for member in filter(tarfile.TarInfo.isreg, whole):
+            content = whole.extractfile(member).read()
+            if member.name.endswith(".bin"):
+                content = content[: RECORDS * RECORD_BYTES]
+            info = tarfile.TarInfo(member.name)
+            info.size = len(content)
+            small.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory, small_archive):
+    """A home in which nothing ran yet; at the end its services are stopped, and nothing of it is left running."""
+    base = tmp_path_factory.mktemp("e2e")
+    for name in ("user", "elsewhere"):
+        (base / name).mkdir()
+    settings = {
+        "ATLASFLOW_DATA__SOURCE": small_archive.as_uri(),
+        "ATLASFLOW_DATA__SHA256": sha256(small_archive.read_bytes()).hexdigest(),
+        "ATLASFLOW_TRAIN__EPOCHS": "2",
+        "ATLASFLOW_EVALUATE__MIN_ACCURACY": "0.05",
+    }
+    installation = Installation(base / "home", base / "user", base / "elsewhere", settings)
+    yield installation
+    installation.atlasflow("down")
+    assert_nothing_runs(installation)
+
+
+@pytest.fixture(scope="session")
+def first_run(untouched):
+    """What the first run printed."""
+    return untouched.atlasflow("run")
+
+
+@pytest.fixture
+def made(untouched, first_run):
+    """The home with everything made and fresh."""
+    untouched.settle()
+    return untouched
+
+
+def assert_nothing_runs(installation):
+    assert installation.services()
+    for name, state in installation.services().items():
+        port = int(state["address"].rpartition(":")[2])
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0, f"{name} still answers"
+    here = str(installation.folder)
+    for process in psutil.process_iter():
+        try:
+            said = [*process.cmdline(), process.environ().get("ATLASFLOW_HOME", "")]
+        except psutil.Error:
+            continue  # it ended meanwhile, or belongs to somebody else
+        assert not any(here in word for word in said), f"{process} still runs"

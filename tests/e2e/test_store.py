@@ -1,0 +1,68 @@
+"""Damage is noticed, named and mended; garbage goes, and what is in use stays."""
+
+import os
+
+import pytest
+
+from tests.e2e.installation import STAGES
+
+pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
+
+
+def flip(path):
+    """Change one byte and put the times back, as a failing disk would."""
+    before = path.stat()
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+    path.chmod(0o444)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_deleted_object_is_missed_and_made_again(made):
+    picture = made.output("evaluate", "confusion")
+    content = picture.read_bytes()
+    picture.unlink()
+    assert "is missing from the store" in made.atlasflow("why", "evaluate")
+    printed = made.atlasflow("run")
+    assert "is missing from the store" in printed
+    assert made.last_run()[1] == dict.fromkeys(STAGES, "reused") | {"evaluate": "ran"}
+    assert picture.read_bytes() == content
+
+
+def test_a_flipped_byte_is_named_by_every_look_and_made_again(made):
+    assert made.json("verify", "--deep")["damaged"] == []
+    model = made.output("convert", "om")
+    content = model.read_bytes()
+    flip(model)
+    finished = made.json("verify", "--deep", code=6)
+    assert {(item["stage"], item["output"]) for item in finished["damaged"]} == {("convert", "om")}
+    assert "convert om: " in made.atlasflow("verify", code=6)
+    row = made.status()["convert"]
+    assert row["state"] == "stale"
+    assert row["reason"].endswith("was changed on disk")
+    assert "was changed on disk" in made.atlasflow("run")
+    assert made.last_run()[1] == dict.fromkeys(STAGES, "reused") | {"convert": "ran"}
+    assert model.read_bytes() == content
+
+
+def test_gc_removes_what_no_run_needs_and_nothing_else(made):
+    other = ("--set", "convert.soc_version=Ascend310B4")
+    made.atlasflow("run", "--stage", "convert", *other)
+    assert made.last_run()[1] == {"convert": "ran"}
+    assert made.states(*other)["convert"] == "fresh"
+    made.atlasflow("run", "--record")
+    receipts = (made.folder / "receipts" / "convert").glob("*.json")
+    (unneeded,) = (path for path in receipts if "Ascend310B4" in path.read_text())
+    keep_one = {"ATLASFLOW_STORE__KEEP_RUNS": "1"}
+    announced = made.json("gc", "--dry-run", **keep_one)
+    assert unneeded.stem in announced["receipts"]
+    assert announced["bytes"] > 0
+    assert unneeded.exists()
+    assert made.json("gc", **keep_one) == announced
+    assert not unneeded.exists()
+    assert set(made.states().values()) == {"fresh"}
+    assert made.json("verify", "--deep")["damaged"] == []
+    assert made.json("gc", **keep_one) == {"receipts": [], "objects": [], "bytes": 0, "kept": announced["kept"]}
