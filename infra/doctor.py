@@ -42,6 +42,7 @@ def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
         _memory(),
         _processor(),
         *_services(world),
+        _ports(world),
         _compiler(settings, world),
         *_credentials(settings),
         *_boards(settings),
@@ -95,6 +96,14 @@ def _services(world: World) -> Iterator[Finding]:
         yield Finding(status.title, "good", f"up at {status.address}, {status.memory / 1e6:.0f} MB")
     if not running:
         yield Finding("local services", "note", "none is up", "`atlasflow up`, or the first run starts them")
+
+
+def _ports(world: World) -> Finding:
+    taken = ", ".join(f"{port} ({name})" for name, port in world.services.strangers().items())
+    if not taken:
+        return Finding("ports", "good", "no other program answers where a local service belongs")
+    hint = f"stop that program, or remove the name from {world.services.folder / 'ports.json'}"
+    return Finding("ports", "wrong", f"taken by another program: {taken}", hint)
 
 
 def _compiler(settings: Settings, world: World) -> Finding:

@@ -1,5 +1,6 @@
 """The checkout's own Prefect server: one long-lived process with its own database, never an ephemeral one a run."""
 
+import http.client
 import os
 import sys
 import urllib.error
@@ -49,5 +50,5 @@ def _healthy(port: int) -> bool:
     try:
         with opener.open(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
         return False  # not up yet, which is what was asked

@@ -76,6 +76,17 @@ class Services:
                 write_text(book, json.dumps(ports, indent=1))
             return ports[name]
 
+    def strangers(self) -> dict[str, int]:
+        """Ports that belong to services which do not run, and where something answers all the same, by name."""
+        book = self.folder / "ports.json"
+        ports: dict[str, int] = json.loads(book.read_text()) if book.exists() else {}
+        ours = tuple(status.name for status in self.status() if status.running)
+        return {
+            name: port
+            for name, port in ports.items()
+            if answers(port) and not any(name == own or name.startswith(f"{own}-") for own in ours)
+        }
+
     def start(self, service: Service) -> bool:
         """Start a service unless it runs; wait until it answers. True when it was started now.
 

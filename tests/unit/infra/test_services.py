@@ -109,6 +109,14 @@ def test_a_stranger_in_the_place_of_a_service_is_refused(services):
     assert services.start(service)
 
 
+def test_strangers_are_found_and_our_own_services_are_none(services):
+    services.start(listener(services))
+    services.port("listener-second"), services.port("idle")
+    with socket.create_server(("127.0.0.1", services.port("crowded"))):
+        assert services.strangers() == {"crowded": services.port("crowded")}
+    assert services.strangers() == {}
+
+
 def test_what_the_environment_of_a_service_holds_is_not_written_down(services):
     service = listener(services, environment={"SECRET_OF_THE_TEST": "nobody-may-see-this"})
     services.start(service)

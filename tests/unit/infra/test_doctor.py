@@ -1,0 +1,114 @@
+import os
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from infra import doctor
+from infra.errors import UserError
+from infra.ports import Producer
+from infra.services import Services
+from infra.settings import load
+
+
+class World:
+    """A world without services whose compiler is what a test says."""
+
+    def __init__(self, home, producer=None, error=None):
+        self.services = Services(home)
+        self._producer = producer or Producer("atc-stand-in", "0123456789abcdef", True)
+        self._error = error
+
+    def compiler(self):
+        if self._error:
+            raise self._error
+        return SimpleNamespace(producer=lambda: self._producer)
+
+
+@pytest.fixture
+def examine(tmp_path):
+    def findings(world=None, **overrides):
+        settings = load(overrides=overrides)
+        return {item.check: item for item in doctor.examine(settings, tmp_path, world or World(tmp_path))}
+
+    return findings
+
+
+def test_every_finding_that_is_not_good_says_what_to_do(examine):
+    found = examine()
+    assert {"Python", "mindspore", "disk", "memory", "processor", "local services", "ports", "compiler"} <= set(found)
+    assert all(item.hint for item in found.values() if item.level != "good")
+    assert found["object storage"].found == "the embedded stand-in"
+    assert found["board laptop"].level == "note"
+
+
+@pytest.mark.parametrize(
+    ("version", "level"), [((3, 10), "wrong"), ((3, 11), "good"), ((3, 12), "good"), ((3, 13), "wrong")]
+)
+def test_python(examine, monkeypatch, version, level):
+    monkeypatch.setattr(doctor.sys, "version_info", version)
+    assert examine()["Python"].level == level
+
+
+def test_a_package_that_is_missing(examine, monkeypatch):
+    monkeypatch.setattr(doctor, "PACKAGES", ("pytest", "no-such-package-anywhere"))
+    found = examine()
+    assert found["pytest"].level == "good"
+    assert (found["no-such-package-anywhere"].level, found["no-such-package-anywhere"].hint) == ("wrong", "make setup")
+
+
+def test_a_full_disk(examine, monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: SimpleNamespace(free=1 << 30))
+    assert examine()["disk"].level == "wrong"
+
+
+def test_a_home_that_does_not_exist_yet_is_judged_by_its_parent(tmp_path):
+    found = doctor.examine(load(), tmp_path / "not" / "yet", World(tmp_path))
+    assert str(tmp_path) in next(item.found for item in found if item.check == "disk")
+
+
+def test_a_folder_that_cannot_be_written(examine, monkeypatch):
+    monkeypatch.setattr(doctor.os, "access", lambda place, mode: mode != os.W_OK)
+    assert "cannot be written" in examine()["disk"].found
+
+
+def test_little_memory_is_worth_a_note(examine, monkeypatch):
+    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=1 << 30))
+    assert examine()["memory"].level == "note"
+
+
+def test_one_core_is_worth_a_note(examine, monkeypatch):
+    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    assert examine()["processor"].level == "note"
+
+
+def test_a_port_that_a_stranger_took(examine, tmp_path):
+    world = World(tmp_path)
+    with socket.create_server(("127.0.0.1", world.services.port("prefect"))):
+        found = examine(world)["ports"]
+    assert found.level == "wrong"
+    assert f"{world.services.port('prefect')} (prefect)" in found.found
+
+
+def test_a_real_compiler_and_none(examine, tmp_path):
+    assert examine(World(tmp_path, Producer("atc", "8.0", False)))["compiler"].level == "good"
+    found = examine(World(tmp_path, error=UserError("atc is not on PATH", hint="install CANN")))["compiler"]
+    assert (found.level, found.found, found.hint) == ("wrong", "atc is not on PATH", "install CANN")
+
+
+def test_credentials_are_looked_for_and_not_shown(examine, monkeypatch):
+    endpoint = {"obs.endpoint": "https://obs.example"}
+    assert examine(**endpoint)["object storage"].level == "wrong"
+    monkeypatch.setenv("ATLASFLOW_OBS__ACCESS_KEY", "nobody-may-see-this")
+    assert examine(**endpoint)["object storage"].level == "wrong"
+    monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
+    found = examine(**endpoint)
+    assert found["object storage"].level == "good"
+    assert "nobody-may-see-this" not in str(found)
+
+
+def test_boards(examine):
+    real = {"boards.laptop.address": "10.0.0.7"}
+    assert examine(**real)["board laptop"].found == "its host key is not pinned"
+    assert examine(**real, **{"boards.laptop.host_key": "ssh-ed25519 AAAA"})["board laptop"].level == "good"
+    assert examine(**{"deploy.boards": '["roof"]'})["board roof"].found == "not in [boards]"

@@ -1,0 +1,97 @@
+import hashlib
+import json
+
+import pytest
+
+from infra import world as module
+from infra.errors import UserError
+from infra.settings import load
+from infra.training.protocol import EVENT_PREFIX
+from infra.world import World
+
+
+@pytest.fixture
+def world_of(tmp_path):
+    def make(**overrides):
+        return World(load(overrides=overrides), tmp_path / "home")
+
+    return make
+
+
+def test_opening_a_world_starts_and_writes_nothing(world_of, tmp_path):
+    world_of()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_board_that_the_settings_do_not_know_is_named(world_of):
+    with pytest.raises(UserError) as caught:
+        world_of().board("roof")
+    assert "there is no board 'roof'" in str(caught.value)
+    assert "laptop" in caught.value.hint
+
+
+@pytest.mark.parametrize("address", ["obs://", "obs://bucket", "obs://bucket/", "obs:///key"])
+def test_an_address_that_names_no_object_is_refused(world_of, tmp_path, address):
+    with pytest.raises(UserError, match="names no object"):
+        world_of().fetch_object(address, tmp_path / "target", "", lambda done, total: None)
+
+
+def test_a_file_is_fetched_and_checked(world_of, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(b"archive")
+    told = []
+    target = tmp_path / "target"
+    digest = hashlib.sha256(b"archive").hexdigest()
+    world_of().fetch([source.as_uri()], target, digest, lambda done, total: told.append((done, total)))
+    assert target.read_bytes() == b"archive"
+    assert told == [(7, 7)]
+
+
+def test_the_compiler_follows_the_settings(world_of, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert world_of().compiler().producer().emulated
+    assert world_of(**{"convert.compiler": "stand-in"}).compiler().producer().emulated
+    with pytest.raises(UserError, match="atc"):
+        world_of(**{"convert.compiler": "atc"}).compiler().producer()
+
+
+def test_training_here_is_no_stand_in(world_of):
+    assert not world_of().trainer().producer().emulated
+
+
+def test_the_trainer_gets_addresses_that_digests_name_and_events_are_told(world_of, tmp_path, monkeypatch):
+    world = world_of(**{"obs.bucket": "my-bucket"})
+    jobs, heard = [], []
+
+    class Trainer:
+        def train(self, job, lines):
+            jobs.append(job)
+            lines("a line that is no event")
+            lines(EVENT_PREFIX + json.dumps({"event": "epoch"}))
+
+    monkeypatch.setattr(World, "trainer", lambda self: Trainer())
+    world.train("k" * 64, tmp_path, "d" * 64, {"epochs": 1}, tmp_path / "results", heard.append)
+    (job,) = jobs
+    assert job.data_address.startswith("obs://my-bucket/atlasflow/data/dddd")
+    assert job.code_address.startswith("obs://my-bucket/atlasflow/code/")
+    assert heard == [{"event": "epoch"}]
+
+
+def test_the_services_are_those_that_stand_in_for_something(world_of):
+    def names(**overrides):
+        return [service.name for service in world_of(**overrides).local_services()]
+
+    assert names() == ["objectstore", "board-laptop"]
+    assert names(**{"obs.endpoint": "https://obs.example"}) == ["board-laptop"]
+    assert names(**{"boards.laptop.address": "10.0.0.7"}) == ["objectstore"]
+    assert names(**{"deploy.boards": "[]", "obs.endpoint": "https://obs.example"}) == []
+    assert len(set(names(**{"train.target": "modelarts"}))) > 2
+
+
+def test_every_stand_in_says_that_it_is_one(world_of):
+    for service in world_of(**{"train.target": "modelarts"}).local_services():
+        assert "stand-in" in service.title
+
+
+def test_clients_are_imported_when_they_are_opened():
+    assert not {"boto3", "asyncssh", "connect"} & set(vars(module))
