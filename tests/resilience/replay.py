@@ -1,0 +1,76 @@
+"""A world in which the heavy programs are played back from one real run; everything else is real.
+
+MindSpore, the drawing of the confusion matrix and the compiler take long for what they give, and it is the same bytes
+each time, so killing a chain hundreds of times needs them once. The engine, its subprocesses, the bucket, the board and
+the client of the compiler are those of a real run.
+"""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from infra.ports import BoardFacts, BoardState, Classification, Installed
+from infra.training.local import LocalTrainer, run_model
+from infra.world import World
+
+PROGRAM = Path(__file__).with_name("playback.py")
+
+
+class ReplayedWorld(World):
+    """The world of a home with running services; training, evaluation, export and compilation are played back.
+
+    Attributes:
+        recorded: the folder `latest` of the home that a real run filled.
+        real_board: False to play the board back as well.
+    """
+
+    def __init__(self, settings, home, recorded, faults):
+        super().__init__(settings, home, faults)
+        self.recorded = recorded
+        self.real_board = True
+
+    def trainer(self):
+        return LocalTrainer(PROGRAM)
+
+    def run_model(self, command, arguments, log):
+        run_model(command, arguments, lambda _line: None, log, main=PROGRAM)
+
+    def compiler(self):
+        return replace(super().compiler(), command=[sys.executable, "-S", "-E", str(PROGRAM), "atc"])
+
+    def board(self, name):
+        return super().board(name) if self.real_board else PlayedBoard(name, self.recorded / "deploy")
+
+
+class PlayedBoard:
+    """A board that says what the real run's board said, at once."""
+
+    def __init__(self, name, recorded):
+        self.name = name
+        self._recorded = recorded
+        said = json.loads((recorded / "boards.json").read_text())
+        self._release, self._said = said["release"], said["boards"][name]
+
+    def facts(self):
+        return BoardFacts(**self._said["facts"])
+
+    def state(self):
+        return BoardState(self._release, None, (self._release,))
+
+    def install(self, release, progress=None):
+        return Installed(True, len(release.files), self._said["bytes_sent"], self._said["smoke"])
+
+    def classify(self, pictures, folder):
+        shutil.copytree(self._recorded / "pictures" / self.name, folder)
+        answers = json.loads((self._recorded / "answers.json").read_text())[self.name]
+        return [
+            Classification(
+                str(picture),
+                tuple((entry["class"], entry["probability"]) for entry in answer["top"]),
+                answer["milliseconds"],
+                annotated,
+            )
+            for picture, answer, annotated in zip(pictures, answers, sorted(folder.iterdir()), strict=True)
+        ]

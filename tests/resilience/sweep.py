@@ -1,0 +1,104 @@
+"""Break a stage at each of its boundaries, from the same beginning, and let the next run heal it."""
+
+from collections.abc import Callable
+
+from tasks.chain import NAMES
+from tests.resilience.places import check_healed, check_home, copy_home
+
+
+class Sweep:
+    """The breaks of one stage.
+
+    Args:
+        driver: runs the cases.
+        reference: the real run to compare with.
+        folder: for homes.
+        stage: what is broken.
+        at_once: how many cases run at the same time, each in a home of its own; what they share must allow it.
+        done: the stage itself is done in the beginning too.
+        files: changes of files are boundaries too.
+        real_board: False to play the board back.
+    """
+
+    def __init__(self, driver, reference, folder, stage, *, at_once=2, done=False, files=False, real_board=True):
+        self.names: list[str] = []
+        self.restore: Callable[[], object] = lambda: None  # puts the world back to its beginning
+        self.check: Callable[[], object] = lambda: None  # looks at the world after a break
+        self._driver, self._reference, self._folder = driver, reference, folder
+        self._stage, self._at_once, self._files = stage, at_once, files
+        self._every = {"stage": stage, "real_board": real_board}
+        self._done = NAMES[: NAMES.index(stage) + done]
+
+    def boundaries(self):
+        """The numbers of all boundaries of an undisturbed run; their names are kept."""
+        self.restore()
+        [found] = self._driver.run({"home": self._home(0), "alone": True, "files": self._files, **self._every})
+        assert found["error"] is None
+        self.names = found["passed"]
+        return range(1, len(self.names) + 1)
+
+    def until_made(self):
+        """The numbers of those boundaries that come before the engine keeps what the stage has made."""
+        return self.boundaries()[: self._made()]
+
+    def behind(self):
+        """The first and the last visit of each boundary that comes when the engine keeps what the stage has made."""
+        numbers = self.boundaries()[self._made() :]
+        first = {self.names[number - 1]: number for number in reversed(numbers)}
+        last = {self.names[number - 1]: number for number in numbers}
+        return sorted({*first.values(), *last.values()})
+
+    def _made(self):
+        return self.names.index(f"stage.{self._stage}.made") + 1
+
+    def kill_each(self, numbers):
+        """Kill a run at each of these boundaries; gives how many they were."""
+        return self._each(numbers, "kill_at", self._was_killed)
+
+    def fill_each(self, numbers):
+        """Let the disk be full at each of these boundaries; gives how many they were."""
+        return self._each(numbers, "full_at", self._was_refused)
+
+    def _each(self, numbers, how, check_end):
+        count = 0
+        left = list(numbers)
+        while left:
+            some, left = left[: self._at_once], left[self._at_once :]
+            try:
+                self._break(some, how, check_end)
+            except AssertionError as error:
+                error.add_note(f"{how} {' | '.join(self.names[number - 1] for number in some)}")
+                raise
+            count += len(some)
+        return count
+
+    def _break(self, numbers, how, check_end):
+        self.restore()
+        homes = [self._home(number) for number in numbers]
+        cases = [{"home": home, "alone": True, "files": self._files, **self._every} for home in homes]
+        for case, number in zip(cases, numbers, strict=True):
+            case[how] = number
+        for found in self._driver.run(*cases):
+            check_end(found)
+        whole = [self._stage in check_home(home) for home in homes]
+        self.check()
+        healed = self._driver.run(*({"home": home, **self._every} for home in homes))
+        for home, there, found in zip(homes, whole, healed, strict=True):
+            assert found["error"] is None
+            assert list(found["ran"]) == ([] if there else [self._stage])
+            check_home(home)
+            check_healed(home, self._reference.home)
+
+    def _was_killed(self, found):
+        assert found is None, "the boundary was not reached"
+
+    def _was_refused(self, found):
+        kind, code, text = found["error"]
+        assert (kind, code) == ("Refused", 4)
+        assert "the disk is full" in text or "No space left" in text
+        assert "free s" in text
+
+    def _home(self, number):
+        home = self._folder / str(number)
+        copy_home(self._reference.home, home, self._done)
+        return home

@@ -1,0 +1,15 @@
+"""A disk that is full at any write of the store: a refusal in plain words, nothing half-made; the next run heals."""
+
+import pytest
+
+from tests.resilience.sweep import Sweep
+
+STORE = ("object.", "tree.", "receipt.", "compile.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["download", "upload", "convert"])
+def test_a_full_disk(driver, reference, tmp_path, stage):
+    sweep = Sweep(driver, reference, tmp_path, stage)
+    count = sweep.fill_each(number for number in sweep.boundaries() if sweep.names[number - 1].startswith(STORE))
+    assert count >= 8
