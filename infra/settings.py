@@ -287,6 +287,13 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
         raise UserError(_explain(error)) from error
 
 
+def sources(profile: str) -> list[Path]:
+    """The files and folders that `load` reads settings from, besides the environment: the profile, the secret files."""
+    secrets = os.environ.get("ATLASFLOW_SECRETS_DIR")
+    folder = [Path(secrets), *Path(secrets).rglob("*")] if secrets else []
+    return [_profile_path(profile), *folder]
+
+
 def _profile_path(profile: str) -> Path:
     path = Path(profile) if profile.endswith(".toml") else PROFILES / f"{profile}.toml"
     if not path.is_file():

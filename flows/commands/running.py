@@ -9,6 +9,7 @@ import typer
 from flows import fresh
 from flows.opening import open_chain
 from infra.errors import UserError
+from infra.settings import sources
 from infra.store import verdict
 from tasks.chain import gate_after, select
 from tasks.stage import Chain
@@ -57,7 +58,7 @@ def run(
                 chain.prove(chain.stages[name])
         rows = fresh.rows_of(chain.known[name] for name in selected)
         answer = {"rows": rows, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
-        verdict.remember(chain.home, _without_prove(), begun_ns, _rests_on(chain), answer)
+        verdict.remember(chain.home, _without_prove(), begun_ns, [*sources(profile), *_rests_on(chain)], answer)
         fresh.show(rows, chain.home)
         return
     from flows.running import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none

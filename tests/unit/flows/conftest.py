@@ -1,0 +1,91 @@
+"""A chain of eight small stages under the real names, in place of the real one."""
+
+import json
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from infra.ports import Producer
+from infra.settings import load
+from tasks.base import Made, Stage
+from tasks.chain import NAMES
+from tasks.reporting import Silent
+from tasks.stage import Chain
+
+EFFECTS = ("upload", "publish", "deploy")
+
+
+def epochs(settings):
+    return settings.train.overrides().get("epochs", 30)
+
+
+@dataclass
+class Small:
+    """What the small stages did, and how they shall behave.
+
+    Attributes:
+        ran: names of the stages that ran.
+        accuracy: what evaluation finds.
+        broken: stage to the error that it ends with.
+        gone: effects that the world has lost; running them brings them back.
+    """
+
+    folder: object
+    ran: list = field(default_factory=list)
+    accuracy: float = 0.9
+    broken: dict = field(default_factory=dict)
+    gone: set = field(default_factory=set)
+
+    def chain(self, profile="local", overrides=None, reporter=None):
+        settings = load(profile, overrides)
+        return Chain(
+            [self.stage(name) for name in NAMES], settings, self.folder, SimpleNamespace(), reporter or Silent()
+        )
+
+    def stage(self, name):
+        before = NAMES[NAMES.index(name) - 1] if name != NAMES[0] else None
+        stand_in = Producer("stand-in", "1", emulated=True)
+        return Stage(
+            name,
+            "effect" if name in EFFECTS else "pure",
+            lambda work: self.run(name, work),
+            needs={"before": (before, "out")} if before else {},
+            settings=lambda settings: (
+                {"epochs": settings.train.overrides().get("epochs", 30)} if name == "train" else {}
+            ),
+            producer=lambda world: stand_in if name == "convert" else None,
+            prove=(lambda work, made: self.look(name)) if name in EFFECTS else None,
+        )
+
+    def run(self, name, work):
+        if name in self.broken:
+            raise self.broken[name]
+        self.ran.append(name)
+        self.gone.discard(name)
+        out = work.folder / "out.json"
+        out.write_text(json.dumps({"stage": name, "epochs": epochs(work.settings)}))
+        metrics = work.folder / "metrics.json"
+        metrics.write_text(json.dumps({"accuracy": self.accuracy}))
+        return Made({"out": out, "metrics": metrics} if name == "evaluate" else {"out": out}, f"made {name}")
+
+    def look(self, name):
+        return f"{name} is gone" if name in self.gone else None
+
+    def make_all(self, **overrides):
+        chain = self.chain(overrides=overrides)
+        for stage in chain.stages.values():
+            chain.run(stage)
+        return chain
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """The small stages; `code_of` is fixed, since the test files are no part of the checkout's rooms."""
+    monkeypatch.setattr("tasks.stage.closure", lambda modules, checkout: {"models/spec.py": "0" * 64})
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    found = Small(tmp_path / "home")
+    for module in ("flows.commands.running", "flows.commands.inspecting"):
+        monkeypatch.setattr(f"{module}.open_chain", found.chain)
+    return found
