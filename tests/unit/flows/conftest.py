@@ -20,6 +20,9 @@ def epochs(settings):
     return settings.train.overrides().get("epochs", 30)
 
 
+SETTINGS = {"train": lambda settings: {"epochs": epochs(settings)}, "deploy": lambda _: {"boards": ["laptop"]}}
+
+
 @dataclass
 class Small:
     """What the small stages did, and how they shall behave.
@@ -51,9 +54,7 @@ class Small:
             "effect" if name in EFFECTS else "pure",
             lambda work: self.run(name, work),
             needs={"before": (before, "out")} if before else {},
-            settings=lambda settings: (
-                {"epochs": settings.train.overrides().get("epochs", 30)} if name == "train" else {}
-            ),
+            settings=SETTINGS.get(name, lambda _: {}),
             producer=lambda world: stand_in if name == "convert" else None,
             prove=(lambda work, made: self.look(name)) if name in EFFECTS else None,
         )

@@ -1,0 +1,39 @@
+import pytest
+
+from flows.opening import open_chain
+from infra.errors import UserError
+from tasks.chain import NAMES
+from tasks.reporting import Silent
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_a_chain_is_put_together_and_nothing_is_started_or_written(home):
+    chain = open_chain("local", {"train.epochs": "3"}, Silent())
+    assert tuple(chain.stages) == NAMES
+    assert chain.home == home
+    assert chain.settings.train.overrides() == {"epochs": 3}
+    assert not home.exists()
+
+
+def test_looking_at_a_new_home_starts_nothing(home):
+    assert {look.state for look in open_chain("local", {}, Silent()).look_at_all()} == {"missing"}
+    assert not (home / "services").exists()
+
+
+@pytest.mark.parametrize(
+    ("profile", "overrides"), [("locl", {}), ("local", {"trian.epochs": "3"}), ("local", {"obs.bucket": "NO"})]
+)
+def test_a_wrong_request_is_refused(home, profile, overrides):
+    with pytest.raises(UserError):
+        open_chain(profile, overrides, Silent())
+
+
+def test_a_wrong_fault_plan_is_refused(home, monkeypatch):
+    monkeypatch.setenv("ATLASFLOW_FAULTS", "explode")
+    with pytest.raises(UserError, match="'explode' is not a fault"):
+        open_chain("local", {}, Silent())

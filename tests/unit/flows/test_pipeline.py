@@ -1,0 +1,126 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+from pydantic import ValidationError
+
+from flows import pipeline, stages
+from flows.pipeline import RunRequest, run_stages
+from infra.errors import GateFailed, Transient, UserError
+from infra.store.runs import Runs
+from tasks.chain import NAMES
+
+
+@pytest.fixture
+def flow(small, monkeypatch):
+    """The pipeline's own work without a Prefect server: tasks are plain calls, reports are counted."""
+    seen = SimpleNamespace(gates=[], reports=[])
+    chains = []
+
+    def open_chain(profile, overrides, _reporter):
+        chains.append(small.chain(profile, overrides))
+        return chains[-1]
+
+    def pass_gate(name, decision):
+        seen.gates.append((name, decision.ok))
+        if not decision.ok:
+            raise GateFailed(decision.reason)
+
+    monkeypatch.setattr(pipeline, "open_chain", open_chain)
+    monkeypatch.setattr(pipeline, "STAGES", tuple(small.chain().stages.values()))
+    monkeypatch.setattr(pipeline, "run_stage", lambda chain, stage, force: chain.run(stage, force=force))
+    monkeypatch.setattr(pipeline, "pass_gate", pass_gate)
+    monkeypatch.setattr(pipeline.report, "publish", lambda chain, record: seen.reports.append(record))
+
+    def run(**request):
+        run_stages(RunRequest(**request))
+        return seen
+
+    run.seen = seen
+    return run
+
+
+def outcomes(small):
+    return {item.stage: item.outcome for item in Runs(small.folder).latest(1)[0].stages}
+
+
+def test_a_whole_run_is_recorded_and_reported(flow, small):
+    seen = flow()
+    assert outcomes(small) == dict.fromkeys(NAMES, "ran")
+    assert seen.gates == [("evaluate", True)]
+    assert len(seen.reports) == 1
+    flow()
+    assert outcomes(small) == dict.fromkeys(NAMES, "reused")
+
+
+def test_a_part_uses_the_receipts_of_the_others(flow, small):
+    flow()
+    seen = flow(stages=("export",), force=("export",))
+    assert outcomes(small) == {"export": "ran"}
+    assert seen.gates[1:] == [("evaluate", True)], "the gate stands before export"
+    flow(stages=("train",))
+    assert len(seen.gates) == 2, "and behind train"
+
+
+def test_a_stage_alone_names_what_is_missing(flow, small):
+    with pytest.raises(UserError, match="export needs what evaluate makes"):
+        flow(stages=("export",))
+    assert outcomes(small) == {"export": "failed"}
+
+
+def test_a_closed_gate_stops_the_chain_and_the_report_is_left_all_the_same(flow, small):
+    small.accuracy = 0.1
+    with pytest.raises(GateFailed, match="is below"):
+        flow()
+    assert list(outcomes(small)) == list(NAMES[:4])
+    assert len(flow.seen.reports) == 1
+
+
+def test_a_failed_stage_is_recorded_with_its_reason_and_key(flow, small):
+    small.broken["train"] = Transient("the network is down")
+    with pytest.raises(Transient):
+        flow()
+    last = Runs(small.folder).latest(1)[0].stages[-1]
+    assert (last.stage, last.outcome, last.reason) == ("train", "failed", "the network is down")
+    assert len(last.key) == 64
+    small.broken.clear()
+    flow()
+    assert outcomes(small)["download"] == "reused"
+
+
+def test_settings_reach_the_stages(flow, small):
+    flow()
+    flow(settings={"train.epochs": "3"})
+    assert outcomes(small)["upload"] == "reused"
+    assert outcomes(small)["train"] == "ran"
+
+
+@pytest.mark.parametrize("request_", [{"stages": ["trian"]}, {"force": ["trian"]}])
+def test_an_unknown_stage_is_refused_before_anything_runs(flow, small, request_):
+    with pytest.raises(UserError, match="no stage 'trian'"):
+        flow(**request_)
+    assert small.ran == []
+
+
+def test_a_request_knows_its_fields():
+    with pytest.raises(ValidationError, match="stage"):
+        RunRequest(stage=["train"])
+    request = RunRequest(stages=["train"], settings={"train.epochs": "3"})
+    assert RunRequest.model_validate_json(request.model_dump_json()) == request
+    assert set(json.loads(request.model_dump_json())) == {"profile", "settings", "stages", "force"}
+
+
+def test_every_stage_has_a_flow_of_its_own():
+    assert tuple(stages.STAGE_FLOWS) == NAMES
+    for name, flow in stages.STAGE_FLOWS.items():
+        assert flow.name == name
+        assert flow.description
+        assert set(flow.parameters.properties) == {"request"}
+
+
+@pytest.mark.parametrize("name", ["download", "deploy"])
+def test_a_stages_flow_runs_that_stage_alone(monkeypatch, name):
+    asked = []
+    monkeypatch.setattr(stages, "run_stages", asked.append)
+    stages.STAGE_FLOWS[name].fn(RunRequest(profile="twin", stages=("train", "export")))
+    assert asked == [RunRequest(profile="twin", stages=(name,))]
