@@ -7,7 +7,6 @@ from tests.resilience.sweep import Sweep
 STORE = ("object.", "tree.", "receipt.", "compile.")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["download", "upload", "convert"])
 def test_a_full_disk(driver, reference, tmp_path, stage):
     sweep = Sweep(driver, reference, tmp_path, stage)

@@ -17,7 +17,6 @@ def test_before_every_change_of_a_file(driver, reference, tmp_path, stage):
     assert sweep.kill_each(sweep.boundaries()) > 50
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["train", "evaluate", "export"])
 def test_a_pure_stage(driver, reference, tmp_path, stage):
     sweep = Sweep(driver, reference, tmp_path, stage)
@@ -49,7 +48,6 @@ def test_an_effect_on_the_board(driver, reference, tmp_path):
     assert board.check() == reference.release
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["upload", "publish", "deploy"])
 def test_an_effect_that_the_world_has_already(driver, reference, tmp_path, stage):
     """What comes then is the store alone, and needs no real board."""
