@@ -112,7 +112,7 @@ class SshBoard:
         return asyncio.run(work())
 
     def status(self) -> Mapping[str, Any]:
-        """The state, the live images that a new release still has to answer (`probation`), and the last of the journal."""
+        """The state, how many live images a new release still has to answer (`probation`), the last of the journal."""
         said: Mapping[str, Any] = asyncio.run(self._ask("status"))
         return said
 

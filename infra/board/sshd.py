@@ -55,18 +55,29 @@ class Board:
             start_new_session=True,
         )
         gone = asyncio.create_task(process.wait_closed())
-        ended = asyncio.create_task(child.wait())
+        ended = asyncio.create_task(_pass_on(child, process))
         try:
-            await process.redirect(child.stdin, child.stdout, child.stderr)
+            await process.redirect(stdin=child.stdin)
             await asyncio.wait({gone, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done() and not gone.done():
-                await process.stdout.drain()
-                await process.stderr.drain()
+            if not gone.done():
                 process.exit(ended.result() % 256)
         finally:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGHUP)
+            ended.cancel()
             await gone
+
+
+async def _pass_on(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> int:
+    """Give the client all that a command writes; returns the command's code."""
+
+    async def copy(source: asyncio.StreamReader | None, target: "asyncssh.SSHWriter[bytes]") -> None:
+        while source is not None and (data := await source.read(65_536)):
+            target.write(data)
+            await target.drain()
+
+    await asyncio.gather(copy(child.stdout, process.stdout), copy(child.stderr, process.stderr))
+    return await child.wait()
 
 
 class Login(asyncssh.SSHServer):

@@ -245,7 +245,7 @@ def test_a_cut_connection_leaves_the_old_release_in_service(site, tmp_path, poin
 def test_a_cut_copy_goes_on_where_it_was(site, tmp_path):
     release = boards.release(tmp_path / "a", "a")
     with pytest.raises(Transient):
-        SshBoard(NAME, site.settings, FaultPlan.parse("cut@board.settled")).install(release)
+        SshBoard(NAME, site.settings, FaultPlan.parse("cut@board.copied")).install(release)
     assert SshBoard(NAME, site.settings).install(release).files_sent == 0
 
 

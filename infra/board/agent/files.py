@@ -5,8 +5,6 @@ import os
 import shutil
 from typing import Any, Dict, Optional
 
-from .failure import CORRUPT, Failure
-
 PART = ".part"  # the suffix of a file that is being copied
 
 
@@ -37,18 +35,17 @@ def link_twin(twin: Optional[str], target: str, sha256: str) -> bool:
     return True
 
 
-def settle_file(target: str, sha256: str, name: str) -> None:
-    """Give a file that has arrived its name, if it is what it should be."""
+def settle_file(target: str, sha256: str) -> bool:
+    """Whether a file is what it should be; one that has just arrived gets its name, or is removed."""
     part = target + PART
     if os.path.exists(part):
-        if digest(part) != sha256:
+        if digest(part) == sha256:
+            os.chmod(part, 0o644)
+            sync(part)
+            os.replace(part, target)
+        else:
             os.unlink(part)
-            raise Failure(CORRUPT, f"'{name}' did not arrive whole", "deploy again")
-        os.chmod(part, 0o644)
-        sync(part)
-        os.replace(part, target)
-    elif digest(target) != sha256:
-        raise Failure(CORRUPT, f"'{name}' is not on the board as it should be", "deploy again")
+    return digest(target) == sha256
 
 
 def remove_strangers(folder: str, files: Dict[str, Any]) -> None:

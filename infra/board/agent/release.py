@@ -10,7 +10,8 @@ import preprocess
 from .failure import CORRUPT, REFUSED, Failure
 from .model import Model
 
-FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Behind the link `current`: what runs must not change when that is switched.
+FOLDER = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 class Release:

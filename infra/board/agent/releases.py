@@ -18,8 +18,8 @@ import shutil
 import time
 from typing import Any, Dict, List, Optional
 
-from .failure import REFUSED, TRANSIENT, USER, Failure
-from .files import PART, digest, ends_with_line, link_twin, remove_strangers, settle_file, sync, write
+from .failure import CORRUPT, REFUSED, TRANSIENT, USER, Failure
+from .files import PART, ends_with_line, link_twin, remove_strangers, settle_file, sync, write
 
 LIVE_IMAGES = 8  # a new release must answer so many before its predecessor is no longer kept ready
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
@@ -92,7 +92,7 @@ class Releases:
         missing = []
         for name in sorted(files):
             target = os.path.join(folder, name)
-            if digest(target) == files[name]["sha256"]:
+            if settle_file(target, files[name]["sha256"]):
                 continue
             os.makedirs(os.path.dirname(target), exist_ok=True)
             if not link_twin(twins.get(files[name]["sha256"]), target, files[name]["sha256"]):
@@ -106,8 +106,9 @@ class Releases:
         staged = self.path("incoming", release)
         final = self.path("releases", release)
         folder = final if os.path.isdir(final) else staged
-        for name in sorted(files):
-            settle_file(os.path.join(folder, name), files[name]["sha256"], name)
+        broken = [name for name in sorted(files) if not settle_file(os.path.join(folder, name), files[name]["sha256"])]
+        if broken:
+            raise Failure(CORRUPT, f"{', '.join(map(repr, broken))} did not arrive whole", "deploy again")
         if folder == staged:
             remove_strangers(folder, files)
         write(os.path.join(folder, "manifest.json"), json.dumps(files, indent=1, sort_keys=True))

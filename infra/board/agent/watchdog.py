@@ -21,7 +21,7 @@ class Watchdog:
     """
 
     def __init__(self, folder: str) -> None:
-        place, self.release = os.path.split(os.path.abspath(folder))
+        place, self.release = os.path.split(os.path.realpath(folder))
         self.releases = Releases(os.path.dirname(place))
         self.left = 0
         if os.path.basename(place) == "releases" and self.releases.state()["active"] == self.release:

@@ -9,6 +9,7 @@ import pytest
 
 from infra.board.agent import releases as module
 from infra.board.agent.failure import CORRUPT, REFUSED, TRANSIENT, USER, Failure
+from infra.board.agent.files import digest
 from infra.board.agent.releases import LIVE_IMAGES, Releases
 
 
@@ -215,7 +216,7 @@ def test_a_power_cut_anywhere_leaves_a_working_release(tmp_path, monkeypatch):
         assert state["active"] is not None, f"no release in service after step {number}"
         whole = json.loads(Path(again.path("current", "manifest.json")).read_text())
         for name, entry in whole.items():
-            assert module.digest(again.path("current", name)) == entry["sha256"]
+            assert digest(again.path("current", name)) == entry["sha256"]
         install(again, "z", {"model.om": b"last"})
         assert again.state()["active"] == "z"
         os.close(again._lock)

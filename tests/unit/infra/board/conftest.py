@@ -1,0 +1,39 @@
+"""A stand-in board that runs, and a release folder on it for each test."""
+
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from infra.board import emulator
+from infra.services import Services
+from infra.settings import BoardSettings
+
+NUMBERS = itertools.count()
+
+
+class StandIn(NamedTuple):
+    services: Services
+    home: Path
+    settings: BoardSettings
+
+    @property
+    def root(self):
+        return self.home / "boards" / "laptop" / "home" / self.settings.folder
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    services = Services(home)
+    service = emulator.service(services, home, "laptop")
+    services.start(service)
+    yield StandIn(services, home, emulator.board_settings(services, home, "laptop"))
+    services.stop(service.name)
+
+
+@pytest.fixture
+def stand_in(running):
+    folder = f"folder-{next(NUMBERS)}"
+    return running._replace(settings=running.settings.model_copy(update={"folder": folder}))
