@@ -41,9 +41,13 @@ class Reference:
         self.settings = archive.tiny_settings(tiny)
         self.world = World(self.settings, self.home)
         self.first = "first"
+        self._folder = folder
+
+    def fill(self):
+        """Start the services and run the chain."""
         board = self.world.board(BOARD)
-        board.install(boards.release(folder / "release", self.first))
-        self.board = BoardFolder(self.home / "boards" / BOARD / "home" / "atlasflow", folder / "board")
+        board.install(boards.release(self._folder / "release", self.first))
+        self.board = BoardFolder(self.home / "boards" / BOARD / "home" / "atlasflow", self._folder / "board")
         chain = Chain(STAGES, self.settings, self.home, self.world, Silent())
         for stage in STAGES:
             chain.run(stage)
@@ -110,8 +114,11 @@ class Driver:
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory):
     made = Reference(tmp_path_factory.mktemp("reference"))
-    yield made
-    made.stop()
+    try:
+        made.fill()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="session")
