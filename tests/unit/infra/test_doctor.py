@@ -5,16 +5,18 @@ from types import SimpleNamespace
 import pytest
 
 from infra import doctor
-from infra.errors import UserError
+from infra.errors import Refused, UserError
+from infra.obs.bucket import Access
 from infra.ports import Producer
 from infra.services import Services
 from infra.settings import load
 
 
 class World:
-    """A world without services whose compiler is what a test says."""
+    """A world without services whose compiler and object storage are what a test says."""
 
-    def __init__(self, home, producer=None, error=None):
+    def __init__(self, home, producer=None, error=None, access=None):
+        self._access = access
         self.services = Services(home)
         self._producer = producer or Producer("atc-stand-in", "0123456789abcdef", True)
         self._error = error
@@ -23,6 +25,11 @@ class World:
         if self._error:
             raise self._error
         return SimpleNamespace(producer=lambda: self._producer)
+
+    def prove_storage_access(self):
+        if isinstance(self._access, Exception):
+            raise self._access
+        return self._access
 
 
 @pytest.fixture
@@ -96,15 +103,27 @@ def test_a_real_compiler_and_none(examine, tmp_path):
     assert (found.level, found.found, found.hint) == ("wrong", "atc is not on PATH", "install CANN")
 
 
-def test_credentials_are_looked_for_and_not_shown(examine, monkeypatch):
+def test_credentials_are_looked_for_and_not_shown(examine, monkeypatch, tmp_path):
     endpoint = {"obs.endpoint": "https://obs.example"}
     assert examine(**endpoint)["object storage"].level == "wrong"
     monkeypatch.setenv("ATLASFLOW_OBS__ACCESS_KEY", "nobody-may-see-this")
     assert examine(**endpoint)["object storage"].level == "wrong"
     monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
-    found = examine(**endpoint)
+    found = examine(World(tmp_path, access=Access(0.2, 1.0)), **endpoint)
     assert found["object storage"].level == "good"
+    assert "a probe was written, read and deleted" in found["object storage"].found
     assert "nobody-may-see-this" not in str(found)
+
+
+def test_access_that_does_not_work_and_a_wrong_clock(examine, monkeypatch, tmp_path):
+    endpoint = {"obs.endpoint": "https://obs.example"}
+    monkeypatch.setenv("ATLASFLOW_OBS__ACCESS_KEY", "key")
+    monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "secret")
+    refused = Refused("the key may not write", hint="ask the bucket's owner")
+    found = examine(World(tmp_path, access=refused), **endpoint)["object storage"]
+    assert (found.level, found.hint) == ("wrong", "ask the bucket's owner")
+    late = examine(World(tmp_path, access=Access(0.2, -600.0)), **endpoint)["object storage"]
+    assert (late.level, late.hint) == ("note", "set the clock")
 
 
 def test_boards(examine):
