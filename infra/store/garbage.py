@@ -1,6 +1,7 @@
 """Garbage: whatever no living receipt reaches. The caller says which receipts live; `dry_run` first."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from infra.store.runs import Runs
 
 # Runs hold it shared from their first stage to their last, so that nothing they rest on is taken for garbage.
 LOCK = "store"
+HALF_WRITTEN_SECONDS = 3600
 KEPT_ON_BOARDS = 2  # the release in service, and the one to roll back to
 
 
@@ -95,6 +97,7 @@ def collect(
             for path in unused:
                 path.unlink()
             _remove_old_scratch(home, keys)
+            _remove_half_written(home)
             proofs.forget(home, keys)
     return Garbage(
         tuple(item.key for item in dead), tuple(path.name for path in unused), size, len(everything) - len(dead)
@@ -109,6 +112,14 @@ def _paths(store: ArtifactStore, receipt: Receipt) -> Iterable[Path]:
             if not manifest.exists() or file_digest(manifest) != artifact.sha256:
                 continue  # it names nothing any more; its stage will run again
         yield from (file.path for file in store.files(artifact).values())
+
+
+def _remove_half_written(home: Path) -> None:
+    """Temporary files of killed processes; a living one is done with its own long before the hour is over."""
+    for pattern in (".*.tmp", "receipts/*/.*.tmp", "runs/.*.tmp", "services/.*.tmp"):
+        for path in home.glob(pattern):
+            if path.stat().st_mtime < time.time() - HALF_WRITTEN_SECONDS:
+                path.unlink(missing_ok=True)
 
 
 def _remove_old_scratch(home: Path, keys: set[str]) -> None:

@@ -1,3 +1,4 @@
+import os
 import threading
 
 import pytest
@@ -171,3 +172,14 @@ def test_a_run_under_way_is_waited_for_and_what_it_adds_is_kept(bench):
 def test_an_empty_home_has_no_garbage(bench):
     garbage = bench.collect()
     assert (garbage.receipts, garbage.objects, garbage.bytes, garbage.kept) == ((), (), 0, 0)
+
+
+def test_what_killed_processes_left_half_written_goes_but_not_at_once(bench):
+    bench.ran(bench.made("download", "d"))
+    old, young = bench.receipts.folder / "download" / ".old.tmp", bench.home / ".young.tmp"
+    for path in (old, young):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    bench.collect()
+    assert not old.exists()
+    assert young.exists()
