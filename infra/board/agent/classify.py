@@ -49,7 +49,14 @@ def classify(
         watchdog.passed(1)
         top = best(logits, release.labels)
         annotated = save(annotate(picture, top), output, path, taken) if output else None
-        yield {"picture": path, "top": top, "milliseconds": milliseconds, "annotated": annotated}
+        numbers = [release.labels.index(label) for label, _ in top]
+        yield {
+            "picture": path,
+            "top": top,
+            "numbers": numbers,
+            "milliseconds": milliseconds,
+            "annotated": annotated,
+        }
 
 
 def describe(answer: Dict[str, Any]) -> Iterator[str]:
@@ -58,7 +65,7 @@ def describe(answer: Dict[str, Any]) -> Iterator[str]:
         yield f"{answer['picture']}: skipped, {answer['error']}"
         return
     yield f"{answer['picture']} ({answer['milliseconds']:.2f} ms)"
-    for number, (label, confidence) in enumerate(answer["top"], 1):
+    for number, (label, confidence) in zip(answer["numbers"], answer["top"]):  # noqa: B905 - Python 3.6 has no strict
         yield f"label:{number}  confidence: {confidence:.6f}, class: {label}"
     if answer["annotated"]:
         yield f"written to {answer['annotated']}"
