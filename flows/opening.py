@@ -18,7 +18,11 @@ def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter) -> C
         UserError: a setting is wrong.
     """
     settings = load(profile, overrides)
-    faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
     place = home()
+    if settings.convert.model.startswith("obs://"):
+        # From here on it is a file like any other; its digest is what counts.
+        model = World(settings, place).fetched(settings.convert.model)
+        settings = settings.model_copy(update={"convert": settings.convert.model_copy(update={"model": str(model)})})
+    faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
     world = World(settings, place, faults)
     return Chain(STAGES, settings, place, world, reporter, faults, world.mirror())

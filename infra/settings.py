@@ -355,10 +355,11 @@ def _check_environment(environment: Mapping[str, str]) -> None:
             continue
         section = name.removeprefix(PREFIX).lower().partition("__")[0]
         if section not in Settings.model_fields:
-            raise UserError(f"unknown setting {name} in the environment{_nearest(section, Settings.model_fields)}")
+            raise UserError(f"unknown setting {name} in the environment{nearest(section, Settings.model_fields)}")
 
 
-def _nearest(word: str, candidates: Iterable[str]) -> str:
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """A question that names the candidate most like `word`; empty when none is like it."""
     close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
@@ -371,7 +372,7 @@ def _explain(error: ValidationError | SettingsError) -> str:
     for problem in error.errors(include_input=False, include_url=False):
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown setting '{where}'{_nearest(str(problem['loc'][-1]), _keys(problem['loc'][:-1]))}")
+            lines.append(f"unknown setting '{where}'{nearest(str(problem['loc'][-1]), _keys(problem['loc'][:-1]))}")
         else:
             lines.append(f"setting '{where}': {problem['msg']}")
     return "\n".join(lines)

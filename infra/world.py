@@ -13,6 +13,7 @@ from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports import Board, Compiler, ObjectStore, Trainer, TrainJob
 from infra.services import Service, Services
 from infra.settings import Settings
+from infra.store.digests import file_digest, text_digest
 
 if TYPE_CHECKING:
     from infra.obs.bucket import Access
@@ -91,9 +92,7 @@ class World:
         Raises:
             UserError: the address names no object.
         """
-        bucket, _, key = address.removeprefix("obs://").partition("/")
-        if not bucket or not key:
-            raise UserError(f"'{address}' names no object", hint="write obs://bucket/key")
+        bucket, key = _object(address)
         store = self._open_store(bucket)
         found = store.head(key)
         moved = 0.0
@@ -104,6 +103,21 @@ class World:
             progress(moved, 0 if found is None else found.size)
 
         store.get(key, target, sha256, moving)
+
+    def fetched(self, address: str) -> Path:
+        """The local copy of `obs://bucket/key`, below `home/inputs`; fetched again when the object is another one.
+
+        Raises:
+            UserError: the address names no object.
+            Refused: there is no such object.
+        """
+        bucket, key = _object(address)
+        store = self._open_store(bucket)
+        found = store.head(key)
+        target = self.home / "inputs" / text_digest(address)[:16] / key.rpartition("/")[2]
+        if found is None or not target.is_file() or found.sha256 != file_digest(target):
+            store.get(key, target, None if found is None else found.sha256)
+        return target
 
     def object_store(self) -> ObjectStore:
         """The bucket of the settings; the embedded stand-in is started when no end point is named."""
@@ -194,3 +208,10 @@ def _events(heard: Events) -> Callable[[str], None]:
             heard(found)
 
     return line
+
+
+def _object(address: str) -> tuple[str, str]:
+    bucket, _, key = address.removeprefix("obs://").partition("/")
+    if not bucket or not key or key.endswith("/"):
+        raise UserError(f"'{address}' names no object", hint="write obs://bucket/key")
+    return bucket, key

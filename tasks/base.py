@@ -98,6 +98,7 @@ class Stage:
         settings: the settings that this stage reads, as plain values; no paths, host names, secrets.
         code: modules whose closure is an ingredient, besides the stage's own module.
         producer: who makes the bytes.
+        optional: inputs that need not be there, as their stage does not always make them.
         tools: distributions whose version may change the bytes.
         resumes: True when a killed run's scratch folder is worth keeping.
         prove: for an effect, given the files of its outputs: None when the world is as they say, else what differs.
@@ -111,6 +112,7 @@ class Stage:
     settings: Callable[[Settings], Mapping[str, Any]] = _nothing
     code: Callable[[Settings], tuple[str, ...]] = lambda _settings: ()
     producer: Callable[[World], Producer | None] = _no_producer
+    optional: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     resumes: bool = False
     prove: Callable[[Work, Mapping[str, Mapping[str, LocalFile]]], str | None] | None = None

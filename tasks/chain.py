@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from infra.errors import UserError
+from infra.settings import nearest
 from tasks import convert, deploy, download, evaluate, export, publish, train, upload
 from tasks.base import Stage
 from tasks.gates import Decision, accuracy_gate
@@ -30,7 +31,9 @@ def select(only: Sequence[str] = (), first: str | None = None, last: str | None 
     """
     for name in (*only, *filter(None, (first, last))):
         if name not in NAMES:
-            raise UserError(f"there is no stage '{name}'", hint=f"the stages are {', '.join(NAMES)}")
+            raise UserError(
+                f"there is no stage '{name}'{nearest(name, NAMES)}", hint=f"the stages are {', '.join(NAMES)}"
+            )
     if only and (first or last):
         raise UserError("--stage does not go with --from and --to")
     if only:

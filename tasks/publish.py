@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CARD = "model-card.md"
+LISTING = "published.json"
 # Input name to the file name that people find in the bucket.
 PUBLISHED = {
     "checkpoint": "checkpoint.ckpt",
     "history": "history.csv",
     "mindir": "model.mindir",
     "onnx": "model.onnx",
+    "air": "model.air",
     "om": "model.om",
     "checks": "export-checks.json",
     "metrics": "metrics.json",
@@ -50,7 +52,7 @@ def run(work: Work) -> Made:
         work.reporter.progress("publish", moved, total, "bytes")
 
     result = store.sync(prefix, files, progress)
-    listing = work.folder / "published.json"
+    listing = work.folder / LISTING
     body = {
         "id": release_id,
         "prefix": prefix,
@@ -60,6 +62,7 @@ def run(work: Work) -> Made:
         "objects": {f"{prefix}/{name}": file.sha256 for name, file in sorted(files.items())},
     }
     listing.write_text(json.dumps(body, indent=1, sort_keys=True))
+    store.sync(prefix, {LISTING: _local(listing)})  # last, so that a release with a listing is whole
     stand_in = " (stand-in)" if store.emulated else ""
     sent = f"sent {len(result.sent)} of {len(files)} files"
     return Made({"published": listing, "release": bundle, "card": card}, f"{sent} to {store.bucket}/{prefix}{stand_in}")
@@ -68,8 +71,10 @@ def run(work: Work) -> Made:
 def prove(work: Work, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object of the release there, with its digest?"""
     store = work.world.object_store()
-    prefix = json.loads(next(iter(made["published"].values())).path.read_text())["prefix"]
-    gone = store.missing(prefix, _published(work, made["release"], made["card"][CARD].path))
+    listing = made["published"][LISTING]
+    prefix = json.loads(listing.path.read_text())["prefix"]
+    files = {**_published(work, made["release"], made["card"][CARD].path), LISTING: listing}
+    gone = store.missing(prefix, files)
     return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file" if gone else None
 
 
@@ -83,8 +88,13 @@ def _card(work: Work) -> str:
 def _published(work: Work, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
     """Every file of a release by its name in the bucket; what boards get lies under `board/`."""
     files = {f"board/{name}": file for name, file in bundled.items()}
-    files[CARD] = LocalFile(card, file_digest(card), card.stat().st_size)
-    return files | {published: next(iter(work.files[name].values())) for name, published in PUBLISHED.items()}
+    files[CARD] = _local(card)
+    named = {published: work.files[name] for name, published in PUBLISHED.items() if name in work.files}
+    return files | {published: next(iter(found.values())) for published, found in named.items()}
+
+
+def _local(path: Path) -> LocalFile:
+    return LocalFile(path, file_digest(path), path.stat().st_size)
 
 
 STAGE = Stage(
@@ -97,11 +107,13 @@ STAGE = Stage(
         "history": ("train", "history"),
         "mindir": ("export", "mindir"),
         "onnx": ("export", "onnx"),
+        "air": ("export", "air"),
         "checks": ("export", "checks"),
         "metrics": ("evaluate", "metrics"),
         "per_class": ("evaluate", "per_class"),
         "confusion": ("evaluate", "confusion"),
     },
+    optional=("mindir", "onnx", "air"),
     given=release.agent_files,
     settings=lambda settings: {**bucket_settings(settings), "recipe": recipe_settings(settings)},
     prove=prove,

@@ -309,6 +309,8 @@ class Chain:
             if name in given:
                 continue
             receipt = self.known[source]
+            if output not in receipt.outputs and name in stage.optional:
+                continue
             if output not in receipt.outputs:
                 raise UserError(f"{stage.name} needs {output} of {source}, which made none", hint=f"see `why {source}`")
             artifacts[name] = receipt.outputs[output]

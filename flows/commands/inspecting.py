@@ -16,7 +16,7 @@ from flows.opening import open_chain
 from infra.errors import Corrupt
 from infra.store.garbage import collect, living
 from infra.store.runs import Runs
-from tasks.chain import select
+from tasks.chain import gate_after, select
 from tasks.explain import brief
 from tasks.reporting import Silent
 from tasks.stage import Chain, Look
@@ -74,7 +74,9 @@ def _status_row(chain: Chain, look: Look) -> dict[str, Any]:
 def _state(chain: Chain, look: Look) -> tuple[str, str]:
     """A stage that is not fresh and whose last attempt with this key failed is shown as failed."""
     if look.state == "fresh":
-        return look.state, look.reason
+        decision = gate_after(chain, look.stage)
+        closed = decision is not None and not decision.ok
+        return look.state, f"{look.reason}; gate closed: {decision.reason}" if closed and decision else look.reason
     last = Runs(chain.home).last_of(look.stage)
     if last is not None and last.outcome == "failed" and last.key == (look.key or ""):
         return "failed", last.reason

@@ -3,8 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from infra.ports import LocalFile
 from infra.settings import load
 from infra.store.artifacts import folder_files
+from infra.store.digests import file_digest
 from tasks import publish
 from tests.unit.tasks.doubles import CHECKS, METRICS, Bucket, data_tree, read, work_of
 from tests.unit.tasks.test_release import predictions
@@ -29,20 +31,41 @@ def files_of(made):
     """The outputs as `prove` is given them."""
     _, bundle = folder_files(made.outputs["release"])
     single = {name: made.outputs[name] for name in ("published", "card")}
-    return {"release": bundle, **{name: {path.name: SimpleNamespace(path=path)} for name, path in single.items()}}
+    return {"release": bundle, **{name: {path.name: local(path)} for name, path in single.items()}}
+
+
+def local(path):
+    return LocalFile(path, file_digest(path), path.stat().st_size)
 
 
 def test_the_release_is_laid_out_for_people_and_for_boards(tmp_path, bucket):
     made = publish.run(work_for(tmp_path, bucket, emulated=True))
     listing = read(made.outputs["published"])
-    assert listing["objects"] == bucket.objects
+    names_of_all = {f"{listing['prefix']}/{publish.LISTING}": file_digest(made.outputs["published"])}
+    assert {**listing["objects"], **names_of_all} == bucket.objects
     assert (listing["bucket"], listing["stand_in_bucket"], listing["emulated"]) == ("bucket", True, True)
     assert listing["prefix"] == f"atlasflow/releases/{listing['id']}"
     names = {key.removeprefix(f"{listing['prefix']}/") for key in bucket.objects}
     assert set(publish.PUBLISHED.values()) | {publish.CARD} <= names
     assert {"board/model.om", "board/release.json", "board/agent/main.py", "board/smoke/logits.npy"} <= names
-    assert made.note == f"sent {len(names)} of {len(names)} files to bucket/{listing['prefix']} (stand-in)"
+    count = len(names) - 1  # the listing comes on top
+    assert made.note == f"sent {count} of {count} files to bucket/{listing['prefix']} (stand-in)"
     assert read(made.outputs["release"] / "release.json")["id"] == listing["id"]
+
+
+def test_the_listing_is_sent_last_so_that_a_release_with_one_is_whole(tmp_path, bucket):
+    publish.run(work_for(tmp_path, bucket))
+    assert list(bucket.objects)[-1].endswith(publish.LISTING)
+
+
+def test_formats_that_were_not_made_are_left_out(tmp_path, bucket):
+    work = work_for(tmp_path, bucket)
+    for name in ("mindir", "air"):
+        del work.files[name]
+    publish.run(work)
+    names = {key.rpartition("/")[2] for key in bucket.objects}
+    assert "model.onnx" in names
+    assert not {"model.mindir", "model.air"} & names
 
 
 def test_the_same_release_is_sent_once(tmp_path, bucket):

@@ -257,3 +257,10 @@ def test_to_prove_is_to_look_at_effects_alone_and_to_put_them_right(chain_of, re
     assert recorder.ran == ["source", "refine", "send", "send"]
     assert recorder.world == {"sam"}
     assert [name.partition(" ")[0] for name in proofs(tmp_path / "home")] == ["send"]
+
+
+def test_an_optional_input_may_be_missing(chain_of):
+    wants_more = replace(REFINE, needs={"data": ("source", "data"), "air": ("source", "air")}, optional=("air",))
+    chain = chain_of(SOURCE, wants_more)
+    chain.run(SOURCE)
+    assert chain.run(wants_more).note == "refined"
