@@ -7,7 +7,8 @@ hand in them, the settings that the stage reads, the digest of its code, who mak
 import errno
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -176,17 +177,21 @@ class Chain:
             self.known[name] = receipt
         return True
 
-    def prove(self, stage: Stage) -> None:
-        """Ask the world whether the effect of a fresh stage holds, and put it right when it does not."""
-        if stage.kind != "effect":
-            return
+    def prove(self, stages: Iterable[Stage]) -> None:
+        """Ask the world whether the effects among fresh stages hold, all at once; put right what does not."""
+        effects = [stage for stage in stages if stage.kind == "effect"]
+        with ThreadPoolExecutor(max(1, len(effects))) as pool:
+            deviations = list(pool.map(self._ask, effects))
+        for stage, deviation in zip(effects, deviations, strict=True):
+            if deviation is None:
+                proofs.note(self.home, stage.name, self.known[stage.name].key, time.time())
+            else:
+                self.run(stage)
+
+    def _ask(self, stage: Stage) -> str | None:
         receipt = self.known[stage.name]
         with hold(self._lock(stage, receipt.key), lambda: self._say_waiting(stage)):
-            deviation = self._deviation(stage, receipt)
-        if deviation is None:
-            proofs.note(self.home, stage.name, receipt.key, time.time())
-        else:
-            self.run(stage)
+            return self._deviation(stage, receipt)
 
     def _fetch_from_mirror(self, stage: Stage, look: Look) -> bool:
         if self._mirror is None or look.key is None or look.receipt is not None:

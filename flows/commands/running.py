@@ -54,8 +54,7 @@ def run(
     chain = open_chain(profile, overrides, fresh.Printer())
     if not forced and not record and ((prove and _judged_before(chain)) or _all_fresh(chain, selected)):
         if prove:
-            for name in selected:
-                chain.prove(chain.stages[name])
+            chain.prove(chain.stages[name] for name in selected)
         rows = fresh.rows_of(chain.known[name] for name in selected)
         answer = {"rows": rows, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
         verdict.remember(chain.home, _without_prove(), begun_ns, [*sources(profile), *_rests_on(chain)], answer)

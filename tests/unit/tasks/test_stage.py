@@ -219,7 +219,7 @@ def test_a_proof_leaves_no_scratch(chain_of, tmp_path):
     run_all(chain_of())
     chain = chain_of()
     chain.look_at_all()
-    chain.prove(SEND)
+    chain.prove([SEND])
     assert list((tmp_path / "home" / "work").iterdir()) == []
 
 
@@ -252,8 +252,7 @@ def test_to_prove_is_to_look_at_effects_alone_and_to_put_them_right(chain_of, re
     chain = chain_of()
     chain.look_at_all()
     recorder.world.clear()
-    for stage in chain.stages.values():
-        chain.prove(stage)
+    chain.prove(chain.stages.values())
     assert recorder.ran == ["source", "refine", "send", "send"]
     assert recorder.world == {"sam"}
     assert [name.partition(" ")[0] for name in proofs(tmp_path / "home")] == ["send"]
