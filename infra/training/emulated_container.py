@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -92,6 +93,10 @@ class Container:
             if changed:
                 self._stores(bucket).sync(prefix, {name: file for name, (file, _) in changed.items()})
                 self._sent |= {local / name: stamp for name, (_, stamp) in changed.items()}
+
+    def remove(self) -> None:
+        """Free the disk, as a platform does when a job has ended; the log is kept."""
+        shutil.rmtree(self._root)
 
     def push_log(self) -> None:
         """Export the log to the folder that the request names, if it names one (§1.3)."""

@@ -166,6 +166,8 @@ class Platform:
             del self._processes[record.id]
             record.process = None
             self._finish(record, process.returncode, fault, trouble)
+            if record.final and not trouble:
+                container.remove()
             self._working.remove(record.id)
 
     def _start(self, record: Record, container: Container) -> "subprocess.Popen[bytes] | None":

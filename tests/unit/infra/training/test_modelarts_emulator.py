@@ -74,7 +74,8 @@ def test_a_job_runs_through_its_phases(tmp_path, store, body):
 def test_the_container_has_the_platforms_layout_and_environment(asking, body, fake_main, store, job):
     script = (
         "import json, os, sys, pathlib\n"
-        "print(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), sorted(os.listdir())]))\n"
+        "seen = sorted(os.listdir()) + os.listdir(os.environ['more'])\n"
+        "print(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), seen]))\n"
     )
     fake_main.write_text(script)
     made = body()
@@ -94,8 +95,8 @@ def test_the_container_has_the_platforms_layout_and_environment(asking, body, fa
     ]
     assert environment["more"] == f"{mount}/inputs/more_1"
     assert folder == environment["WORKSPACE"] == f"{mount}/user-job-dir/models"
-    assert files == ["main.py"]
-    assert [path.name for path in Path(environment["more"]).iterdir()] == ["test_batch.bin"]
+    assert files == ["main.py", "test_batch.bin"]
+    assert not Path(root).exists()  # the disk is free again, and the log still there
     assert environment["MA_JOB_DIR"] == f"{mount}/user-job-dir"
     assert environment["MA_CURRENT_INSTANCE_NAME"] == f"modelarts-job-{done.id}-worker-0"
     assert json.loads(environment["ATLASFLOW_SPEC"]) == {"epochs": 2}
