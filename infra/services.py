@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +16,6 @@ import psutil
 from infra.errors import Refused, Transient
 from infra.store.atomic import write_text
 from infra.store.locks import hold
-
-# Our own children, kept because they outlive the functions that start them and, unless they are stopped, this process.
-_CHILDREN: "dict[int, subprocess.Popen[bytes]]" = {}
 
 
 @dataclass(frozen=True)
@@ -104,19 +100,9 @@ class Services:
                     f"something else answers at {service.address}, where {service.title} belongs",
                     hint=f"stop that program, or remove '{service.name}' from {self.folder / 'ports.json'}",
                 )
-            with (self.folder / f"{service.name}.log").open("ab") as log:
-                child = subprocess.Popen(
-                    service.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **service.environment},
-                    start_new_session=True,
-                )
-            _CHILDREN[child.pid] = child
-            process = psutil.Process(child.pid)
+            process = psutil.Process(_spawn(service, self.folder / f"{service.name}.log"))
             state = {
-                "pid": child.pid,
+                "pid": process.pid,
                 "created": process.create_time(),
                 "title": service.title,
                 "address": service.address,
@@ -194,15 +180,27 @@ class Services:
             with contextlib.suppress(psutil.NoSuchProcess):
                 straggler.kill()
         psutil.wait_procs(alive, timeout=5)
-        child = _CHILDREN.pop(process.pid, None)
-        if child is not None:
-            child.wait()
         return True
 
     def _log_tail(self, name: str) -> str:
         path = self.folder / f"{name}.log"
         lines = path.read_text(errors="replace").splitlines()[-8:]
         return f"see {path}" + "".join(f"\n    {line}" for line in lines)
+
+
+def _spawn(service: Service, log: Path) -> int:
+    """Start the program in a session of its own and return its process id; it is to outlive this process."""
+    return os.posix_spawnp(
+        service.command[0],
+        service.command,
+        {**os.environ, **service.environment},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
 
 
 def answers(port: int) -> bool:
