@@ -30,6 +30,8 @@ def run(work: Work) -> Made:
             last.update(event)
             work.reporter.progress("train", event["epoch"], event["epochs"], "epochs")
             work.reporter.line("train", epoch_line(event))
+        elif event["event"] == "job":  # what becomes of a ModelArts job: phase, queue, cost
+            work.reporter.line("train", event["text"])
 
     work.world.train(work.key, data, work.inputs["data"].sha256, recipe_settings(work.settings), results, heard)
     note = f"accuracy {last['accuracy']:.4f} after {last['epochs']} epochs" if last else "was finished already"

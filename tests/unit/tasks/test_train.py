@@ -66,3 +66,8 @@ def test_a_killed_training_leaves_its_folder_for_the_next(tmp_path):
         run(tmp_path, Trainer(EPOCH, error=Transient("the job was lost")))
     assert (tmp_path / "work").is_dir()
     assert train.STAGE.resumes
+
+
+def test_what_becomes_of_a_job_elsewhere_is_a_line(tmp_path):
+    work, _ = run(tmp_path, Trainer({"event": "job", "text": "waiting in the queue"}))
+    assert work.reporter.lines == ["waiting in the queue"]
