@@ -1,5 +1,6 @@
 """A run under the checkout's own Prefect server, with its progress in the terminal."""
 
+import gc
 import os
 
 from rich.console import Console
@@ -52,6 +53,7 @@ def run_with_prefect(
     chain: Chain, profile: str, overrides: dict[str, str], selected: tuple[str, ...], forced: tuple[str, ...]
 ) -> None:
     """Run stages as a Prefect flow run on the checkout's server, which is started when it is not up."""
+    gc.enable()  # `flows.cli` disables it for quick commands
     console = Console()
     reporter = TerminalReporter(console)
     services = chain.world.services
