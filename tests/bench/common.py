@@ -62,4 +62,4 @@ def show(title: str, rows: Sequence[Mapping[str, object]], *, as_json: bool) -> 
         table.add_column(name)
     for row in rows:
         table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console().print(table)
+    Console(width=120).print(table)
