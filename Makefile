@@ -1,7 +1,7 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
 BIN := .venv/bin
 
-.PHONY: run test up down lint bench setup clean
+.PHONY: run test up down lint bench setup
 
 run: setup            ## the main job: data → training → boards
 	$(BIN)/atlasflow run
