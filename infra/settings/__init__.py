@@ -1,0 +1,30 @@
+"""Typed settings: `section`s by subject, `all` of them together, and their `loading`."""
+
+from infra.settings.all import Settings
+from infra.settings.boards import BoardSettings, DeploySettings
+from infra.settings.loading import PROFILES, load, nearest, sources
+from infra.settings.modelarts import (
+    ModelArtsNotebookSettings,
+    ModelArtsSettings,
+    ModelArtsStandInSettings,
+    XiheSettings,
+)
+from infra.settings.stages import PrefectSettings, RetrySettings
+from infra.settings.storage import ObsSettings
+
+__all__ = [
+    "PROFILES",
+    "BoardSettings",
+    "DeploySettings",
+    "ModelArtsNotebookSettings",
+    "ModelArtsSettings",
+    "ModelArtsStandInSettings",
+    "ObsSettings",
+    "PrefectSettings",
+    "RetrySettings",
+    "Settings",
+    "XiheSettings",
+    "load",
+    "nearest",
+    "sources",
+]

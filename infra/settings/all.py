@@ -1,0 +1,43 @@
+"""All settings of one invocation."""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.settings.boards import BoardSettings, DeploySettings
+from infra.settings.modelarts import ModelArtsSettings, XiheSettings
+from infra.settings.stages import (
+    ConvertSettings,
+    EvaluateSettings,
+    ExportSettings,
+    PrefectSettings,
+    RetrySettings,
+    TrainSettings,
+)
+from infra.settings.storage import DataSettings, ObsSettings, StoreSettings
+
+PREFIX = "ATLASFLOW_"
+
+
+class Settings(BaseSettings):
+    """All settings of one invocation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data: DataSettings = DataSettings()
+    store: StoreSettings = StoreSettings()
+    obs: ObsSettings = ObsSettings()
+    train: TrainSettings = TrainSettings()
+    modelarts: ModelArtsSettings = ModelArtsSettings()
+    xihe: XiheSettings = XiheSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    export: ExportSettings = ExportSettings()
+    convert: ConvertSettings = ConvertSettings()
+    deploy: DeploySettings = DeploySettings()
+    boards: dict[str, BoardSettings] = {"laptop": BoardSettings()}
+    prefect: PrefectSettings = PrefectSettings()
+    retry: RetrySettings = RetrySettings()

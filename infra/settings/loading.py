@@ -1,0 +1,176 @@
+"""Puts the settings together: command line, `ATLASFLOW_…` environment, secret files, profile, default; the first wins.
+
+An environment variable names its setting with two underscores between section and key:
+`ATLASFLOW_OBS__ENDPOINT=https://obs.cn-north-4.myhuaweicloud.com`. A secret file has the same name without
+`ATLASFLOW_`, in the folder that `ATLASFLOW_SECRETS_DIR` names.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from infra.errors import UserError
+from infra.settings.all import PREFIX, Settings
+from infra.settings.boards import BoardSettings
+from infra.settings.section import Section
+
+PROFILES = Path(__file__).resolve().parents[1] / "profiles"
+# Variables with our prefix that choose where and how a command runs and are not settings of the chain.
+CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS")
+
+
+def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> Settings:
+    """Put the settings together.
+
+    Args:
+        profile: the name of a shipped profile, or the path of a TOML file.
+        overrides: `section.key` to text, from the command line; the text is read as a TOML value where it is one.
+
+    Raises:
+        UserError: an unknown profile, an unknown key (the nearest valid one is named), or a wrong value.
+    """
+    path = _profile_path(profile)
+    _check_environment(os.environ)
+    secrets = os.environ.get("ATLASFLOW_SECRETS_DIR")
+    if secrets is not None and not Path(secrets).is_dir():
+        raise UserError(f"ATLASFLOW_SECRETS_DIR names '{secrets}', which is not a folder")
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            files = NestedSecretsSettingsSource(
+                file_secret_settings, secrets_dir=secrets, secrets_prefix="", secrets_nested_delimiter="__"
+            )
+            return init_settings, env_settings, files, TomlConfigSettingsSource(settings_cls, path)
+
+    values = _nested(overrides or {})
+    _refuse_secrets(values, "--set")
+    try:
+        _refuse_secrets(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return Loaded(**values)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from error
+    except (ValidationError, SettingsError) as error:
+        raise UserError(_explain(error)) from error
+
+
+def sources(profile: str) -> list[Path]:
+    """The files and folders that `load` reads settings from, besides the environment: the profile, the secret files."""
+    secrets = os.environ.get("ATLASFLOW_SECRETS_DIR")
+    folder = [Path(secrets), *Path(secrets).rglob("*")] if secrets else []
+    return [_profile_path(profile), *folder]
+
+
+def _profile_path(profile: str) -> Path:
+    path = Path(profile) if profile.endswith(".toml") else PROFILES / f"{profile}.toml"
+    if not path.is_file():
+        known = sorted(item.stem for item in PROFILES.glob("*.toml"))
+        raise UserError(
+            f"there is no profile '{profile}'", hint=f"take one of {', '.join(known)}, or a path to a .toml"
+        )
+    return path
+
+
+def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in overrides.items():
+        section, dot, key = name.partition(".")
+        if not dot or not key:
+            raise UserError(f"'{name}' is not a setting", hint="write section.key=value, such as train.epochs=3")
+        inner = values.setdefault(section, {})
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = _toml_value(text)
+    return values
+
+
+def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
+    """Secrets on a command line or in a profile end up in histories, parameters and repositories."""
+    secrets = {
+        name
+        for section in Section.__subclasses__()
+        for name, field in section.model_fields.items()
+        if field.annotation is SecretStr
+    }
+    for path in _paths(values):
+        if path[-1] in secrets:
+            raise UserError(
+                f"{'.'.join(path)} is a secret and is not read from {where}",
+                hint=f"set {PREFIX}{'__'.join(path).upper()}, or put it into ATLASFLOW_SECRETS_DIR",
+            )
+
+
+def _paths(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, inner in values.items():
+        yield (*parents, name)
+        if isinstance(inner, Mapping):
+            yield from _paths(inner, (*parents, name))
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse `ATLASFLOW_…` names that mean nothing, which the settings library would pass over."""
+    for name in environment:
+        if not name.startswith(PREFIX) or name in CONTROL or name.startswith("ATLASFLOW_TEST_"):
+            continue
+        section = name.removeprefix(PREFIX).lower().partition("__")[0]
+        if section not in Settings.model_fields:
+            raise UserError(f"unknown setting {name} in the environment{nearest(section, Settings.model_fields)}")
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """A question that names the candidate most like `word`; empty when none is like it."""
+    close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _explain(error: ValidationError | SettingsError) -> str:
+    """One line a problem; values are left out, since they may be secrets."""
+    if isinstance(error, SettingsError):
+        return str(error)
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting '{where}'{nearest(str(problem['loc'][-1]), _keys(problem['loc'][:-1]))}")
+        else:
+            lines.append(f"setting '{where}': {problem['msg']}")
+    return "\n".join(lines)
+
+
+def _keys(location: tuple[int | str, ...]) -> Iterable[str]:
+    if location[:1] == ("boards",):
+        return BoardSettings.model_fields
+    model: type[BaseModel] = Settings
+    for name in location:
+        inner = model.model_fields[str(name)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ()
+        model = inner
+    return model.model_fields

@@ -1,0 +1,58 @@
+"""Training, evaluation, export, compilation; the server and retries."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from infra.settings.section import Section
+
+
+class TrainSettings(Section):
+    """Which recipe, where; every further key is a field of the recipe (`models/spec.py` checks them)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    target: Literal["local", "modelarts"] = "local"
+    recipe: str = "lenet5-sample"
+
+    def overrides(self) -> dict[str, object]:
+        """The recipe's fields that are set here."""
+        return dict(self.model_extra or {})
+
+
+class EvaluateSettings(Section):
+    """The gate after evaluation."""
+
+    min_accuracy: float = Field(0.50, ge=0, le=1, description="below this the chain stops with exit code 3")
+
+
+class ExportSettings(Section):
+    """Formats to export."""
+
+    formats: tuple[Literal["mindir", "onnx", "air"], ...] = ("mindir", "onnx", "air")
+    max_difference: float = Field(1e-4, gt=0, description="largest absolute logit difference to the checkpoint")
+    portable_air: bool = Field(False, description="where MindSpore cannot write AIR, write it without an Ascend device")
+
+
+class ConvertSettings(Section):
+    """Compilation to `.om`."""
+
+    compiler: Literal["auto", "atc", "stand-in"] = Field("auto", description="auto: atc when it is on PATH")
+    model: str = Field("", description="compile this file (a path or an obs:// address) instead of the export")
+    soc_version: str = "Ascend310"
+    precision_mode: str = "force_fp16"
+    source: Literal["onnx", "air"] = Field("onnx", description="which export is compiled")
+
+
+class PrefectSettings(Section):
+    """The checkout's own Prefect server."""
+
+    port: int = Field(0, ge=0, le=65_535, description="0: 4200, or a free one that is then kept")
+    start_seconds: int = Field(120, ge=5, description="how long a new server may take to answer")
+
+
+class RetrySettings(Section):
+    """Retries of transient errors."""
+
+    attempts: int = Field(3, ge=1, le=10)
+    seconds: float = Field(2.0, ge=0, description="before the first retry; doubles, with jitter")
