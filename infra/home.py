@@ -1,4 +1,4 @@
-"""Where the checkout lies, and where this installation keeps its state."""
+"""Where the checkout lies, where this installation keeps its state, and which boards it knows."""
 
 import os
 from pathlib import Path
@@ -9,3 +9,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 def home() -> Path:
     """The folder of store, services and runs: `$ATLASFLOW_HOME`, by default `.atlasflow` in the checkout."""
     return Path(os.environ.get("ATLASFLOW_HOME") or CHECKOUT / ".atlasflow").absolute()
+
+
+def fleet_file() -> Path:
+    """The file of the boards: `$ATLASFLOW_FLEET`, by default `boards.toml` in the home; it need not be there."""
+    return Path(os.environ.get("ATLASFLOW_FLEET") or home() / "boards.toml").absolute()

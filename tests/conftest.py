@@ -13,3 +13,4 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("ATLASFLOW_") and not name.startswith("ATLASFLOW_TEST_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("ATLASFLOW_FLEET", "/nowhere/boards.toml")

@@ -25,3 +25,4 @@ class BoardSettings(Section):
     python: str = "python3"
     environment: str = Field("", description="script to source on the board before anything runs there")
     folder: str = Field("atlasflow", description="where releases live; relative to the user's home")
+    labels: tuple[str, ...] = Field((), description="words to select boards by, such as a site or a floor")

@@ -1,5 +1,6 @@
-"""Puts the settings together: command line, `ATLASFLOW_…` environment, secret files, profile, default; the first wins.
+"""Puts the settings together.
 
+The first wins: command line, `ATLASFLOW_…` environment, secret files, profile, fleet file, default.
 An environment variable names its setting with two underscores between section and key:
 `ATLASFLOW_OBS__ENDPOINT=https://obs.cn-north-4.myhuaweicloud.com`. A secret file has the same name without
 `ATLASFLOW_`, in the folder that `ATLASFLOW_SECRETS_DIR` names.
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsError,
@@ -22,13 +24,15 @@ from pydantic_settings import (
 )
 
 from infra.errors import UserError
+from infra.home import fleet_file
 from infra.settings.all import PREFIX, Settings
 from infra.settings.boards import BoardSettings
+from infra.settings.fleet import BUILT_IN, read_fleet
 from infra.settings.section import Section
 
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
 # Variables with our prefix that choose where and how a command runs and are not settings of the chain.
-CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS")
+CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_FLEET", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS")
 
 
 def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> Settings:
@@ -47,6 +51,8 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
     if secrets is not None and not Path(secrets).is_dir():
         raise UserError(f"ATLASFLOW_SECRETS_DIR names '{secrets}', which is not a folder")
 
+    fleet = _fleet()
+
     class Loaded(Settings):
         @classmethod
         def settings_customise_sources(
@@ -60,7 +66,8 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
             files = NestedSecretsSettingsSource(
                 file_secret_settings, secrets_dir=secrets, secrets_prefix="", secrets_nested_delimiter="__"
             )
-            return init_settings, env_settings, files, TomlConfigSettingsSource(settings_cls, path)
+            profiled = TomlConfigSettingsSource(settings_cls, path)
+            return init_settings, env_settings, files, profiled, InitSettingsSource(settings_cls, {"boards": fleet})
 
     values = _nested(overrides or {})
     _refuse_secrets(values, "--set")
@@ -74,10 +81,18 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
 
 
 def sources(profile: str) -> list[Path]:
-    """The files and folders that `load` reads settings from, besides the environment: the profile, the secret files."""
+    """The files and folders that `load` reads, besides the environment: profile, fleet file, secret files."""
     secrets = os.environ.get("ATLASFLOW_SECRETS_DIR")
     folder = [Path(secrets), *Path(secrets).rglob("*")] if secrets else []
-    return [_profile_path(profile), *folder]
+    return [_profile_path(profile), *(path for path in (fleet_file(),) if path.exists()), *folder]
+
+
+def _fleet() -> dict[str, dict[str, Any]]:
+    """The boards of the fleet file; beside them there is always this machine's own stand-in."""
+    path = fleet_file()
+    boards = read_fleet(path)
+    _refuse_secrets({"boards": boards}, str(path))
+    return {BUILT_IN: {}} | boards
 
 
 def _profile_path(profile: str) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.home import CHECKOUT
+from infra.home import CHECKOUT, fleet_file
 from infra.store.atomic import write_text
 from infra.store.digests import value_digest
 from infra.store.statcache import fingerprint, settled
@@ -70,7 +70,8 @@ def _path(home: Path) -> Path:
 def _invocation(arguments: Sequence[str]) -> str:
     """A digest, since the environment may hold secrets."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(WATCHED) or name == "PATH"}
-    return value_digest([list(arguments), environment, shutil.which("atc"), str(Path.cwd())])
+    fleet = fleet_file().exists()  # if it is, its mark counts; an absent file has none
+    return value_digest([list(arguments), environment, shutil.which("atc"), str(Path.cwd()), fleet])
 
 
 def _code_files() -> list[str]:
