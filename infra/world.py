@@ -153,11 +153,10 @@ class World:
         from infra.obs.client import connect
 
         settings = self.settings.obs.model_copy(update={"bucket": bucket})
-        emulated = not settings.endpoint
-        if emulated:
-            self.services.start(emulator.service(self.services, self.home))
-            settings = emulator.reach(settings, self.services, self.home)
-        return connect(settings, emulated=emulated, faults=self.faults, retry=self.settings.retry)
+        for service in emulator.stand_ins(settings, self.services, self.home):
+            self.services.start(service)
+        reached = emulator.reached(settings, self.services, self.home)
+        return connect(reached, emulated=not settings.endpoint, faults=self.faults, retry=self.settings.retry)
 
     def board(self, name: str) -> Board:
         """A board of the settings; its stand-in is started when it has no address.
@@ -182,7 +181,7 @@ class World:
         """The stand-ins that these settings need as services of this machine."""
         from infra.obs import emulator
 
-        services = [] if self.settings.obs.endpoint else [emulator.service(self.services, self.home)]
+        services = emulator.stand_ins(self.settings.obs, self.services, self.home)
         if self.settings.train.target == "modelarts":
             from infra.training.modelarts_open import stand_ins
 
@@ -196,7 +195,7 @@ class World:
     def _board_service(self, name: str) -> Service:
         from infra.board import emulator
 
-        return emulator.service(self.services, self.home, name, soc_version=self.settings.convert.soc_version)
+        return emulator.service(self.services, self.home, name, soc_version=self.settings.boards[name].soc)
 
 
 def _events(heard: Events) -> Callable[[str], None]:

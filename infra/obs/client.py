@@ -3,6 +3,7 @@
 import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 from infra.faults import NO_FAULTS, FaultPlan
@@ -133,10 +134,18 @@ class ObsClient:
     def link(self, key: str, seconds: int) -> str:
         """A pre-signed address for fetching the object, valid for `seconds` (at most seven days)."""
         place = checked(self._bucket, key)
-        return self._connection.call(
+        return self._links.call(
             "link",
             str(place),
-            lambda: self._connection.s3.generate_presigned_url(
+            lambda: self._links.s3.generate_presigned_url(
                 "get_object", Params={"Bucket": place.bucket, "Key": place.key}, ExpiresIn=seconds
             ),
         )
+
+    @cached_property
+    def _links(self) -> Connection:
+        """Signs links: for where people open them, which may be another address than ours."""
+        if not self._settings.link_endpoint:
+            return self._connection
+        there = self._settings.model_copy(update={"endpoint": self._settings.link_endpoint})
+        return open_connection(there, self._connection.faults, self._connection.retry)

@@ -22,13 +22,25 @@ AS_OBS = "objectstore-obs"
 ACCESS_KEY = "atlasflow"
 
 
-def service(services: Services, home: Path, region: str = "cn-north-4") -> Service:
+def stand_ins(settings: ObsSettings, services: Services, home: Path) -> list[Service]:
+    """The services that these settings need, in the order in which they start; none where they name an end point."""
+    if settings.endpoint:
+        return []
+    server = service(services, home)
+    return [server] if settings.stand_in == "plain" else [server, middleware_service(services, home, settings.region)]
+
+
+def reached(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
+    """The settings that reach the object store, be it the one whose end point they name or the stand-in."""
+    if settings.endpoint:
+        return settings
+    return (reach if settings.stand_in == "plain" else reach_as_obs)(settings, services, home)
+
+
+def service(services: Services, home: Path) -> Service:
     """How to run the server of one home; its data lie in `home/objectstore` and survive SIGKILL.
 
-    Args:
-        services: of the home.
-        home: AtlasFlow's home.
-        region: under whose host names it answers as well.
+    It answers at its IP address, and to requests that carry OBS's host name of any region.
 
     Raises:
         UserError: the program `weed` is not installed.
@@ -44,7 +56,8 @@ def service(services: Services, home: Path, region: str = "cn-north-4") -> Servi
         **{f"{part}.port": str(services.port(f"{NAME}-{part}")) for part in ("master", "volume", "filer", "admin")},
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",
-        "s3.domainName": f"localhost,{rules.domain(region)}",
+        # The server takes patterns, too: host names of every region.
+        "s3.domainName": f"localhost,{rules.domain('{region:[a-z0-9-]+}')}",
         "webdav": "false",
         "admin.ui": "false",
         "s3.iam": "false",
@@ -92,7 +105,8 @@ def reach(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
 
 def middleware_service(services: Services, home: Path, region: str = "cn-north-4") -> Service:
     """How to run the middleware in front of the server, which must run as well."""
-    port, tls_port = services.port(AS_OBS), services.port(f"{AS_OBS}-tls")
+    name = f"{AS_OBS}-{region}"
+    port, tls_port = services.port(name), services.port(f"{name}-tls")
     options = {
         "upstream": str(services.port(NAME)),
         "port": str(port),
@@ -101,7 +115,7 @@ def middleware_service(services: Services, home: Path, region: str = "cn-north-4
         "certificates": str(home / "certificates"),
     }
     return Service(
-        name=AS_OBS,
+        name=name,
         title="OBS front (stand-in: refuses what OBS refuses)",
         command=(sys.executable, "-m", "infra.obs.middleware", *(f"--{key}={value}" for key, value in options.items())),
         address=f"https://{rules.domain(region)} through the proxy http://127.0.0.1:{port}",
@@ -112,12 +126,16 @@ def middleware_service(services: Services, home: Path, region: str = "cn-north-4
 
 
 def reach_as_obs(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
-    """As `reach`, but through the middleware: OBS's end point of the region, TLS, virtual hosts."""
+    """As `reach`, but through the middleware: OBS's end point of the region, TLS, virtual hosts.
+
+    A browser knows nothing of the middleware, so links lead to the server itself.
+    """
     return reach(settings, services, home).model_copy(
         update={
             "endpoint": f"https://{rules.domain(settings.region)}",
-            "proxy": f"http://127.0.0.1:{services.port(AS_OBS)}",
+            "proxy": f"http://127.0.0.1:{services.port(f'{AS_OBS}-{settings.region}')}",
             "ca": str(rules.ca_file(home / "certificates", settings.region)),
+            "link_endpoint": f"http://127.0.0.1:{services.port(NAME)}",
         }
     )
 

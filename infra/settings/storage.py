@@ -49,3 +49,7 @@ class ObsSettings(Section):
     acl: Literal["private", "public-read"] = Field("private", description="who may read a bucket that is made")
     storage_class: Literal["STANDARD", "STANDARD_IA"] = Field("STANDARD", description="of a bucket that is made")
     link_seconds: int = Field(86_400, ge=60, le=604_800, description="how long a pre-signed link works")
+    link_endpoint: str = Field("", description="where people open links, when not at the endpoint; empty: there")
+    stand_in: Literal["plain", "as-obs"] = Field(
+        "plain", description="the embedded stand-in as it is, or under OBS's host names, over TLS, with OBS's refusals"
+    )

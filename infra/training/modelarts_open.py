@@ -70,8 +70,8 @@ def stand_ins(settings: ModelArtsSettings, obs: ObsSettings, services: Services,
     from infra.obs import emulator
     from infra.training import modelarts_emulator
 
-    needed = [] if obs.endpoint else [emulator.service(services, home)]
+    needed = emulator.stand_ins(obs, services, home)
     if settings.endpoint:
         return needed
-    reachable = obs if obs.endpoint else emulator.reach(obs, services, home)
+    reachable = emulator.reached(obs, services, home)
     return [*needed, modelarts_emulator.service(services, home, reachable, settings.stand_in)]

@@ -6,7 +6,6 @@
 import hashlib
 import os
 import secrets
-import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,21 +47,19 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         return
     home = tmp_path_factory.mktemp("home")
     services = Services(home)
-    services.start(emulator.service(services, home))
-    if request.param == "as-obs":
-        services.start(emulator.middleware_service(services, home))
-        yield emulator.reach_as_obs(ObsSettings(), services, home)
-        services.stop(emulator.AS_OBS)
-    else:
-        yield emulator.reach(ObsSettings(), services, home)
-    services.stop(emulator.NAME)
+    chosen = ObsSettings(stand_in="as-obs" if request.param == "as-obs" else "plain")
+    needed = emulator.stand_ins(chosen, services, home)
+    for service in needed:
+        services.start(service)
+    yield emulator.reached(chosen, services, home)
+    for service in reversed(needed):
+        services.stop(service.name)
 
 
 @pytest.fixture
-def browser(settings: ObsSettings) -> Iterator[httpx.Client]:
-    """Somebody who has nothing but a link."""
-    trusted = ssl.create_default_context(cafile=settings.ca or None)
-    with httpx.Client(proxy=settings.proxy or None, verify=trusted) as client:
+def browser() -> Iterator[httpx.Client]:
+    """Somebody who has nothing but a link: neither the proxy nor the test CA of a stand-in."""
+    with httpx.Client() as client:
         yield client
 
 

@@ -82,6 +82,7 @@ def test_the_services_are_those_that_stand_in_for_something(world_of):
         return [service.name for service in world_of(**overrides).local_services()]
 
     assert names() == ["objectstore", "board-laptop"]
+    assert names(**{"obs.stand_in": "as-obs"}) == ["objectstore", "objectstore-obs-cn-north-4", "board-laptop"]
     assert names(**{"obs.endpoint": "https://obs.example"}) == ["board-laptop"]
     assert names(**{"boards.laptop.address": "10.0.0.7"}) == ["objectstore"]
     assert names(**{"deploy.boards": "[]", "obs.endpoint": "https://obs.example"}) == []
@@ -89,7 +90,7 @@ def test_the_services_are_those_that_stand_in_for_something(world_of):
 
 
 def test_every_stand_in_says_that_it_is_one(world_of):
-    for service in world_of(**{"train.target": "modelarts"}).local_services():
+    for service in world_of(**{"train.target": "modelarts", "obs.stand_in": "as-obs"}).local_services():
         assert "stand-in" in service.title
 
 

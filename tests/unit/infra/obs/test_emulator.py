@@ -2,6 +2,7 @@ import hashlib
 import os
 import signal
 
+import httpx
 import psutil
 import pytest
 
@@ -17,7 +18,8 @@ from infra.settings import ObsSettings
 def services(tmp_path):
     services = Services(tmp_path)
     yield services
-    services.stop(emulator.NAME)
+    for status in services.status():
+        services.stop(status.name)
 
 
 def test_survives_being_killed_with_its_data(services, tmp_path):
@@ -58,3 +60,28 @@ def test_a_missing_program_is_explained(services, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="not installed"):
         emulator.service(services, tmp_path)
+
+
+def test_is_reached_as_obs_in_any_region(services, tmp_path):
+    asked = ObsSettings(stand_in="as-obs", region="ap-southeast-1")
+    for service in emulator.stand_ins(asked, services, tmp_path):
+        assert services.start(service)
+    reached = emulator.reached(asked, services, tmp_path)
+    assert reached.endpoint == "https://obs.ap-southeast-1.myhuaweicloud.com"
+    client = connect(reached, emulated=True)
+    assert client.ensure_bucket()
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    client.put("k", LocalFile(path, hashlib.sha256(b"x").hexdigest(), 1))
+    assert httpx.get(client.link("k", 60)).content == b"x"
+
+    elsewhere = asked.model_copy(update={"region": "cn-north-4"})
+    _, front = emulator.stand_ins(elsewhere, services, tmp_path)
+    assert services.start(front)
+    assert connect(emulator.reached(elsewhere, services, tmp_path)).head("k").size == 1
+
+
+def test_an_end_point_of_its_own_needs_no_stand_in(services, tmp_path):
+    named = ObsSettings(endpoint="https://obs.cn-north-4.myhuaweicloud.com", stand_in="as-obs")
+    assert emulator.stand_ins(named, services, tmp_path) == []
+    assert emulator.reached(named, services, tmp_path) == named

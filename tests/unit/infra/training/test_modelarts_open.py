@@ -10,7 +10,6 @@ from infra.ports import LocalFile
 from infra.services import Services
 from infra.settings import load
 from infra.store.digests import file_digest
-from infra.training import modelarts_emulator
 from infra.training.modelarts_open import open_client, open_trainer, stand_ins
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK, on 3.12
@@ -20,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:Depreca
 def home(tmp_path):
     yield tmp_path / "home"
     services = Services(tmp_path / "home")
-    services.stop(modelarts_emulator.NAME)
-    services.stop(emulator.NAME)
+    for name in ("modelarts", "objectstore-obs-cn-north-4", "objectstore"):
+        services.stop(name)
 
 
 def test_the_twin_profile_trains_through_services_of_its_own(home, job, data, fake_main, tmp_path):
@@ -29,14 +28,16 @@ def test_the_twin_profile_trains_through_services_of_its_own(home, job, data, fa
     services = Services(home)
 
     def open_store():
-        services.start(emulator.service(services, home))
-        return connect(emulator.reach(settings.obs, services, home), emulated=True)
+        for service in emulator.stand_ins(settings.obs, services, home):
+            services.start(service)
+        return connect(emulator.reached(settings.obs, services, home), emulated=True)
 
     trainer = open_trainer(settings.modelarts, settings.obs, services, home, open_store)
     assert trainer.producer().emulated
     assert not services.folder.exists()
 
     store = open_store()
+    assert store.endpoint == "https://obs.cn-north-4.myhuaweicloud.com"
     store.ensure_bucket()
     for prefix, folder in (("code/models", fake_main.parent), ("data", data)):
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -49,11 +50,11 @@ def test_the_twin_profile_trains_through_services_of_its_own(home, job, data, fa
     lines = []
     trainer.train(todo, lines.append)
     assert (todo.folder / "history.json").exists()
-    assert {status.name for status in services.status()} == {"objectstore", "modelarts"}
+    needed = ["objectstore", "objectstore-obs-cn-north-4", "modelarts"]
+    assert {status.name for status in services.status()} == set(needed)
     assert all("stand-in" in status.title for status in services.status())
     trainer.client.close()
-    titles = [service.name for service in stand_ins(settings.modelarts, settings.obs, services, home)]
-    assert titles == ["objectstore", "modelarts"]
+    assert [service.name for service in stand_ins(settings.modelarts, settings.obs, services, home)] == needed
 
 
 def test_the_real_platform_needs_a_real_object_store(tmp_path):
