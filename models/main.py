@@ -1,5 +1,6 @@
 """The boot file: `train`, `evaluate` and `export`, with the same arguments on a laptop and on ModelArts.
 
+Folders may be `obs://` addresses where MoXing is installed, as in old ModelArts jobs.
 It also runs as a plain script from a copy of this folder under any name: the folder becomes a package called `models`.
 Arguments that it does not know are ignored, as training services add their own; without a command it trains, as they
 pass options only.
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
         protocol.end_with_stdin()
     try:
-        _COMMANDS[options.command](options)
+        with _load("remote").made_local(options, first=os.environ.get("RANK_ID", "0") == "0"):
+            _COMMANDS[options.command](options)
     except failures.Failure as failure:
         protocol.event("error", kind=failure.kind, message=failure.message, hint=failure.hint)
         return int(failure.exit_code)
@@ -60,6 +62,10 @@ def _train(options: argparse.Namespace) -> None:
             known_as = getattr(_network(spec), "known_as", lambda _spec, name: name)
             start = training.Start(options.pretrain_url, lambda name: str(known_as(spec, name)))
         training.train(spec, _builder(spec), options.data_url, options.train_url, start)
+    if first and runtime.device() == "Ascend":  # so that export needs no second job on such a device
+        _load("exporting").export(
+            spec, _builder(spec), options.data_url, options.train_url / "checkpoint.ckpt", "air", options.train_url
+        )
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -126,6 +132,7 @@ def _network(spec: Any) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
+    place = _load("remote").place
     parser = argparse.ArgumentParser(prog="main.py", description="Train, evaluate and export image classifiers.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train, or go on with an interrupted training")
@@ -134,19 +141,19 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="two sets of predictions of the same images")
     export = commands.add_parser("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
     for command in (train, evaluate, export, profile):
-        command.add_argument("--data_url", type=Path, required=True, help="folder with train/ and eval/")
+        command.add_argument("--data_url", type=place, required=True, help="folder with train/ and eval/")
         command.add_argument(
             "--spec",
             default=os.environ.get(SPEC_VARIABLE),
             required=SPEC_VARIABLE not in os.environ,
             help=f"the training specification: a JSON file, or JSON; by default what {SPEC_VARIABLE} holds",
         )
-    train.add_argument("--train_url", type=Path, required=True, help="folder for checkpoints and results")
-    train.add_argument("--resume_url", type=Path, help="folder with what an interrupted run of this training left")
-    train.add_argument("--pretrain_url", type=Path, help="a checkpoint to start from: .ckpt or .safetensors")
+    train.add_argument("--train_url", type=place, required=True, help="folder for checkpoints and results")
+    train.add_argument("--resume_url", type=place, help="folder with what an interrupted run of this training left")
+    train.add_argument("--pretrain_url", type=place, help="a checkpoint to start from: .ckpt or .safetensors")
     for command in (evaluate, export, profile):
-        command.add_argument("--checkpoint", type=Path, required=True, help="file to load")
-        command.add_argument("--output", type=Path, required=True, help="folder for the results")
+        command.add_argument("--checkpoint", type=place, required=True, help="file to load")
+        command.add_argument("--output", type=place, required=True, help="folder for the results")
     compare.add_argument("--first", type=Path, required=True, help="predictions.npz of an evaluation")
     compare.add_argument("--second", type=Path, required=True, help="that of another one")
     compare.add_argument("--output", type=Path, required=True, help="folder for comparison.json")

@@ -10,7 +10,7 @@ from models.registry import code_of
 
 CHECKOUT = Path(__file__).parents[3]
 # Plumbing, and what is wholly expressed in the resolved specification.
-APART = {"models/main.py", "models/spec.py", "models/registry.py", "models/trainspec.py"}
+APART = {"models/main.py", "models/remote.py", "models/spec.py", "models/registry.py", "models/trainspec.py"}
 PROGRAM = """
 import json, sys
 from models import main
