@@ -6,6 +6,7 @@ One format a process: MindSpore's exporters disturb one another (ascend-domain.m
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import mindspore
@@ -16,9 +17,10 @@ from mindspore.train.mind_ir_pb2 import ModelProto
 from .cifar10 import read_images
 from .failures import Damage, InputError, Refusal
 from .files import replacing, sha256, write_json
-from .inference import logits, network_forward
+from .inference import BATCH, logits, network_forward
 from .parameters import load_checkpoint
-from .preprocess import PRESETS
+from .parity import compare
+from .preprocess import CLASSES, PRESETS, normalise, resize
 from .protocol import event, say
 from .runtime import device
 
@@ -30,15 +32,26 @@ if TYPE_CHECKING:
 
     from .trainspec import TrainSpec
 
+    _Shape = tuple[int | None, int, int, int]
+
 FILES = {"mindir": "model.mindir", "onnx": "model.onnx", "air": "model.air"}
 INPUT, OUTPUT = "image", "logits"
 _BATCH_AXIS = "batch"
+_TIMED = 20  # calls whose median is the latency
 
 
 def export(
-    spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: Path, checkpoint: Path, style: str, output: Path
+    spec: TrainSpec,
+    build: Callable[[TrainSpec], nn.Cell],
+    data: Path,
+    checkpoint: Path,
+    style: str,
+    output: Path,
+    batch: int = 0,
 ) -> None:
-    """Write the model file of a format and `check.json` into `output`.
+    """Write the model file of a format, its `logits.npy`, `check.json` and `latency.json` into `output`.
+
+    AIR is not executed here.
 
     Args:
         spec: what the checkpoint was trained with.
@@ -47,6 +60,7 @@ def export(
         checkpoint: the parameters.
         style: `mindir`, `onnx` or `air`.
         output: a folder.
+        batch: images a call; 0 for any number, which AIR cannot have: it gets 1.
 
     Raises:
         Failure: input is missing or damaged, or this machine cannot make the format.
@@ -59,17 +73,25 @@ def export(
     load_checkpoint(checkpoint, network)
     network.set_train(False)
     path = output / FILES[style]
-    _WRITERS[style](network, spec.image_size, path)
-    check: dict[str, object] = {"format": style, "file": path.name, "sha256": sha256(path), "batch": _BATCHES[style]}
+    if style == "air":
+        batch = batch or 1
+    _WRITERS[style](network, (batch or None, 3, spec.image_size, spec.image_size), path)
+    check: dict[str, object] = {
+        "format": style,
+        "file": path.name,
+        "sha256": sha256(path),
+        "bytes": path.stat().st_size,
+        "batch": batch or "any",
+    }
     if style != "air":
-        check.update(_compare(spec, network, data, path, style))
+        check.update(_compare(spec, network, data, path, style, batch))
     write_json(output / "check.json", check)
 
 
-def _write_mindir(network: nn.Cell, size: int, path: Path) -> None:
+def _write_mindir(network: nn.Cell, shape: _Shape, path: Path) -> None:
     with replacing(path) as temporary:
-        shape = mindspore.Tensor(shape=[None, 3, size, size], dtype=mindspore.float32)
-        mindspore.export(network, shape, file_name=str(temporary), file_format="MINDIR")
+        image = mindspore.Tensor(shape=list(shape), dtype=mindspore.float32) if shape[0] is None else _zeros(shape)
+        mindspore.export(network, image, file_name=str(temporary), file_format="MINDIR")
         model = ModelProto()
         model.ParseFromString(temporary.read_bytes())
         # The exporter marks the graph with the time and a memory address, and lists the operators, which are referred
@@ -82,42 +104,50 @@ def _write_mindir(network: nn.Cell, size: int, path: Path) -> None:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _write_onnx(network: nn.Cell, size: int, path: Path) -> None:
+def _write_onnx(network: nn.Cell, shape: _Shape, path: Path) -> None:
     import onnx  # noqa: PLC0415 - not needed for the other formats
 
+    open_axes = {INPUT: {0: _BATCH_AXIS}, OUTPUT: {0: _BATCH_AXIS}}
     with replacing(path) as temporary:
         mindspore.onnx.export(
             network,
-            mindspore.Tensor(np.zeros((1, 3, size, size), np.float32)),
+            _zeros(shape),
             file_name=str(temporary),
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: _BATCH_AXIS}, OUTPUT: {0: _BATCH_AXIS}},
+            dynamic_axes=open_axes if shape[0] is None else None,
         )
         model = onnx.load(str(temporary))
-        # The exporter names the input's batch axis and leaves the output's at 1.
-        model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = _BATCH_AXIS
+        if shape[0] is None:  # the exporter names the input's batch axis and leaves the output's at 1
+            model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = _BATCH_AXIS
         onnx.checker.check_model(model)
         temporary.unlink()
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _write_air(network: nn.Cell, size: int, path: Path) -> None:
+def _write_air(network: nn.Cell, shape: _Shape, path: Path) -> None:
     with replacing(path) as temporary:
-        image = mindspore.Tensor(np.zeros((1, 3, size, size), np.float32))
-        mindspore.export(network, image, file_name=str(temporary), file_format="AIR")
+        mindspore.export(network, _zeros(shape), file_name=str(temporary), file_format="AIR")
 
 
-_WRITERS: dict[str, Callable[[nn.Cell, int, Path], None]] = {
+def _zeros(shape: _Shape) -> mindspore.Tensor:
+    """An example input; one image where the batch is open."""
+    return mindspore.Tensor(np.zeros((shape[0] or 1, *shape[1:]), np.float32))
+
+
+_WRITERS: dict[str, Callable[[nn.Cell, _Shape, Path], None]] = {
     "mindir": _write_mindir,
     "onnx": _write_onnx,
     "air": _write_air,
 }
-_BATCHES = {"mindir": "any", "onnx": "any", "air": "1"}
 
 
-def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: str) -> dict[str, object]:
-    """Logits of all evaluation images in batches, and of one image alone, against the checkpoint's."""
+def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: str, fixed: int) -> dict[str, object]:
+    """Logits of all evaluation images against the checkpoint's; with an open batch, of one image alone as well.
+
+    Returns:
+        What `parity.compare` gives. The time of a call, which is never the same twice, goes into a file of its own.
+    """
     images = read_images(data, "eval", spec.classes)
     normalisation = PRESETS[spec.normalisation]
     expected = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
@@ -126,16 +156,32 @@ def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: s
     def progress(done: int, total: int) -> None:
         event("progress", done=done, total=total)
 
-    found = logits(forward, images.pixels, spec.image_size, normalisation, progress=progress)
-    single = logits(forward, images.pixels[:1], spec.image_size, normalisation, batch=1)
-    difference = float(max(np.abs(found - expected).max(), np.abs(single - expected[:1]).max()))
+    found = logits(forward, images.pixels, spec.image_size, normalisation, batch=fixed or BATCH, progress=progress)
     if not np.isfinite(found).all():
         raise Damage(f"{path} gives logits that are no numbers", "look at the checkpoint with `evaluate`")
-    agreement = float(np.mean(found.argmax(axis=1) == expected.argmax(axis=1)))
+    with replacing(path.with_name("logits.npy")) as temporary, temporary.open("wb") as file:
+        np.save(file, found)
+    numbers = compare(expected, found, images.labels, CLASSES[: spec.classes])
+    few = normalise(resize(images.pixels[:1], spec.image_size), normalisation).repeat(fixed or 1, axis=0)
+    single = forward(few)
+    if not fixed:
+        numbers["max_difference"] = float(max(numbers["max_difference"], np.abs(single - expected[:1]).max()))
     say(
-        f"{path.name}: {len(images)} images, largest logit difference {difference:.2e}, top-1 agreement {agreement:.4f}"
+        f"{path.name}: {len(images)} images, largest logit difference {numbers['max_difference']:.2e}, "
+        f"top-1 agreement {numbers['agreement']:.4f}"
     )
-    return {"images": len(images), "max_difference": difference, "top1_agreement": agreement}
+    write_json(path.with_name("latency.json"), {"images": len(few), "milliseconds": _milliseconds(forward, few)})
+    return numbers
+
+
+def _milliseconds(forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], tensor: NDArray[np.float32]) -> float:
+    """The median time of a call; the caller has made one before."""
+    times = []
+    for _ in range(_TIMED):
+        began = time.perf_counter()
+        forward(tensor)
+        times.append((time.perf_counter() - began) * 1000)
+    return float(np.median(times))
 
 
 def _mindir_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

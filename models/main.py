@@ -78,7 +78,9 @@ def _export(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
     _load("runtime").prepare(spec.seed)
     exporting = _load("exporting")
-    exporting.export(spec, _builder(spec), options.data_url, options.checkpoint, options.format, options.output)
+    exporting.export(
+        spec, _builder(spec), options.data_url, options.checkpoint, options.format, options.output, options.batch
+    )
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -159,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--output", type=Path, required=True, help="folder for comparison.json")
     profile.add_argument("--model", type=Path, help="an exported ONNX file, to be measured too")
     export.add_argument("--format", required=True, choices=("mindir", "onnx", "air"))
+    export.add_argument("--batch", type=int, default=0, help="images a call; 0 for any number (0)")
     return parser
 
 

@@ -1,7 +1,7 @@
 """A release: what a board needs to run a model and to check that it runs it right, under an id that names its bytes.
 
-A release is a folder: `model.om`, `agent/` (the program), `smoke/` (images and the logits that they must give) and
-`release.json` (id, class names, image size, normalisation, soc_version, emulated, tolerance).
+A release is a folder: `model.om`, `agent/` (the program), `smoke/` (images, their true classes, and the logits that they
+must give) and `release.json` (id, class names, image size, normalisation, soc_version, emulated, tolerance).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 AGENT = CHECKOUT / "infra" / "board" / "agent"
-PREPROCESS = CHECKOUT / "models" / "preprocess.py"
+BESIDE = {"preprocess": CHECKOUT / "models" / "preprocess.py", "parity": CHECKOUT / "models" / "parity.py"}
 RECORD_BYTES = 3073  # ascend-domain.md §7.4
 SMOKE_IMAGES = 16
 # Half precision keeps 11 bits, a relative error of 2^-11 an operation (IEEE 754-2008, binary16). A percent of the
@@ -41,7 +41,7 @@ NEEDS = {
 
 def agent_files(_settings: Settings) -> dict[str, Path]:
     """The program that goes with the model; an outside input of the stages that make a release."""
-    return {"agent": AGENT, "preprocess": PREPROCESS}
+    return {"agent": AGENT, **BESIDE}
 
 
 def build(work: Work) -> Path:
@@ -51,14 +51,16 @@ def build(work: Work) -> Path:
     folder = work.folder / "release"
     for name, file in work.files["agent"].items():
         _place(file.path, folder / "agent" / name)
-    _place(work.input("preprocess"), folder / "agent" / "preprocess.py")
+    for name, source in BESIDE.items():
+        _place(work.input(name), folder / "agent" / source.name)
     _place(work.input("om"), folder / "model.om")
-    images, _ = evaluation_images(work)
+    images, classes = evaluation_images(work)
     with np.load(work.input("predictions"), allow_pickle=False) as predictions:
         golden = predictions["logits"][:SMOKE_IMAGES].astype(np.float32)
     (folder / "smoke").mkdir()
     np.save(folder / "smoke" / "images.npy", images[:SMOKE_IMAGES])
     np.save(folder / "smoke" / "logits.npy", golden)
+    np.save(folder / "smoke" / "labels.npy", np.array(classes[:SMOKE_IMAGES], np.int64))
     facts = _facts(work, float(np.abs(golden).max()))
     digests = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder.rglob("*") if path.is_file()}
     text = json.dumps({"id": value_digest({**facts, "files": digests})[:16], **facts}, indent=1, sort_keys=True)

@@ -78,10 +78,12 @@ def release_folder(folder, identifier="first", *, seed=0, wrong=0.0, soc_version
     matrix, pixels = weights(seed), images(8)
     (folder / "smoke").mkdir(parents=True)
     shutil.copytree(AGENT, folder / "agent", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(CHECKOUT / "models" / "preprocess.py", folder / "agent")
+    for module in ("preprocess.py", "parity.py"):
+        shutil.copy(CHECKOUT / "models" / module, folder / "agent")
     (folder / "model.om").write_bytes(pack_om(linear_om(matrix, soc_version=soc_version, gears=gears)))
     np.save(folder / "smoke" / "images.npy", pixels)
     np.save(folder / "smoke" / "logits.npy", logits(pixels, matrix) + np.float32(wrong))
+    np.save(folder / "smoke" / "labels.npy", logits(pixels, matrix).argmax(axis=1))
     description = {
         "id": identifier,
         "labels": list(preprocess.CLASSES),

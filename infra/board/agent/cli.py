@@ -10,6 +10,7 @@ from .bench import bench
 from .classify import classify, describe
 from .device import Device
 from .failure import USER, Failure
+from .infer import infer
 from .model import Model
 from .release import Release
 from .smoke import smoke
@@ -57,6 +58,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--runs", type=int, default=200, help="executions to time (200)")
     command.add_argument("--batch", type=int, default=1, help="images in one (1)")
     command.set_defaults(run=run_bench)
+    command = commands.add_parser("infer", parents=[common], help="write the logits of an array of images")
+    command.add_argument("images", metavar="IMAGES.npy", help="uint8 [n, height, width, 3], RGB")
+    command.add_argument("logits", metavar="LOGITS.npy", help="the file to write")
+    command.set_defaults(run=run_infer)
     command = commands.add_parser("info", parents=[common], help="what this release and this board are")
     command.set_defaults(run=run_info)
     return top
@@ -124,6 +129,16 @@ def run_bench(options: argparse.Namespace) -> Dict[str, Any]:
         )
         if result["emulated"]:
             print("measured on a stand-in: these numbers say nothing about a board")
+    return result
+
+
+def run_infer(options: argparse.Namespace) -> Dict[str, Any]:
+    """`infer`."""
+    release = Release()
+    with Device(options.device) as device, Model(device, release.model) as model:
+        result = infer(model, release, options.images, options.logits)
+    if not options.json:
+        print("{images} images, {milliseconds:.3f} ms each".format(**result))
     return result
 
 

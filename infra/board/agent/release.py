@@ -61,16 +61,23 @@ class Release:
 
     def golden(self) -> "Tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
         """The smoke test's images, uint8 [n, h, w, 3], and the logits they must give, float32 [n, classes]."""
+        return self._smoke("images"), self._smoke("logits")
+
+    def golden_labels(self) -> "np.ndarray[Any, Any]":
+        """The true classes of the smoke test's images, [n]."""
+        return self._smoke("labels")
+
+    def _smoke(self, name: str) -> "np.ndarray[Any, Any]":
         try:
-            images = np.load(os.path.join(self.folder, "smoke", "images.npy"), allow_pickle=False)
-            logits = np.load(os.path.join(self.folder, "smoke", "logits.npy"), allow_pickle=False)
+            values = np.load(os.path.join(self.folder, "smoke", name + ".npy"), allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise Failure(CORRUPT, f"the golden outputs cannot be read: {error}", "deploy the release again") from error
-        return images, logits
+        return values  # type: ignore[no-any-return]
 
     def tensor(self, images: "np.ndarray[Any, Any]", model: Model) -> Any:
-        """What the model takes for images uint8 [n, h, w, 3]: pixels with AIPP, else normalised planes."""
+        """What the model takes for images uint8 [n, h, w, 3] of any size: pixels with AIPP, else normalised planes."""
         size = self.image_size
+        images = preprocess.resize(images, size)
         if model.nhwc and model.dtype == np.uint8:
             tensor = images
         else:

@@ -225,11 +225,11 @@ def test_a_truncated_checkpoint_is_damage(trained, run, tmp_path):
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
-def export(run, trained, style, output):
+def export(run, trained, style, output, *more):
     data, folder, _ = trained
     return run(
         *("export", "--data_url", data, "--checkpoint", folder / "checkpoint.ckpt"),
-        *("--spec", SPEC, "--format", style, "--output", output),
+        *("--spec", SPEC, "--format", style, "--output", output, *more),
     )
 
 
@@ -241,8 +241,13 @@ def test_an_export_computes_the_same_and_has_stable_bytes(trained, run, tmp_path
     check = json.loads((tmp_path / "one" / "check.json").read_text())
     assert check["images"] == 20
     assert check["max_difference"] < 1e-4
-    assert check["top1_agreement"] == 1.0
-    for file in (name, "check.json"):
+    assert check["agreement"] == 1.0
+    assert check["batch"] == "any"
+    assert len(check["per_class"]) == 10
+    logits = np.load(tmp_path / "one" / "logits.npy")
+    assert (logits.shape, logits.dtype) == ((20, 10), np.float32)
+    assert json.loads((tmp_path / "one" / "latency.json").read_text())["milliseconds"] > 0
+    for file in (name, "check.json", "logits.npy"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     assert (tmp_path / "one" / name).stat().st_mode & 0o777 == 0o644
 
@@ -259,6 +264,19 @@ def test_onnx_has_the_promised_interface(trained, run, tmp_path):
     together = session.run(None, {"image": images})[0]
     one = session.run(None, {"image": images[3:4]})[0]
     np.testing.assert_allclose(together[3:4], one, atol=1e-5)
+
+
+@pytest.mark.parametrize("style", ["mindir", "onnx"])
+def test_a_fixed_batch_computes_the_same_and_takes_nothing_else(trained, run, tmp_path, style):
+    done = export(run, trained, style, tmp_path, "--batch", "8")
+    assert done.code == 0, done.errors
+    check = json.loads((tmp_path / "check.json").read_text())
+    assert (check["batch"], check["agreement"]) == (8, 1.0)
+    assert check["max_difference"] < 1e-4
+    assert json.loads((tmp_path / "latency.json").read_text())["images"] == 8
+    if style == "onnx":
+        (image,) = onnxruntime.InferenceSession(str(tmp_path / "model.onnx")).get_inputs()
+        assert image.shape == [8, 3, 32, 32]
 
 
 def test_air_is_refused_without_ascend(trained, run, tmp_path):

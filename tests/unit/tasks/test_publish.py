@@ -20,7 +20,7 @@ def bucket():
 def work_for(tmp_path, bucket, **options):
     files = {name: name.encode() for name in publish.PUBLISHED}
     files |= {"metrics": json.dumps(METRICS).encode(), "checks": json.dumps(CHECKS).encode()}
-    program = {"agent": {"main.py": b"print()"}, "preprocess": b"MEAN = ()"}
+    program = {"agent": {"main.py": b"print()"}, "preprocess": b"MEAN = ()", "parity": b"NONE = 0"}
     world = SimpleNamespace(object_store=lambda: bucket)
     inputs = {**files, **program, "data": data_tree(), "predictions": predictions()}
     tmp_path.mkdir(exist_ok=True)

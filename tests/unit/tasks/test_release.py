@@ -21,7 +21,7 @@ def work_for(tmp_path, *, emulated=True, settings=None, **changed):
         "data": data_tree(),
         "predictions": predictions(),
         "agent": {"main.py": b"print()", "acl/x.py": b"pass"},
-        "preprocess": b"MEAN = ()",
+        "preprocess": b"MEAN = ()", "parity": b"NONE = 0",
     }
     tmp_path.mkdir(exist_ok=True)
     return work_of(tmp_path, inputs | changed, settings=settings, emulated=emulated)
@@ -40,8 +40,10 @@ def test_a_release_holds_model_program_and_smoke_test(tmp_path):
         "agent/main.py",
         "agent/acl/x.py",
         "agent/preprocess.py",
+        "agent/parity.py",
         "smoke/images.npy",
         "smoke/logits.npy",
+        "smoke/labels.npy",
         "release.json",
     }
     assert (folder / "model.om").read_bytes() == b"compiled"
@@ -95,3 +97,4 @@ def test_the_program_comes_from_this_checkout():
     given = release.agent_files(load())
     assert (given["agent"] / "main.py").is_file()
     assert given["preprocess"].is_file()
+    assert given["parity"].is_file()

@@ -1,12 +1,13 @@
-"""The agent's modules in this process; `preprocess` lies beside them on a board."""
+"""The agent's modules in this process; `preprocess` and `parity` lie beside them on a board."""
 
 import sys
 
 import pytest
 
-from models import preprocess
+from models import parity, preprocess
 
 
 @pytest.fixture(autouse=True)
 def preprocess_beside(monkeypatch):
     monkeypatch.setitem(sys.modules, "preprocess", preprocess)
+    monkeypatch.setitem(sys.modules, "parity", parity)
