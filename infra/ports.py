@@ -102,6 +102,14 @@ class ObjectStore(Protocol):
         """Names of the files that `prefix/name` does not hold with their digest; nothing is sent."""
         ...
 
+    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+        """Make `key` hold one archive of exactly these files; when it does, one look is all that happens."""
+        ...
+
+    def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
+        """True when `key` holds the archive of exactly these files; nothing is sent."""
+        ...
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; absent ones are no error."""
         ...
@@ -184,12 +192,14 @@ class Release:
         files: path inside the release folder to file.
         soc_version: what the model was compiled for.
         emulated: True when a stand-in had a hand in its bytes; real boards refuse it.
+        cann: the version of the CANN toolkit that compiled the model; empty when it is not known.
     """
 
     id: str
     files: Mapping[str, LocalFile]
     soc_version: str
     emulated: bool
+    cann: str = ""
 
 
 @dataclass(frozen=True)

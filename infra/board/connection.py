@@ -15,6 +15,14 @@ CONNECT_SECONDS = 15.0
 KEEPALIVE_SECONDS = 15.0  # three of them without an answer end the connection
 
 
+class HostKeyRefused(Refused):
+    """The board shows a host key that is not the pinned one."""
+
+
+class LoginRefused(Refused):
+    """The board does not accept the login."""
+
+
 def fingerprint(key: asyncssh.SSHKey) -> str:
     """SHA-256 fingerprint as OpenSSH prints it."""
     text: str = key.get_fingerprint("sha256")
@@ -31,7 +39,7 @@ async def connect(name: str, settings: BoardSettings) -> asyncssh.SSHClientConne
     """
     if not settings.address:
         raise UserError(f"board {name} has no address", hint=f"set boards.{name}.address, or use its stand-in")
-    pinned = _pinned(name, settings)
+    pinned = pinned_key(name, settings)
     guard = _HostKeyGuard(pinned)
     with mapped(name, settings, guard):
         return await asyncio.wait_for(
@@ -73,14 +81,16 @@ def mapped(name: str, settings: BoardSettings, guard: _HostKeyGuard | None = Non
     except asyncssh.HostKeyNotVerifiable as error:
         raise _host_key_error(name, where, guard) from error
     except asyncssh.PermissionDenied as error:
-        raise Refused(
+        raise LoginRefused(
             f"{where} does not accept the login of {settings.user}",
             hint=f"append the public half of {settings.key or 'your key'} to ~/.ssh/authorized_keys on the board",
         ) from error
     except asyncssh.SFTPError as error:
         raise _file_error(name, where, error) from error
     except asyncssh.KeyExchangeFailed as error:
-        raise Refused(f"{where} offers no host key of the pinned kind, or no common cipher: {error.reason}") from error
+        raise HostKeyRefused(
+            f"{where} offers no host key of the pinned kind, or no common cipher: {error.reason}"
+        ) from error
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise UserError(f"the key of board {name} cannot be used: {error}") from error
     except (asyncssh.Error, EOFError, OSError) as error:
@@ -105,23 +115,28 @@ def _network_error(where: str, error: Exception) -> Transient:
     return Transient(f"the connection to {where} was lost: {reason}", hint="is the board up?")
 
 
-def _host_key_error(name: str, where: str, guard: _HostKeyGuard | None) -> Refused:
+def _host_key_error(name: str, where: str, guard: _HostKeyGuard | None) -> HostKeyRefused:
     if guard is None or guard.shown is None:
-        return Refused(f"{where} shows a host key that cannot be checked")
+        return HostKeyRefused(f"{where} shows a host key that cannot be checked")
     shown = f"{guard.shown.get_algorithm()} {fingerprint(guard.shown)}"
     if guard.pinned is None:
-        return Refused(
+        return HostKeyRefused(
             f"the host key of {where} is unknown: {shown}",
             hint=f"compare it with the board's own (ssh-keygen -lf), then run `atlasflow boards trust {name}`",
         )
-    return Refused(
+    return HostKeyRefused(
         f"the host key of {where} has changed: {shown} instead of {fingerprint(guard.pinned)}; "
         "another machine may be answering in its place",
         hint=f"only if the board was set up anew: `atlasflow boards trust {name}`",
     )
 
 
-def _pinned(name: str, settings: BoardSettings) -> asyncssh.SSHKey | None:
+def pinned_key(name: str, settings: BoardSettings) -> asyncssh.SSHKey | None:
+    """The host key of the settings.
+
+    Raises:
+        UserError: it is no public key.
+    """
     if not settings.host_key:
         return None
     try:

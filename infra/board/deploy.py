@@ -6,17 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from infra.board.preflight import refuse
 from infra.board.session import Session
 from infra.errors import Corrupt, GateFailed, Refused, Transient, UserError
 from infra.ports import Bytes, Installed, LocalFile, Release
-from infra.settings import BoardSettings
 from infra.store.digests import file_digest
 
 LOCK_SECONDS = 120.0
-LITTLE_BYTES = 256 * 1024 * 1024
-FACTORY_PASSWORDS = {"Mind@123"}  # ascend-domain.md §5
 SMOKE_SECONDS = 300.0
-SPARE_BYTES = 16 * 1024 * 1024  # what a board needs beside the files: journal, links, pictures
 
 
 def check_release(release: Release) -> None:
@@ -35,72 +32,10 @@ def check_release(release: Release) -> None:
         raise UserError(f"release {release.id} lacks {', '.join(sorted(missing))}")
 
 
-def preflight(name: str, facts: Mapping[str, Any], release: Release) -> None:
-    """Decide from a board's facts whether a release may go there, before any byte is copied.
-
-    Raises:
-        Refused: it may not.
-    """
-    where = f"board {name}"
-    if release.emulated and not facts["emulated"]:
-        raise Refused(
-            f"{where} is no stand-in, and release {release.id} was made by a stand-in compiler",
-            hint='compile the model with Huawei\'s atc (convert.compiler = "atc")',
-        )
-    if facts["emulated"] and not release.emulated:
-        raise Refused(
-            f"{where} is a stand-in and cannot run release {release.id}, which was compiled for hardware",
-            hint="compile it with the stand-in compiler, or deploy to a real board",
-        )
-    if facts["closed_devices"]:
-        raise Refused(
-            f"{facts['user']} may not open {', '.join(facts['closed_devices'])} on {where}",
-            hint=f"add {facts['user']} to the group HwHiAiUser and log in again",
-        )
-    for module, problem in facts["modules"].items():
-        if problem:
-            raise Refused(f"{where}: Python's {module} cannot be used: {problem}", hint=_module_hint(module, facts))
-    soc = facts["soc_version"]
-    if soc != release.soc_version:
-        raise Refused(
-            f"{where} has {soc or 'an unknown chip'}, release {release.id} is for {release.soc_version}",
-            hint=f"compile with convert.soc_version={soc or 'the name that npu-smi info shows'}",
-        )
-    needed = sum(file.size for file in release.files.values()) + SPARE_BYTES
-    if facts["free_bytes"] < needed:
-        raise Refused(
-            f"{where} has {facts['free_bytes'] // 2**20} MB free, {needed // 2**20} MB are needed",
-            hint=f"remove old releases with `atlasflow boards prune {name}`",
-        )
-
-
-def findings(facts: Mapping[str, Any], settings: BoardSettings) -> list[str]:
-    """What an operator should know of a board; empty when all is well."""
-    found = [
-        f"Python's {module} cannot be used: {problem} ({_module_hint(module, facts)})"
-        for module, problem in facts["modules"].items()
-        if problem
-    ]
-    password = settings.password.get_secret_value()
-    if password in FACTORY_PASSWORDS:
-        found.append(f"{settings.user} still has the factory password, which is published; change it (passwd)")
-    elif password:
-        found.append("the login uses a password; make a key and put its public half into ~/.ssh/authorized_keys")
-    if facts["closed_devices"]:
-        found.append(f"{facts['user']} may not open {', '.join(facts['closed_devices'])}; the group is HwHiAiUser")
-    if not facts["soc_version"]:
-        found.append("neither npu-smi nor acl tells which chip the board has")
-    if facts["npu"] and not facts["emulated"] and " OK" not in facts["npu"]:
-        found.append(f"npu-smi reports {facts['npu']} (some healthy boards report Alarm)")
-    if facts["free_bytes"] < LITTLE_BYTES:
-        found.append(f"only {facts['free_bytes'] // 2**20} MB are free")
-    return found
-
-
 async def install(session: Session, release: Release, progress: Bytes | None, lock_seconds: float) -> Installed:
     """The whole installation; see `infra.ports.Board.install`."""
     check_release(release)
-    preflight(session.name, await session.ask("facts"), release)
+    refuse(session.name, await session.ask("facts"), session.settings, release)
     session.step("preflight")
     files = {name: {"sha256": file.sha256, "size": file.size} for name, file in release.files.items()}
     await lock(session, lock_seconds)
@@ -179,11 +114,3 @@ def _blame(files: Mapping[str, LocalFile], error: Corrupt) -> None:
     for name, file in files.items():
         if f"'{name}'" in error.message and file_digest(file.path) != file.sha256:
             error.hint = f"{file.path} on this machine is not what its digest says; run `atlasflow verify --deep`"
-
-
-def _module_hint(module: str, facts: Mapping[str, Any]) -> str:
-    if module != "acl":
-        return f"install it on the board for Python {facts['python']}"
-    if facts["environment"]:
-        return f"{facts['environment']} was sourced; is the toolkit installed for Python {facts['python']}?"
-    return "no set_env.sh was found; name the toolkit's script in the board's `environment`"

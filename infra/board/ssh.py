@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from infra.board import deploy
+from infra.board.check import examine
 from infra.board.connection import fingerprint, host_key
+from infra.board.preflight import Check
 from infra.board.pull import Pulled, pull
 from infra.board.session import Session
 from infra.errors import Refused, UserError
@@ -116,10 +118,9 @@ class SshBoard:
         said: Mapping[str, Any] = asyncio.run(self._ask("status"))
         return said
 
-    def check(self) -> tuple[BoardFacts, Sequence[str]]:
-        """What the board is, and what an operator should know or mend before deploying to it."""
-        said = asyncio.run(self._ask("facts"))
-        return _facts(self._name, said), deploy.findings(said, self._settings)
+    def check(self, release: Release | None = None) -> list[Check]:
+        """Look at everything that a deployment rests on, in order; a `wrong` step ends it or would refuse `release`."""
+        return asyncio.run(examine(self._session(), release))
 
     def pull(self, folder: Path) -> Pulled:
         """Fetch what the agent's `watch` left on the board since the last time, with a report of its latency."""

@@ -1,0 +1,31 @@
+"""CANN's version numbers: which of two is the older one."""
+
+import re
+
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:\.?RC(\d+))?(?:\.?(?:alpha|beta|T|B)\.?(\d+))?.*", re.IGNORECASE)
+# Before 5.0 (2021) toolkits were numbered by the year, such as 20.1 (2020); these are older than every later number.
+FIRST_YEAR = 19
+
+Order = tuple[int, ...]
+
+
+def order(version: str) -> Order | None:
+    """A key by which versions sort as they were released; None for what is no version.
+
+    Release candidates come before the release, and a candidate's previews before it: 7.0.RC1.alpha002 < 7.0.RC1 <
+    7.0.0 < 7.0.1.
+    """
+    found = _VERSION.fullmatch(version.strip())
+    if found is None:
+        return None
+    major, minor, patch, candidate, preview = (int(group) if group is not None else None for group in found.groups())
+    assert major is not None and minor is not None  # noqa: S101 - the pattern has both
+    era = 0 if major >= FIRST_YEAR else 1
+    released = candidate is None
+    return (era, major, minor, patch or 0, released, candidate or 0, preview is None, preview or 0)
+
+
+def older(board: str, compiler: str) -> bool | None:
+    """Whether a board's CANN is older than the one that compiled a model; None when that cannot be told."""
+    mine, theirs = order(board), order(compiler)
+    return None if mine is None or theirs is None else mine < theirs

@@ -1,0 +1,151 @@
+"""Every step of the preflight, from what a board says; and the same over a connection."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import asyncssh
+import pytest
+from pydantic import SecretStr
+
+from infra.board.cann import older, order
+from infra.board.preflight import checks, refuse
+from infra.board.ssh import SshBoard
+from infra.errors import Refused
+from infra.ports import LocalFile, Release
+from infra.settings import BoardSettings
+from tests import boards
+
+GOOD = {
+    "soc_version": "Ascend310",
+    "cann": "5.0.4",
+    "architecture": "aarch64",
+    "python": "3.6.9",
+    "free_bytes": 1 << 30,
+    "emulated": False,
+    "npu": "310 OK",
+    "modules": {"numpy": None, "PIL": None, "acl": None},
+    "environment": "/home/HwHiAiUser/Ascend/ascend-toolkit/set_env.sh",
+    "user": "HwHiAiUser",
+    "groups": ["HwHiAiUser"],
+    "closed_devices": [],
+}
+RELEASE = Release("r1", {"model.om": LocalFile(Path("x"), "0" * 64, 1000)}, "Ascend310", emulated=False, cann="5.0.2")
+STEPS = ["login", "groups", "space", "Python", "toolkit", "npu-smi", "chip", "CANN", "stand-in"]
+
+
+def levels(facts, release=RELEASE, settings=None):
+    return {check.step: check.level for check in checks({**GOOD, **facts}, settings or BoardSettings(), release)}
+
+
+def test_a_board_that_is_ready():
+    assert levels({}) == dict.fromkeys(STEPS, "good")
+    refuse("porch", GOOD, BoardSettings(), RELEASE)
+
+
+@pytest.mark.parametrize(
+    ("facts", "step", "words"),
+    [
+        ({"closed_devices": ["/dev/davinci0"]}, "groups", "usermod -aG HwHiAiUser HwHiAiUser"),
+        ({"free_bytes": 1000}, "space", "0 MB free, 16 MB are needed"),
+        ({"modules": {"numpy": "gone", "PIL": None, "acl": None}}, "Python", "Python 3.6.9 cannot use numpy: gone"),
+        ({"modules": {"numpy": None, "PIL": "gone", "acl": None}}, "Python", "install pillow"),
+        (
+            {"modules": {"numpy": None, "PIL": None, "acl": "No module named 'acl'"}},
+            "toolkit",
+            "set_env.sh was sourced",
+        ),
+        (
+            {"modules": {"numpy": None, "PIL": None, "acl": "No module named 'acl'"}, "environment": ""},
+            "toolkit",
+            ".bashrc is not read",
+        ),
+        ({"soc_version": "Ascend310B4"}, "chip", "has Ascend310B4, release r1 is for Ascend310"),
+        ({"soc_version": ""}, "chip", "an unknown chip"),
+        ({"cann": "5.0.1"}, "CANN", "has CANN 5.0.1, release r1 was compiled by CANN 5.0.2"),
+        ({"emulated": True}, "stand-in", "compiled for hardware"),
+    ],
+)
+def test_what_refuses_a_release(facts, step, words):
+    assert levels(facts)[step] == "wrong"
+    with pytest.raises(Refused) as caught:
+        refuse("porch", {**GOOD, **facts}, BoardSettings(), RELEASE)
+    assert words in str(caught.value)
+    assert "board porch: " in caught.value.message
+
+
+def test_a_real_board_refuses_what_a_stand_in_made():
+    with pytest.raises(Refused, match="is no stand-in, and release r1 was made by a stand-in"):
+        refuse("porch", GOOD, BoardSettings(), replace(RELEASE, emulated=True))
+
+
+@pytest.mark.parametrize(
+    ("facts", "step"),
+    [
+        ({"free_bytes": 100 << 20}, "space"),
+        ({"npu": ""}, "npu-smi"),
+        ({"npu": "310B4 Alarm"}, "npu-smi"),
+        ({"cann": ""}, "CANN"),
+        ({"cann": "unheard of"}, "CANN"),
+    ],
+)
+def test_what_is_worth_knowing_and_refuses_nothing(facts, step):
+    assert levels(facts) == {**dict.fromkeys(STEPS, "good"), step: "note"}
+
+
+def test_a_board_whose_entry_names_another_chip():
+    assert levels({}, release=None, settings=BoardSettings(soc="Ascend310B4"))["chip"] == "note"
+    assert levels({"soc_version": ""}, release=None)["chip"] == "wrong"
+
+
+def test_passwords_are_discouraged_and_the_factory_s_is_called_out():
+    def login(password):
+        settings = BoardSettings(password=SecretStr(password))
+        found = checks(GOOD, settings)[0]
+        assert password not in f"{found}"
+        return found
+
+    assert login("Mind@123").level == login("mine").level == "note"
+    assert "factory password" in login("Mind@123").found
+    assert "ssh-copy-id" in login("mine").hint
+
+
+def test_versions_sort_as_they_were_released():
+    released = ["20.1.rc1", "3.3.0", "5.0.2", "5.0.4.alpha002", "5.0.4", "5.1.RC1.alpha003", "5.1.RC1", "5.1.RC2"]
+    released += ["6.0.0", "6.2.RC1", "7.0.RC1.alpha001", "7.0.RC1", "7.0.0", "7.0.0.3", "8.0.RC3", "8.0.0", "8.1.RC1"]
+    orders = [order(version) for version in released]
+    assert None not in orders
+    assert orders == sorted(orders)
+    assert older("5.0.4", "7.0.RC1") is True
+    assert older("7.0.RC1", "7.0.RC1") is False
+    assert older("stand-in", "7.0.RC1") is None
+
+
+def test_every_step_over_a_connection(stand_in, tmp_path):
+    found = SshBoard("laptop", stand_in.settings).check(boards.release(tmp_path / "a"))
+    assert [check.step for check in found] == ["reachable", "host key", *STEPS]
+    assert {check.level for check in found} == {"good"}
+    assert "as pinned" in found[1].found
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        ({"port": 1}, ["reachable"]),
+        ({"host_key": ""}, ["reachable", "host key"]),
+        ({"key": "/nowhere/key"}, ["reachable", "entry"]),
+        ({"user": "root"}, ["reachable", "host key", "login"]),
+        ({"python": "python9"}, ["reachable", "host key", "Python"]),
+    ],
+)
+def test_the_first_step_that_fails_ends_the_check(stand_in, change, steps):
+    found = SshBoard("laptop", stand_in.settings.model_copy(update=change)).check()
+    assert [check.step for check in found] == steps
+    assert [check.level for check in found] == ["good"] * (len(steps) - 1) + ["wrong"]
+    assert found[-1].hint
+
+
+def test_a_changed_host_key(stand_in):
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    *_, last = SshBoard("laptop", stand_in.settings.model_copy(update={"host_key": other})).check()
+    assert (last.step, last.level) == ("host key", "wrong")
+    assert "has changed" in last.found
