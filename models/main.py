@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         protocol.end_with_stdin()
     try:
         with _load("remote").made_local(options, first=os.environ.get("RANK_ID", "0") == "0"):
+            if hasattr(options, "data_url"):
+                options.data_url = _load("unpacking").unpacked(options.data_url)
             _COMMANDS[options.command](options)
     except failures.Failure as failure:
         protocol.event("error", kind=failure.kind, message=failure.message, hint=failure.hint)

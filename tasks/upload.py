@@ -1,11 +1,15 @@
-"""Upload: the data set and the code of `models/` → objects in the bucket, each compared by digest."""
+"""Upload: the data set and the code of `models/` → objects in the bucket, each compared by digest.
+
+A data set of many small files travels as one archive, which the boot script unpacks; code never does, since ModelArts
+takes the files of a code directory as they lie in the bucket (ascend-domain.md §1.6).
+"""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from infra.obs.places import MODELS, code_prefix, data_prefix
+from infra.obs.places import DATA_ARCHIVE, MODELS, as_archive, code_prefix, data_prefix
 from infra.ports import LocalFile
 from tasks.base import Made, Stage, Work
 
@@ -28,20 +32,30 @@ def run(work: Work) -> Made:
         moved += count
         work.reporter.progress("upload", moved, total, "bytes")
 
+    archive = _archive(work)
     for name, prefix in prefixes(work.settings, work.inputs).items():
-        result = store.sync(prefix, work.files[name], progress)
-        sent, kept = sent + len(result.sent), kept + len(result.kept)
+        files = work.files[name]
+        if name == "data" and archive:
+            unsent = not store.sync_archive(archive, files, progress).sent
+            sent, kept = (sent, kept + len(files)) if unsent else (sent + len(files), kept)
+        else:
+            result = store.sync(prefix, files, progress)
+            sent, kept = sent + len(result.sent), kept + len(result.kept)
     listing = work.folder / "objects.json"
     listing.write_text(json.dumps(_listing(work), indent=1, sort_keys=True))
+    packed = f", {len(work.files['data'])} of them in one archive," if archive else ""
     stand_in = " (stand-in)" if store.emulated else ""
-    return Made({"objects": listing}, f"sent {sent} of {sent + kept} files to bucket {store.bucket}{stand_in}")
+    return Made({"objects": listing}, f"sent {sent} of {sent + kept} files{packed} to bucket {store.bucket}{stand_in}")
 
 
 def prove(work: Work, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object there, with its digest?"""
     store = work.world.object_store()
+    archive = _archive(work)
+    if archive and not store.holds_archive(archive, work.files["data"]):
+        return f"{archive} in bucket {store.bucket} is missing or another file"
     for name, prefix in prefixes(work.settings, work.inputs).items():
-        gone = store.missing(prefix, work.files[name])
+        gone = [] if name == "data" and archive else store.missing(prefix, work.files[name])
         if gone:
             return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file"
     return None
@@ -55,10 +69,20 @@ def prefixes(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
     }
 
 
+def _archive(work: Work) -> str:
+    """The key of the data set's archive; empty when its files travel as single objects."""
+    if not as_archive(work.settings.obs, [file.size for file in work.files["data"].values()]):
+        return ""
+    return f"{prefixes(work.settings, work.inputs)['data']}/{DATA_ARCHIVE}"
+
+
 def _listing(work: Work) -> dict[str, str]:
+    """Key to SHA-256; a file in an archive has the archive's key, `#` and its own name."""
     files: dict[str, LocalFile] = {}
+    archive = _archive(work)
     for name, prefix in prefixes(work.settings, work.inputs).items():
-        files |= {f"{prefix}/{relative}": file for relative, file in work.files[name].items()}
+        start = f"{archive}#" if name == "data" and archive else f"{prefix}/"
+        files |= {f"{start}{relative}": file for relative, file in work.files[name].items()}
     return {key: file.sha256 for key, file in files.items()}
 
 
@@ -78,6 +102,6 @@ STAGE = Stage(
     run,
     needs={"data": ("download", "data")},
     given=lambda _settings: {"code": MODELS},
-    settings=bucket_settings,
+    settings=lambda settings: {**bucket_settings(settings), "archive": settings.obs.archive},
     prove=prove,
 )

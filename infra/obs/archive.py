@@ -35,15 +35,21 @@ def sync_archive(
         Corrupt: a file has changed.
         UserError: a name that leaves the folder it will be unpacked in.
     """
-    content = content_digest(files)
-    if _content(connection, place) == content:
+    if holds_archive(connection, place, files):
         return SyncResult((), (place.key,), 0)
+    content = content_digest(files)
     with tempfile.TemporaryDirectory() as folder:
         archive = _pack(files, Path(folder) / "archive.tar")
         send(connection, place, archive, progress, {CONTENT: content})
-    if _content(connection, place) != content:
+    if not holds_archive(connection, place, files):
         raise Corrupt(f"{place} is not there as it was sent", hint="somebody else writes to this key; send again")
     return SyncResult((place.key,), (), archive.size)
+
+
+def holds_archive(connection: Connection, place: Place, files: Mapping[str, LocalFile]) -> bool:
+    """True when `place` holds an archive of exactly these files."""
+    found = look(connection, place)
+    return found is not None and found["Metadata"].get(CONTENT) == content_digest(files)
 
 
 def fetch_archive(
@@ -68,11 +74,6 @@ def fetch_archive(
             raise Corrupt(f"{place} is no archive, or a damaged one: {error}", hint="send it again") from error
         tree.replace(folder)
     return digest
-
-
-def _content(connection: Connection, place: Place) -> str | None:
-    answer = look(connection, place)
-    return None if answer is None else answer["Metadata"].get(CONTENT)
 
 
 class _Hashing(io.RawIOBase):

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.obs.archive import fetch_archive, sync_archive
+from infra.obs.archive import fetch_archive, holds_archive, sync_archive
 from infra.obs.bucket import Access, ensure, prove_access
 from infra.obs.connection import Connection, open_connection
 from infra.obs.download import fetch
@@ -106,6 +106,10 @@ class ObsClient:
     def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
         """Make `key` hold an archive of exactly these files; when it does, one look is all that happens."""
         return sync_archive(self._connection, checked(self._bucket, key), files, progress)
+
+    def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
+        """True when `key` holds the archive of exactly these files; nothing is sent."""
+        return holds_archive(self._connection, checked(self._bucket, key), files)
 
     def get_archive(self, key: str, folder: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
         """Fetch an archive and unpack it as the new `folder`; returns the archive's SHA-256."""

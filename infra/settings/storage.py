@@ -44,6 +44,9 @@ class ObsSettings(Section):
     secret_key: SecretStr = SecretStr("")
     security_token: SecretStr = SecretStr("")
     threads: int = Field(8, ge=1, le=64, description="parallel transfers")
+    archive: Literal["auto", "always", "never"] = Field(
+        "auto", description="a data set travels as one archive; auto: when it is more than 100 files, small on average"
+    )
     ca: str = Field("", description="path of a CA certificate to trust instead of the public ones")
     proxy: str = Field("", description="HTTP proxy, such as http://proxy:3128; empty: what the environment says")
     acl: Literal["private", "public-read"] = Field("private", description="who may read a bucket that is made")

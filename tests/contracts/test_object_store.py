@@ -247,7 +247,10 @@ def test_access_is_proved(client: ObsClient) -> None:
 
 def test_many_small_files_travel_as_one(client: ObsClient, tmp_path: Path) -> None:
     files = {f"{number}": local(tmp_path / f"{number}", b"%d" % number) for number in range(20)}
+    assert not client.holds_archive("all.tar", files)
     assert client.sync_archive("all.tar", files).sent == ("all.tar",)
+    assert client.holds_archive("all.tar", files)
+    assert not client.holds_archive("all.tar", {"0": files["0"]})
     assert client.sync_archive("all.tar", files).kept == ("all.tar",)
     client.get_archive("all.tar", tmp_path / "tree")
     assert {path.name: path.read_bytes() for path in (tmp_path / "tree").iterdir()} == {

@@ -10,7 +10,8 @@ from models.registry import code_of
 
 CHECKOUT = Path(__file__).parents[3]
 # Plumbing, and what is wholly expressed in the resolved specification.
-APART = {"models/main.py", "models/remote.py", "models/spec.py", "models/registry.py", "models/trainspec.py"}
+PLUMBING = ("main", "remote", "unpacking", "spec", "registry", "trainspec")
+APART = {f"models/{name}.py" for name in PLUMBING}
 PROGRAM = """
 import json, sys
 from models import main
