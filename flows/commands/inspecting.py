@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.commands.running import Profile, Set, parse_overrides
+from flows.commands.running import Json, Profile, Set, parse_overrides
 from flows.fresh import age
 from flows.opening import open_chain
 from infra.errors import Corrupt
@@ -20,8 +20,6 @@ from tasks.chain import gate_after, select
 from tasks.explain import brief
 from tasks.reporting import Silent
 from tasks.stage import Chain, Look
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def register(app: typer.Typer) -> None:

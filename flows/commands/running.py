@@ -18,6 +18,7 @@ Profile = Annotated[str, typer.Option(help="A shipped profile (local, twin, clou
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting, such as `train.epochs=3`; may be given several times.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def register(app: typer.Typer) -> None:

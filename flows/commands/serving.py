@@ -2,14 +2,13 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.commands.running import Profile, Set, parse_overrides
+from flows.commands.running import Json, Profile, Set, parse_overrides
 from flows.opening import open_chain
 from infra import prefect_server
 from infra.doctor import Finding, examine
@@ -17,8 +16,6 @@ from infra.errors import UserError
 from infra.home import home
 from infra.services import Services
 from tasks.reporting import Silent
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -110,13 +110,25 @@ class ModelArtsTrainer:
         self._settle(job, remote, reader)
         self._fetch(job, remote, reader)
 
+    def jobs(self) -> Sequence["Job"]:
+        """All our jobs in the project, newest first."""
+        return [job for job in self.client.find(modelarts_plan.PREFIX, self._settings.workspace) if _ours(job)]
+
+    def job(self, name: str) -> "Job":
+        """One of our jobs by its name or id.
+
+        Raises:
+            UserError: there is none.
+        """
+        found = next((job for job in self.jobs() if name in (job.name, job.id)), None)
+        if found is None:
+            raise UserError(f"there is no training job '{name}' of ours", hint="`atlasflow jobs list` shows them")
+        return found
+
     def orphans(self) -> Sequence["Job"]:
         """Jobs of ours that cost money while nobody here waits for them: no intent names them, or it is settled."""
         waited_for = {intent.name for intent in self._ledger.all() if not intent.settled}
-        jobs = self.client.find(modelarts_plan.PREFIX, self._settings.workspace)
-        return [
-            job for job in jobs if not job.final and modelarts_plan.attempt_of(job.name) and job.name not in waited_for
-        ]
+        return [job for job in self.jobs() if not job.final and job.name not in waited_for]
 
     def _running_or_done(self, job: TrainJob, tell: Lines) -> "Job | None":
         """The job that works, or has worked, on this key; None when a new attempt is due."""
@@ -255,3 +267,7 @@ class ModelArtsTrainer:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text("".join(f"{line}\n" for line in reader.kept), encoding="utf-8")
+
+
+def _ours(job: "Job") -> bool:
+    return modelarts_plan.attempt_of(job.name) > 0

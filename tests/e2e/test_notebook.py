@@ -1,0 +1,41 @@
+"""`notebook write`, and the notebook executed from top to bottom as Jupyter does it."""
+
+import os
+
+import nbformat
+import pytest
+
+from tests.e2e.installation import PYTHON
+
+pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
+
+
+def test_the_written_notebook_trains_evaluates_and_exports(made, tmp_path):
+    folder = tmp_path / "lesson"
+    assert "train.ipynb" in made.atlasflow("notebook", "write", folder)
+    places = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    done = made.start(
+        [PYTHON, "-m", "jupyter", "execute", "--output=done.ipynb", "train.ipynb"],
+        folder=folder,
+        PATH=f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}",
+        IPYTHONDIR=str(tmp_path / "ipython"),
+        **places,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (folder / "results").iterdir()} == {
+        "spec.json",
+        "train",
+        "evaluation",
+        "mindir",
+        "onnx",
+    }
+    cells = nbformat.read(folder / "done.ipynb", as_version=4).cells
+    printed = "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", ()))
+    assert "epoch: 2 step" in printed
+    assert "Evaluation result: {'acc'" in printed
+    assert "model.onnx: 200 images, largest logit difference" in printed
+
+
+def test_a_folder_in_use_is_refused(made, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    assert "is not empty" in made.atlasflow("notebook", "write", tmp_path, code=2)
