@@ -18,6 +18,7 @@ from .parameters import load_checkpoint
 from .preprocess import PRESETS, normalise, resize
 from .protocol import say
 from .runtime import layout
+from .tracing import watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,30 +139,24 @@ def layers(network: nn.Cell, size: int) -> list[dict[str, object]]:
     """
     rows: list[dict[str, object]] = []
 
-    def watch(name: str) -> Callable[[nn.Cell, object, mindspore.Tensor], None]:
-        def record(cell: nn.Cell, _inputs: object, output: mindspore.Tensor) -> None:
-            rows.append(
-                {
-                    "name": name,
-                    "kind": type(cell).__name__,
-                    "shape": list(output.shape),
-                    "parameters": sum(parameter.size for parameter in cell.trainable_params()),
-                    "multiply_adds": _multiply_adds(cell, output.shape),
-                }
-            )
+    def record(name: str, cell: nn.Cell, output: mindspore.Tensor) -> None:
+        rows.append(
+            {
+                "name": name,
+                "kind": type(cell).__name__,
+                "shape": list(output.shape),
+                "parameters": sum(parameter.size for parameter in cell.trainable_params()),
+                "multiply_adds": _multiply_adds(cell, output.shape),
+            }
+        )
 
-        return record
-
-    leaves = [(name, cell) for name, cell in network.cells_and_names() if name and not list(cell.cells())]
-    hooks = [cell.register_forward_hook(watch(name)) for name, cell in leaves]
     network.set_train(False)
-    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)  # hooks see every call only there
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     try:
-        network(mindspore.Tensor(np.zeros((1, 3, size, size), np.float32)))
+        with watching(network, record):
+            network(mindspore.Tensor(np.zeros((1, 3, size, size), np.float32)))
     finally:
         mindspore.set_context(mode=mindspore.GRAPH_MODE)
-        for hook in hooks:
-            hook.remove()
     return rows
 
 

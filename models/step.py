@@ -14,6 +14,14 @@ def _follow_one(decay: float, mean: mindspore.Tensor, value: mindspore.Tensor) -
     return ops.assign(mean, mean * decay + value * (1.0 - decay))
 
 
+_times = ops.MultitypeFuncGraph("times")
+
+
+@_times.register("Number", "Tensor")  # type: ignore[untyped-decorator]  # MindSpore has no types
+def _times_one(factor: float, value: mindspore.Tensor) -> mindspore.Tensor:
+    return value * factor
+
+
 class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
     """Forward, backward and update as one graph.
 
@@ -23,10 +31,18 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         soft: labels are probabilities.
         ranks: number of devices; gradients and loss are means over all of them.
         ema: decay of the running mean; 0 for none.
+        scale: factor of the loss while gradients are computed, which keeps small ones above zero in float16.
     """
 
     def __init__(
-        self, network: nn.Cell, optimizer: nn.Optimizer, *, soft: bool = False, ranks: int = 1, ema: float = 0.0
+        self,
+        network: nn.Cell,
+        optimizer: nn.Optimizer,
+        *,
+        soft: bool = False,
+        ranks: int = 1,
+        ema: float = 0.0,
+        scale: float = 1.0,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
@@ -37,23 +53,28 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         if ranks > 1:
             self.reduce = nn.DistributedGradReducer(optimizer.parameters, mean=True, degree=ranks)
             self.sum = ops.AllReduce(ops.ReduceOp.SUM)
+        self.scale = scale
+        self.over_all = ops.HyperMap()
         self.ema = ema
         if ema:
             self.followed = mindspore.ParameterTuple(network.get_parameters())
             self.means = self.followed.clone(prefix=MEAN, init="same")
-            self.follow_all = ops.HyperMap()
 
     def forward(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
-        """Mean cross entropy of a batch."""
-        return self.loss(self.network(image), label)
+        """Mean cross entropy of a batch, times the scale."""
+        loss = self.loss(self.network(image), label)
+        return loss if self.scale == 1.0 else loss * self.scale
 
     def construct(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
         """Update the parameters; gives the loss before the update."""
         loss, gradients = self.gradients(image, label)
+        if self.scale != 1.0:
+            loss = loss / self.scale
+            gradients = self.over_all(ops.partial(_times, 1.0 / self.scale), gradients)
         if self.ranks > 1:
             gradients = self.reduce(gradients)
             loss = self.sum(loss) / self.ranks
         loss = ops.depend(loss, self.optimizer(gradients))
         if self.ema:
-            loss = ops.depend(loss, self.follow_all(ops.partial(_follow, self.ema), self.means, self.followed))
+            loss = ops.depend(loss, self.over_all(ops.partial(_follow, self.ema), self.means, self.followed))
         return loss

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import mindspore
 
-from . import history, parameters, resume, scoring
+from . import ascend, history, parameters, resume, scoring, tracing
 from .cifar10 import Images, Pipeline, read_images
 from .failures import InputError, SpecError
 from .files import sha256, write_json
@@ -23,7 +23,7 @@ from .schedules import learning_rates
 from .step import MEAN, TrainStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -90,8 +90,11 @@ def train(
     `pretrained.json`, what was taken from the checkpoint at the start.
 
     Raises:
-        Failure: data or specification are wrong, the loss is no number any more, or the disk is full.
+        Failure: data or specification are wrong, this device cannot do it, the loss is no number any more, or the disk
+            is full.
     """
+    ascend.check_device(spec)
+    tracing.choose_mode(spec)
     images = read_images(data, "train", spec.classes)
     held_out = read_images(data, "eval", spec.classes)
     if spec.batch_size > len(images):
@@ -106,14 +109,15 @@ def train(
         report = adopt(network, start.path, start.known_as)
         if rank == 0:
             write_json(folder / "pretrained.json", report)
-    step = TrainStep(network, build_optimizer(spec, network, rates), soft=pipeline.soft, ranks=size, ema=spec.ema)
-    run = _Training(spec, step, build(spec) if spec.ema else network, pipeline, held_out, folder)
+    run = _prepared(spec, build, network, rates, pipeline, held_out, folder)
     inputs = [images.sha256, held_out.sha256, *([] if start is None else [sha256(start.path)])]
     identity = resume.identity(spec, *inputs)
     rows = _restore(run, identity)
-    with layout() as cores:
-        for epoch in range(len(rows) + 1, spec.epochs + 1):
-            row = _train_epoch(run, epoch, cores)
+    first = len(rows) + 1
+    with layout() as cores, tracing.stepping(spec, network):
+        sunk = ascend.sinking(run.step, pipeline, first, spec.epochs) if spec.sink and first <= spec.epochs else None
+        for epoch in range(first, spec.epochs + 1):
+            row = _train_epoch(run, epoch, cores, _losses(run, epoch) if sunk is None else _sunk_losses(run, sunk))
             row["learning_rate"] = float(rates[epoch * pipeline.steps - 1])
             if rank == 0:
                 _finish_epoch(run, rows, row, identity)
@@ -122,6 +126,29 @@ def train(
             cores.refresh()
     if rank == 0:
         _write_result(run, rows)
+
+
+def _prepared(
+    spec: TrainSpec,
+    build: Callable[[TrainSpec], nn.Cell],
+    network: nn.Cell,
+    rates: NDArray[np.float32],
+    pipeline: Pipeline,
+    held_out: Images,
+    folder: Path,
+) -> _Training:
+    """What is judged is a network of its own where the trained one is not what is saved."""
+    optimizer = build_optimizer(spec, network, rates)
+    mixed = spec.precision == "mixed"
+    step = TrainStep(
+        ascend.mixed(network) if mixed else network,
+        optimizer,
+        soft=pipeline.soft,
+        ranks=pipeline.ranks,
+        ema=spec.ema,
+        scale=ascend.LOSS_SCALE if mixed else 1.0,
+    )
+    return _Training(spec, step, build(spec) if mixed or spec.ema else network, pipeline, held_out, folder)
 
 
 def _pipeline(spec: TrainSpec, images: Images, rank: int, size: int) -> Pipeline:
@@ -152,12 +179,22 @@ def _restore(run: _Training, identity: str) -> list[history.Row]:
     return rows
 
 
-def _train_epoch(run: _Training, epoch: int, cores: Layout) -> history.Row:
+def _losses(run: _Training, epoch: int) -> Iterator[float]:
+    for images, labels in run.pipeline.epoch(epoch):
+        yield float(run.step(mindspore.Tensor(images), mindspore.Tensor(labels)).asnumpy())
+
+
+def _sunk_losses(run: _Training, step: Callable[[], mindspore.Tensor]) -> Iterator[float]:
+    for _ in range(run.pipeline.steps):
+        yield float(step().asnumpy())
+
+
+def _train_epoch(run: _Training, epoch: int, cores: Layout, values: Iterator[float]) -> history.Row:
     run.step.set_train(True)
     losses: list[float] = []
     began = previous = time.perf_counter()
-    for images, labels in run.pipeline.epoch(epoch):
-        losses.append(float(run.step(mindspore.Tensor(images), mindspore.Tensor(labels)).asnumpy()))
+    for value in values:
+        losses.append(value)
         if not math.isfinite(losses[-1]):
             raise _diverged(run, epoch, f"the loss of step {len(losses)} is {losses[-1]}")
         now = time.perf_counter()

@@ -22,6 +22,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "cosine", "square", "exponential", "stage", "one-cycle"),
     "stem": ("native", "3x3", "7x7"),
     "normalisation": ("cifar10", "cifar10-reversed", "cifar10-bgr"),
+    "mode": ("graph", "pynative"),
+    "precision": ("float32", "mixed"),
 }
 _PLAIN = 'true/false, "a,b,c" for lists'
 
@@ -59,6 +61,9 @@ class TrainSpec:
         normalisation: a preset in `models/preprocess.py`.
         evaluate_every: epochs between two evaluations; the last epoch is always evaluated.
         seed: of initialisation, order and augmentation.
+        mode: `graph` compiles a step; `pynative` runs it operator by operator and shows every layer's output.
+        precision: `mixed` computes convolutions and dense layers in float16 (Ascend only).
+        sink: let the device fetch the batches by itself (Ascend only).
     """
 
     network: str = "lenet5"
@@ -88,6 +93,9 @@ class TrainSpec:
     normalisation: str = "cifar10"
     evaluate_every: int = 1
     seed: int = 1
+    mode: str = "graph"
+    precision: str = "float32"
+    sink: bool = False
 
 
 FIELDS: dict[str, object] = {field.name: field.default for field in dataclasses.fields(TrainSpec)}
@@ -149,6 +157,8 @@ def check(spec: TrainSpec) -> None:
     _check_schedule(spec)
     if spec.nesterov and (spec.optimizer != "momentum" or spec.momentum == 0):
         raise SpecError(f"nesterov: {spec.optimizer} {spec.momentum} has no such form", "take optimizer=momentum")
+    if spec.sink and spec.mode != "graph":
+        raise SpecError("sink: a device fetches batches by itself only for a compiled step", "take mode=graph")
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (

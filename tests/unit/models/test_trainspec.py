@@ -60,6 +60,9 @@ def test_values_get_their_field_s_type(name, value, read):
         ({"schedule": "one-cycle", "warmup_epochs": 2}, "warmup_epochs", "0"),
         ({"optimizer": "adam", "nesterov": True}, "nesterov", "momentum"),
         ({"classes": 11}, "classes", ""),
+        ({"mode": "eager"}, "mode", "graph"),
+        ({"precision": "float16"}, "precision", "float32"),
+        ({"mode": "pynative", "sink": True}, "sink", "graph"),
     ],
 )
 def test_what_cannot_work_is_refused_by_the_field_s_name(values, field, hint):
