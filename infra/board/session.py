@@ -1,6 +1,7 @@
 """What the client does over one connection: a helper process on the board that answers requests, and SFTP."""
 
 import asyncio
+import contextlib
 import json
 import shlex
 from collections.abc import Callable, Mapping
@@ -133,7 +134,8 @@ class Session:
         boot = json.dumps({"modules": sources, "root": self.settings.folder}).encode() + b"\n"
         with mapped(self.name, self.settings):
             self._helper = await self._connection.create_process(helper_command(self.settings), encoding=None)
-            self._helper.stdin.write(boot)
+            with contextlib.suppress(BrokenPipeError):  # it has ended already; what it said tells why
+                self._helper.stdin.write(boot)
             for _ in range(1000):
                 line = await asyncio.wait_for(self._helper.stdout.readline(), REQUEST_SECONDS)
                 if line.startswith(GREETING):

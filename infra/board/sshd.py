@@ -6,6 +6,7 @@ too. It runs with the rights of its user, like any SSH server, and listens on 12
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -56,8 +57,8 @@ class Board:
         )
         gone = asyncio.create_task(process.wait_closed())
         ended = asyncio.create_task(_pass_on(child, process))
+        fed = asyncio.create_task(_feed(child, process))
         try:
-            await process.redirect(stdin=child.stdin)
             await asyncio.wait({gone, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not gone.done():
                 process.exit(ended.result() % 256)
@@ -65,7 +66,18 @@ class Board:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGHUP)
             ended.cancel()
+            fed.cancel()
             await gone
+
+
+async def _feed(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+    """Give a command what the client sends; one that has ended takes no more, and that ends nothing else."""
+    assert child.stdin is not None  # noqa: S101 - for the type checker: it is a pipe
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
+        while data := await process.stdin.read(65_536):
+            child.stdin.write(data)
+            await child.stdin.drain()
+        child.stdin.close()
 
 
 async def _pass_on(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> int:
