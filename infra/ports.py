@@ -7,6 +7,7 @@ method may raise the leaves of `infra.errors.AtlasFlowError`: `UserError` for a 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -112,6 +113,14 @@ class ObjectStore(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; absent ones are no error."""
+        ...
+
+    def unfinished(self, prefix: str) -> Sequence[str]:
+        """Keys under a prefix whose upload in parts was begun and never ended."""
+        ...
+
+    def abort_unfinished(self, prefix: str, age: timedelta) -> Sequence[str]:
+        """Abort uploads in parts under a prefix that were begun longer ago than `age`; returns their keys."""
         ...
 
     def link(self, key: str, seconds: int) -> str:

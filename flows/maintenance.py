@@ -1,0 +1,54 @@
+"""Maintenance: the chores of `tasks/maintenance.py`, each a task, on a schedule or by hand."""
+
+from typing import Any, Literal
+
+from prefect import State, flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.opening import open_chain
+from infra.errors import Refused
+from tasks.maintenance import CHORES, Outcome, perform
+from tasks.orchestrate import FlowReporter
+from tasks.reporting import reporter
+
+ChoreName = Literal["garbage", "artifacts", "unfinished-uploads", "orphan-jobs", "database"]
+
+
+class MaintenanceRequest(BaseModel):
+    """What to look after. The Prefect UI shows this as a form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str = Field("local", description="local, twin, cloud, or the path of a profile's TOML file")
+    chores: tuple[ChoreName, ...] = Field((), description="only these chores; empty: all")
+    dry_run: bool = Field(False, description="only say what would be done")
+
+
+@flow(name="maintenance", persist_result=False)
+def maintenance(request: MaintenanceRequest = MaintenanceRequest()) -> None:  # noqa: B008 - frozen
+    """Remove garbage, check artifacts, end forgotten uploads, find forgotten jobs, tidy the database."""
+    chain = open_chain(request.profile, {}, FlowReporter(reporter.get()))
+    outcomes: list[Outcome] = []
+
+    def do(name: str) -> None:
+        @task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)
+        def chore() -> State[Any]:
+            outcomes.append(perform(name, chain, dry_run=request.dry_run))
+            state = Failed if outcomes[-1].failed else Completed
+            return state(message=outcomes[-1].found)
+
+        chore(return_state=True)
+
+    for name in request.chores or CHORES:
+        do(name)
+    create_table_artifact(
+        key="maintenance",
+        table=[{"chore": item.chore, "found": item.found, "items": "\n".join(item.items)} for item in outcomes],
+        description="What maintenance found" + (" (nothing was changed)" if request.dry_run else ""),
+    )
+    failed = [f"{item.chore}: {item.found}" for item in outcomes if item.failed]
+    if failed:
+        raise Refused(f"maintenance needs a person: {'; '.join(failed)}", hint="the table of this run names each thing")

@@ -1,0 +1,121 @@
+"""Chores that keep a long-used installation healthy and cheap. A dry run only says what it finds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from infra.errors import AtlasFlowError, Corrupt
+from infra.store.garbage import collect, living
+from infra.store.runs import Runs
+
+if TYPE_CHECKING:
+    from tasks.stage import Chain
+
+# An upload that still moves touches its parts far more often; OBS itself never ends one.
+UNFINISHED_AGE = timedelta(days=1)
+_DATABASE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one chore.
+
+    Attributes:
+        chore: its name.
+        found: one sentence.
+        items: the names of what was found, such as jobs.
+        failed: True when it could not be done, or found what a person must look at.
+    """
+
+    chore: str
+    found: str
+    items: tuple[str, ...] = ()
+    failed: bool = False
+
+
+def garbage(chain: Chain, *, dry_run: bool) -> Outcome:
+    """Remove what no recent run and no board needs any more."""
+    keep = chain.settings.store.keep_runs
+    found = collect(chain.home, chain.receipts, lambda: living(chain.receipts, Runs(chain.home), keep), dry_run=dry_run)
+    word = "would be removed" if dry_run else "removed"
+    text = f"{len(found.receipts)} receipts and {len(found.objects)} objects {word}, {found.bytes / 1e6:.1f} MB"
+    return Outcome("garbage", text, found.receipts)
+
+
+def artifacts(chain: Chain, *, dry_run: bool) -> Outcome:  # noqa: ARG001 - looking changes nothing
+    """Read every artifact of every receipt and compare it with its digest."""
+    checked, damaged = 0, []
+    for receipt in chain.receipts.all():
+        for name, artifact in receipt.outputs.items():
+            checked += 1
+            try:
+                chain.store.verify(artifact, deep=True)
+            except Corrupt as damage:
+                damaged.append(f"{receipt.stage} {name}: {damage.message}")
+    chain.store.remember_checks()
+    text = f"{checked} artifacts read, {len(damaged)} damaged or missing"
+    return Outcome("artifacts", text, tuple(damaged), failed=bool(damaged))
+
+
+def unfinished_uploads(chain: Chain, *, dry_run: bool) -> Outcome:
+    """Abort uploads to object storage that nobody has gone on with for a day: their parts cost money unseen."""
+    store = chain.world.object_store()
+    prefix = chain.settings.obs.prefix
+    if dry_run:
+        keys = store.unfinished(prefix)
+        return Outcome("unfinished uploads", f"{len(keys)} found, of any age", tuple(keys))
+    keys = store.abort_unfinished(prefix, UNFINISHED_AGE)
+    return Outcome("unfinished uploads", f"{len(keys)} aborted", tuple(keys))
+
+
+def orphan_jobs(chain: Chain, *, dry_run: bool) -> Outcome:  # noqa: ARG001 - looking changes nothing
+    """Find training jobs of ours that cost money while nobody here waits for them.
+
+    They are not stopped: another machine may wait for them.
+    """
+    if chain.settings.train.target != "modelarts":
+        return Outcome("orphan jobs", "this profile does not train on ModelArts")
+    from infra.training.modelarts import ModelArtsTrainer
+
+    trainer = chain.world.trainer()
+    names = tuple(job.name for job in trainer.orphans()) if isinstance(trainer, ModelArtsTrainer) else ()
+    hint = "; `atlasflow jobs orphans --stop` ends them" if names else ""
+    return Outcome("orphan jobs", f"{len(names)} found{hint}", names, failed=bool(names))
+
+
+def database(chain: Chain, *, dry_run: bool) -> Outcome:
+    """Give the space of deleted runs in the Prefect server's own database back; a running server is no hindrance."""
+    path = chain.home / "prefect" / "prefect.db"
+    if not path.exists():
+        return Outcome("database", "there is no database of a local Prefect server")
+    before = path.stat().st_size
+    with closing(sqlite3.connect(path, timeout=_DATABASE_SECONDS)) as connection:
+        if dry_run:
+            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+            return Outcome("database", f"{before / 1e6:.1f} MB, of which {free * page / 1e6:.1f} MB are free")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return Outcome("database", f"{before / 1e6:.1f} MB before, {path.stat().st_size / 1e6:.1f} MB after")
+
+
+CHORES: Mapping[str, Callable[..., Outcome]] = {
+    "garbage": garbage,
+    "artifacts": artifacts,
+    "unfinished-uploads": unfinished_uploads,
+    "orphan-jobs": orphan_jobs,
+    "database": database,
+}
+
+
+def perform(name: str, chain: Chain, *, dry_run: bool) -> Outcome:
+    """Do one chore; what it could not do is an outcome too, so that the others are done all the same."""
+    try:
+        return CHORES[name](chain, dry_run=dry_run)
+    except (AtlasFlowError, OSError, sqlite3.Error) as error:
+        return Outcome(name.replace("-", " "), f"could not be done: {error}", failed=True)

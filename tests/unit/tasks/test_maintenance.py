@@ -1,0 +1,123 @@
+"""The chores, on a small store and with an object store and a trainer that only say what they hold."""
+
+import sqlite3
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from infra.errors import Transient
+from infra.settings import load
+from infra.store.artifacts import ArtifactStore
+from infra.store.receipts import Receipts
+from tasks import maintenance
+from tasks.maintenance import perform
+from tasks.stage import Chain
+
+
+class Uploads:
+    """An object store with unfinished uploads, by key, of these ages in hours."""
+
+    def __init__(self, ages):
+        self.ages = ages
+
+    def unfinished(self, prefix):
+        return [key for key in self.ages if key.startswith(prefix)]
+
+    def abort_unfinished(self, prefix, age):
+        ended = [key for key in self.unfinished(prefix) if timedelta(hours=self.ages[key]) > age]
+        for key in ended:
+            del self.ages[key]
+        return ended
+
+
+@pytest.fixture
+def chain(tmp_path):
+    def opened(store=None, trainer=None, **settings):
+        def object_store():
+            if store is None:
+                raise Transient("nobody answers", hint="start it")
+            return store
+
+        world = SimpleNamespace(object_store=object_store, trainer=lambda: trainer)
+        return Chain([], load(overrides=settings), tmp_path, world, SimpleNamespace())
+
+    return opened
+
+
+def keep(chain, name="model", content=b"parameters"):
+    source = chain.home / "source"
+    source.write_bytes(content)
+    artifact = chain.store.put_file(name, source, "application/octet-stream")
+    source.unlink(missing_ok=True)
+    return artifact
+
+
+def test_old_unfinished_uploads_end_and_new_ones_go_on(chain):
+    uploads = Uploads({"atlasflow/old": 30, "atlasflow/new": 1, "theirs/old": 99})
+    assert perform("unfinished-uploads", chain(uploads), dry_run=True).items == ("atlasflow/old", "atlasflow/new")
+    done = perform("unfinished-uploads", chain(uploads), dry_run=False)
+    assert (done.found, done.items, done.failed) == ("1 aborted", ("atlasflow/old",), False)
+    assert set(uploads.ages) == {"atlasflow/new", "theirs/old"}
+
+
+def test_what_cannot_be_done_is_an_outcome(chain):
+    outcome = perform("unfinished-uploads", chain(), dry_run=False)
+    assert outcome.failed
+    assert "nobody answers" in outcome.found
+
+
+def test_garbage_is_counted_first_and_then_removed(chain):
+    artifact = keep(chain())
+    path = ArtifactStore(chain().home).object_path(artifact.sha256)
+    dry = perform("garbage", chain(), dry_run=True)
+    assert "0 receipts and 1 objects would be removed" in dry.found
+    assert path.exists()
+    assert "0 receipts and 1 objects removed" in perform("garbage", chain(), dry_run=False).found
+    assert not path.exists()
+
+
+def test_a_damaged_artifact_is_named(chain, monkeypatch):
+    artifact = keep(chain())
+    receipt = SimpleNamespace(stage="train", outputs={"checkpoint": artifact})
+    monkeypatch.setattr(Receipts, "all", lambda _self: iter([receipt]))
+    assert perform("artifacts", chain(), dry_run=False).found == "1 artifacts read, 0 damaged or missing"
+    path = ArtifactStore(chain().home).object_path(artifact.sha256)
+    path.chmod(0o644)
+    path.write_bytes(b"Parameters")
+    found = perform("artifacts", chain(), dry_run=False)
+    assert found.failed
+    assert found.items[0].startswith("train checkpoint: ")
+
+
+def test_orphans_are_named_and_left_running(chain, monkeypatch):
+    class Trainer:
+        def orphans(self):
+            return [SimpleNamespace(name="atlasflow-1-1", phase="Running")]
+
+    monkeypatch.setattr("infra.training.modelarts.ModelArtsTrainer", Trainer)
+    found = perform("orphan-jobs", chain(trainer=Trainer(), **{"train.target": "modelarts"}), dry_run=False)
+    assert (found.failed, found.items) == (True, ("atlasflow-1-1",))
+    assert "jobs orphans --stop" in found.found
+    assert not perform("orphan-jobs", chain(), dry_run=False).failed
+
+
+def test_the_database_gives_its_space_back(chain):
+    folder = chain().home / "prefect"
+    assert "no database" in perform("database", chain(), dry_run=False).found
+    folder.mkdir()
+    with sqlite3.connect(folder / "prefect.db") as connection:
+        connection.execute("CREATE TABLE log (text)")
+        connection.execute("INSERT INTO log VALUES (randomblob(1000000))")
+        connection.commit()
+        connection.execute("DELETE FROM log")
+    connection.close()
+    before = (folder / "prefect.db").stat().st_size
+    assert "are free" in perform("database", chain(), dry_run=True).found
+    assert (folder / "prefect.db").stat().st_size == before
+    assert not perform("database", chain(), dry_run=False).failed
+    assert (folder / "prefect.db").stat().st_size < before / 10
+
+
+def test_every_chore_has_a_word_about_itself():
+    assert all(chore.__doc__ for chore in maintenance.CHORES.values())
