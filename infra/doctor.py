@@ -46,6 +46,7 @@ def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
         _ports(world),
         _compiler(settings, world),
         *_credentials(settings, world),
+        *_modelarts(settings, world),
         *_boards(settings),
     ]
 
@@ -143,6 +144,30 @@ def _storage_access(settings: Settings, world: World) -> Finding:
             "object storage", "note", f"{found}; this clock is {access.clock_ahead:.0f} s off", "set the clock"
         )
     return Finding("object storage", "good", found)
+
+
+def _modelarts(settings: Settings, world: World) -> Iterator[Finding]:
+    """What the region offers, and whether the settings name something of it."""
+    if settings.train.target != "modelarts":
+        return
+    wanted = settings.modelarts
+    if not wanted.endpoint:
+        yield Finding("ModelArts", "note", "the embedded stand-in", "name the real one with modelarts.endpoint")
+        return
+    try:
+        client = world.modelarts()
+        offers = {"engine": client.engines(), "flavor": client.flavors()}
+    except AtlasFlowError as error:
+        yield Finding("ModelArts", "wrong", error.message, error.hint)
+        return
+    yield Finding("ModelArts", "good", wanted.endpoint)
+    for what, value in (("engine", wanted.engine), ("flavor", wanted.flavor)):
+        offered = ", ".join(sorted(offers[what]))
+        if value in offers[what]:
+            yield Finding(f"ModelArts {what}", "good", value)
+        else:
+            found = f"there is no '{value}' in this region" if value else "not set"
+            yield Finding(f"ModelArts {what}", "wrong", found, f"set modelarts.{what} to one of {offered}")
 
 
 def _boards(settings: Settings) -> Iterator[Finding]:

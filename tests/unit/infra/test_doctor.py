@@ -15,8 +15,9 @@ from infra.settings import load
 class World:
     """A world without services whose compiler and object storage are what a test says."""
 
-    def __init__(self, home, producer=None, error=None, access=None):
+    def __init__(self, home, producer=None, error=None, access=None, offers=None):
         self._access = access
+        self._offers = offers
         self.services = Services(home)
         self._producer = producer or Producer("atc-stand-in", "0123456789abcdef", True)
         self._error = error
@@ -25,6 +26,11 @@ class World:
         if self._error:
             raise self._error
         return SimpleNamespace(producer=lambda: self._producer)
+
+    def modelarts(self):
+        if isinstance(self._offers, Exception):
+            raise self._offers
+        return SimpleNamespace(engines=lambda: self._offers["engine"], flavors=lambda: self._offers["flavor"])
 
     def prove_storage_access(self):
         if isinstance(self._access, Exception):
@@ -131,3 +137,30 @@ def test_boards(examine):
     assert examine(**real)["board laptop"].found == "its host key is not pinned"
     assert examine(**real, **{"boards.laptop.host_key": "ssh-ed25519 AAAA"})["board laptop"].level == "good"
     assert examine(**{"deploy.boards": '["roof"]'})["board roof"].found == "not in [boards]"
+
+
+CLOUD = {"train.target": "modelarts", "modelarts.endpoint": "https://modelarts.example"}
+OFFERS = {"engine": ("mindspore-2", "pytorch-2"), "flavor": ("cpu.2u", "ascend.1")}
+
+
+def test_modelarts_says_what_the_region_offers(examine, tmp_path):
+    found = examine(World(tmp_path, offers=OFFERS), **CLOUD, **{"modelarts.flavor": "ascend.1"})
+    assert found["ModelArts"].level == "good"
+    assert found["ModelArts flavor"].level == "good"
+    engine = found["ModelArts engine"]
+    assert (engine.level, engine.found) == ("wrong", "not set")
+    assert engine.hint == "set modelarts.engine to one of mindspore-2, pytorch-2"
+    wrong = examine(World(tmp_path, offers=OFFERS), **CLOUD, **{"modelarts.engine": "mindspore-3"})
+    assert wrong["ModelArts engine"].found == "there is no 'mindspore-3' in this region"
+
+
+def test_modelarts_that_refuses_is_a_finding(examine, tmp_path):
+    found = examine(World(tmp_path, offers=Refused("no permission", hint="ask for it")), **CLOUD)
+    assert (found["ModelArts"].level, found["ModelArts"].hint) == ("wrong", "ask for it")
+    assert "ModelArts engine" not in found
+
+
+def test_modelarts_is_not_asked_when_nothing_trains_there_or_it_is_the_stand_in(examine, tmp_path):
+    silent = World(tmp_path, offers=AssertionError("nobody was to ask"))
+    assert "ModelArts" not in examine(silent)
+    assert examine(silent, **{"train.target": "modelarts"})["ModelArts"].level == "note"
