@@ -1,5 +1,6 @@
 """Each setting of the client is needed: without it an operation fails against a server that behaves as OBS."""
 
+import contextlib
 import logging
 import os
 
@@ -58,6 +59,14 @@ def test_without_when_required_uploads_are_refused(obs, file, without):
         client.put("k", file)
 
 
+def test_without_when_required_downloads_are_refused(obs, client, file, without, tmp_path):
+    client.put("k", file)
+    without(response_checksum_validation="when_supported")
+    through, _ = obs()
+    with pytest.raises(Refused, match="NotImplemented"):
+        through.get("k", tmp_path / "out")
+
+
 def test_without_content_md5_a_multi_delete_is_refused(obs, file, monkeypatch):
     monkeypatch.setattr(connection, "_add_content_md5", lambda request, **_: None)
     client, _ = obs()
@@ -73,10 +82,23 @@ def test_the_region_is_part_of_the_signature(as_obs, file):
         connect(wrong, retry=RETRY).put("k", file)
 
 
-def test_signatures_are_version_4_whatever_others_prefer(obs, without):
+def test_with_signatures_of_version_2_a_put_is_refused(obs, file, without):
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in obs()[0].link("k", 60)
     without(signature_version="s3")
-    assert "X-Amz-Algorithm" not in obs()[0].link("k", 60)
+    client, _ = obs()
+    assert "X-Amz-Algorithm" not in client.link("k", 60)
+    with pytest.raises(Refused, match="signature is wrong"):
+        client.put("k", file)
+
+
+def test_a_security_token_travels_with_every_request(settings, file):
+    sent = []
+    client = connect(settings.model_copy(update={"security_token": SecretStr("temporary")}), retry=RETRY)
+    client._connection.s3.meta.events.register("before-send.s3", lambda request, **_: sent.append(request.headers))
+    with contextlib.suppress(Refused):  # the embedded server knows no temporary credentials
+        client.put("k", file)
+    assert [headers["X-Amz-Security-Token"] for headers in sent] == [b"temporary"]
+    assert b"x-amz-security-token" in sent[0]["Authorization"]
 
 
 def test_a_pool_narrower_than_the_threads_throws_connections_away(settings, local, without, caplog):
