@@ -139,6 +139,7 @@ class TrainJob:
         folder: where checkpoints and results go; kept after a kill, so that training resumes in it.
         data_address: `obs://bucket/prefix/` of the same data, for a trainer elsewhere; the upload stage put it there.
         code_address: `obs://bucket/prefix/` of the folder with `main.py`, likewise.
+        again: True when a training that was finished before is not to be taken instead.
     """
 
     key: str
@@ -147,6 +148,7 @@ class TrainJob:
     folder: Path
     data_address: str = ""
     code_address: str = ""
+    again: bool = False
 
 
 class Trainer(Protocol):

@@ -41,10 +41,19 @@ class World:
         fetch(addresses, target, sha256, progress, self.faults)
 
     def train(
-        self, key: str, data: Path, data_digest: str, spec: Mapping[str, object], folder: Path, heard: Events
+        self,
+        key: str,
+        data: Path,
+        data_digest: str,
+        spec: Mapping[str, object],
+        folder: Path,
+        heard: Events,
+        *,
+        again: bool = False,
     ) -> None:
         """Train, or resume, until the results are whole in `folder`; `heard` receives each event.
 
+        With `again`, a training that was finished before is not taken instead.
         A trainer elsewhere finds data and code where the upload stage put them, which their digests name.
         """
         from infra.obs.places import MODELS, address, code_prefix, data_prefix
@@ -53,7 +62,7 @@ class World:
         obs = self.settings.obs
         data_address = address(obs, data_prefix(obs, data_digest))
         code_address = address(obs, code_prefix(obs, folder_files(MODELS)[0]))
-        self.trainer().train(TrainJob(key, data, spec, folder, data_address, code_address), _events(heard))
+        self.trainer().train(TrainJob(key, data, spec, folder, data_address, code_address, again), _events(heard))
 
     def run_model(self, command: Literal["evaluate", "export"], arguments: Mapping[str, str], log: Path) -> None:
         """Run another command of `models/main.py` on this machine."""

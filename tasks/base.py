@@ -40,6 +40,7 @@ class Work:
         folder: scratch space of this key; kept after a failure only when the stage resumes.
         emulated: True when a stand-in had a hand in an input.
         reporter: for progress.
+        forced: True when it was asked for although a receipt may be there.
     """
 
     settings: Settings
@@ -50,6 +51,7 @@ class Work:
     folder: Path
     emulated: bool
     reporter: Reporter
+    forced: bool = False
 
     def input(self, name: str) -> Path:
         """An input that is a single file, under its own name, since some tools judge a file by that; read only."""

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -160,7 +160,7 @@ class Chain:
                 result = self._reuse(stage, look, started)
             else:
                 with hold(self.home / "locks" / GARBAGE_LOCK, shared=True):
-                    result = self._make(stage, look, reason, started)
+                    result = self._make(stage, look, reason, started, force)
         self.known[stage.name] = result.receipt
         if self._mirror is not None:
             self._mirror.send(result.receipt, self.receipts, self.store)
@@ -238,12 +238,12 @@ class Chain:
         note = "proved" if stage.kind == "effect" else ""
         return Result(look.receipt, True, look.reason, note, time.monotonic() - started)
 
-    def _make(self, stage: Stage, look: Look, reason: str, started: float) -> Result:
+    def _make(self, stage: Stage, look: Look, reason: str, started: float, forced: bool) -> Result:
         assert look.key is not None  # noqa: S101 - `run` has refused this case
         assert look.ingredients is not None  # noqa: S101
         self._reporter.line(stage.name, f"starts: {brief(reason)}")
         begun = time.time()
-        work = self._work(stage, look.key)
+        work = replace(self._work(stage, look.key), forced=forced)
         if not stage.resumes:
             shutil.rmtree(work.folder, ignore_errors=True)
         work.folder.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,8 @@ def run(work: Work) -> Made:
         elif event["event"] == "job":  # what becomes of a ModelArts job: phase, queue, cost
             work.reporter.line("train", event["text"])
 
-    work.world.train(work.key, data, work.inputs["data"].sha256, recipe_settings(work.settings), results, heard)
+    digest, spec = work.inputs["data"].sha256, recipe_settings(work.settings)
+    work.world.train(work.key, data, digest, spec, results, heard, again=work.forced)
     note = f"accuracy {last['accuracy']:.4f} after {last['epochs']} epochs" if last else "was finished already"
     return Made({name: results / file for name, file in OUTPUTS.items()}, note)
 

@@ -137,7 +137,7 @@ class ModelArtsTrainer:
         if latest is None:
             return None
         told = intent is None or intent.name != latest.name or intent.settled
-        if latest.final and latest.phase != "Completed" and told:
+        if latest.final and (job.again or (latest.phase != "Completed" and told)):
             return None
         if latest.phase == "Completed" and not self._results(latest):
             tell(f"the results of the ModelArts job {latest.name} are gone; it is run again")
@@ -157,7 +157,7 @@ class ModelArtsTrainer:
     def _submit(self, job: TrainJob, tell: Lines) -> "Job":
         latest = self._latest(job.key)
         attempt = 1 if latest is None else modelarts_plan.attempt_of(latest.name) + 1
-        left = any(True for _ in self._store.list(f"{self._place.results(job.key)}/"))
+        left = not job.again and any(True for _ in self._store.list(f"{self._place.results(job.key)}/"))
         body = modelarts_plan.body(job, attempt, self._settings, self._place, resume=left)
         modelarts_plan.check_cost(self._settings)
         cost = modelarts_plan.most(self._settings)

@@ -23,8 +23,9 @@ class Trainer:
         self.error = error
         self.asked = None
 
-    def train(self, key, data, digest, spec, folder, heard):
+    def train(self, key, data, digest, spec, folder, heard, *, again):
         self.asked = key, data, digest, spec
+        self.again = again
         for event in self.events:
             heard(event)
         if self.error:

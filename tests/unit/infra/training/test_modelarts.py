@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,18 @@ def test_a_finished_job_is_adopted_by_another_machine(world, job, tmp_path):
         assert names(platform) == ["-1"]
     assert (todo.folder / "history.json").exists()
     assert "adopting" in lines[0]
+
+
+def test_a_finished_job_is_not_adopted_when_a_new_one_is_asked_for(world, job):
+    todo = job()
+    with world() as (trainer, platform):
+        trainer.train(todo, print)
+        trainer.train(replace(todo, again=True), print)
+        assert names(platform) == ["-1", "-2"]
+        channels = [channel["name"] for channel in platform.book.all()[-1].body["algorithm"]["inputs"]]
+        assert channels == ["data_url"], "it starts from nothing"
+        trainer.train(todo, print)
+        assert names(platform) == ["-1", "-2"]
 
 
 def test_a_finished_job_whose_results_are_gone_is_run_again(world, job, store):
