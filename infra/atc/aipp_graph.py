@@ -24,7 +24,7 @@ class Preprocessing:
 
     Attributes:
         name: the input.
-        dims: of the bytes that are fed, NHWC; the batch may be -1.
+        dims: of the bytes that are fed, NHWC; -1 for what a gear decides.
         nodes: from the input `name` to `{name}__fed`, which is NCHW float32.
         constants: that the nodes use.
     """
@@ -41,7 +41,7 @@ def preprocessing(config: aipp.Aipp, name: str, dims: tuple[int, ...], layout: s
     Args:
         config: one block.
         name: the input in front of which they go.
-        dims: the model's own input, NCHW; the batch may be -1.
+        dims: the model's own input, NCHW; -1 for what a gear decides.
         layout: the inputs' layout.
 
     Raises:
@@ -49,11 +49,12 @@ def preprocessing(config: aipp.Aipp, name: str, dims: tuple[int, ...], layout: s
     """
     if len(dims) != 4 or layout != "NCHW":
         raise AtcError("E10052", reason=f"input {name} is no NCHW image")
-    if -1 in dims[1:]:
-        raise AtcError("E10055", reason="this stand-in compiles no AIPP with dynamic image sizes")
     batch, channels, height, width = dims
     source_height, source_width = _source_size(config, height, width)
-    _check_size(config, (source_height, source_width), (height, width))
+    if -1 in (height, width):
+        _check_dynamic(config)
+    else:
+        _check_size(config, (source_height, source_width), (height, width))
     form = str(config["input_format"])
     build = _Builder(name)
     build.add("Cast", to=TensorProto.FLOAT)
@@ -107,6 +108,14 @@ def _source_size(config: aipp.Aipp, height: int, width: int) -> tuple[int, int]:
 
 def _crop_size(config: aipp.Aipp, height: int, width: int) -> tuple[int, int]:
     return int(config.get("crop_size_h", 0)) or height, int(config.get("crop_size_w", 0)) or width
+
+
+def _check_dynamic(config: aipp.Aipp) -> None:
+    """With dynamic image sizes the gear alone decides the size; E10052 when the configuration decides as well."""
+    if any(config.get(key) for key in ("src_image_size_h", "src_image_size_w", "crop", "padding")):
+        raise AtcError("E10052", reason="with dynamic image sizes AIPP takes no src_image_size, crop or padding")
+    if config["input_format"] == "YUV420SP_U8":
+        raise AtcError("E10055", reason="this stand-in compiles no YUV420SP_U8 with dynamic image sizes")
 
 
 def _check_size(config: aipp.Aipp, source: tuple[int, int], wanted: tuple[int, int]) -> None:

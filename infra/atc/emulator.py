@@ -4,8 +4,8 @@ It takes ATC's options, checks them in ATC's order, prints ATC's lines on standa
 and writes an `.om` that the stand-in pyACL runs and no hardware does (ascend-domain.md §3). Its second line says so.
 
 What it refuses with E10055: Caffe and TensorFlow models, single operators, modes 5 and 30, ranges of shapes, outputs
-whose shape depends on values, dynamic AIPP, AIPP with dynamic image sizes, bfloat16. Options that only steer how fast
-the hardware is are checked and change nothing.
+whose shape depends on values, dynamic AIPP, YUV420SP with dynamic image sizes, bfloat16. Options that only steer how
+fast the hardware is are checked and change nothing.
 """
 
 import json

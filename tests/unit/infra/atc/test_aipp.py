@@ -20,7 +20,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 RANDOM = np.random.default_rng(11)
 
 
-def identity(folder: Path, dims: tuple[int, ...]) -> Path:
+def identity(folder: Path, dims: tuple[int | str, ...]) -> Path:
     """A model that gives back what AIPP hands to it."""
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name in ("image", "out")]
     return saved(
@@ -29,7 +29,7 @@ def identity(folder: Path, dims: tuple[int, ...]) -> Path:
     )
 
 
-def compiled(folder: Path, text: str, dims: tuple[int, ...] = (2, 3, 8, 6), **options: str) -> OmModel:
+def compiled(folder: Path, text: str, dims: tuple[int | str, ...] = (2, 3, 8, 6), **options: str) -> OmModel:
     (folder / "aipp.cfg").write_text(text)
     given = {
         "model": str(identity(folder, dims)), "framework": "5", "output": "net", "soc_version": "Ascend310",
@@ -154,16 +154,44 @@ def test_bad_configurations_give_their_code(code: str, word: str, text: str, tmp
     assert word in caught.value.text
 
 
-def test_only_float_images_of_a_fixed_size_can_have_aipp(tmp_path: Path):
+def test_only_images_can_have_aipp(tmp_path: Path):
     text = block(input_format="RGB888_U8")
-    for dims, options, code in [
-        ((2, 3), {}, "E10052"),
-        ((2, 3, 8, 6), {"input_format": "ND"}, "E10052"),
-        ((2, 3, 8, 6), {"input_shape": "image:2,3,-1,-1", "dynamic_image_size": "8,8;16,16"}, "E10055"),
-    ]:
+    for dims, options in [((2, 3), {}), ((2, 3, 8, 6), {"input_format": "ND"})]:
         with pytest.raises(AtcError) as caught:
             compiled(tmp_path, text, dims, **options)
-        assert caught.value.code == code
+        assert caught.value.code == "E10052"
+
+
+def open_sizes(folder: Path, text: str) -> OmModel:
+    """The identity for images of two sizes."""
+    gears = {"input_shape": "image:1,3,-1,-1", "dynamic_image_size": "4,6;8,16"}
+    return compiled(folder, text, (1, 3, "height", "width"), **gears)
+
+
+def test_images_of_several_sizes_are_normalised(tmp_path: Path):
+    text = block(input_format="RGB888_U8", rbuv_swap_switch=True, mean_chn_0=7, min_chn_1=0.1, var_reci_chn_2=0.3)
+    model = open_sizes(tmp_path, text)
+    image, gear = model.inputs
+    assert (image.dtype, image.dims, image.format, image.size) == (4, (1, -1, -1, 3), 1, 8 * 16 * 3)
+    assert gear.name == "ascend_mbatch_shape_data"
+    for height, width in model.gears:
+        pixels = bytes_of(1, height, width, 3)
+        assert np.array_equal(run(model, pixels), normalised(pixels[..., ::-1], text))
+
+
+@pytest.mark.parametrize(
+    ("code", "keys"),
+    [
+        ("E10052", {"src_image_size_w": 6, "src_image_size_h": 4}),
+        ("E10052", {"crop": True, "crop_size_w": 6, "crop_size_h": 4}),
+        ("E10052", {"padding": True, "left_padding_size": 2}),
+        ("E10055", {"input_format": "YUV420SP_U8"}),
+    ],
+)
+def test_with_several_sizes_the_configuration_decides_none(code: str, keys: dict[str, aipp.Value], tmp_path: Path):
+    with pytest.raises(AtcError) as caught:
+        open_sizes(tmp_path, block(**{"input_format": "RGB888_U8", **keys}))
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize("swap", [False, True])
