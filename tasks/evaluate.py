@@ -1,4 +1,4 @@
-"""Evaluate: checkpoint and data set → metrics, predictions, per-class table, confusion matrix."""
+"""Evaluate: checkpoint and data set → metrics, predictions, per-class table, and what pictures say of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 def run(work: Work) -> Made:
     """Classify the evaluation images with the checkpoint."""
+    from models.cifar10 import read_images
+    from tasks.figures import confident_mistakes, reliability
     from tasks.plots import confusion_matrix
 
+    data = work.show("data", work.folder / "data")
     results = work.folder / "results"
     results.mkdir()
     arguments = {
-        "data_url": str(work.show("data", work.folder / "data")),
+        "data_url": str(data),
         "checkpoint": str(work.input("checkpoint")),
         "spec": str(write_spec(work.settings, work.folder / "spec.json")),
         "output": str(results),
@@ -30,11 +33,15 @@ def run(work: Work) -> Made:
     metrics = json.loads((results / "metrics.json").read_text())
     _write_per_class(metrics, results / "per_class.csv")
     confusion_matrix(metrics, results / "confusion.png")
+    reliability(metrics, results / "reliability.png")
+    confident_mistakes(metrics, read_images(data, "eval").pixels, results / "mistakes.png")
     outputs = {
         "metrics": results / "metrics.json",
         "predictions": results / "predictions.npz",
         "per_class": results / "per_class.csv",
         "confusion": results / "confusion.png",
+        "reliability": results / "reliability.png",
+        "mistakes": results / "mistakes.png",
     }
     return Made(outputs, f"accuracy {metrics['accuracy']:.4f}")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 # What evaluation and export must know of a training: which network it was, and what it saw.
-_NETWORK_FIELDS = ("network", "classes", "image_size", "normalisation")
+_NETWORK_FIELDS = ("network", "stem", "width", "classes", "image_size", "normalisation")
 
 
 def recipe_settings(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Everything that is shown in the Prefect UI: the report of a run, the per-class table, the confusion matrix."""
+"""Everything that is shown in the Prefect UI: the report of a run, the per-class table, the evaluation's pictures."""
 
 import base64
 import csv
@@ -12,6 +12,13 @@ from infra.store.runs import RunRecord
 from tasks.explain import brief
 from tasks.stage import Chain
 
+PICTURES = {
+    "confusion": ("confusion-matrix", "Rows: the true class; columns: the answer"),
+    "reliability": ("reliability", "How often answers of each confidence are right"),
+    "mistakes": ("confident-mistakes", "The wrong answers that the network was most sure of"),
+}
+"""Output of the evaluation to the key and the description of its artifact."""
+
 
 def publish(chain: Chain, record: RunRecord) -> None:
     """Attach the report to the current flow run; the pictures travel inside it, so that they never expire."""
@@ -21,12 +28,11 @@ def publish(chain: Chain, record: RunRecord) -> None:
         return
     with chain.store.path(evaluation.outputs["per_class"]).open(newline="") as file:
         create_table_artifact(list(csv.DictReader(file)), key="per-class", description="Evaluation by class")
-    picture = chain.store.path(evaluation.outputs["confusion"]).read_bytes()
-    create_image_artifact(
-        f"data:image/png;base64,{base64.b64encode(picture).decode()}",
-        key="confusion-matrix",
-        description="Rows: the true class; columns: the answer",
-    )
+    for output, (key, description) in PICTURES.items():
+        picture = chain.store.path(evaluation.outputs[output]).read_bytes()
+        create_image_artifact(
+            f"data:image/png;base64,{base64.b64encode(picture).decode()}", key=key, description=description
+        )
 
 
 def markdown(chain: Chain, record: RunRecord) -> str:

@@ -169,6 +169,14 @@ METRICS = {
     "loss": 0.5,
     "classes": ["cat", "dog"],
     "confusion_matrix": [[2, 0], [1, 1]],
+    "calibration": {
+        "error": 0.2,
+        "bins": [
+            {"upper": 0.5, "images": 0, "confidence": 0.0, "accuracy": 0.0},
+            {"upper": 1.0, "images": 4, "confidence": 0.95, "accuracy": 0.75},
+        ],
+    },
+    "confident_mistakes": [{"image": 3, "label": "cat", "predicted": "dog", "confidence": 0.9}],
     "per_class": [
         {"class": "cat", "precision": 0.667, "recall": 1.0, "f1": 0.8, "support": 2},
         {"class": "dog", "precision": 1.0, "recall": 0.5, "f1": 0.667, "support": 2},

@@ -57,12 +57,14 @@ def test_metrics_become_a_table_and_a_picture(tmp_path):
         assert min(picture.size) > 300
 
 
-def test_the_picture_is_the_same_bytes_every_time(tmp_path):
-    pictures = []
+def test_pictures_are_the_same_bytes_every_time(tmp_path):
+    made = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        pictures.append(run(tmp_path / name, Model())[1].outputs["confusion"].read_bytes())
-    assert pictures[0] == pictures[1]
+        made.append(run(tmp_path / name, Model())[1].outputs)
+    for name in ("confusion", "reliability", "mistakes"):
+        assert made[0][name].suffix == ".png"
+        assert made[0][name].read_bytes() == made[1][name].read_bytes()
 
 
 def test_a_failed_evaluation_is_passed_on(tmp_path):

@@ -49,6 +49,12 @@ def test_evaluation_depends_on_the_network_and_not_on_how_it_was_trained():
     assert recipe.network_settings(settings()) != recipe.network_settings(settings(normalisation="cifar10-bgr"))
 
 
+def test_evaluation_builds_the_network_in_the_shape_that_was_trained():
+    asked = settings(recipe="resnet50-tutorial", stem="3x3", width="0.5")
+    assert recipe.network_settings(asked)["stem"] == "3x3"
+    assert recipe.network_settings(asked)["width"] == 0.5
+
+
 def test_the_spec_file_holds_the_network_and_its_shape_is_the_images(tmp_path):
     path = recipe.write_spec(settings(), tmp_path / "spec.json")
     assert json.loads(path.read_text()) == recipe.network_settings(settings())
