@@ -16,6 +16,7 @@ from infra.settings import Settings
 from infra.store.digests import file_digest, text_digest
 
 if TYPE_CHECKING:
+    from infra.board.ssh import SshBoard
     from infra.obs.bucket import Access
     from infra.store.mirror import Mirror
     from infra.training.modelarts_client import ModelArts
@@ -128,6 +129,20 @@ class World:
             store.get(key, target, None if found is None else found.sha256)
         return target
 
+    def fetched_release(self, address: str) -> Path:
+        """The local copy of what boards get of a release published under `obs://bucket/prefix/`, below `home/inputs`.
+
+        Raises:
+            Refused: there is no whole release.
+            Corrupt: an object is not what the release's listing says.
+        """
+        from infra.obs.release import fetch_release
+
+        bucket, _, prefix = address.removeprefix("obs://").partition("/")
+        if not bucket or not prefix.strip("/"):
+            raise UserError(f"'{address}' names no release", hint="write obs://bucket/prefix/")
+        return fetch_release(self._open_store(bucket), prefix, self.home / "inputs" / text_digest(address)[:16])
+
     def object_store(self) -> ObjectStore:
         """The bucket of the settings; the embedded stand-in is started when no end point is named."""
         return self._object_store
@@ -167,7 +182,7 @@ class World:
         reached = emulator.reached(settings, self.services, self.home)
         return connect(reached, emulated=not settings.endpoint, faults=self.faults, retry=self.settings.retry)
 
-    def board(self, name: str) -> Board:
+    def board(self, name: str) -> "SshBoard":
         """A board of the settings; its stand-in is started when it has no address.
 
         Raises:
@@ -176,8 +191,9 @@ class World:
         from infra.board.ssh import SshBoard
 
         if name not in self.settings.boards:
-            known = ", ".join(self.settings.boards)
-            raise UserError(f"there is no board '{name}'", hint=f"the settings know {known}; add it under [boards]")
+            close = nearest(name, self.settings.boards)
+            hint = "`atlasflow boards list` shows them, `atlasflow boards add` adds one"
+            raise UserError(f"there is no board '{name}'{close}", hint=hint)
         settings = self.settings.boards[name]
         if not settings.address:
             from infra.board import emulator

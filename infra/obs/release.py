@@ -1,0 +1,46 @@
+"""Fetch a published release from a bucket: what its listing names, each file checked against its digest."""
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from infra.errors import Corrupt, Refused
+from infra.ports import ObjectStore
+from infra.store.digests import file_digest
+
+LISTING = "published.json"  # written last by the publish stage, so that a release with a listing is whole
+BOARD = "board/"  # what boards get lies below this
+
+
+def fetch_release(store: ObjectStore, prefix: str, folder: Path) -> Path:
+    """Make `folder` hold what boards get of the release under `prefix`; what is there already is not fetched again.
+
+    Raises:
+        Refused: there is no whole release under the prefix.
+        Corrupt: the listing cannot be read, or an object is not what it says.
+    """
+    prefix = prefix.strip("/")
+    where = f"obs://{store.bucket}/{prefix}/"
+    if store.head(f"{prefix}/{LISTING}") is None:
+        raise Refused(
+            f"{where} holds no whole release: there is no {LISTING}",
+            hint="give the prefix that `atlasflow run --to publish` named, such as obs://bucket/atlasflow/releases/ID/",
+        )
+    store.get(f"{prefix}/{LISTING}", folder / LISTING)
+    try:
+        listing: dict[str, Any] = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        objects = {key.removeprefix(f"{listing['prefix']}/"): str(sha) for key, sha in listing["objects"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Corrupt(f"{where}{LISTING} is damaged: {error}", hint="publish the release again") from error
+    wanted = {name.removeprefix(BOARD): sha for name, sha in objects.items() if name.startswith(BOARD)}
+    board = folder / "release"
+    for name, sha in wanted.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise Corrupt(f"{where}{LISTING} names '{name}', which is outside the release")
+        target = board / name
+        if not target.is_file() or file_digest(target) != sha:
+            store.get(f"{prefix}/{BOARD}{name}", target, sha)
+    for path in [path for path in board.rglob("*") if path.is_file()]:
+        if path.relative_to(board).as_posix() not in wanted:
+            path.unlink()
+    return board
