@@ -45,6 +45,19 @@ RECIPES: dict[str, TrainSpec] = {
         decay_rate=0.1,
         weight_decay=1e-4,
     ),
+    # For the tuning score (docs/learning.md).
+    "compact": TrainSpec(
+        network="compact",
+        batch_size=128,
+        epochs=24,
+        nesterov=True,
+        learning_rate=0.1,
+        schedule="one-cycle",
+        weight_decay=5e-4,
+        decay_all=False,
+        label_smoothing=0.1,
+        evaluate_every=2,
+    ),
 }
 
 

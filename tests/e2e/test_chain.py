@@ -76,6 +76,8 @@ def test_prefect_has_the_run_with_one_task_a_stage_and_its_artifacts(untouched, 
         "report": "markdown",
         "per-class": "table",
         "confusion-matrix": "image",
+        "reliability": "image",
+        "confident-mistakes": "image",
     }
 
 

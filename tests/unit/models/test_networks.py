@@ -6,9 +6,10 @@ from models.registry import NETWORKS, check_network
 from models.trainspec import SpecError, TrainSpec, replaced
 
 # Parameters of ten classes: tutorials.md T4; He et al. 2015 table 6 (0.27, 0.46, 0.66, 0.85 M); the others are the
-# counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten.
+# counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten. Compact is ours.
 COUNTS = {
     "lenet5": 61_984,
+    "compact": 408_346,
     "resnet20": 269_722,
     "resnet32": 464_154,
     "resnet44": 658_586,
@@ -64,6 +65,17 @@ def test_parameter_counts_are_those_of_the_papers(look):
     found = look(*({"network": name} for name in COUNTS))
     assert {name: item["count"] for name, item in zip(COUNTS, found, strict=True)} == COUNTS
     assert all(item["shape"] == [2, 10] for item in found)
+
+
+@pytest.mark.mindspore
+def test_the_compact_network_has_the_shape_that_it_promises(look):
+    found = look({"network": "compact"}, {"network": "compact", "width": 0.5, "image_size": 48, "classes": 4})
+    parameters = found[0]["parameters"]
+    assert parameters["stem.conv.weight"][0] == [16, 3, 3, 3]
+    assert parameters["pair3.second.conv.weight"][0] == [112, 112, 3, 3]
+    assert parameters["unit2.conv.weight"][2] == pytest.approx((2 / (32 * 9)) ** 0.5, rel=0.05)
+    assert found[1]["parameters"]["head.weight"][0] == [4, 56]
+    assert found[1]["shape"] == [2, 4]
 
 
 def test_every_network_is_counted():
