@@ -40,9 +40,10 @@ def run(work: Work) -> Made:
 
 
 def epoch_line(event: Mapping[str, Any]) -> str:
-    """One line about one epoch."""
+    """One line about one epoch; with the accuracy when it was evaluated."""
+    accuracy = f"accuracy {event['accuracy']:.4f}  " if "accuracy" in event else ""
     return (
-        f"epoch {event['epoch']:>3}/{event['epochs']}  loss {event['loss']:.4f}  accuracy {event['accuracy']:.4f}  "
+        f"epoch {event['epoch']:>3}/{event['epochs']}  loss {event['loss']:.4f}  {accuracy}"
         f"{event['step_ms']:.1f} ms a step  {event['images_per_second']:,.0f} images/s"
     )
 

@@ -58,6 +58,12 @@ def test_each_epoch_is_a_line_and_progress(tmp_path):
     assert made.note == "accuracy 0.5000 after 3 epochs"
 
 
+def test_an_epoch_without_evaluation_is_a_line_too(tmp_path):
+    bare = {name: value for name, value in EPOCH.items() if name != "accuracy"}
+    work, _ = run(tmp_path, Trainer(bare, {**EPOCH, "epoch": 3}))
+    assert work.reporter.lines[0] == "epoch   2/3  loss 1.5000  17.2 ms a step  1,855 images/s"
+
+
 def test_a_training_that_was_finished_before_says_so(tmp_path):
     assert run(tmp_path, Trainer({"event": "done"}))[1].note == "was finished already"
 
