@@ -96,6 +96,22 @@ class World:
 
         return compiler(self.settings.convert.compiler, faults=self.faults)
 
+    def infer(self, release: Path, soc_version: str, images: Path, logits: Path) -> float:
+        """Run a stand-in's model on an array of images, by the agent and the pyACL stand-in on this machine.
+
+        Args:
+            release: a release folder (`tasks/program.py`).
+            soc_version: the chip that is played.
+            images: NumPy file, uint8 [n, height, width, 3].
+            logits: NumPy file to write, float32 [n, classes].
+
+        Returns:
+            Milliseconds an image; of a stand-in, so they say nothing about a board.
+        """
+        from infra.board.here import run_agent
+
+        return float(run_agent(release, soc_version, ["infer", str(images), str(logits)])["milliseconds"])
+
     def fetch_object(self, address: str, target: Path, sha256: str, progress: Callable[[float, float], None]) -> None:
         """Fetch `obs://bucket/key` with the end point and the keys of the settings.
 

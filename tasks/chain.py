@@ -1,13 +1,14 @@
 """The eight stages in their order, and the gates between them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from infra.errors import UserError
-from infra.settings import nearest
+from infra.settings import Settings, nearest
 from tasks import convert, deploy, download, evaluate, export, publish, train, upload
 from tasks.base import Stage
-from tasks.gates import Decision, accuracy_gate
+from tasks.gates import Decision, accuracy_gate, parity_gate
 from tasks.stage import Chain
 
 STAGES: tuple[Stage, ...] = (
@@ -47,7 +48,14 @@ def select(only: Sequence[str] = (), first: str | None = None, last: str | None 
 
 def gate_after(chain: Chain, stage: str) -> Decision | None:
     """The decision of the gate behind a stage, from its receipt; None where there is no gate."""
-    if stage != "evaluate" or stage not in chain.known:
+    if stage not in _GATES or stage not in chain.known:
         return None
-    metrics = json.loads(chain.store.path(chain.known[stage].outputs["metrics"]).read_text())
-    return accuracy_gate(metrics["accuracy"], chain.settings.evaluate.min_accuracy)
+    output, decide = _GATES[stage]
+    return decide(json.loads(chain.store.path(chain.known[stage].outputs[output]).read_text()), chain.settings)
+
+
+_GATES: Mapping[str, tuple[str, Callable[[Any, Settings], Decision]]] = {
+    "evaluate": ("metrics", lambda said, settings: accuracy_gate(said["accuracy"], settings.evaluate.min_accuracy)),
+    "convert": ("ledger", lambda said, _settings: parity_gate(said)),
+}
+"""Stage to the output that its gate reads, and the decision."""

@@ -1,13 +1,18 @@
-"""Convert: ONNX → `.om` for one soc_version, through ATC or its stand-in."""
+"""Convert: ONNX or AIR → an `.om` for each chip and precision, a parity ledger, and the `.om` of each chip to use."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.errors import UserError
 from infra.ports import CompileRequest
+from tasks import parity, trial
 from tasks.base import Made, Stage, Work
-from tasks.recipe import image_shape
+from tasks.chips import check_boards, soc_versions
+from tasks.parity_files import write
+from tasks.recipe import image_shape, network_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,31 +21,89 @@ if TYPE_CHECKING:
 
 
 def run(work: Work) -> Made:
-    """Compile the exported model."""
-    log = work.folder / "atc.log"
+    """Compile each candidate, execute it where that is possible, and choose."""
+    socs = soc_versions(work.settings)
+    check_boards(work, socs)
+    compiler = work.world.compiler()
+    producer = compiler.producer()
+    candidates = [
+        parity.Candidate(soc, precision, work.folder / "candidates" / f"{soc}-{precision}.om")
+        for soc in socs
+        for precision in work.settings.convert.precisions
+    ]
+    options = _options(work)
     lines: list[str] = []
 
     def heard(line: str) -> None:
         lines.append(line)
         work.reporter.line("convert", line)
 
-    output = work.folder / "model.om"
-    request = CompileRequest(
-        model=work.input("model"),
-        output=output,
-        soc_version=work.settings.convert.soc_version,
-        input_shape={"image": (1, *image_shape(work.settings))},
-        options={"precision_mode": work.settings.convert.precision_mode},
-    )
-    compiler = work.world.compiler()
-    compiler.compile(request, heard)
-    log.write_text("".join(f"{line}\n" for line in lines))
-    producer = compiler.producer()
+    for done, candidate in enumerate(candidates):
+        work.reporter.progress("convert", done, len(candidates), "models")
+        compiler.compile(_request(work, candidate, options), heard)
+    (work.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
+    results = trial.run(work, candidates, emulated=producer.emulated)
+    ledger = parity.ledger(work, results, emulated=producer.emulated)
+    outputs = write(ledger, parity.times_of(results), work.folder)
+    for candidate in candidates:
+        if ledger["chosen"][candidate.soc_version] == candidate.precision:
+            target = work.folder / "om" / candidate.soc_version / "model.om"
+            target.parent.mkdir(parents=True)
+            shutil.copyfile(candidate.om, target)
+    (work.folder / "om").mkdir(exist_ok=True)  # where nothing passes, the gate behind this stage stops the chain
     stand_in = " (stand-in)" if producer.emulated else ""
-    return Made(
-        {"om": output, "log": log},
-        f"{producer.name} {producer.version[:12]}{stand_in} for {request.soc_version}, {output.stat().st_size:,} bytes",
+    chosen = "; ".join(f"{soc}: {precision or 'none passes'}" for soc, precision in ledger["chosen"].items())
+    note = f"{producer.name} {producer.version[:12]}{stand_in}, {len(candidates)} compiled, {chosen}"
+    return Made({"om": work.folder / "om", "log": work.folder / "atc.log", **outputs}, note)
+
+
+def _request(work: Work, candidate: parity.Candidate, options: Mapping[str, str]) -> CompileRequest:
+    settings = work.settings
+    batch = -1 if settings.convert.batch_gears else settings.export.batch or 1
+    return CompileRequest(
+        model=work.input("model"),
+        output=candidate.om,
+        soc_version=candidate.soc_version,
+        input_shape={"image": (batch, *image_shape(settings))},
+        options={"precision_mode": candidate.precision, **options},
     )
+
+
+def _options(work: Work) -> dict[str, str]:
+    """ATC's options that are the same for all candidates: AIPP and gears."""
+    from infra.atc.aipp import normalising
+    from infra.atc.request import AtcOptions
+    from models.preprocess import PRESETS
+
+    settings = work.settings.convert
+    gears = settings.batch_gears
+    if gears and (work.settings.export.batch or work.input("model").suffix == ".air"):
+        raise UserError(
+            "convert.batch_gears needs a model with an open batch",
+            hint="compile the ONNX file (convert.source=onnx) and leave export.batch at 0",
+        )
+    aipp = None
+    if settings.aipp:
+        contract = PRESETS[network_settings(work.settings)["normalisation"]]
+        _, height, width = image_shape(work.settings)
+        # The pictures are RGB; the constants are in the order of the tensor's channels.
+        text = normalising(contract.mean, contract.std, width=width, height=height, swap=contract.order == "BGR")
+        aipp = work.folder / "aipp.cfg"
+        aipp.write_text(text)
+    return AtcOptions(aipp=aipp, batch_gears=gears).texts()
+
+
+def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
+    """A model of one's own is compiled as it is: there is nothing to compare it with."""
+    if settings.convert.model:
+        return {"model": ("export", settings.convert.source)}
+    return {
+        "model": ("export", settings.convert.source),
+        "checks": ("export", "checks"),
+        "logits": ("export", "logits"),
+        "data": ("download", "data"),
+        "predictions": ("evaluate", "predictions"),
+    }
 
 
 def _given(settings: Settings) -> Mapping[str, Path]:
@@ -48,10 +111,17 @@ def _given(settings: Settings) -> Mapping[str, Path]:
 
 
 def _settings(settings: Settings) -> Mapping[str, Any]:
+    convert = settings.convert
     return {
-        "soc_version": settings.convert.soc_version,
-        "precision_mode": settings.convert.precision_mode,
-        "image_shape": list(image_shape(settings)),
+        **network_settings(settings),
+        "soc_versions": list(soc_versions(settings)),
+        "precisions": list(convert.precisions),
+        "source": convert.source,
+        "batch": settings.export.batch,
+        "batch_gears": list(convert.batch_gears),
+        "aipp": convert.aipp,
+        "min_agreement": convert.min_agreement,
+        "max_accuracy_drop": convert.max_accuracy_drop,
     }
 
 
@@ -59,8 +129,11 @@ STAGE = Stage(
     "convert",
     "pure",
     run,
-    needs=lambda settings: {"model": ("export", settings.convert.source)},
+    needs=_needs,
     given=_given,
     settings=_settings,
+    # The program that executes what was compiled, and the pyACL stand-in below it.
+    code=lambda _settings: ("infra.board.agent.infer", "infra.board.acl.acl.mdl", "models.preprocess", "models.parity"),
     producer=lambda world: world.compiler().producer(),
+    tools=("numpy", "onnxruntime"),
 )

@@ -7,9 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.errors import UserError
 from infra.ports import Release
 from tasks import release
 from tasks.base import Made, Stage, Work
+from tasks.images import evaluation_images, labels
+from tasks.parity_files import write_with_boards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,28 +25,29 @@ SHOWN_PICTURES = 6
 
 def run(work: Work) -> Made:
     """Install the release on every board, then let each classify the same pictures."""
-    built = _release(work)
+    wanted = release.identifier(work.files["release"])
     pictures = _pictures(work)
     answers_folder = work.folder / "pictures"
     boards: dict[str, Any] = {}
     answers: dict[str, Any] = {}
     for name in work.settings.deploy.boards:
         board = work.world.board(name)
-        boards[name] = _install(work, board, built)
+        boards[name] = _install(work, board)
         found = board.classify(pictures, answers_folder / name)
         answers[name] = [_answer(item) for item in found]
         _show(work, board, found)
     files = {"boards": work.folder / "boards.json", "answers": work.folder / "answers.json"}
-    files["boards"].write_text(json.dumps({"release": built.id, "boards": boards}, indent=1, sort_keys=True))
+    files |= write_with_boards(json.loads(work.input("ledger").read_text()), boards, work.folder)
+    files["boards"].write_text(json.dumps({"release": wanted, "boards": boards}, indent=1, sort_keys=True))
     files["answers"].write_text(json.dumps(answers, indent=1, sort_keys=True))
     changed = sum(1 for entry in boards.values() if entry["changed"])
-    note = f"release {built.id} on {len(boards)} of {len(boards)} boards, {changed} changed"
+    note = f"release {wanted} on {len(boards)} of {len(boards)} boards, {changed} changed"
     return Made({**files, "pictures": answers_folder}, note)
 
 
 def prove(work: Work, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask each board: is the release in service?"""
-    wanted = _release(work).id
+    wanted = release.identifier(work.files["release"])
     for name in work.settings.deploy.boards:
         active = work.world.board(name).state().active
         if active != wanted:
@@ -51,14 +55,20 @@ def prove(work: Work, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | Non
     return None
 
 
-def _release(work: Work) -> Release:
-    files = work.files["release"]
-    facts = json.loads(files[release.DESCRIPTION].path.read_text(encoding="utf-8"))
-    return Release(facts["id"], files, facts["soc_version"], work.emulated)
+def _release(work: Work, board: str, soc_version: str) -> Release:
+    """The part of the release that is for a board's chip."""
+    chips = release.chips(work.files["release"])
+    if soc_version not in chips:
+        raise UserError(
+            f"board {board} has {soc_version or 'an unknown chip'}; the release is for {', '.join(chips)}",
+            hint=f"set boards.{board}.soc to the chip, or name it in convert.soc_versions",
+        )
+    return Release(release.identifier(work.files["release"]), chips[soc_version], soc_version, work.emulated)
 
 
-def _install(work: Work, board: Board, built: Release) -> dict[str, Any]:
+def _install(work: Work, board: Board) -> dict[str, Any]:
     facts = board.facts()
+    built = _release(work, board.name, facts.soc_version)
     total, moved = sum(file.size for file in built.files.values()), 0
 
     def progress(count: int) -> None:
@@ -83,8 +93,8 @@ def _pictures(work: Work) -> list[Path]:
         return [file.path for file in work.files["pictures"].values()]
     from PIL import Image
 
-    images, numbers = release.evaluation_images(work)
-    names = release.labels(work)
+    images, numbers = evaluation_images(work)
+    names = labels(work)
     folder = work.folder / "samples"
     folder.mkdir()
     chosen = []
@@ -123,7 +133,7 @@ STAGE = Stage(
     "deploy",
     "effect",
     run,
-    needs={"release": ("publish", "release"), "data": ("download", "data")},
+    needs={"release": ("publish", "release"), "ledger": ("convert", "ledger"), "data": ("download", "data")},
     given=_given,
     settings=_settings,
     prove=prove,

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+_PARITY = (
+    "from", "to", "images", "agreement", "cosine", "max difference", "accuracy", "worst class", "bytes", "verdict",
+)  # fmt: skip
 
 
 def markdown(
-    recipe: Mapping[str, Any], metrics: Mapping[str, Any], checks: Mapping[str, Any], digests: Mapping[str, str]
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    checks: Mapping[str, Any],
+    parity: Sequence[Mapping[str, Any]],
+    digests: Mapping[str, str],
 ) -> str:
     """Write the card.
 
@@ -17,6 +25,7 @@ def markdown(
         recipe: every field of the training specification.
         metrics: of the evaluation (`metrics.json`).
         checks: what is known of each exported format (`checks.json`).
+        parity: the rows of the parity ledger (`tasks.parity.rows`).
         digests: name to SHA-256, of data, checkpoint and exported files.
     """
     low, high = metrics["accuracy_interval_95"]
@@ -51,6 +60,14 @@ def markdown(
         "|---|---|",
         *(f"| {name} | {_check(check)} |" for name, check in checks.items()),
         "",
+        "## Parity",
+        "",
+        "Each form of the model against the checkpoint, on the same images.",
+        "",
+        f"| {' | '.join(_PARITY)} |",
+        f"|{'---|' * len(_PARITY)}",
+        *(f"| {' | '.join(str(row[column]) for column in _PARITY)} |" for row in parity),
+        "",
         "## Digests",
         "",
         "| file | SHA-256 |",
@@ -72,7 +89,9 @@ def _check(check: Mapping[str, Any]) -> str:
     if not check["made"]:
         return f"not made: {check['reason']}"
     label = f" ({check['label']})" if "label" in check else ""
+    if "unchecked" in check:
+        return f"not executed here: {check['unchecked']}{label}"
     return (
         f"largest difference {check['max_difference']:.2g} on {check['images']:,} images, "
-        f"same top class on {check['top1_agreement']:.2%}{label}"
+        f"same top class on {check['agreement']:.2%}{label}"
     )

@@ -72,7 +72,7 @@ def pass_gate(name: str, decision: Decision) -> None:
     @task(name=f"gate: {name}", task_run_name=f"gate: {name}", cache_policy=NO_CACHE, persist_result=False)
     def gate_task() -> State[None]:
         if not decision.ok:
-            raise GateFailed(f"gate {name}: {decision.reason}", hint="train better, or lower the bound if it is wrong")
+            raise GateFailed(f"gate {name}: {decision.reason}", hint=decision.hint)
         return Completed(message=decision.reason)
 
     gate_task()

@@ -10,6 +10,7 @@ from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
 from tasks import model_card, release
 from tasks.base import Made, Stage, Work
+from tasks.parity_files import rows
 from tasks.recipe import recipe_settings
 from tasks.upload import bucket_settings
 
@@ -26,7 +27,7 @@ PUBLISHED = {
     "mindir": "model.mindir",
     "onnx": "model.onnx",
     "air": "model.air",
-    "om": "model.om",
+    "ledger": "parity.json",
     "checks": "export-checks.json",
     "metrics": "metrics.json",
     "per_class": "per_class.csv",
@@ -39,10 +40,11 @@ def run(work: Work) -> Made:
     store = work.world.object_store()
     store.ensure_bucket()
     bundle = release.build(work)
-    release_id = json.loads((bundle / release.DESCRIPTION).read_text())["id"]
+    bundled = folder_files(bundle)[1]
+    release_id = release.identifier(bundled)
     card = work.folder / CARD
     card.write_text(_card(work), encoding="utf-8")
-    files = _published(work, folder_files(bundle)[1], card)
+    files = _published(work, bundled, card)
     prefix = f"{work.settings.obs.prefix}/releases/{release_id}"
     total, moved = sum(file.size for file in files.values()), 0
 
@@ -81,13 +83,15 @@ def prove(work: Work, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None
 def _card(work: Work) -> str:
     metrics = json.loads(work.input("metrics").read_text())
     checks = json.loads(work.input("checks").read_text())
+    ledger = json.loads(work.input("ledger").read_text())
     digests = {PUBLISHED.get(name, name): artifact.sha256 for name, artifact in work.inputs.items()}
-    return model_card.markdown(recipe_settings(work.settings), metrics, checks, digests)
+    return model_card.markdown(recipe_settings(work.settings), metrics, checks, rows(ledger, {}), digests)
 
 
 def _published(work: Work, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
-    """Every file of a release by its name in the bucket; what boards get lies under `board/`."""
+    """Every file of a release by its name in the bucket; what boards get lies under `board/<chip>/`."""
     files = {f"board/{name}": file for name, file in bundled.items()}
+    files |= {f"model-{soc}.om": found[release.MODEL] for soc, found in release.chips(bundled).items()}
     files[CARD] = _local(card)
     named = {published: work.files[name] for name, published in PUBLISHED.items() if name in work.files}
     return files | {published: next(iter(found.values())) for published, found in named.items()}

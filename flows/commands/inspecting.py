@@ -25,9 +25,9 @@ from tasks.stage import Chain, Look
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command(epilog="Examples: `atlasflow status` · `atlasflow status --json`")(status)
-    app.command(
-        epilog="Examples: `atlasflow why train` · `atlasflow why deploy --set convert.soc_version=Ascend310B4`"
-    )(why)
+    app.command(epilog="Examples: `atlasflow why train` · `atlasflow why deploy --set boards.laptop.soc=Ascend310B4`")(
+        why
+    )
     app.command(epilog="Examples: `atlasflow verify` · `atlasflow verify --deep`")(verify)
     app.command(epilog="Examples: `atlasflow gc --dry-run` · `atlasflow gc`")(gc)
 

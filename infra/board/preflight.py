@@ -149,7 +149,7 @@ def _chip(facts: Mapping[str, Any], settings: BoardSettings, release: Release | 
             "chip",
             "wrong",
             f"it has {soc or 'an unknown chip'}, release {release.id} is for {wanted}",
-            f"compile for {soc or 'the name that npu-smi info shows'} (convert.soc_version)",
+            f"compile for {soc or 'the name that npu-smi info shows'} (convert.soc_versions)",
         )
     if not soc:
         return Check("chip", "wrong", "neither npu-smi nor acl tells which chip it has", "look at `npu-smi info`")

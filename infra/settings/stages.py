@@ -31,7 +31,21 @@ class ExportSettings(Section):
 
     formats: tuple[Literal["mindir", "onnx", "air"], ...] = ("mindir", "onnx", "air")
     max_difference: float = Field(1e-4, gt=0, description="largest absolute logit difference to the checkpoint")
+    batch: int = Field(0, ge=0, le=4096, description="images a call of MINDIR, ONNX and AIR; 0: any number, AIR one")
     portable_air: bool = Field(False, description="where MindSpore cannot write AIR, write it without an Ascend device")
+
+
+# The values of ATC's --precision_mode (ascend-domain.md §3.2).
+Precision = Literal[
+    "force_fp16",
+    "force_fp32",
+    "cube_fp16in_fp32out",
+    "allow_fp32_to_fp16",
+    "must_keep_origin_dtype",
+    "allow_mix_precision",
+    "allow_mix_precision_fp16",
+    "allow_mix_precision_bf16",
+]
 
 
 class ConvertSettings(Section):
@@ -39,9 +53,13 @@ class ConvertSettings(Section):
 
     compiler: Literal["auto", "atc", "stand-in"] = Field("auto", description="auto: atc when it is on PATH")
     model: str = Field("", description="compile this file (a path or an obs:// address) instead of the export")
-    soc_version: str = "Ascend310"
-    precision_mode: str = "force_fp16"
     source: Literal["onnx", "air"] = Field("onnx", description="which export is compiled")
+    soc_versions: tuple[str, ...] = Field((), description="chips, as ATC names them; empty: those of deploy.boards")
+    precisions: tuple[Precision, ...] = Field(("force_fp16",), min_length=1, description="the preferred one first")
+    aipp: bool = Field(False, description="put the normalisation into the .om, which then takes pixels as bytes")
+    batch_gears: tuple[int, ...] = Field((), description="batch sizes of a model with dynamic batch; empty: one size")
+    min_agreement: float = Field(0.98, ge=0, le=1, description="share of images with the checkpoint's answer")
+    max_accuracy_drop: float = Field(0.01, ge=0, le=1, description="how much accuracy the compiled model may lose")
 
 
 class PrefectSettings(Section):

@@ -50,7 +50,7 @@ def test_a_flipped_byte_is_named_by_every_look_and_made_again(made):
 
 
 def test_gc_removes_what_no_run_needs_and_nothing_else(made):
-    other = ("--set", "convert.soc_version=Ascend310B4")
+    other = ("--set", 'convert.soc_versions=["Ascend310B4"]')
     made.atlasflow("run", "--stage", "convert", *other)
     assert made.last_run()[1] == {"convert": "ran"}
     assert made.states(*other)["convert"] == "fresh"

@@ -102,8 +102,9 @@ class Bucket:
 class FakeBoard:
     """A board that remembers which release it got."""
 
-    def __init__(self, name="laptop", refusal=None, problem=""):
+    def __init__(self, name="laptop", refusal=None, problem="", soc="Ascend310"):
         self.name = name
+        self.soc = soc
         self.refusal = refusal
         self.problem = problem
         self.active = None
@@ -111,7 +112,7 @@ class FakeBoard:
         self.pictures = []
 
     def facts(self):
-        return BoardFacts(self.name, "Ascend310", "", "x86_64", "3.11", 1 << 30, True)
+        return BoardFacts(self.name, self.soc, "", "x86_64", "3.11", 1 << 30, True)
 
     def state(self):
         return BoardState(self.active, None, tuple(self.releases))
@@ -121,11 +122,13 @@ class FakeBoard:
             raise Refused(self.refusal)
         changed = self.active != release.id
         self.active = release.id
+        self.files = release.files
         self.releases.append(release.id)
         if changed and progress is not None:
             for file in release.files.values():
                 progress(file.size)
-        smoke = {"images": 16, "agreement": 1.0, "max_difference": 0.001, "tolerance": 0.01, "milliseconds": 0.2}
+        figures = {name: FIGURES[name] for name in FIGURES if name != "max_difference"}
+        smoke = {**figures, "max_difference": 0.001, "tolerance": 0.01, "milliseconds": 0.2}
         return Installed(changed, len(release.files), 1, smoke)
 
     def classify(self, pictures, folder):
@@ -155,7 +158,35 @@ class FakeCompiler:
         lines("ATC start working now")
         if self.error:
             raise self.error
+        request.output.parent.mkdir(parents=True, exist_ok=True)
         request.output.write_bytes(b"om:" + request.model.read_bytes())
+
+
+# What `models.parity.compare` says where everything agrees.
+_ROW = {"images": 2, "not_finite": 0, "agreement": 1.0, "cosine": 1.0, "max_difference": 0.5, "accuracy": 0.5}
+FIGURES = {**_ROW, "images": 20, "accuracy_drop": 0.0, "per_class": [
+    {**_ROW, "class": name, "accuracy_drop": 0.0} for name in ("cat", "dog")
+]}  # fmt: skip
+
+
+def ledger(*, source="onnx", whole=FIGURES, precision="force_fp16", socs=("Ascend310",), reason=""):
+    """A parity ledger with one export and one compiled model a chip, which is chosen unless `precision` is None."""
+    blank = {"bytes": 7, "step": None, "objection": None, "reason": reason, "soc_version": "", "precision": ""}
+    hops = [{**blank, "from": "checkpoint", "to": source, "whole": whole}]
+    for soc in socs:
+        name = precision or "force_fp16"
+        objection = None if precision else "agreement 0.5000 is below 0.9800; worst is cat"
+        compiled = {"soc_version": soc, "precision": name, "whole": whole, "objection": objection}
+        hops.append({**blank, "from": source, "to": f"{soc} {name}", **compiled})
+    return {
+        "source": source,
+        "bounds": {"min_agreement": 0.98, "max_accuracy_drop": 0.01},
+        "images": 20,
+        "emulated": True,
+        "hops": hops,
+        "chosen": dict.fromkeys(socs, precision),
+        "why": dict.fromkeys(socs, "the first of the declared order that passes"),
+    }
 
 
 def read(path):

@@ -8,6 +8,7 @@ from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
 from tasks.chain import NAMES, STAGES, gate_after, select
+from tests.unit.tasks.doubles import ledger
 
 ORDER = ("download", "upload", "train", "evaluate", "export", "convert", "publish", "deploy")
 
@@ -69,7 +70,9 @@ def chain(tmp_path):
     store = ArtifactStore(tmp_path / "home")
     (tmp_path / "metrics.json").write_text(json.dumps({"accuracy": 0.42}))
     outputs = {"metrics": store.put_file("metrics.json", tmp_path / "metrics.json", "application/json")}
-    known = {"evaluate": Receipt("evaluate", "k", {}, outputs)}
+    (tmp_path / "ledger.json").write_text(json.dumps(ledger(precision=None)))
+    ledgers = {"ledger": store.put_file("ledger.json", tmp_path / "ledger.json", "application/json")}
+    known = {"evaluate": Receipt("evaluate", "k", {}, outputs), "convert": Receipt("convert", "k", {}, ledgers)}
     return SimpleNamespace(store=store, known=known, settings=load(overrides={"evaluate.min_accuracy": "0.4"}))
 
 
@@ -79,7 +82,12 @@ def test_the_gate_reads_what_evaluation_found(chain):
     assert "0.4200 is below" in gate_after(chain, "evaluate").reason
 
 
+def test_the_gate_reads_what_compilation_found(chain):
+    assert "onnx → Ascend310 force_fp16" in gate_after(chain, "convert").reason
+
+
 def test_there_is_no_gate_elsewhere_or_before_its_stage(chain):
     assert gate_after(chain, "export") is None
     chain.known.clear()
     assert gate_after(chain, "evaluate") is None
+    assert gate_after(chain, "convert") is None

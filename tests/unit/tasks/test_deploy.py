@@ -7,12 +7,15 @@ from PIL import Image
 from infra.errors import Refused, UserError
 from infra.settings import load
 from tasks import deploy
-from tests.unit.tasks.doubles import FakeBoard, data_tree, read, work_of
+from tests.unit.tasks.doubles import FakeBoard, data_tree, ledger, read, work_of
 
 RELEASE = {
-    "release.json": json.dumps({"id": "r1", "soc_version": "Ascend310"}).encode(),
-    "model.om": b"compiled",
+    "Ascend310/release.json": json.dumps({"id": "r1", "soc_version": "Ascend310"}).encode(),
+    "Ascend310/model.om": b"compiled",
+    "Ascend310B4/release.json": json.dumps({"id": "r1", "soc_version": "Ascend310B4"}).encode(),
+    "Ascend310B4/model.om": b"compiled for another",
 }
+LEDGER = json.dumps(ledger(socs=("Ascend310", "Ascend310B4"))).encode()
 
 
 def work_for(tmp_path, *boards, data=None, settings=None, **inputs):
@@ -20,7 +23,7 @@ def work_for(tmp_path, *boards, data=None, settings=None, **inputs):
     names = json.dumps(list(by_name))
     return work_of(
         tmp_path,
-        {"release": RELEASE, "data": data or data_tree(), **inputs},
+        {"release": RELEASE, "ledger": LEDGER, "data": data or data_tree(), **inputs},
         world=SimpleNamespace(board=by_name.__getitem__),
         settings={"deploy.boards": names, **(settings or {})},
     )
@@ -41,7 +44,37 @@ def test_every_board_gets_the_release_and_classifies_the_same_pictures(tmp_path)
     assert record["release"] == "r1"
     assert record["boards"]["roof"]["changed"] is True
     assert record["boards"]["roof"]["facts"]["emulated"] is True
-    assert work.reporter.moved[-1][:2] == (sum(len(content) for content in RELEASE.values()),) * 2
+    own = [content for name, content in RELEASE.items() if name.startswith("Ascend310/")]
+    assert work.reporter.moved[-1][:2] == (sum(map(len, own)),) * 2
+
+
+def test_each_board_gets_the_model_of_its_chip(tmp_path):
+    boards = FakeBoard("porch"), FakeBoard("roof", soc="Ascend310B4")
+    deploy.run(work_for(tmp_path, *boards))
+    files = [board.files["model.om"].path.read_bytes() for board in boards]
+    assert files == [b"compiled", b"compiled for another"]
+    assert set(boards[0].files) == {"release.json", "model.om"}
+
+
+def test_a_board_with_a_chip_that_nothing_was_compiled_for_is_refused(tmp_path):
+    with pytest.raises(
+        UserError, match="board roof has Ascend910B1; the release is for Ascend310, Ascend310B4"
+    ) as caught:
+        deploy.run(work_for(tmp_path, FakeBoard("roof", soc="Ascend910B1")))
+    assert "boards.roof.soc" in caught.value.hint
+
+
+def test_the_ledger_gets_a_hop_for_each_board(tmp_path):
+    made = deploy.run(work_for(tmp_path, FakeBoard("porch"), FakeBoard("roof", soc="Ascend310B4")))
+    hops = read(made.outputs["ledger"])["hops"][-2:]
+    assert [(hop["from"], hop["to"]) for hop in hops] == [
+        ("Ascend310 force_fp16", "board porch"), ("Ascend310B4 force_fp16", "board roof"),
+    ]  # fmt: skip
+    assert hops[0]["whole"]["agreement"] == 1.0
+    assert read(made.outputs["latency"]) == {"board porch": 0.2, "board roof": 0.2}
+    assert "board roof" in made.outputs["parity"].read_text()
+    with Image.open(made.outputs["picture"]) as picture:
+        assert picture.format == "PNG"
 
 
 def test_the_pictures_are_evaluation_images_of_the_first_classes(tmp_path):
@@ -86,7 +119,7 @@ def test_the_answers_are_kept_and_said(tmp_path):
         "problem": "",
     }
     assert "laptop: airplane-0.png → ship (75.0%)" in work.reporter.lines
-    assert work.reporter.lines[0].startswith("board laptop (stand-in) now runs r1; smoke test: 100% of 16 images agree")
+    assert work.reporter.lines[0].startswith("board laptop (stand-in) now runs r1; smoke test: 100% of 20 images agree")
 
 
 def test_a_picture_that_the_board_cannot_read_is_said_and_stops_nothing(tmp_path):

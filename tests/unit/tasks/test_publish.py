@@ -8,7 +8,7 @@ from infra.settings import load
 from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
 from tasks import publish
-from tests.unit.tasks.doubles import CHECKS, METRICS, Bucket, data_tree, read, work_of
+from tests.unit.tasks.doubles import CHECKS, METRICS, Bucket, data_tree, ledger, read, work_of
 from tests.unit.tasks.test_release import predictions
 
 
@@ -20,6 +20,7 @@ def bucket():
 def work_for(tmp_path, bucket, **options):
     files = {name: name.encode() for name in publish.PUBLISHED}
     files |= {"metrics": json.dumps(METRICS).encode(), "checks": json.dumps(CHECKS).encode()}
+    files |= {"om": {"Ascend310/model.om": b"compiled"}, "ledger": json.dumps(ledger()).encode()}
     program = {"agent": {"main.py": b"print()"}, "preprocess": b"MEAN = ()", "parity": b"NONE = 0"}
     world = SimpleNamespace(object_store=lambda: bucket)
     inputs = {**files, **program, "data": data_tree(), "predictions": predictions()}
@@ -47,10 +48,11 @@ def test_the_release_is_laid_out_for_people_and_for_boards(tmp_path, bucket):
     assert listing["prefix"] == f"atlasflow/releases/{listing['id']}"
     names = {key.removeprefix(f"{listing['prefix']}/") for key in bucket.objects}
     assert set(publish.PUBLISHED.values()) | {publish.CARD} <= names
-    assert {"board/model.om", "board/release.json", "board/agent/main.py", "board/smoke/logits.npy"} <= names
+    board = ("model.om", "release.json", "agent/main.py", "smoke/logits.npy")
+    assert {"model-Ascend310.om", *(f"board/Ascend310/{name}" for name in board)} <= names
     count = len(names) - 1  # the listing comes on top
     assert made.note == f"sent {count} of {count} files to bucket/{listing['prefix']} (stand-in)"
-    assert read(made.outputs["release"] / "release.json")["id"] == listing["id"]
+    assert read(made.outputs["release"] / "Ascend310" / "release.json")["id"] == listing["id"]
 
 
 def test_the_listing_is_sent_last_so_that_a_release_with_one_is_whole(tmp_path, bucket):
@@ -101,6 +103,7 @@ def test_the_card_says_what_the_model_is_made_of_and_how_good_it_is(tmp_path, bu
     assert f"| model.onnx | `{work.inputs['onnx'].sha256}` |" in card
     assert "| air | not made: AIR needs an Ascend device |" in card
     assert "recognises dog worst: recall 0.500" in card
+    assert "| onnx | Ascend310 force_fp16 | 20 | 1.0 | 1.0 | 0.5 | 0.5 | cat (1.0000) | 7 | chosen |" in card
 
 
 def test_the_recipe_is_an_ingredient_since_the_card_quotes_it():

@@ -1,12 +1,15 @@
 import io
+import json
 
 import numpy as np
 import pytest
 
 from infra.settings import load
+from infra.store.artifacts import folder_files
 from models.preprocess import CIFAR10, CLASSES
-from tasks import release
-from tests.unit.tasks.doubles import data_tree, read, work_of
+from tasks import program, release
+from tasks.images import labels
+from tests.unit.tasks.doubles import FIGURES, data_tree, ledger, read, work_of
 
 
 def predictions(count=30, seed=2):
@@ -15,13 +18,15 @@ def predictions(count=30, seed=2):
     return file.getvalue()
 
 
-def work_for(tmp_path, *, emulated=True, settings=None, **changed):
+def work_for(tmp_path, *, emulated=True, settings=None, socs=("Ascend310",), **changed):
     inputs = {
-        "om": b"compiled",
+        "om": {f"{soc}/model.om": b"compiled" for soc in socs},
+        "ledger": json.dumps(ledger(socs=socs)).encode(),
         "data": data_tree(),
         "predictions": predictions(),
         "agent": {"main.py": b"print()", "acl/x.py": b"pass"},
-        "preprocess": b"MEAN = ()", "parity": b"NONE = 0",
+        "preprocess": b"MEAN = ()",
+        "parity": b"NONE = 0",
     }
     tmp_path.mkdir(exist_ok=True)
     return work_of(tmp_path, inputs | changed, settings=settings, emulated=emulated)
@@ -29,11 +34,11 @@ def work_for(tmp_path, *, emulated=True, settings=None, **changed):
 
 def id_of(tmp_path, name, **changed):
     folder = release.build(work_for(tmp_path / name, **changed))
-    return read(folder / release.DESCRIPTION)["id"]
+    return read(folder / "Ascend310" / release.DESCRIPTION)["id"]
 
 
 def test_a_release_holds_model_program_and_smoke_test(tmp_path):
-    folder = release.build(work_for(tmp_path))
+    folder = release.build(work_for(tmp_path)) / "Ascend310"
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == {
         "model.om",
@@ -49,27 +54,50 @@ def test_a_release_holds_model_program_and_smoke_test(tmp_path):
     assert (folder / "model.om").read_bytes() == b"compiled"
 
 
-def test_the_smoke_test_is_the_first_images_with_the_checkpoints_own_logits(tmp_path):
-    folder = release.build(work_for(tmp_path))
-    images, logits = np.load(folder / "smoke" / "images.npy"), np.load(folder / "smoke" / "logits.npy")
-    records = np.frombuffer(data_tree()["eval/test_batch.bin"], np.uint8).reshape(-1, 3073)
-    assert images.shape == (release.SMOKE_IMAGES, 32, 32, 3)
+def test_the_smoke_test_is_some_images_of_each_class_with_the_checkpoints_own_logits(tmp_path):
+    count = 80
+    work = work_for(tmp_path, data=data_tree(count), predictions=predictions(count))
+    folder = release.build(work) / "Ascend310" / "smoke"
+    images, logits, classes = (np.load(folder / f"{name}.npy") for name in ("images", "logits", "labels"))
+    records = np.frombuffer(data_tree(count)["eval/test_batch.bin"], np.uint8).reshape(-1, 3073)
+    assert images.shape == (10 * release.SMOKE_IMAGES_A_CLASS, 32, 32, 3)
     assert images.dtype == np.uint8
+    assert classes.tolist() == list(range(10)) * release.SMOKE_IMAGES_A_CLASS
     # The record holds planes: red, green, blue (ascend-domain.md §7.4).
     assert images[5, 3, 7].tolist() == [records[5, 1 + plane * 1024 + 3 * 32 + 7] for plane in range(3)]
-    expected = np.load(io.BytesIO(predictions()))["logits"][: release.SMOKE_IMAGES]
+    expected = np.load(io.BytesIO(predictions(count)))["logits"][: len(images)]
     assert np.array_equal(logits, expected)
 
 
+def test_each_chip_has_a_folder_and_all_bear_one_id(tmp_path):
+    folder = release.build(work_for(tmp_path, socs=("Ascend310", "Ascend310B4")))
+    facts = [read(folder / soc / release.DESCRIPTION) for soc in ("Ascend310", "Ascend310B4")]
+    assert [said["soc_version"] for said in facts] == ["Ascend310", "Ascend310B4"]
+    assert facts[0]["id"] == facts[1]["id"]
+    found = release.chips(folder_files(folder)[1])
+    assert set(found) == {"Ascend310", "Ascend310B4"}
+    assert found["Ascend310"].keys() == found["Ascend310B4"].keys() >= {"model.om", "agent/main.py", "release.json"}
+    assert release.identifier(folder_files(folder)[1]) == facts[0]["id"]
+
+
 def test_the_description_says_what_the_board_must_know(tmp_path):
-    facts = read(release.build(work_for(tmp_path)) / "release.json")
-    largest = float(np.abs(np.load(io.BytesIO(predictions()))["logits"][: release.SMOKE_IMAGES]).max())
+    facts = read(release.build(work_for(tmp_path)) / "Ascend310" / "release.json")
     assert facts["labels"] == list(CLASSES)
     assert facts["image_size"] == 32
     assert facts["normalisation"] == {"mean": list(CIFAR10.mean), "std": list(CIFAR10.std), "order": "RGB"}
     assert facts["soc_version"] == "Ascend310"
     assert facts["emulated"] is True
-    assert facts["tolerance"] == pytest.approx(0.01 * largest)
+    assert facts["precision_mode"] == "force_fp16"
+
+
+def test_the_tolerance_is_a_percent_of_the_largest_logit_or_twice_what_was_seen(tmp_path):
+    largest = float(np.abs(np.load(io.BytesIO(predictions()))["logits"]).max())
+    for name, seen, tolerance in (("small", 1e-5, 0.01 * largest), ("large", 0.5, 1.0)):
+        book = ledger(whole={**FIGURES, "max_difference": seen})
+        work = work_for(tmp_path / name, ledger=json.dumps(book).encode())
+        assert read(release.build(work) / "Ascend310" / "release.json")["tolerance"] == pytest.approx(tolerance)
+    unseen = work_for(tmp_path / "unseen", ledger=json.dumps(ledger(whole=None)).encode())
+    assert read(release.build(unseen) / "Ascend310" / "release.json")["tolerance"] == pytest.approx(0.01 * largest)
 
 
 def test_the_id_names_the_bytes(tmp_path):
@@ -77,11 +105,11 @@ def test_the_id_names_the_bytes(tmp_path):
     assert len(first) == 16
     assert id_of(tmp_path, "again") == first
     changes = {
-        "model": {"om": b"other"},
+        "model": {"om": {"Ascend310/model.om": b"other"}},
         "program": {"agent": {"main.py": b"print(1)"}},
         "golden": {"predictions": predictions(seed=3)},
         "emulation": {"emulated": False},
-        "chip": {"settings": {"convert.soc_version": "Ascend310P3"}},
+        "another chip": {"socs": ("Ascend310", "Ascend310P3")},
         "pixels": {"settings": {"train.normalisation": "cifar10-bgr"}},
     }
     others = {id_of(tmp_path, name, **change) for name, change in changes.items()}
@@ -90,7 +118,7 @@ def test_the_id_names_the_bytes(tmp_path):
 
 def test_labels_are_lines_without_blanks(tmp_path):
     work = work_for(tmp_path, data={"eval/test_batch.bin": b"", "batches.meta.txt": b" airplane \r\n\nbird\n"})
-    assert release.labels(work) == ["airplane", "bird"]
+    assert labels(work) == ["airplane", "bird"]
 
 
 def test_the_program_comes_from_this_checkout():
@@ -98,3 +126,4 @@ def test_the_program_comes_from_this_checkout():
     assert (given["agent"] / "main.py").is_file()
     assert given["preprocess"].is_file()
     assert given["parity"].is_file()
+    assert {path.name for path in program.own_files().values()} >= {"main.py", "preprocess.py", "parity.py"}
