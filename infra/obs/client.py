@@ -135,14 +135,16 @@ class ObsClient:
             lambda: self._connection.s3.delete_bucket(Bucket=self._bucket),
         )
 
-    def link(self, key: str, seconds: int) -> str:
-        """A pre-signed address for fetching the object, valid for `seconds` (at most seven days)."""
+    def link(self, key: str, seconds: int | None = None) -> str:
+        """A pre-signed address for fetching the object, valid for `seconds` (at most seven days; else as set)."""
         place = checked(self._bucket, key)
         return self._links.call(
             "link",
             str(place),
             lambda: self._links.s3.generate_presigned_url(
-                "get_object", Params={"Bucket": place.bucket, "Key": place.key}, ExpiresIn=seconds
+                "get_object",
+                Params={"Bucket": place.bucket, "Key": place.key},
+                ExpiresIn=seconds or self._settings.link_seconds,
             ),
         )
 

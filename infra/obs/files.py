@@ -1,16 +1,17 @@
 """Moves and copies as the tutorials do them with MoXing (ascend-domain.md §1.7), in any bucket.
 
-An address is `obs://bucket/key`, `s3://bucket/key`, or a path of this machine.
+An address is one of `infra/obs/addresses.py`.
 """
 
-import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.errors import Corrupt, Refused, UserError
+from infra.obs.addresses import describe, folder, parse, under
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
 from infra.obs.keys import Place, checked
@@ -18,7 +19,7 @@ from infra.obs.look import listing, look
 from infra.obs.parallel import run_all
 from infra.obs.sync import remove, synchronise
 from infra.obs.upload import SINGLE, send
-from infra.ports import Bytes, LocalFile
+from infra.ports import Bytes
 from infra.store.atomic import replacing
 
 if TYPE_CHECKING:
@@ -27,34 +28,6 @@ if TYPE_CHECKING:
 SINGLE_COPY = 5 * 1024**3
 """Largest object that one request copies (ascend-domain.md §2.4); larger ones are copied in parts."""
 COPY_PART = 512 * 1024**2
-
-
-def parse(address: str) -> Place | None:
-    """Bucket and key of an address, the key possibly empty; None for a path of this machine.
-
-    Raises:
-        UserError: a scheme that is neither `obs` nor `s3`, or no bucket.
-    """
-    scheme, mark, rest = address.partition("://")
-    if not mark:
-        return None
-    bucket, _, key = rest.partition("/")
-    if scheme not in ("obs", "s3") or not bucket:
-        raise UserError(f"'{address}' is not the address of an object", hint="write obs://bucket/key")
-    return Place(bucket, key)
-
-
-def describe(path: Path) -> LocalFile:
-    """A file of this machine with its digest.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    try:
-        with path.open("rb") as stream:
-            return LocalFile(path, hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"there is no file {path}", hint="check the path") from error
 
 
 class Files:
@@ -113,9 +86,9 @@ class Files:
             self._safe(name, source)
         large = [name for name, size in sizes.items() if size > SINGLE]
         for name in large:  # each is parallel in itself
-            self.copy(_under(source, name), _under(target, name), progress)
+            self.copy(under(source, name), under(target, name), progress)
         jobs = [
-            (partial(self.copy, _under(source, name), _under(target, name)), size)
+            (partial(self.copy, under(source, name), under(target, name)), size)
             for name, size in sizes.items()
             if size <= SINGLE
         ]
@@ -134,7 +107,7 @@ class Files:
         place = parse(address)
         if place is None:
             return Path(address).is_dir()
-        prefix = _folder(place.key)
+        prefix = folder(place.key)
         answer = self._connection.call(
             "list",
             str(place),
@@ -144,10 +117,15 @@ class Files:
 
     def list_directory(self, address: str, *, recursive: bool = False) -> list[str]:
         """Relative names under a folder, in byte order; folders among them without their slash."""
-        names = [name for name, _ in self._walk(address)]
-        if recursive:
-            return sorted(name.rstrip("/") for name in names)
-        return sorted({name.split("/", 1)[0] for name in names})
+        return sorted({name.rstrip("/") for name, _ in self.entries(address, recursive=recursive)})
+
+    def entries(self, address: str, *, recursive: bool = False) -> list[tuple[str, int]]:
+        """As `list_directory`, with bytes; a folder ends with a slash and counts what lies under it."""
+        found: Counter[str] = Counter()
+        for name, size in self._walk(address):
+            first, slash, _ = name.partition("/")
+            found[name if recursive else first + slash] += size
+        return sorted(found.items())
 
     def size(self, address: str) -> int:
         """Bytes of one object or file; `Refused` or `UserError` when there is none."""
@@ -179,7 +157,7 @@ class Files:
             raise UserError(f"{address} is a whole bucket", hint="name a key or a prefix in it")
         keys = [place.key]
         if recursive:
-            keys += [key for key, _, _ in listing(self._connection, place.bucket, _folder(place.key))]
+            keys += [key for key, _, _ in listing(self._connection, place.bucket, folder(place.key))]
         remove(self._connection, place.bucket, keys)
 
     def rename(self, source: str, target: str) -> None:
@@ -196,7 +174,7 @@ class Files:
                 if path.is_file():
                     yield path.relative_to(root).as_posix(), path.stat().st_size
             return
-        prefix = _folder(place.key)
+        prefix = folder(place.key)
         for key, size, _ in listing(self._connection, place.bucket, prefix):
             if key != prefix:
                 yield key.removeprefix(prefix), size
@@ -242,11 +220,3 @@ class Files:
             raise Corrupt(f"{target} is not the copy of {source}", hint="somebody else writes there; copy again")
         if progress is not None:
             progress(found["ContentLength"])
-
-
-def _folder(key: str) -> str:
-    return f"{key.strip('/')}/" if key.strip("/") else ""
-
-
-def _under(address: str, name: str) -> str:
-    return f"{address.rstrip('/')}/{name}" if "://" in address else str(Path(address) / name)

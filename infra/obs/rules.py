@@ -120,7 +120,7 @@ def refusal(request: Request, region: str, *, path_style: bool) -> Answer | None
     payload = request.headers.get("x-amz-content-sha256", "")
     if "x-amz-trailer" in request.headers or payload.endswith("-TRAILER"):
         return Answer(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
-    # What OBS makes of this header is not documented; the stand-in takes the stricter side, so that nothing relies on it.
+    # What OBS makes of this header is not documented; the stand-in is strict, so that nothing relies on it.
     if "x-amz-checksum-mode" in request.headers:
         return Answer(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
     if "delete" in request.query and request.method == "POST" and "content-md5" not in request.headers:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from infra.obs.client import connect
-from infra.obs.files import describe
+from infra.obs.addresses import describe
 from infra.settings import ObsSettings
 
 operation, path, key = sys.argv[1], Path(sys.argv[2]), sys.argv[3]

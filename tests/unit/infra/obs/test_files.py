@@ -4,6 +4,7 @@ import pytest
 
 from infra.errors import Refused, UserError
 from infra.obs import files as module
+from infra.obs.addresses import parse
 from infra.obs.client import connect
 from infra.obs.keys import Place
 from infra.settings import RetrySettings
@@ -22,12 +23,12 @@ def other(settings):
 
 
 def test_addresses():
-    assert module.parse("obs://b/k/x y") == Place("b", "k/x y")
-    assert module.parse("s3://b") == Place("b", "")
-    assert module.parse("/home/x") is None
+    assert parse("obs://b/k/x y") == Place("b", "k/x y")
+    assert parse("s3://b") == Place("b", "")
+    assert parse("/home/x") is None
     for wrong in ("http://b/k", "obs://", "obs:///k"):
         with pytest.raises(UserError, match="not the address"):
-            module.parse(wrong)
+            parse(wrong)
 
 
 @pytest.mark.parametrize("scheme", ["obs", "s3"])
