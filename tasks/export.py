@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Corrupt, Refused, UserError
@@ -47,6 +48,9 @@ def run(work: Work) -> Made:
 
 def _export(work: Work, name: str, results: Path) -> dict[str, Any]:
     """Make one format in a process of its own; what is known of it, or why there is none."""
+    if name == "air" and "air" in work.files:  # a training on an Ascend device has left it beside its checkpoint
+        shutil.copyfile(work.input("air"), results / "model.air")
+        return {"made": True, "by": "the training", **_check_air(work, results / "model.air")}
     arguments = {
         "data_url": str(work.show("data", work.folder / "data")),
         "checkpoint": str(work.input("checkpoint")),
@@ -116,7 +120,9 @@ STAGE = Stage(
         "data": ("download", "data"),
         "checkpoint": ("train", "checkpoint"),
         "predictions": ("evaluate", "predictions"),
+        "air": ("train", "air"),
     },
+    optional=("air",),
     settings=_settings,
     code=export_code,
     tools=("mindspore", "numpy", "onnx", "onnxruntime"),

@@ -17,6 +17,7 @@ OUTPUTS = {
     "result": "result.json",
     "log": "train.log",
 }
+AIR = "model.air"  # only where MindSpore trained on an Ascend device
 
 
 def run(work: Work) -> Made:
@@ -35,8 +36,9 @@ def run(work: Work) -> Made:
 
     digest, spec = work.inputs["data"].sha256, recipe_settings(work.settings)
     work.world.train(work.key, data, digest, spec, results, heard, again=work.forced)
+    air = {"air": results / AIR} if (results / AIR).exists() else {}
     note = f"accuracy {last['accuracy']:.4f} after {last['epochs']} epochs" if last else "was finished already"
-    return Made({name: results / file for name, file in OUTPUTS.items()}, note)
+    return Made({name: results / file for name, file in OUTPUTS.items()} | air, note)
 
 
 def epoch_line(event: Mapping[str, Any]) -> str:

@@ -55,8 +55,8 @@ def predictions(world):
     return file.getvalue()
 
 
-def run(tmp_path, world, **settings):
-    inputs = {"data": data_tree(), "checkpoint": b"weights", "predictions": predictions(world)}
+def run(tmp_path, world, inputs=(), **settings):
+    inputs = {"data": data_tree(), "checkpoint": b"weights", "predictions": predictions(world), **dict(inputs)}
     work = work_of(tmp_path, inputs, world=world, settings={f"export.{name}": text for name, text in settings.items()})
     return export.run(work)
 
@@ -89,6 +89,16 @@ def test_on_an_ascend_device_air_is_made_like_the_others(tmp_path):
     assert (check["images"], check["agreement"], check["batch"]) == (30, 1.0, 1)
     assert check["max_difference"] < 1e-4
     assert (made.outputs["logits"] / "air.npy").is_file()
+
+
+def test_air_that_the_training_left_is_taken_and_checked(tmp_path):
+    world = Exporter(air=to_air(lenet("n")))
+    made = run(tmp_path, world, {"air": world.air})
+    assert world.formats == ["mindir", "onnx"]
+    assert made.outputs["air"].read_bytes() == world.air
+    check = read(made.outputs["checks"])["air"]
+    assert (check["made"], check["by"]) == (True, "the training")
+    assert check["max_difference"] < 1e-4
 
 
 def test_air_of_mindspore_with_operators_that_cannot_be_executed_here_is_made_and_not_checked(tmp_path):

@@ -40,6 +40,16 @@ def run(tmp_path, world, **settings):
     return work, train.run(work)
 
 
+def test_the_air_file_of_an_ascend_device_is_kept(tmp_path):
+    class Ascend(Trainer):
+        def train(self, key, data, digest, spec, folder, heard, **more):
+            super().train(key, data, digest, spec, folder, heard, **more)
+            (folder / "model.air").write_bytes(b"air")
+
+    assert "air" not in run(tmp_path / "cpu", Trainer())[1].outputs
+    assert run(tmp_path / "ascend", Ascend())[1].outputs["air"].read_bytes() == b"air"
+
+
 def test_the_trainer_gets_the_key_the_data_and_the_recipe(tmp_path):
     world = Trainer()
     work, made = run(tmp_path, world, **{"train.epochs": "3"})
