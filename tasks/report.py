@@ -10,6 +10,8 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 from infra.store.receipts import Receipt
 from infra.store.runs import RunRecord
 from tasks.explain import brief
+from tasks.gates import parity_gate
+from tasks.parity_files import rows
 from tasks.stage import Chain
 
 PICTURES = {
@@ -23,16 +25,42 @@ PICTURES = {
 def publish(chain: Chain, record: RunRecord) -> None:
     """Attach the report to the current flow run; the pictures travel inside it, so that they never expire."""
     create_markdown_artifact(markdown(chain, record), key="report", description="What ran, and what came of it")
-    evaluation = chain.known.get("evaluate")
-    if evaluation is None:
-        return
+    if "evaluate" in chain.known:
+        _publish_evaluation(chain, chain.known["evaluate"])
+    if "convert" in chain.known:
+        _publish_parity(chain)
+
+
+def _publish_evaluation(chain: Chain, evaluation: Receipt) -> None:
     with chain.store.path(evaluation.outputs["per_class"]).open(newline="") as file:
         create_table_artifact(list(csv.DictReader(file)), key="per-class", description="Evaluation by class")
     for output, (key, description) in PICTURES.items():
-        picture = chain.store.path(evaluation.outputs[output]).read_bytes()
-        create_image_artifact(
-            f"data:image/png;base64,{base64.b64encode(picture).decode()}", key=key, description=description
-        )
+        _show_picture(chain, evaluation, output, key, description)
+
+
+def _publish_parity(chain: Chain) -> None:
+    """The ledger as a table and a picture; with the boards once they are deployed to."""
+    create_table_artifact(parity_rows(chain), key="parity", description="Each form of the model against the checkpoint")
+    last = chain.known.get("deploy", chain.known["convert"])
+    _show_picture(chain, last, "picture", "parity-by-class", "Agreement with the checkpoint, hop by hop and by class")
+
+
+def _show_picture(chain: Chain, receipt: Receipt, output: str, key: str, description: str) -> None:
+    picture = chain.store.path(receipt.outputs[output]).read_bytes()
+    address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    create_image_artifact(address, key=key, description=description)
+
+
+def parity_rows(chain: Chain) -> list[dict[str, Any]]:
+    """The rows of the newest parity ledger that is known, with the milliseconds that each stage measured."""
+    times: dict[str, float] = {}
+    if "export" in chain.known:
+        measured = _read_json(chain, chain.known["export"], "latency")
+        times |= {name: said["milliseconds"] for name, said in measured.items()}
+    for stage in ("convert", "deploy"):
+        if stage in chain.known:
+            times |= _read_json(chain, chain.known[stage], "latency")
+    return rows(_read_json(chain, chain.known.get("deploy", chain.known["convert"]), "ledger"), times)
 
 
 def markdown(chain: Chain, record: RunRecord) -> str:
@@ -43,7 +71,7 @@ def markdown(chain: Chain, record: RunRecord) -> str:
         f"| {item.stage} | {item.outcome} | {_cell(brief(item.reason))} | {item.seconds:.1f} | {_cell(item.note)} |"
         for item in record.stages
     ]
-    lines += ["", *_accuracy(chain), *_stand_ins(chain), *_links(chain), *_digests(chain)]
+    lines += ["", *_accuracy(chain), *_chosen(chain), *_stand_ins(chain), *_links(chain), *_digests(chain)]
     return "\n".join(lines)
 
 
@@ -68,6 +96,15 @@ def _accuracy(chain: Chain) -> list[str]:
         f"(95 % Wilson interval {low:.4f} – {high:.4f}), mean loss {metrics['loss']:.4f}.",
         "",
     ]
+
+
+def _chosen(chain: Chain) -> list[str]:
+    conversion = chain.known.get("convert")
+    if conversion is None:
+        return []
+    decision = parity_gate(_read_json(chain, conversion, "ledger"))
+    word = "passed" if decision.ok else "stopped the chain"
+    return ["## Parity", "", f"The gate {word}: {decision.reason}.", ""]
 
 
 def _stand_ins(chain: Chain) -> list[str]:

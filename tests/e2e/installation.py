@@ -121,6 +121,14 @@ class Installation:
         row = next(item for item in self.status()[stage]["outputs"] if item["name"] == name)
         return self.folder / "objects" / row["sha256"][:2] / row["sha256"][2:]
 
+    def tree(self, stage, name):
+        """Where the store keeps the files of an output that is a folder, by their path inside it."""
+        row = next(item for item in self.status()[stage]["outputs"] if item["name"] == name)
+        listing = json.loads((self.folder / "trees" / row["sha256"][:2] / f"{row['sha256'][2:]}.json").read_text())
+        return {
+            path: self.folder / "objects" / entry["sha256"][:2] / entry["sha256"][2:] for path, entry in listing.items()
+        }
+
     def prefect(self, what, **wanted):
         """Ask the Prefect server's REST API for `what`, such as `task_runs`."""
         address = f"{self.services()['prefect']['address']}/api/{what}/filter"

@@ -70,12 +70,17 @@ def test_prefect_has_the_run_with_one_task_a_stage_and_its_artifacts(untouched, 
     tasks = untouched.prefect("task_runs", flow_runs={"id": {"any_": [flow_run]}})
     by_stage = {task["name"]: task["state_name"] for task in tasks if not task["name"].startswith("gate")}
     assert by_stage == dict.fromkeys(STAGES, "Completed")
-    assert [task["name"] for task in tasks if task["name"].startswith("gate")] == ["gate: evaluate"]
+    assert sorted(task["name"] for task in tasks if task["name"].startswith("gate")) == [
+        "gate: convert",
+        "gate: evaluate",
+    ]
     artifacts = untouched.prefect("artifacts", flow_runs={"id": {"any_": [flow_run]}})
     assert {item["key"]: item["type"] for item in artifacts} == {
         "report": "markdown",
         "per-class": "table",
         "confusion-matrix": "image",
+        "parity": "table",
+        "parity-by-class": "image",
         "reliability": "image",
         "confident-mistakes": "image",
     }

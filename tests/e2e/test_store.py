@@ -34,7 +34,7 @@ def test_a_deleted_object_is_missed_and_made_again(made):
 
 def test_a_flipped_byte_is_named_by_every_look_and_made_again(made):
     assert made.json("verify", "--deep")["damaged"] == []
-    model = made.output("convert", "om")
+    (model,) = made.tree("convert", "om").values()
     content = model.read_bytes()
     flip(model)
     finished = made.json("verify", "--deep", code=6)

@@ -78,6 +78,7 @@ def main():
     world = ReplayedWorld(settings, Path(setup["home"]), Path(setup["recorded"]), plan)
     world.object_store()
     plots.confusion_matrix = lambda _metrics, path: shutil.copyfile(world.recorded / "evaluate" / "confusion.png", path)
+    plots.parity = lambda _ledger, _times, path: shutil.copyfile(world.recorded / "convert" / "parity.png", path)
     # Reads and digests the code of every stage, once for all forks.
     Chain(STAGES, settings, world.home, world, Silent()).look_at_all()
     threads = len(list(Path("/proc/self/task").iterdir()))

@@ -17,7 +17,7 @@ def main(recorded, command, *words):
     options = dict(word.removeprefix("--").split("=", 1) for word in words)
     if command == "atc":
         print((recorded / "convert" / "atc.log").read_text(), end="")
-        shutil.copyfile(recorded / "convert" / "model.om", f"{options['output']}.om")
+        shutil.copyfile(recorded / "convert" / "om" / options["soc_version"] / "model.om", f"{options['output']}.om")
     elif command == "train":
         _copy(
             recorded / "train", ("checkpoint.ckpt", "history.csv", "history.jsonl", "result.json"), options["train_url"]
@@ -37,7 +37,9 @@ def _export(recorded, style, output):
         print("@atlasflow " + json.dumps({"event": "error", "kind": "refused", "message": message}))
         return _REFUSED
     _copy(recorded, [f"model.{style}"], output)
+    shutil.copyfile(recorded / "logits" / f"{style}.npy", Path(output, "logits.npy"))
     Path(output, "check.json").write_text(json.dumps(check))
+    Path(output, "latency.json").write_text(json.dumps(json.loads((recorded / "latency.json").read_text())[style]))
     return 0
 
 

@@ -1,6 +1,6 @@
 """A world in which the heavy programs are played back from one real run; everything else is real.
 
-MindSpore, the drawing of the confusion matrix and the compiler take long for what they give, and it is the same bytes
+MindSpore, the drawing of pictures, the compiler and its models take long for what they give, and it is the same bytes
 each time, so killing a chain hundreds of times needs them once. The engine, its subprocesses, the bucket, the board and
 the client of the compiler are those of a real run.
 """
@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.ports import BoardFacts, BoardState, Classification, Installed
+from infra.store.atomic import replacing
+from infra.store.digests import file_digest
 from infra.training.local import LocalTrainer, run_model
 from infra.world import World
 
@@ -19,7 +21,7 @@ PROGRAM = Path(__file__).with_name("playback.py")
 
 
 class ReplayedWorld(World):
-    """The world of a home with running services; training, evaluation, export and compilation are played back.
+    """The world of a home with running services; all that computes is played back.
 
     Attributes:
         recorded: the folder `latest` of the home that a real run filled.
@@ -39,6 +41,16 @@ class ReplayedWorld(World):
 
     def compiler(self):
         return replace(super().compiler(), command=[sys.executable, "-S", "-E", str(PROGRAM), "atc"])
+
+    def infer(self, release, soc_version, images, logits):
+        """For real the first time, and then from what that wrote; the model is always the same."""
+        kept = self.recorded.parent / f"replayed-{file_digest(release / 'model.om')}.npy"
+        if not kept.exists():
+            super().infer(release, soc_version, images, logits)
+            with replacing(kept) as temporary:
+                shutil.copyfile(logits, temporary)
+        shutil.copyfile(kept, logits)
+        return 0.25
 
     def board(self, name):
         return super().board(name) if self.real_board else PlayedBoard(name, self.recorded / "deploy")

@@ -7,8 +7,9 @@ from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
 from infra.store.runs import RunRecord, StageRecord
-from tasks.report import markdown
-from tests.unit.tasks.doubles import METRICS, Bucket
+from tasks.parity import with_board
+from tasks.report import markdown, parity_rows
+from tests.unit.tasks.doubles import FIGURES, METRICS, Bucket, ledger
 
 
 @pytest.fixture
@@ -34,6 +35,39 @@ def chain(tmp_path):
             "publish": receipt("publish", "published", published, emulated=True),
         },
     )
+
+
+@pytest.fixture
+def compiled(chain, tmp_path):
+    """The same after a compilation and a deployment."""
+
+    def receipt(stage, **bodies):
+        outputs = {}
+        for name, body in bodies.items():
+            path = tmp_path / f"{stage}-{name}.json"
+            path.write_text(json.dumps(body))
+            outputs[name] = chain.store.put_file(path.name, path, "application/json")
+        return Receipt(stage, "k", {}, outputs)
+
+    book = ledger()
+    chain.known |= {
+        "export": receipt("export", latency={"onnx": {"images": 1, "milliseconds": 0.125}}),
+        "convert": receipt("convert", ledger=book, latency={"Ascend310 force_fp16": 0.25}),
+        "deploy": receipt("deploy", ledger=with_board(book, "roof", "Ascend310", FIGURES), latency={"board roof": 0.5}),
+    }
+    return chain
+
+
+def test_the_table_of_parity_has_the_times_of_all_stages(compiled):
+    assert [(row["to"], row["ms"]) for row in parity_rows(compiled)] == [
+        ("onnx", 0.125), ("Ascend310 force_fp16", 0.25), ("board roof", 0.5),
+    ]  # fmt: skip
+    del compiled.known["deploy"]
+    assert [row["to"] for row in parity_rows(compiled)] == ["onnx", "Ascend310 force_fp16"]
+
+
+def test_the_report_says_what_the_gate_of_parity_said(compiled):
+    assert "The gate passed: Ascend310 force_fp16 agrees on 1.0000 of 20 images." in markdown(compiled, record())
 
 
 def record(*stages):
@@ -62,7 +96,7 @@ def test_accuracy_digests_stand_ins_and_links_are_shown(chain):
 def test_nothing_is_claimed_that_is_not_known(chain):
     chain.known.clear()
     text = markdown(chain, record())
-    for heading in ("## Accuracy", "## Published", "## Stand-ins"):
+    for heading in ("## Accuracy", "## Parity", "## Published", "## Stand-ins"):
         assert heading not in text
 
 
