@@ -49,14 +49,14 @@ RECIPES: dict[str, TrainSpec] = {
     "compact": TrainSpec(
         network="compact",
         batch_size=128,
-        epochs=24,
+        epochs=20,
         nesterov=True,
         learning_rate=0.1,
         schedule="one-cycle",
         weight_decay=5e-4,
         decay_all=False,
         label_smoothing=0.1,
-        evaluate_every=2,
+        evaluate_every=4,
     ),
 }
 

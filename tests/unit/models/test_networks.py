@@ -9,7 +9,7 @@ from models.trainspec import SpecError, TrainSpec, replaced
 # counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten. Compact is ours.
 COUNTS = {
     "lenet5": 61_984,
-    "compact": 408_346,
+    "compact": 217_610,
     "resnet20": 269_722,
     "resnet32": 464_154,
     "resnet44": 658_586,
@@ -72,9 +72,9 @@ def test_the_compact_network_has_the_shape_that_it_promises(look):
     found = look({"network": "compact"}, {"network": "compact", "width": 0.5, "image_size": 48, "classes": 4})
     parameters = found[0]["parameters"]
     assert parameters["stem.conv.weight"][0] == [16, 3, 3, 3]
-    assert parameters["pair3.second.conv.weight"][0] == [112, 112, 3, 3]
-    assert parameters["unit2.conv.weight"][2] == pytest.approx((2 / (32 * 9)) ** 0.5, rel=0.05)
-    assert found[1]["parameters"]["head.weight"][0] == [4, 56]
+    assert parameters["pair3.second.conv.weight"][0] == [80, 80, 3, 3]
+    assert parameters["unit2.conv.weight"][2] == pytest.approx((2 / (24 * 9)) ** 0.5, rel=0.05)
+    assert found[1]["parameters"]["head.weight"][0] == [4, 40]
     assert found[1]["shape"] == [2, 4]
 
 
