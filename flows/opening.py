@@ -19,10 +19,16 @@ def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter) -> C
     """
     settings = load(profile, overrides)
     place = home()
+    # From here on these are files like any other; their digests are what counts.
     if settings.convert.model.startswith("obs://"):
-        # From here on it is a file like any other; its digest is what counts.
         model = World(settings, place).fetched(settings.convert.model)
         settings = settings.model_copy(update={"convert": settings.convert.model_copy(update={"model": str(model)})})
+    if settings.train.pretrained.startswith("obs://"):
+        start = World(settings, place).fetched(settings.train.pretrained)
+        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"pretrained": str(start)})})
+    if settings.deploy.release.startswith("obs://"):
+        release = World(settings, place).fetched_release(settings.deploy.release)
+        settings = settings.model_copy(update={"deploy": settings.deploy.model_copy(update={"release": str(release)})})
     faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
     world = World(settings, place, faults)
     return Chain(STAGES, settings, place, world, reporter, faults, world.mirror())

@@ -2,6 +2,8 @@
 
 import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
@@ -53,8 +55,25 @@ def run_with_prefect(
     chain: Chain, profile: str, overrides: dict[str, str], selected: tuple[str, ...], forced: tuple[str, ...]
 ) -> None:
     """Run stages as a Prefect flow run on the checkout's server, which is started when it is not up."""
-    gc.enable()  # `flows.cli` disables it for quick commands
     console = Console()
+    with under_prefect(chain, console) as address:
+        from flows.pipeline import RunRequest, pipeline  # noqa: PLC0415
+
+        try:
+            pipeline(RunRequest(profile=profile, settings=overrides, stages=selected, force=forced))
+        finally:
+            own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
+            for record in own[:1]:
+                show_result(console, chain, record, address)
+
+
+@contextmanager
+def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
+    """Flows that are called in the block run on the checkout's server; yields its address.
+
+    Prefect reads its settings while it is imported, so nothing that imports it may be imported before the block.
+    """
+    gc.enable()  # `flows.cli` disables it for quick commands
     reporter = TerminalReporter(console)
     services = chain.world.services
     settings = chain.settings.prefect
@@ -63,18 +82,13 @@ def run_with_prefect(
         reporter.line("prefect", f"server at {server.address}")
         services.start(server)
         os.environ.update(prefect_server.environment(services, chain.home, settings))
-        # Prefect reads its settings while it is imported, so it must not be imported before this line.
-        from flows.pipeline import RunRequest, pipeline  # noqa: PLC0415
         from tasks.reporting import reporter as current  # noqa: PLC0415
 
         token = current.set(reporter)
         try:
-            pipeline(RunRequest(profile=profile, settings=overrides, stages=selected, force=forced))
+            yield server.address
         finally:
             current.reset(token)
-            own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
-            for record in own[:1]:
-                show_result(console, chain, record, server.address)
 
 
 def show_result(console: Console, chain: Chain, record: RunRecord, server: str) -> None:
