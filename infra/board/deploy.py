@@ -2,10 +2,10 @@
 
 import getpass
 import platform
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from infra.board.folder import IDENTIFIER
 from infra.board.preflight import refuse
 from infra.board.session import Session
 from infra.errors import Corrupt, GateFailed, Refused, Transient, UserError
@@ -22,7 +22,7 @@ def check_release(release: Release) -> None:
     Raises:
         UserError: a bad id, an unsafe path, or no agent or model in it.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", release.id):
+    if not IDENTIFIER.fullmatch(release.id):
         raise UserError(f"'{release.id}' cannot name a release", hint="use letters, digits and -")
     for name in release.files:
         if name == "manifest.json" or any(part in {"", ".", ".."} for part in name.split("/")) or "\\" in name:

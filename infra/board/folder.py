@@ -1,6 +1,7 @@
 """A release that lies in a folder: `release.json`, `model.om` and the rest, or one such folder for each chip."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from infra.errors import UserError
 from infra.ports import LocalFile, Release
 
 DESCRIPTION = "release.json"
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
 def releases_in(files: Mapping[str, LocalFile], where: str) -> dict[str, Release]:
@@ -39,6 +41,8 @@ def releases_in(files: Mapping[str, LocalFile], where: str) -> dict[str, Release
 def _release(files: Mapping[str, LocalFile], description: LocalFile, where: str) -> Release:
     try:
         said: dict[str, Any] = json.loads(description.path.read_text(encoding="utf-8"))
+        if not IDENTIFIER.fullmatch(said["id"]):
+            raise ValueError(f"'{said['id']}' cannot name a release")
         return Release(said["id"], files, said["soc_version"], said["emulated"] is True, str(said.get("cann", "")))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(

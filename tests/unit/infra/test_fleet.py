@@ -1,0 +1,124 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from infra.board.folder import releases_in
+from infra.errors import Corrupt, Refused, UserError
+from infra.fleet import KEPT_ROLLOUTS, Fleet, Log
+from infra.ports import LocalFile
+from infra.store.artifacts import folder_files
+from tests import boards
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    return Fleet(tmp_path / "home")
+
+
+def described(folder, identifier="r1", **facts):
+    folder.mkdir(parents=True)
+    said = {"id": identifier, "soc_version": "Ascend310", "emulated": True, **facts}
+    (folder / "release.json").write_text(json.dumps(said))
+    (folder / "model.om").write_bytes(identifier.encode())
+    return folder
+
+
+def files(folder):
+    return folder_files(folder)[1]
+
+
+def test_what_boards_shall_run_is_the_last_that_was_said(fleet):
+    assert fleet.wanted() == {}
+    for board, release in (("a", "r1"), ("b", "r1"), ("a", "r2")):
+        fleet.want(board, release)
+    assert fleet.wanted() == {"a": "r2", "b": "r1"}
+    fleet.forget_history()
+    assert fleet.wanted() == {"a": "r2", "b": "r1"}
+    assert len((fleet.folder / "wanted.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_torn_line_never_happened(tmp_path):
+    log = Log(tmp_path / "log.jsonl")
+    log.append({"event": 1})
+    with log.path.open("ab") as file:
+        file.write(b'{"event": 2')
+    log.append({"event": 3})
+    assert log.events() == [{"event": 1}, {"event": 3}]
+
+
+def test_a_release_is_one_folder_or_one_a_chip(tmp_path):
+    described(tmp_path / "flat", cann="7.0.0")
+    (release,) = releases_in(files(tmp_path / "flat"), "here").values()
+    assert (release.id, release.soc_version, release.emulated, release.cann) == ("r1", "Ascend310", True, "7.0.0")
+    assert set(release.files) == {"release.json", "model.om"}
+    for soc in ("Ascend310", "Ascend310B4"):
+        described(tmp_path / "both" / soc, soc_version=soc)
+    found = releases_in(files(tmp_path / "both"), "here")
+    assert set(found) == {"Ascend310", "Ascend310B4"}
+    assert set(found["Ascend310B4"].files) == {"release.json", "model.om"}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder.mkdir(), "holds no release"),
+        (lambda folder: described(folder / "a" / "b" / "c"), "holds no release"),
+        (lambda folder: (described(folder / "a"), described(folder / "b", "r2", soc_version="x")), "several releases"),
+        (lambda folder: (described(folder) / "release.json").write_text("{"), "is damaged"),
+        (lambda folder: (described(folder) / "release.json").write_text("{}"), "is damaged"),
+        (lambda folder: (described(folder) / "release.json").write_text("[]"), "is damaged"),
+        (lambda folder: described(folder, "../../evil"), "cannot name a release"),
+    ],
+)
+def test_what_is_no_release(tmp_path, make, words):
+    make(tmp_path / "r")
+    with pytest.raises(UserError, match=words):
+        releases_in(files(tmp_path / "r"), "here")
+
+
+def test_a_release_is_kept(fleet, tmp_path):
+    kept = fleet.keep(files(boards.release_folder(tmp_path / "r", "r1")), "here")
+    again = Fleet(fleet.folder.parent).release("r1")
+    assert {soc: asdict(release) for soc, release in kept.items()} == {
+        soc: asdict(release) for soc, release in again.items()
+    }
+    assert str(kept["Ascend310"].files["model.om"].path).startswith(str(fleet.folder))
+    with pytest.raises(UserError, match="not kept"):
+        fleet.release("r2")
+
+
+def test_a_damaged_release_is_not_kept(fleet, tmp_path):
+    given = files(described(tmp_path / "r"))
+    (tmp_path / "r" / "model.om").write_bytes(b"other")
+    with pytest.raises(Corrupt, match=r"model\.om is not what its digest says"):
+        fleet.keep(given, "here")
+    (tmp_path / "r" / "model.om").write_bytes(b"r1")
+    assert fleet.keep(given, "here")
+
+
+def test_what_nobody_needs_goes(fleet, tmp_path):
+    for identifier in ("r1", "r2", "r3"):
+        fleet.keep(files(described(tmp_path / identifier, identifier)), "here")
+    fleet.want("a", "r1")
+    for number in range(KEPT_ROLLOUTS + 1):
+        release = "r2" if number else "r3"
+        fleet.rollout(f"{number:03}").append({"event": "planned", "release": release})
+    fleet.forget_history()
+    assert len(fleet.rollouts()) == KEPT_ROLLOUTS
+    assert sorted(path.name for path in (fleet.folder / "releases").iterdir()) == ["r1", "r2"]
+
+
+def test_one_rollout_at_a_time(fleet):
+    with fleet.carrying_out(), pytest.raises(Refused, match="under way"), Fleet(fleet.folder.parent).carrying_out():
+        pass
+    with fleet.carrying_out():
+        pass
+
+
+def test_files_keep_their_digests(fleet, tmp_path):
+    described(tmp_path / "r")
+    wrong = {name: LocalFile(file.path, "0" * 64, file.size) for name, file in files(tmp_path / "r").items()}
+    with pytest.raises(Corrupt):
+        fleet.keep(wrong, "here")
+    assert not (fleet.folder / "releases" / "r1").exists()
