@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.ports import Board, Compiler, ObjectStore, Trainer, TrainJob
+from infra.ports import Compiler, LocalFile, ObjectStore, Trainer, TrainJob
 from infra.services import Service, Services
-from infra.settings import Settings
+from infra.settings import Settings, nearest
 from infra.store.digests import file_digest, text_digest
 
 if TYPE_CHECKING:
     from infra.board.ssh import SshBoard
+    from infra.fleet import Fleet
     from infra.obs.bucket import Access
     from infra.store.mirror import Mirror
     from infra.training.modelarts_client import ModelArts
@@ -217,6 +218,12 @@ class World:
             self.services.start(self._board_service(name))
             settings = emulator.board_settings(self.services, self.home, name, settings)
         return SshBoard(name, settings, self.faults)
+
+    def fleet(self) -> "Fleet":
+        """What this home knows of its boards: which release each shall run."""
+        from infra.fleet import Fleet
+
+        return Fleet(self.home)
 
     def local_services(self) -> list[Service]:
         """The stand-ins that these settings need as services of this machine."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.board.folder import releases_in
 from infra.errors import UserError
-from infra.ports import Release
+from infra.ports import Producer, Release
+from infra.store.artifacts import folder_files
 from tasks import release
 from tasks.base import Made, Stage, Work
 from tasks.images import evaluation_images, labels
@@ -17,16 +19,21 @@ from tasks.parity_files import write_with_boards
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+
     from infra.ports import Board, Classification, LocalFile
     from infra.settings import Settings
+    from infra.world import World
 
 SHOWN_PICTURES = 6
 
 
 def run(work: Work) -> Made:
     """Install the release on every board, then let each classify the same pictures."""
-    wanted = release.identifier(work.files["release"])
+    wanted = _identifier(work)
     pictures = _pictures(work)
+    fleet = work.world.fleet()
+    fleet.keep(work.files["release"], "the release")
     answers_folder = work.folder / "pictures"
     boards: dict[str, Any] = {}
     answers: dict[str, Any] = {}
@@ -36,8 +43,10 @@ def run(work: Work) -> Made:
         found = board.classify(pictures, answers_folder / name)
         answers[name] = [_answer(item) for item in found]
         _show(work, board, found)
+        fleet.want(name, wanted)
     files = {"boards": work.folder / "boards.json", "answers": work.folder / "answers.json"}
-    files |= write_with_boards(json.loads(work.input("ledger").read_text()), boards, work.folder)
+    if "ledger" in work.files:
+        files |= write_with_boards(json.loads(work.input("ledger").read_text()), boards, work.folder)
     files["boards"].write_text(json.dumps({"release": wanted, "boards": boards}, indent=1, sort_keys=True))
     files["answers"].write_text(json.dumps(answers, indent=1, sort_keys=True))
     changed = sum(1 for entry in boards.values() if entry["changed"])
@@ -47,7 +56,7 @@ def run(work: Work) -> Made:
 
 def prove(work: Work, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask each board: is the release in service?"""
-    wanted = release.identifier(work.files["release"])
+    wanted = _identifier(work)
     for name in work.settings.deploy.boards:
         active = work.world.board(name).state().active
         if active != wanted:
@@ -55,15 +64,20 @@ def prove(work: Work, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | Non
     return None
 
 
+def _identifier(work: Work) -> str:
+    return next(iter(releases_in(work.files["release"], "the release").values())).id
+
+
 def _release(work: Work, board: str, soc_version: str) -> Release:
     """The part of the release that is for a board's chip."""
-    chips = release.chips(work.files["release"])
+    chips = releases_in(work.files["release"], "the release")
     if soc_version not in chips:
         raise UserError(
             f"board {board} has {soc_version or 'an unknown chip'}; the release is for {', '.join(chips)}",
             hint=f"set boards.{board}.soc to the chip, or name it in convert.soc_versions",
         )
-    return Release(release.identifier(work.files["release"]), chips[soc_version], soc_version, work.emulated)
+    built = chips[soc_version]
+    return replace(built, emulated=built.emulated or work.emulated)
 
 
 def _install(work: Work, board: Board) -> dict[str, Any]:
@@ -93,8 +107,7 @@ def _pictures(work: Work) -> list[Path]:
         return [file.path for file in work.files["pictures"].values()]
     from PIL import Image
 
-    images, numbers = evaluation_images(work)
-    names = labels(work)
+    images, numbers, names = _examples(work)
     folder = work.folder / "samples"
     folder.mkdir()
     chosen = []
@@ -104,6 +117,17 @@ def _pictures(work: Work) -> list[Path]:
         Image.fromarray(images[index]).save(path)
         chosen.append(path)
     return chosen
+
+
+def _examples(work: Work) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int], list[str]]:
+    """Images, their classes and the names of these: of the evaluation, or of a release from elsewhere."""
+    import numpy as np
+
+    if "data" in work.files:
+        return (*evaluation_images(work), labels(work))
+    files = next(iter(releases_in(work.files["release"], "the release").values())).files
+    images, numbers = (np.load(files[f"smoke/{name}.npy"].path, allow_pickle=False) for name in ("images", "labels"))
+    return images, numbers.tolist(), json.loads(files[release.DESCRIPTION].path.read_text(encoding="utf-8"))["labels"]
 
 
 def _answer(found: Classification) -> dict[str, Any]:
@@ -122,7 +146,25 @@ def _show(work: Work, board: Board, found: Sequence[Classification]) -> None:
 
 
 def _given(settings: Settings) -> Mapping[str, Path]:
-    return {"pictures": Path(settings.deploy.pictures)} if settings.deploy.pictures else {}
+    named = {"pictures": settings.deploy.pictures, "release": settings.deploy.release}
+    return {name: Path(path) for name, path in named.items() if path}
+
+
+def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
+    """A release from elsewhere is deployed as it is: this machine need not have made anything."""
+    if settings.deploy.release:
+        return {"release": ("publish", "release")}
+    return {"release": ("publish", "release"), "ledger": ("convert", "ledger"), "data": ("download", "data")}
+
+
+def _producer(world: World) -> Producer | None:
+    """Who made a release from elsewhere is not known from receipts, so the release itself has to tell."""
+    given = world.settings.deploy.release
+    if not given:
+        return None
+    found = releases_in(folder_files(Path(given))[1], given)
+    emulated = any(built.emulated for built in found.values())
+    return Producer("release", next(iter(found.values())).id, emulated=emulated)
 
 
 def _settings(settings: Settings) -> Mapping[str, Any]:
@@ -133,8 +175,9 @@ STAGE = Stage(
     "deploy",
     "effect",
     run,
-    needs={"release": ("publish", "release"), "ledger": ("convert", "ledger"), "data": ("download", "data")},
+    needs=_needs,
     given=_given,
     settings=_settings,
+    producer=_producer,
     prove=prove,
 )

@@ -1,18 +1,22 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from infra.errors import Refused, UserError
+from infra.fleet import Fleet
 from infra.settings import load
+from models.preprocess import CLASSES
 from tasks import deploy
+from tests.boards import release_folder
 from tests.unit.tasks.doubles import FakeBoard, data_tree, ledger, read, work_of
 
 RELEASE = {
-    "Ascend310/release.json": json.dumps({"id": "r1", "soc_version": "Ascend310"}).encode(),
+    "Ascend310/release.json": json.dumps({"id": "r1", "soc_version": "Ascend310", "emulated": True}).encode(),
     "Ascend310/model.om": b"compiled",
-    "Ascend310B4/release.json": json.dumps({"id": "r1", "soc_version": "Ascend310B4"}).encode(),
+    "Ascend310B4/release.json": json.dumps({"id": "r1", "soc_version": "Ascend310B4", "emulated": True}).encode(),
     "Ascend310B4/model.om": b"compiled for another",
 }
 LEDGER = json.dumps(ledger(socs=("Ascend310", "Ascend310B4"))).encode()
@@ -24,7 +28,7 @@ def work_for(tmp_path, *boards, data=None, settings=None, **inputs):
     return work_of(
         tmp_path,
         {"release": RELEASE, "ledger": LEDGER, "data": data or data_tree(), **inputs},
-        world=SimpleNamespace(board=by_name.__getitem__),
+        world=SimpleNamespace(board=by_name.__getitem__, fleet=lambda: Fleet(tmp_path / "home")),
         settings={"deploy.boards": names, **(settings or {})},
     )
 
@@ -166,3 +170,47 @@ def test_the_boards_are_an_ingredient_and_their_addresses_are_not():
     assert ingredients(**{"boards.laptop.address": "10.0.0.7"}) == ingredients()
     with pytest.raises(UserError):
         load(overrides={"deploy.boards": "laptop"})
+
+
+def test_the_fleet_remembers_what_each_board_shall_run(tmp_path):
+    deploy.run(work_for(tmp_path, FakeBoard("porch"), FakeBoard("roof")))
+    fleet = Fleet(tmp_path / "home")
+    assert fleet.wanted() == {"porch": "r1", "roof": "r1"}
+    assert set(fleet.release("r1")) == {"Ascend310", "Ascend310B4"}
+
+
+def test_a_board_that_refuses_is_not_remembered(tmp_path):
+    with pytest.raises(Refused):
+        deploy.run(work_for(tmp_path, FakeBoard("porch"), FakeBoard("roof", refusal="no")))
+    assert Fleet(tmp_path / "home").wanted() == {"porch": "r1"}
+
+
+def given_release(folder):
+    """A release of another machine, with its own golden images."""
+    release_folder(folder, "away")
+    np.save(folder / "smoke" / "labels.npy", np.arange(8) % 10)
+    return folder
+
+
+def test_a_release_from_elsewhere_needs_nothing_of_this_machine(tmp_path):
+    folder = given_release(tmp_path / "away")
+    settings = load(overrides={"deploy.release": str(folder)})
+    assert deploy.STAGE.given(settings) == {"release": folder}
+    assert set(deploy.STAGE.needs(settings)) == {"release"}
+    producer = deploy.STAGE.producer(SimpleNamespace(settings=settings))
+    assert (producer.version, producer.emulated) == ("away", True)
+    assert deploy.STAGE.producer(SimpleNamespace(settings=load())) is None
+    board = FakeBoard()
+    work = work_of(
+        tmp_path,
+        {"release": {path.relative_to(folder).as_posix(): path.read_bytes() for path in files_of(folder)}},
+        world=SimpleNamespace(board=lambda name: board, fleet=lambda: Fleet(tmp_path / "home")),
+        settings={"deploy.release": str(folder)},
+    )
+    made = deploy.run(work)
+    assert made.note == "release away on 1 of 1 boards, 1 changed"
+    assert [path.name for path in board.pictures] == [f"{name}-{number}.png" for number, name in enumerate(CLASSES[:6])]
+
+
+def files_of(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
