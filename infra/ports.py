@@ -140,6 +140,7 @@ class TrainJob:
         data_address: `obs://bucket/prefix/` of the same data, for a trainer elsewhere; the upload stage put it there.
         code_address: `obs://bucket/prefix/` of the folder with `main.py`, likewise.
         again: True when a training that was finished before is not to be taken instead.
+        pretrained: a checkpoint to start from, `.ckpt` or `.safetensors`.
     """
 
     key: str
@@ -149,6 +150,7 @@ class TrainJob:
     data_address: str = ""
     code_address: str = ""
     again: bool = False
+    pretrained: LocalFile | None = None
 
 
 class Trainer(Protocol):

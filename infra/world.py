@@ -52,10 +52,11 @@ class World:
         heard: Events,
         *,
         again: bool = False,
+        pretrained: LocalFile | None = None,
     ) -> None:
         """Train, or resume, until the results are whole in `folder`; `heard` receives each event.
 
-        With `again`, a training that was finished before is not taken instead.
+        With `pretrained`, training starts from that checkpoint. With `again`, a training that was finished before is not taken instead.
         A trainer elsewhere finds data and code where the upload stage put them, which their digests name.
         """
         from infra.obs.places import MODELS, address, code_prefix, data_prefix
@@ -64,7 +65,8 @@ class World:
         obs = self.settings.obs
         data_address = address(obs, data_prefix(obs, data_digest))
         code_address = address(obs, code_prefix(obs, folder_files(MODELS)[0]))
-        self.trainer().train(TrainJob(key, data, spec, folder, data_address, code_address, again), _events(heard))
+        job = TrainJob(key, data, spec, folder, data_address, code_address, again, pretrained)
+        self.trainer().train(job, _events(heard))
 
     def run_model(self, command: Literal["evaluate", "export"], arguments: Mapping[str, str], log: Path) -> None:
         """Run another command of `models/main.py` on this machine."""

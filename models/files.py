@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .failures import Interruption
+from .failures import InputError, Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 LOCK = ".lock"
+CHECKPOINTS = (".ckpt", ".safetensors")
 _PARTIAL = ".partial"
 
 
@@ -67,6 +68,23 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def checkpoint_at(path: Path) -> Path:
+    """The checkpoint at a path, or the only one in a folder, as training services give inputs.
+
+    Raises:
+        InputError: the folder has none, or several.
+    """
+    if not path.is_dir():
+        return path
+    found = sorted(file for file in path.iterdir() if file.suffix in CHECKPOINTS)
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise InputError(
+            f"{path} should hold one checkpoint ({' or '.join(CHECKPOINTS)}), not: {names}", "name the file"
+        )
+    return found[0]
 
 
 @contextmanager

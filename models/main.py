@@ -62,7 +62,8 @@ def _train(options: argparse.Namespace) -> None:
         start = None
         if options.pretrain_url is not None:
             known_as = getattr(_network(spec), "known_as", lambda _spec, name: name)
-            start = training.Start(options.pretrain_url, lambda name: str(known_as(spec, name)))
+            path = _load("files").checkpoint_at(options.pretrain_url)
+            start = training.Start(path, lambda name: str(known_as(spec, name)))
         training.train(spec, _builder(spec), options.data_url, options.train_url, start)
     if first and runtime.device() == "Ascend":  # so that export needs no second job on such a device
         _load("exporting").export(
@@ -154,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         )
     train.add_argument("--train_url", type=place, required=True, help="folder for checkpoints and results")
     train.add_argument("--resume_url", type=place, help="folder with what an interrupted run of this training left")
-    train.add_argument("--pretrain_url", type=place, help="a checkpoint to start from: .ckpt or .safetensors")
+    train.add_argument(
+        "--pretrain_url", type=place, help="a checkpoint to start from, or its folder: .ckpt or .safetensors"
+    )
     for command in (evaluate, export, profile):
         command.add_argument("--checkpoint", type=place, required=True, help="file to load")
         command.add_argument("--output", type=place, required=True, help="folder for the results")

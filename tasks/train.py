@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Made, Stage, Work
@@ -9,6 +10,8 @@ from tasks.recipe import recipe_settings, training_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from infra.settings import Settings
 
 OUTPUTS = {
     "checkpoint": "checkpoint.ckpt",
@@ -35,10 +38,12 @@ def run(work: Work) -> Made:
             work.reporter.line("train", event["text"])
 
     digest, spec = work.inputs["data"].sha256, recipe_settings(work.settings)
-    work.world.train(work.key, data, digest, spec, results, heard, again=work.forced)
+    start = next(iter(work.files["pretrained"].values())) if "pretrained" in work.files else None
+    work.world.train(work.key, data, digest, spec, results, heard, again=work.forced, pretrained=start)
     air = {"air": results / AIR} if (results / AIR).exists() else {}
     note = f"accuracy {last['accuracy']:.4f} after {last['epochs']} epochs" if last else "was finished already"
-    return Made({name: results / file for name, file in OUTPUTS.items()} | air, note)
+    files = OUTPUTS if start is None else {**OUTPUTS, "pretrained": "pretrained.json"}
+    return Made({name: results / file for name, file in files.items()} | air, note)
 
 
 def epoch_line(event: Mapping[str, Any]) -> str:
@@ -50,11 +55,16 @@ def epoch_line(event: Mapping[str, Any]) -> str:
     )
 
 
+def _given(settings: Settings) -> Mapping[str, Path]:
+    return {"pretrained": Path(settings.train.pretrained)} if settings.train.pretrained else {}
+
+
 STAGE = Stage(
     "train",
     "pure",
     run,
     needs={"data": ("download", "data")},
+    given=_given,
     settings=recipe_settings,
     code=training_code,
     producer=lambda world: world.trainer().producer(),

@@ -14,6 +14,7 @@ class TrainSettings(Section):
 
     target: Literal["local", "modelarts"] = "local"
     recipe: str = "lenet5-sample"
+    pretrained: str = Field("", description="start from this .ckpt or .safetensors: a path or an obs:// address")
 
     def overrides(self) -> dict[str, object]:
         """The recipe's fields that are set here."""

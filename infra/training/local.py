@@ -101,4 +101,6 @@ class LocalTrainer:
         spec = job.folder / "spec.json"
         write_text(spec, json.dumps(job.spec, indent=1, sort_keys=True))
         arguments = {"data_url": str(job.data), "train_url": str(job.folder), "spec": str(spec)}
+        if job.pretrained is not None:
+            arguments["pretrain_url"] = str(job.pretrained.path)
         run_model("train", arguments, lines, job.folder / "train.log", main=self._main)

@@ -158,6 +158,9 @@ class ModelArtsTrainer:
         latest = self._latest(job.key)
         attempt = 1 if latest is None else modelarts_plan.attempt_of(latest.name) + 1
         left = not job.again and any(True for _ in self._store.list(f"{self._place.results(job.key)}/"))
+        if job.pretrained is not None:
+            place = self._place.pretrained(job.pretrained.sha256)
+            self._store.put(f"{place}/{job.pretrained.path.name}", job.pretrained)
         body = modelarts_plan.body(job, attempt, self._settings, self._place, resume=left)
         modelarts_plan.check_cost(self._settings)
         cost = modelarts_plan.most(self._settings)

@@ -31,6 +31,10 @@ class Place:
         """Key prefix under which the job of a stage key writes its results; the same for all its attempts."""
         return f"{self.prefix.strip('/')}/jobs/{key[:_KEY_DIGITS]}/results"
 
+    def pretrained(self, sha256: str) -> str:
+        """Key prefix of the folder that holds the checkpoint which a training starts from, and nothing else."""
+        return f"{self.prefix.strip('/')}/pretrained/{sha256[:_KEY_DIGITS]}"
+
     def logs(self, folder: str) -> str:
         """Key prefix of exported logs."""
         return f"{self.prefix.strip('/')}/{folder.strip('/')}"
@@ -73,6 +77,8 @@ def body(job: TrainJob, attempt: int, settings: ModelArtsSettings, place: Place,
     code = job.code_address.rstrip("/")
     results = addresses.folder(place.bucket, place.results(job.key))
     inputs = [_channel("data_url", job.data_address)]
+    if job.pretrained is not None:
+        inputs.append(_channel("pretrain_url", addresses.folder(place.bucket, place.pretrained(job.pretrained.sha256))))
     if resume:
         inputs.append(_channel("resume_url", results))
     return {

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from infra.errors import Refused, Transient, UserError
-from infra.ports import TrainJob
+from infra.ports import LocalFile, TrainJob
+from infra.store.digests import file_digest
 from infra.training import protocol
 from infra.training.local import MAIN, LocalTrainer
 from tests.unit.infra.training import doubles
@@ -83,6 +84,13 @@ def test_the_program_s_own_words_reach_the_person(trainer, job):
     with pytest.raises(UserError, match=r"recipe\.epochs must be positive") as caught:
         trainer.train(replace(job, spec={"epochs": 0, "error": error, "exit": 2}), lambda line: None)
     assert "set train.epochs" in caught.value.hint
+
+
+def test_a_checkpoint_to_start_from_reaches_the_program(trainer, job, tmp_path):
+    path = tmp_path / "start.ckpt"
+    path.write_text("weights")
+    trainer.train(replace(job, pretrained=LocalFile(path, file_digest(path), 7)), lambda line: None)
+    assert json.loads((job.folder / "pretrained.json").read_text()) == {"start": "weights"}
 
 
 def test_the_producer_stays_the_same(trainer):

@@ -2,6 +2,7 @@ import pytest
 
 from flows.opening import open_chain
 from infra.errors import UserError
+from infra.world import World
 from tasks.chain import NAMES
 from tasks.reporting import Silent
 
@@ -23,6 +24,19 @@ def test_a_chain_is_put_together_and_nothing_is_started_or_written(home):
 def test_looking_at_a_new_home_starts_nothing(home):
     assert {look.state for look in open_chain("local", {}, Silent()).look_at_all()} == {"missing"}
     assert not (home / "services").exists()
+
+
+def test_what_lies_in_a_bucket_is_a_file_from_there_on(home, monkeypatch):
+    asked = []
+
+    def fetched(world, address):
+        asked.append(address)
+        return home / "inputs" / address.rpartition("/")[2]
+
+    monkeypatch.setattr(World, "fetched", fetched)
+    chain = open_chain("local", {"train.pretrained": "obs://bucket/start.ckpt"}, Silent())
+    assert chain.settings.train.pretrained == str(home / "inputs" / "start.ckpt")
+    assert asked == ["obs://bucket/start.ckpt"]
 
 
 @pytest.mark.parametrize(

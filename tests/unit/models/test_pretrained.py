@@ -2,6 +2,9 @@ import json
 
 import pytest
 
+from models.failures import InputError
+from models.files import checkpoint_at
+
 pytestmark = pytest.mark.mindspore
 
 # Writes a checkpoint with a network's own values under the names of another implementation, and a head of three.
@@ -77,6 +80,20 @@ def test_a_lenet_goes_on_from_its_own_checkpoint(run, data, tmp_path):
     assert done.code == 0, done.errors
     results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("one", "two")]
     assert results[1]["evaluation_loss"] == pytest.approx(results[0]["evaluation_loss"], rel=1e-4)
+
+
+def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path):
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    (folder / "README").write_text("not this")
+    with pytest.raises(InputError, match="not: none"):
+        checkpoint_at(folder)
+    (folder / "start.safetensors").write_bytes(b"")
+    assert checkpoint_at(folder) == folder / "start.safetensors"
+    (folder / "other.ckpt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"not: other.ckpt, start.safetensors"):
+        checkpoint_at(folder)
+    assert checkpoint_at(folder / "other.ckpt") == folder / "other.ckpt"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
 from infra.errors import Transient
+from infra.settings import load
 from tasks import train
 from tests.unit.tasks.doubles import data_tree, work_of
 
@@ -23,15 +24,16 @@ class Trainer:
         self.error = error
         self.asked = None
 
-    def train(self, key, data, digest, spec, folder, heard, *, again):
+    def train(self, key, data, digest, spec, folder, heard, *, pretrained=None, again):
         self.asked = key, data, digest, spec
         self.again = again
+        self.pretrained = pretrained
         for event in self.events:
             heard(event)
         if self.error:
             raise self.error
         folder.mkdir()
-        for name in train.OUTPUTS.values():
+        for name in [*train.OUTPUTS.values(), *(["pretrained.json"] if pretrained else [])]:
             (folder / name).write_text(name)
 
 
@@ -76,6 +78,19 @@ def test_an_epoch_without_evaluation_is_a_line_too(tmp_path):
 
 def test_a_training_that_was_finished_before_says_so(tmp_path):
     assert run(tmp_path, Trainer({"event": "done"}))[1].note == "was finished already"
+
+
+def test_a_checkpoint_to_start_from_is_an_ingredient_and_its_report_a_result(tmp_path):
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(b"weights")
+    settings = {"train.pretrained": str(start)}
+    assert train.STAGE.given(load(overrides=settings)) == {"pretrained": start}
+    assert train.STAGE.given(load()) == {}
+    world = Trainer(EPOCH)
+    made = train.run(work_of(tmp_path, {"data": data_tree(), "pretrained": b"weights"}, world=world, settings=settings))
+    assert world.pretrained.path.read_bytes() == b"weights"
+    assert made.outputs["pretrained"].read_text() == "pretrained.json"
+    assert "pretrained" not in run(tmp_path / "without", Trainer(EPOCH))[1].outputs
 
 
 def test_a_killed_training_leaves_its_folder_for_the_next(tmp_path):

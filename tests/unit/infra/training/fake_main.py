@@ -42,6 +42,10 @@ def train(options, spec):
             sys.exit(5)
         while "wait_for" in spec and not Path(spec["wait_for"]).exists():
             time.sleep(0.05)
+    if options.pretrain_url:
+        start = options.pretrain_url
+        start = next(start.iterdir()) if start.is_dir() else start
+        (options.train_url / "pretrained.json").write_text(json.dumps({"start": start.read_text()}))
     (options.train_url / "history.json").write_text(json.dumps({"epochs": spec["epochs"]}))
 
 
@@ -50,7 +54,7 @@ def main():
         threading.Thread(target=watch, daemon=True).start()
     parser = argparse.ArgumentParser()
     parser.add_argument("command", nargs="?", default="train")
-    for name in ("--data_url", "--train_url", "--resume_url", "--spec"):
+    for name in ("--data_url", "--train_url", "--resume_url", "--pretrain_url", "--spec"):
         parser.add_argument(name, type=Path)
     options, rest = parser.parse_known_args()
     spec = json.loads(options.spec.read_text() if options.spec else os.environ["ATLASFLOW_SPEC"])

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from infra.errors import UserError
-from infra.ports import TrainJob
+from infra.ports import LocalFile, TrainJob
 from infra.settings import ModelArtsSettings
 from infra.training import addresses, modelarts_plan
 
@@ -35,6 +35,15 @@ def test_a_later_attempt_starts_from_the_earlier_results(tmp_path):
     first, second = (body["algorithm"] for body in bodies)
     resume = {item["name"]: item["remote"] for item in second["inputs"]}["resume_url"]
     assert resume == first["outputs"][0]["remote"] == second["outputs"][0]["remote"]
+
+
+def test_a_checkpoint_to_start_from_is_an_input_in_a_folder_of_its_own(tmp_path):
+    start = LocalFile(tmp_path / "start.ckpt", "c" * 64, 3)
+    inputs = modelarts_plan.body(job(tmp_path, pretrained=start), 1, SETTINGS, PLACE, resume=False)["algorithm"][
+        "inputs"
+    ]
+    address = {item["name"]: item["remote"]["obs"]["obs_url"] for item in inputs}["pretrain_url"]
+    assert address == f"obs://bucket/af/pretrained/{'c' * 24}/"
 
 
 def test_names_fit_the_platform_and_can_be_read_back():
