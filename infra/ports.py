@@ -287,6 +287,22 @@ class Board(Protocol):
         """
         ...
 
+    def infer(self, release: Release, images: Path, logits: Path) -> float:
+        """Run a release's model on an array of images; nothing is installed, and what is in service stays so.
+
+        Args:
+            release: with the program and the model; it needs no smoke test.
+            images: NumPy file, uint8 [n, height, width, 3], RGB.
+            logits: NumPy file to write, float32 [n, classes].
+
+        Returns:
+            Milliseconds an image, the median.
+
+        Raises:
+            Refused: the board is not one for this release.
+        """
+        ...
+
     def rollback(self) -> BoardState:
         """Put the previous release back into service."""
         ...

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.board import deploy
+from infra.board import deploy, trial
 from infra.board.check import examine
 from infra.board.connection import fingerprint, host_key
 from infra.board.preflight import Check
@@ -93,6 +93,15 @@ class SshBoard:
                 await deploy.lock(session, self._lock_seconds)
                 removed: Sequence[str] = await session.ask("prune", keep=keep)
                 return removed
+
+        return asyncio.run(work())
+
+    def infer(self, release: Release, images: Path, logits: Path) -> float:
+        """Run a release's model, without installing it, on an array of images; see `infra.ports.Board.infer`."""
+
+        async def work() -> float:
+            async with self._session() as session:
+                return await trial.infer(session, release, images, logits)
 
         return asyncio.run(work())
 

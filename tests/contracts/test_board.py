@@ -393,3 +393,28 @@ def test_errors_are_ours(board, tmp_path):
     release.files["model.om"].path.unlink()
     with pytest.raises(AtlasFlowError, match=r"model\.om"):
         board.install(release)
+
+
+def test_a_model_is_tried_without_being_installed(board, site, tmp_path):
+    board.install(boards.release(tmp_path / "a", "a"))
+    before = snapshot(root(site))
+    pixels = boards.images(7, seed=3)
+    np.save(tmp_path / "images.npy", pixels)
+    milliseconds = board.infer(
+        boards.release(tmp_path / "b", "b", seed=7), tmp_path / "images.npy", tmp_path / "logits.npy"
+    )
+    assert milliseconds > 0
+    expected = boards.logits(pixels, boards.weights(7))
+    assert np.allclose(np.load(tmp_path / "logits.npy"), expected, atol=1e-4)
+    kept = {path: mark for path, mark in snapshot(root(site)).items() if path.name != "work"}
+    # The folder of the releases itself changes its time when `work` is made in it.
+    assert kept.keys() == {path for path in before if path.name != "work"}, "nothing of the trial is left"
+    assert board.state().active == "a"
+
+
+def test_a_trial_is_refused_where_an_installation_would_be(board, site, tmp_path):
+    np.save(tmp_path / "images.npy", boards.images(1))
+    release = boards.release(tmp_path / "r", soc_version="Ascend310P3")
+    with pytest.raises(Refused, match="Ascend310P3"):
+        board.infer(release, tmp_path / "images.npy", tmp_path / "logits.npy")
+    assert not (tmp_path / "logits.npy").exists()

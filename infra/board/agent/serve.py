@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from .facts import facts
 from .failure import REFUSED, TRANSIENT, Failure
@@ -77,25 +77,28 @@ class Server:
         whole = [entry for entry in found if entry.is_file() and not entry.name.endswith(".new")]
         return {"folder": folder, "files": {entry.name: entry.stat().st_size for entry in whole}}
 
-    def make_work(self) -> str:
-        """A new empty folder for pictures, which goes when the connection ends."""
+    def make_work(self, folders: Sequence[str] = ()) -> str:
+        """A new folder for pictures or a trial, with empty folders in it; it goes when the connection ends."""
         os.makedirs(self.releases.path("work"), exist_ok=True)
         self._work.append(tempfile.mkdtemp(dir=self.releases.path("work")))
+        for name in folders:
+            os.makedirs(os.path.join(self._work[-1], name), exist_ok=True)
         return self._work[-1]
+
+    def drop_work(self, folder: str) -> None:
+        """Remove a folder of `make_work` already now: who ends the connection may end this process as well."""
+        self._work.remove(folder)
+        shutil.rmtree(folder)
 
     def agent(self, release: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent of a release to its end; returns its JSON answer."""
-        folder = self.releases.path("releases", release)
-        code, output, errors = run_program([sys.executable, "-B", "agent/main.py", *arguments], folder, seconds)
-        try:
-            answer = json.loads(output.decode().splitlines()[-1])
-        except (ValueError, IndexError):
-            tail = errors.decode("utf-8", "replace").strip().splitlines()[-5:]
-            said = " / ".join(tail) or "no output"
-            raise Failure(REFUSED, "the agent ended with code {}: {}".format(code, said)) from None
-        if code != 0:
-            raise Failure(code, answer["error"]["message"], answer["error"]["hint"])
-        return answer  # type: ignore[no-any-return]
+        return run_agent(self.releases.path("releases", release), arguments, seconds)
+
+    def trial(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
+        """Run the agent that was sent into a folder of `make_work`."""
+        if folder not in self._work:
+            raise Failure(REFUSED, f"'{folder}' is no folder of this connection")
+        return run_agent(folder, arguments, seconds)
 
     def run(self) -> None:
         """Serve until the connection ends."""
@@ -115,6 +118,20 @@ class Server:
             return {"ok": False, "kind": failure.exit_code, "message": failure.message, "hint": failure.hint}
         except OSError as error:
             return {"ok": False, "kind": REFUSED, "message": f"on the board: {error}", "hint": ""}
+
+
+def run_agent(folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
+    """Run the agent in a folder to its end; returns its JSON answer."""
+    code, output, errors = run_program([sys.executable, "-B", "agent/main.py", *arguments], folder, seconds)
+    try:
+        answer = json.loads(output.decode().splitlines()[-1])
+    except (ValueError, IndexError):
+        tail = errors.decode("utf-8", "replace").strip().splitlines()[-5:]
+        said = " / ".join(tail) or "no output"
+        raise Failure(REFUSED, "the agent ended with code {}: {}".format(code, said)) from None
+    if code != 0:
+        raise Failure(code, answer["error"]["message"], answer["error"]["hint"])
+    return answer  # type: ignore[no-any-return]
 
 
 def run_program(command: List[str], folder: str, seconds: float) -> Tuple[int, bytes, bytes]:
