@@ -80,7 +80,6 @@ def export(
         "format": style,
         "file": path.name,
         "sha256": sha256(path),
-        "bytes": path.stat().st_size,
         "batch": batch or "any",
     }
     if style != "air":

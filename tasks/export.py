@@ -34,6 +34,7 @@ def run(work: Work) -> Made:
         if not checks[name]["made"]:
             continue
         outputs[name] = results / f"model.{name}"
+        checks[name]["bytes"] = outputs[name].stat().st_size
         if "max_difference" in checks[name]:
             _check_difference(name, checks[name], work.settings.export.max_difference)
             (results / "logits.npy").replace(logits / f"{name}.npy")

@@ -1,10 +1,18 @@
-"""Execute compiled candidates on the evaluation images, through the very program that boards run."""
+"""Execute compiled candidates on the evaluation images, through the very program that boards run.
+
+A stand-in's models are executed on this machine. What was compiled for hardware is executed on a board of that chip, if
+there is a choice to be made and the settings name such a board; else its board's smoke test is the comparison.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
+from infra.errors import Transient
+from infra.ports import Release
+from infra.store.artifacts import folder_files
 from tasks import program
 from tasks.images import evaluation_images, labels
 from tasks.parity import Result
@@ -28,27 +36,56 @@ def run(work: Work, candidates: Sequence[Candidate], *, emulated: bool) -> list[
         candidates: compiled.
         emulated: True for a stand-in's `.om`, which the stand-in pyACL executes here.
     """
-    if work.settings.convert.model:
-        return [Result(candidate, reason=OWN_MODEL) for candidate in candidates]
-    if not emulated:
-        return [Result(candidate, reason=FOR_HARDWARE) for candidate in candidates]
-    return [_execute(work, candidate) for candidate in candidates]
+    results = []
+    for done, candidate in enumerate(candidates):
+        work.reporter.progress("convert", done, len(candidates), "trials")
+        rivals = [other for other in candidates if other.soc_version == candidate.soc_version]
+        if work.settings.convert.model:
+            results.append(Result(candidate, reason=OWN_MODEL))
+        elif emulated:
+            results.append(_execute(work, candidate, None))
+        else:
+            board = _board(work, candidate.soc_version) if len(rivals) > 1 else None
+            results.append(Result(candidate, reason=FOR_HARDWARE) if board is None else _try(work, candidate, board))
+    return results
 
 
-def _execute(work: Work, candidate: Candidate) -> Result:
+def _board(work: Work, soc_version: str) -> str | None:
+    """The first real board with that chip among those that get the release."""
+    boards = work.settings.boards
+    named = [name for name in work.settings.deploy.boards if name in boards and boards[name].address]
+    return next((name for name in named if boards[name].soc == soc_version), None)
+
+
+def _try(work: Work, candidate: Candidate, board: str) -> Result:
+    """Execute on a board; one that does not answer now keeps nothing from being compiled."""
+    work.reporter.line("convert", f"board {board} tries {candidate.name}")
+    try:
+        return _execute(work, candidate, board)
+    except Transient as error:
+        work.reporter.line("convert", f"board {board} cannot try {candidate.name} now: {error.message}")
+        return Result(candidate, reason=f"board {board} could not try it: {error.message}")
+
+
+def _execute(work: Work, candidate: Candidate, board: str | None) -> Result:
+    """Execute a candidate on a board, or on this machine when there is none."""
     import numpy as np
 
-    folder = work.folder / "trial" / f"{candidate.soc_version}-{candidate.precision}"
-    lay_out(work, candidate, folder)
+    folder = work.folder / "trials" / candidate.om.stem
+    lay_out(work, candidate, folder / "release", emulated=board is None)
     images, logits = folder / "images.npy", folder / "logits.npy"
     np.save(images, evaluation_images(work)[0])
-    milliseconds = work.world.infer(folder, candidate.soc_version, images, logits)
+    if board is None:
+        milliseconds = work.world.infer(folder / "release", candidate.soc_version, images, logits)
+    else:
+        release = Release("trial", folder_files(folder / "release")[1], candidate.soc_version, emulated=False)
+        milliseconds = work.world.board(board).infer(release, images, logits)
     return Result(candidate, np.load(logits, allow_pickle=False), milliseconds)
 
 
-def lay_out(work: Work, candidate: Candidate, folder: Path) -> None:
+def lay_out(work: Work, candidate: Candidate, folder: Path, *, emulated: bool) -> None:
     """A release without a smoke test."""
     program.lay_out(folder, program.own_files())
-    (folder / "model.om").symlink_to(candidate.om)
-    facts = program.contract(work.settings, labels(work), candidate.soc_version, emulated=True)
+    shutil.copyfile(candidate.om, folder / "model.om")
+    facts = program.contract(work.settings, labels(work), candidate.soc_version, emulated)
     (folder / "release.json").write_text(json.dumps({"id": "trial", **facts, "tolerance": 0.0}))

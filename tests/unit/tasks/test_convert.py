@@ -35,7 +35,7 @@ class Machine:
         return self.boards[name]
 
     def infer(self, folder, soc_version, images, logits):
-        precision = folder.name.removeprefix(f"{soc_version}-")
+        precision = folder.parent.name.removeprefix(f"{soc_version}-")
         assert np.load(images).shape == (COUNT, 32, 32, 3)
         said = read(folder / "release.json")
         assert (said["soc_version"], said["image_size"]) == (soc_version, 32)
@@ -115,10 +115,23 @@ def test_without_chips_named_those_of_the_boards_are_compiled_for(tmp_path):
 
 
 class Asked:
-    """A board that says which chip it has, or does not answer."""
+    """A real board that says which chip it has and tries models, or does not answer."""
 
-    def __init__(self, soc=None):
+    def __init__(self, soc=None, *, busy=False):
         self.soc = soc
+        self.busy = busy
+        self.tried = 0
+
+    def infer(self, release, images, logits):
+        """Each model answers rightly; those that come later are faster."""
+        if self.busy:
+            raise Transient("the device is busy")
+        assert (release.soc_version, release.emulated) == (self.soc, False)
+        assert {"model.om", "release.json", "agent/main.py", "agent/parity.py"} <= set(release.files)
+        assert np.load(images).shape == (COUNT, 32, 32, 3)
+        np.save(logits, LOGITS)
+        self.tried += 1
+        return 1 / self.tried
 
     def facts(self):
         if self.soc is None:
@@ -176,6 +189,39 @@ def test_what_was_compiled_for_hardware_is_not_executed_and_the_ledger_says_so(t
     assert (hop["whole"], hop["objection"]) == (None, None)
     assert "smoke test on the board" in hop["reason"]
     assert "not executed here" in made.outputs["parity"].read_text()
+
+
+TWO = {"convert.precisions": '["force_fp16", "must_keep_origin_dtype"]'}
+REAL = {**ATTIC, "boards.attic.soc": "Ascend310B4"}
+
+
+def test_a_real_board_decides_between_candidates_and_the_fastest_that_passes_is_chosen(tmp_path):
+    board = Asked("Ascend310B4")
+    world = Machine(FakeCompiler(emulated=False), boards={"attic": board})
+    _, made = run(tmp_path, world, **TWO, **REAL)
+    ledger = read(made.outputs["ledger"])
+    assert board.tried == 2
+    assert ledger["chosen"] == {"Ascend310B4": "must_keep_origin_dtype"}
+    assert ledger["why"] == {"Ascend310B4": "the fastest that passes"}
+    assert all(hop["whole"]["images"] == COUNT for hop in ledger["hops"] if hop["precision"])
+    assert read(made.outputs["latency"]) == {
+        "Ascend310B4 force_fp16": 1.0, "Ascend310B4 must_keep_origin_dtype": 0.5,
+    }  # fmt: skip
+
+
+def test_one_candidate_alone_is_left_to_the_smoke_test(tmp_path):
+    board = Asked("Ascend310B4")
+    run(tmp_path, Machine(FakeCompiler(emulated=False), boards={"attic": board}), **REAL)
+    assert board.tried == 0
+
+
+def test_a_board_that_is_busy_decides_nothing_and_stops_nothing(tmp_path):
+    world = Machine(FakeCompiler(emulated=False), boards={"attic": Asked("Ascend310B4", busy=True)})
+    work, made = run(tmp_path, world, **TWO, **REAL)
+    ledger = read(made.outputs["ledger"])
+    assert ledger["chosen"] == {"Ascend310B4": "force_fp16"}
+    assert "board attic cannot try Ascend310B4 force_fp16 now: the device is busy" in work.reporter.lines
+    assert "could not try it: the device is busy" in ledger["hops"][-1]["reason"]
 
 
 def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path):

@@ -70,7 +70,7 @@ def test_each_format_is_exported_and_air_is_reported_as_not_made(tmp_path):
     assert read(made.outputs["latency"])["onnx"] == {"images": 1, "milliseconds": 0.5}
     assert made.outputs["onnx"].read_bytes() == b"onnx"
     checks = read(made.outputs["checks"])
-    assert checks["onnx"] == {"made": True, "max_difference": 1e-6, "images": 30}
+    assert checks["onnx"] == {"made": True, "bytes": 4, "max_difference": 1e-6, "images": 30}
     assert checks["air"] == {"made": False, "reason": "air needs an Ascend device"}
     assert made.note == "mindir, onnx; air not made"
 
