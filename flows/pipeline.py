@@ -4,9 +4,9 @@ from contextlib import suppress
 
 from prefect import flow
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict, Field
 
 from flows.opening import open_chain
+from flows.requests import RunRequest, requested, run_name
 from infra.errors import AtlasFlowError
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
@@ -18,23 +18,10 @@ from tasks.reporting import reporter
 from tasks.stage import Chain
 
 
-class RunRequest(BaseModel):
-    """What to run. The Prefect UI shows this as a form."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    profile: str = Field("local", description="local, or the path of a profile's TOML file")
-    settings: dict[str, str] = Field({}, description='such as {"train.epochs": "3"}')
-    stages: tuple[str, ...] = Field((), description="only these stages; empty: all")
-    force: tuple[str, ...] = Field((), description="run these stages even when they are fresh")
-
-
 def _name() -> str:
-    request = flow_run.parameters.get("request") or RunRequest()
-    values = request if isinstance(request, dict) else request.model_dump()
-    stages = values.get("stages") or ()
-    what = "all stages" if len(stages) in (0, len(STAGES)) else " ".join(stages)
-    return f"{what} {values.get('profile', 'local')}"
+    request = requested(RunRequest)
+    whole = len(request.stages) in (0, len(STAGES))
+    return run_name("all stages" if whole else " ".join(request.stages), request)
 
 
 @flow(name="pipeline", flow_run_name=_name, persist_result=False)

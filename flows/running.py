@@ -57,7 +57,8 @@ def run_with_prefect(
     """Run stages as a Prefect flow run on the checkout's server, which is started when it is not up."""
     console = Console()
     with under_prefect(chain, console) as address:
-        from flows.pipeline import RunRequest, pipeline  # noqa: PLC0415
+        from flows.pipeline import pipeline  # noqa: PLC0415
+        from flows.requests import RunRequest  # noqa: PLC0415
 
         try:
             pipeline(RunRequest(profile=profile, settings=overrides, stages=selected, force=forced))

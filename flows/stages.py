@@ -1,20 +1,64 @@
 """One small flow a stage, for triggering it alone: it uses the receipts that are there, like the whole chain."""
 
-from prefect import Flow, flow
+from prefect import flow
+from prefect.runtime import flow_run
 
-from flows.pipeline import RunRequest, run_stages
-from tasks.chain import STAGES
+from flows.pipeline import run_stages
+from flows.requests import StageRequest, requested, run_name
 
-
-def _stage_flow(name: str, description: str) -> Flow[[RunRequest], None]:
-    def run(request: RunRequest = RunRequest()) -> None:  # noqa: B008 - frozen
-        run_stages(request.model_copy(update={"stages": (name,)}))
-
-    run.__name__ = name
-    run.__doc__ = description
-    return flow(name=name, persist_result=False)(run)
+_DEFAULT = StageRequest()
 
 
-STAGE_FLOWS: dict[str, Flow[[RunRequest], None]] = {
-    stage.name: _stage_flow(stage.name, (stage.run.__doc__ or "").strip()) for stage in STAGES
-}
+def _name() -> str:
+    return run_name(flow_run.flow_name or "stage", requested(StageRequest))
+
+
+@flow(name="download", flow_run_name=_name, persist_result=False)
+def download(request: StageRequest = _DEFAULT) -> None:
+    """Fetch the data set and check every image of it."""
+    run_stages(request.of("download"))
+
+
+@flow(name="upload", flow_run_name=_name, persist_result=False)
+def upload(request: StageRequest = _DEFAULT) -> None:
+    """Make object storage hold the data set and the code."""
+    run_stages(request.of("upload"))
+
+
+@flow(name="train", flow_run_name=_name, persist_result=False)
+def train(request: StageRequest = _DEFAULT) -> None:
+    """Train the network of the recipe, on this machine or on ModelArts."""
+    run_stages(request.of("train"))
+
+
+@flow(name="evaluate", flow_run_name=_name, persist_result=False)
+def evaluate(request: StageRequest = _DEFAULT) -> None:
+    """Measure the checkpoint on the evaluation images."""
+    run_stages(request.of("evaluate"))
+
+
+@flow(name="export", flow_run_name=_name, persist_result=False)
+def export(request: StageRequest = _DEFAULT) -> None:
+    """Write the model as MINDIR, ONNX and AIR."""
+    run_stages(request.of("export"))
+
+
+@flow(name="convert", flow_run_name=_name, persist_result=False)
+def convert(request: StageRequest = _DEFAULT) -> None:
+    """Compile the model for each chip and precision, and compare every hop."""
+    run_stages(request.of("convert"))
+
+
+@flow(name="publish", flow_run_name=_name, persist_result=False)
+def publish(request: StageRequest = _DEFAULT) -> None:
+    """Send the model and its reports to object storage."""
+    run_stages(request.of("publish"))
+
+
+@flow(name="deploy", flow_run_name=_name, persist_result=False)
+def deploy(request: StageRequest = _DEFAULT) -> None:
+    """Put the release into service on the boards."""
+    run_stages(request.of("deploy"))
+
+
+STAGE_FLOWS = {single.name: single for single in (download, upload, train, evaluate, export, convert, publish, deploy)}

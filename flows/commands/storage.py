@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from flows.commands.inspecting import Json
-from flows.commands.running import Profile, Set, parse_overrides
+from flows.commands.running import Json, Profile, Set, parse_overrides
 from flows.opening import open_chain
 from infra.errors import Refused, UserError
 from infra.obs.addresses import describe_folder, parse

@@ -51,6 +51,10 @@ class Runs:
         """Write the record whole or not at all."""
         write_text(self.folder / f"{record.id}.json", json.dumps(asdict(record), indent=1, ensure_ascii=False))
 
+    def count(self) -> int:
+        """How many runs there were."""
+        return sum(1 for _ in self.folder.glob("*.json"))
+
     def latest(self, count: int) -> list[RunRecord]:
         """The last `count` runs, newest first."""
         paths = sorted(self.folder.glob("*.json"), reverse=True)[:count]

@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from flows import pipeline, stages
-from flows.pipeline import RunRequest, run_stages
+from flows.pipeline import run_stages
+from flows.requests import RunRequest, StageRequest
 from infra.errors import GateFailed, Transient, UserError
 from infra.store.runs import Runs
 from tasks.chain import NAMES
@@ -97,7 +98,7 @@ def test_settings_reach_the_stages(flow, small):
 
 @pytest.mark.parametrize("request_", [{"stages": ["trian"]}, {"force": ["trian"]}])
 def test_an_unknown_stage_is_refused_before_anything_runs(flow, small, request_):
-    with pytest.raises(UserError, match="no stage 'trian'"):
+    with pytest.raises(ValidationError, match="'download', 'upload'"):
         flow(**request_)
     assert small.ran == []
 
@@ -122,5 +123,5 @@ def test_every_stage_has_a_flow_of_its_own():
 def test_a_stages_flow_runs_that_stage_alone(monkeypatch, name):
     asked = []
     monkeypatch.setattr(stages, "run_stages", asked.append)
-    stages.STAGE_FLOWS[name].fn(RunRequest(profile="twin", stages=("train", "export")))
-    assert asked == [RunRequest(profile="twin", stages=(name,))]
+    stages.STAGE_FLOWS[name].fn(StageRequest(profile="twin", force=True))
+    assert asked == [RunRequest(profile="twin", stages=(name,), force=(name,))]

@@ -1,0 +1,85 @@
+"""`atlasflow serve`, `worker` and `deployments`: flows on a schedule, from the Prefect UI, and on other machines."""
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.commands.running import Profile
+from flows.opening import open_chain
+from infra import prefect_server
+from infra.errors import UserError
+from infra.home import CHECKOUT
+from infra.store.atomic import write_text
+from tasks.reporting import Silent
+
+PREFECT_YAML = CHECKOUT / "prefect.yaml"
+WORK_POOL = "atlasflow"
+
+Limit = Annotated[int, typer.Option(min=1, max=64, help="Flow runs at once; further ones wait.")]
+
+deployments = typer.Typer(help="Look after the Prefect deployments.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command(epilog="Example: `atlasflow serve --limit 2`")(serve)
+    app.command(epilog="Example: `atlasflow worker --limit 1`")(worker)
+    app.add_typer(deployments, name="deployments", epilog="Example: `atlasflow deployments write`")
+
+
+def serve(limit: Limit = 2, profile: Profile = "local") -> None:
+    """Serve every flow from this machine until Ctrl-C: schedules start, and the Prefect UI's Run buttons work."""
+    _connect(profile)
+    # Prefect reads its settings while it is imported, so it must not be imported before they are there.
+    from prefect import serve as prefect_serve  # noqa: PLC0415
+
+    from flows.deployments import runner_deployments  # noqa: PLC0415
+
+    os.chdir(CHECKOUT)  # where the entry points are looked for
+    prefect_serve(*runner_deployments(), limit=limit, pause_on_shutdown=False)
+
+
+def worker(limit: Limit = 1, profile: Profile = "local") -> None:
+    """Take flow runs from the work pool `atlasflow`, until Ctrl-C; start one on each machine that shall work."""
+    _connect(profile)
+    _prefect("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
+    _prefect("worker", "start", "--pool", WORK_POOL, "--type", "process", "--limit", str(limit))
+
+
+@deployments.command("write", epilog="Example: `atlasflow deployments write`")
+def write() -> None:
+    """Write prefect.yaml anew from flows/deployments.py."""
+    from flows.deployments import prefect_yaml  # noqa: PLC0415 - imports Prefect
+
+    write_text(PREFECT_YAML, prefect_yaml())
+    Console().print(f"written: {PREFECT_YAML}", highlight=False)
+
+
+@deployments.command("apply", epilog="Example: `atlasflow deployments apply`")
+def apply(profile: Profile = "local") -> None:
+    """Tell the Prefect server about every deployment of prefect.yaml, for the workers of the pool."""
+    if not PREFECT_YAML.is_file():
+        raise UserError(f"there is no {PREFECT_YAML}", hint="`atlasflow deployments write` makes it")
+    _connect(profile)
+    _prefect("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
+    _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_YAML))
+
+
+def _connect(profile: str) -> None:
+    """Start the installation's Prefect server when it is not up, and point this process to it."""
+    chain = open_chain(profile, {}, Silent())
+    services, settings = chain.world.services, chain.settings.prefect
+    server = prefect_server.service(services, chain.home, settings)
+    with Console(stderr=True).status(f"Prefect server at {server.address}"):
+        services.start(server)
+    os.environ.update(prefect_server.environment(services, chain.home, settings))
+
+
+def _prefect(*words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "prefect", *words], cwd=CHECKOUT, check=False)
+    if done.returncode not in (0, -2, 130):  # ended by Ctrl-C is a good end
+        raise UserError(f"`prefect {' '.join(words)}` ended with exit code {done.returncode}", hint="it said why above")

@@ -1,0 +1,100 @@
+"""Every Prefect deployment and schedule, in one place; `prefect.yaml` is written from here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from prefect import Flow
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron
+
+from flows.maintenance import maintenance
+from flows.pipeline import pipeline
+from flows.rollout import rollout
+from flows.stages import STAGE_FLOWS
+
+WORK_POOL = "atlasflow"
+HEADER = "# Written by `atlasflow deployments write` from flows/deployments.py; change that file instead.\n"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One deployment.
+
+    Attributes:
+        flow: what is run.
+        module: where it is defined, as Prefect's entry points name it.
+        tags: for filtering in the UI.
+        cron: when it runs by itself; empty: only when it is triggered.
+        timezone: of `cron`.
+        alone: True when a run that is due while another one goes on is cancelled; others wait.
+    """
+
+    flow: Flow[..., Any]
+    module: str
+    tags: tuple[str, ...]
+    cron: str = ""
+    timezone: str = "UTC"
+    alone: bool = False
+
+    @property
+    def name(self) -> str:
+        """Flow and deployment have one name."""
+        return str(self.flow.name)
+
+    @property
+    def entrypoint(self) -> str:
+        """File and function, relative to the checkout."""
+        return f"{self.module.replace('.', '/')}.py:{self.flow.fn.__name__}"
+
+
+PLANS = (
+    Plan(pipeline, "flows.pipeline", ("chain",)),
+    *(Plan(single, "flows.stages", ("chain", "stage")) for single in STAGE_FLOWS.values()),
+    Plan(rollout, "flows.rollout", ("boards",)),
+    Plan(maintenance, "flows.maintenance", ("maintenance",), cron="30 3 * * 0", alone=True),
+)
+
+
+def runner_deployments() -> list[RunnerDeployment]:
+    """The deployments for one serving process."""
+    return [
+        RunnerDeployment.from_flow(
+            plan.flow,
+            name=plan.name,
+            schedule=Cron(plan.cron, timezone=plan.timezone) if plan.cron else None,
+            tags=list(plan.tags),
+            description=plan.flow.description,
+            concurrency_limit=_limit(plan),
+        )
+        for plan in PLANS
+    ]
+
+
+def prefect_yaml() -> str:
+    """The text of `prefect.yaml`, by which workers of the pool `atlasflow` get the same deployments."""
+    content = {"name": "atlasflow", "deployments": [_entry(plan) for plan in PLANS]}
+    return f"{HEADER}{yaml.safe_dump(content, sort_keys=False, width=110)}"
+
+
+def _limit(plan: Plan) -> ConcurrencyLimitConfig | None:
+    if not plan.alone:
+        return None
+    return ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+
+
+def _entry(plan: Plan) -> Mapping[str, object]:
+    entry: dict[str, object] = {
+        "name": plan.name,
+        "entrypoint": plan.entrypoint,
+        "description": plan.flow.description,
+        "tags": list(plan.tags),
+        "work_pool": {"name": WORK_POOL},
+    }
+    if plan.cron:
+        entry["schedules"] = [{"cron": plan.cron, "timezone": plan.timezone}]
+    if plan.alone:
+        entry["concurrency_limit"] = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    return entry

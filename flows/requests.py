@@ -1,0 +1,73 @@
+"""What flows are asked for. The Prefect UI shows these models as forms, and refuses what their schemas do not allow."""
+
+from typing import Annotated, Literal, TypeVar
+
+from prefect.runtime import flow_run
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from infra.errors import AtlasFlowError
+from infra.home import home
+from infra.settings import load
+from infra.store.runs import Runs
+
+StageName = Literal["download", "upload", "train", "evaluate", "export", "convert", "publish", "deploy"]
+_SETTING = r"^[a-z_]+(\.[A-Za-z0-9_-]+)+$"
+SettingName = Annotated[str, StringConstraints(pattern=_SETTING)]
+
+
+Asked = TypeVar("Asked", bound="Target")
+
+
+class Target(BaseModel):
+    """Which installation is meant: a profile, and settings that differ from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str = Field(
+        "local",
+        pattern=r"^(local|twin|cloud|.+\.toml)$",
+        description="local, twin, cloud, or the path of a profile's TOML file",
+    )
+    settings: dict[SettingName, str] = Field(
+        {},
+        description='settings that differ from the profile, such as {"train.epochs": "3"}; never secrets',
+        json_schema_extra={"propertyNames": {"pattern": _SETTING}},
+    )
+
+
+class RunRequest(Target):
+    """What to run of the chain."""
+
+    stages: tuple[StageName, ...] = Field((), description="only these stages; empty: all")
+    force: tuple[StageName, ...] = Field((), description="run these stages even when they are fresh")
+
+
+class StageRequest(Target):
+    """How to run one stage."""
+
+    force: bool = Field(False, description="run it even when it is fresh")
+
+    def of(self, stage: StageName) -> RunRequest:
+        """The request of the chain that runs this stage alone."""
+        forced: tuple[StageName, ...] = (stage,) if self.force else ()
+        return RunRequest(profile=self.profile, settings=self.settings, stages=(stage,), force=forced)
+
+
+def run_name(what: str, request: Target) -> str:
+    """A name that says what is run: `what`, recipe, data and a number that counts the runs of this installation.
+
+    A request whose settings are wrong is named by its profile: the run itself says what is wrong.
+    """
+    try:
+        settings = load(request.profile, dict(request.settings))
+    except AtlasFlowError:
+        return f"{what} {request.profile}"
+    data = settings.data.source.rpartition("/")[2] or settings.data.source
+    number = Runs(home()).count() + 1
+    return f"{what} {settings.train.recipe} {data} #{number}"
+
+
+def requested(kind: type[Asked]) -> Asked:
+    """The request of the current flow run, with its defaults."""
+    given = flow_run.parameters.get("request")
+    return kind() if given is None else kind.model_validate(given if isinstance(given, dict) else given.model_dump())

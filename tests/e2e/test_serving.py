@@ -1,0 +1,60 @@
+"""`atlasflow serve`: a stage triggered from the server, with the same receipts as the whole chain; a wrong form refused."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.e2e.installation import COMMAND, PYTHON
+
+pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
+
+
+@pytest.fixture
+def serving(made):
+    """The home with `atlasflow serve` running; ends it as Ctrl-C does."""
+    made.atlasflow("up")
+    process = subprocess.Popen(
+        [COMMAND, "serve", "--limit", "1"],
+        cwd=made.elsewhere,
+        env=made.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    heard = []
+    try:
+        for line in process.stdout:
+            heard.append(line)
+            if "maintenance/maintenance" in line:
+                break
+        assert any("download/download" in line for line in heard), heard
+        yield made
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+        made.said += [*heard, rest]
+
+
+def prefect(home, *words):
+    address = home.services()["prefect"]["address"]
+    return home.start(
+        [PYTHON, "-m", "prefect", *words],
+        PREFECT_API_URL=f"{address}/api",
+        PREFECT_HOME=str(home.folder / "prefect"),
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        PATH=f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}",
+    )
+
+
+def test_a_stage_that_is_triggered_alone_reuses_the_chain_s_receipts(serving):
+    done = prefect(serving, "deployment", "run", "evaluate/evaluate", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    record, outcomes = serving.last_run()
+    assert outcomes == {"evaluate": "reused"}
+    (run,) = serving.prefect("flow_runs", flow_runs={"id": {"any_": [record["flow_run"]]}})
+    assert run["name"].startswith("evaluate lenet5-sample small.tar.gz #")
+    wrong = prefect(serving, "deployment", "run", "evaluate/evaluate", "--params", '{"request": {"profile": "locl"}}')
+    assert wrong.returncode != 0
+    assert "locl" in wrong.stdout + wrong.stderr

@@ -1,0 +1,41 @@
+"""The deployments: each can be loaded as a worker does, and `prefect.yaml` says the same."""
+
+import importlib
+
+import pytest
+import yaml
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+
+from flows.commands.scheduling import PREFECT_YAML
+from flows.commands.scheduling import WORK_POOL as COMMANDS_POOL
+from flows.deployments import PLANS, WORK_POOL, prefect_yaml, runner_deployments
+from infra.home import CHECKOUT
+from tasks.chain import NAMES
+
+
+def test_prefect_yaml_is_not_stale():
+    assert PREFECT_YAML.read_text() == prefect_yaml(), "run `atlasflow deployments write`"
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
+def test_the_entry_point_leads_to_the_flow(plan):
+    path, _, function = plan.entrypoint.partition(":")
+    assert (CHECKOUT / path).is_file()
+    assert getattr(importlib.import_module(plan.module), function) is plan.flow
+    assert plan.flow.description
+
+
+def test_each_stage_and_each_flow_has_one():
+    names = [plan.name for plan in PLANS]
+    assert set(names) == {"pipeline", *NAMES, "rollout", "maintenance"}
+    assert len(names) == len(set(names))
+    assert WORK_POOL == COMMANDS_POOL
+
+
+def test_maintenance_comes_by_itself_and_never_twice_at_once():
+    (found,) = (item for item in runner_deployments() if item.name == "maintenance")
+    assert found.schedules[0].schedule.cron == "30 3 * * 0"
+    assert found.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
+    entry = next(item for item in yaml.safe_load(prefect_yaml())["deployments"] if item["name"] == "maintenance")
+    assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert entry["schedules"] == [{"cron": "30 3 * * 0", "timezone": "UTC"}]

@@ -1,0 +1,54 @@
+"""The forms: what their schemas refuse before anything runs, and the names of flow runs."""
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+
+from flows.requests import RunRequest, StageRequest, run_name
+from infra.store.runs import Runs
+
+SCHEMA = Draft202012Validator(RunRequest.model_json_schema())
+WRONG = [
+    {"profile": "locl"},
+    {"stages": ["trian"]},
+    {"force": ["everything"]},
+    {"settings": {"epochs": "3"}},
+    {"settings": {"train.epochs": 3}},
+    {"stage": ["train"]},
+]
+
+
+@pytest.mark.parametrize("values", WRONG, ids=str)
+def test_a_wrong_form_is_refused_by_its_schema_as_by_the_model(values):
+    assert list(SCHEMA.iter_errors(values))
+    with pytest.raises(ValidationError):
+        RunRequest.model_validate(values)
+
+
+@pytest.mark.parametrize("profile", ["local", "twin", "cloud", "mine.toml", "/etc/atlasflow/lab.toml"])
+def test_a_right_form_is_taken(profile):
+    values = {"profile": profile, "settings": {"modelarts.stand_in.slots": "2"}, "stages": ["train"]}
+    assert not list(SCHEMA.iter_errors(values))
+    assert RunRequest.model_validate(values).profile == profile
+
+
+def test_every_field_has_a_description_and_a_default():
+    for kind in (RunRequest, StageRequest):
+        fields = kind.model_json_schema()["properties"].values()
+        assert all("description" in field and "default" in field for field in fields)
+
+
+def test_a_stage_s_request_is_one_of_the_chain():
+    request = StageRequest(profile="twin", settings={"train.epochs": "3"}, force=True).of("train")
+    assert request == RunRequest(profile="twin", settings={"train.epochs": "3"}, stages=("train",), force=("train",))
+    assert StageRequest().of("export").force == ()
+
+
+def test_a_run_is_named_by_what_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
+    assert run_name("train", RunRequest()) == "train lenet5-sample sample #1"
+    runs = Runs(tmp_path)
+    runs.save(runs.begin("local"))
+    request = RunRequest(settings={"data.source": "obs://bucket/cifar.tar.gz", "train.recipe": "resnet20-paper"})
+    assert run_name("all stages", request) == "all stages resnet20-paper cifar.tar.gz #2"
+    assert run_name("train", RunRequest(settings={"trian.epochs": "3"})) == "train local"
