@@ -68,7 +68,9 @@ class World:
         job = TrainJob(key, data, spec, folder, data_address, code_address, again, pretrained)
         self.trainer().train(job, _events(heard))
 
-    def run_model(self, command: Literal["evaluate", "export"], arguments: Mapping[str, str], log: Path) -> None:
+    def run_model(
+        self, command: Literal["evaluate", "export", "profile", "describe"], arguments: Mapping[str, str], log: Path
+    ) -> None:
         """Run another command of `models/main.py` on this machine."""
         from infra.training.local import run_model
 

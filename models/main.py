@@ -97,7 +97,20 @@ def _profile(options: argparse.Namespace) -> None:
     profiling.profile(spec, _builder(spec), options.data_url, options.checkpoint, options.model, options.output)
 
 
-_COMMANDS = {"profile": _profile, "compare": _compare, "train": _train, "evaluate": _evaluate, "export": _export}
+def _describe(options: argparse.Namespace) -> None:
+    spec = _spec(options.spec)
+    _load("runtime").prepare(spec.seed)
+    _load("profiling").describe(spec, _builder(spec), options.output)
+
+
+_COMMANDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "export": _export,
+    "profile": _profile,
+    "describe": _describe,
+    "compare": _compare,
+}
 
 
 def _load(name: str) -> Any:
@@ -143,10 +156,12 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train, or go on with an interrupted training")
     evaluate = commands.add_parser("evaluate", help="accuracy, confusion matrix and predictions of a checkpoint")
     profile = commands.add_parser("profile", help="size, latency, multiply-adds and the tuning score")
+    describe = commands.add_parser("describe", help="every layer's output shape, parameters and multiply-adds")
     compare = commands.add_parser("compare", help="two sets of predictions of the same images")
     export = commands.add_parser("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
     for command in (train, evaluate, export, profile):
         command.add_argument("--data_url", type=place, required=True, help="folder with train/ and eval/")
+    for command in (train, evaluate, export, profile, describe):
         command.add_argument(
             "--spec",
             default=os.environ.get(SPEC_VARIABLE),
@@ -160,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (evaluate, export, profile):
         command.add_argument("--checkpoint", type=place, required=True, help="file to load")
+    for command in (evaluate, export, profile, describe):
         command.add_argument("--output", type=place, required=True, help="folder for the results")
     compare.add_argument("--first", type=Path, required=True, help="predictions.npz of an evaluation")
     compare.add_argument("--second", type=Path, required=True, help="that of another one")

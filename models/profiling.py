@@ -66,9 +66,8 @@ def profile(
     accuracy = scoring.accuracy(found, images.labels)
     parameters = sum(parameter.size for parameter in network.trainable_params())
     result: dict[str, object] = {
+        **_sums(rows),
         "parameters": parameters,
-        "multiply_adds": sum(int(str(row["multiply_adds"])) for row in rows),
-        "layers": rows,
         "size_mb": size_mb(parameters),
         "latency_ms": speed,
         "accuracy": accuracy,
@@ -84,6 +83,21 @@ def profile(
         f"{len(images):,} images: score {result['score']:.2f}"
     )
     write_json(output / "profile.json", result)
+
+
+def describe(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], output: Path) -> None:
+    """Write `network.json` into `output`: the layers of a network that need not be trained."""
+    write_json(output / "network.json", {"network": spec.network, **_sums(layers(build(spec), spec.image_size))})
+
+
+def _sums(rows: list[dict[str, object]]) -> dict[str, object]:
+    """A layer that is used twice computes twice, but has its parameters once."""
+    parameters = {str(row["name"]): int(str(row["parameters"])) for row in rows}
+    return {
+        "layers": rows,
+        "parameters": sum(parameters.values()),
+        "multiply_adds": sum(int(str(row["multiply_adds"])) for row in rows),
+    }
 
 
 def size_mb(parameters: int) -> float:

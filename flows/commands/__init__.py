@@ -9,7 +9,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.commands import boards, inspecting, jobs, maintaining, notebooks, running, scheduling, serving, storage, xihe
+from flows.commands import (
+    boards,
+    inspecting,
+    jobs,
+    maintaining,
+    notebooks,
+    running,
+    scheduling,
+    serving,
+    showing,
+    storage,
+    xihe,
+)
 from infra.errors import AtlasFlowError
 
 app = typer.Typer(
@@ -20,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (running, inspecting, serving, scheduling, boards, storage, jobs, maintaining, notebooks, xihe):
+for module in (running, inspecting, showing, serving, scheduling, boards, storage, jobs, maintaining, notebooks, xihe):
     module.register(app)
 
 DISK_FULL = 4

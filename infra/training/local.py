@@ -16,13 +16,15 @@ from infra.program import run_program
 from infra.store.atomic import write_text
 from infra.training import protocol
 
+NAME = "mindspore-cpu"
+"""Who makes the bytes, in receipts."""
 MAIN = CHECKOUT / "models" / "main.py"
 # With the first, the program ends itself when its standard input closes, so it never outlives us.
 _ENVIRONMENT = {"ATLASFLOW_EXIT_WITH_STDIN": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def run_model(
-    command: Literal["train", "evaluate", "export"],
+    command: Literal["train", "evaluate", "export", "profile", "describe"],
     arguments: Mapping[str, str],
     lines: Lines,
     log: Path | None = None,
@@ -92,7 +94,7 @@ class LocalTrainer:
             version = importlib.metadata.version("mindspore")
         except importlib.metadata.PackageNotFoundError as error:
             raise UserError("MindSpore is not installed", hint="run `make setup`") from error
-        return Producer("mindspore-cpu", version, emulated=False, details=processor())
+        return Producer(NAME, version, emulated=False, details=processor())
 
     def train(self, job: TrainJob, lines: Lines) -> None:
         """Train, or go on from the last checkpoint in `job.folder`; `spec.json` and `train.log` lie there too."""

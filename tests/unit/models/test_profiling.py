@@ -53,6 +53,14 @@ def test_latencies_are_ordered(profiled):
     assert profiled["onnx"]["size_mb"] == pytest.approx(0.25, abs=0.02)
 
 
+def test_a_network_is_described_without_a_training(run, tmp_path):
+    done = run("describe", "--spec", '{"network": "compact"}', "--output", tmp_path)
+    assert done.code == 0, done.errors
+    found = json.loads((tmp_path / "network.json").read_text())
+    assert (found["parameters"], found["multiply_adds"]) == (217_610, 9_696_032)
+    assert [row["shape"] for row in found["layers"] if row["kind"] == "MaxPool2d"] == [[1, 24, 8, 8], [1, 48, 4, 4]]
+
+
 def test_a_missing_model_is_named(run, data, tmp_path):
     done = run(
         *("profile", "--data_url", data, "--spec", SPEC, "--checkpoint", tmp_path / "none"),
