@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.atc.options import FILE_OPTIONS
 from infra.errors import UserError
 from infra.ports import CompileRequest
 from tasks import parity, trial
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.settings import Settings
+
+# What other settings say, and what the program on the boards could not feed.
+_PROGRAM = "what the boards' program feeds"
+_OWN = {
+    "precision_mode": "convert.precisions",
+    "precision_mode_v2": "convert.precisions",
+    "insert_op_conf": "convert.aipp",
+    "dynamic_batch_size": "convert.batch_gears",
+    "dynamic_image_size": _PROGRAM,
+    "dynamic_dims": _PROGRAM,
+    "out_nodes": _PROGRAM,
+}
 
 
 def run(work: Work) -> Made:
@@ -70,12 +83,15 @@ def _request(work: Work, candidate: parity.Candidate, options: Mapping[str, str]
 
 
 def _options(work: Work) -> dict[str, str]:
-    """ATC's options that are the same for all candidates: AIPP and gears."""
+    """ATC's options that are the same for all candidates: AIPP, gears, and the further ones of the settings."""
     from infra.atc.aipp import normalising
     from infra.atc.request import AtcOptions
     from models.preprocess import PRESETS
 
     settings = work.settings.convert
+    for name in settings.options:
+        if name in _OWN:
+            raise UserError(f"convert.options.{name} is not a further option of ATC", hint=f"{_OWN[name]} decides that")
     gears = settings.batch_gears
     if gears and (work.settings.export.batch or work.input("model").suffix == ".air"):
         raise UserError(
@@ -90,7 +106,8 @@ def _options(work: Work) -> dict[str, str]:
         text = normalising(contract.mean, contract.std, width=width, height=height, swap=contract.order == "BGR")
         aipp = work.folder / "aipp.cfg"
         aipp.write_text(text)
-    return AtcOptions(aipp=aipp, batch_gears=gears).texts()
+    more = {name: str(work.input(name)) if name in work.files else text for name, text in settings.options.items()}
+    return AtcOptions(aipp=aipp, batch_gears=gears, more=more).texts()
 
 
 def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
@@ -107,7 +124,10 @@ def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
 
 
 def _given(settings: Settings) -> Mapping[str, Path]:
-    return {"model": Path(settings.convert.model)} if settings.convert.model else {}
+    """A model of one's own, and the files that options name: they count by their bytes."""
+    convert = settings.convert
+    files = {name: Path(convert.options[name]) for name in FILE_OPTIONS if convert.options.get(name)}
+    return {**files, **({"model": Path(convert.model)} if convert.model else {})}
 
 
 def _settings(settings: Settings) -> Mapping[str, Any]:
@@ -120,6 +140,7 @@ def _settings(settings: Settings) -> Mapping[str, Any]:
         "batch": settings.export.batch,
         "batch_gears": list(convert.batch_gears),
         "aipp": convert.aipp,
+        "options": {name: text for name, text in convert.options.items() if name not in FILE_OPTIONS},
         "min_agreement": convert.min_agreement,
         "max_accuracy_drop": convert.max_accuracy_drop,
     }

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from infra.atc.codes import CODES
-from infra.atc.options import OPTIONS
+from infra.atc.options import FILE_OPTIONS, OPTIONS
 from infra.atc.toolkit import Toolkit, find_toolkit
 from infra.atc.version import stand_in_version
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
@@ -31,10 +31,6 @@ Choice = Literal["auto", "atc", "stand-in"]
 
 FRAMEWORKS: Mapping[str, str] = {".air": "1", ".onnx": "5"}
 _OURS = ("model", "weight", "framework", "output", "soc_version", "input_shape", "mode", "om", "json")
-_FILES: Mapping[str, str] = {
-    "insert_op_conf": "aipp.cfg", "keep_dtype": "keep_dtype.cfg", "modify_mixlist": "mixlist.json",
-    "fusion_switch_file": "fusion_switch.cfg", "op_precision_mode": "op_precision.ini",
-}  # fmt: skip
 _CODE = re.compile(r"\s*(?P<code>E[0-9A-Z]\d{4}): ?(?P<text>.*)")
 _INNER = ("E19999", "EZ9999")  # these follow a code that says more
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -147,6 +143,8 @@ def _check(request: CompileRequest) -> None:
     for name in request.options:
         if name in _OURS:
             raise UserError(f"'{name}' is not a further option of ATC", hint="it follows from the request")
+        if name == "external_weight":
+            raise UserError("external_weight would leave the weights beside the .om", hint="leave it out")
         if name not in OPTIONS:
             near = difflib.get_close_matches(name, OPTIONS, n=1)
             raise UserError(f"ATC has no option '{name}'", hint=f"did you mean '{near[0]}'?" if near else "")
@@ -165,9 +163,9 @@ def _stage(request: CompileRequest, folder: Path) -> list[str]:
     if request.input_shape and values["framework"] != "1":  # ATC ignores it there
         values["input_shape"] = input_shape(request.input_shape)
     for name, value in request.options.items():
-        if name in _FILES:
-            shutil.copyfile(value, folder / _FILES[name])
-        values[name] = _FILES.get(name, value)
+        if name in FILE_OPTIONS:
+            shutil.copyfile(value, folder / FILE_OPTIONS[name])
+        values[name] = FILE_OPTIONS.get(name, value)
     return [f"--{name}={value}" for name, value in values.items()]
 
 

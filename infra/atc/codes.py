@@ -104,6 +104,10 @@ CODES: Mapping[str, Code] = {
     ),
     "E10021": Code("The path of --{parameter} is longer than {size}", "the path is too long", "use a shorter path"),
     "E10022": Code("The path [{filename}] of --{parameter} has no file name", "it ends with /", "add the file's name"),
+    **dict.fromkeys(
+        [f"E100{number}" for number in range(23, 31)],
+        Code("The description of a single operator is wrong", "its JSON does not fit the operator", "correct the JSON"),
+    ),
     "E10031": Code(
         "--dynamic_batch_size is given, but no input in --input_shape has the batch -1",
         "no input is dynamic",
@@ -223,6 +227,9 @@ CODES: Mapping[str, Code] = {
         "the operator is not one of ONNX, or the installation is incomplete",
         "express the model in standard operators",
         Refused,
+    ),
+    "E16003": Code(
+        "The ONNX model cannot be parsed", "it is not built as ATC expects", "look at it with --mode=3", Refused
     ),
     "E16004": Code("The ONNX model has no graph", "the file is incomplete", "export the model again"),
     "E16005": Code(

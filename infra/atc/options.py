@@ -86,6 +86,11 @@ OPTIONS: Mapping[str, str] = {
     "aicore_num": "number of cores",
     "auto_tune_mode": "RL, GA (old)",
 }  # fmt: skip
+FILE_OPTIONS: Mapping[str, str] = {
+    "insert_op_conf": "aipp.cfg", "keep_dtype": "keep_dtype.cfg", "modify_mixlist": "mixlist.json",
+    "fusion_switch_file": "fusion_switch.cfg", "op_precision_mode": "op_precision.ini",
+}  # fmt: skip
+"""Options that name a file → the name under which ATC is given a copy of it."""
 _SWITCHES = (
     "enable_small_channel", "disable_reuse_memory", "deterministic", "virtual_type", "external_weight",
     "display_model_info", "dump_mode",

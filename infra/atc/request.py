@@ -1,8 +1,9 @@
 """Typed ATC options, for a `CompileRequest`'s `options`: numbers and names here, ATC's texts there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from infra.errors import UserError
 
@@ -13,6 +14,8 @@ class AtcOptions:
 
     Attributes:
         precision_mode: such as `force_fp16`; ATC's default when empty.
+        precision_mode_v2: such as `fp16`; instead of the other.
+        input_format: layout of the inputs, such as `NCHW`.
         input_fp16_nodes: inputs that are fed as float16.
         out_nodes: outputs, as `node:index`.
         output_type: such as `FP16`, for all outputs; or `node:index:TYPE;…`.
@@ -20,11 +23,33 @@ class AtcOptions:
         batch_gears: batch sizes of a model with dynamic batch.
         image_gears: heights and widths of a model with dynamic image size.
         dims_gears: the numbers for every -1 of the input shapes.
+        keep_dtype: a file with operators that keep float32.
+        modify_mixlist: a file that changes the lists of mixed precision.
+        op_precision_mode: a file with a precision for each operator type.
+        op_select_implmode: such as `high_precision`.
+        optypelist_for_implmode: the operator types that the former is for.
+        fusion_switch_file: a file that says which fusions are off.
+        buffer_optimize: such as `off_optimize`.
+        disable_reuse_memory: give each tensor memory of its own.
+        enable_small_channel: the special treatment of inputs with few channels.
+        virtual_type: for virtual devices.
+        deterministic: the same results every time.
+        op_compiler_cache_mode: disable, enable or force.
+        op_compiler_cache_dir: the folder of compiled operators.
+        debug_dir: the folder of debugging files.
+        op_debug_level: 0 to 4.
+        host_env_os: system of the host, for models with host code.
+        host_env_cpu: its processor.
+        core_type: AiCore or VectorCore.
+        aicore_num: how many cores may be used; 0 for all.
+        display_model_info: print what the model is.
         log: debug, info, warning, error or null.
-        more: further options by name without dashes.
+        more: further options by name without dashes, for those that have no attribute here.
     """
 
     precision_mode: str = ""
+    precision_mode_v2: str = ""
+    input_format: str = ""
     input_fp16_nodes: Sequence[str] = ()
     out_nodes: Sequence[str] = ()
     output_type: str = ""
@@ -32,6 +57,26 @@ class AtcOptions:
     batch_gears: Sequence[int] = ()
     image_gears: Sequence[tuple[int, int]] = ()
     dims_gears: Sequence[Sequence[int]] = ()
+    keep_dtype: Path | None = None
+    modify_mixlist: Path | None = None
+    op_precision_mode: Path | None = None
+    op_select_implmode: str = ""
+    optypelist_for_implmode: Sequence[str] = ()
+    fusion_switch_file: Path | None = None
+    buffer_optimize: str = ""
+    disable_reuse_memory: bool = False
+    enable_small_channel: bool = False
+    virtual_type: bool = False
+    deterministic: bool = False
+    op_compiler_cache_mode: str = ""
+    op_compiler_cache_dir: Path | None = None
+    debug_dir: Path | None = None
+    op_debug_level: int = 0
+    host_env_os: str = ""
+    host_env_cpu: str = ""
+    core_type: str = ""
+    aicore_num: int = 0
+    display_model_info: bool = False
     log: str = ""
     more: Mapping[str, str] = field(default_factory=dict)
 
@@ -41,23 +86,29 @@ class AtcOptions:
         Raises:
             UserError: `more` has an option that another attribute gives.
         """
-        own = {
-            "precision_mode": self.precision_mode,
-            "input_fp16_nodes": ";".join(self.input_fp16_nodes),
-            "out_nodes": ";".join(self.out_nodes),
-            "output_type": self.output_type,
-            "insert_op_conf": str(self.aipp or ""),
-            "dynamic_batch_size": ",".join(map(str, self.batch_gears)),
-            "dynamic_image_size": _gears(self.image_gears),
-            "dynamic_dims": _gears(self.dims_gears),
-            "log": self.log,
-        }
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "more"}
+        own = {_NAMES.get(name, name): _text(name, value) for name, value in values.items() if value}
         if twice := sorted(own.keys() & self.more.keys()):
-            raise UserError(
-                f"{', '.join(twice)} must not be among the further options of ATC", hint="set it by its name"
-            )
-        return {name: value for name, value in {**own, **self.more}.items() if value}
+            raise UserError(f"{', '.join(twice)} is given twice", hint="take it out of the further options of ATC")
+        return {**own, **{name: value for name, value in self.more.items() if value}}
 
 
-def _gears(gears: Sequence[Sequence[int]]) -> str:
-    return ";".join(",".join(map(str, gear)) for gear in gears)
+_NAMES: Mapping[str, str] = {
+    "aipp": "insert_op_conf", "batch_gears": "dynamic_batch_size", "image_gears": "dynamic_image_size",
+    "dims_gears": "dynamic_dims",
+}  # fmt: skip
+_WITH_COMMAS = ("batch_gears", "optypelist_for_implmode")
+_FOLDERS = ("op_compiler_cache_dir", "debug_dir")
+
+
+def _text(name: str, value: Any) -> str:
+    """A value as ATC takes it; a folder's path is made absolute, since ATC runs in a folder of its own."""
+    if isinstance(value, bool):
+        return "1"
+    if isinstance(value, (str, int)):
+        return str(value)
+    if isinstance(value, Path):
+        return str(value.absolute() if name in _FOLDERS else value)
+    parts = [",".join(map(str, item)) if isinstance(item, Sequence) and not isinstance(item, str) else str(item)
+             for item in value]  # fmt: skip
+    return ("," if name in _WITH_COMMAS else ";").join(parts)

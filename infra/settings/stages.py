@@ -59,6 +59,7 @@ class ConvertSettings(Section):
     precisions: tuple[Precision, ...] = Field(("force_fp16",), min_length=1, description="the preferred one first")
     aipp: bool = Field(False, description="put the normalisation into the .om, which then takes pixels as bytes")
     batch_gears: tuple[int, ...] = Field((), description="batch sizes of a model with dynamic batch; empty: one size")
+    options: dict[str, str] = Field({}, description="further options of ATC, by name without dashes")
     min_agreement: float = Field(0.98, ge=0, le=1, description="share of images with the checkpoint's answer")
     max_accuracy_drop: float = Field(0.01, ge=0, le=1, description="how much accuracy the compiled model may lose")
 

@@ -123,7 +123,12 @@ def test_dynamic_batch_adds_the_gear_input(subject: Compiler, asked: CompileRequ
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"precison_mode": "force_fp16"}, "precision_mode"), ({"output": "x"}, "request"), ({"mode": "1"}, "request")],
+    [
+        ({"precison_mode": "force_fp16"}, "precision_mode"),
+        ({"output": "x"}, "request"),
+        ({"mode": "1"}, "request"),
+        ({"external_weight": "1"}, "leave it out"),
+    ],
 )
 def test_options_that_are_none_never_reach_atc(
     subject: Compiler, asked: CompileRequest, options: dict[str, str], word: str

@@ -59,7 +59,7 @@ def predictions():
     return file.getvalue()
 
 
-def run(tmp_path, world=None, *, emulated=False, **settings):
+def run(tmp_path, world=None, *, emulated=False, given=None, **settings):
     world = world or Machine()
     inputs = {
         "model": {f"model.{settings.get('convert.source', 'onnx')}": b"network"},
@@ -67,6 +67,7 @@ def run(tmp_path, world=None, *, emulated=False, **settings):
         "logits": bytes_of(LOGITS, "onnx.npy"),
         "data": data_tree(COUNT),
         "predictions": predictions(),
+        **(given or {}),
     }
     work = work_of(tmp_path, inputs, world=world, settings=settings, emulated=emulated)
     return work, convert.run(work)
@@ -256,6 +257,30 @@ def test_aipp_is_written_from_the_one_contract(tmp_path, preset, swap):
     assert [block[f"min_chn_{index}"] for index in range(3)] == pytest.approx([125.307, 122.961, 113.8575])
 
 
+def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path):
+    kept = tmp_path / "kept.cfg"
+    kept.write_text("dense3")
+    texts = []
+
+    class Reading(FakeCompiler):
+        def compile(self, request, lines):
+            texts.append((request.options["deterministic"], Path(request.options["keep_dtype"]).read_text()))
+            super().compile(request, lines)
+
+    options = {"convert.options.deterministic": '"1"', "convert.options.keep_dtype": str(kept)}
+    settings = load(overrides=options)
+    assert convert.STAGE.given(settings) == {"keep_dtype": kept}
+    assert convert.STAGE.settings(settings)["options"] == {"deterministic": "1"}
+    run(tmp_path / "run", Machine(Reading()), given={"keep_dtype": kept.read_bytes()}, **options)
+    assert texts == [("1", "dense3")]
+
+
+@pytest.mark.parametrize("name", ["precision_mode", "insert_op_conf", "dynamic_batch_size", "dynamic_dims"])
+def test_options_that_other_settings_decide_are_refused(tmp_path, name):
+    with pytest.raises(UserError, match=rf"convert\.options\.{name}"):
+        run(tmp_path, **{f"convert.options.{name}": "x"})
+
+
 def test_gears_leave_the_batch_open_and_a_fixed_batch_is_kept(tmp_path):
     gears, fixed = Machine(), Machine()
     run(tmp_path / "gears", gears, **{"convert.batch_gears": "[1, 4, 8]"})
@@ -288,6 +313,7 @@ def test_the_settings_that_change_the_bytes_are_ingredients():
         "convert.batch_gears": "[1, 2]",
         "convert.min_agreement": "0.5",
         "convert.max_accuracy_drop": "0.5",
+        "convert.options.deterministic": '"1"',
         "export.batch": "2",
         "train.normalisation": "cifar10-bgr",
         "boards.laptop.soc": "Ascend310P3",

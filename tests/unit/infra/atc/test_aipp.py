@@ -14,7 +14,8 @@ from infra.atc import aipp
 from infra.atc.codes import AtcError
 from infra.atc.compiling import compile_model
 from infra.atc.om import OmModel
-from tests.unit.infra.atc.networks import lenet, model_of, saved
+from tests.unit.infra.atc.networks import lenet, model_of, saved, weights_of
+from tests.unit.infra.atc.test_precision import reference
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 RANDOM = np.random.default_rng(11)
@@ -294,3 +295,17 @@ def test_a_network_with_aipp_dynamic_batch_and_float16_agrees_with_one_without(t
     got = run(with_aipp, pixels)
     assert np.array_equal(got.argmax(1), plain[0].argmax(1))
     assert np.abs(got - plain[0]).max() < 0.02 * np.abs(plain[0]).max()
+
+
+def test_pixels_to_logits_compute_as_numpy_does(tmp_path: Path):
+    """AIPP, convolution, pooling and matrix products in half precision, as pyACL runs them, against numpy alone."""
+    network = lenet(4)
+    path = saved(network, tmp_path / "lenet.onnx")
+    text = aipp.normalising(MEAN, STD, width=32, height=32)
+    model = compiled(tmp_path, text, model=str(path), precision_mode="force_fp16")
+    pixels = bytes_of(4, 32, 32, 3)
+    expected = reference(normalised(pixels, text), weights_of(network))
+    got = run(model, pixels)
+    # Sums in another order tip single values over to the next float16, once a layer.
+    assert np.abs(got - expected).max() <= 2**-9 * np.abs(expected).max()
+    assert np.mean(got == expected) > 0.5, "most results are the very same float16"

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from infra.atc.client import AtcCompiler, compiler, stand_in
+from infra.atc.codes import CODES
 from infra.atc.om import read_om
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.faults import FaultPlan
@@ -81,6 +82,18 @@ def test_codes_become_error_classes(said: str, status: int, kind: type[AtlasFlow
     assert word in str(caught.value)
     assert caught.value.hint
     assert list(request.output.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_explained_with_its_cause_and_its_remedy(code: str, tmp_path: Path):
+    script = tmp_path / "atc.sh"
+    script.write_text(f"echo 'ATC run failed'; echo '{code}: as the command says it.'; exit 255\n")
+    subject = AtcCompiler(["sh", str(script)], Producer("atc", "7.0", emulated=False))
+    with pytest.raises(CODES[code].error) as caught:
+        subject.compile(request_in(tmp_path), lambda _line: None)
+    assert type(caught.value) is CODES[code].error
+    assert f"{code}: as the command says it ({CODES[code].cause})" in caught.value.message
+    assert caught.value.hint == CODES[code].remedy
 
 
 def test_a_killed_atc_is_transient_and_its_half_om_is_dropped(tmp_path: Path):
