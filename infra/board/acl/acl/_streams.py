@@ -2,6 +2,7 @@
 
 import atexit
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,13 @@ class Event:
     reached: threading.Event = field(default_factory=threading.Event)
 
 
+def begin(thread: threading.Thread) -> None:
+    """Start a thread; a program's `__del__` that asks for one at the interpreter's end would wait for ever."""
+    if sys.is_finalizing():
+        raise AclError(_codes.UNINITIALIZE, "the interpreter ends, so no thread can be started")
+    thread.start()
+
+
 class Stream:
     """Work that runs in order, beside the program; the first failure is told by the next synchronisation."""
 
@@ -39,7 +47,7 @@ class Stream:
         self._failure = _codes.SUCCESS
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="acl-stream", daemon=True)
-        self._thread.start()
+        begin(self._thread)
 
     def put(self, work: Work) -> None:
         """Queue work."""

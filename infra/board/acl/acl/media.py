@@ -12,7 +12,7 @@ from PIL import Image
 
 from . import _codes, _yuv
 from ._memory import MEMORY
-from ._shapes import AclError, code, value_and_code
+from ._shapes import AclError, code, value, value_and_code
 from ._streams import run_in
 from ._world import WORLD
 
@@ -131,6 +131,7 @@ def _setter(field: str) -> Callable[[int, int], int]:
 
 
 def _getter(field: str) -> Callable[[int], int]:
+    @value(0)
     def get_field(pic_desc: int) -> int:
         return int(getattr(WORLD.get(pic_desc, Picture, _codes.INVALID_PARAM), field))
 

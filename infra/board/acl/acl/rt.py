@@ -286,5 +286,5 @@ def _memcpy(dst: int, dest_max: int, src: int, count: int, kind: int) -> None:
         )
         if sides != said:
             raise AclError(_codes.RT_MEMORY_TYPE, f"the addresses do not lie where direction {kind} says")
-    with MEMORY.view(src, count) as source, MEMORY.view(dst, count) as target:
-        target[:] = source
+    with MEMORY.view(src, count, short=True) as source, MEMORY.view(dst, count) as target:
+        target[: source.size] = source

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from . import _codes
 from ._memory import MEMORY
 from ._shapes import AclError, code, value_and_code
+from ._streams import begin
 
 # NumPy's own numbers of C types (§4.1).
 _NUMPY_TYPES = {
@@ -73,7 +74,7 @@ def ptr_to_numpy(ptr: int, shape: Sequence[int], numpy_type: int) -> npt.NDArray
 def start_thread(function: Callable[[Any], Any], args: Sequence[Any]) -> int:
     """Run `function(args)`, with the list as its one argument, in a thread; returns the thread's number."""
     thread = threading.Thread(target=function, args=(args,), name="acl-thread", daemon=True)
-    thread.start()
+    begin(thread)
     assert thread.ident is not None  # noqa: S101 - for the type checker: it has been started
     _threads[thread.ident] = thread
     return thread.ident

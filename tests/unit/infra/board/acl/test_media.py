@@ -109,6 +109,8 @@ def test_resize(dvpp):
     assert difference(dvpp.look(target, 64, 32, 64).convert("RGB"), picture.resize((64, 32), Image.BILINEAR)) < 4
     assert dvpp.media.dvpp_destroy_pic_desc(target[0]) == 0
     assert dvpp.media.dvpp_destroy_pic_desc(target[0]) == 100000
+    assert dvpp.media.dvpp_get_pic_desc_width(target[0]) == 0
+    assert dvpp.acl.get_recent_err_msg().endswith("is not a living picture")
     assert dvpp.media.dvpp_free(target[1]) == 0
 
 
@@ -148,6 +150,20 @@ def test_jpeg_encode(dvpp):
     count[0] = 10
     dvpp.media.dvpp_jpeg_encode_async(dvpp.channel, source[0], pointer, address, dvpp.quality, dvpp.stream)
     assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 100000
+
+
+def test_a_description_may_go_before_the_stream_has_come_to_it(dvpp):
+    """Programs destroy the description of the output between the asynchronous call and the synchronisation."""
+    picture = smooth(128, 64)
+    data = jpeg(picture)
+    made = dvpp.picture(128, 64, (128, 64))
+    code = dvpp.media.dvpp_jpeg_decode_async(
+        dvpp.channel, dvpp.acl.util.bytes_to_ptr(data), len(data), made[0], dvpp.stream
+    )
+    assert code == 0
+    assert dvpp.media.dvpp_destroy_pic_desc(made[0]) == 0
+    assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 0
+    assert difference(dvpp.look(made, 128, 64, 128).convert("RGB"), picture) < 4
 
 
 def test_what_is_no_jpeg(dvpp):

@@ -1,4 +1,5 @@
 import ctypes
+import mmap
 import subprocess
 import sys
 import threading
@@ -117,6 +118,42 @@ def test_copies_check_their_ranges(acl):
     assert acl.rt.memcpy(small, 4096, large, 4096, D2D) == 107000  # more than the target really holds
     assert acl.rt.memcpy(0, 32, large, 32, D2D) == 100000
     assert acl.rt.memcpy(small, 32, large, 32, 9) == 100000
+
+
+@pytest.fixture
+def cliff():
+    """The address of a page behind which nothing can be read."""
+    memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    memory[: mmap.PAGESIZE] = b"\x07" * mmap.PAGESIZE
+    anchor = ctypes.c_char.from_buffer(memory)
+    address = ctypes.addressof(anchor)
+    protect = ctypes.CDLL(None).mprotect
+    behind = ctypes.c_void_p(address + mmap.PAGESIZE)
+    assert protect(behind, mmap.PAGESIZE, 0) == 0
+    yield address
+    assert protect(behind, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) == 0
+
+
+@pytest.mark.parametrize("mode", ["device", "host"])
+def test_copying_more_than_a_program_s_object_has_ends_where_nothing_lies(fresh_acl, cliff, monkeypatch, mode):
+    """As programs do that copy what a model's largest size takes, whatever the size of their picture."""
+    monkeypatch.setenv("ATLASFLOW_ACL_RUN_MODE", mode)
+    acl = fresh_acl
+    acl.init()
+    acl.rt.set_device(0)
+    size = 2 * mmap.PAGESIZE
+    device, _ = acl.rt.malloc(size, 2)
+    host, _ = acl.rt.malloc_host(size)
+    assert acl.rt.memset(device, size, 9, size) == 0
+    assert acl.rt.memcpy(device, size, cliff, size, H2D) == 0
+    assert acl.rt.memcpy(host, size, device, size, D2H) == 0
+    found = acl.util.ptr_to_bytes(host, size)
+    assert found == b"\x07" * mmap.PAGESIZE + b"\x09" * mmap.PAGESIZE
+    assert acl.rt.memcpy(device, size, cliff + mmap.PAGESIZE - 3, size, H2D) == 0
+    assert acl.rt.memcpy(cliff, size, device, size, D2H) == 107000  # but nothing is written there
+    assert acl.rt.memcpy(device, size, cliff + mmap.PAGESIZE, size, H2D) == 107000
+    assert acl.rt.memcpy(device, size, 4096, 8, H2D) == 107000
+    assert "are not this program's memory" in acl.get_recent_err_msg()
 
 
 def test_pointers_can_be_added_to(acl):
@@ -286,6 +323,40 @@ def test_late_calls_at_exit_do_not_crash(tmp_path):
         [sys.executable, program], env={"PYTHONPATH": FOLDER}, capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "released\n", "")
+
+
+LATE = """
+import inspect, sys, acl, acl.media
+
+class Late:
+    def __init__(self):
+        places = (acl, acl.rt, acl.mdl, acl.media)
+        found = {name: call for place in places for name, call in vars(place).items() if inspect.isfunction(call)}
+        ours = [call for name, call in found.items() if call.__module__.startswith("acl") and name[0] != "_"]
+        wrapped = [call for call in ours if hasattr(call, "__wrapped__")]
+        self.calls = [(call, [0] * len(inspect.signature(call).parameters)) for call in wrapped]
+
+    def __del__(self, write=__import__("os").write):
+        for call, zeros in self.calls:
+            call(*zeros)
+        write(1, b"%d answered" % len(self.calls))
+
+acl.init(); acl.rt.set_device(0)
+sys.modules["last"] = Late()
+"""
+
+
+@pytest.mark.parametrize("mode", ["device", "host"])
+def test_every_call_at_the_very_end_is_answered(tmp_path, mode):
+    """Neither an exception nor a wait: not even for a stream, whose thread could not start any more."""
+    program = tmp_path / "late.py"
+    program.write_text(LATE)
+    environment = {"PYTHONPATH": FOLDER, "ATLASFLOW_ACL_RUN_MODE": mode}
+    ended = subprocess.run(
+        [sys.executable, program], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert int(ended.stdout.split()[0]) > 90
 
 
 def test_only_acl_is_importable_from_the_stand_in_s_folder():
