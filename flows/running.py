@@ -112,3 +112,13 @@ def show_result(console: Console, chain: Chain, record: RunRecord, server: str) 
     shown = [(name, str(place)) for stage, name, place in places if stage in done]
     for name, place in [*shown, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")]:
         console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)
+    if "publish" in done and "publish" in chain.known:
+        _show_links(console, chain)
+
+
+def _show_links(console: Console, chain: Chain) -> None:
+    from tasks.report import link_time, published_links  # noqa: PLC0415 - only after a run
+
+    console.print(f"published; these links work for {link_time(chain.settings.obs.link_seconds)}:", highlight=False)
+    for name, link in published_links(chain).items():
+        console.print(f"  {name:20} {link}", markup=False, highlight=False, soft_wrap=True)

@@ -114,19 +114,30 @@ def _stand_ins(chain: Chain) -> list[str]:
     return ["## Stand-ins", "", f"A stand-in had a hand in the bytes of: {', '.join(tainted)}.", ""]
 
 
+def published_links(chain: Chain) -> dict[str, str]:
+    """A pre-signed link to each published file for people, by its name; they work for `obs.link_seconds`."""
+    release = _read_json(chain, chain.known["publish"], "published")
+    store = chain.world.object_store()
+    names = [key.removeprefix(release["prefix"] + "/") for key in release["objects"]]
+    seconds = chain.settings.obs.link_seconds
+    return {name: store.link(f"{release['prefix']}/{name}", seconds) for name in names if not name.startswith("board/")}
+
+
+def link_time(seconds: int) -> str:
+    """How long links work, in words."""
+    return f"{seconds / 3600:.3g} hours" if seconds >= 3600 else f"{seconds / 60:.3g} minutes"
+
+
 def _links(chain: Chain) -> list[str]:
     published = chain.known.get("publish")
     if published is None:
         return []
     release = _read_json(chain, published, "published")
-    seconds = chain.settings.obs.link_seconds
-    store = chain.world.object_store()
+    links = published_links(chain)
     lines = ["## Published", "", f"Release `{release['id']}` in bucket `{release['bucket']}`:", ""]
-    names = [key.removeprefix(release["prefix"] + "/") for key in release["objects"]]
-    files = [name for name in names if not name.startswith("board/")]
-    lines += [f"- [{name}]({store.link(release['prefix'] + '/' + name, seconds)})" for name in files]
-    lines += [f"- and {len(names) - len(files)} files under `board/`, which is what boards get"]
-    return [*lines, "", f"The links work for {seconds // 3600} hours.", ""]
+    lines += [f"- [{name}]({link})" for name, link in links.items()]
+    lines += [f"- and {len(release['objects']) - len(links)} files under `board/`, which is what boards get"]
+    return [*lines, "", f"The links work for {link_time(chain.settings.obs.link_seconds)}.", ""]
 
 
 def _digests(chain: Chain) -> list[str]:

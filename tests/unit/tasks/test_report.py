@@ -8,7 +8,7 @@ from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
 from infra.store.runs import RunRecord, StageRecord
 from tasks.parity import with_board
-from tasks.report import markdown, parity_rows
+from tasks.report import link_time, markdown, parity_rows, published_links
 from tests.unit.tasks.doubles import FIGURES, METRICS, Bucket, ledger
 
 
@@ -103,3 +103,13 @@ def test_nothing_is_claimed_that_is_not_known(chain):
 def test_a_reason_cannot_break_the_table(chain):
     text = markdown(chain, record(StageRecord("train", "k", "failed", "a | b\nsecond line", 0.0, "c\nd")))
     assert "| train | failed | a \\| b | 0.0 | c d |" in text
+
+
+def test_published_files_have_links_for_people(chain):
+    assert published_links(chain)["model.onnx"] == "https://bucket.example/atlasflow/releases/r1/model.onnx?expires=7200"
+    assert not any(name.startswith("board/") for name in published_links(chain))
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(86_400, "24 hours"), (5400, "1.5 hours"), (90, "1.5 minutes")])
+def test_the_time_of_a_link_is_told_in_words(seconds, words):
+    assert link_time(seconds) == words
