@@ -1,5 +1,6 @@
 """Install a release over a session: look first, copy what is missing, verify, test, switch."""
 
+import asyncio
 import getpass
 import platform
 from collections.abc import Mapping
@@ -8,11 +9,12 @@ from typing import Any
 from infra.board.folder import IDENTIFIER
 from infra.board.preflight import refuse
 from infra.board.session import Session
-from infra.errors import Corrupt, GateFailed, Refused, Transient, UserError
+from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.ports import Bytes, Installed, LocalFile, Release
 from infra.store.digests import file_digest
 
 LOCK_SECONDS = 120.0
+FILES_AT_ONCE = 8
 SMOKE_SECONDS = 300.0
 
 
@@ -69,11 +71,21 @@ async def lock(session: Session, seconds: float) -> None:
 async def _copy(
     session: Session, plan: Mapping[str, Any], files: Mapping[str, LocalFile], progress: Bytes | None
 ) -> None:
-    for name in plan["missing"]:
-        session.step("copy")
-        if not files[name].path.is_file():
-            raise UserError(f"there is no file {files[name].path}, which release file '{name}' comes from")
-        await session.send(files[name].path, f"{plan['folder']}/{name}{plan['part']}", progress)
+    at_once = asyncio.Semaphore(FILES_AT_ONCE)  # many are small, and each costs three round trips
+
+    async def send(name: str) -> None:
+        async with at_once:
+            session.step("copy")
+            if not files[name].path.is_file():
+                raise UserError(f"there is no file {files[name].path}, which release file '{name}' comes from")
+            await session.send(files[name].path, f"{plan['folder']}/{name}{plan['part']}", progress)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in plan["missing"]:
+                group.create_task(send(name))
+    except* AtlasFlowError as errors:
+        raise errors.exceptions[0] from None
     session.step("copied")
 
 

@@ -20,7 +20,7 @@ from infra.settings import BoardSettings
 REQUEST_SECONDS = 120.0
 AGENT = Path(__file__).parent / "agent"
 # The part of the agent that is sent along, in this order, since each imports those before it.
-MODULES = ("failure", "files", "facts", "releases", "serve")
+MODULES = ("failure", "files", "facts", "releases", "forking", "serve")
 CLASSES: Mapping[int, type[AtlasFlowError]] = {
     error.exit_code: error for error in (UserError, GateFailed, Refused, Transient, Corrupt)
 }
@@ -62,6 +62,7 @@ class Session:
         self.root = ""
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
+        self._starting = asyncio.Lock()
         self._helper: asyncssh.SSHClientProcess[bytes] | None = None
 
     async def __aenter__(self) -> Self:
@@ -118,9 +119,10 @@ class Session:
             await sftp.get(source, str(target))
 
     async def _files(self) -> asyncssh.SFTPClient:
-        if self._sftp is None:
-            assert self._connection is not None  # noqa: S101 - for the type checker: entered
-            self._sftp = await self._connection.start_sftp_client()
+        assert self._connection is not None  # noqa: S101 - for the type checker: entered
+        async with self._starting:
+            if self._sftp is None:
+                self._sftp = await self._connection.start_sftp_client()
         return self._sftp
 
     def _running(self) -> "asyncssh.SSHClientProcess[bytes]":

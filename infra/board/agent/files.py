@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 PART = ".part"  # the suffix of a file that is being copied
 
@@ -35,17 +35,35 @@ def link_twin(twin: Optional[str], target: str, sha256: str) -> bool:
     return True
 
 
-def settle_file(target: str, sha256: str) -> bool:
-    """Whether a file is what it should be; one that has just arrived gets its name, or is removed."""
-    part = target + PART
-    if os.path.exists(part):
-        if digest(part) == sha256:
+def settle_files(folder: str, files: Dict[str, Any]) -> List[str]:
+    """Give files that have just arrived their names, and remove those that did not arrive whole.
+
+    All are flushed before the first is renamed: one after the other, each would wait for the disk's journal.
+
+    Args:
+        folder: of the release.
+        files: path in it to `{"sha256": …}`.
+
+    Returns:
+        The files that are not there, or are not what they should be.
+    """
+    arrived, broken = [], []
+    for name in sorted(files):
+        target = os.path.join(folder, name)
+        part = target + PART
+        if digest(part) == files[name]["sha256"]:
             os.chmod(part, 0o644)
-            sync(part)
-            os.replace(part, target)
-        else:
+            arrived.append((part, target))
+            continue
+        if os.path.exists(part):
             os.unlink(part)
-    return digest(target) == sha256
+        if digest(target) != files[name]["sha256"]:
+            broken.append(name)
+    for part, _ in arrived:
+        sync(part)
+    for part, target in arrived:
+        os.replace(part, target)
+    return broken
 
 
 def remove_strangers(folder: str, files: Dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from .failure import CORRUPT, REFUSED, TRANSIENT, USER, Failure
-from .files import PART, ends_with_line, link_twin, remove_strangers, settle_file, sync, write
+from .files import PART, ends_with_line, link_twin, remove_strangers, settle_files, sync, write
 
 LIVE_IMAGES = 8  # a new release must answer so many before its predecessor is no longer kept ready
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
@@ -75,6 +75,12 @@ class Releases:
         os.write(descriptor, owner.encode())
         self._lock = descriptor
 
+    def let_go(self) -> None:
+        """In a forked child: the lock stays its parent's, and ends with that."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def plan(self, release: str, files: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
         """Say which files of a release are missing; whole ones are kept, equal ones of other releases are linked.
 
@@ -90,10 +96,8 @@ class Releases:
         os.makedirs(folder, exist_ok=True)
         twins = self._by_digest(release)
         missing = []
-        for name in sorted(files):
+        for name in settle_files(folder, files):
             target = os.path.join(folder, name)
-            if settle_file(target, files[name]["sha256"]):
-                continue
             os.makedirs(os.path.dirname(target), exist_ok=True)
             if not link_twin(twins.get(files[name]["sha256"]), target, files[name]["sha256"]):
                 missing.append(name)
@@ -106,7 +110,7 @@ class Releases:
         staged = self.path("incoming", release)
         final = self.path("releases", release)
         folder = final if os.path.isdir(final) else staged
-        broken = [name for name in sorted(files) if not settle_file(os.path.join(folder, name), files[name]["sha256"])]
+        broken = settle_files(folder, files)
         if broken:
             raise Failure(CORRUPT, f"{', '.join(map(repr, broken))} did not arrive whole", "deploy again")
         if folder == staged:

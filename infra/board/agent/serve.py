@@ -8,14 +8,13 @@ import getpass
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence
 
 from .facts import facts
-from .failure import REFUSED, TRANSIENT, Failure
+from .failure import REFUSED, Failure
+from .forking import run_forked
 from .releases import Releases
 
 
@@ -92,13 +91,13 @@ class Server:
 
     def agent(self, release: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent of a release to its end; returns its JSON answer."""
-        return run_agent(self.releases.path("releases", release), arguments, seconds)
+        return self._run(self.releases.path("releases", release), arguments, seconds)
 
     def trial(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent that was sent into a folder of `make_work`."""
         if folder not in self._work:
             raise Failure(REFUSED, f"'{folder}' is no folder of this connection")
-        return run_agent(folder, arguments, seconds)
+        return self._run(folder, arguments, seconds)
 
     def run(self) -> None:
         """Serve until the connection ends."""
@@ -119,38 +118,18 @@ class Server:
         except OSError as error:
             return {"ok": False, "kind": REFUSED, "message": f"on the board: {error}", "hint": ""}
 
-
-def run_agent(folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
-    """Run the agent in a folder to its end; returns its JSON answer."""
-    code, output, errors = run_program([sys.executable, "-B", "agent/main.py", *arguments], folder, seconds)
-    try:
-        answer = json.loads(output.decode().splitlines()[-1])
-    except (ValueError, IndexError):
-        tail = errors.decode("utf-8", "replace").strip().splitlines()[-5:]
-        said = " / ".join(tail) or "no output"
-        raise Failure(REFUSED, "the agent ended with code {}: {}".format(code, said)) from None
-    if code != 0:
-        raise Failure(code, answer["error"]["message"], answer["error"]["hint"])
-    return answer  # type: ignore[no-any-return]
-
-
-def run_program(command: List[str], folder: str, seconds: float) -> Tuple[int, bytes, bytes]:
-    """Run a program in a group of its own, which is killed when its time is over."""
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        output, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise Failure(TRANSIENT, f"the agent was stopped after {seconds:.0f} s") from None
-    return process.returncode, output, errors
+    def _run(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
+        """Run the agent in a folder to its end; returns its JSON answer."""
+        code, output, errors = run_forked(folder, arguments, seconds, self.releases.let_go)
+        try:
+            answer = json.loads(output.decode().splitlines()[-1])
+        except (ValueError, IndexError):
+            tail = errors.decode("utf-8", "replace").strip().splitlines()[-5:]
+            said = " / ".join(tail) or "no output"
+            raise Failure(REFUSED, "the agent ended with code {}: {}".format(code, said)) from None
+        if code != 0:
+            raise Failure(code, answer["error"]["message"], answer["error"]["hint"])
+        return answer  # type: ignore[no-any-return]
 
 
 def reply(answer: Dict[str, Any]) -> None:

@@ -1,0 +1,74 @@
+"""Run a release's program in a child of this process, which has imported numpy and pyACL already.
+
+On a board's slow cores those imports cost more than the inference. What is imported before a fork is only loaded: the
+child is the first to call `acl.init`, as in programs that use pyACL from worker processes.
+"""
+
+import os
+import runpy
+import select
+import signal
+import sys
+import tempfile
+import traceback
+from typing import Callable, List, Tuple
+
+from .failure import TRANSIENT, Failure
+
+
+def run_forked(
+    folder: str, arguments: List[str], seconds: float, begin: Callable[[], None]
+) -> Tuple[int, bytes, bytes]:
+    """Run `agent/main.py` of a release folder, killed with all its children when its time is over.
+
+    Args:
+        folder: the release.
+        arguments: of the command line.
+        seconds: time limit.
+        begin: what the child does first: let go of what is the parent's alone.
+
+    Returns:
+        Exit code (negative: the signal that ended it), standard output, standard error.
+    """
+    reading, writing = os.pipe()  # closed by the end of the child, however it ends
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            begin()
+            _become(folder, arguments, output.fileno(), errors.fileno())
+        os.close(writing)
+        ready, _, _ = select.select([reading], [], [], seconds)
+        os.close(reading)
+        if not ready:
+            os.killpg(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if not ready:
+            raise Failure(TRANSIENT, f"the agent was stopped after {seconds:.0f} s")
+        code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        output.seek(0)
+        errors.seek(0)
+        return code, output.read(), errors.read()
+
+
+def _become(folder: str, arguments: List[str], output: int, errors: int) -> None:
+    """Be the program to its end; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        os.chdir(folder)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(errors, 2)
+        sys.argv = ["agent/main.py", *arguments]
+        sys.path[0] = os.path.abspath("agent")  # as for a program that is started
+        runpy.run_path("agent/main.py", run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - this is the end of the process, which says why
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
