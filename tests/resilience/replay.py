@@ -50,7 +50,8 @@ class ReplayedWorld(World):
             with replacing(kept) as temporary:
                 shutil.copyfile(logits, temporary)
         shutil.copyfile(kept, logits)
-        return 0.25
+        (milliseconds,) = json.loads((self.recorded / "convert" / "latency.json").read_text()).values()
+        return milliseconds
 
     def board(self, name):
         return super().board(name) if self.real_board else PlayedBoard(name, self.recorded / "deploy")
