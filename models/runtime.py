@@ -117,9 +117,13 @@ class Layout:
 
 
 @contextmanager
-def layout() -> Iterator[Layout]:
-    """A `Layout` for a training; every thread has all cores again afterwards."""
-    alone = device() == "CPU" and ranks()[1] == 1
+def layout(kernels: bool = False) -> Iterator[Layout]:
+    """A `Layout` for a training; every thread has all cores again afterwards.
+
+    Args:
+        kernels: the compiled kernels are at work, whose threads no others can hold up, so that nothing is pinned.
+    """
+    alone = not kernels and device() == "CPU" and ranks()[1] == 1
     able = sys.platform == "linux" and alone and len(os.sched_getaffinity(0)) > 1
     path = Path(tempfile.gettempdir()) / f"atlasflow-cores-{os.getuid()}.lock"
     with path.open("a", encoding="utf-8") as lock:

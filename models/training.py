@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mindspore
+import numpy as np
 
-from . import ascend, history, parameters, resume, scoring, tracing
+from . import ascend, compiled, history, parameters, resume, scoring, tracing
 from .cifar10 import Images, Pipeline, read_images
 from .failures import InputError, SpecError
 from .files import sha256, write_json
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import numpy as np
     from mindspore import nn
     from numpy.typing import NDArray
 
@@ -45,6 +45,7 @@ class _Training:
     pipeline: Pipeline
     held_out: Images
     folder: Path
+    kernels: bool
 
     def values(self) -> dict[str, NDArray[Any]]:
         """The result so far: the network's parameters or, when asked for, their running means."""
@@ -111,10 +112,10 @@ def train(
             write_json(folder / "pretrained.json", report)
     run = _prepared(spec, build, network, rates, pipeline, held_out, folder)
     inputs = [images.sha256, held_out.sha256, *([] if start is None else [sha256(start.path)])]
-    identity = resume.identity(spec, *inputs)
+    identity = resume.identity(spec, *inputs, *(["compiled kernels"] if run.kernels else []))
     rows = _restore(run, identity)
     first = len(rows) + 1
-    with layout() as cores, tracing.stepping(spec, network):
+    with layout(run.kernels) as cores, tracing.stepping(spec, network):
         sunk = ascend.sinking(run.step, pipeline, first, spec.epochs) if spec.sink and first <= spec.epochs else None
         for epoch in range(first, spec.epochs + 1):
             row = _train_epoch(run, epoch, cores, _losses(run, epoch) if sunk is None else _sunk_losses(run, sunk))
@@ -140,6 +141,7 @@ def _prepared(
     """What is judged is a network of its own where the trained one is not what is saved."""
     optimizer = build_optimizer(spec, network, rates)
     mixed = spec.precision == "mixed"
+    kernels = compiled.usable(spec, pipeline.ranks) and compiled.install(network) > 0
     step = TrainStep(
         ascend.mixed(network) if mixed else network,
         optimizer,
@@ -148,7 +150,8 @@ def _prepared(
         ema=spec.ema,
         scale=ascend.LOSS_SCALE if mixed else 1.0,
     )
-    return _Training(spec, step, build(spec) if mixed or spec.ema else network, pipeline, held_out, folder)
+    judged = build(spec) if mixed or spec.ema or kernels else network
+    return _Training(spec, step, judged, pipeline, held_out, folder, kernels)
 
 
 def _pipeline(spec: TrainSpec, images: Images, rank: int, size: int) -> Pipeline:
@@ -204,6 +207,9 @@ def _train_epoch(run: _Training, epoch: int, cores: Layout, values: Iterator[flo
     loss = math.fsum(losses) / len(losses)
     if loss > _DIVERGED * math.log(run.spec.classes):
         raise _diverged(run, epoch, f"the loss has grown to {loss:.3g}")
+    lost = _no_numbers(run.step.network)
+    if lost:
+        raise _diverged(run, epoch, f"{lost} holds values that are no numbers")
     steps = len(losses)
     rate = steps * run.spec.batch_size / seconds
     say(f"epoch: {epoch} step {steps}, loss is {losses[-1]}")
@@ -218,6 +224,12 @@ def _train_epoch(run: _Training, epoch: int, cores: Layout, values: Iterator[flo
         "step_ms": round(1e3 * seconds / steps, 3),
         "images_per_second": round(rate, 1),
     }
+
+
+def _no_numbers(network: nn.Cell) -> str | None:
+    """A parameter with values that are not finite: a loss may hide them, as a ReLU makes 0 of what is no number."""
+    values = ((parameter.name, parameter.asnumpy()) for parameter in network.get_parameters())
+    return next((name for name, value in values if not np.isfinite(value).all()), None)
 
 
 def _diverged(run: _Training, epoch: int, what: str) -> InputError:
@@ -263,6 +275,7 @@ def _write_result(run: _Training, rows: list[history.Row]) -> None:
             "loss": last["loss"],
             "accuracy": last["accuracy"],
             "evaluation_loss": last["evaluation_loss"],
+            "compiled_kernels": run.kernels,
             "best_epoch": best["epoch"],
             "best_accuracy": best["accuracy"],
         },

@@ -38,6 +38,7 @@ def closure(modules: Iterable[str], checkout: Path) -> dict[str, str]:
         if path is not None:
             digest, imports = _examine(path, module, path.stat().st_mtime_ns)
             found[path.relative_to(checkout).as_posix()] = digest
+            found.update(_compiled_sources(path, checkout))
             waiting.extend(imports)
     return dict(sorted(found.items()))
 
@@ -54,6 +55,16 @@ def _source(module: str, checkout: Path) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def _compiled_sources(path: Path, checkout: Path) -> dict[str, str]:
+    """C++ beside a package's `__init__.py` belongs to the package; every byte of it counts."""
+    if path.name != "__init__.py":
+        return {}
+    sources = [*path.parent.glob("*.cc"), *path.parent.glob("*.h")]
+    return {
+        source.relative_to(checkout).as_posix(): text_digest(source.read_text(encoding="utf-8")) for source in sources
+    }
 
 
 @lru_cache(maxsize=512)

@@ -1,0 +1,67 @@
+// Max-pooling of NCHW tensors that remembers where each maximum was; of equals the first counts, as in MindSpore.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "common.h"
+
+namespace {
+// Padding before the first row or column: as given or, for -1, that of MindSpore's pad_mode "same".
+int64_t before(int32_t given, int64_t size, int64_t results, int32_t kernel, int32_t stride) {
+  return given >= 0 ? given : std::max<int64_t>((results - 1) * stride + kernel - size, 0) / 2;
+}
+}  // namespace
+
+// x, geometry (kernel, stride, padding before; rows then columns) → y, position of each maximum in its image plane
+KERNEL(max_pooling) {
+  return run("max_pooling", [=] {
+    const int32_t *g = static_cast<int32_t *>(data[1]);
+    const int64_t height = shapes[0][2], width = shapes[0][3], rows = shapes[2][2], columns = shapes[2][3];
+    const int64_t above = before(g[4], height, rows, g[0], g[2]), aside = before(g[5], width, columns, g[1], g[3]);
+    const int64_t planes = shapes[0][0] * shapes[0][1];
+    const int64_t pieces = std::min<int64_t>(planes, 64);
+    pool().parallel_for(static_cast<int>(pieces), [=](int piece, int) {
+      for (int64_t plane = planes * piece / pieces; plane < planes * (piece + 1) / pieces; ++plane) {
+        const float *x = static_cast<float *>(data[0]) + plane * height * width;
+        float *y = static_cast<float *>(data[2]) + plane * rows * columns;
+        int32_t *at = static_cast<int32_t *>(data[3]) + plane * rows * columns;
+        for (int64_t row = 0; row < rows; ++row) {
+          const int64_t top = std::max<int64_t>(row * g[2] - above, 0);
+          const int64_t bottom = std::min<int64_t>(row * g[2] - above + g[0], height);
+          for (int64_t column = 0; column < columns; ++column) {
+            const int64_t left = std::max<int64_t>(column * g[3] - aside, 0);
+            const int64_t right = std::min<int64_t>(column * g[3] - aside + g[1], width);
+            int64_t best = top * width + left;
+            for (int64_t i = top; i < bottom; ++i) {
+              for (int64_t j = left; j < right; ++j) {
+                const int64_t here = i * width + j;
+                // A value that is no number wins, so that a diverged training is seen.
+                best = x[here] > x[best] || std::isnan(x[here]) ? here : best;
+              }
+            }
+            y[row * columns + column] = x[best];
+            at[row * columns + column] = static_cast<int32_t>(best);
+          }
+        }
+      }
+    });
+  });
+}
+
+// dy, positions, x (for its shape) → dx
+KERNEL(max_pooling_gradient) {
+  return run("max_pooling_gradient", [=] {
+    const int64_t size = shapes[2][2] * shapes[2][3], count = shapes[0][2] * shapes[0][3];
+    const int64_t planes = shapes[0][0] * shapes[0][1];
+    const int64_t pieces = std::min<int64_t>(planes, 64);
+    pool().parallel_for(static_cast<int>(pieces), [=](int piece, int) {
+      for (int64_t plane = planes * piece / pieces; plane < planes * (piece + 1) / pieces; ++plane) {
+        const float *dy = static_cast<float *>(data[0]) + plane * count;
+        const int32_t *at = static_cast<int32_t *>(data[1]) + plane * count;
+        float *dx = static_cast<float *>(data[3]) + plane * size;
+        std::memset(dx, 0, static_cast<size_t>(size) * sizeof(float));
+        for (int64_t i = 0; i < count; ++i) dx[at[i]] += dy[i];
+      }
+    });
+  });
+}
