@@ -1,6 +1,7 @@
 """Data buffers, datasets and the execution of a model on them."""
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,11 +55,12 @@ def execute_model(model: Model, inputs: Dataset, outputs: Dataset, *, allocate: 
         )
     gear = inputs.gear or model.largest
     tensors = [(index, tensor) for index, tensor in enumerate(model.inputs) if tensor.name != _codes.DYNAMIC_INPUT]
-    arrays = [
-        _read(_buffer(inputs, index), DTYPES[tensor.dtype], dims, tensor.name)
-        for (index, tensor), dims in zip(tensors, model.input_dims(gear), strict=True)
-    ]
-    results = model.run(arrays, gear)
+    with ExitStack() as opened:
+        arrays = [
+            _read(_buffer(inputs, index), DTYPES[tensor.dtype], dims, tensor.name, opened)
+            for (index, tensor), dims in zip(tensors, model.input_dims(gear), strict=True)
+        ]
+        results = model.run(arrays, gear)
     model.current = gear
     for index, result in enumerate(results):
         _write(_buffer(outputs, index), np.ascontiguousarray(result), allocate=allocate)
@@ -68,18 +70,17 @@ def _buffer(dataset: Dataset, index: int) -> Buffer:
     return WORLD.get(dataset.buffers[index], Buffer, _codes.INVALID_PARAM)
 
 
-def _read(buffer: Buffer, dtype: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[Any]:
-    """The array in a buffer; what a slightly short buffer lacks is zero."""
+def _read(buffer: Buffer, dtype: Any, shape: tuple[int, ...], name: str, opened: ExitStack) -> npt.NDArray[Any]:
+    """The array in a buffer, while it is opened; what a slightly short buffer lacks is zero."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if not buffer.address:
         raise AclError(_codes.GE_PARAM_INVALID, f"the buffer of '{name}' has no memory")
     if buffer.size + SLACK < size:
         raise AclError(_codes.GE_PARAM_INVALID, f"the buffer of '{name}' has {buffer.size} bytes of {size}")
-    data = np.zeros(size, np.uint8)
-    present = min(size, buffer.size)
-    with MEMORY.view(buffer.address, present) as source:
-        data[:present] = source
-    array: npt.NDArray[Any] = data.view(dtype).reshape(shape)
+    data = opened.enter_context(MEMORY.view(buffer.address, min(size, buffer.size)))
+    if data.size < size:
+        data = np.pad(data, (0, size - data.size))
+    array: npt.NDArray[Any] = np.require(data.view(dtype), requirements="A").reshape(shape)
     return array
 
 

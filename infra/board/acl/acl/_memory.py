@@ -174,14 +174,13 @@ def _array(block: Block | None, address: int, size: int) -> npt.NDArray[np.uint8
 
 def _readable(address: int, size: int) -> int:
     """How many bytes at any address can be read: the kernel tries one in each page, so that nothing crashes here."""
-    tries = [address, *range((address // mmap.PAGESIZE + 1) * mmap.PAGESIZE, address + size, mmap.PAGESIZE)]
+    tries: list[int] = [address, *range((address // mmap.PAGESIZE + 1) * mmap.PAGESIZE, address + size, mmap.PAGESIZE)]
     landing = ctypes.create_string_buffer(_SPANS)
     for first in range(0, len(tries), _SPANS):
         part = tries[first : first + _SPANS]
-        spans = np.ones((len(part), 2), np.uint64)
-        spans[:, 0] = part
-        target = np.array([ctypes.addressof(landing), len(part)], np.uint64)
-        done = _libc.process_vm_readv(os.getpid(), target.ctypes.data, 1, spans.ctypes.data, len(part), 0)
+        spans = (ctypes.c_size_t * (2 * len(part)))(*(number for start in part for number in (start, 1)))
+        target = (ctypes.c_size_t * 2)(ctypes.addressof(landing), len(part))
+        done: int = _libc.process_vm_readv(os.getpid(), target, 1, spans, len(part), 0)
         if done < 0 and ctypes.get_errno() != errno.EFAULT:
             return size  # a sandbox that forbids the question; the program is taken at its word
         if done < len(part):
