@@ -61,7 +61,7 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
         if code(error) == "403":
             raise Refused(
                 f"the bucket {bucket} at {connection.endpoint} is somebody else's, or closed to this user",
-                hint="choose another obs.bucket, or ask its owner for access",
+                hint="choose another obs.bucket or ask its owner for access; is this machine's clock right?",
             ) from error
         if code(error) not in ("404", "NoSuchBucket"):
             raise

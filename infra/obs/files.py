@@ -194,7 +194,8 @@ class Files:
 
     def _copy_object(self, source: Place, target: Place, progress: Bytes | None) -> None:
         """Within the store: no byte comes here; metadata go along."""
-        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - as in `open_connection`
+        from boto3.s3.inject import copy  # noqa: PLC0415 - as in `open_connection`
+        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
 
         found = self._present(source)
         config = TransferConfig(
@@ -211,8 +212,13 @@ class Files:
         self._connection.call(
             "copy",
             str(target),
-            lambda: self._connection.s3.copy(
-                {"Bucket": source.bucket, "Key": source.key}, target.bucket, target.key, ExtraArgs=extra, Config=config
+            lambda: copy(
+                self._connection.s3,
+                {"Bucket": source.bucket, "Key": source.key},
+                target.bucket,
+                target.key,
+                ExtraArgs=extra,
+                Config=config,
             ),
         )
         stored = self._present(target)

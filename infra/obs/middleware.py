@@ -192,7 +192,7 @@ class _Exchange:
             self.writer.write(rules.altered(head, b"200 OK") if owned else b"\r\n".join([*head, b"", b""]) + text)
             await self.writer.drain()
             return owned
-        if action == "lost":
+        if action == "lost" or (action == "cut" and length == 0):
             self.writer.transport.abort()
             return False
         return await self._give(head, headers, length, action if status < 300 else None)
@@ -259,7 +259,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while block := await reader.read(_BLOCK):
         writer.write(block)
         await writer.drain()
-    writer.write_eof()
+    with contextlib.suppress(OSError):  # the other side has gone already
+        writer.write_eof()
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import botocore.exceptions as boto
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
@@ -29,6 +30,11 @@ _MEANINGS = {
     "RequestTimeTooSkewed": _Meaning(Refused, "this machine's clock is wrong", "set the clock, for example with NTP"),
     "AccessDenied": _Meaning(
         Refused, "access denied", "grant the user object access to this bucket, or check the bucket's policy"
+    ),
+    "Forbidden": _Meaning(
+        Refused,
+        "access denied",
+        "no reason was given: check the keys, the user's rights on this bucket, and this machine's clock",
     ),
     "AccountProblem": _Meaning(Refused, "there is a problem with the account", _ACCOUNT),
     "InArrearOrInsufficientBalance": _Meaning(Refused, "the account is in arrears", _ACCOUNT),
@@ -62,7 +68,7 @@ _MEANINGS = {
 # A HEAD has no body, so only the status tells what is wrong.
 _BY_STATUS = {
     "301": "PermanentRedirect",
-    "403": "AccessDenied",
+    "403": "Forbidden",
     "404": "NoSuchKey",
     "408": "RequestTimeout",
     "412": "PreconditionFailed",
@@ -117,7 +123,9 @@ def _unanswered(error: Exception, address: str, endpoint: str) -> AtlasFlowError
         return UserError(f"{where}: there are no credentials", hint=_KEYS)
     if isinstance(error, boto.ParamValidationError | boto.InvalidProxiesConfigError):
         return UserError(f"{where}: {error}")
-    if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError | HTTPError):
+    if isinstance(
+        error, ResponseParserError | boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError | HTTPError
+    ):
         reason = type(error).__name__.removesuffix("Error")
         return Transient(
             f"{where}: no whole answer ({reason})", hint="check the network and obs.endpoint; `atlasflow doctor` probes"

@@ -29,60 +29,60 @@ def synchronise(
         Corrupt: a file changed, or what was sent is not what is there afterwards.
         Refused, Transient: the store's answer; what was sent until then stays, and is kept by the next attempt.
     """
-    wanted, folder = _places(bucket, prefix, files), joined(prefix, "")
+    wanted, folder = _keys(bucket, prefix, files), joined(prefix, "")
     missing = _missing(connection, bucket, folder, wanted)
     if missing:
         abort_older(connection, bucket, folder, _ABANDONED)
-        _send_all(connection, missing, progress)
+        _send_all(connection, bucket, missing, progress)
         unproved = _missing(connection, bucket, folder, missing)
         if unproved:
             raise Corrupt(
-                f"{next(iter(unproved))} and {len(unproved) - 1} more are not there as they were sent",
+                f"obs://{bucket}/{next(iter(unproved))} and {len(unproved) - 1} more are not there as they were sent",
                 hint="somebody else writes to this prefix; send again, or choose another obs.prefix",
             )
     return SyncResult(
-        sent=tuple(place.key for place in missing),
-        kept=tuple(place.key for place in wanted if place not in missing),
+        sent=tuple(missing),
+        kept=tuple(key for key in wanted if key not in missing),
         bytes_sent=sum(file.size for file in missing.values()),
     )
 
 
 def missing_names(connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> tuple[str, ...]:
     """Names of the files that the prefix does not hold with their digest."""
-    places = _places(bucket, prefix, files)
-    missing = _missing(connection, bucket, joined(prefix, ""), places)
-    return tuple(name for name, place in zip(files, places, strict=True) if place in missing)
+    keys = _keys(bucket, prefix, files)
+    missing = _missing(connection, bucket, joined(prefix, ""), keys)
+    return tuple(name for name, key in zip(files, keys, strict=True) if key in missing)
 
 
-def _places(bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> dict[Place, LocalFile]:
-    places = {checked(bucket, joined(prefix, name)): file for name, file in files.items()}
-    if len(places) != len(files):
+def _keys(bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> dict[str, LocalFile]:
+    keys = {checked(bucket, joined(prefix, name)).key: file for name, file in files.items()}
+    if len(keys) != len(files):
         raise UserError(f"two of the files have the same key under {prefix}")
-    return places
+    return keys
 
 
-def _missing(
-    connection: Connection, bucket: str, folder: str, wanted: Mapping[Place, LocalFile]
-) -> dict[Place, LocalFile]:
+def _missing(connection: Connection, bucket: str, folder: str, wanted: Mapping[str, LocalFile]) -> dict[str, LocalFile]:
     """Those of the files whose bytes are not there: one listing, and one look at each whose ETag tells nothing."""
-    there = {key: (size, tag) for key, size, tag in listing(connection, bucket, folder)}
-    missing, unsure = {}, {}
-    for place, file in wanted.items():
-        size, tag = there.get(place.key, (-1, ""))
-        if size != file.size:
-            missing[place] = file
-        elif file.size > SINGLE or tag != _tag(file):
-            unsure[place] = file
+    tags: dict[str, str] = {}
     with ThreadPoolExecutor(connection.threads) as pool:
-        found = pool.map(lambda place: head(connection, place), unsure)
-        missing.update(
-            {
-                place: file
-                for (place, file), stored in zip(unsure.items(), found, strict=True)
-                if stored is None or stored.sha256 != file.sha256
-            }
-        )
-    return {place: file for place, file in wanted.items() if place in missing}
+        listed = pool.submit(listing, connection, bucket, folder)
+        for key, file in wanted.items():  # what is likely to be needed, in the time that the server takes
+            if listed.done():
+                break
+            if file.size <= SINGLE:
+                tags[key] = _tag(file)
+        there = {key: (size, tag) for key, size, tag in listed.result()}
+        missing, unsure = set(), []
+        for key, file in wanted.items():
+            size, tag = there.get(key, (-1, ""))
+            if size != file.size:
+                missing.add(key)
+            elif file.size > SINGLE or tag != (tags[key] if key in tags else _tag(file)):
+                unsure.append(key)
+        for key, stored in zip(unsure, pool.map(lambda key: head(connection, Place(bucket, key)), unsure), strict=True):
+            if stored is None or stored.sha256 != wanted[key].sha256:
+                missing.add(key)
+    return {key: file for key, file in wanted.items() if key in missing}
 
 
 def _tag(file: LocalFile) -> str:
@@ -95,15 +95,15 @@ def _tag(file: LocalFile) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def _send_all(connection: Connection, files: Mapping[Place, LocalFile], progress: Bytes | None) -> None:
+def _send_all(connection: Connection, bucket: str, files: Mapping[str, LocalFile], progress: Bytes | None) -> None:
     """Large files one after the other, each in parallel parts; then small ones side by side."""
-    small: dict[Place, LocalFile] = {}
-    for place, file in files.items():
+    small: dict[str, LocalFile] = {}
+    for key, file in files.items():
         if file.size > SINGLE:
-            send(connection, place, file, progress)
+            send(connection, Place(bucket, key), file, progress)
         else:
-            small[place] = file
-    jobs = [(partial(send, connection, place, file), file.size) for place, file in small.items()]
+            small[key] = file
+    jobs = [(partial(send, connection, Place(bucket, key), file), file.size) for key, file in small.items()]
     run_all(connection.threads, jobs, progress)
 
 
