@@ -64,13 +64,17 @@ def get_output_size_by_index(model_desc: int, index: int) -> int:
 
 @value_and_code({})
 def get_input_dims(model_desc: int, index: int) -> dict[str, Any]:
-    """Name and dimensions; -1 where a gear decides."""
-    return _dims(_input(model_desc, index))
+    """Name and dimensions; -1 where a gear decides; with static AIPP they are the picture's (n, h, w, c)."""
+    model, tensor = _described(model_desc), _input(model_desc, index)
+    if model.om.aipp.get(tensor.name, {}).get("input_format") != "YUV420SP_U8":
+        return _dims(tensor)
+    batch, rows, width, _ = tensor.dims
+    return _dims(tensor, (batch, rows * 2 // 3, width, 3))
 
 
 @value_and_code({})
 def get_input_dims_v2(model_desc: int, index: int) -> dict[str, Any]:
-    """As `get_input_dims`; they differ on a board only for static AIPP."""
+    """As `get_input_dims`, but with AIPP their product is the size: YUV420SP has 1.5 times the rows of one channel."""
     return _dims(_input(model_desc, index))
 
 

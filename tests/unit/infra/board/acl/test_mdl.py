@@ -64,6 +64,21 @@ def test_a_model_describes_itself(acl, loaded):
     assert acl.mdl.get_dynamic_hw(description, -1) == ({"hwCount": 0, "hw": []}, 0)
 
 
+def test_a_picture_s_dimensions_and_its_bytes(acl, tmp_path):
+    """The two differ for pictures in YUV420SP in front of static AIPP."""
+    linear = boards.linear_om(boards.weights())
+    fed = replace(linear.inputs[0], dtype=4, dims=(1, 48, 32, 1), format=1, size=48 * 32)
+    model = replace(linear, inputs=(fed,), aipp={"image": {"aipp_mode": "static", "input_format": "YUV420SP_U8"}})
+    (tmp_path / "yuv.om").write_bytes(pack_om(model))
+    number, code = acl.mdl.load_from_file(str(tmp_path / "yuv.om"))
+    assert code == 0
+    description = acl.mdl.create_desc()
+    acl.mdl.get_desc(description, number)
+    assert acl.mdl.get_input_dims(description, 0)[0]["dims"] == [1, 32, 32, 3]
+    assert acl.mdl.get_input_dims_v2(description, 0)[0]["dims"] == [1, 48, 32, 1]
+    assert acl.mdl.get_input_size_by_index(description, 0) == 48 * 32
+
+
 def test_what_is_not_there(acl, loaded):
     _, description = loaded
     assert acl.mdl.get_input_index_by_name(description, "ascend_mbatch_shape_data") == (0, 100000)
