@@ -37,7 +37,7 @@ class RolloutRequest(BaseModel):
     max_failed: float = Field(0, ge=0, le=1, description="share of a wave's boards that may fail")
     wait_seconds: float = Field(0, ge=0, description="between two waves")
     pause: Pause = Field("never", description="stop for a person after the canary or after each wave")
-    limit: int = Field(8, ge=1, le=256, description="boards at once")
+    limit: int = Field(32, ge=1, le=256, description="boards at once")
     on_stop: Literal["stay", "wave", "fleet"] = Field("stay", description="what is undone when too many boards fail")
     resume: str = Field("", description="id of a rollout to go on with")
 

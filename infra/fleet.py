@@ -31,16 +31,21 @@ class Log:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, event: Mapping[str, Any]) -> None:
-        """Add an event, for good."""
+    def append(self, *events: Mapping[str, Any], durable: bool = True) -> None:
+        """Add events; those that are not durable outlive this process, and a power cut only after the next `flush`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        data = json.dumps(event, sort_keys=True).encode() + b"\n"
+        data = b"".join(json.dumps(event, sort_keys=True).encode() + b"\n" for event in events)
         with hold(self.path.with_suffix(".lock")), self.path.open("ab+") as file:
             if file.tell() and not _ends_with_line(file):
                 data = b"\n" + data
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        if durable:
+            self.flush()
+
+    def flush(self) -> None:
+        """What was added is on the disk now."""
+        if self.path.exists():
+            sync(self.path)
 
     def events(self) -> list[dict[str, Any]]:
         """All events, oldest first."""
@@ -64,9 +69,10 @@ class Fleet:
         """Board to the id of the release that it shall run."""
         return {event["board"]: event["release"] for event in self._wanted.events()}
 
-    def want(self, board: str, release: str) -> None:
-        """A board shall run a release from now on."""
-        self._wanted.append({"board": board, "release": release, "time": time.time()})
+    def want(self, release: str, *boards: str) -> None:
+        """Boards shall run a release from now on."""
+        if boards:
+            self._wanted.append(*({"board": board, "release": release, "time": time.time()} for board in boards))
 
     def forget_history(self) -> None:
         """Leave one line a board, and the releases that a board shall run or a kept rollout was about."""
@@ -99,7 +105,8 @@ class Fleet:
                 shutil.rmtree(staged, ignore_errors=True)
                 for name, file in files.items():
                     _copy(file, staged / name)
-                sync(staged)
+                for path in (staged, *staged.rglob("*")):
+                    sync(path)
                 staged.rename(final)
                 sync(final.parent)
         return self.release(identifier)

@@ -43,7 +43,7 @@ def run(work: Work) -> Made:
         found = board.classify(pictures, answers_folder / name)
         answers[name] = [_answer(item) for item in found]
         _show(work, board, found)
-        fleet.want(name, wanted)
+        fleet.want(wanted, name)
     files = {"boards": work.folder / "boards.json", "answers": work.folder / "answers.json"}
     if "ledger" in work.files:
         files |= write_with_boards(json.loads(work.input("ledger").read_text()), boards, work.folder)

@@ -44,17 +44,18 @@ class Opened:
     log: Log
 
     def record(self, **event: Any) -> None:
-        """Note an event, for good, and then take it for real."""
-        self.log.append({**event, "time": time.time()})
-        self.rollout.apply({**event, "time": time.time()})
+        """Note an event, and then take it for real. One that a power cut swallows is repeated, which does no harm."""
+        event["time"] = time.time()
+        self.log.append(event, durable=False)
+        self.rollout.apply(event)
 
 
 def begin(fleet: Fleet, releases: Mapping[str, Release], policy: Policy) -> Opened:
     """Plan a rollout; nothing is deployed yet."""
     release = next(iter(releases.values())).id
-    name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{release[:8]}"
-    taken = fleet.rollouts()
-    identifier = next(found for found in (name, *(f"{name}-{n}" for n in range(2, 1000))) if found not in taken)
+    now = time.time()
+    # Ids sort by time; there is one rollout at a time, so no two begin within a millisecond.
+    identifier = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now % 1 * 1000):03}-{release[:8]}"
     log = fleet.rollout(identifier)
     log.append({"event": "planned", "release": release, "policy": asdict(policy), "time": time.time()})
     fleet.forget_history()
@@ -93,6 +94,15 @@ def carry_out_wave(
     """
     rollout, wave = opened.rollout, opened.rollout.wave
     boards = rollout.policy.waves[wave]
+    try:
+        _work_through(opened, wave, install, reporter)
+    finally:
+        opened.log.flush()
+        _remember(opened, fleet, boards, wave)
+
+
+def _work_through(opened: Opened, wave: int, install: Callable[[str], Mapping[str, Any]], reporter: Reporter) -> None:
+    rollout, boards = opened.rollout, opened.rollout.policy.waves[wave]
     with ThreadPoolExecutor(rollout.policy.limit) as pool:
         running: dict[Future[Mapping[str, Any]], str] = {}
         while True:
@@ -106,15 +116,18 @@ def carry_out_wave(
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 board, came = running.pop(future), future.result()
                 opened.record(event="ended", board=board, **came)
-                if came["outcome"] != "failed":
-                    fleet.want(board, opened.release)
                 done = sum(1 for name in boards if name in rollout.outcomes)
                 reporter.line(STAGE, f"{board}: {came['outcome']}, {came['message']}")
                 reporter.progress(STAGE, done, len(boards), f"boards of {rollout.title(wave)}")
+
+
+def _remember(opened: Opened, fleet: Fleet, boards: Sequence[str], wave: int) -> None:
+    """Note which of a wave's boards shall run the release: those that do, and where few failed, all of them."""
+    rollout = opened.rollout
     failed = [name for name in boards if rollout.outcomes.get(name) == "failed"]
-    if len(failed) <= rollout.allowed(wave):
-        for name in failed:  # the fleet goes on without them; `reconcile` tries them again
-            fleet.want(name, opened.release)
+    passed = [name for name in boards if rollout.outcomes.get(name) in ("changed", "unchanged")]
+    # The fleet goes on without a few that failed; `reconcile` tries them again.
+    fleet.want(opened.release, *passed, *(failed if len(failed) <= rollout.allowed(wave) else ()))
 
 
 def install_on(world: World, releases: Mapping[str, Release], name: str) -> dict[str, Any]:
@@ -171,7 +184,8 @@ def undo(opened: Opened, fleet: Fleet, world: World, wave: int | None, reporter:
     """
     rollout = opened.rollout
     waves = rollout.policy.waves if wave is None else rollout.policy.waves[wave : wave + 1]
-    touched = [name for part in waves for name in part if rollout.outcomes.get(name) in ("changed", "failed")]
+    reached = rollout.running | {name for name, outcome in rollout.outcomes.items() if outcome in ("changed", "failed")}
+    touched = [name for part in waves for name in part if name in reached]
 
     def back(name: str) -> dict[str, Any]:
         try:
@@ -188,9 +202,19 @@ def undo(opened: Opened, fleet: Fleet, world: World, wave: int | None, reporter:
     for row in rows:
         if row["outcome"] == "returned":
             opened.record(event="returned", board=row["board"])
-            fleet.want(row["board"], row.pop("active"))
+            fleet.want(row.pop("active"), row["board"])
         reporter.line(STAGE, f"{row['board']}: {row['outcome']}, {row['message']}")
+    opened.log.flush()
     return rows
+
+
+def interrupted(fleet: Fleet) -> str:
+    """The id of the newest rollout when its process went in the middle of a wave; empty when it did not."""
+    newest = fleet.rollouts()[-1:]
+    if not newest:
+        return ""
+    opened = reopen(fleet, newest[0])
+    return opened.id if opened.rollout.running else ""
 
 
 def reconcile(

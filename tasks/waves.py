@@ -35,7 +35,7 @@ class Policy:
     max_failed: float = 0.0
     wait_seconds: float = 0.0
     pause: Pause = "never"
-    limit: int = 8
+    limit: int = 32
 
 
 @dataclass(frozen=True)

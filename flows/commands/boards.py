@@ -16,7 +16,7 @@ from infra.board.folder import releases_in
 from infra.errors import UserError
 from infra.fleet import Fleet
 from infra.store.atomic import write_text
-from tasks.rollout import gave_it_up, reconcile
+from tasks.rollout import gave_it_up, interrupted, reconcile
 
 boards = typer.Typer(help="Look after boards: add, check, roll out, roll back, reconcile.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="BOARD", help="Name of a board.")]
@@ -59,7 +59,7 @@ def info(
     names: Names = None,
     label: Label = "",
     everything: All = False,
-    at_once: AtOnce = 8,
+    at_once: AtOnce = 32,
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,
@@ -82,7 +82,7 @@ def check(
     label: Label = "",
     everything: All = False,
     release: Annotated[bool, typer.Option("--release", help="Check against the release to be deployed, too.")] = False,
-    at_once: AtOnce = 8,
+    at_once: AtOnce = 32,
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,
@@ -118,7 +118,7 @@ def status(
     names: Names = None,
     label: Label = "",
     everything: All = False,
-    at_once: AtOnce = 8,
+    at_once: AtOnce = 32,
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,
@@ -144,7 +144,7 @@ def rollback(
     names: Names = None,
     label: Label = "",
     everything: All = False,
-    at_once: AtOnce = 8,
+    at_once: AtOnce = 32,
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,
@@ -156,7 +156,7 @@ def rollback(
     def back(name: str) -> dict[str, Any]:
         state = chain.world.board(name).rollback()
         if state.active is not None:
-            fleet.want(name, state.active)
+            fleet.want(state.active, name)
         return {"active": state.active, "previous": state.previous}
 
     rows = on_each(chosen(chain, names, label, everything), at_once, back)
@@ -168,7 +168,7 @@ def prune(
     label: Label = "",
     everything: All = False,
     keep: Annotated[int, typer.Option(min=0, help="Releases to keep, the newest; never less than the last two.")] = 3,
-    at_once: AtOnce = 8,
+    at_once: AtOnce = 32,
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,
@@ -237,7 +237,7 @@ def reconcile_boards(
     everything: All = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Deploy again where a board gave the release up.")] = False,
-    at_once: AtOnce = 8,
+    at_once: AtOnce = 32,
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,
@@ -246,6 +246,10 @@ def reconcile_boards(
     chain = chain_of(profile, settings)
     fleet = Fleet(chain.home)
     with fleet.carrying_out():
+        unfinished = interrupted(fleet)
+        if unfinished:
+            hint = "`atlasflow boards rollout resume` goes on with it, `atlasflow boards rollout undo` takes it back"
+            raise UserError(f"rollout {unfinished} was interrupted in the middle of a wave", hint=hint)
         rows = reconcile(
             chain.world, fleet, chosen(chain, names, label, everything), limit=at_once, dry_run=dry_run, force=force
         )

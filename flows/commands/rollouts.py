@@ -59,7 +59,7 @@ def start(
     pause: Annotated[Pause, typer.Option(help="Stop for you after the canary, or after each wave.")] = "never",
     on_stop: OnStop = "stay",
     release: Annotated[str, typer.Option(help="A folder or obs://bucket/prefix/; by default the chain's own.")] = "",
-    at_once: AtOnce = 8,
+    at_once: AtOnce = 32,
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:

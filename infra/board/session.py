@@ -36,9 +36,10 @@ ENVIRONMENTS = (
     "/usr/local/Ascend/nnae/set_env.sh",
 )
 
-# Reads modules of the agent from the first line of standard input and leaves the rest to them.
+# Reads modules of the agent from the first line of standard input and leaves the rest to them. It lives for seconds:
+# looking for garbage would be a tenth of what it costs the board.
 BOOT = (
-    "import sys,types,json\n"
+    "import gc,sys,types,json\ngc.disable()\n"
     "p=types.ModuleType('board');p.__path__=[];sys.modules['board']=p\n"
     "d=json.loads(sys.stdin.buffer.readline().decode())\n"
     "for n,t in d['modules']:\n"

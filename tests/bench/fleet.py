@@ -35,7 +35,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boards", type=int, nargs="+", default=[10, 50, 100])
-    parser.add_argument("--at-once", type=int, default=8, help="boards that AtlasFlow works on at once")
+    parser.add_argument("--at-once", type=int, default=32, help="boards that AtlasFlow works on at once")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()

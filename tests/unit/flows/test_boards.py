@@ -128,7 +128,7 @@ def test_status_rollback_and_prune(command, deployed, home):
 
 
 def test_a_board_that_gave_up_says_why(command, deployed, home):
-    Fleet(home).want("two", "b")
+    Fleet(home).want("b", "two")
     deployed.board("two").rollback()
     assert "gave it up" not in command("status", "two").output
     journal = home / "boards" / "two" / "home" / command.file.parent.name / "journal.jsonl"
@@ -231,10 +231,27 @@ def test_reconcile_puts_right_what_differs(command, deployed, home):
     from infra.store.artifacts import folder_files
 
     fleet.keep(folder_files(command.file.parent / "releases" / "a")[1], "here")
-    fleet.want("one", "a")
-    fleet.want("two", "b")
+    fleet.want("a", "one")
+    fleet.want("b", "two")
     rows = command.json("reconcile", "--all", "--dry-run")
     assert [row["found"] for row in rows] == ["differs", "as wanted"]
     rows = command.json("reconcile", "--all")
     assert [row["found"] for row in rows] == ["put right", "as wanted"]
     assert command.json("status", "one")[0]["active"] == "a"
+
+
+def test_a_rollout_that_was_interrupted_comes_first(command, home):
+    log = Fleet(home).rollout("99990101-000000-000-r1")
+    policy = {"waves": [["one", "two"]], "max_failed": 0.0, "wait_seconds": 0.0, "pause": "never", "limit": 8}
+    log.append({"event": "planned", "release": "r1", "policy": policy}, {"event": "started", "board": "one", "time": 0})
+    kept = Fleet(home).folder / "releases" / "r1"
+    boards.release_folder(kept, "r1")
+    try:
+        shown = command("reconcile", "--all", error=UserError)
+        assert "was interrupted" in str(shown.error)
+        assert [row["outcome"] for row in command.json("rollout", "show")] == ["running", "waiting"]
+        (row,) = command.json("rollout", "undo")
+        assert (row["board"], row["outcome"]) == ("one", "left alone")
+        command("rollout", "undo", "--wave", "2", error=UserError)
+    finally:
+        log.path.unlink()

@@ -31,7 +31,7 @@ def files(folder):
 def test_what_boards_shall_run_is_the_last_that_was_said(fleet):
     assert fleet.wanted() == {}
     for board, release in (("a", "r1"), ("b", "r1"), ("a", "r2")):
-        fleet.want(board, release)
+        fleet.want(release, board)
     assert fleet.wanted() == {"a": "r2", "b": "r1"}
     fleet.forget_history()
     assert fleet.wanted() == {"a": "r2", "b": "r1"}
@@ -100,7 +100,7 @@ def test_a_damaged_release_is_not_kept(fleet, tmp_path):
 def test_what_nobody_needs_goes(fleet, tmp_path):
     for identifier in ("r1", "r2", "r3"):
         fleet.keep(files(described(tmp_path / identifier, identifier)), "here")
-    fleet.want("a", "r1")
+    fleet.want("r1", "a")
     for number in range(KEPT_ROLLOUTS + 1):
         release = "r2" if number else "r3"
         fleet.rollout(f"{number:03}").append({"event": "planned", "release": release})
