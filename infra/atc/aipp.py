@@ -46,6 +46,16 @@ _RANGES: Mapping[str, tuple[int, int]] = {
 }
 
 
+def _colours(rows: Sequence[Sequence[int]], end: str) -> Aipp:
+    matrix = {f"matrix_r{row}c{column}": value for row, line in enumerate(rows) for column, value in enumerate(line)}
+    return {**matrix, **{f"{end}_bias_{index}": value for index, value in enumerate((16, 128, 128))}}
+
+
+# The compiler's own defaults: `AippOp::SetCscDefaultValue` of the graph engine, BT.601 with a narrow range.
+_YUV_TO_BGR = _colours([(298, 516, 0), (298, -100, -208), (298, 0, 409)], "input")
+_RGB_TO_YUV = _colours([(66, 129, 25), (-38, -74, 112), (112, -94, -18)], "output")
+
+
 def normalising(mean: Sequence[float], std: Sequence[float], *, width: int, height: int, swap: bool = False) -> str:
     """The configuration that gives `(x / 255 - mean) / std` for a byte image in RGB888.
 
@@ -105,7 +115,14 @@ def read(text: str, origin: str) -> list[Aipp]:
         raise AtcError("E13018", protofile=origin, reason=reason) from error
     for block in blocks:
         _check(block)
-    return blocks
+    return [_with_colours(block) for block in blocks]
+
+
+def _with_colours(values: Aipp) -> Aipp:
+    """Fill in the matrix when `csc_switch` is given without one, as published configurations do."""
+    if not values.get("csc_switch") or any(key.startswith("matrix") for key in values):
+        return values
+    return {**(_YUV_TO_BGR if values["input_format"] == "YUV420SP_U8" else _RGB_TO_YUV), **values}
 
 
 def _tokens(text: str) -> list[str]:
@@ -176,7 +193,5 @@ def _check(values: Aipp) -> None:
     for key, (least, most) in _RANGES.items():
         if not least <= int(values.get(key, least if least >= 0 else 0)) <= most:
             raise AtcError("E10052", reason=f"{key} must be from {least} to {most}")
-    if values.get("csc_switch") and not any(key.startswith("matrix") for key in values):
-        raise AtcError("E10052", reason="csc_switch needs the matrix")
     if values.get("csc_switch") and values["input_format"] == "YUV400_U8":
         raise AtcError("E10052", reason="YUV400_U8 has nothing to convert")

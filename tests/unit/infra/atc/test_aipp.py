@@ -132,7 +132,6 @@ BAD = [
     ("E10052", "input_format", "aipp_op { aipp_mode: static }"),
     ("E10052", "mean_chn_0", block(input_format="RGB888_U8", mean_chn_0=256)),
     ("E10052", "left_padding_size", block(input_format="RGB888_U8", padding=True, left_padding_size=33)),
-    ("E10052", "matrix", block(input_format="RGB888_U8", csc_switch=True)),
     ("E10052", "YUV400_U8", block(input_format="YUV400_U8", csc_switch=True, matrix_r0c0=256)),
     ("E10052", "reserved", block(input_format="RGB888_U8", resize=True)),
     ("E10052", "Caffe", block(input_format="RGB888_U8", related_input_name="image")),
@@ -252,6 +251,24 @@ def test_yuv420_becomes_rgb_by_whole_numbers(swap: bool, tmp_path: Path):
     rgb = [(256 * luma + 359 * v) >> 8, (256 * luma - 88 * u - 183 * v) >> 8, (256 * luma + 454 * u) >> 8]
     expected = np.clip(np.stack(rgb, axis=1), 0, 255).astype(np.float32)
     assert np.array_equal(run(model, data), expected)
+
+
+def test_without_a_matrix_the_compiler_takes_its_own(tmp_path: Path):
+    text = "aipp_op { aipp_mode : static input_format : YUV420SP_U8 csc_switch : true min_chn_0 : 123 }"
+    data = bytes_of(2, 12, 6, 1)
+    y = data[:, :8, :, 0].astype(int) - 16
+    u, v = np.moveaxis(
+        data[:, 8:, :, 0].reshape(2, 4, 3, 2).astype(int).repeat(2, axis=1).repeat(2, axis=2) - 128, -1, 0
+    )
+    bgr = [(298 * y + 516 * u) >> 8, (298 * y - 100 * u - 208 * v) >> 8, (298 * y + 409 * v) >> 8]
+    expected = np.clip(np.stack(bgr, axis=1), 0, 255).astype(np.float32)
+    expected[:, 0] -= 123
+    assert np.array_equal(run(compiled(tmp_path, text), data), expected)
+    pixels = bytes_of(2, 8, 6, 3)
+    red, green, blue = np.moveaxis(pixels.astype(int), -1, 0)
+    luma = ((66 * red + 129 * green + 25 * blue) >> 8) + 16
+    found = run(compiled(tmp_path, block(input_format="RGB888_U8", csc_switch=True)), pixels)
+    assert np.array_equal(found[:, 0], luma)
 
 
 def test_rgb_becomes_grey_for_a_model_of_one_channel(tmp_path: Path):
