@@ -41,8 +41,7 @@ def _publish_evaluation(chain: Chain, evaluation: Receipt) -> None:
 def _publish_parity(chain: Chain) -> None:
     """The ledger as a table and a picture; with the boards once they are deployed to."""
     create_table_artifact(parity_rows(chain), key="parity", description="Each form of the model against the checkpoint")
-    last = chain.known.get("deploy", chain.known["convert"])
-    _show_picture(chain, last, "picture", "parity-by-class", "Agreement with the checkpoint, hop by hop and by class")
+    _show_picture(chain, _last_ledger(chain), "picture", "parity-by-class", "Agreement with the checkpoint, hop by hop and by class")
 
 
 def _show_picture(chain: Chain, receipt: Receipt, output: str, key: str, description: str) -> None:
@@ -57,10 +56,15 @@ def parity_rows(chain: Chain) -> list[dict[str, Any]]:
     if "export" in chain.known:
         measured = _read_json(chain, chain.known["export"], "latency")
         times |= {name: said["milliseconds"] for name, said in measured.items()}
-    for stage in ("convert", "deploy"):
-        if stage in chain.known:
-            times |= _read_json(chain, chain.known[stage], "latency")
-    return rows(_read_json(chain, chain.known.get("deploy", chain.known["convert"]), "ledger"), times)
+    for receipt in (chain.known["convert"], _last_ledger(chain)):
+        times |= _read_json(chain, receipt, "latency")
+    return rows(_read_json(chain, _last_ledger(chain), "ledger"), times)
+
+
+def _last_ledger(chain: Chain) -> Receipt:
+    """The receipt with the newest ledger: a deployment of a release from elsewhere has none."""
+    deployment = chain.known.get("deploy")
+    return deployment if deployment is not None and "ledger" in deployment.outputs else chain.known["convert"]
 
 
 def markdown(chain: Chain, record: RunRecord) -> str:

@@ -62,7 +62,7 @@ def test_the_table_of_parity_has_the_times_of_all_stages(compiled):
     assert [(row["to"], row["ms"]) for row in parity_rows(compiled)] == [
         ("onnx", 0.125), ("Ascend310 force_fp16", 0.25), ("board roof", 0.5),
     ]  # fmt: skip
-    del compiled.known["deploy"]
+    compiled.known["deploy"].outputs.clear()  # as a release from elsewhere leaves it
     assert [row["to"] for row in parity_rows(compiled)] == ["onnx", "Ascend310 force_fp16"]
 
 
