@@ -166,6 +166,44 @@ def test_a_diverging_training_keeps_the_last_good_checkpoint(run, data, tmp_path
     assert "learning_rate" in str(stopped.events("error")[0]["hint"])
 
 
+def test_a_loss_that_is_no_number_stops_at_the_last_good_checkpoint(trained, run, tmp_path):
+    data, folder, _ = trained
+    script = tmp_path / "poisoned.py"
+    script.write_text(
+        "import sys\n"
+        "from models import cifar10, main\n"
+        "clean = cifar10.Pipeline.epoch\n"
+        "def epoch(self, number):\n"
+        "    for images, labels in clean(self, number):\n"
+        "        yield images * float('nan') if number == 2 else images, labels\n"
+        "cifar10.Pipeline.epoch = epoch\n"
+        "sys.exit(main.main())\n"
+    )
+    stopped = train(run, data, tmp_path / "out", main=script)
+    error = stopped.events("error")[0]
+    assert (stopped.code, error["kind"]) == (2, "user")
+    assert str(error["message"]).startswith("epoch 2: ")
+    assert str(error["message"]).endswith("; checkpoint.ckpt is that of epoch 1")
+    assert [event["epoch"] for event in stopped.events("epoch")] == [1]
+    assert evaluate(run, data, tmp_path / "out" / "checkpoint.ckpt", tmp_path / "kept").code == 0
+    metrics = json.loads((tmp_path / "kept" / "metrics.json").read_text())
+    assert metrics["accuracy"] == stopped.events("epoch")[0]["accuracy"]
+    assert train(run, data, tmp_path / "out").code == 0
+    assert result(tmp_path / "out") == result(folder)
+
+
+def test_best_and_last_are_kept(trained, run, tmp_path):
+    data, folder, _ = trained
+    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    best = max(rows, key=lambda row: row["accuracy"])
+    assert (result(folder)["best_epoch"], result(folder)["best_accuracy"]) == (best["epoch"], best["accuracy"])
+    for name, row in (("best", best), ("checkpoint", rows[-1])):
+        assert evaluate(run, data, folder / f"{name}.ckpt", tmp_path / name).code == 0
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        assert (metrics["accuracy"], metrics["loss"]) == (row["accuracy"], pytest.approx(row["evaluation_loss"]))
+    assert all(row["peak_memory_mb"] > 50 and row["seconds"] > 0 for row in rows)
+
+
 def test_training_ends_with_its_parent(data, tmp_path):
     spec = json.dumps({"epochs": 5000, "batch_size": 20})
     process = subprocess.Popen(
