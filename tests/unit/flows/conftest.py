@@ -68,7 +68,10 @@ class Small:
         out.write_text(json.dumps({"stage": name, "epochs": epochs(work.settings)}))
         metrics = work.folder / "metrics.json"
         metrics.write_text(json.dumps({"accuracy": self.accuracy}))
-        return Made({"out": out, "metrics": metrics} if name == "evaluate" else {"out": out}, f"made {name}")
+        ledger = work.folder / "ledger.json"
+        ledger.write_text(json.dumps({"hops": [], "source": "onnx", "chosen": {}}))
+        more = {"evaluate": {"metrics": metrics}, "convert": {"ledger": ledger}}.get(name, {})
+        return Made({"out": out, **more}, f"made {name}")
 
     def look(self, name):
         return f"{name} is gone" if name in self.gone else None

@@ -99,7 +99,7 @@ def test_why_of_no_stage_is_refused(small):
 
 def test_verify_counts_and_names_damage(small, capsys, told):
     chain = small.make_all()
-    assert told(inspecting.verify) == {"checked": 9, "damaged": []}
+    assert told(inspecting.verify) == {"checked": 10, "damaged": []}
     path = chain.store.path(chain.known["export"].outputs["out"])
     path.chmod(0o644)
     path.write_text("other")

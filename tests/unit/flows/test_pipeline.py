@@ -48,7 +48,7 @@ def outcomes(small):
 def test_a_whole_run_is_recorded_and_reported(flow, small):
     seen = flow()
     assert outcomes(small) == dict.fromkeys(NAMES, "ran")
-    assert seen.gates == [("evaluate", True)]
+    assert seen.gates == [("evaluate", True), ("convert", True)]
     assert len(seen.reports) == 1
     flow()
     assert outcomes(small) == dict.fromkeys(NAMES, "reused")
@@ -58,7 +58,7 @@ def test_a_part_uses_the_receipts_of_the_others(flow, small):
     flow()
     seen = flow(stages=("export",), force=("export",))
     assert outcomes(small) == {"export": "ran"}
-    assert seen.gates[1:] == [("evaluate", True)], "the gate stands before export"
+    assert seen.gates[2:] == [("evaluate", True)], "the gate stands before export"
     flow(stages=("train",))
     assert len(seen.gates) == 2, "and behind train"
 
