@@ -194,14 +194,10 @@ class World:
         return Mirror(opened, prefix)
 
     def _open_store(self, bucket: str) -> ObjectStore:
-        from infra.obs import emulator
-        from infra.obs.client import connect
+        from infra.obs.opening import open_bucket
 
         settings = self.settings.obs.model_copy(update={"bucket": bucket})
-        for service in emulator.stand_ins(settings, self.services, self.home):
-            self.services.start(service)
-        reached = emulator.reached(settings, self.services, self.home)
-        return connect(reached, emulated=not settings.endpoint, faults=self.faults, retry=self.settings.retry)
+        return open_bucket(settings, self.services, self.home, self.settings.retry, self.faults)
 
     def board(self, name: str) -> "SshBoard":
         """A board of the settings; its stand-in is started when it has no address.
