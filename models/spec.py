@@ -49,7 +49,7 @@ RECIPES: dict[str, TrainSpec] = {
     "compact": TrainSpec(
         network="compact",
         batch_size=128,
-        epochs=16,
+        epochs=22,
         nesterov=True,
         learning_rate=0.1,
         schedule="one-cycle",
