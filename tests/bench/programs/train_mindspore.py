@@ -1,0 +1,56 @@
+"""Steps of a training in a process of its own, for `tests.bench.training`; prints images a second (median of steps).
+
+python -m tests.bench.programs.train_mindspore {atlasflow|settings|stock} NETWORK BATCH SECONDS
+`settings` is AtlasFlow without its compiled kernels, `stock` MindSpore without AtlasFlow's settings either.
+"""
+
+import importlib
+import os
+import statistics
+import sys
+import time
+
+from models import kernels, runtime, spec
+
+how, name, batch, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+if how != "atlasflow":
+    os.environ[kernels.SWITCH] = "off"
+if how == "stock":
+    import mindspore
+
+    mindspore.set_device("CPU")
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+else:
+    runtime.prepare(1)
+    import mindspore
+
+import numpy as np  # noqa: E402
+
+from models import compiled, optimizers, registry  # noqa: E402
+from models.step import TrainStep  # noqa: E402
+
+wanted = spec.replaced(spec.TrainSpec(), {"network": name, "batch_size": batch})
+network = importlib.import_module(registry.module_of(name)).build(wanted)
+optimizer = optimizers.build_optimizer(wanted, network, np.full(100_000, 0.01, np.float32))
+used = how == "atlasflow" and compiled.install(network) > 0
+step = TrainStep(network, optimizer)
+step.set_train(True)
+random = np.random.default_rng(0)
+images = random.standard_normal((batch, 3, 32, 32)).astype(np.float32)
+labels = random.integers(0, 10, batch).astype(np.int32)
+
+
+def timed() -> float:
+    begun = time.perf_counter()
+    step(mindspore.Tensor(images), mindspore.Tensor(labels)).asnumpy()
+    return time.perf_counter() - begun
+
+
+with runtime.layout(used or how == "stock") as cores:
+    timed()  # compiles
+    for _ in range({"atlasflow": 2, "settings": 22, "stock": 0}[how]):
+        cores.stepped(timed())
+    times: list[float] = []
+    while len(times) < (3 if how != "stock" else 1) or sum(times) < seconds:
+        times.append(timed())
+print(batch / statistics.median(times))

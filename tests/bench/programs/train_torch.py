@@ -1,0 +1,107 @@
+"""The same networks and steps in PyTorch, for `tests.bench.training`; prints images a second (median of steps).
+
+BENCH_PYTHON tests/bench/programs/train_torch.py NETWORK BATCH SECONDS
+"""
+
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+
+class LeNet5(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 5, bias=False), nn.Conv2d(6, 16, 5, bias=False)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return self.fc3(self.fc2(self.fc1(x.flatten(1))))
+
+
+def convolution(inputs, outputs, kernel, stride=1):
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+
+
+class Basic(nn.Module):
+    expansion = 1
+
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        self.conv1, self.norm1 = convolution(inputs, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv2, self.norm2 = convolution(width, width, 3), nn.BatchNorm2d(width)
+        self.stride, self.more = stride, width - inputs
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        if self.stride > 1:
+            before = self.more // 2
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.more - before))
+        return F.relu(y + x)
+
+
+class Bottleneck(nn.Module):
+    expansion = 4
+
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        outputs = 4 * width
+        self.conv1, self.norm1 = convolution(inputs, width, 1), nn.BatchNorm2d(width)
+        self.conv2, self.norm2 = convolution(width, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv3, self.norm3 = convolution(width, outputs, 1), nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.norm1(self.conv1(x)))
+        y = F.relu(self.norm2(self.conv2(y)))
+        return F.relu(self.norm3(self.conv3(y)) + self.shortcut(x))
+
+
+def residual(block, depths, width, *stem):
+    layers, channels = list(stem), width
+    for stage, depth in enumerate(depths):
+        for index in range(depth):
+            layers.append(block(channels, width << stage, 2 if stage and not index else 1))
+            channels = block.expansion * (width << stage)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+def resnet20():
+    return residual(Basic, (3, 3, 3), 16, convolution(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU())
+
+
+def resnet50():
+    stem = (convolution(3, 64, 7, 2), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    return residual(Bottleneck, (3, 4, 6, 3), 64, *stem)
+
+
+name, batch, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+torch.manual_seed(0)
+network = {"lenet5": LeNet5, "resnet20": resnet20, "resnet50": resnet50}[name]()
+optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
+images, labels = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
+
+
+def timed():
+    begun = time.perf_counter()
+    optimizer.zero_grad()
+    loss = F.cross_entropy(network(images), labels)
+    loss.backward()
+    optimizer.step()
+    loss.item()
+    return time.perf_counter() - begun
+
+
+for _ in range(3):
+    timed()
+times = []
+while len(times) < 3 or sum(times) < seconds:
+    times.append(timed())
+print(batch / statistics.median(times))

@@ -1,0 +1,111 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from models import kernels
+
+PROGRAM = Path(__file__).with_name("compare_kernels.py")
+SPEC = '{"network": "resnet20", "width": 0.5, "epochs": 2, "batch_size": 20}'
+
+needs_kernels = pytest.mark.skipif(kernels.library() is None, reason=f"no kernels here: {kernels.why_not()}")
+
+
+def compare(run, *what: str) -> dict[str, float]:
+    done = run(*what, main=PROGRAM)
+    assert done.code == 0, done.errors
+    return json.loads(done.lines[-1])
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+def test_every_kernel_computes_what_mindspore_computes(run):
+    differences = compare(run, "layers")
+    assert len(differences) == 16
+    assert {name: value for name, value in differences.items() if not value < 1e-5} == {}
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["lenet5", "resnet20", "resnet18", "resnet50", "resnet50 3x3"])
+def test_the_gradients_of_a_network_are_those_of_mindspore(run, network):
+    (difference,) = compare(run, "networks", network).values()
+    assert difference < 1e-4
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+def test_training_with_kernels_repeats_to_the_bit_and_learns_what_mindspore_learns(run, data, tmp_path):
+    def trained(name: str, switch: str) -> dict[str, object]:
+        place = tmp_path / name
+        options = ("--data_url", data, "--train_url", place, "--spec", SPEC)
+        done = run("train", *options, environment={kernels.SWITCH: switch})
+        assert done.code == 0, done.errors
+        return json.loads((place / "result.json").read_text())
+
+    first, again, stock = trained("first", "on"), trained("again", "on"), trained("stock", "off")
+    assert (first["compiled_kernels"], stock["compiled_kernels"]) == (True, False)
+    assert first == again
+    assert first["loss"] == pytest.approx(stock["loss"], rel=1e-2)
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+def test_what_is_exported_after_training_with_kernels_has_plain_operators(run, data, tmp_path):
+    import onnx
+
+    options = ("--data_url", data, "--spec", SPEC)
+    assert run("train", *options, "--train_url", tmp_path / "run").code == 0
+    checkpoint = tmp_path / "run" / "checkpoint.ckpt"
+    done = run("export", *options, "--checkpoint", checkpoint, "--output", tmp_path / "out", "--format", "onnx")
+    assert done.code == 0, done.errors
+    used = {node.op_type for node in onnx.load(str(tmp_path / "out" / "model.onnx")).graph.node}
+    assert {"Conv", "Relu", "MaxPool", "Gemm"} <= used
+    assert "Custom" not in used
+
+
+def test_without_a_compiler_there_are_no_kernels(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert kernels.library() is None
+    assert kernels.why_not()
+
+
+def test_kernels_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv(kernels.SWITCH, "off")
+    assert kernels.library() is None
+    assert kernels.why_not() == "ATLASFLOW_KERNELS is off"
+
+
+@needs_kernels
+def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch, tmp_path):
+    calls = tmp_path / "calls"
+    compiler = tmp_path / "bin" / "c++"
+    compiler.parent.mkdir()
+    compiler.write_text(f"#!/bin/sh\necho x >> {calls}\necho 'no such header' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(compiler.parent), prepend=os.pathsep)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert kernels.library() is None
+    assert kernels.library() is None
+    assert calls.read_text() == "x\n"
+    (reason,) = (tmp_path / "cache").rglob("failed.txt")
+    assert "no such header" in reason.read_text()
+    assert str(reason) in kernels.why_not()
+    assert [path for path in reason.parent.parent.iterdir() if path != reason.parent] == []
+
+
+@needs_kernels
+def test_a_changed_source_is_another_library(monkeypatch, tmp_path):
+    copy = tmp_path / "kernels"
+    shutil.copytree(Path(kernels.__file__).parent, copy)
+    before = kernels._folder()
+    monkeypatch.setattr(kernels, "_HERE", copy)
+    assert kernels._folder() == before
+    (copy / "pool.cc").write_text((copy / "pool.cc").read_text() + "// more\n")
+    assert kernels._folder() != before
