@@ -60,7 +60,7 @@ def test_a_part_uses_the_receipts_of_the_others(flow, small):
     assert outcomes(small) == {"export": "ran"}
     assert seen.gates[2:] == [("evaluate", True)], "the gate stands before export"
     flow(stages=("train",))
-    assert len(seen.gates) == 2, "and behind train"
+    assert len(seen.gates) == 3, "and behind train"
 
 
 def test_a_stage_alone_names_what_is_missing(flow, small):
