@@ -116,7 +116,7 @@ def compiler(choice: Choice = "auto", *, seconds: float = 3600.0, faults: FaultP
 
 def real(toolkit: Toolkit, *, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
     """Huawei's `atc` of a toolkit."""
-    made_by = Producer("atc", toolkit.version, emulated=False)
+    made_by = Producer("atc", toolkit.version, emulated=False, details={"python": toolkit.python})
     return AtcCompiler([str(toolkit.atc)], made_by, toolkit.environment, seconds, faults)
 
 

@@ -31,11 +31,13 @@ class Toolkit:
         atc: the command.
         version: of the toolkit, or a digest of the command when no file tells.
         environment: what its set_env.sh sets, to be added to ours; empty when ours has it already.
+        python: the version of the `python3` that ATC runs for its operators; empty when there is none.
     """
 
     atc: Path
     version: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
 
 
 def find_toolkit(scripts: Sequence[str] = SCRIPTS) -> Toolkit | None:
@@ -55,7 +57,7 @@ def find_toolkit(scripts: Sequence[str] = SCRIPTS) -> Toolkit | None:
     home = next((Path(all_of_it[name]) for name in _HOMES if all_of_it.get(name)), None)
     if home is not None and (libraries := _stub_libraries(home, all_of_it)):
         environment["LD_LIBRARY_PATH"] = libraries
-    return Toolkit(Path(atc), _version(Path(atc), home), environment)
+    return Toolkit(Path(atc), _version(Path(atc), home), environment, _python(all_of_it))
 
 
 def source(script: Path) -> dict[str, str]:
@@ -76,6 +78,21 @@ def source(script: Path) -> dict[str, str]:
     return {
         name: value for name, value in found.items() if os.environ.get(name) != value and name not in ("_", "SHLVL")
     }
+
+
+def _python(environment: Mapping[str, str]) -> str:
+    """The version of the system's `python3`, in which ATC compiles operators (ascend-domain.md §3.1, last line)."""
+    python = shutil.which("python3", path=environment.get("PATH", ""))
+    if python is None:
+        return ""
+    try:
+        done = subprocess.run(
+            [python, "-S", "-c", "import platform; print(platform.python_version())"],
+            capture_output=True, text=True, timeout=_SOURCE_SECONDS, check=True, env=dict(environment),
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Refused(f"{python} does not run: {error}", hint="ATC needs a python3 that works") from error
+    return done.stdout.strip()
 
 
 def _stub_libraries(home: Path, environment: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.atc.client import real
 from infra.atc.toolkit import find_toolkit, source
 from infra.errors import Refused
 
@@ -49,6 +50,24 @@ def test_the_version_comes_from_the_install_record(script: Path):
     found = find_toolkit([str(script)])
     assert found is not None
     assert found.version == "7.0.RC1"
+
+
+def test_the_python_that_atc_runs_is_told(script: Path):
+    python = script.parent / "bin" / "python3"
+    python.write_text("#!/bin/sh\necho 3.9.2\n")
+    python.chmod(0o755)
+    found = find_toolkit([str(script)])
+    assert found is not None
+    assert found.python == "3.9.2"
+    assert real(found).producer().details == {"python": "3.9.2"}
+
+
+def test_a_python_that_does_not_run_is_refused(script: Path):
+    python = script.parent / "bin" / "python3"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(Refused, match="python3 does not run"):
+        find_toolkit([str(script)])
 
 
 def test_without_a_record_the_version_is_a_digest_of_the_command(script: Path):
