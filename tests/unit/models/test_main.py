@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from PIL import Image
 
 from models.cifar10 import read_images
-from models.preprocess import normalise
+from models.preprocess import from_picture, normalise
 
 MAIN = Path(__file__).parents[3] / "models" / "main.py"
 SPEC = json.dumps({"epochs": 3, "batch_size": 20, "learning_rate": 0.02})
@@ -315,6 +316,21 @@ def test_a_fixed_batch_computes_the_same_and_takes_nothing_else(trained, run, tm
     if style == "onnx":
         (image,) = onnxruntime.InferenceSession(str(tmp_path / "model.onnx")).get_inputs()
         assert image.shape == [8, 3, 32, 32]
+
+
+def test_a_picture_file_gives_onnx_what_evaluation_saw(trained, run, tmp_path):
+    """From the picture through `preprocess.py` and ONNX Runtime to the logits of the evaluation."""
+    data, folder, _ = trained
+    assert export(run, trained, "onnx", tmp_path).code == 0
+    assert evaluate(run, data, folder / "checkpoint.ckpt", tmp_path).code == 0
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    with np.load(tmp_path / "predictions.npz") as file:
+        expected = file["logits"]
+    for index, pixels in enumerate(read_images(data, "eval").pixels[:5]):
+        Image.fromarray(pixels).save(tmp_path / "picture.png")
+        with Image.open(tmp_path / "picture.png") as picture:
+            tensor = normalise(from_picture(picture, 32)[None])
+        np.testing.assert_allclose(session.run(None, {"image": tensor})[0][0], expected[index], atol=1e-5)
 
 
 def test_air_is_refused_without_ascend(trained, run, tmp_path):
