@@ -76,12 +76,7 @@ def export(
     if style == "air":
         batch = batch or 1
     _WRITERS[style](network, (batch or None, 3, spec.image_size, spec.image_size), path)
-    check: dict[str, object] = {
-        "format": style,
-        "file": path.name,
-        "sha256": sha256(path),
-        "batch": batch or "any",
-    }
+    check: dict[str, object] = {"format": style, "file": path.name, "sha256": sha256(path), "batch": batch or "any"}
     if style != "air":
         check.update(_compare(spec, network, data, path, style, batch))
     write_json(output / "check.json", check)

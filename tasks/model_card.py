@@ -28,14 +28,25 @@ def markdown(
         parity: the rows of the parity ledger (`tasks.parity.rows`).
         digests: name to SHA-256, of data, checkpoint and exported files.
     """
-    low, high = metrics["accuracy_interval_95"]
-    weakest = min(metrics["per_class"], key=lambda row: float(row["recall"]))
     lines = [
         f"# {recipe['network']} on CIFAR-10",
         "",
         f"Classifies {recipe['image_size']}×{recipe['image_size']} colour images into {recipe['classes']} classes: "
         f"{', '.join(metrics['classes'])}.",
         "",
+        *_quality(metrics),
+        *_table("Training", ("field", "value"), sorted(recipe.items())),
+        *_table("Formats", ("format", "logits against the checkpoint"), [(k, _check(v)) for k, v in checks.items()]),
+        *_table("Parity", _PARITY, [[row[column] for column in _PARITY] for row in parity]),
+        *_table("Digests", ("file", "SHA-256"), [(name, f"`{digest}`") for name, digest in digests.items()]),
+        *_limits(recipe, metrics),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quality(metrics: Mapping[str, Any]) -> list[str]:
+    low, high = metrics["accuracy_interval_95"]
+    return [
         "## Quality",
         "",
         f"Accuracy {metrics['accuracy']:.4f} on {metrics['images']:,} evaluation images "
@@ -48,32 +59,17 @@ def markdown(
             for row in metrics["per_class"]
         ),
         "",
-        "## Training",
-        "",
-        "| field | value |",
-        "|---|---|",
-        *(f"| {name} | {value} |" for name, value in sorted(recipe.items())),
-        "",
-        "## Formats",
-        "",
-        "| format | logits against the checkpoint |",
-        "|---|---|",
-        *(f"| {name} | {_check(check)} |" for name, check in checks.items()),
-        "",
-        "## Parity",
-        "",
-        "Each form of the model against the checkpoint, on the same images.",
-        "",
-        f"| {' | '.join(_PARITY)} |",
-        f"|{'---|' * len(_PARITY)}",
-        *(f"| {' | '.join(str(row[column]) for column in _PARITY)} |" for row in parity),
-        "",
-        "## Digests",
-        "",
-        "| file | SHA-256 |",
-        "|---|---|",
-        *(f"| {name} | `{digest}` |" for name, digest in digests.items()),
-        "",
+    ]
+
+
+def _table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = [f"| {' | '.join(map(str, row))} |" for row in (columns, *rows)]
+    return [f"## {heading}", "", lines[0], f"|{'---|' * len(columns)}", *lines[1:], ""]
+
+
+def _limits(recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    weakest = min(metrics["per_class"], key=lambda row: float(row["recall"]))
+    return [
         "## Limits",
         "",
         f"- It knows {recipe['classes']} classes and answers with one of them whatever it is shown.",
@@ -82,7 +78,6 @@ def markdown(
         "without an error.",
         "- Data: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _check(check: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ MindSpore writes AIR on Ascend alone (ascend-domain.md §3.6). This one was neve
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -57,9 +58,8 @@ def check(
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import; calls made later come too late
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(
-        to_onnx(path.read_bytes()).SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    model = to_onnx(path.read_bytes()).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (end,) = session.get_inputs()
     batch = end.shape[0]
     found, times = [], []
@@ -72,6 +72,6 @@ def check(
         times.append((time.perf_counter() - began) * 1000)
     logits = np.concatenate(found).astype(np.float32)
     np.save(path.with_name("logits.npy"), logits)
-    latency = f'{{"images": {batch}, "milliseconds": {float(np.median(times[:_TIMED]))}}}'
-    path.with_name("latency.json").write_text(latency)
+    latency = {"images": batch, "milliseconds": float(np.median(times[:_TIMED]))}
+    path.with_name("latency.json").write_text(json.dumps(latency))
     return parity.compare(expected, logits, np.array(labels), names)

@@ -41,7 +41,8 @@ def _publish_evaluation(chain: Chain, evaluation: Receipt) -> None:
 def _publish_parity(chain: Chain) -> None:
     """The ledger as a table and a picture; with the boards once they are deployed to."""
     create_table_artifact(parity_rows(chain), key="parity", description="Each form of the model against the checkpoint")
-    _show_picture(chain, _last_ledger(chain), "picture", "parity-by-class", "Agreement with the checkpoint, hop by hop and by class")
+    last = _last_ledger(chain)
+    _show_picture(chain, last, "picture", "parity-by-class", "Agreement with the checkpoint, hop by hop and by class")
 
 
 def _show_picture(chain: Chain, receipt: Receipt, output: str, key: str, description: str) -> None:

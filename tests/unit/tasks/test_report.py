@@ -106,7 +106,9 @@ def test_a_reason_cannot_break_the_table(chain):
 
 
 def test_published_files_have_links_for_people(chain):
-    assert published_links(chain)["model.onnx"] == "https://bucket.example/atlasflow/releases/r1/model.onnx?expires=7200"
+    assert (
+        published_links(chain)["model.onnx"] == "https://bucket.example/atlasflow/releases/r1/model.onnx?expires=7200"
+    )
     assert not any(name.startswith("board/") for name in published_links(chain))
 
 
