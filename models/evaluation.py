@@ -45,7 +45,7 @@ def evaluate(
         progress=lambda done, total: event("progress", done=done, total=total),
     )
     result = summary(logits, images.labels, spec.classes)
-    say(f"Evaluation result: {{'acc': {result['accuracy']}}}")
+    say(f"Evaluation result: {{'acc': {result['accuracy']}}}.")
     with replacing(output / "predictions.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, logits=logits, labels=images.labels)
     write_json(output / "metrics.json", result)

@@ -264,7 +264,7 @@ def _best(rows: list[history.Row]) -> history.Row:
 def _write_result(run: _Training, rows: list[history.Row]) -> None:
     last, best = rows[-1], _best(rows)
     say("Start run evaluation.")
-    say(f"Evaluation result: {{'acc': {last['accuracy']}}}")
+    say(f"Evaluation result: {{'acc': {last['accuracy']}}}.")
     write_json(
         run.folder / "result.json",
         {

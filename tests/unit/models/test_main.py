@@ -81,7 +81,7 @@ def test_lines_have_the_tutorial_s_wording(trained):
     wording = [line for line in lines if line.startswith("epoch 2 cost time = ")]
     assert "train step num: 10, one step time: " in wording[0]
     assert " ms, train samples per second of cluster: " in wording[0]
-    assert lines[-1].startswith("Evaluation result: {'acc': ")
+    assert lines[-2:] == ["Start run evaluation.", f"Evaluation result: {{'acc': {result(trained[1])['accuracy']}}}."]
 
 
 def test_the_same_seed_gives_the_same_parameters(trained, run, tmp_path):
@@ -237,7 +237,7 @@ def test_evaluation_writes_metrics_and_predictions(trained, run, tmp_path):
     with np.load(tmp_path / "one" / "predictions.npz") as file:
         assert (file["logits"].dtype, file["logits"].shape) == (np.float32, (20, 10))
         assert (file["labels"] == read_images(data, "eval").labels).all()
-    assert done.lines[-1] == f"Evaluation result: {{'acc': {metrics['accuracy']}}}"
+    assert done.lines[-1] == f"Evaluation result: {{'acc': {metrics['accuracy']}}}."
     assert evaluate(run, data, folder / "checkpoint.ckpt", tmp_path / "two").code == 0
     for name in ("metrics.json", "predictions.npz"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
