@@ -1,4 +1,5 @@
 import ctypes
+import errno
 import mmap
 import subprocess
 import sys
@@ -154,6 +155,18 @@ def test_copying_more_than_a_program_s_object_has_ends_where_nothing_lies(fresh_
     assert acl.rt.memcpy(device, size, cliff + mmap.PAGESIZE, size, H2D) == 107000
     assert acl.rt.memcpy(device, size, 4096, 8, H2D) == 107000
     assert "are not this program's memory" in acl.get_recent_err_msg()
+
+
+def test_where_the_kernel_may_not_be_asked_a_program_is_believed(acl, monkeypatch):
+    def forbid(*_arguments):
+        ctypes.set_errno(errno.EPERM)
+        return -1
+
+    monkeypatch.setattr(sys.modules["acl._memory"]._libc, "process_vm_readv", forbid)
+    data = bytes(range(256)) * 64
+    pointer, _ = acl.rt.malloc(len(data), 2)
+    assert acl.rt.memcpy(pointer, len(data), acl.util.bytes_to_ptr(data), len(data), D2D) == 0
+    assert acl.util.ptr_to_bytes(pointer, len(data)) == data
 
 
 def test_pointers_can_be_added_to(acl):
