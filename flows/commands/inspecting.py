@@ -18,6 +18,7 @@ from infra.store.garbage import collect, living
 from infra.store.runs import Runs
 from tasks.chain import gate_after, select
 from tasks.explain import brief
+from tasks.maintenance import examine
 from tasks.reporting import Silent
 from tasks.stage import Chain, Look
 
@@ -128,15 +129,7 @@ def verify(
 ) -> None:
     """Check every artifact of every receipt against its digest, and name what is damaged or missing."""
     chain = open_chain(profile, {}, Silent())
-    checked, damaged = 0, []
-    for receipt in chain.receipts.all():
-        for name, artifact in receipt.outputs.items():
-            checked += 1
-            try:
-                chain.store.verify(artifact, deep=deep)
-            except Corrupt as damage:
-                damaged.append({"stage": receipt.stage, "output": name, "problem": damage.message})
-    chain.store.remember_checks()
+    checked, damaged = examine(chain, deep=deep)
     if as_json:
         print(json.dumps({"checked": checked, "damaged": damaged}, indent=1))
     else:

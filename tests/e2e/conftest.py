@@ -33,19 +33,23 @@ def small_archive(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="session")
-def untouched(tmp_path_factory, small_archive):
-    """A home in which nothing ran yet; at the end its services are stopped, and nothing of it is left running."""
-    base = tmp_path_factory.mktemp("e2e")
+def install(base, archive, **settings):
+    """An installation in the empty folder `base` whose chain is quick."""
     for name in ("user", "elsewhere"):
         (base / name).mkdir()
-    settings = {
-        "ATLASFLOW_DATA__SOURCE": small_archive.as_uri(),
-        "ATLASFLOW_DATA__SHA256": sha256(small_archive.read_bytes()).hexdigest(),
+    quick = {
+        "ATLASFLOW_DATA__SOURCE": archive.as_uri(),
+        "ATLASFLOW_DATA__SHA256": sha256(archive.read_bytes()).hexdigest(),
         "ATLASFLOW_TRAIN__EPOCHS": "2",
         "ATLASFLOW_EVALUATE__MIN_ACCURACY": "0.05",
     }
-    installation = Installation(base / "home", base / "user", base / "elsewhere", settings)
+    return Installation(base / "home", base / "user", base / "elsewhere", quick | settings)
+
+
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory, small_archive):
+    """A home in which nothing ran yet; at the end its services are stopped, and nothing of it is left running."""
+    installation = install(tmp_path_factory.mktemp("e2e"), small_archive)
     yield installation
     installation.atlasflow("down")
     assert_nothing_runs(installation)

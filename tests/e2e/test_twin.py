@@ -1,12 +1,11 @@
 """The rehearsal of the cloud: its chain and its commands against the stand-ins, through the installed command."""
 
 import json
-from hashlib import sha256
 
 import pytest
 
-from tests.e2e.conftest import assert_nothing_runs
-from tests.e2e.installation import STAGES, Installation
+from tests.e2e.conftest import assert_nothing_runs, install
+from tests.e2e.installation import STAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
@@ -30,17 +29,8 @@ CONFIG = """{
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory, small_archive):
     """A home whose chain was run on the stand-ins of the cloud."""
-    base = tmp_path_factory.mktemp("twin")
-    for name in ("user", "elsewhere"):
-        (base / name).mkdir()
-    settings = {
-        "ATLASFLOW_DATA__SOURCE": small_archive.as_uri(),
-        "ATLASFLOW_DATA__SHA256": sha256(small_archive.read_bytes()).hexdigest(),
-        "ATLASFLOW_TRAIN__EPOCHS": "2",
-        "ATLASFLOW_EVALUATE__MIN_ACCURACY": "0.05",
-        "ATLASFLOW_MODELARTS__NOTEBOOK__IMAGE": "00000000-0000-4000-8000-000000000001",
-    }
-    installation = Installation(base / "home", base / "user", base / "elsewhere", settings)
+    image = {"ATLASFLOW_MODELARTS__NOTEBOOK__IMAGE": "00000000-0000-4000-8000-000000000001"}
+    installation = install(tmp_path_factory.mktemp("twin"), small_archive, **image)
     said = installation.atlasflow("run", *TWIN)
     yield installation, said
     installation.atlasflow("down")
