@@ -1,4 +1,4 @@
-"""`atlasflow serve`: a stage triggered from the server, with the same receipts as the whole chain; a wrong form refused."""
+"""`atlasflow serve`: a stage triggered from the server reuses the chain's receipts; a wrong form is refused."""
 
 import os
 import signal
