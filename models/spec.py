@@ -58,6 +58,19 @@ RECIPES: dict[str, TrainSpec] = {
         label_smoothing=0.1,
         evaluate_every=4,
     ),
+    # A first result in minutes (docs/learning.md).
+    "quick": TrainSpec(
+        network="compact",
+        batch_size=64,
+        epochs=2,
+        nesterov=True,
+        learning_rate=0.1,
+        schedule="one-cycle",
+        weight_decay=1e-4,
+        decay_all=False,
+        crop=2,
+        evaluate_every=2,
+    ),
 }
 
 
