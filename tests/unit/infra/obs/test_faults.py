@@ -181,6 +181,51 @@ def test_a_killed_upload_is_taken_up_again(settings, client, local, tmp_path, po
     assert client.unfinished("") == []
 
 
+KILLED_AMONG_MANY = """
+import sys
+from pathlib import Path
+from infra.faults import FaultPlan
+from infra.obs.addresses import describe_folder
+from infra.obs.client import connect
+from infra.settings import ObsSettings
+endpoint, bucket, access, folder, plan, way = sys.argv[1:]
+settings = ObsSettings(endpoint=endpoint, bucket=bucket, access_key=access, secret_key=sys.stdin.readline(), threads=1)
+client = connect(settings, faults=FaultPlan.parse(plan))
+files = describe_folder(Path(folder))
+client.sync("p", files) if way == "objects" else client.sync_archive("p.tar", files)
+"""
+
+
+def kill_among_many(settings, folder, plan, way):
+    arguments = [settings.endpoint, settings.bucket, settings.access_key.get_secret_value(), str(folder), plan, way]
+    program = [sys.executable, "-c", KILLED_AMONG_MANY, *arguments]
+    finished = subprocess.run(program, input=settings.secret_key.get_secret_value(), text=True, check=False)
+    assert finished.returncode == -signal.SIGKILL
+
+
+def test_a_killed_synchronisation_sends_only_the_rest(settings, client, local, tmp_path):
+    files = {f"{number}": local(os.urandom(500), f"tree/{number}") for number in range(9)}
+    kill_among_many(settings, tmp_path / "tree", "kill@obs.put#5", "objects")
+    there = [key for key, _ in client.list("p/")]
+    assert 0 < len(there) < 9
+    result = client.sync("p", files)
+    assert sorted(result.kept) == sorted(there)
+    assert len(result.sent) == 9 - len(there)
+    assert not client.missing("p", files)
+    assert client.unfinished("") == []
+
+
+def test_a_killed_archive_is_taken_up_again_since_the_same_files_give_the_same_bytes(settings, client, local, tmp_path):
+    files = {f"{number}": local(os.urandom(10 * 1024 * 1024), f"tree/{number}") for number in range(3)}
+    kill_among_many(settings, tmp_path / "tree", "kill@obs.multipart.part.sent#2", "archive")
+    assert client.head("p.tar") is None
+    faults = FaultPlan()
+    connect(settings, faults=faults).sync_archive("p.tar", files)
+    assert 0 < faults.visits["obs.multipart.part"] < 4
+    assert client.holds_archive("p.tar", files)
+    assert client.unfinished("") == []
+
+
 @pytest.mark.parametrize("same_beginning", [False, True])
 def test_a_killed_upload_of_other_bytes_is_not_taken_up(settings, client, local, tmp_path, same_beginning):
     data = os.urandom(3 * 8 * 1024 * 1024)
