@@ -18,6 +18,8 @@ from infra.ports import Bytes
 from infra.settings import BoardSettings
 
 REQUEST_SECONDS = 120.0
+BEAT_SECONDS = 15.0  # between signs of life, while there is nothing to ask
+IDLE_SECONDS = 90  # without one the board lets go of its lock
 AGENT = Path(__file__).parent / "agent"
 # The part of the agent that is sent along, in this order, since each imports those before it.
 MODULES = ("failure", "files", "facts", "releases", "forking", "serve")
@@ -45,7 +47,7 @@ BOOT = (
     "for n,t in d['modules']:\n"
     " m=types.ModuleType('board.'+n);m.__package__='board';sys.modules['board.'+n]=m\n"
     " exec(compile(t,n+'.py','exec'),m.__dict__)\n"
-    "sys.modules['board.serve'].main(d['root'])\n"
+    "sys.modules['board.serve'].main(d['root'],d['idle'])\n"
 )
 
 
@@ -64,6 +66,8 @@ class Session:
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
         self._starting = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._beating: asyncio.Task[None] | None = None
         self._helper: asyncssh.SSHClientProcess[bytes] | None = None
 
     async def __aenter__(self) -> Self:
@@ -74,12 +78,15 @@ class Session:
         except BaseException:
             self._connection.abort()
             raise
+        self._beating = asyncio.create_task(self._beat())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._connection is not None  # noqa: S101 - for the type checker: entered
+        if self._beating is not None:
+            self._beating.cancel()
         if error is None and self._helper is not None:
             self._helper.stdin.write_eof()
             self._connection.close()
@@ -96,9 +103,10 @@ class Session:
         """Let the helper do something; raises the class of error that its answer names."""
         request = json.dumps({"do": operation, **arguments}).encode() + b"\n"
         helper = self._running()
-        with mapped(self.name, self.settings):
-            helper.stdin.write(request)
-            line = await asyncio.wait_for(helper.stdout.readline(), timeout)
+        async with self._asking:
+            with mapped(self.name, self.settings):
+                helper.stdin.write(request)
+                line = await asyncio.wait_for(helper.stdout.readline(), timeout)
         if not line:
             raise Transient(f"board {self.name} ended the connection while doing '{operation}'{await self._said()}")
         answer = json.loads(line)
@@ -106,6 +114,14 @@ class Session:
             return answer["value"]
         kind = CLASSES.get(answer["kind"], Refused)
         raise kind(f"board {self.name}: {answer['message']}", hint=answer["hint"])
+
+    async def _beat(self) -> None:
+        """Tell the board that we are there while files are on their way; what fails here shows itself there, too."""
+        with contextlib.suppress(AtlasFlowError):
+            while True:
+                await asyncio.sleep(BEAT_SECONDS)
+                if not self._asking.locked():
+                    await self.ask("still_here")
 
     async def send(self, source: Path, target: str, progress: Bytes | None) -> None:
         """Copy a file to the board under the name `target`, which its caller makes temporary."""
@@ -134,7 +150,7 @@ class Session:
         """Start the helper and wait for its greeting, past whatever a login script prints."""
         assert self._connection is not None  # noqa: S101 - for the type checker: connected
         sources = [(name, (AGENT / f"{name}.py").read_text(encoding="utf-8")) for name in MODULES]
-        boot = json.dumps({"modules": sources, "root": self.settings.folder}).encode() + b"\n"
+        boot = json.dumps({"modules": sources, "root": self.settings.folder, "idle": IDLE_SECONDS}).encode() + b"\n"
         with mapped(self.name, self.settings):
             self._helper = await self._connection.create_process(helper_command(self.settings), encoding=None)
             with contextlib.suppress(BrokenPipeError):  # it has ended already; what it said tells why

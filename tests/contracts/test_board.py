@@ -1,13 +1,15 @@
 """What every Board keeps to: the stand-in's own SSH server, and a real OpenSSH server in front of such a home."""
 
+import asyncio
+import contextlib
 import dataclasses
 import getpass
 import itertools
 import os
 import shlex
-import shutil
+import signal
 import socket
-import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -17,24 +19,16 @@ import pytest
 from PIL import Image
 
 from infra.board import emulator
+from infra.board.session import Session
 from infra.board.ssh import SshBoard
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.faults import FaultPlan
-from infra.services import Services, answers
+from infra.services import Services
 from infra.settings import BoardSettings
-from tests import boards
+from tests import boards, openssh
 
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/sshd"
 NAME = "bench-1"
 NUMBERS = itertools.count()
-
-
-def openssh_missing():
-    if not Path(SSHD).exists():
-        return "the Debian package openssh-server is not installed"
-    if os.geteuid() == 0 and not Path("/run/sshd").is_dir():
-        return "OpenSSH's folder /run/sshd is missing; run `python -m tests.prepare` as root"
-    return ""
 
 
 @dataclasses.dataclass
@@ -61,53 +55,10 @@ def running(request, tmp_path_factory):
         yield site
         services.stop(service.name)
         return
-    if openssh_missing():
-        pytest.skip(openssh_missing())
-    with start_openssh(site) as port:
+    if openssh.missing():
+        pytest.skip(openssh.missing())
+    with openssh.OpenSsh(site.folder) as port:
         yield Site(settings.model_copy(update={"port": port, "user": getpass.getuser()}), site.folder)
-
-
-class start_openssh:  # noqa: N801 - used like a function
-    """A real OpenSSH server that is nobody's service: own port, own configuration, in the foreground."""
-
-    def __init__(self, site):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.configuration = site.folder / "sshd_config"
-        self.configuration.write_text(
-            f"""
-            Port {self.port}
-            ListenAddress 127.0.0.1
-            HostKey {site.folder}/host_key
-            AuthorizedKeysFile {site.folder}/authorized_keys
-            StrictModes no
-            PidFile none
-            UsePAM no
-            PasswordAuthentication no
-            PermitRootLogin prohibit-password
-            Subsystem sftp internal-sftp
-            SetEnv HOME={site.home} PATH={site.folder}/bin:/usr/bin:/bin
-            """
-        )
-        self.log = site.folder / "sshd.log"
-
-    def __enter__(self):
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(self.configuration)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + 20
-        while not answers(self.port):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
-                raise RuntimeError(f"sshd does not answer: {self.log.read_text()}")
-            time.sleep(0.05)
-        return self.port
-
-    def __exit__(self, *error):
-        self.process.terminate()
-        self.process.wait(timeout=20)
 
 
 @pytest.fixture
@@ -247,6 +198,165 @@ def test_a_cut_copy_goes_on_where_it_was(site, tmp_path):
     with pytest.raises(Transient):
         SshBoard(NAME, site.settings, FaultPlan.parse("cut@board.copied")).install(release)
     assert SshBoard(NAME, site.settings).install(release).files_sent == 0
+
+
+class Meddling(FaultPlan):
+    """Does something when a point is reached for the first time."""
+
+    def __init__(self, point, deed):
+        super().__init__()
+        self.point = point
+        self.deed = deed
+
+    def reach(self, point):
+        if point == self.point and not self.visits[point]:
+            self.deed()
+        return super().reach(point)
+
+
+@pytest.mark.parametrize("point", ["plan", "copy", "copied", "settled", "smoke", "switch"])
+def test_a_board_that_goes_dark_keeps_a_working_release(site, tmp_path, point):
+    """The process that changes the board is killed, as by a power cut, at every step."""
+    good = SshBoard(NAME, site.settings)
+    good.install(boards.release(tmp_path / "a", "a"))
+    second = boards.release(tmp_path / "b", "b", seed=7)
+
+    def cut():
+        os.kill(int((root(site) / "lock").read_text().rsplit(" ", 1)[1]), signal.SIGKILL)
+
+    with pytest.raises(Transient):
+        SshBoard(NAME, site.settings, Meddling(f"board.{point}", cut)).install(second)
+    assert good.state().active == "a"
+    assert good.classify([boards.picture(tmp_path / "p.png")], tmp_path / "out")[0].top
+    assert good.install(second).changed
+
+
+def test_a_full_disk(site, tmp_path):
+    good = SshBoard(NAME, site.settings)
+    good.install(boards.release(tmp_path / "a", "a"))
+    second = boards.release(tmp_path / "b", "b", seed=7)
+    part = root(site) / "incoming" / "b" / "model.om.part"
+    with pytest.raises(Refused) as caught:
+        SshBoard(NAME, site.settings, Meddling("board.plan", lambda: part.symlink_to("/dev/full"))).install(second)
+    assert "space" in str(caught.value)
+    assert good.state().active == "a"
+    part.unlink()
+    assert good.install(second).changed
+
+
+def test_bytes_that_change_on_the_way(site, tmp_path):
+    release = boards.release(tmp_path / "a", "a")
+    part = root(site) / "incoming" / "a" / "model.om.part"
+    meddling = Meddling("board.copied", lambda: part.write_bytes(part.read_bytes()[:-1] + b"?"))
+    with pytest.raises(Corrupt, match=r"'model.om' did not arrive whole") as caught:
+        SshBoard(NAME, site.settings, meddling).install(release)
+    assert "on this machine" not in caught.value.hint
+    assert SshBoard(NAME, site.settings).install(release).files_sent == 1
+
+
+@pytest.mark.parametrize(("code", "error"), [(207018, Transient), (507008, Refused), (107001, Refused)])
+def test_a_chip_that_is_busy_or_refuses(board, site, tmp_path, code, error):
+    board.install(boards.release(tmp_path / "a", "a"))
+    source = f"EMULATED = True\ndef get_soc_name():\n    return 'Ascend310'\ndef init():\n    return {code}\n"
+    with pretended_toolkit(site, source), pytest.raises(error, match=str(code)) as caught:
+        board.install(boards.release(tmp_path / "b", "b", seed=7))
+    assert "release a stays in service" in caught.value.hint
+    assert board.state().active == "a"
+
+
+class Link:
+    """A TCP link to a port that delivers so many bytes a second, until it is to stand still."""
+
+    def __init__(self, port, bytes_a_second):
+        self.pause = 4096 / bytes_a_second
+        self.standing = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.target = port
+        self.sockets = [self.listener]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    @property
+    def port(self):
+        return self.listener.getsockname()[1]
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                self.sockets += [near, far]
+                threading.Thread(target=self.carry, args=(near, far, lambda: self.pause), daemon=True).start()
+                threading.Thread(target=self.carry, args=(far, near, lambda: 0), daemon=True).start()
+
+    def carry(self, source, target, pause):
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                time.sleep(pause() * len(data) / 4096)
+                if self.standing.is_set():
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        for item in self.sockets:
+            item.close()
+
+
+@pytest.fixture
+def link(site):
+    found = Link(site.settings.port, 300_000)
+    yield found
+    found.close()
+
+
+def test_a_slow_link_is_only_slow(site, link, tmp_path):
+    slow = SshBoard(NAME, site.settings.model_copy(update={"port": link.port}))
+    release = boards.release(tmp_path / "a", "a")
+    moved = []
+    assert slow.install(release, moved.append).changed
+    assert sum(moved) == sum(file.size for file in release.files.values())
+    assert slow.state().active == "a"
+
+
+def test_a_link_that_stands_still_is_given_up_at_both_ends(site, link, tmp_path, monkeypatch):
+    """The board must not stay locked by a connection that is dead and that nobody has closed."""
+    good = SshBoard(NAME, site.settings)
+    good.install(boards.release(tmp_path / "a", "a"))
+    settings = site.settings.model_copy(update={"port": link.port})
+    second = boards.release(tmp_path / "b", "b", seed=7)
+    with monkeypatch.context() as patch:
+        patch.setattr("infra.board.connection.KEEPALIVE_SECONDS", 0.2)
+        patch.setattr("infra.board.session.IDLE_SECONDS", 3)
+        with pytest.raises(Transient):
+            SshBoard(NAME, settings, Meddling("board.copy", link.standing.set)).install(second)
+    assert good.state().active == "a"
+    assert SshBoard(NAME, site.settings, lock_seconds=60).install(second).changed
+
+
+def test_a_client_with_nothing_to_ask_shows_signs_of_life(site, monkeypatch):
+    monkeypatch.setattr("infra.board.session.BEAT_SECONDS", 0.2)
+    monkeypatch.setattr("infra.board.session.IDLE_SECONDS", 1)
+
+    async def idle(seconds):
+        async with Session(NAME, site.settings, FaultPlan()) as session:
+            await asyncio.sleep(seconds)
+            return await session.ask("state")
+
+    assert asyncio.run(idle(2.5))["active"] is None
+    monkeypatch.setattr("infra.board.session.BEAT_SECONDS", 60)
+    with pytest.raises(Transient):
+        asyncio.run(idle(2.5))
+
+
+def test_a_long_copy_keeps_the_board_s_lock(site, link, tmp_path, monkeypatch):
+    """Nothing is asked while files are on their way; that they arrive keeps the board from giving up."""
+    monkeypatch.setattr("infra.board.session.IDLE_SECONDS", 4)
+    link.pause = 4096 / 40_000  # the release takes some seven seconds
+    assert (
+        SshBoard(NAME, site.settings.model_copy(update={"port": link.port}))
+        .install(boards.release(tmp_path / "a", "a"))
+        .changed
+    )
 
 
 def test_an_emulated_release_is_refused_by_a_real_board(board, site, tmp_path):

@@ -75,6 +75,15 @@ class Releases:
         os.write(descriptor, owner.encode())
         self._lock = descriptor
 
+    def receiving(self, seconds: float) -> bool:
+        """Whether a file that a client sends has grown within so many seconds."""
+        since = time.time() - seconds
+        for place in ("incoming", "work"):
+            for folder, _, names in os.walk(self.path(place)):
+                if any(os.stat(os.path.join(folder, name)).st_mtime > since for name in names):
+                    return True
+        return False
+
     def let_go(self) -> None:
         """In a forked child: the lock stays its parent's, and ends with that."""
         if self._lock is not None:

@@ -8,6 +8,7 @@ import getpass
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from typing import Any, Callable, Dict, List, Sequence
@@ -21,9 +22,13 @@ from .releases import Releases
 class Server:
     """The operations that a client may ask for: the public methods but `run`."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, idle_seconds: int) -> None:
+        self.idle_seconds = idle_seconds
         self.releases = Releases(os.path.abspath(os.path.join(os.path.expanduser("~"), os.path.expanduser(root))))
         self._work: List[str] = []
+
+    def still_here(self) -> None:
+        """The client has nothing to ask, and is there."""
 
     def facts(self) -> Dict[str, object]:
         """What the board is."""
@@ -100,9 +105,18 @@ class Server:
         return self._run(folder, arguments, seconds)
 
     def run(self) -> None:
-        """Serve until the connection ends."""
+        """Serve until the connection ends, or the client is silent for so long that its network must be gone.
+
+        An SSH server may keep a dead connection for hours, and with it the board's lock.
+        """
+        signal.signal(signal.SIGALRM, self._give_up)
         try:
-            for line in sys.stdin.buffer:
+            while True:
+                signal.alarm(self.idle_seconds)
+                line = sys.stdin.buffer.readline()
+                signal.alarm(0)
+                if not line:
+                    break
                 reply(self.answer(json.loads(line.decode())))
         finally:
             for folder in self._work:
@@ -117,6 +131,12 @@ class Server:
             return {"ok": False, "kind": failure.exit_code, "message": failure.message, "hint": failure.hint}
         except OSError as error:
             return {"ok": False, "kind": REFUSED, "message": f"on the board: {error}", "hint": ""}
+
+    def _give_up(self, _number: int, _frame: object) -> None:
+        """End, unless files still arrive: on a slow link a sign of life waits behind them."""
+        if not self.releases.receiving(self.idle_seconds):
+            raise SystemExit("the client is silent; is the network gone?")
+        signal.alarm(self.idle_seconds)
 
     def _run(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent in a folder to its end; returns its JSON answer."""
@@ -138,8 +158,8 @@ def reply(answer: Dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
-def main(root: str) -> None:
+def main(root: str, idle_seconds: int) -> None:
     """Greet, then serve; the greeting tells our lines from what a login script may print before."""
-    server = Server(root)
+    server = Server(root, idle_seconds)
     reply({"atlasflow": 1, "root": server.releases.root, "python": sys.version_info[:2]})
     server.run()
