@@ -161,16 +161,23 @@ class Releases:
 
     def probation(self) -> int:
         """How many live images the active release still has to answer before it is trusted; 0 when it is."""
+        return int(self._probation().get("images", 0))
+
+    def deaths(self) -> int:
+        """How many programs in a row began to answer live images for the active release and never came to an end."""
+        return int(self._probation().get("deaths", 0))
+
+    def set_probation(self, release: str, images: int, deaths: int = 0) -> None:
+        """Note how many live images a release still has to answer, and how often its program died at it."""
+        write(self.path("probation.json"), json.dumps({"release": release, "images": images, "deaths": deaths}))
+
+    def _probation(self) -> Dict[str, Any]:
         try:
             with open(self.path("probation.json"), encoding="utf-8") as file:
-                said = json.load(file)
+                said: Dict[str, Any] = json.load(file)
         except FileNotFoundError:
-            return 0
-        return int(said["images"]) if said["release"] == self.state()["active"] else 0
-
-    def set_probation(self, release: str, images: int) -> None:
-        """Note how many live images a release still has to answer."""
-        write(self.path("probation.json"), json.dumps({"release": release, "images": images}))
+            return {}
+        return said if said["release"] == self.state()["active"] else {}
 
     def prune(self, keep: int) -> List[str]:
         """Remove all but the newest `keep` releases, and what was never whole; never the current or previous one."""

@@ -8,6 +8,8 @@ import numpy as np
 from .failure import GATE, TRANSIENT, USER, Failure
 from .releases import Releases
 
+DEATHS = 3  # a program that is killed once says little about its release
+
 Self = TypeVar("Self", bound="Watchdog")
 
 
@@ -28,20 +30,34 @@ class Watchdog:
             self.left = self.releases.probation()
 
     def __enter__(self: Self) -> Self:  # noqa: PYI019 - typing.Self is younger than Python 3.6
+        if self.left > 0:
+            deaths = self.releases.deaths()
+            if deaths >= DEATHS:
+                failure = Failure(GATE, f"its program died {deaths} times in a row without a word", "do not use it")
+                self._return(failure)
+                raise failure
+            # Taken back by a proper end; what a crash of the driver or a kill leaves behind counts.
+            self.releases.set_probation(self.release, self.left, deaths + 1)
         return self
 
     def passed(self, images: int) -> None:
         """So many live images were answered."""
         if self.left > 0:
             self.left = max(0, self.left - images)
-            self.releases.set_probation(self.release, self.left)
+            self.releases.set_probation(self.release, self.left, 1 if self.left else 0)
             if self.left == 0:
                 self.releases.note("trusted", self.release)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        # A wrong argument says nothing about the release, and a busy device would refuse the previous one too.
-        if self.left <= 0 or not isinstance(error, Failure) or error.exit_code in (USER, TRANSIENT):
+        if self.left <= 0 or self.releases.state()["active"] != self.release:
             return
+        self.releases.set_probation(self.release, self.left)
+        # A wrong argument says nothing about the release, and a busy device would refuse the previous one too.
+        if isinstance(error, Failure) and error.exit_code not in (USER, TRANSIENT):
+            self._return(error)
+
+    def _return(self, error: Failure) -> None:
+        """Put the previous release back, if there is one."""
         if self.releases.state()["previous"] is None:
             return
         self.releases.lock(60, "the watchdog")

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from infra.atc.om import pack_om
 from infra.board.agent.releases import LIVE_IMAGES, Releases
+from infra.board.agent.watchdog import DEATHS
 from infra.store.digests import file_digest
 from tests import boards
 
@@ -123,3 +124,35 @@ def test_a_busy_device_says_nothing_about_a_release(board, tmp_path):
     finished = boards.run_agent(folder, "classify", boards.picture(tmp_path / "p.png"), environment=environment)
     assert finished.returncode == 5
     assert releases.state()["active"] == "better"
+
+
+def dying(folder):
+    """A program that the operating system ends in the middle of an inference, as a crash of the driver does."""
+    model = folder / "agent" / "model.py"
+    model.write_text(model.read_text().replace("done = []", "import os\n        os.kill(os.getpid(), 9)", 1))
+
+
+def test_a_program_that_dies_again_and_again_gives_way(board, tmp_path):
+    releases, install = board
+    folder = install("bad", dying)
+    picture = boards.picture(tmp_path / "p.png")
+    for deaths in range(DEATHS):
+        assert releases.deaths() == deaths
+        assert boards.run_agent(folder, "classify", picture).returncode == -9
+        assert releases.state()["active"] == "bad"
+    finished = boards.run_agent(folder, "classify", picture)
+    assert finished.returncode == 3
+    assert "release good is back in service" in finished.stderr
+    assert releases.state()["active"] == "good"
+    assert "died 3 times" in releases.journal()[-1]["reason"]
+
+
+def test_a_proper_end_takes_deaths_back(board, tmp_path):
+    releases, install = board
+    folder = install("better")
+    releases.set_probation("better", LIVE_IMAGES, DEATHS - 1)
+    (tmp_path / "broken.png").write_bytes(b"x")
+    assert boards.run_agent(folder, "classify", tmp_path / "broken.png").returncode == 2
+    assert (releases.deaths(), releases.probation()) == (0, LIVE_IMAGES)
+    assert boards.run_agent(folder, "classify", boards.picture(tmp_path / "p.png")).returncode == 0
+    assert (releases.deaths(), releases.probation()) == (0, LIVE_IMAGES - 1)
