@@ -61,15 +61,14 @@ RECIPES: dict[str, TrainSpec] = {
     # A first result in minutes (docs/learning.md).
     "quick": TrainSpec(
         network="compact",
-        batch_size=64,
-        epochs=2,
+        batch_size=32,
+        epochs=1,
         nesterov=True,
-        learning_rate=0.1,
+        learning_rate=0.05,
         schedule="one-cycle",
         weight_decay=1e-4,
         decay_all=False,
-        crop=2,
-        evaluate_every=2,
+        crop=0,
     ),
 }
 
