@@ -39,35 +39,37 @@ def parity(ledger: Mapping[str, Any], times: Mapping[str, float], path: Path) ->
     """
     hops = [hop for hop in ledger["hops"] if hop["whole"] is not None]
     names = list(dict.fromkeys(row["class"] for hop in hops for row in hop["whole"]["per_class"]))
-    figure = Figure(figsize=(14, 2 + 0.5 * max(1, len(hops))), layout="constrained")
+    figure = Figure(figsize=(13, 1.9 + 0.45 * max(1, len(hops))), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     if not hops:
         axes.text(0.5, 0.5, "nothing was executed here, so nothing is compared", ha="center", va="center")
         axes.set_axis_off()
     else:
-        _draw_agreement(figure, axes, hops, names)
+        _draw_agreement(axes, hops, names)
         figures = [_figures(hop, times, " of a stand-in" if ledger["emulated"] else "") for hop in hops]
         beside = axes.secondary_yaxis("right")
         beside.set_yticks(range(len(hops)), figures, fontsize=8)
         beside.tick_params(length=0)
     least = ledger["bounds"]["min_agreement"]
-    axes.set_title(f"agreement with the checkpoint by class, {ledger['images']:,} images, at least {least:.2%} overall")
+    axes.set_title(
+        f"agreement with the checkpoint by class in percent, {ledger['images']:,} images, at least {least:.2%} overall"
+    )
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def _draw_agreement(figure: Figure, axes: Any, hops: list[Mapping[str, Any]], names: list[str]) -> None:
+def _draw_agreement(axes: Any, hops: list[Mapping[str, Any]], names: list[str]) -> None:
     values = np.full((len(hops), len(names)), np.nan)
     for line, hop in enumerate(hops):
         for row in hop["whole"]["per_class"]:
             values[line, names.index(row["class"])] = row["agreement"]
-    image = axes.imshow(values, cmap="RdYlGn", vmin=0.8, vmax=1.0, aspect="auto")
+    axes.imshow(values, cmap="RdYlGn", vmin=0.8, vmax=1.0, aspect="auto")
     for (line, column), value in np.ndenumerate(values):
         if not np.isnan(value):
-            axes.text(column, line, f"{value:.1%}", ha="center", va="center", fontsize=8)
+            color = "black" if 0.83 < value < 0.97 else "white"
+            axes.text(column, line, f"{value * 100:.1f}", ha="center", va="center", fontsize=8, color=color)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(hops)), [f"{hop['from']} → {hop['to']}" for hop in hops], fontsize=8)
-    figure.colorbar(image, ax=axes, label="agreement", pad=0.3, shrink=0.9)
 
 
 def _figures(hop: Mapping[str, Any], times: Mapping[str, float], whose: str) -> str:
