@@ -14,6 +14,21 @@ def test_the_sample_recipe_is_the_tuning_tutorial_s():
     assert (spec.crop, spec.flip) == (4, True)
 
 
+def test_the_tutorials_recipes_have_the_tutorials_values():
+    lenet = resolve("lenet5-tutorial")
+    assert (lenet.network, lenet.batch_size, lenet.epochs, lenet.learning_rate) == ("lenet5", 32, 50, 0.01)
+    assert (lenet.schedule, lenet.warmup_epochs, lenet.momentum, lenet.weight_decay) == ("cosine", 0, 0.9, 0.0)
+    resnet = resolve("resnet50-tutorial")
+    assert (resnet.network, resnet.batch_size, resnet.epochs, resnet.momentum) == ("resnet50", 32, 90, 0.9)
+    assert (resnet.schedule, resnet.warmup_epochs) == ("square", 5)
+    assert (resnet.warmup_rate, resnet.learning_rate, resnet.stem, resnet.image_size) == (0.01, 0.1, "native", 32)
+    assert resolve("resnet50-board") == resolve("resnet50-tutorial", {"image_size": 224})
+    paper = resolve("resnet20-paper")
+    assert (paper.batch_size, paper.learning_rate, paper.weight_decay, paper.decay_rate) == (128, 0.1, 1e-4, 0.1)
+    # 64,000 steps of 128 images, a tenth of the rate after 32,000 and 48,000, in whole epochs of 390 steps.
+    assert [paper.epochs, *paper.milestones] == [round(steps / 390) for steps in (64_000, 32_000, 48_000)]
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_resolves(recipe):
     assert resolve(recipe) == RECIPES[recipe]
