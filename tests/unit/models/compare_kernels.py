@@ -119,7 +119,7 @@ LAYERS = {
 NETWORKS = {
     "lenet5": lambda: network_case("lenet5", (8, 3, 32, 32)),
     "resnet20": lambda: network_case("resnet20", (8, 3, 32, 32)),
-    "resnet18": lambda: network_case("resnet18", (4, 3, 32, 32)),
+    "resnet18": lambda: network_case("resnet18", (8, 3, 64, 64)),
     "resnet50": lambda: network_case("resnet50", (8, 3, 64, 64)),
     "resnet50 3x3": lambda: network_case("resnet50", (4, 3, 32, 32), "3x3"),
 }
