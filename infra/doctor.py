@@ -174,10 +174,10 @@ def _boards(settings: Settings) -> Iterator[Finding]:
     for name in settings.deploy.boards:
         board = settings.boards.get(name)
         if board is None:
-            yield Finding(f"board {name}", "wrong", "not in [boards]", "add it to the profile, or change deploy.boards")
+            yield Finding(f"board {name}", "wrong", "not in [boards]", f"atlasflow boards add {name}, or change deploy.boards")
         elif not board.address:
             yield Finding(f"board {name}", "note", "the stand-in", "name a real one with its address")
         elif not board.host_key:
-            yield Finding(f"board {name}", "wrong", "its host key is not pinned", f"set boards.{name}.host_key")
+            yield Finding(f"board {name}", "wrong", "its host key is not pinned", f"atlasflow boards trust {name}")
         else:
             yield Finding(f"board {name}", "good", f"{board.user}@{board.address}")

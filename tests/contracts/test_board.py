@@ -124,7 +124,7 @@ def snapshot(folder):
 def test_only_what_is_new_is_copied(board, site, tmp_path):
     board.install(boards.release(tmp_path / "a", "a"))
     installed = board.install(boards.release(tmp_path / "b", "b", seed=7))
-    assert installed.files_sent == 3  # model, golden logits, description
+    assert installed.files_sent == 4  # model, golden logits, their classes, description
     state = board.state()
     assert (state.active, state.previous, state.releases) == ("b", "a", ("a", "b"))
 
