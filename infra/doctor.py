@@ -174,7 +174,8 @@ def _boards(settings: Settings) -> Iterator[Finding]:
     for name in settings.deploy.boards:
         board = settings.boards.get(name)
         if board is None:
-            yield Finding(f"board {name}", "wrong", "not in [boards]", f"atlasflow boards add {name}, or change deploy.boards")
+            hint = f"atlasflow boards add {name}, or change deploy.boards"
+            yield Finding(f"board {name}", "wrong", "not in [boards]", hint)
         elif not board.address:
             yield Finding(f"board {name}", "note", "the stand-in", "name a real one with its address")
         elif not board.host_key:
