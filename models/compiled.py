@@ -104,13 +104,15 @@ class _Normalised(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
 
     def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, ...]:
         """Result, mean, unbiased variance, and one over the standard deviation."""
-        return self.forward(x, gamma, beta, self.epsilon)
+        found: tuple[Tensor, ...] = self.forward(x, gamma, beta, self.epsilon)
+        return found
 
     def bprop(
         self, x: Tensor, gamma: Tensor, _beta: Tensor, out: tuple[Tensor, ...], dout: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Gradients of all three; the statistics have none."""
-        return self.backward(dout[0], x, gamma, out[1], out[3])
+        found: tuple[Tensor, ...] = self.backward(dout[0], x, gamma, out[1], out[3])
+        return found
 
 
 class BatchNormalisation(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
@@ -149,7 +151,8 @@ class _Pooled(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
 
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Maxima, and their places in the image plane."""
-        return self.forward(x, self.geometry)
+        found: tuple[Tensor, Tensor] = self.forward(x, self.geometry)
+        return found
 
     def bprop(self, x: Tensor, out: tuple[Tensor, Tensor], dout: tuple[Tensor, Tensor]) -> tuple[Tensor]:
         """The gradient goes where the maximum was."""

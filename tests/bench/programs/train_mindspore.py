@@ -1,4 +1,5 @@
-"""Steps of a training in a process of its own, for `tests.bench.training`; prints images a second (median of steps).
+"""Steps of a training in a process of its own, for `tests.bench.training`; prints images a second, by the median
+and by the fastest step.
 
 python -m tests.bench.programs.train_mindspore {atlasflow|settings|stock} NETWORK BATCH SECONDS
 `settings` is AtlasFlow without its compiled kernels, `stock` MindSpore without AtlasFlow's settings either.
@@ -53,4 +54,4 @@ with runtime.layout(used or how == "stock") as cores:
     times: list[float] = []
     while len(times) < (3 if how != "stock" else 1) or sum(times) < seconds:
         times.append(timed())
-print(batch / statistics.median(times))
+print(batch / statistics.median(times), batch / min(times))

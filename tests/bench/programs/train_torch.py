@@ -1,4 +1,5 @@
-"""The same networks and steps in PyTorch, for `tests.bench.training`; prints images a second (median of steps).
+"""The same networks and steps in PyTorch, for `tests.bench.training`; prints images a second, by the median
+and by the fastest step.
 
 BENCH_PYTHON tests/bench/programs/train_torch.py NETWORK BATCH SECONDS
 """
@@ -104,4 +105,4 @@ for _ in range(3):
 times = []
 while len(times) < 3 or sum(times) < seconds:
     times.append(timed())
-print(batch / statistics.median(times))
+print(batch / statistics.median(times), batch / min(times))

@@ -101,3 +101,15 @@ def _python(version):
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip(f"python{version} is not on this machine")
     return f"python{version}"
+
+
+def test_compiled_sources_beside_a_package_belong_to_it(checkout):
+    (checkout / "models/kernels").mkdir()
+    (checkout / "models/kernels/__init__.py").write_text("")
+    (checkout / "models/kernels/pool.cc").write_text("int threads = 1;\n")
+    before = closure(["models.kernels"], checkout)
+    assert "models/kernels/pool.cc" in before
+    edit(checkout, "models/kernels/pool.cc", "int threads = 2;\n")
+    after = closure(["models.kernels"], checkout)
+    assert {name for name in after if after[name] != before[name]} == {"models/kernels/pool.cc"}
+    assert "models/kernels/pool.cc" not in closure(["models.training"], checkout)

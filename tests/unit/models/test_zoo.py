@@ -1,0 +1,73 @@
+"""What ships in `data/compact`, evaluated again on the 1,000 original test images of the sample."""
+
+import csv
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from infra.store.digests import file_digest
+from models.spec import resolve, to_json
+
+CHECKOUT = Path(__file__).parents[3]
+SHIPPED = CHECKOUT / "data" / "compact"
+
+
+def read(name):
+    return json.loads((SHIPPED / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """The sample's evaluation part."""
+    folder = tmp_path_factory.mktemp("sample")
+    with tarfile.open(CHECKOUT / "data" / "cifar10-sample.tar.gz") as archive:
+        member = archive.extractfile("cifar-10-batches-bin/test_batch.bin")
+        assert member is not None
+        (folder / "eval").mkdir()
+        (folder / "eval" / "test_batch.bin").write_bytes(member.read())
+    return folder
+
+
+@pytest.mark.mindspore
+def test_the_checkpoint_has_the_accuracy_that_it_is_shipped_with(run, original, tmp_path):
+    done = run(
+        *("evaluate", "--data_url", original, "--spec", SHIPPED / "spec.json"),
+        *("--checkpoint", SHIPPED / "checkpoint.ckpt", "--output", tmp_path),
+    )
+    assert done.code == 0, done.errors
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    shipped = read("metrics-original.json")
+    assert found["images"] == 1000
+    assert found["accuracy"] == pytest.approx(shipped["accuracy"], abs=0.002)  # another processor may round two ties
+    assert found["loss"] == pytest.approx(shipped["loss"], rel=1e-3)
+
+
+def test_the_files_are_those_that_the_receipts_name():
+    outputs = {name: artifact["sha256"] for name, artifact in read("receipt-train.json")["outputs"].items()}
+    assert file_digest(SHIPPED / "checkpoint.ckpt") == outputs["checkpoint"]
+    assert file_digest(SHIPPED / "history.csv") == outputs["history"]
+    evaluation = read("receipt-evaluate.json")
+    assert evaluation["ingredients"]["inputs"]["checkpoint"] == outputs["checkpoint"]
+    assert file_digest(SHIPPED / "metrics.json") == evaluation["outputs"]["metrics"]["sha256"]
+    assert (SHIPPED / "checkpoint.ckpt").stat().st_size < 5_000_000
+    assert not read("receipt-train.json")["emulated"]
+
+
+def test_the_recipe_is_the_one_that_was_trained():
+    trained = read("receipt-train.json")["ingredients"]["settings"]
+    assert trained == json.loads(to_json(resolve("compact"))) == read("spec.json")
+    with (SHIPPED / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == trained["epochs"]
+    assert float(rows[-1]["accuracy"]) == read("metrics.json")["accuracy"]
+
+
+def test_the_score_is_the_tutorial_s_and_beats_what_was_asked():
+    profile, metrics = read("profile.json"), read("metrics.json")
+    assert profile["accuracy"] == metrics["accuracy"]
+    assert metrics["images"] == profile["images"] == 10_000
+    size, latency = profile["parameters"] * 4 / 1e6, profile["latency_ms"]["mean"]
+    assert profile["score"] == pytest.approx(50 * metrics["accuracy"] - 0.35 * size - 0.15 * latency)
+    assert profile["score"] > 42
