@@ -87,3 +87,12 @@ def test_roles(monkeypatch, environment, role):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert runtime.role() == role
+
+
+def test_nothing_is_pinned_while_the_compiled_kernels_are_at_work():
+    before = os.sched_getaffinity(0)
+    with runtime.layout(kernels=True) as cores:
+        for _ in range(30):
+            cores.stepped(0.1)
+        assert not cores.pinned
+        assert os.sched_getaffinity(0) == before
