@@ -9,7 +9,7 @@ from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipts
 
 # Outputs that hold times or free space, and so differ from run to run.
-UNEQUAL = {("train", "log"), ("deploy", "boards"), ("deploy", "answers")}
+UNEQUAL = {("train", "log"), *(("deploy", name) for name in ("boards", "answers", "latency", "parity", "picture"))}
 
 
 def copy_home(source, target, stages):
