@@ -56,7 +56,8 @@ def run(work: Work) -> Made:
         compiler.compile(_request(work, candidate, options), heard)
     (work.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
     results = trial.run(work, candidates, emulated=producer.emulated)
-    ledger = parity.ledger(work, results, emulated=producer.emulated)
+    made_by = {"name": producer.name, "version": producer.version}
+    ledger = {**parity.ledger(work, results, emulated=producer.emulated), "compiler": made_by}
     outputs = write(ledger, parity.times_of(results), work.folder)
     for candidate in candidates:
         if ledger["chosen"][candidate.soc_version] == candidate.precision:

@@ -105,5 +105,6 @@ def _facts(work: Work, ledger: Mapping[str, Any], soc: str, folder: Path) -> dic
     return {
         **program.contract(work.settings, labels(work), soc, work.emulated),
         "precision_mode": chosen["precision"],
+        "cann": "" if ledger["emulated"] else ledger["compiler"]["version"],  # no board's CANN may be older
         "tolerance": max(TOLERANCE * largest, SEEN_FACTOR * seen),
     }

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from infra.board.folder import releases_in
 from infra.settings import load
 from infra.store.artifacts import folder_files
 from models.preprocess import CIFAR10, CLASSES
@@ -88,6 +89,14 @@ def test_the_description_says_what_the_board_must_know(tmp_path):
     assert facts["soc_version"] == "Ascend310"
     assert facts["emulated"] is True
     assert facts["precision_mode"] == "force_fp16"
+    assert facts["cann"] == ""
+
+
+def test_the_description_of_a_real_compiler_s_model_names_its_cann(tmp_path):
+    book = {**ledger(), "emulated": False, "compiler": {"name": "atc", "version": "8.0.RC1"}}
+    folder = release.build(work_for(tmp_path, ledger=json.dumps(book).encode()))
+    assert read(folder / "Ascend310" / "release.json")["cann"] == "8.0.RC1"
+    assert releases_in(folder_files(folder)[1], "here")["Ascend310"].cann == "8.0.RC1"
 
 
 def test_the_tolerance_is_a_percent_of_the_largest_logit_or_twice_what_was_seen(tmp_path):
