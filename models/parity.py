@@ -3,7 +3,6 @@
 It needs numpy only and keeps to Python 3.6, because a copy of it runs on boards: this arithmetic judges every hop.
 """
 # The newer spellings are not those of Python 3.6.
-# ruff: noqa: UP006, UP035, UP045
 
 from typing import Any, Dict, List, Optional, Sequence  # noqa: F401 - some only for the types
 
