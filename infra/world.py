@@ -56,7 +56,8 @@ class World:
     ) -> None:
         """Train, or resume, until the results are whole in `folder`; `heard` receives each event.
 
-        With `pretrained`, training starts from that checkpoint. With `again`, a training that was finished before is not taken instead.
+        With `pretrained`, training starts from that checkpoint. With `again`, a training that was finished before is
+        not taken instead.
         A trainer elsewhere finds data and code where the upload stage put them, which their digests name.
         """
         from infra.obs.places import MODELS, address, code_prefix, data_prefix

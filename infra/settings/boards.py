@@ -9,7 +9,7 @@ class DeploySettings(Section):
     """Which boards get the release."""
 
     boards: tuple[str, ...] = Field(("laptop",), description="names in [boards]")
-    release: str = Field("", description="deploy this release (a folder, or obs://bucket/prefix/) instead of the chain's")
+    release: str = Field("", description="deploy this one instead: a folder, or obs://bucket/prefix/")
     pictures: str = Field("", description="folder of pictures to classify at the end; empty: some test images")
 
 

@@ -32,7 +32,7 @@ from infra.settings.section import Section
 
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
 # Variables with our prefix that choose where and how a command runs and are not settings of the chain.
-CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_FLEET", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS")
+CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_FLEET", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS", "ATLASFLOW_KERNELS")
 
 
 def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> Settings:

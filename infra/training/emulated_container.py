@@ -23,6 +23,8 @@ Stores = Callable[[str], ObjectStore]
 
 _MOUNT = PurePosixPath("/home/ma-user/modelarts")
 _SETTLED_SECONDS = 0.5
+KERNELS = "ATLASFLOW_KERNELS"
+"""Environment variable of `models/kernels`: where compiled kernels are kept."""
 
 
 class ContainerFailed(Exception):
@@ -163,6 +165,7 @@ class Container:
             "S3_VERIFY_SSL": "0",
             "S3_USE_HTTPS": "1" if endpoint.startswith("https") else "0",
             "ATLASFLOW_EXIT_WITH_STDIN": "1",
+            KERNELS: os.environ.get(KERNELS, ""),  # so that not every job compiles them anew
         }
         environment |= {name: str(local) for name, local, method in self._by_access() if method == "env"}
         return environment | (self._algorithm.get("environments") or {})

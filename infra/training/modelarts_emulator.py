@@ -32,6 +32,7 @@ from infra.ports import ObjectStore
 from infra.services import Service, Services, answers, secret
 from infra.settings import ModelArtsSettings, ModelArtsStandInSettings, ObsSettings
 from infra.training.emulated_answers import Answers, Call
+from infra.training.emulated_container import KERNELS
 from infra.training.emulated_notebooks import Notebooks
 from infra.training.emulated_platform import Platform
 from infra.training.modelarts_codes import ApiError
@@ -80,7 +81,7 @@ def service(services: Services, home: Path, obs: ObsSettings, options: ModelArts
         command=(sys.executable, "-P", "-m", "infra.training.modelarts_emulator", str(home / NAME), str(port)),
         address=f"http://127.0.0.1:{port}",
         ready=lambda: answers(port),
-        environment={_VARIABLE: json.dumps(document)},
+        environment={_VARIABLE: json.dumps(document), KERNELS: os.environ.get(KERNELS) or str(home / "kernels")},
     )
 
 

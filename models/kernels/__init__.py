@@ -19,9 +19,10 @@ import tempfile
 from pathlib import Path
 
 SWITCH = "ATLASFLOW_KERNELS"
-"""Environment variable: `off` does without the kernels."""
+"""Environment variable: `off` does without the kernels; anything else is the folder to keep them in."""
 
 _HERE = Path(__file__).resolve().parent
+_CHECKOUT = _HERE.parents[1]
 _LIBRARY, _ONEDNN, _FAILED = "kernels.so", "onednn.so", "failed.txt"
 # Contraction into fused multiply-adds is what the compiler does anyway; nothing here lets it reorder sums.
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
@@ -32,8 +33,8 @@ _SECONDS = 300
 def library() -> Path | None:
     """The compiled kernels of this machine, compiled now if need be; None where there are none.
 
-    They are kept in the user's cache folder, in a folder for each source, compiler, processor and oneDNN. When
-    compiling failed, `why_not` says how, and it is not tried again.
+    They are kept in `$ATLASFLOW_HOME/kernels`, named after source, compiler, processor and oneDNN. When compiling
+    failed, `why_not` says how, and it is not tried again.
     """
     folder = _folder()
     if folder is None:
@@ -76,8 +77,8 @@ def _folder() -> Path | None:
     key = hashlib.sha256("\n".join([*_FLAGS, _stamp(compiler), _stamp(onednn), _processor()]).encode())
     for source in sorted(_HERE.glob("*.cc")) + sorted(_HERE.glob("*.h")):
         key.update(source.name.encode() + b"\0" + source.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "atlasflow" / f"kernels-{key.hexdigest()[:20]}"
+    home = Path(os.environ.get("ATLASFLOW_HOME") or _CHECKOUT / ".atlasflow")
+    return Path(os.environ.get(SWITCH) or home / "kernels").absolute() / key.hexdigest()[:20]
 
 
 def _compiler() -> Path | None:
@@ -134,6 +135,9 @@ def _build(folder: Path) -> None:
         except OSError:
             if not folder.is_dir():  # otherwise another process was faster
                 raise
+    for older in folder.parent.glob("?" * len(folder.name)):  # a process that uses one keeps it until it ends
+        if older != folder:
+            shutil.rmtree(older, ignore_errors=True)
 
 
 def _run(command: list[str]) -> str:

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from infra.obs.client import connect
 from infra.obs.addresses import describe
+from infra.obs.client import connect
 from infra.settings import ObsSettings
 
 operation, path, key = sys.argv[1], Path(sys.argv[2]), sys.argv[3]

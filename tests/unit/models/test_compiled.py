@@ -90,7 +90,7 @@ def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch,
     compiler.write_text(f"#!/bin/sh\necho x >> {calls}\necho 'no such header' >&2\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(compiler.parent), prepend=os.pathsep)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(kernels.SWITCH, str(tmp_path / "cache"))
     assert kernels.library() is None
     assert kernels.library() is None
     assert calls.read_text() == "x\n"
@@ -98,6 +98,17 @@ def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch,
     assert "no such header" in reason.read_text()
     assert str(reason) in kernels.why_not()
     assert [path for path in reason.parent.parent.iterdir() if path != reason.parent] == []
+
+
+@needs_kernels
+def test_kernels_of_an_older_state_make_room(monkeypatch, tmp_path):
+    monkeypatch.setenv(kernels.SWITCH, str(tmp_path))
+    older = tmp_path / ("0" * len(kernels._folder().name))
+    older.mkdir()
+    (tmp_path / "notes.txt").touch()
+    assert kernels.library().parent.parent == tmp_path
+    assert not older.exists()
+    assert (tmp_path / "notes.txt").exists()
 
 
 @needs_kernels
