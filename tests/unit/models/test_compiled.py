@@ -41,14 +41,14 @@ def test_the_gradients_of_a_network_are_those_of_mindspore(run, network):
 @pytest.mark.mindspore
 @pytest.mark.slow
 def test_training_with_kernels_repeats_to_the_bit_and_learns_what_mindspore_learns(run, data, tmp_path):
-    def trained(name: str, switch: str) -> dict[str, object]:
+    def trained(name: str, **environment: str) -> dict[str, object]:
         place = tmp_path / name
         options = ("--data_url", data, "--train_url", place, "--spec", SPEC)
-        done = run("train", *options, environment={kernels.SWITCH: switch})
+        done = run("train", *options, environment=environment)
         assert done.code == 0, done.errors
         return json.loads((place / "result.json").read_text())
 
-    first, again, stock = trained("first", "on"), trained("again", "on"), trained("stock", "off")
+    first, again, stock = trained("first"), trained("again"), trained("stock", **{kernels.SWITCH: "off"})
     assert (first["compiled_kernels"], stock["compiled_kernels"]) == (True, False)
     assert first == again
     assert first["loss"] == pytest.approx(stock["loss"], rel=1e-2)
