@@ -1,6 +1,7 @@
 """What ships in `data/compact`, evaluated again on the 1,000 original test images of the sample."""
 
 import csv
+import itertools
 import json
 import tarfile
 from pathlib import Path
@@ -12,6 +13,8 @@ from models.spec import resolve, to_json
 
 CHECKOUT = Path(__file__).parents[3]
 SHIPPED = CHECKOUT / "data" / "compact"
+# Folder and recipe of each pass, in order.
+PASSES = (("first", "compact"), (".", "compact-second"))
 
 
 def read(name):
@@ -44,26 +47,25 @@ def test_the_checkpoint_has_the_accuracy_that_it_is_shipped_with(run, original, 
     assert found["loss"] == pytest.approx(shipped["loss"], rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("folder", "recipe"), [(SHIPPED, "compact-second"), (SHIPPED / "first", "compact")], ids=["second", "first"]
-)
+@pytest.mark.parametrize(("folder", "recipe"), PASSES)
 def test_each_pass_is_what_its_receipt_and_its_recipe_say(folder, recipe):
-    receipt = json.loads((folder / "receipt-train.json").read_text())
+    receipt = read(f"{folder}/receipt-train.json")
     for output, name in (("checkpoint", "checkpoint.ckpt"), ("history", "history.csv"), ("events", "history.jsonl")):
-        assert file_digest(folder / name) == receipt["outputs"][output]["sha256"]
+        assert file_digest(SHIPPED / folder / name) == receipt["outputs"][output]["sha256"]
     assert not receipt["emulated"]
     assert receipt["ingredients"]["settings"] == json.loads(to_json(resolve(recipe)))
-    with (folder / "history.csv").open(newline="") as file:
+    with (SHIPPED / folder / "history.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == resolve(recipe).epochs
 
 
-def test_the_second_pass_starts_from_the_first_and_is_what_was_evaluated():
-    first, second = (json.loads((folder / "receipt-train.json").read_text()) for folder in (SHIPPED / "first", SHIPPED))
+def test_each_pass_starts_from_the_one_before_and_the_last_is_what_was_evaluated():
+    receipts = [read(f"{folder}/receipt-train.json") for folder, _ in PASSES]
+    for before, after in itertools.pairwise(receipts):
+        assert after["ingredients"]["inputs"]["pretrained"] == before["outputs"]["checkpoint"]["sha256"]
     evaluation = read("receipt-evaluate.json")
-    assert second["ingredients"]["inputs"]["pretrained"] == first["outputs"]["checkpoint"]["sha256"]
-    assert evaluation["ingredients"]["inputs"]["checkpoint"] == second["outputs"]["checkpoint"]["sha256"]
+    assert evaluation["ingredients"]["inputs"]["checkpoint"] == receipts[-1]["outputs"]["checkpoint"]["sha256"]
     assert file_digest(SHIPPED / "metrics.json") == evaluation["outputs"]["metrics"]["sha256"]
-    assert read("spec.json") == second["ingredients"]["settings"]
+    assert read("spec.json") == receipts[-1]["ingredients"]["settings"]
     assert (SHIPPED / "checkpoint.ckpt").stat().st_size < 5_000_000
 
 
