@@ -177,6 +177,8 @@ def main() -> None:
     parser.add_argument("--user", required=True)
     parser.add_argument("--faults", default="")
     options = parser.parse_args()
+    # Whoever started us may ignore it, as nohup does, and our children would inherit that and outlive their clients.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     board = Board(options.folder.resolve(), options.user, FaultPlan.parse(options.faults))
     os.chdir(board.home)  # relative paths of SFTP start here
     asyncio.run(serve(board, options.port))

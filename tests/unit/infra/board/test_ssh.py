@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.board import emulator
@@ -249,3 +251,19 @@ def test_commands_see_the_board_s_environment_only(running):
 def test_a_board_needs_a_plain_name(tmp_path, name):
     with pytest.raises(UserError, match="cannot name a board"):
         emulator.service(Services(tmp_path), tmp_path, name)
+
+
+def test_commands_end_with_their_client_even_when_a_hang_up_was_ignored_before(faulty, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        faulty("")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    (server,) = (item for item in psutil.process_iter(["cmdline"]) if _serves(item, tmp_path / "home"))
+    ignored = Path(f"/proc/{server.pid}/status").read_text().split("SigIgn:")[1].split()[0]
+    assert not int(ignored, 16) >> (signal.SIGHUP - 1) & 1
+
+
+def _serves(process, home):
+    words = process.info["cmdline"] or []
+    return "infra.board.sshd" in words and any(word.startswith(str(home)) for word in words)
