@@ -58,7 +58,7 @@ RECIPES: dict[str, TrainSpec] = {
         decay_rate=0.1,
         weight_decay=1e-4,
     ),
-    # For the tuning score, and a second pass from the first one's checkpoint (docs/learning.md).
+    # For the tuning score, and further passes, each from the checkpoint before (docs/learning.md).
     "compact": _COMPACT,
     "compact-second": replaced(
         _COMPACT,
@@ -70,6 +70,17 @@ RECIPES: dict[str, TrainSpec] = {
             "label_smoothing": 0.0,
             "crop": 2,
             "seed": 2,
+        },
+    ),
+    "compact-third": replaced(
+        _COMPACT,
+        {
+            "epochs": 18,
+            "learning_rate": 0.08,
+            "schedule": "cosine",
+            "label_smoothing": 0.0,
+            "crop": 3,
+            "seed": 3,
         },
     ),
     # A first result in minutes (docs/learning.md).

@@ -14,7 +14,7 @@ from models.spec import resolve, to_json
 CHECKOUT = Path(__file__).parents[3]
 SHIPPED = CHECKOUT / "data" / "compact"
 # Folder and recipe of each pass, in order.
-PASSES = (("first", "compact"), (".", "compact-second"))
+PASSES = (("first", "compact"), ("second", "compact-second"), (".", "compact-third"))
 
 
 def read(name):
