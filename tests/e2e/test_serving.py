@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 def serving(made):
     """The home with `atlasflow serve` running; ends it as Ctrl-C does."""
     made.atlasflow("up")
+    # Whoever runs the tests in the background has them ignore Ctrl-C, and the command would inherit that.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
         [COMMAND, "serve", "--limit", "1"],
         cwd=made.elsewhere,
@@ -23,6 +25,7 @@ def serving(made):
         stderr=subprocess.STDOUT,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     heard = []
     try:
         for line in process.stdout:
@@ -33,7 +36,10 @@ def serving(made):
         yield made
     finally:
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        try:
+            rest, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
         made.said += [*heard, rest]
 
 
