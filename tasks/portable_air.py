@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 
 from infra.air.reader import to_onnx
-from infra.air.writer import LABEL, to_air
+from infra.air.writer import LABEL, write_air
 from models import parity, preprocess
 
 if TYPE_CHECKING:
@@ -28,10 +27,9 @@ def write(source: Path, target: Path, batch: int) -> dict[str, Any]:
     """Write `target` from an ONNX file; gives what the receipt says of such a file.
 
     Raises:
-        UserError: the network has an operator that the writer does not know.
+        UserError: the file cannot be read, or has an operator that the writer does not know.
     """
-    data = to_air(onnx.load(source), batch)
-    target.write_bytes(data)
+    write_air(source, target, batch)
     return {"file": target.name, "batch": batch, "label": LABEL}
 
 

@@ -179,8 +179,7 @@ class ModelArtsTrainer:
         """Wait until fewer than `jobs_at_once` of our jobs are there."""
         told = False
         while True:
-            jobs = self.client.find(modelarts_plan.PREFIX, self._settings.workspace)
-            busy = [found.name for found in jobs if not found.final]
+            busy = [job.name for job in self.jobs() if not job.final]
             if len(busy) < self._settings.jobs_at_once:
                 return
             if not told:
