@@ -28,19 +28,6 @@ _RESNET50 = TrainSpec(
     warmup_rate=0.01,
 )
 
-_COMPACT = TrainSpec(
-    network="compact",
-    batch_size=128,
-    epochs=22,
-    nesterov=True,
-    learning_rate=0.1,
-    schedule="one-cycle",
-    weight_decay=5e-4,
-    decay_all=False,
-    label_smoothing=0.1,
-    evaluate_every=4,
-)
-
 RECIPES: dict[str, TrainSpec] = {
     "lenet5-sample": replaced(_LENET5, {"epochs": 30}),
     "lenet5-tutorial": replaced(_LENET5, {"epochs": 50}),
@@ -58,34 +45,22 @@ RECIPES: dict[str, TrainSpec] = {
         decay_rate=0.1,
         weight_decay=1e-4,
     ),
-    # For the tuning score, and further passes, each from the checkpoint before (docs/learning.md).
-    "compact": _COMPACT,
-    "compact-second": replaced(
-        _COMPACT,
-        {
-            "epochs": 14,
-            "learning_rate": 0.05,
-            "schedule": "cosine",
-            "weight_decay": 3e-4,
-            "label_smoothing": 0.0,
-            "crop": 2,
-            "seed": 2,
-        },
-    ),
-    "compact-third": replaced(
-        _COMPACT,
-        {
-            "epochs": 18,
-            "learning_rate": 0.08,
-            "schedule": "cosine",
-            "label_smoothing": 0.0,
-            "crop": 3,
-            "seed": 3,
-        },
+    # For the tuning score (docs/learning.md).
+    "compact": TrainSpec(
+        network="compact",
+        batch_size=128,
+        epochs=30,
+        nesterov=True,
+        learning_rate=0.1,
+        schedule="one-cycle",
+        weight_decay=5e-4,
+        decay_all=False,
+        evaluate_every=4,
     ),
     # A first result in minutes (docs/learning.md).
     "quick": TrainSpec(
         network="compact",
+        width=0.5,
         batch_size=32,
         epochs=1,
         nesterov=True,

@@ -1,8 +1,9 @@
 """A small residual network for 32-pixel images, designed for the tuning score (tutorials.md T4).
 
 The score takes 0.35 points a megabyte and 0.15 a millisecond, and gives 0.5 a percent: 100,000 parameters more must
-earn 0.28 % to pay for themselves. So the network is narrow. Its arithmetic lies behind a stride and two poolings, where
-a training on a CPU can afford it: 9.7 million multiply-adds and 217,610 parameters for 32 pixels and ten classes.
+earn 0.28 % to pay for themselves. So the network is narrow, and of few, plain layers; each stage widens before it pools,
+so that nothing is thrown away that was not looked at. 24 million multiply-adds and 278,810 parameters for 32 pixels and
+ten classes.
 """
 
 from __future__ import annotations
@@ -15,19 +16,18 @@ from mindspore.common.initializer import HeNormal
 if TYPE_CHECKING:
     from ..trainspec import TrainSpec
 
-_WIDTHS = (16, 24, 48, 80)  # of the stem and of the stages
+_WIDTHS = (16, 32, 64, 80)  # of the stem and of the stages
 
 
 class Unit(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
     """3×3 convolution without bias, normalisation, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
             inputs,
             outputs,
             3,
-            stride,
             pad_mode="pad",
             padding=1,
             weight_init=HeNormal(mode="fan_in", nonlinearity="relu"),
@@ -36,7 +36,7 @@ class Unit(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.relu = nn.ReLU()
 
     def construct(self, x: Tensor) -> Tensor:
-        """Features [n, outputs, height / stride, …]."""
+        """Features [n, outputs, height, width]."""
         return self.relu(self.norm(self.conv(x)))
 
 
@@ -54,7 +54,7 @@ class Residual(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
 
 
 class Compact(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """A stem that halves the image, three stages of a unit and a residual pair with max-pooling between, mean, dense.
+    """A stem, three stages of a unit, a max-pooling and a residual pair, mean, dense.
 
     Args:
         classes: outputs.
@@ -65,7 +65,7 @@ class Compact(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         super().__init__()
         stem, first, second, third = (round(width * size) for size in _WIDTHS)
         self.stem = Unit(3, stem)
-        self.unit1, self.pair1 = Unit(stem, first, 2), Residual(first)
+        self.unit1, self.pair1 = Unit(stem, first), Residual(first)
         self.unit2, self.pair2 = Unit(first, second), Residual(second)
         self.unit3, self.pair3 = Unit(second, third), Residual(third)
         self.pool = nn.MaxPool2d(2, 2)
@@ -74,9 +74,9 @@ class Compact(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
 
     def construct(self, image: Tensor) -> Tensor:
         """Logits [n, classes] of images [n, 3, size, size]."""
-        x = self.pool(self.pair1(self.unit1(self.stem(image))))
-        x = self.pool(self.pair2(self.unit2(x)))
-        x = self.pair3(self.unit3(x))
+        x = self.pair1(self.pool(self.unit1(self.stem(image))))
+        x = self.pair2(self.pool(self.unit2(x)))
+        x = self.pair3(self.pool(self.unit3(x)))
         return self.head(self.mean(x, (2, 3)))
 
 

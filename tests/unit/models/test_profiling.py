@@ -57,7 +57,7 @@ def test_a_network_is_described_without_a_training(run, tmp_path):
     done = run("describe", "--spec", '{"network": "compact"}', "--output", tmp_path)
     assert done.code == 0, done.errors
     found = json.loads((tmp_path / "network.json").read_text())
-    assert (found["parameters"], found["multiply_adds"]) == (217_610, 9_696_032)
+    assert (found["parameters"], found["multiply_adds"]) == (278_810, 24_109_856)
     assert [row["shape"] for row in found["layers"] if row["kind"] == "MaxPool2d"] == [[1, 24, 8, 8], [1, 48, 4, 4]]
 
 
