@@ -10,7 +10,12 @@ import sys
 from pathlib import Path
 
 # Package → a file that it brings.
-PACKAGES = {"openssh-server": "/usr/sbin/sshd"}
+PACKAGES = {
+    "chromium": "/usr/bin/chromium",
+    "openssh-server": "/usr/sbin/sshd",
+    "postgresql": "/usr/bin/pg_ctlcluster",
+    "redis-server": "/usr/bin/redis-server",
+}
 # What a package's service would make when it starts; tests start the program without its service.
 FOLDERS = {"openssh-server": "/run/sshd"}
 
