@@ -87,8 +87,8 @@ def train(
     """Train in `folder`, or go on where a run of the same training was ended.
 
     Afterwards `folder` holds `checkpoint.ckpt` (the last epoch's), `best.ckpt` (of the epoch with the highest accuracy
-    on the evaluation images, the earliest of equals), `history.csv`, `history.jsonl` and `result.json`; besides
-    `pretrained.json`, what was taken from the checkpoint at the start.
+    on the evaluation images, the earliest of equals), `history.csv`, `history.jsonl`, `steps.csv` and `result.json`;
+    besides `pretrained.json`, what was taken from the checkpoint at the start.
 
     Raises:
         Failure: data or specification are wrong, this device cannot do it, the loss is no number any more, or the disk
@@ -118,9 +118,12 @@ def train(
     with layout(run.kernels) as cores, tracing.stepping(spec, network):
         sunk = ascend.sinking(run.step, pipeline, first, spec.epochs) if spec.sink and first <= spec.epochs else None
         for epoch in range(first, spec.epochs + 1):
-            row = _train_epoch(run, epoch, cores, _losses(run, epoch) if sunk is None else _sunk_losses(run, sunk))
-            row["learning_rate"] = float(rates[epoch * pipeline.steps - 1])
+            values = _losses(run, epoch) if sunk is None else _sunk_losses(run, sunk)
+            row, losses = _train_epoch(run, epoch, cores, values)
+            followed = rates[(epoch - 1) * pipeline.steps : epoch * pipeline.steps].tolist()
+            row["learning_rate"] = followed[-1]
             if rank == 0:
+                history.write_steps(folder, epoch, losses, followed)
                 _finish_epoch(run, rows, row, identity)
             else:
                 rows.append(row)
@@ -192,7 +195,9 @@ def _sunk_losses(run: _Training, step: Callable[[], mindspore.Tensor]) -> Iterat
         yield float(step().asnumpy())
 
 
-def _train_epoch(run: _Training, epoch: int, cores: Layout, values: Iterator[float]) -> history.Row:
+def _train_epoch(
+    run: _Training, epoch: int, cores: Layout, values: Iterator[float]
+) -> tuple[history.Row, list[float]]:
     run.step.set_train(True)
     losses: list[float] = []
     began = previous = time.perf_counter()
@@ -223,7 +228,7 @@ def _train_epoch(run: _Training, epoch: int, cores: Layout, values: Iterator[flo
         "seconds": round(seconds, 3),
         "step_ms": round(1e3 * seconds / steps, 3),
         "images_per_second": round(rate, 1),
-    }
+    }, losses
 
 
 def _no_numbers(network: nn.Cell) -> str | None:

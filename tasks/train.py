@@ -22,6 +22,7 @@ OUTPUTS = {
     "checkpoint": "checkpoint.ckpt",
     "history": "history.csv",
     "events": "history.jsonl",
+    "steps": "steps.csv",
     "result": "result.json",
     "log": "train.log",
 }

@@ -19,9 +19,8 @@ def main(recorded, command, *words):
         print((recorded / "convert" / "atc.log").read_text(), end="")
         shutil.copyfile(recorded / "convert" / "om" / options["soc_version"] / "model.om", f"{options['output']}.om")
     elif command == "train":
-        _copy(
-            recorded / "train", ("checkpoint.ckpt", "history.csv", "history.jsonl", "result.json"), options["train_url"]
-        )
+        names = ("checkpoint.ckpt", "history.csv", "history.jsonl", "steps.csv", "result.json")
+        _copy(recorded / "train", names, options["train_url"])
         print((recorded / "train" / "train.log").read_text(), end="")
     elif command == "evaluate":
         _copy(recorded / "evaluate", ("metrics.json", "predictions.npz"), options["output"])

@@ -61,6 +61,7 @@ def test_training_leaves_its_results(trained):
         "history.jsonl",
         "result.json",
         "state",
+        "steps.csv",
     }
     assert (folder / "checkpoint.ckpt").stat().st_mode & 0o777 == 0o644
     assert result(folder)["parameter_count"] == 61_984
@@ -73,6 +74,25 @@ def test_training_leaves_its_results(trained):
     events = [json.loads(line.split(" ", 1)[1]) for line in lines if line.startswith("@atlasflow ")]
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3]
     assert {"epochs", "loss", "accuracy", "step_ms", "images_per_second"} <= set(events[0])
+
+
+def step_rows(folder):
+    with (folder / "steps.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_step_has_its_loss_and_learning_rate(trained):
+    _, folder, lines = trained
+    rows = step_rows(folder)
+    assert [int(row["step"]) for row in rows] == list(range(1, 31))
+    assert [int(row["epoch"]) for row in rows] == sorted([1, 2, 3] * 10)
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    for epoch in history:
+        of_epoch = [row for row in rows if int(row["epoch"]) == epoch["epoch"]]
+        assert sum(float(row["loss"]) for row in of_epoch) / 10 == pytest.approx(epoch["loss"], rel=1e-7)
+        assert float(of_epoch[-1]["learning_rate"]) == pytest.approx(epoch["learning_rate"], rel=1e-7)
+    said = next(line for line in lines if line.startswith("epoch: 3 step 10, loss is "))
+    assert float(rows[-1]["loss"]) == pytest.approx(float(said.rpartition(" ")[2]), rel=1e-7)
 
 
 def test_lines_have_the_tutorial_s_wording(trained):
@@ -191,6 +211,7 @@ def test_a_loss_that_is_no_number_stops_at_the_last_good_checkpoint(trained, run
     assert metrics["accuracy"] == stopped.events("epoch")[0]["accuracy"]
     assert train(run, data, tmp_path / "out").code == 0
     assert result(tmp_path / "out") == result(folder)
+    assert step_rows(tmp_path / "out") == step_rows(folder)
 
 
 def test_best_and_last_are_kept(trained, run, tmp_path):
