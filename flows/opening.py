@@ -1,18 +1,21 @@
 """From a request to a chain that can be looked at or run."""
 
 import os
+from collections.abc import Iterable
 
 from infra.faults import FaultPlan
 from infra.home import home
 from infra.settings import load
 from infra.world import World
 from tasks.base import Reporter
-from tasks.chain import STAGES
+from tasks.chain import stages_for
 from tasks.stage import Chain
 
 
-def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter) -> Chain:
-    """Load the settings and put the chain together; nothing is started.
+def open_chain(
+    profile: str, overrides: dict[str, str], reporter: Reporter, selected: Iterable[str] = ()
+) -> Chain:
+    """Load the settings and put the chain together, with the optional stages when one is selected; nothing is started.
 
     Raises:
         UserError: a setting is wrong.
@@ -31,4 +34,4 @@ def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter) -> C
         settings = settings.model_copy(update={"deploy": settings.deploy.model_copy(update={"release": str(release)})})
     faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
     world = World(settings, place, faults)
-    return Chain(STAGES, settings, place, world, reporter, faults, world.mirror())
+    return Chain(stages_for(selected), settings, place, world, reporter, faults, world.mirror())

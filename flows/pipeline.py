@@ -12,7 +12,7 @@ from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.runs import Outcome, RunRecord, Runs, StageRecord
 from tasks import report
-from tasks.chain import NAMES, STAGES, gate_after, select
+from tasks.chain import NAMES, gate_after, select
 from tasks.orchestrate import FlowReporter, pass_gate, run_stage
 from tasks.reporting import reporter
 from tasks.stage import Chain
@@ -20,7 +20,7 @@ from tasks.stage import Chain
 
 def _name() -> str:
     request = requested(RunRequest)
-    whole = len(request.stages) in (0, len(STAGES))
+    whole = set(request.stages) in (set(), set(NAMES))
     return run_name("all stages" if whole else " ".join(request.stages), request)
 
 
@@ -34,7 +34,7 @@ def run_stages(request: RunRequest) -> None:
     """Run the stages of a request inside the current flow run, and leave a record and a report."""
     selected = select(request.stages)
     select(request.force)
-    chain = open_chain(request.profile, dict(request.settings), FlowReporter(reporter.get()))
+    chain = open_chain(request.profile, dict(request.settings), FlowReporter(reporter.get()), selected)
     record = Runs(chain.home).begin(request.profile)
     record.flow_run = str(flow_run.id or "")
     with hold(chain.home / "locks" / GARBAGE_LOCK, shared=True):
@@ -44,14 +44,15 @@ def run_stages(request: RunRequest) -> None:
 def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, record: RunRecord) -> None:
     runs = Runs(chain.home)
     try:
-        for stage in STAGES:
+        for stage in chain.stages.values():
             if stage.name in selected:
                 _run_one(chain, stage.name, stage.name in request.force, record)
                 runs.save(record)
             else:
                 chain.look(stage)
             decision = gate_after(chain, stage.name)
-            if decision is not None and any(NAMES.index(name) >= NAMES.index(stage.name) for name in selected):
+            behind = NAMES[NAMES.index(stage.name) :] if stage.name in NAMES else ()
+            if decision is not None and set(behind) & set(selected):
                 pass_gate(stage.name, decision)
     finally:
         runs.save(record)

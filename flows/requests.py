@@ -10,7 +10,9 @@ from infra.home import home
 from infra.settings import load
 from infra.store.runs import Runs
 
-StageName = Literal["download", "upload", "train", "evaluate", "export", "convert", "publish", "deploy"]
+StageName = Literal[
+    "download", "upload", "train", "evaluate", "export", "convert", "publish", "deploy", "corrupt", "robustness"
+]
 _SETTING = r"^[a-z_]+(\.[A-Za-z0-9_-]+)+$"
 SettingName = Annotated[str, StringConstraints(pattern=_SETTING)]
 
@@ -38,7 +40,7 @@ class Target(BaseModel):
 class RunRequest(Target):
     """What to run of the chain."""
 
-    stages: tuple[StageName, ...] = Field((), description="only these stages; empty: all")
+    stages: tuple[StageName, ...] = Field((), description="only these stages; empty: the chain")
     force: tuple[StageName, ...] = Field((), description="run these stages even when they are fresh")
 
 

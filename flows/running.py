@@ -1,4 +1,4 @@
-"""A run under the checkout's own Prefect server, with its progress in the terminal."""
+"""A run under the Prefect server, with its progress in the terminal."""
 
 import gc
 import os
@@ -54,7 +54,7 @@ class TerminalReporter:
 def run_with_prefect(
     chain: Chain, profile: str, overrides: dict[str, str], selected: tuple[str, ...], forced: tuple[str, ...]
 ) -> None:
-    """Run stages as a Prefect flow run on the checkout's server, which is started when it is not up."""
+    """Run stages as a Prefect flow run on the server, which is started when it is ours and not up."""
     console = Console()
     with under_prefect(chain, console) as address:
         from flows.pipeline import pipeline  # noqa: PLC0415
@@ -70,7 +70,7 @@ def run_with_prefect(
 
 @contextmanager
 def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
-    """Flows that are called in the block run on the checkout's server; yields its address.
+    """Flows that are called in the block run on the Prefect server; yields its address.
 
     Prefect reads its settings while it is imported, so nothing that imports it may be imported before the block.
     """
@@ -79,15 +79,15 @@ def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
     services = chain.world.services
     settings = chain.settings.prefect
     with reporter.bars:
-        server = prefect_server.service(services, chain.home, settings)
-        reporter.line("prefect", f"server at {server.address}")
-        services.start(server)
+        address = prefect_server.address(services, settings)
+        reporter.line("prefect", f"server at {address}")
+        prefect_server.start(services, chain.home, settings)
         os.environ.update(prefect_server.environment(services, chain.home, settings))
         from tasks.reporting import reporter as current  # noqa: PLC0415
 
         token = current.set(reporter)
         try:
-            yield server.address
+            yield address
         finally:
             current.reset(token)
 

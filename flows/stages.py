@@ -61,4 +61,30 @@ def deploy(request: StageRequest = _DEFAULT) -> None:
     run_stages(request.of("deploy"))
 
 
-STAGE_FLOWS = {single.name: single for single in (download, upload, train, evaluate, export, convert, publish, deploy)}
+@flow(name="corrupt", flow_run_name=_name, persist_result=False)
+def corrupt(request: StageRequest = _DEFAULT) -> None:
+    """Make the corrupted evaluation images, on which robustness is measured."""
+    run_stages(request.of("corrupt"))
+
+
+@flow(name="robustness", flow_run_name=_name, persist_result=False)
+def robustness(request: StageRequest = _DEFAULT) -> None:
+    """Measure the checkpoint on the corrupted images."""
+    run_stages(request.of("robustness"))
+
+
+STAGE_FLOWS = {
+    single.name: single
+    for single in (
+        download,
+        upload,
+        train,
+        evaluate,
+        export,
+        convert,
+        publish,
+        deploy,
+        corrupt,
+        robustness,
+    )
+}

@@ -12,6 +12,7 @@ from typing import Literal
 
 import psutil
 
+from infra import prefect_server
 from infra.errors import AtlasFlowError
 from infra.settings import Settings
 from infra.world import World
@@ -43,6 +44,7 @@ def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
         _memory(),
         _processor(),
         *_services(world),
+        *_outside_server(settings, world),
         _ports(world),
         _compiler(settings, world),
         *_credentials(settings, world),
@@ -98,6 +100,25 @@ def _services(world: World) -> Iterator[Finding]:
         yield Finding(status.title, "good", f"up at {status.address}, {status.memory / 1e6:.0f} MB")
     if not running:
         yield Finding("local services", "note", "none is up", "`atlasflow up`, or the first run starts them")
+
+
+def _outside_server(settings: Settings, world: World) -> Iterator[Finding]:
+    """A Prefect server that is not ours, and whether several machines share both what they know and what they do."""
+    named = prefect_server.outside(world.services, settings.prefect)
+    if named is not None:
+        try:
+            version = prefect_server.outside_version(named)
+        except AtlasFlowError as error:
+            yield Finding("Prefect server", "wrong", error.message, error.hint)
+        else:
+            found = f"{named} ({prefect_server.VARIABLE}), version {version or 'unknown'}; not ours"
+            yield Finding("Prefect server", "good", found)
+    if settings.store.mirror and named is None:
+        hint = f"set {prefect_server.VARIABLE} to one server for all machines (docs/cluster.md)"
+        yield Finding("mirror", "note", "machines that share store.mirror may do the same work at once", hint)
+    if named is not None and not settings.store.mirror:
+        hint = "set store.mirror to a prefix of a bucket (docs/cluster.md)"
+        yield Finding("mirror", "note", "other machines of this server do not see what was made here", hint)
 
 
 def _ports(world: World) -> Finding:

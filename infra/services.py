@@ -72,6 +72,12 @@ class Services:
                 write_text(book, json.dumps(ports, indent=1))
             return ports[name]
 
+    def known_port(self, name: str) -> int | None:
+        """The port that belongs to `name`; None where none was chosen yet."""
+        book = self.folder / "ports.json"
+        ports: dict[str, int] = json.loads(book.read_text()) if book.exists() else {}
+        return ports.get(name)
+
     def strangers(self) -> dict[str, int]:
         """Ports that belong to services which do not run, and where something answers all the same, by name."""
         book = self.folder / "ports.json"

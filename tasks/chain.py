@@ -1,12 +1,12 @@
-"""The eight stages in their order, and the gates between them."""
+"""The eight stages in their order, the gates between them, and the stages that run only when they are asked for."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from infra.errors import UserError
 from infra.settings import Settings, nearest
-from tasks import convert, deploy, download, evaluate, export, publish, train, upload
+from tasks import convert, corrupt, deploy, download, evaluate, export, publish, robustness, train, upload
 from tasks.base import Stage
 from tasks.gates import Decision, accuracy_gate, parity_gate
 from tasks.stage import Chain
@@ -22,23 +22,32 @@ STAGES: tuple[Stage, ...] = (
     deploy.STAGE,
 )
 NAMES = tuple(stage.name for stage in STAGES)
+OPTIONAL: tuple[Stage, ...] = (corrupt.STAGE, robustness.STAGE)
+"""Beside the chain: no run includes them unless they are named."""
+EVERY_NAME = (*NAMES, *(stage.name for stage in OPTIONAL))
+
+
+def stages_for(selected: Iterable[str]) -> tuple[Stage, ...]:
+    """The chain, with the optional stages behind it when one of them is selected."""
+    return STAGES if set(selected) <= set(NAMES) else (*STAGES, *OPTIONAL)
 
 
 def select(only: Sequence[str] = (), first: str | None = None, last: str | None = None) -> tuple[str, ...]:
-    """Names of the stages to run, in order: those in `only`, or all between `first` and `last`.
+    """Names of the stages to run, in order: those in `only`, or all of the chain between `first` and `last`.
 
     Raises:
         UserError: an unknown name, both ways at once, or nothing left.
     """
-    for name in (*only, *filter(None, (first, last))):
-        if name not in NAMES:
-            raise UserError(
-                f"there is no stage '{name}'{nearest(name, NAMES)}", hint=f"the stages are {', '.join(NAMES)}"
-            )
+    for names, known in ((only, EVERY_NAME), (filter(None, (first, last)), NAMES)):
+        for name in names:
+            if name not in known:
+                raise UserError(
+                    f"there is no stage '{name}'{nearest(name, known)}", hint=f"the stages are {', '.join(known)}"
+                )
     if only and (first or last):
         raise UserError("--stage does not go with --from and --to")
     if only:
-        return tuple(name for name in NAMES if name in only)
+        return tuple(name for name in EVERY_NAME if name in only)
     begin = NAMES.index(first) if first else 0
     end = NAMES.index(last) if last else len(NAMES) - 1
     if begin > end:

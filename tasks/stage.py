@@ -85,6 +85,8 @@ class Chain:
         reporter: Reporter,
         faults: FaultPlan = NO_FAULTS,
         mirror: Mirror | None = None,
+        *,
+        shows_latest: bool = True,
     ) -> None:
         self.stages = {stage.name: stage for stage in stages}
         self.settings = settings
@@ -96,6 +98,13 @@ class Chain:
         self._mirror = mirror
         self._reporter = reporter
         self._faults = faults
+        self._shows_latest = shows_latest
+
+    def beside(self, stages: Sequence[Stage], settings: Settings) -> "Chain":
+        """Another chain of the same home and world, under other settings; it leaves `latest/` as it is."""
+        return Chain(
+            stages, settings, self.home, self.world, self._reporter, self._faults, self._mirror, shows_latest=False
+        )
 
     def look_at_all(self) -> list[Look]:
         """Look at every stage, in order, from receipts alone: nothing is started."""
@@ -164,7 +173,8 @@ class Chain:
         self.known[stage.name] = result.receipt
         if self._mirror is not None:
             self._mirror.send(result.receipt, self.receipts, self.store)
-        self._show_latest(result.receipt)
+        if self._shows_latest:
+            self._show_latest(result.receipt)
         self.store.remember_checks()
         return result
 

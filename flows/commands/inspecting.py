@@ -13,10 +13,11 @@ from rich.table import Table
 from flows.commands.running import Json, Profile, Set, parse_overrides
 from flows.fresh import age
 from flows.opening import open_chain
+from infra import prefect_server
 from infra.errors import Corrupt
 from infra.store.garbage import collect, living
 from infra.store.runs import Runs
-from tasks.chain import gate_after, select
+from tasks.chain import EVERY_NAME, NAMES, gate_after, select
 from tasks.explain import brief
 from tasks.maintenance import examine
 from tasks.reporting import Silent
@@ -34,9 +35,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
-    """Show the state of each stage: fresh, stale, missing or failed."""
-    chain = open_chain(profile, parse_overrides(settings), Silent())
-    rows = [_status_row(chain, look) for look in chain.look_at_all()]
+    """Show the state of each stage: fresh, stale, missing or failed; of the optional ones, those that ever ran."""
+    chain = open_chain(profile, parse_overrides(settings), Silent(), EVERY_NAME)
+    looks = [look for look in chain.look_at_all() if look.stage in NAMES or chain.receipts.latest(look.stage)]
+    rows = [_status_row(chain, look) for look in looks]
     if as_json:
         print(json.dumps(rows, indent=1))
         return
@@ -50,6 +52,8 @@ def status(profile: Profile = "local", settings: Set = None, as_json: Json = Fal
         state = f"[{colors[row['state']]}]{row['state']}[/]{' (stand-in)' if row['emulated'] else ''}"
         table.add_row(row["stage"], state, (row["key"] or "")[:12], outputs, finished, escape(brief(row["reason"])))
     Console().print(table)
+    if note := prefect_server.note(chain.world.services, chain.settings.prefect):
+        Console().print(note, highlight=False, soft_wrap=True)
 
 
 def _status_row(chain: Chain, look: Look) -> dict[str, Any]:
@@ -90,7 +94,7 @@ def why(
 ) -> None:
     """Say why a stage would run again: which ingredient differs from its last receipt."""
     select([stage])
-    chain = open_chain(profile, parse_overrides(settings), Silent())
+    chain = open_chain(profile, parse_overrides(settings), Silent(), [stage])
     looks = {look.stage: look for look in chain.look_at_all()}
     if as_json:
         look = looks[stage]

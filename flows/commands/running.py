@@ -52,7 +52,7 @@ def run(
     if set(forced) - set(selected):
         raise UserError(f"--force {' '.join(sorted(set(forced) - set(selected)))} is not among the stages to run")
     overrides = parse_overrides(settings)
-    chain = open_chain(profile, overrides, fresh.Printer())
+    chain = open_chain(profile, overrides, fresh.Printer(), selected)
     if not forced and not record and ((prove and _judged_before(chain)) or _all_fresh(chain, selected)):
         if prove:
             chain.prove(chain.stages[name] for name in selected)

@@ -70,12 +70,11 @@ def apply(profile: Profile = "local") -> None:
 
 
 def _connect(profile: str) -> None:
-    """Start the installation's Prefect server when it is not up, and point this process to it."""
+    """Start the installation's Prefect server when it is ours and not up, and point this process to it."""
     chain = open_chain(profile, {}, Silent())
     services, settings = chain.world.services, chain.settings.prefect
-    server = prefect_server.service(services, chain.home, settings)
-    with Console(stderr=True).status(f"Prefect server at {server.address}"):
-        services.start(server)
+    with Console(stderr=True).status(f"Prefect server at {prefect_server.address(services, settings)}"):
+        prefect_server.start(services, chain.home, settings)
     os.environ.update(prefect_server.environment(services, chain.home, settings))
 
 

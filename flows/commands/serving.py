@@ -15,6 +15,7 @@ from infra.doctor import Finding, examine
 from infra.errors import UserError
 from infra.home import home
 from infra.services import Services
+from infra.settings import PrefectSettings
 from tasks.reporting import Silent
 
 
@@ -30,10 +31,12 @@ def up(profile: Profile = "local", settings: Set = None) -> None:
     chain = open_chain(profile, parse_overrides(settings), Silent())
     services = chain.world.services
     console = Console()
-    for service in (
-        prefect_server.service(services, chain.home, chain.settings.prefect),
-        *chain.world.local_services(),
-    ):
+    server, outside = chain.settings.prefect, prefect_server.outside(services, chain.settings.prefect)
+    own = [] if outside else [prefect_server.service(services, chain.home, server)]
+    if outside:
+        prefect_server.start(services, chain.home, server)
+        console.print(prefect_server.note(services, server), highlight=False, soft_wrap=True)
+    for service in (*own, *chain.world.local_services()):
         with console.status(f"starting {service.title}"):
             started = services.start(service)
         console.print(f"{service.title}: {'started' if started else 'was up'}, {service.address}", highlight=False)
@@ -47,6 +50,8 @@ def down() -> None:
         if services.stop(status.name):
             console.print(f"{status.title}: stopped", highlight=False)
     console.print("No local service is running.")
+    if note := prefect_server.note(services, PrefectSettings()):
+        console.print(note, highlight=False, soft_wrap=True)
 
 
 def doctor(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:

@@ -9,6 +9,7 @@ from infra.settings.modelarts import (
     ModelArtsStandInSettings,
     XiheSettings,
 )
+from infra.settings.retrain import RetrainSettings
 from infra.settings.stages import PrefectSettings, RetrySettings
 from infra.settings.storage import ObsSettings
 
@@ -21,6 +22,7 @@ __all__ = [
     "ModelArtsStandInSettings",
     "ObsSettings",
     "PrefectSettings",
+    "RetrainSettings",
     "RetrySettings",
     "Settings",
     "XiheSettings",

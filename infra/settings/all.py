@@ -4,6 +4,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.settings.boards import BoardSettings, DeploySettings
 from infra.settings.modelarts import ModelArtsSettings, XiheSettings
+from infra.settings.retrain import RetrainSettings
+from infra.settings.robustness import RobustnessSettings
 from infra.settings.stages import (
     ConvertSettings,
     EvaluateSettings,
@@ -35,9 +37,11 @@ class Settings(BaseSettings):
     modelarts: ModelArtsSettings = ModelArtsSettings()
     xihe: XiheSettings = XiheSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    robustness: RobustnessSettings = RobustnessSettings()
     export: ExportSettings = ExportSettings()
     convert: ConvertSettings = ConvertSettings()
     deploy: DeploySettings = DeploySettings()
     boards: dict[str, BoardSettings] = {"laptop": BoardSettings()}
+    retrain: RetrainSettings = RetrainSettings()
     prefect: PrefectSettings = PrefectSettings()
     retry: RetrySettings = RetrySettings()
