@@ -12,6 +12,7 @@ from infra.settings.modelarts import (
 from infra.settings.retrain import RetrainSettings
 from infra.settings.stages import PrefectSettings, RetrySettings
 from infra.settings.storage import ObsSettings
+from infra.settings.tune import TuneSettings
 
 __all__ = [
     "PROFILES",
@@ -25,6 +26,7 @@ __all__ = [
     "RetrainSettings",
     "RetrySettings",
     "Settings",
+    "TuneSettings",
     "XiheSettings",
     "load",
     "nearest",
