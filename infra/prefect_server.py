@@ -1,6 +1,12 @@
-"""The checkout's own Prefect server: one long-lived process with its own database, never an ephemeral one a run."""
+"""The Prefect server: the one that `PREFECT_API_URL` names, else the checkout's own.
 
+The own one is a long-lived process with its own database, never an ephemeral one a run. One that the environment names
+is somebody else's: it is used, and neither started nor stopped here.
+"""
+
+import base64
 import http.client
+import json
 import os
 import sys
 import urllib.error
@@ -8,20 +14,49 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.errors import Refused, Transient, UserError
 from infra.services import Service, Services
 from infra.settings import PrefectSettings
 
 NAME = "prefect"
 PREFERRED_PORT = 4200
+VARIABLE = "PREFECT_API_URL"
+_SECONDS = 10
+
+
+def outside(services: Services, settings: PrefectSettings) -> str | None:
+    """The API address of a server that is not ours, as the environment names it; None where ours is used.
+
+    Processes that we start find our own server's address in the same variable, which makes it nobody else's.
+    """
+    named = os.environ.get(VARIABLE, "").rstrip("/")
+    ours = settings.port or services.known_port(NAME)
+    return None if named in ("", f"http://127.0.0.1:{ours}/api") else named
+
+
+def address(services: Services, settings: PrefectSettings) -> str:
+    """Where a person opens the server that is used."""
+    named = outside(services, settings)
+    if named is not None:
+        return os.environ.get("PREFECT_UI_URL", named.removesuffix("/api"))
+    return f"http://127.0.0.1:{settings.port or services.port(NAME, PREFERRED_PORT)}"
+
+
+def note(services: Services, settings: PrefectSettings) -> str:
+    """What to say where the server that is used is not ours; empty where it is."""
+    if outside(services, settings) is None:
+        return ""
+    place = address(services, settings)
+    return f"The Prefect server at {place} is not ours ({VARIABLE}): it is used, and neither started nor stopped here."
 
 
 def environment(services: Services, home: Path, settings: PrefectSettings) -> Mapping[str, str]:
     """What a process needs in its environment, before it imports Prefect, to use this server and no other."""
-    port = settings.port or services.port(NAME, PREFERRED_PORT)
+    seen = address(services, settings)
     return {
         "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_UI_URL": f"http://127.0.0.1:{port}",
+        VARIABLE: outside(services, settings) or f"{seen}/api",
+        "PREFECT_UI_URL": seen,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         # The command shows its own progress; the server keeps the log of every run.
@@ -29,8 +64,22 @@ def environment(services: Services, home: Path, settings: PrefectSettings) -> Ma
     }
 
 
+def start(services: Services, home: Path, settings: PrefectSettings) -> bool:
+    """Make sure that the server answers: start ours when it is not up, ask an outside one. True when it was started.
+
+    Raises:
+        Transient: it does not answer.
+        UserError: an outside one wants other credentials, or is no Prefect server.
+    """
+    named = outside(services, settings)
+    if named is None:
+        return services.start(service(services, home, settings))
+    outside_version(named)
+    return False
+
+
 def service(services: Services, home: Path, settings: PrefectSettings) -> Service:
-    """The server as a local service."""
+    """Our own server as a local service."""
     port = settings.port or services.port(NAME, PREFERRED_PORT)
     command = (sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     return Service(
@@ -43,6 +92,52 @@ def service(services: Services, home: Path, settings: PrefectSettings) -> Servic
         start_seconds=settings.start_seconds,
         stop_seconds=20,
     )
+
+
+def credentials() -> dict[str, str]:
+    """The header by which the server knows us, from Prefect's own variables; empty where it asks for none."""
+    if key := os.environ.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if text := os.environ.get("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+    return {}
+
+
+def outside_version(api: str) -> str:
+    """The version of the server at `api`; empty where it tells none, as Prefect's cloud.
+
+    Raises:
+        Transient: it does not answer.
+        UserError: it wants other credentials, or is no Prefect server.
+        Refused: its version is not one that we can talk to.
+    """
+    hint = f"start that server, or unset {VARIABLE} to use this machine's own"
+    try:
+        request = urllib.request.Request(f"{api}/admin/version", headers=credentials())  # noqa: S310 - http(s), below
+        if request.type not in ("http", "https"):
+            raise UserError(f"{VARIABLE} is '{api}'", hint="write http://HOST:PORT/api")
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - checked above
+            version = json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in (401, 403):
+            raise UserError(
+                f"the Prefect server at {api} refuses us: {error.code} {error.reason}",
+                hint="set PREFECT_API_AUTH_STRING to what the server has in PREFECT_SERVER_API_AUTH_STRING",
+            ) from None
+        if error.code == 404 and "PREFECT_API_KEY" in os.environ:
+            return ""
+        if error.code == 404:
+            raise UserError(f"there is no Prefect API at {api}", hint=f"{VARIABLE} ends in /api") from None
+        raise Transient(f"the Prefect server at {api} answers {error.code} {error.reason}", hint=hint) from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise Transient(f"the Prefect server at {api} does not answer: {reason}", hint=hint) from None
+    except ValueError:
+        raise UserError(f"what answers at {api} is no Prefect server", hint=f"correct {VARIABLE}") from None
+    if not str(version).startswith("3."):
+        raise Refused(f"the Prefect server at {api} has version {version}", hint="version 3 is wanted")
+    return str(version)
 
 
 def _healthy(port: int) -> bool:

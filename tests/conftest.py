@@ -16,7 +16,7 @@ os.environ["ATLASFLOW_KERNELS"] = KERNELS
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("ATLASFLOW_") and not name.startswith("ATLASFLOW_TEST_"):
+        if name.startswith(("ATLASFLOW_", "PREFECT_")) and not name.startswith("ATLASFLOW_TEST_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("ATLASFLOW_KERNELS", KERNELS)
     monkeypatch.setenv("ATLASFLOW_FLEET", "/nowhere/boards.toml")

@@ -164,3 +164,18 @@ def test_modelarts_is_not_asked_when_nothing_trains_there_or_it_is_the_stand_in(
     silent = World(tmp_path, offers=AssertionError("nobody was to ask"))
     assert "ModelArts" not in examine(silent)
     assert examine(silent, **{"train.target": "modelarts"})["ModelArts"].level == "note"
+
+
+def test_a_prefect_server_elsewhere_that_does_not_answer_is_wrong(examine, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        api = f"http://127.0.0.1:{server.getsockname()[1]}/api"
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    found = examine()
+    assert found["Prefect server"].level == "wrong"
+    assert api in found["Prefect server"].found
+    assert "store.mirror" in found["mirror"].hint
+
+
+def test_a_mirror_without_a_common_server_is_worth_knowing(examine):
+    assert "PREFECT_API_URL" in examine(**{"store.mirror": "obs://bucket/mirror"})["mirror"].hint
+    assert "mirror" not in examine()
