@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import AtlasFlowError, Corrupt
 from infra.store.garbage import collect, living
+from infra.store.registry import Registry
 from infra.store.runs import Runs
 
 if TYPE_CHECKING:
@@ -39,9 +40,13 @@ class Outcome:
 
 
 def garbage(chain: Chain, *, dry_run: bool) -> Outcome:
-    """Remove what no recent run and no board needs any more."""
+    """Remove what no recent run, no champion and no board needs any more."""
     keep = chain.settings.store.keep_runs
-    found = collect(chain.home, chain.receipts, lambda: living(chain.receipts, Runs(chain.home), keep), dry_run=dry_run)
+
+    def alive() -> set[str]:
+        return living(chain.receipts, Runs(chain.home), keep, Registry(chain.home).read().kept_keys())
+
+    found = collect(chain.home, chain.receipts, alive, dry_run=dry_run)
     word = "would be removed" if dry_run else "removed"
     text = f"{len(found.receipts)} receipts and {len(found.objects)} objects {word}, {found.bytes / 1e6:.1f} MB"
     return Outcome("garbage", text, found.receipts)

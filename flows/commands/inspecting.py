@@ -16,6 +16,7 @@ from flows.opening import open_chain
 from infra import prefect_server
 from infra.errors import Corrupt
 from infra.store.garbage import collect, living
+from infra.store.registry import Registry
 from infra.store.runs import Runs
 from tasks.chain import EVERY_NAME, NAMES, gate_after, select
 from tasks.explain import brief
@@ -150,12 +151,17 @@ def gc(
     profile: Profile = "local",
     as_json: Json = False,
 ) -> None:
-    """Remove what no recent run and no board needs any more."""
+    """Remove what no recent run, no champion and no board needs any more."""
     chain = open_chain(profile, {}, Silent())
     garbage = collect(
         chain.home,
         chain.receipts,
-        lambda: living(chain.receipts, Runs(chain.home), chain.settings.store.keep_runs),
+        lambda: living(
+            chain.receipts,
+            Runs(chain.home),
+            chain.settings.store.keep_runs,
+            Registry(chain.home).read().kept_keys(),
+        ),
         dry_run=dry_run,
         waiting=lambda: Console(stderr=True).print("a run is under way; waiting for its end"),
     )

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +29,20 @@ class Garbage:
     kept: int
 
 
-def living(receipts: Receipts, runs: Runs, keep_runs: int) -> set[str]:
-    """Keys of the receipts to keep: those of the last runs, those that boards hold, and all that they came from.
+def living(receipts: Receipts, runs: Runs, keep_runs: int, champions: Collection[str] = ()) -> set[str]:
+    """Keys of the receipts to keep: of the last runs, of champions, on boards, and of all that these came from.
 
     Each board is believed to hold what was deployed to it last and before that, as far as the receipts tell.
+
+    Args:
+        receipts: of the home.
+        runs: of the home.
+        keep_runs: how many of the last runs count.
+        champions: keys of the receipts of the champion and its predecessor.
     """
     everything = list(receipts.all())
     wanted = {item.key for run in runs.latest(keep_runs) for item in run.stages}
+    wanted.update(champions)
     wanted |= _on_boards(item for item in everything if item.stage == "deploy")
     makers: dict[str, list[Receipt]] = {}
     for item in everything:

@@ -62,6 +62,18 @@ class Mirror:
         receipts.save(receipt)
         return True
 
+    def send_file(self, name: str, source: Path) -> None:
+        """Put a file that may change beside the artifacts, in the place of the one before."""
+        self._open_store().put(f"{self._prefix}/{name}", _local(source, file_digest(source)))
+
+    def fetch_file(self, name: str, target: Path) -> bool:
+        """Fetch a file that `send_file` put there; False when there is none."""
+        bucket = self._open_store()
+        if bucket.head(f"{self._prefix}/{name}") is None:
+            return False
+        bucket.get(f"{self._prefix}/{name}", target)
+        return True
+
     def _get(self, bucket: ObjectStore, name: str, target: Path, digest: str) -> None:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
