@@ -12,9 +12,7 @@ from tasks.chain import stages_for
 from tasks.stage import Chain
 
 
-def open_chain(
-    profile: str, overrides: dict[str, str], reporter: Reporter, selected: Iterable[str] = ()
-) -> Chain:
+def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter, selected: Iterable[str] = ()) -> Chain:
     """Load the settings and put the chain together, with the optional stages when one is selected; nothing is started.
 
     Raises:

@@ -74,7 +74,9 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
     _load("runtime").prepare(spec.seed)
-    _load("evaluation").evaluate(spec, _builder(spec), options.data_url, options.checkpoint, options.output)
+    images = [options.data_url] if options.corrupted_url is None else [options.data_url, options.corrupted_url]
+    work = _load("evaluation" if options.corrupted_url is None else "robustness")
+    work.evaluate(spec, _builder(spec), *images, options.checkpoint, options.output)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -180,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--first", type=Path, required=True, help="predictions.npz of an evaluation")
     compare.add_argument("--second", type=Path, required=True, help="that of another one")
     compare.add_argument("--output", type=Path, required=True, help="folder for comparison.json")
+    evaluate.add_argument("--corrupted_url", type=place, help="measure robustness: a folder with corrupted images")
     profile.add_argument("--model", type=Path, help="an exported ONNX file, to be measured too")
     export.add_argument("--format", required=True, choices=("mindir", "onnx", "air"))
     export.add_argument("--batch", type=int, default=0, help="images a call; 0 for any number (0)")

@@ -43,6 +43,7 @@ NETWORKS: tuple[str, ...] = tuple(sorted(_NETWORKS))
 _WORK: dict[str, tuple[str, ...]] = {
     "train": ("runtime", "training"),
     "evaluate": ("runtime", "evaluation"),
+    "robustness": ("runtime", "robustness"),
     "export": ("runtime", "exporting"),
     "profile": ("runtime", "profiling"),
 }
@@ -74,7 +75,7 @@ def module_of(network: str, package: str = "models") -> str:
 
 
 def code_of(command: str, network: str) -> tuple[str, ...]:
-    """The modules whose import closure decides the bytes that `train`, `evaluate`, `export` or `profile` makes.
+    """The modules whose import closure decides a command's bytes; `robustness` is evaluation on corruptions.
 
     The specification's own modules and this one are not among them: what they decide is in the resolved
     specification, which is an ingredient itself.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SCHEMES = ("obs://", "s3://")
-_INPUTS = ("data_url", "resume_url", "pretrain_url", "checkpoint")
+_INPUTS = ("data_url", "resume_url", "pretrain_url", "corrupted_url", "checkpoint")
 _OUTPUTS = ("train_url", "output")
 _SCRATCH = Path("/cache")  # the fast disk of a ModelArts container
 

@@ -40,7 +40,7 @@ class Small:
     broken: dict = field(default_factory=dict)
     gone: set = field(default_factory=set)
 
-    def chain(self, profile="local", overrides=None, reporter=None):
+    def chain(self, profile="local", overrides=None, reporter=None, selected=()):
         settings = load(profile, overrides)
         return Chain(
             [self.stage(name) for name in NAMES], settings, self.folder, SimpleNamespace(), reporter or Silent()

@@ -10,7 +10,7 @@ from flows.commands.scheduling import PREFECT_YAML
 from flows.commands.scheduling import WORK_POOL as COMMANDS_POOL
 from flows.deployments import PLANS, WORK_POOL, prefect_yaml, runner_deployments
 from infra.home import CHECKOUT
-from tasks.chain import NAMES
+from tasks.chain import EVERY_NAME
 
 
 def test_prefect_yaml_is_not_stale():
@@ -27,7 +27,7 @@ def test_the_entry_point_leads_to_the_flow(plan):
 
 def test_each_stage_and_each_flow_has_one():
     names = [plan.name for plan in PLANS]
-    assert set(names) == {"pipeline", *NAMES, "rollout", "maintenance"}
+    assert set(names) == {"pipeline", *EVERY_NAME, "rollout", "maintenance"}
     assert len(names) == len(set(names))
     assert WORK_POOL == COMMANDS_POOL
 

@@ -1,6 +1,7 @@
 """What a command imports, against what is said to decide its bytes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,17 @@ def test_everything_that_a_command_imports_is_digested(run, data, tmp_path):
     spec = json.dumps({"epochs": 1, "batch_size": 20})
     common = ("--data_url", data, "--spec", spec)
     loaded = ("--checkpoint", tmp_path / "checkpoint.ckpt", "--output", tmp_path)
+    corrupted = tmp_path / "corrupted"
+    shutil.copytree(data / "eval", corrupted / "contrast" / "1" / "eval")
     commands = {
         "train": ("--train_url", tmp_path),
         "evaluate": loaded,
+        "robustness": (*loaded, "--corrupted_url", corrupted),
         "export": (*loaded, "--format", "onnx"),
         "profile": loaded,
     }
     for command, arguments in commands.items():
-        done = run(command, *common, *arguments, main=script)
+        done = run({"robustness": "evaluate"}.get(command, command), *common, *arguments, main=script)
         assert done.code == 0, done.errors
         paths = {_path(module) for module in json.loads(done.lines[-1])}
         digested = set(closure(code_of(command, "lenet5"), CHECKOUT))

@@ -1,0 +1,32 @@
+"""How robustness is measured."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from infra.settings.section import Section
+
+# The names of `models/corruption.py`.
+Corruption = Literal[
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "motion_blur",
+    "brightness",
+    "contrast",
+    "pixelate",
+    "jpeg_compression",
+]
+Severity = Literal[1, 2, 3, 4, 5]
+
+
+class RobustnessSettings(Section):
+    """Which corruptions of the evaluation images are made, for the stages `corrupt` and `robustness`."""
+
+    corruptions: tuple[Corruption, ...] = Field(
+        ("gaussian_noise", "defocus_blur", "contrast", "jpeg_compression", "brightness"), min_length=1
+    )
+    severities: tuple[Severity, ...] = Field((1, 3, 5), min_length=1, description="1 to 5")
+    images: int = Field(1000, ge=1, description="so many of the evaluation images, from the first")
+    seed: int = Field(1, ge=0, description="of noise and directions")
