@@ -123,8 +123,7 @@ def train(
             followed = rates[(epoch - 1) * pipeline.steps : epoch * pipeline.steps].tolist()
             row["learning_rate"] = followed[-1]
             if rank == 0:
-                history.write_steps(folder, epoch, losses, followed)
-                _finish_epoch(run, rows, row, identity)
+                _finish_epoch(run, rows, row, identity, (losses, followed))
             else:
                 rows.append(row)
             cores.refresh()
@@ -195,9 +194,7 @@ def _sunk_losses(run: _Training, step: Callable[[], mindspore.Tensor]) -> Iterat
         yield float(step().asnumpy())
 
 
-def _train_epoch(
-    run: _Training, epoch: int, cores: Layout, values: Iterator[float]
-) -> tuple[history.Row, list[float]]:
+def _train_epoch(run: _Training, epoch: int, cores: Layout, values: Iterator[float]) -> tuple[history.Row, list[float]]:
     run.step.set_train(True)
     losses: list[float] = []
     began = previous = time.perf_counter()
@@ -244,7 +241,9 @@ def _diverged(run: _Training, epoch: int, what: str) -> InputError:
     )
 
 
-def _finish_epoch(run: _Training, rows: list[history.Row], row: history.Row, identity: str) -> None:
+def _finish_epoch(
+    run: _Training, rows: list[history.Row], row: history.Row, identity: str, steps: tuple[list[float], list[float]]
+) -> None:
     """Evaluate when it is time, and save everything, the state last: it is what a resumed run believes."""
     epoch = int(str(row["epoch"]))
     if epoch % run.spec.evaluate_every == 0 or epoch == run.spec.epochs:
@@ -257,6 +256,7 @@ def _finish_epoch(run: _Training, rows: list[history.Row], row: history.Row, ide
     rows.append(row)
     parameters.save_checkpoint(run.folder / "checkpoint.ckpt", run.values())
     history.write(run.folder, rows)
+    history.write_steps(run.folder, epoch, *steps)
     resume.save(run.folder, identity, parameters.arrays(run.remembered()), rows)
     event("epoch", epochs=run.spec.epochs, **row)
 
