@@ -20,6 +20,8 @@ from infra.settings import PrefectSettings
 
 NAME = "prefect"
 PREFERRED_PORT = 4200
+HEARTBEAT_SECONDS = 30
+"""How often a flow run says that it lives; Prefect allows no less."""
 VARIABLE = "PREFECT_API_URL"
 _SECONDS = 10
 
@@ -59,6 +61,12 @@ def environment(services: Services, home: Path, settings: PrefectSettings) -> Ma
         "PREFECT_UI_URL": seen,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # The newer interface asks a tracking service of the outside for its configuration; the classic one asks nobody.
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # Leases that are kept in memory alone would leave their slots taken for ever when the server is restarted.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         # The command shows its own progress; the server keeps the log of every run.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": os.environ.get("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"),
     }
