@@ -7,8 +7,9 @@ hand in them, the settings that the stage reads, the digest of its code, who mak
 import errno
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,7 @@ from tasks.base import Made, Needs, Reporter, Stage, Work
 from tasks.explain import brief, differences
 
 State = Literal["fresh", "stale", "missing"]
+Around = Callable[[], AbstractContextManager[object]]
 
 MEDIA_TYPES = {
     ".json": "application/json",
@@ -96,14 +98,14 @@ class Chain:
         self.receipts = Receipts(home, faults)
         self.known: dict[str, Receipt] = {}
         self._mirror = mirror
-        self._reporter = reporter
+        self.reporter = reporter
         self._faults = faults
         self._shows_latest = shows_latest
 
     def beside(self, stages: Sequence[Stage], settings: Settings) -> "Chain":
         """Another chain of the same home and world, under other settings; it leaves `latest/` as it is."""
         return Chain(
-            stages, settings, self.home, self.world, self._reporter, self._faults, self._mirror, shows_latest=False
+            stages, settings, self.home, self.world, self.reporter, self._faults, self._mirror, shows_latest=False
         )
 
     def look_at_all(self) -> list[Look]:
@@ -139,21 +141,26 @@ class Chain:
         self.known[stage.name] = receipt
         return Look(stage.name, "fresh", "nothing changed", key, ingredients, receipt)
 
-    def run(self, stage: Stage, *, force: bool = False) -> Result:
+    def run(self, stage: Stage, *, force: bool = False, around: Around = nullcontext) -> Result:
         """Reuse what is there, or run the stage; two runs at once on one key: the second waits and reuses.
+
+        Args:
+            stage: what to run.
+            force: run it even when it is fresh.
+            around: entered while the stage works, and only then.
 
         Raises:
             UserError: an input is not there.
             Refused: the disk is full; nothing half-made is left.
         """
         try:
-            return self._run(stage, force)
+            return self._run(stage, force, around)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise Refused(f"{stage.name}: the disk is full", hint=f"free some space below {self.home}") from error
 
-    def _run(self, stage: Stage, force: bool) -> Result:
+    def _run(self, stage: Stage, force: bool, around: Around) -> Result:
         started = time.monotonic()
         look = self.look(stage)
         if look.key is None:
@@ -169,7 +176,7 @@ class Chain:
                 result = self._reuse(stage, look, started)
             else:
                 with hold(self.home / "locks" / GARBAGE_LOCK, shared=True):
-                    result = self._make(stage, look, reason, started, force)
+                    result = self._make(stage, look, reason, started, force, around)
         self.known[stage.name] = result.receipt
         if self._mirror is not None:
             self._mirror.send(result.receipt, self.receipts, self.store)
@@ -208,7 +215,7 @@ class Chain:
             return False
         fetched = self._mirror.fetch(stage.name, look.key, self.receipts, self.store)
         if fetched:
-            self._reporter.line(stage.name, "another machine has done this; its results came from the mirror")
+            self.reporter.line(stage.name, "another machine has done this; its results came from the mirror")
         return fetched
 
     def _lock(self, stage: Stage, key: str) -> Path:
@@ -218,7 +225,7 @@ class Chain:
         return self.home / "work" / f"{stage.name}-{key[:16]}"
 
     def _say_waiting(self, stage: Stage) -> None:
-        self._reporter.line(stage.name, "another run is doing the same work; waiting for it")
+        self.reporter.line(stage.name, "another run is doing the same work; waiting for it")
 
     def _reason_to_run(self, stage: Stage, look: Look, force: bool) -> str | None:
         """None when the receipt holds; an effect looks at the world before its receipt is believed."""
@@ -248,10 +255,10 @@ class Chain:
         note = "proved" if stage.kind == "effect" else ""
         return Result(look.receipt, True, look.reason, note, time.monotonic() - started)
 
-    def _make(self, stage: Stage, look: Look, reason: str, started: float, forced: bool) -> Result:
+    def _make(self, stage: Stage, look: Look, reason: str, started: float, forced: bool, around: Around) -> Result:
         assert look.key is not None  # noqa: S101 - `run` has refused this case
         assert look.ingredients is not None  # noqa: S101
-        self._reporter.line(stage.name, f"starts: {brief(reason)}")
+        self.reporter.line(stage.name, f"starts: {brief(reason)}")
         begun = time.time()
         work = replace(self._work(stage, look.key), forced=forced)
         if not stage.resumes:
@@ -259,7 +266,8 @@ class Chain:
         work.folder.mkdir(parents=True, exist_ok=True)
         try:
             self._faults.reach(f"stage.{stage.name}.start")
-            made = stage.run(work)
+            with around():
+                made = stage.run(work)
             self._faults.reach(f"stage.{stage.name}.made")
             receipt = Receipt(
                 stage.name,
@@ -350,7 +358,7 @@ class Chain:
         inputs = self._inputs(stage)
         folder = self._scratch(stage, key)
         return Work(
-            self.settings, self.world, key, inputs.artifacts, inputs.files, folder, inputs.emulated, self._reporter
+            self.settings, self.world, key, inputs.artifacts, inputs.files, folder, inputs.emulated, self.reporter
         )
 
 
