@@ -13,6 +13,7 @@ from rich.table import Table
 from infra import prefect_server
 from infra.store.runs import RunRecord, Runs
 from tasks.explain import brief
+from tasks.reporting import amount
 from tasks.stage import Chain
 
 
@@ -40,8 +41,7 @@ class TerminalReporter:
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
         """How far the stage is."""
-        shown = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if unit == "bytes" else f"{done:.0f} of {total:.0f} {unit}"
-        self.bars.update(self._bar(stage), completed=done, total=total or None, shown=shown)
+        self.bars.update(self._bar(stage), completed=done, total=total or None, shown=amount(done, total, unit))
 
     def _bar(self, stage: str) -> TaskID:
         if stage not in self._bars:

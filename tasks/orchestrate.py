@@ -3,6 +3,8 @@
 The tasks are closures without parameters: what they work on is neither searched for futures nor written to the server.
 """
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from prefect import State, Task, get_run_logger, task
@@ -11,9 +13,18 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.states import Completed
 
 from infra.errors import GateFailed, Transient
+from infra.settings import Settings
 from tasks.base import Reporter, Stage
 from tasks.gates import Decision
+from tasks.limits import board_limits, holding, training_limit
+from tasks.progress import ProgressArtifact
 from tasks.stage import Chain, Result
+
+LIMITS: Mapping[str, Callable[[Settings], Mapping[str, int]]] = {
+    "train": training_limit,
+    "deploy": lambda settings: board_limits(settings.deploy.boards),
+}
+"""Stage to the concurrency limits that it holds slots of while it works."""
 
 
 class FlowReporter:
@@ -53,7 +64,13 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False) -> Result:
         persist_result=False,
     )
     def stage_task() -> State[None]:
-        result = chain.run(stage, force=force)
+        limits = LIMITS[stage.name](chain.settings) if stage.name in LIMITS else {}
+        with _shown(chain, stage.name) as told:
+            result = chain.run(
+                stage,
+                force=force,
+                around=lambda: holding(limits, chain.home, lambda text: told.line(stage.name, text)),
+            )
         results.append(result)
         message = f"{result.reason}; {result.note}" if result.note else result.reason
         return Completed(name="Cached" if result.reused else "Completed", message=message)
@@ -76,6 +93,18 @@ def pass_gate(name: str, decision: Decision) -> None:
         return Completed(message=decision.reason)
 
     gate_task()
+
+
+@contextmanager
+def _shown(chain: Chain, name: str) -> Iterator[Reporter]:
+    """Show the progress of a stage of the chain in the Prefect UI, besides where it is shown already."""
+    before = chain.reporter
+    with ProgressArtifact(name, before) as shown:
+        chain.reporter = shown
+        try:
+            yield shown
+        finally:
+            chain.reporter = before
 
 
 def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -16,3 +16,8 @@ class Silent:
 
 
 reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # noqa: B039 - it has no state
+
+
+def amount(done: float, total: float, unit: str) -> str:
+    """How far something is, in words: `3 of 30 epochs`, `1.5 of 20.0 MB`."""
+    return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if unit == "bytes" else f"{done:.0f} of {total:.0f} {unit}"

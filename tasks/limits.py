@@ -1,0 +1,190 @@
+"""Concurrency limits of the Prefect server: one for training jobs, one a board.
+
+Whoever works holds slots by a lease that is renewed while its process lives. A lease that was left behind is given
+back by the next one on this machine that waits for a slot, as the lock on its note is free; one that was left behind
+on another machine runs out on the server after `LEASE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.logging import get_logger
+from prefect.runtime import flow_run
+
+from infra.errors import Refused, Transient
+from infra.store.locks import hold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from infra.settings import Settings
+
+TRAINING = "training"
+LEASE_SECONDS = 60
+"""How long a lease lasts without being renewed; the server allows no less."""
+RENEW_SECONDS = 20
+LOOK_SECONDS = 1.0
+"""Between two looks whether a slot is free."""
+_PAGE = 200
+_NOTE = ".lease"
+
+
+def board_limit(name: str) -> str:
+    """The limit of a board."""
+    return f"board:{name}"
+
+
+def training_limit(settings: Settings) -> dict[str, int]:
+    """The limit of training jobs, with its size."""
+    return {TRAINING: settings.prefect.training_jobs}
+
+
+def board_limits(names: Iterable[str]) -> dict[str, int]:
+    """The limits of boards: one deployment at a time on each."""
+    return {board_limit(name): 1 for name in names}
+
+
+def ensure(limits: Mapping[str, int]) -> int:
+    """Make the server have these limits with these sizes; returns how many were made or changed."""
+    with get_client(sync_client=True) as client, _worded():
+        return _ensure(client, limits)
+
+
+@contextmanager
+def holding(limits: Mapping[str, int], home: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold one slot of each limit, all or none; a limit that the server does not have is made.
+
+    Args:
+        limits: name to size.
+        home: where this machine notes its leases.
+        say: hears once when there is no free slot.
+
+    Raises:
+        Transient: the server did not answer.
+        Refused: a limit was set to nothing on the server.
+    """
+    if not limits:
+        yield
+        return
+    notes = home / "leases"
+    with get_client(sync_client=True) as client:
+        with _worded():
+            lease = _acquire(client, limits, notes, say)
+        note = notes / f"{lease}{_NOTE}"
+        ended = threading.Event()
+        renewing = threading.Thread(target=_renew, args=(lease, ended), daemon=True)
+        # It is locked before it has its name, so that nobody takes it for one that was left behind.
+        with hold(note.with_suffix(".new")):
+            note.with_suffix(".new").rename(note)
+            renewing.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                renewing.join()
+                _give_back(client, lease, note)
+
+
+def _ensure(client: SyncPrefectClient, limits: Mapping[str, int]) -> int:
+    there: dict[str, int] = {}
+    while page := client.read_global_concurrency_limits(limit=_PAGE, offset=len(there)):
+        there |= {found.name: found.limit for found in page}
+    changed = {name: size for name, size in limits.items() if there.get(name) != size}
+    for name, size in changed.items():
+        if name in there:
+            client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=size))
+            continue
+        try:
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=size))
+        except ObjectAlreadyExists:
+            continue  # another process was quicker
+    return len(changed)
+
+
+def _acquire(client: SyncPrefectClient, limits: Mapping[str, int], notes: Path, say: Callable[[str], None]) -> UUID:
+    told = False
+    while True:
+        try:
+            answer = client.increment_concurrency_slots_with_lease(
+                list(limits), 1, "concurrency", LEASE_SECONDS, _holder()
+            ).json()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.LOCKED:
+                raise
+            if not _give_back_orphans(client, notes):
+                if not told:
+                    say(f"waits for a free slot of {', '.join(limits)}")
+                    told = True
+                time.sleep(LOOK_SECONDS)
+            continue
+        lease = UUID(answer["lease_id"])
+        absent = limits.keys() - {found["name"] for found in answer["limits"]}
+        if not absent:
+            return lease
+        client.release_concurrency_slots_with_lease(lease)
+        _ensure(client, {name: limits[name] for name in absent})
+
+
+def _holder() -> ConcurrencyLeaseHolder | None:
+    return ConcurrencyLeaseHolder(type="flow_run", id=UUID(flow_run.id)) if flow_run.id else None
+
+
+def _renew(lease: UUID, ended: threading.Event) -> None:
+    """Renew until the end. While the server is away the work goes on, and so does the lease when it is back in time."""
+    with get_client(sync_client=True) as client:
+        while not ended.wait(RENEW_SECONDS):
+            try:
+                client.renew_concurrency_lease(lease, LEASE_SECONDS)
+            except httpx.HTTPError as error:
+                get_logger("atlasflow.limits").warning("the lease %s was not renewed: %s", lease, error)
+
+
+def _give_back(client: SyncPrefectClient, lease: UUID, note: Path) -> None:
+    """Give the slots back; where the server is away they come back when the lease runs out."""
+    try:
+        client.release_concurrency_slots_with_lease(lease)
+    except httpx.HTTPError as error:
+        get_logger("atlasflow.limits").warning("the lease %s was not given back: %s", lease, error)
+    note.unlink(missing_ok=True)
+
+
+def _give_back_orphans(client: SyncPrefectClient, notes: Path) -> bool:
+    """Give back what processes of this machine that have ended still hold; True when there was such a lease."""
+    found = False
+    for note in notes.glob(f"*{_NOTE}"):
+        try:
+            with note.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _give_back(client, UUID(note.stem), note)
+                found = True
+        except (BlockingIOError, FileNotFoundError):
+            continue  # its holder lives, or has just given it back
+    return found
+
+
+@contextmanager
+def _worded() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+            hint = "set it to 1 or more on the page Concurrency of the Prefect UI, or `atlasflow up`"
+            raise Refused("a concurrency limit of the Prefect server is 0", hint=hint) from error
+        raise Transient(f"the Prefect server refused: {error}", hint="`atlasflow doctor` looks at it") from error
+    except httpx.HTTPError as error:
+        message = f"the Prefect server does not answer: {type(error).__name__}"
+        raise Transient(message, hint="`atlasflow up` starts it") from error
