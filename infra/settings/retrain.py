@@ -14,6 +14,8 @@ class RetrainSettings(Section):
     seeds: tuple[int, ...] = Field((), description="train a challenger with each; empty: with the recipe's own seed")
     significance: float = Field(0.05, gt=0, lt=1, description="McNemar's test: the largest p value that counts")
     max_recall_drop: float = Field(0.05, ge=0, le=1, description="how much recall any class may lose")
+    robustness: bool = Field(True, description="compare both on corrupted images too, as [robustness] says")
+    max_robustness_drop: float = Field(0.05, ge=0, le=1, description="how much mean accuracy any corruption may cost")
     approval: bool = Field(False, description="a person has to say yes in the Prefect UI before a promotion")
     approval_hours: float = Field(24, gt=0, le=8760, description="how long the person's word is waited for")
     rollout: Literal["subflow", "deployment", "none"] = Field(

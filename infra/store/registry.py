@@ -153,7 +153,7 @@ class Registry:
             current = _name(state.champion)
             if current != over:
                 raise Refused(
-                    f"the champion is {current or 'gone'} by now, and the challenger was compared with {over or 'none'}",
+                    f"the challenger was compared with {over or 'none'}; the champion is {current or 'none'} by now",
                     hint="`atlasflow retrain` compares it with the present one",
                 )
             new = replace(model, before=over)
@@ -192,7 +192,7 @@ class Registry:
             if current is None:
                 raise UserError("there is no champion", hint="`atlasflow retrain` makes the first")
             if of and current.release != of:
-                raise Refused(f"the champion is {current.release} by now, not {of}", hint="see `atlasflow champion show`")
+                raise Refused(f"the champion is not {of} by now", hint="see `atlasflow champion show`")
             if to and (to not in state.models or to == current.release):
                 former = [name for name in state.models if name != current.release]
                 hint = f"former champions are {', '.join(former)}" if former else "there was no other champion yet"
