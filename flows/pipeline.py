@@ -46,7 +46,7 @@ def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, reco
     try:
         for stage in chain.stages.values():
             if stage.name in selected:
-                _run_one(chain, stage.name, stage.name in request.force, record)
+                run_one(chain, stage.name, record, force=stage.name in request.force)
                 runs.save(record)
             else:
                 chain.look(stage)
@@ -59,10 +59,19 @@ def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, reco
         report.publish(chain, record)
 
 
-def _run_one(chain: Chain, name: str, force: bool, record: RunRecord) -> None:
+def run_one(chain: Chain, name: str, record: RunRecord, *, force: bool = False, title: str = "") -> None:
+    """Run or reuse one stage as a task of the current flow run, and note in `record` what became of it.
+
+    Args:
+        chain: whose earlier stages are known.
+        name: of the stage.
+        record: of the run.
+        force: run it even when it is fresh.
+        title: what the task is called when the name does not say enough.
+    """
     stage = chain.stages[name]
     try:
-        result = run_stage(chain, stage, force=force)
+        result = run_stage(chain, stage, force=force, title=title)
     except BaseException as error:
         key = ""
         with suppress(AtlasFlowError):  # the error that counts is on its way already

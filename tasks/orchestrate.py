@@ -43,7 +43,7 @@ class FlowReporter:
         self._inner.progress(stage, done, total, unit)
 
 
-def run_stage(chain: Chain, stage: Stage, *, force: bool = False) -> Result:
+def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "") -> Result:
     """Run or reuse a stage as a Prefect task of the current flow run.
 
     A `Transient` error is tried again with growing pauses; every other error ends the task at once.
@@ -54,7 +54,7 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False) -> Result:
 
     @task(
         name=stage.name,
-        task_run_name=stage.name,
+        task_run_name=title or stage.name,
         description=(stage.run.__doc__ or "").strip(),
         retries=len(pauses),
         retry_delay_seconds=pauses,
