@@ -12,6 +12,7 @@ from infra.settings.modelarts import (
 from infra.settings.retrain import RetrainSettings
 from infra.settings.stages import PrefectSettings, RetrySettings
 from infra.settings.storage import ObsSettings
+from infra.settings.tracking import TrackingSettings
 from infra.settings.tune import TuneSettings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "RetrainSettings",
     "RetrySettings",
     "Settings",
+    "TrackingSettings",
     "TuneSettings",
     "XiheSettings",
     "load",

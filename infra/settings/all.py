@@ -15,6 +15,7 @@ from infra.settings.stages import (
     TrainSettings,
 )
 from infra.settings.storage import DataSettings, ObsSettings, StoreSettings
+from infra.settings.tracking import TrackingSettings
 from infra.settings.tune import TuneSettings
 
 PREFIX = "ATLASFLOW_"
@@ -45,5 +46,6 @@ class Settings(BaseSettings):
     boards: dict[str, BoardSettings] = {"laptop": BoardSettings()}
     retrain: RetrainSettings = RetrainSettings()
     prefect: PrefectSettings = PrefectSettings()
+    tracking: TrackingSettings = TrackingSettings()
     tune: TuneSettings = TuneSettings()
     retry: RetrySettings = RetrySettings()
