@@ -9,7 +9,7 @@ import pytest
 from infra.ports import Producer
 from infra.settings import load
 from tasks.base import Made, Stage
-from tasks.chain import NAMES
+from tasks.chain import EVERY_NAME, NAMES
 from tasks.reporting import Silent
 from tasks.stage import Chain
 
@@ -42,12 +42,13 @@ class Small:
 
     def chain(self, profile="local", overrides=None, reporter=None, selected=()):
         settings = load(profile, overrides)
+        names = NAMES if set(selected) <= set(NAMES) else EVERY_NAME
         return Chain(
-            [self.stage(name) for name in NAMES], settings, self.folder, SimpleNamespace(), reporter or Silent()
+            [self.stage(name) for name in names], settings, self.folder, SimpleNamespace(), reporter or Silent()
         )
 
     def stage(self, name):
-        before = NAMES[NAMES.index(name) - 1] if name != NAMES[0] else None
+        before = EVERY_NAME[EVERY_NAME.index(name) - 1] if name != NAMES[0] else None
         stand_in = Producer("stand-in", "1", emulated=True)
         return Stage(
             name,

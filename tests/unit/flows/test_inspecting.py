@@ -5,7 +5,7 @@ import pytest
 from flows.commands import inspecting
 from infra.errors import Corrupt, UserError
 from infra.store.runs import Runs, StageRecord
-from tasks.chain import NAMES
+from tasks.chain import EVERY_NAME, NAMES
 
 
 @pytest.fixture
@@ -73,6 +73,18 @@ def test_the_table_shows_a_stage_a_line(small, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(NAMES)
     assert "fresh (stand-in)" in lines[-1]
+
+
+def test_an_optional_stage_is_shown_once_it_ran(small, told, capsys):
+    small.make_all()
+    assert "corrupt" not in states(told(inspecting.status))
+    chain = small.chain(selected=EVERY_NAME)
+    for name in NAMES:
+        chain.look(chain.stages[name])
+    chain.run(chain.stages["corrupt"])
+    assert states(told(inspecting.status)) == {**dict.fromkeys(NAMES, "fresh"), "corrupt": "fresh"}
+    inspecting.why("robustness")
+    assert capsys.readouterr().out == "robustness is missing\n  never ran\n"
 
 
 def test_why_names_what_differs(small, capsys, told):

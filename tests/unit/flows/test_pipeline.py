@@ -18,8 +18,8 @@ def flow(small, monkeypatch):
     seen = SimpleNamespace(gates=[], reports=[])
     chains = []
 
-    def open_chain(profile, overrides, _reporter, _selected):
-        chains.append(small.chain(profile, overrides))
+    def open_chain(profile, overrides, reporter, selected):
+        chains.append(small.chain(profile, overrides, selected=selected))
         return chains[-1]
 
     def pass_gate(name, decision):
@@ -100,6 +100,20 @@ def test_an_unknown_stage_is_refused_before_anything_runs(flow, small, request_)
     with pytest.raises(ValidationError, match="'download', 'upload'"):
         flow(**request_)
     assert small.ran == []
+
+
+def test_stages_beside_the_chain_run_when_they_are_named_whatever_the_gates_say(flow, small):
+    flow()
+    small.accuracy = 0.1
+    with pytest.raises(GateFailed):
+        flow(stages=("evaluate",), force=("evaluate",))
+    seen = flow(stages=("robustness", "corrupt"))
+    assert outcomes(small) == {"corrupt": "ran", "robustness": "ran"}
+    assert seen.gates[-1] == ("evaluate", False)  # of the run before
+    flow.seen.gates.clear()
+    flow(stages=("robustness",))
+    assert outcomes(small) == {"robustness": "reused"}
+    assert not flow.seen.gates
 
 
 def test_a_request_knows_its_fields():

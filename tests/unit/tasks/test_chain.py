@@ -7,7 +7,7 @@ from infra.errors import UserError
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
-from tasks.chain import NAMES, STAGES, gate_after, select
+from tasks.chain import EVERY_NAME, NAMES, OPTIONAL, STAGES, gate_after, select, stages_for
 from tests.unit.tasks.doubles import ledger
 
 ORDER = ("download", "upload", "train", "evaluate", "export", "convert", "publish", "deploy")
@@ -23,9 +23,9 @@ def test_the_stages_come_in_the_order_of_the_design():
 
 
 def test_a_stage_needs_only_what_earlier_stages_make():
-    for stage in STAGES:
+    for stage in (*STAGES, *OPTIONAL):
         for source, _ in needs_of(stage).values():
-            assert NAMES.index(source) < NAMES.index(stage.name)
+            assert EVERY_NAME.index(source) < EVERY_NAME.index(stage.name)
 
 
 def test_every_effect_can_be_proved_and_no_pure_stage_claims_to():
@@ -45,6 +45,7 @@ def test_what_is_paid_for_or_fetched_in_parts_resumes():
         (((), "export", None), ORDER[4:]),
         (((), None, "upload"), ORDER[:2]),
         (((), "train", "train"), ("train",)),
+        ((("robustness", "corrupt", "train"), None, None), ("train", "corrupt", "robustness")),
     ],
 )
 def test_stages_are_selected_in_their_order(arguments, expected):
@@ -56,6 +57,7 @@ def test_stages_are_selected_in_their_order(arguments, expected):
     [
         ((("trian",), None, None), "no stage 'trian'"),
         (((), "trian", None), "no stage 'trian'"),
+        (((), "corrupt", None), "no stage 'corrupt'"),
         ((("train",), "train", None), "--stage does not go with"),
         (((), "deploy", "train"), "--from deploy comes after --to train"),
     ],
@@ -63,6 +65,11 @@ def test_stages_are_selected_in_their_order(arguments, expected):
 def test_a_wrong_selection_is_refused(arguments, words):
     with pytest.raises(UserError, match=words):
         select(*arguments)
+
+
+def test_optional_stages_are_there_when_one_is_selected():
+    assert stages_for(()) == stages_for(NAMES) == STAGES
+    assert stages_for(("robustness",)) == (*STAGES, *OPTIONAL)
 
 
 @pytest.fixture
