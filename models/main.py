@@ -175,8 +175,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--pretrain_url", type=place, help="a checkpoint to start from, or its folder: .ckpt or .safetensors"
     )
-    for command in (evaluate, export, profile):
+    for command in (evaluate, export):
         command.add_argument("--checkpoint", type=place, required=True, help="file to load")
+    profile.add_argument("--checkpoint", type=place, help="file to load; without one, what the network costs")
     for command in (evaluate, export, profile, describe):
         command.add_argument("--output", type=place, required=True, help="folder for the results")
     compare.add_argument("--first", type=Path, required=True, help="predictions.npz of an evaluation")

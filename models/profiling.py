@@ -14,6 +14,7 @@ from .cifar10 import read_images
 from .failures import InputError
 from .files import write_json
 from .inference import logits, network_forward
+from .objective import score, size_mb
 from .parameters import load_checkpoint
 from .preprocess import PRESETS, normalise, resize
 from .protocol import say
@@ -36,17 +37,19 @@ def profile(
     spec: TrainSpec,
     build: Callable[[TrainSpec], nn.Cell],
     data: Path,
-    checkpoint: Path,
+    checkpoint: Path | None,
     model: Path | None,
     output: Path,
 ) -> None:
     """Write `profile.json` into `output`.
 
+    An untrained network costs what a trained one does; without a checkpoint there is just no accuracy and no score.
+
     Args:
         spec: what the checkpoint was trained with.
         build: makes the network.
         data: accuracy is that on its evaluation images.
-        checkpoint: the parameters.
+        checkpoint: the parameters; None for a network that is not trained.
         model: the exported ONNX file, whose size and latency are measured too; None for none.
         output: a folder.
 
@@ -57,31 +60,27 @@ def profile(
         raise InputError(f"there is no model {model}", "export first")
     images = read_images(data, "eval", spec.classes)
     network = build(spec)
-    load_checkpoint(checkpoint, network)
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, network)
     normalisation = PRESETS[spec.normalisation]
     rows = layers(network, spec.image_size)
     image = normalise(resize(images.pixels[:1], spec.image_size), normalisation)
     speed = latency(network_forward(network), image)
-    found = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
-    accuracy = scoring.accuracy(found, images.labels)
     parameters = sum(parameter.size for parameter in network.trainable_params())
-    result: dict[str, object] = {
-        **_sums(rows),
-        "parameters": parameters,
-        "size_mb": size_mb(parameters),
-        "latency_ms": speed,
-        "accuracy": accuracy,
-        "images": len(images),
-        "score": score(accuracy, size_mb(parameters), speed["mean"]),
-    }
+    size = size_mb(parameters)
+    result: dict[str, object] = {**_sums(rows), "parameters": parameters, "size_mb": size, "latency_ms": speed}
+    told = f"{parameters:,} parameters, {size:.3f} MB, {speed['mean']:.3f} ms"
+    if checkpoint is not None:
+        found = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
+        accuracy = scoring.accuracy(found, images.labels)
+        reached = score(accuracy, size, speed["mean"])
+        result |= {"accuracy": accuracy, "images": len(images), "score": reached}
+        told += f", accuracy {accuracy:.4f} on {len(images):,} images: score {reached:.2f}"
     if model is not None:
         from .exporting import onnx_forward  # noqa: PLC0415 - not needed without a file
 
         result["onnx"] = {"size_mb": model.stat().st_size / 1e6, "latency_ms": latency(onnx_forward(model), image)}
-    say(
-        f"{parameters:,} parameters, {result['size_mb']:.3f} MB, {speed['mean']:.3f} ms, accuracy {accuracy:.4f} on "
-        f"{len(images):,} images: score {result['score']:.2f}"
-    )
+    say(told)
     write_json(output / "profile.json", result)
 
 
@@ -98,22 +97,6 @@ def _sums(rows: list[dict[str, object]]) -> dict[str, object]:
         "parameters": sum(parameters.values()),
         "multiply_adds": sum(int(str(row["multiply_adds"])) for row in rows),
     }
-
-
-def size_mb(parameters: int) -> float:
-    """The size that the tuning score counts: four bytes a trainable parameter, in 10⁶ bytes."""
-    return parameters * 4 / 1e6
-
-
-def score(accuracy: float, megabytes: float, milliseconds: float) -> float:
-    """0.50 · accuracy(%) - 0.35 · size(MB) - 0.15 · latency(ms), tutorials.md T4.
-
-    Args:
-        accuracy: 0 to 1.
-        megabytes: as `size_mb` counts.
-        milliseconds: mean latency of one image.
-    """
-    return 0.50 * 100 * accuracy - 0.35 * megabytes - 0.15 * milliseconds
 
 
 def latency(

@@ -58,7 +58,11 @@ def test_a_network_is_described_without_a_training(run, tmp_path):
     assert done.code == 0, done.errors
     found = json.loads((tmp_path / "network.json").read_text())
     assert (found["parameters"], found["multiply_adds"]) == (278_810, 24_109_856)
-    assert [row["shape"] for row in found["layers"] if row["kind"] == "MaxPool2d"] == [[1, 24, 8, 8], [1, 48, 4, 4]]
+    assert [row["shape"] for row in found["layers"] if row["kind"] == "MaxPool2d"] == [
+        [1, 32, 16, 16],
+        [1, 64, 8, 8],
+        [1, 80, 4, 4],
+    ]
 
 
 def test_a_missing_model_is_named(run, data, tmp_path):
@@ -68,3 +72,14 @@ def test_a_missing_model_is_named(run, data, tmp_path):
     )
     assert done.code == 2
     assert "none.onnx" in str(done.events("error")[0]["message"])
+
+
+def test_a_network_that_is_not_trained_costs_the_same(run, make_data, profiled, tmp_path):
+    done = run("profile", "--data_url", make_data(tmp_path / "data"), "--spec", SPEC, "--output", tmp_path)
+    assert done.code == 0, done.errors
+    found = json.loads((tmp_path / "profile.json").read_text())
+    assert set(profiled) - set(found) == {"accuracy", "images", "score", "onnx"}
+    assert {**found, "latency_ms": 0} == {
+        name: value for name, value in {**profiled, "latency_ms": 0}.items() if name in found
+    }
+    assert found["latency_ms"]["mean"] > 0
