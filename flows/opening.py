@@ -32,4 +32,4 @@ def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter, sele
         settings = settings.model_copy(update={"deploy": settings.deploy.model_copy(update={"release": str(release)})})
     faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
     world = World(settings, place, faults)
-    return Chain(stages_for(selected), settings, place, world, reporter, faults, world.mirror())
+    return Chain(stages_for(selected), settings, place, world, reporter, faults, world.mirror(), leases=world.leases())

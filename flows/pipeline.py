@@ -1,6 +1,7 @@
 """The pipeline: download → upload → train → evaluate → export → convert → publish → deploy, stopping at gates."""
 
 from contextlib import suppress
+from itertools import takewhile
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -43,11 +44,15 @@ def run_stages(request: RunRequest) -> None:
 
 def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, record: RunRecord) -> None:
     runs = Runs(chain.home)
+    *_, last = (name for name in chain.stages if name in selected)
+    before = set(takewhile(lambda name: name != last, chain.stages))
     try:
         for stage in chain.stages.values():
             if stage.name in selected:
                 run_one(chain, stage.name, record, force=stage.name in request.force)
                 runs.save(record)
+            elif stage.name in before:
+                chain.recall(stage)
             else:
                 chain.look(stage)
             decision = gate_after(chain, stage.name)

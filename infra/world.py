@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infra.board.ssh import SshBoard
     from infra.fleet import Fleet
     from infra.obs.bucket import Access
+    from infra.store.leases import Leases
     from infra.store.mirror import Mirror
     from infra.training.modelarts_client import ModelArts
 
@@ -193,6 +194,17 @@ class World:
             return store
 
         return Mirror(opened, prefix)
+
+    def leases(self) -> "Leases | None":
+        """Locks across machines: where a mirror shares what is made, kept by the server that all machines use."""
+        from infra import prefect_server
+
+        api = prefect_server.outside(self.services, self.settings.prefect) if self.settings.store.mirror else None
+        if api is None:
+            return None
+        from infra.store.leases import Leases
+
+        return Leases(api, prefect_server.credentials())
 
     def _open_store(self, bucket: str) -> ObjectStore:
         from infra.obs.opening import open_bucket

@@ -9,11 +9,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import Corrupt, Refused, UserError
 from infra.faults import NO_FAULTS, FaultPlan
@@ -31,6 +31,9 @@ from infra.store.receipts import SCHEMA, Receipt, Receipts
 from infra.world import World
 from tasks.base import Made, Needs, Reporter, Stage, Work
 from tasks.explain import brief, differences
+
+if TYPE_CHECKING:
+    from infra.store.leases import Leases
 
 State = Literal["fresh", "stale", "missing"]
 Around = Callable[[], AbstractContextManager[object]]
@@ -87,6 +90,7 @@ class Chain:
         reporter: Reporter,
         faults: FaultPlan = NO_FAULTS,
         mirror: Mirror | None = None,
+        leases: "Leases | None" = None,
         *,
         shows_latest: bool = True,
     ) -> None:
@@ -98,6 +102,7 @@ class Chain:
         self.receipts = Receipts(home, faults)
         self.known: dict[str, Receipt] = {}
         self._mirror = mirror
+        self._leases = leases
         self.reporter = reporter
         self._faults = faults
         self._shows_latest = shows_latest
@@ -105,7 +110,15 @@ class Chain:
     def beside(self, stages: Sequence[Stage], settings: Settings) -> "Chain":
         """Another chain of the same home and world, under other settings; it leaves `latest/` as it is."""
         return Chain(
-            stages, settings, self.home, self.world, self.reporter, self._faults, self._mirror, shows_latest=False
+            stages,
+            settings,
+            self.home,
+            self.world,
+            self.reporter,
+            self._faults,
+            self._mirror,
+            self._leases,
+            shows_latest=False,
         )
 
     def look_at_all(self) -> list[Look]:
@@ -168,22 +181,43 @@ class Chain:
                 f"{stage.name} needs what {look.reason.removeprefix('waits for ')} makes, and that is not there",
                 hint="start earlier with --from, or run that stage first",
             )
-        with hold(self._lock(stage, look.key), lambda: self._say_waiting(stage)) as waited:
+        with ExitStack() as locks:
+            waited = locks.enter_context(hold(self._lock(stage, look.key), lambda: self._say_waiting(stage)))
             if waited or self._fetch_from_mirror(stage, look):
                 look = self.look(stage)
             reason = self._reason_to_run(stage, look, force)
+            if reason is not None and self._lock_elsewhere(stage, look, locks):
+                look = self.look(stage)
+                reason = self._reason_to_run(stage, look, force)
             if reason is None:
                 result = self._reuse(stage, look, started)
             else:
                 with hold(self.home / "locks" / GARBAGE_LOCK, shared=True):
                     result = self._make(stage, look, reason, started, force, around)
+            if self._mirror is not None:
+                self._mirror.send(result.receipt, self.receipts, self.store)
         self.known[stage.name] = result.receipt
-        if self._mirror is not None:
-            self._mirror.send(result.receipt, self.receipts, self.store)
         if self._shows_latest:
             self._show_latest(result.receipt)
         self.store.remember_checks()
         return result
+
+    def recall(self, stage: Stage) -> Look:
+        """Look at a stage that is not to run, and bring its results from the mirror when another machine made them."""
+        look = self.look(stage)
+        if self._mirror is not None and look.key is not None and look.receipt is None:
+            with hold(self._lock(stage, look.key), lambda: self._say_waiting(stage)) as waited:
+                if waited or self._fetch_from_mirror(stage, look):
+                    look = self.look(stage)
+        return look
+
+    def _lock_elsewhere(self, stage: Stage, look: Look, locks: ExitStack) -> bool:
+        """Keep other machines from this key until `locks` ends; True when one of them has been at it meanwhile."""
+        if self._leases is None or look.key is None:
+            return False
+        lock = self._leases.hold(f"atlasflow-{stage.name}-{look.key[:32]}", lambda: self._say_waiting(stage))
+        waited = locks.enter_context(lock)
+        return self._fetch_from_mirror(stage, look) or waited
 
     def adopt(self, keys: Mapping[str, str]) -> bool:
         """Take receipts for fresh that were judged so before, by stage and key; False when one is not there."""

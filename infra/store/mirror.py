@@ -75,7 +75,7 @@ class Mirror:
         return True
 
     def _get(self, bucket: ObjectStore, name: str, target: Path, digest: str) -> None:
-        if not target.exists():
+        if not target.exists() or file_digest(target) != digest:
             target.parent.mkdir(parents=True, exist_ok=True)
             bucket.get(f"{self._prefix}/{name}", target, digest)
             target.chmod(0o444)
