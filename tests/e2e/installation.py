@@ -116,9 +116,9 @@ class Installation:
         files = (self.folder / "services").glob("*.json")
         return {path.stem: json.loads(path.read_text()) for path in files if path.name != "ports.json"}
 
-    def output(self, stage, name):
+    def output(self, stage, name, *arguments):
         """Where the store keeps an output that is a single file."""
-        row = next(item for item in self.status()[stage]["outputs"] if item["name"] == name)
+        row = next(item for item in self.status(*arguments)[stage]["outputs"] if item["name"] == name)
         return self.folder / "objects" / row["sha256"][:2] / row["sha256"][2:]
 
     def tree(self, stage, name):

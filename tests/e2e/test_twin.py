@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.e2e.conftest import assert_nothing_runs, install
-from tests.e2e.installation import STAGES
+from tests.e2e.conftest import CHECKOUT, assert_nothing_runs, install
+from tests.e2e.installation import PYTHON, STAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
@@ -49,6 +49,36 @@ def test_the_whole_chain_runs_and_says_what_stands_in(twin):
     emulated = {item["stage"] for item in status if item["emulated"]}
     assert {"train", "evaluate", "export", "convert", "publish", "deploy"} <= emulated
     assert "Everything is fresh" in home.atlasflow("run", *TWIN)
+
+
+# What is taken away from the client, the command that then fails, and what OBS says (ascend-domain.md §2.1 to §2.3).
+BROKEN = {
+    "virtual hosts": ({"s3": None}, "upload", "must be part of the host name"),
+    "no trailers": ({"request_checksum_calculation": None}, "upload", "NotImplemented"),
+    "no checksums of answers": ({"response_checksum_validation": None}, "convert", "NotImplemented"),
+    "signatures of version 4": ({"signature_version": "s3"}, "upload", "closed to this user"),
+}
+
+
+def test_without_any_one_setting_of_the_client_the_chain_stops(twin):
+    home, _ = twin
+    objects = json.loads(home.output("publish", "published", *TWIN).read_text())["objects"]
+    (model,) = (key for key in objects if key.endswith("/model.air"))
+    # An empty place in the bucket, so that `upload` has something to send, and a model in it that `convert` must fetch.
+    asked = {}
+    for number, (name, (config, stage, _)) in enumerate(({"as it is": ({}, "upload", "")} | BROKEN).items()):
+        given = ["--set", f"obs.prefix=broken-{number}"]
+        if stage == "convert":
+            given = ["--set", f"convert.model=obs://atlasflow/{model}"]
+        asked[name] = {"config": config, "arguments": ["run", *TWIN, "--stage", stage, "--force", stage, *given]}
+    remove = ["obs", "remove", "obs://atlasflow/broken-0/", "--recursive", *TWIN]
+    asked["content md5"] = {"config": {"content_md5": None}, "arguments": remove}
+    found = json.loads(home.start([PYTHON, "-m", "tests.e2e.broken_client", json.dumps(asked)], CHECKOUT).stdout)
+    assert found["as it is"][0] == 0, found["as it is"][1]
+    for name, (_, _, message) in BROKEN.items():
+        assert (found[name][0], message in found[name][1]) == (4, True), (name, found[name])
+    assert found["content md5"][0] == 4
+    assert "Content-MD5" in found["content md5"][1]
 
 
 def test_jobs_are_listed_shown_and_deleted(twin):
