@@ -55,6 +55,24 @@ class StageRequest(Target):
         return RunRequest(profile=self.profile, settings=self.settings, stages=(stage,), force=forced)
 
 
+class RetrainRequest(Target):
+    """Whether and how to challenge the champion."""
+
+    reason: str = Field("", description="why now; empty: only when data, code, recipe, age or drift give a reason")
+    who: str = Field("", description="who asks, for the history")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="train a challenger with each seed; empty: as retrain.seeds says"
+    )
+
+
+class DemoteRequest(Target):
+    """Which former champion is to be champion again."""
+
+    to: str = Field("", description="id of a former champion's release; empty: the predecessor")
+    reason: str = Field("", description="why, for the history")
+    who: str = Field("", description="who asks, for the history")
+
+
 def run_name(what: str, request: Target) -> str:
     """A name that says what is run: `what`, recipe, data and a number that counts the runs of this installation.
 

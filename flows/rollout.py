@@ -16,10 +16,14 @@ from infra.errors import GateFailed, UserError
 from infra.fleet import Fleet
 from tasks import rollout as work
 from tasks.base import Reporter
+from tasks.champions import announce, gave_up, registry_of
 from tasks.orchestrate import FlowReporter
 from tasks.reporting import reporter
 from tasks.stage import Chain
 from tasks.waves import Pause, Policy, Stand, Start, Wait, cut_waves
+
+
+OnStop = Literal["stay", "wave", "fleet"]
 
 
 class RolloutRequest(BaseModel):
@@ -38,7 +42,7 @@ class RolloutRequest(BaseModel):
     wait_seconds: float = Field(0, ge=0, description="between two waves")
     pause: Pause = Field("never", description="stop for a person after the canary or after each wave")
     limit: int = Field(32, ge=1, le=256, description="boards at once")
-    on_stop: Literal["stay", "wave", "fleet"] = Field("stay", description="what is undone when too many boards fail")
+    on_stop: OnStop = Field("stay", description="what is undone when too many boards fail")
     resume: str = Field("", description="id of a rollout to go on with")
 
 
@@ -65,6 +69,8 @@ def rollout(request: RolloutRequest = RolloutRequest()) -> State[None]:  # noqa:
             if stand.why == "stopped" and request.on_stop != "stay":
                 wave = opened.rollout.wave if request.on_stop == "wave" else None
                 work.undo(opened, fleet, chain.world, wave, teller)
+                if wave is None:
+                    _demote(chain, opened, stand.reason)
         finally:
             publish(opened)
     if stand.why == "stopped":
@@ -73,6 +79,14 @@ def rollout(request: RolloutRequest = RolloutRequest()) -> State[None]:  # noqa:
     failed = [row["board"] for row in work.rows(opened) if row["outcome"] == "failed"]
     note = f"; {len(failed)} boards failed: {' '.join(failed[:5])}" if failed else ""
     return Completed(name="Paused" if stand.why == "paused" else "Completed", message=stand.reason + note)
+
+
+def _demote(chain: Chain, opened: work.Opened, reason: str) -> None:
+    """Boards and registry go back together: a champion that the fleet gave up is champion no more."""
+    who, why = f"rollout {opened.id}", f"its rollout stopped: {reason}"
+    demoted = gave_up(chain, opened.release, who, why)
+    if demoted is not None:
+        announce("demoted", demoted, registry_of(chain).read().champion, who, why)
 
 
 def _begun(chain: Chain, fleet: Fleet, request: RolloutRequest) -> work.Opened:

@@ -194,9 +194,7 @@ class Registry:
             if of and current.release != of:
                 raise Refused(f"the champion is not {of} by now", hint="see `atlasflow champion show`")
             if to and (to not in state.models or to == current.release):
-                former = [name for name in state.models if name != current.release]
-                hint = f"former champions are {', '.join(former)}" if former else "there was no other champion yet"
-                raise UserError(f"release {to} is no former champion", hint=hint)
+                raise UserError(f"release {to} is no former champion", hint="see `atlasflow champion history`")
             back = state.models.get(to or current.before)
             keys = (current.keys["train"],)
             event = Event("demoted", _name(back), current.release, keys, time.time(), who, why)

@@ -1,0 +1,92 @@
+"""What surrounds a change of champion: a person's word before it, and the boards after it."""
+
+from prefect.client.orchestration import get_client
+from prefect.deployments import run_deployment
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from prefect.runtime import flow_run
+from prefect.states import Running
+from pydantic import Field
+
+from flows.requests import Target
+from flows.rollout import OnStop, RolloutRequest, rollout
+from infra.store.registry import Champion, Registry
+from tasks.base import Reporter
+from tasks.champions import release_folder
+from tasks.stage import Chain
+
+STAGE = "retrain"
+DEPLOYMENT = "rollout/rollout"
+_POLL_SECONDS = 5
+
+
+class Approval(RunInput):
+    """What a person is asked before a promotion; the Prefect UI shows it as a form."""
+
+    approve: bool = Field(False, description="promote the challenger?")
+    who: str = Field("", description="your name, for the history")
+    reason: str = Field("", description="why, for the history")
+
+
+def ask(summary: str, hours: float, teller: Reporter) -> Approval | None:
+    """Pause the flow run until a person answers in the Prefect UI.
+
+    Args:
+        summary: Markdown that stands above the form.
+        hours: how long to wait.
+        teller: hears where the form is.
+
+    Returns:
+        The answer; None when there was none in time.
+    """
+    teller.line(STAGE, f"waits up to {hours:g} hours for a person: {flow_run.ui_url}")
+    form = Approval.with_initial_data(description=summary)
+    try:
+        return pause_flow_run(wait_for_input=form, timeout=max(1, round(hours * 3600)), poll_interval=_POLL_SECONDS)
+    except FlowPauseTimeout:
+        # The server ends a run whose pause ran out as failed; this one goes on, to say what became of the challenge.
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run.id, Running(), force=True)
+        return None
+
+
+def tell_boards(
+    chain: Chain, registry: Registry, champion: Champion, target: Target, teller: Reporter, *, on_stop: OnStop
+) -> None:
+    """Roll the champion's release out as `[retrain]` says, and note that the boards were told.
+
+    Args:
+        chain: whose settings count.
+        registry: where it is noted.
+        champion: whose release.
+        target: profile and settings, for the rollout's own request.
+        teller: hears when there is nobody to tell.
+        on_stop: what is undone when too many boards fail.
+
+    Raises:
+        GateFailed: the rollout stopped; with `on_stop` "fleet" it put boards and registry back.
+        UserError: the release is not here any more.
+    """
+    wanted = chain.settings.retrain
+    boards = chain.settings.deploy.boards if wanted.boards == "deploy" else ()
+    if wanted.rollout != "none" and (boards or wanted.boards == "fleet"):
+        elsewhere = wanted.rollout == "deployment"
+        release = champion.published if elsewhere else str(release_folder(chain, champion))
+        request = RolloutRequest(
+            profile=target.profile,
+            settings={**target.settings, "deploy.release": release},
+            boards=boards,
+            everything=wanted.boards == "fleet",
+            waves=wanted.waves,
+            max_failed=wanted.max_failed,
+            on_stop=on_stop,
+        )
+        if elsewhere:
+            run_deployment(DEPLOYMENT, parameters={"request": request.model_dump(mode="json")}, timeout=0)
+            teller.line(STAGE, f"the deployment {DEPLOYMENT} rolls release {champion.release} out")
+        else:
+            rollout(request)
+    else:
+        teller.line(STAGE, f"no board is told of release {champion.release} (retrain.rollout, deploy.boards)")
+    registry.told(champion.release)

@@ -1,0 +1,158 @@
+"""Retraining: is there a reason? Then a challenger is trained and compared, and promoted when every gate says so."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from prefect import State, flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from flows.challenging import hold_challenge, training_of
+from flows.opening import open_chain
+from flows.pipeline import run_one
+from flows.promotion import STAGE, ask, tell_boards
+from flows.requests import DemoteRequest, RetrainRequest, requested, run_name
+from infra.store.garbage import LOCK as GARBAGE_LOCK
+from infra.store.locks import hold
+from infra.store.registry import Champion, Registry
+from infra.store.runs import RunRecord, Runs
+from tasks import report
+from tasks.base import Reporter
+from tasks.champions import announce, as_champion, back_to, registry_of, trained_by
+from tasks.orchestrate import FlowReporter
+from tasks.reasons import look_for_reasons
+from tasks.reporting import reporter
+from tasks.retraining import Challenge, markdown
+from tasks.stage import Chain
+
+NOBODY = "the schedule"
+
+
+def _name() -> str:
+    return run_name("retrain", requested(RetrainRequest))
+
+
+def _demotion_name() -> str:
+    return f"demote to {requested(DemoteRequest).to or 'the predecessor'}"
+
+
+@flow(name="retrain", flow_run_name=_name, persist_result=False)
+def retrain(request: RetrainRequest = RetrainRequest()) -> State[Any]:  # noqa: B008 - frozen
+    """Challenge the champion when there is a reason, and promote the challenger when it is better."""
+    teller = FlowReporter(reporter.get())
+    chain = open_chain(request.profile, dict(request.settings), teller)
+    registry = registry_of(chain)
+    state = registry.read()
+    if state.champion is not None and state.pending:
+        teller.line(STAGE, f"the boards were not told of champion {state.champion.release} yet")
+        tell_boards(chain, registry, state.champion, request, teller, on_stop="fleet")
+    challenge = Challenge(state.champion)
+    record = Runs(chain.home).begin(request.profile)
+    record.flow_run = str(flow_run.id or "")
+    try:
+        # Not while a person is waited for: what this run has recorded until then is no garbage.
+        with hold(chain.home / "locks" / GARBAGE_LOCK, shared=True):
+            model = _challenge(chain, request, registry, challenge, record, teller)
+        if model is not None:
+            _promote(chain, request, registry, model, challenge, teller)
+    finally:
+        create_markdown_artifact(markdown(challenge), key="retraining", description="Champion against challenger")
+    teller.line(STAGE, f"{challenge.outcome}: {challenge.explanation}")
+    return Completed(name=challenge.outcome, message=challenge.explanation)
+
+
+def _challenge(
+    chain: Chain,
+    request: RetrainRequest,
+    registry: Registry,
+    challenge: Challenge,
+    record: RunRecord,
+    teller: Reporter,
+) -> Champion | None:
+    """The challenger as a champion to be, when there is a reason for one and every gate says yes."""
+    try:
+        run_one(chain, "download", record)
+        why = _reasons(chain, request, registry, challenge)
+        if not why:
+            return None
+        teller.line(STAGE, why)
+        challenger = hold_challenge(chain, request, challenge, record, teller)
+    finally:
+        Runs(chain.home).save(record)
+    report.publish(challenger, record)
+    if challenge.refused is not None:
+        name, decision = challenge.refused
+        _keep(request.who or NOBODY, f"{name}: {decision.reason}", registry, challenge)
+        return None
+    won = "; ".join(decision.reason for name, decision in challenge.gates if name in ("accuracy", "McNemar's test"))
+    return as_champion(challenger, request.who or NOBODY, f"{why}; {won}")
+
+
+def _reasons(chain: Chain, request: RetrainRequest, registry: Registry, challenge: Challenge) -> str:
+    """Why the champion is challenged, in words; empty when it is not."""
+    wanted = chain.settings.retrain
+    training = training_of(chain, request.seeds or wanted.seeds)
+    champion = challenge.champion
+    before = None if champion is None else trained_by(chain, champion).ingredients
+    found = look_for_reasons(
+        registry.read(), before, training, now=time.time(), max_age_days=wanted.max_age_days, word=request.reason
+    )
+    challenge.reasons, challenge.trainings = found.reasons, training.keys
+    if not found.reasons:
+        challenge.outcome, challenge.explanation = "Nothing to do", found.instead
+    return "; ".join(reason.text for reason in found.reasons)
+
+
+def _promote(
+    chain: Chain,
+    request: RetrainRequest,
+    registry: Registry,
+    model: Champion,
+    challenge: Challenge,
+    teller: Reporter,
+) -> None:
+    wanted = chain.settings.retrain
+    if wanted.approval:
+        challenge.outcome, challenge.explanation = "Waits for approval", f"release {model.release}: {model.why}"
+        answer = ask(markdown(challenge), wanted.approval_hours, teller)
+        if answer is None:
+            _keep(request.who or NOBODY, f"nobody said yes within {wanted.approval_hours:g} hours", registry, challenge)
+            return
+        who = answer.who or "a person in the Prefect UI"
+        if not answer.approve:
+            _keep(who, f"{who} said no: {answer.reason or 'without a reason'}", registry, challenge)
+            return
+        model = replace(model, who=who, why=f"{model.why}; approved: {answer.reason or 'without a reason'}")
+    over = challenge.champion.release if challenge.champion else ""
+    registry.promote(model, challenge.trainings, over=over, pending=wanted.rollout != "none")
+    announce("promoted", model, model, model.who, model.why)
+    challenge.outcome, challenge.explanation = "Promoted", f"release {model.release} is champion: {model.why}"
+    tell_boards(chain, registry, model, request, teller, on_stop="fleet")
+
+
+def _keep(who: str, why: str, registry: Registry, challenge: Challenge) -> None:
+    """The champion keeps its place, or the place stays empty."""
+    registry.keep("", challenge.trainings, who, why)
+    stays = f"release {challenge.champion.release} stays champion" if challenge.champion else "there is no champion yet"
+    challenge.outcome, challenge.explanation = "Not promoted", f"{stays}: {why}"
+
+
+@flow(name="demote", flow_run_name=_demotion_name, persist_result=False)
+def demote(request: DemoteRequest = DemoteRequest()) -> State[Any]:  # noqa: B008 - frozen
+    """Make a former champion, by default the predecessor, champion again, and give the boards its release."""
+    teller = FlowReporter(reporter.get())
+    chain = open_chain(request.profile, dict(request.settings), teller)
+    registry = registry_of(chain)
+    before = registry.read()
+    who, why = request.who or "a person in the Prefect UI", request.reason or "without a reason"
+    champion = back_to(chain, before, request.to)
+    assert before.champion is not None  # noqa: S101 - `back_to` has refused this case
+    pending = chain.settings.retrain.rollout != "none"
+    registry.demote(champion.release, who, why, of=before.champion.release, pending=pending)
+    announce("demoted", before.champion, champion, who, why)
+    said = f"release {champion.release} is champion again, in place of {before.champion.release}: {why}"
+    teller.line(STAGE, said)
+    tell_boards(chain, registry, champion, request, teller, on_stop="stay")
+    return Completed(name="Demoted", message=said)
