@@ -18,7 +18,9 @@ from tasks.base import Reporter, Stage
 from tasks.gates import Decision
 from tasks.limits import board_limits, holding, training_limit
 from tasks.progress import ProgressArtifact
+from tasks.reporting import reporter
 from tasks.stage import Chain, Result
+from tasks.tracking import track
 
 LIMITS: Mapping[str, Callable[[Settings], Mapping[str, int]]] = {
     "train": training_limit,
@@ -76,7 +78,10 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "
         return Completed(name="Cached" if result.reused else "Completed", message=message)
 
     stage_task()
-    return results[-1]
+    result = results[-1]
+    if stage.name == "train":
+        track(chain, result.receipt, FlowReporter(reporter.get()))
+    return result
 
 
 def pass_gate(name: str, decision: Decision) -> None:

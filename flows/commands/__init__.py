@@ -20,6 +20,7 @@ from flows.commands import (
     serving,
     showing,
     storage,
+    tracking,
     xihe,
 )
 from infra.errors import AtlasFlowError
@@ -32,7 +33,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (running, inspecting, showing, serving, scheduling, boards, storage, jobs, maintaining, notebooks, xihe):
+for module in (
+    running,
+    inspecting,
+    showing,
+    tracking,
+    serving,
+    scheduling,
+    boards,
+    storage,
+    jobs,
+    maintaining,
+    notebooks,
+    xihe,
+):
     module.register(app)
 
 DISK_FULL = 4

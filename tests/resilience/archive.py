@@ -44,6 +44,7 @@ def overrides(archive: Path, epochs: int) -> dict[str, str]:
         "convert.compiler": "stand-in",
         "convert.min_agreement": "0",
         "convert.max_accuracy_drop": "1",
+        "tracking.enabled": "false",
     }
 
 
