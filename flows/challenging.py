@@ -74,7 +74,9 @@ def hold_challenge(
             run_one(other, name, record, title=f"{name} seed {seed}" if seeds else "")
     accuracies = [(metrics_of(other)["accuracy"], seed) for seed, other in candidates.items()]
     if champion is not None:
-        challenge.trials += [Trial(seed, accuracy, compared(champion, candidates[seed])) for accuracy, seed in accuracies]
+        challenge.trials += [
+            Trial(seed, accuracy, compared(champion, candidates[seed])) for accuracy, seed in accuracies
+        ]
     accuracy, seed = accuracies[median(accuracies)]
     challenger = chain
     if seeds:
@@ -94,9 +96,7 @@ def hold_challenge(
     return challenger
 
 
-def _champion_chain(
-    chain: Chain, champion: Champion | None, challenge: Challenge, record: RunRecord
-) -> Chain | None:
+def _champion_chain(chain: Chain, champion: Champion | None, challenge: Challenge, record: RunRecord) -> Chain | None:
     """The champion's checkpoint, evaluated on today's data by today's code."""
     if champion is None:
         return None

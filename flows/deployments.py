@@ -12,10 +12,14 @@ from prefect.schedules import Cron
 
 from flows.maintenance import maintenance
 from flows.pipeline import pipeline
+from flows.retrain import demote, retrain
 from flows.rollout import rollout
 from flows.stages import STAGE_FLOWS
 
 WORK_POOL = "atlasflow"
+TIMEZONE = "Asia/Shanghai"
+"""Of every schedule: the clock of the people who use it, and of Huawei Cloud's cn-north-4."""
+RETRAIN_CRON = "30 1 * * *"
 HEADER = "# Written by `atlasflow deployments write` from flows/deployments.py; change that file instead.\n"
 
 
@@ -36,7 +40,7 @@ class Plan:
     module: str
     tags: tuple[str, ...]
     cron: str = ""
-    timezone: str = "UTC"
+    timezone: str = TIMEZONE
     alone: bool = False
 
     @property
@@ -53,6 +57,8 @@ class Plan:
 PLANS = (
     Plan(pipeline, "flows.pipeline", ("chain",)),
     *(Plan(single, "flows.stages", ("chain", "stage")) for single in STAGE_FLOWS.values()),
+    Plan(retrain, "flows.retrain", ("retraining",), cron=RETRAIN_CRON, alone=True),
+    Plan(demote, "flows.retrain", ("retraining", "boards")),
     Plan(rollout, "flows.rollout", ("boards",)),
     Plan(maintenance, "flows.maintenance", ("maintenance",), cron="30 3 * * 0", alone=True),
 )

@@ -22,7 +22,6 @@ from tasks.reporting import reporter
 from tasks.stage import Chain
 from tasks.waves import Pause, Policy, Stand, Start, Wait, cut_waves
 
-
 OnStop = Literal["stay", "wave", "fleet"]
 
 

@@ -15,6 +15,7 @@ from flows.commands import (
     jobs,
     maintaining,
     notebooks,
+    retraining,
     running,
     scheduling,
     serving,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (
+for module in (retraining, 
     running,
     inspecting,
     showing,

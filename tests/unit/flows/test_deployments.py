@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 
 from flows.commands.scheduling import PREFECT_YAML
 from flows.commands.scheduling import WORK_POOL as COMMANDS_POOL
-from flows.deployments import PLANS, WORK_POOL, prefect_yaml, runner_deployments
+from flows.deployments import PLANS, TIMEZONE, WORK_POOL, prefect_yaml, runner_deployments
 from infra.home import CHECKOUT
 from tasks.chain import EVERY_NAME
 
@@ -27,7 +27,7 @@ def test_the_entry_point_leads_to_the_flow(plan):
 
 def test_each_stage_and_each_flow_has_one():
     names = [plan.name for plan in PLANS]
-    assert set(names) == {"pipeline", *EVERY_NAME, "rollout", "maintenance"}
+    assert set(names) == {"pipeline", *EVERY_NAME, "rollout", "retrain", "demote", "maintenance"}
     assert len(names) == len(set(names))
     assert WORK_POOL == COMMANDS_POOL
 
@@ -38,4 +38,4 @@ def test_maintenance_comes_by_itself_and_never_twice_at_once():
     assert found.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
     entry = next(item for item in yaml.safe_load(prefect_yaml())["deployments"] if item["name"] == "maintenance")
     assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-    assert entry["schedules"] == [{"cron": "30 3 * * 0", "timezone": "UTC"}]
+    assert entry["schedules"] == [{"cron": "30 3 * * 0", "timezone": TIMEZONE}]
