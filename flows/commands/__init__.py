@@ -34,8 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (retraining, 
+for module in (
     running,
+    retraining,
     inspecting,
     showing,
     tracking,
