@@ -73,6 +73,7 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "
                 force=force,
                 around=lambda: holding(limits, chain.home, lambda text: told.line(stage.name, text)),
             )
+            told.done(result.note)
         results.append(result)
         message = f"{result.reason}; {result.note}" if result.note else result.reason
         return Completed(name="Cached" if result.reused else "Completed", message=message)
@@ -101,7 +102,7 @@ def pass_gate(name: str, decision: Decision) -> None:
 
 
 @contextmanager
-def _shown(chain: Chain, name: str) -> Iterator[Reporter]:
+def _shown(chain: Chain, name: str) -> Iterator[ProgressArtifact]:
     """Show the progress of a stage of the chain in the Prefect UI, besides where it is shown already."""
     before = chain.reporter
     with ProgressArtifact(name, before) as shown:

@@ -59,6 +59,11 @@ class ProgressArtifact:
             self._percent = min(100.0, 100 * done / total) if total else self._percent
             self._moved = amount(done, total, unit)
 
+    def done(self, text: str) -> None:
+        """What came of it, in words that stay."""
+        with self._lock:
+            self._moved, self._line = self._moved and "done", text
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
