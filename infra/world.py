@@ -3,6 +3,7 @@
 Clients are imported when they are opened, so that looking at a chain costs none of them.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from infra.obs.bucket import Access
     from infra.store.leases import Leases
     from infra.store.mirror import Mirror
+    from infra.training.answering import Answering
     from infra.training.modelarts_client import ModelArts
 
 Events = Callable[[Mapping[str, Any]], None]
@@ -77,6 +79,12 @@ class World:
         from infra.training.local import run_model
 
         run_model(command, arguments, lambda _line: None, log)
+
+    def answering(self, checkpoint: Path, spec: Mapping[str, object]) -> "Answering":
+        """A checkpoint that answers images on this machine, in a process of its own that is not started yet."""
+        from infra.training.answering import Answering
+
+        return Answering({"checkpoint": str(checkpoint), "spec": json.dumps(dict(spec), sort_keys=True)})
 
     def trainer(self) -> Trainer:
         """Where training runs: this machine, or ModelArts."""

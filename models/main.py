@@ -88,6 +88,12 @@ def _export(options: argparse.Namespace) -> None:
     )
 
 
+def _answer(options: argparse.Namespace) -> None:
+    spec = _spec(options.spec)
+    _load("runtime").prepare(spec.seed)
+    _load("answering").answer(spec, _builder(spec), options.checkpoint, sys.stdin)
+
+
 def _compare(options: argparse.Namespace) -> None:
     _load("comparison").compare_files(options.first, options.second, options.output)
 
@@ -111,6 +117,7 @@ _COMMANDS = {
     "export": _export,
     "profile": _profile,
     "describe": _describe,
+    "answer": _answer,
     "compare": _compare,
 }
 
@@ -160,10 +167,11 @@ def _parser() -> argparse.ArgumentParser:
     profile = commands.add_parser("profile", help="size, latency, multiply-adds and the tuning score")
     describe = commands.add_parser("describe", help="every layer's output shape, parameters and multiply-adds")
     compare = commands.add_parser("compare", help="two sets of predictions of the same images")
+    answer = commands.add_parser("answer", help="the logits of each image that arrives on standard input")
     export = commands.add_parser("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
     for command in (train, evaluate, export, profile):
         command.add_argument("--data_url", type=place, required=True, help="folder with train/ and eval/")
-    for command in (train, evaluate, export, profile, describe):
+    for command in (train, evaluate, export, profile, describe, answer):
         command.add_argument(
             "--spec",
             default=os.environ.get(SPEC_VARIABLE),
@@ -175,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--pretrain_url", type=place, help="a checkpoint to start from, or its folder: .ckpt or .safetensors"
     )
-    for command in (evaluate, export):
+    for command in (evaluate, export, answer):
         command.add_argument("--checkpoint", type=place, required=True, help="file to load")
     profile.add_argument("--checkpoint", type=place, help="file to load; without one, what the network costs")
     for command in (evaluate, export, profile, describe):
