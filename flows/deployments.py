@@ -15,6 +15,7 @@ from flows.pipeline import pipeline
 from flows.retrain import demote, retrain
 from flows.rollout import rollout
 from flows.stages import STAGE_FLOWS
+from infra.home import enter_checkout
 
 WORK_POOL = "atlasflow"
 TIMEZONE = "Asia/Shanghai"
@@ -81,7 +82,9 @@ def runner_deployments() -> list[RunnerDeployment]:
 
 def prefect_yaml() -> str:
     """The text of `prefect.yaml`, by which workers of the pool `atlasflow` get the same deployments."""
-    content = {"name": "atlasflow", "deployments": [_entry(plan) for plan in PLANS]}
+    # Without a pull step, a deployment would hold the path of the checkout in which it was made.
+    pull = [{f"{enter_checkout.__module__}.{enter_checkout.__name__}": {}}]
+    content = {"name": "atlasflow", "pull": pull, "deployments": [_entry(plan) for plan in PLANS]}
     return f"{HEADER}{yaml.safe_dump(content, sort_keys=False, width=110)}"
 
 

@@ -11,6 +11,12 @@ def home() -> Path:
     return Path(os.environ.get("ATLASFLOW_HOME") or CHECKOUT / ".atlasflow").absolute()
 
 
+def enter_checkout() -> dict[str, str]:
+    """Go to this machine's checkout. Workers do so before a flow run, wherever the deployment was made."""
+    os.chdir(CHECKOUT)
+    return {"directory": str(CHECKOUT)}
+
+
 def fleet_file() -> Path:
     """The file of the boards: `$ATLASFLOW_FLEET`, by default `boards.toml` in the home; it need not be there."""
     return Path(os.environ.get("ATLASFLOW_FLEET") or home() / "boards.toml").absolute()

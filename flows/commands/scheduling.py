@@ -17,6 +17,7 @@ from infra.store.atomic import write_text
 from tasks.reporting import Silent
 
 PREFECT_YAML = CHECKOUT / "prefect.yaml"
+WORK_POOL_TEMPLATE = CHECKOUT / "infra" / "work-pool.json"
 WORK_POOL = "atlasflow"
 
 Limit = Annotated[int, typer.Option(min=1, max=64, help="Flow runs at once; further ones wait.")]
@@ -43,11 +44,20 @@ def serve(limit: Limit = 2, profile: Profile = "local") -> None:
     prefect_serve(*runner_deployments(), limit=limit, pause_on_shutdown=False)
 
 
-def worker(limit: Limit = 1, profile: Profile = "local") -> None:
+def worker(
+    limit: Limit = 1,
+    health_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Answer health checks at this port of 127.0.0.1; 0: none.")
+    ] = 0,
+    profile: Profile = "local",
+) -> None:
     """Take flow runs from the work pool `atlasflow`, until Ctrl-C; start one on each machine that shall work."""
     _connect(profile)
-    _prefect("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
-    _prefect("worker", "start", "--pool", WORK_POOL, "--type", "process", "--limit", str(limit))
+    _make_work_pool()
+    health = ("--with-healthcheck",) if health_port else ()
+    if health:
+        os.environ |= {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(health_port)}
+    _prefect("worker", "start", "--pool", WORK_POOL, "--type", "process", "--limit", str(limit), *health)
 
 
 @deployments.command("write", epilog="Example: `atlasflow deployments write`")
@@ -65,8 +75,16 @@ def apply(profile: Profile = "local") -> None:
     if not PREFECT_YAML.is_file():
         raise UserError(f"there is no {PREFECT_YAML}", hint="`atlasflow deployments write` makes it")
     _connect(profile)
-    _prefect("work-pool", "create", WORK_POOL, "--type", "process", "--overwrite")
+    _make_work_pool()
     _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_YAML))
+    from flows.recovery import ensure  # noqa: PLC0415 - imports Prefect
+
+    ensure()
+
+
+def _make_work_pool() -> None:
+    template = str(WORK_POOL_TEMPLATE)
+    _prefect("work-pool", "create", WORK_POOL, "--type", "process", "--base-job-template", template, "--overwrite")
 
 
 def _connect(profile: str) -> None:
