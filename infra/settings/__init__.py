@@ -9,6 +9,7 @@ from infra.settings.modelarts import (
     ModelArtsStandInSettings,
     XiheSettings,
 )
+from infra.settings.notify import NotifySettings
 from infra.settings.retrain import RetrainSettings
 from infra.settings.stages import PrefectSettings, RetrySettings
 from infra.settings.storage import ObsSettings
@@ -22,6 +23,7 @@ __all__ = [
     "ModelArtsNotebookSettings",
     "ModelArtsSettings",
     "ModelArtsStandInSettings",
+    "NotifySettings",
     "ObsSettings",
     "PrefectSettings",
     "RetrainSettings",

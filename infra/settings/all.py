@@ -4,6 +4,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.settings.boards import BoardSettings, DeploySettings
 from infra.settings.modelarts import ModelArtsSettings, XiheSettings
+from infra.settings.notify import NotifySettings
 from infra.settings.retrain import RetrainSettings
 from infra.settings.robustness import RobustnessSettings
 from infra.settings.stages import (
@@ -48,4 +49,5 @@ class Settings(BaseSettings):
     prefect: PrefectSettings = PrefectSettings()
     tracking: TrackingSettings = TrackingSettings()
     tune: TuneSettings = TuneSettings()
+    notify: NotifySettings = NotifySettings()
     retry: RetrySettings = RetrySettings()

@@ -125,7 +125,7 @@ def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
         name
         for section in Section.__subclasses__()
         for name, field in section.model_fields.items()
-        if field.annotation is SecretStr
+        if field.annotation in (SecretStr, dict[str, SecretStr])
     }
     for path in _paths(values):
         if path[-1] in secrets:

@@ -1,0 +1,80 @@
+"""Notifications that wait to be told: kept on disk until every way took them, so that none is lost with a process."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from uuid import uuid4
+
+from infra.errors import AtlasFlowError, Transient
+from infra.notify.message import Message
+from infra.settings import RetrySettings
+from infra.store.atomic import write_text
+
+Sender = Callable[[Message], None]
+
+
+class Outbox:
+    """The notifications of a home: `notify/waiting` and, when every attempt failed, `notify/undelivered`."""
+
+    def __init__(self, home: Path) -> None:
+        self.waiting = home / "notify" / "waiting"
+        self.undelivered = home / "notify" / "undelivered"
+
+    def put(self, message: Message, ways: tuple[str, ...]) -> None:
+        """Keep a notification until it is told in these ways."""
+        name = f"{int(time.time() * 1000)}-{uuid4().hex[:8]}.json"
+        write_text(self.waiting / name, json.dumps({"message": asdict(message), "ways": ways}), mode=0o600)
+
+    def deliver(
+        self,
+        senders: Mapping[str, Sender],
+        retry: RetrySettings,
+        say: Callable[[str], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Tell everything that waits, oldest first; what cannot be told is kept apart, with its reasons.
+
+        Args:
+            senders: by way; a way that is not set any more is passed over.
+            retry: how often what may pass is tried again.
+            say: hears a line of each attempt.
+            sleep: waits.
+        """
+        for path in sorted(self.waiting.glob("*.json")):
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            message = Message(**kept["message"])
+            failed: dict[str, str] = {}
+            for way in kept["ways"]:
+                if way not in senders:
+                    continue
+                problem = _tell(senders[way], message, retry, sleep)
+                if problem is not None:
+                    failed[way] = problem
+                say(f"{message.subject}: {way} {'took it' if problem is None else f'failed: {problem}'}")
+            if failed:
+                kept |= {"ways": list(failed), "problems": failed}
+                write_text(self.undelivered / path.name, json.dumps(kept, ensure_ascii=False), mode=0o600)
+            path.unlink()
+
+    def lost(self) -> list[str]:
+        """The subjects of notifications that could not be told."""
+        texts = [path.read_text(encoding="utf-8") for path in sorted(self.undelivered.glob("*.json"))]
+        return [json.loads(text)["message"]["subject"] for text in texts]
+
+
+def _tell(sender: Sender, message: Message, retry: RetrySettings, sleep: Callable[[float], None]) -> str | None:
+    """None when the way took it, else why not."""
+    for attempt in range(retry.attempts):
+        try:
+            sender(message)
+        except Transient as error:
+            if attempt + 1 == retry.attempts:
+                return error.message
+            sleep(retry.seconds * 2**attempt)
+        except AtlasFlowError as error:
+            return error.message
+        else:
+            return None
+    return None

@@ -1,0 +1,57 @@
+"""Who is told of failures, promotions and boards that fell back, and how."""
+
+import string
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from infra.settings.section import Section
+
+Kind = Literal["failure", "promotion", "fallback"]
+FIELDS = ("kind", "subject", "text", "address")
+
+
+class NotifySettings(Section):
+    """Ways to tell people; each is on when its address is set. Secrets come from the environment or secret files."""
+
+    kinds: tuple[Kind, ...] = Field(("failure", "promotion", "fallback"), description="what is told")
+    webhook: SecretStr = Field(SecretStr(""), description="address that gets each notification as JSON")
+    webhook_headers: dict[str, SecretStr] = Field({}, description='such as {"Authorization": "Bearer …"}')
+    mail_host: str = Field("", description="SMTP server; empty: no e-mail")
+    mail_port: int = Field(587, ge=1, le=65_535)
+    mail_security: Literal["starttls", "tls", "none"] = Field("starttls", description="tls: from the start, port 465")
+    mail_user: str = Field("", description="empty: without a login")
+    mail_password: SecretStr = SecretStr("")
+    mail_from: str = "atlasflow@localhost"
+    mail_to: tuple[str, ...] = ()
+    cloud_webhook: SecretStr = Field(
+        SecretStr(""),
+        description="address that gets {subject, message} as JSON, such as the publish address of an SMN topic",
+    )
+    cloud_headers: dict[str, SecretStr] = Field({}, description='such as {"X-Auth-Token": "…"}')
+    cloud_subject: str = Field("{subject}", description=f"template; it may hold {', '.join(FIELDS)} in braces")
+    cloud_message: str = Field("{text}\n{address}", description="template, likewise")
+    seconds: float = Field(10, gt=0, le=120, description="how long a receiver may take to answer")
+
+    @field_validator("cloud_subject", "cloud_message")
+    @classmethod
+    def _has_known_fields(cls, template: str) -> str:
+        unknown = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None} - set(FIELDS)
+        if unknown:
+            raise ValueError(f"the template names {', '.join(sorted(unknown))}; it may name {', '.join(FIELDS)}")
+        return template
+
+    @model_validator(mode="after")
+    def _mail_has_receivers(self) -> Self:
+        if self.mail_host and not self.mail_to:
+            raise ValueError("mail_host is set, but mail_to names nobody")
+        return self
+
+    def ways(self) -> tuple[str, ...]:
+        """The ways that are set."""
+        addresses = {
+            "webhook": self.webhook.get_secret_value(),
+            "mail": self.mail_host,
+            "cloud webhook": self.cloud_webhook.get_secret_value(),
+        }
+        return tuple(name for name, address in addresses.items() if address)
