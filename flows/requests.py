@@ -73,6 +73,30 @@ class DemoteRequest(Target):
     who: str = Field("", description="who asks, for the history")
 
 
+class TuneRequest(Target):
+    """What to vary, how to search, and how long."""
+
+    recipes: tuple[str, ...] = Field((), description="recipes to try; empty: that of the settings")
+    networks: tuple[str, ...] = Field((), description="networks to try with each recipe; empty: the recipe's own")
+    space: dict[SettingName, str] = Field(
+        {},
+        description='fields to vary, such as {"train.learning_rate": "0.01,0.1", "train.width": "0.5..2"}; '
+        "log:LOW..HIGH for equal ratios",
+        json_schema_extra={"propertyNames": {"pattern": _SETTING}},
+    )
+    search: Literal["grid", "random", "tpe"] = Field("grid", description="which configuration comes next")
+    trials: int | None = Field(None, ge=1, le=10_000, description="configurations in all; empty: the grid, or 20")
+    minutes: float | None = Field(None, gt=0, description="stop after this time; the same request goes on later")
+    seed: int = Field(1, ge=0, description="of the search; the trainings have train.seed")
+    study: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?$", description="a name; empty: from the rest")
+    cluster: str = Field(
+        "",
+        pattern=r"^((tcp|tls)://[^\s/:]+:\d+)?$",
+        description="the scheduler of a Dask cluster; empty: this machine alone",
+    )
+    promote: bool = Field(False, description="challenge the champion with the best trial in the end")
+
+
 def run_name(what: str, request: Target) -> str:
     """A name that says what is run: `what`, recipe, data and a number that counts the runs of this installation.
 
