@@ -230,6 +230,28 @@ class BoardFacts:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a board has seen while it watched, under one release, in its last days.
+
+    Attributes:
+        release: which answered.
+        since: seconds since 1970, by the board's clock.
+        until: likewise.
+        images: how many were answered.
+        skipped: how many could not be read.
+        counts: images in each bin, by quantity: `class` (a bin a class), `confidence` (of the answer, 0 to 1), `red`,
+            `green` and `blue` (mean of the picture, 0 to 255; all in bins of equal width).
+    """
+
+    release: str
+    since: float
+    until: float
+    images: int
+    skipped: int
+    counts: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
 class BoardState:
     """Which releases a board holds: the one in service, the one before it, and all that are there."""
 
@@ -305,6 +327,10 @@ class Board(Protocol):
 
     def rollback(self) -> BoardState:
         """Put the previous release back into service."""
+        ...
+
+    def seen(self) -> Seen | None:
+        """What the board has seen while it watched; None when it has not."""
         ...
 
     def classify(self, pictures: Sequence[Path], folder: Path) -> Sequence[Classification]:

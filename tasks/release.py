@@ -1,7 +1,8 @@
 """A release: what a board needs to run a model and to check that it runs it right, under an id that names its bytes.
 
 For each chip it is a folder: `model.om`, `agent/` (the program), `smoke/` (images, their true classes, and the logits
-that they must give) and `release.json` (id, class names, image size, normalisation, soc_version, emulated, tolerance).
+that they must give), `reference.json` (what the evaluation images look like to the model, for `tasks/drift.py`) and
+`release.json` (id, class names, image size, normalisation, soc_version, emulated, tolerance).
 The folders of all chips bear one id, so that a fleet with several chips runs one release.
 """
 
@@ -12,8 +13,9 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from infra.store.digests import file_digest, value_digest
-from tasks import program
+from tasks import program, reference
 from tasks.images import evaluation_images, expected_logits, labels
+from tasks.recipe import network_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +90,8 @@ def _lay_out(work: Work, om: Path, folder: Path) -> None:
     images, numbers = evaluation_images(work)
     classes = np.array(numbers, np.int64)
     chosen = np.sort(np.concatenate([np.flatnonzero(classes == n)[:SMOKE_IMAGES_A_CLASS] for n in np.unique(classes)]))
+    looks = reference.reference(images, expected_logits(work), network_settings(work.settings)["image_size"])
+    (folder / reference.FILE).write_text(json.dumps(looks, sort_keys=True), encoding="utf-8")
     (folder / "smoke").mkdir()
     np.save(folder / "smoke" / "images.npy", images[chosen])
     np.save(folder / "smoke" / "logits.npy", expected_logits(work)[chosen])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.commands import enlisting, rollouts
+from flows.commands import enlisting, rollouts, seeing
 from flows.commands.fleet import All, AtOnce, Label, Names, chain_of, chosen, on_each, show
 from flows.commands.running import Json, Profile, Set
 from flows.selecting import release_files
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     boards.command(epilog="Example: `atlasflow boards pull porch --output pictures/`")(pull)
     boards.command(epilog="Example: `atlasflow boards classify porch cat.jpg --output pictures/`")(classify)
     boards.command("reconcile", epilog="Example: `atlasflow boards reconcile --all --dry-run`")(reconcile_boards)
+    seeing.register(boards)
     rollouts.register(boards)
     app.add_typer(boards, name="boards", epilog="Example: `atlasflow boards add porch HwHiAiUser@192.168.1.2`")
 

@@ -24,7 +24,11 @@ AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=256, help="Boards t
 
 Row = dict[str, Any]
 FAILED = {"board", "problem", "hint", "exit_code"}  # the keys of a row that is an error
-COLORS = {"good": "green", "note": "yellow", "wrong": "red", "failed": "red", "changed": "green", "put right": "green"}
+COLORS = {
+    **dict.fromkeys(("good", "changed", "put right", "steady"), "green"),
+    **dict.fromkeys(("note", "shifted"), "yellow"),
+    **dict.fromkeys(("wrong", "failed", "drifted"), "red"),
+}
 CLASSES = {kind.exit_code: kind for kind in (UserError, GateFailed, Refused, Transient, Corrupt)}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.board import deploy, trial
+from infra.board.agent.counting import QUANTITIES, add
 from infra.board.check import examine
 from infra.board.connection import fingerprint, host_key
 from infra.board.preflight import Check
@@ -19,7 +20,7 @@ from infra.board.pull import Pulled, pull
 from infra.board.session import Session
 from infra.errors import Refused, UserError
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.ports import BoardFacts, BoardState, Bytes, Classification, Installed, Release
+from infra.ports import BoardFacts, BoardState, Bytes, Classification, Installed, Release, Seen
 from infra.settings import BoardSettings
 from infra.store.atomic import replacing
 
@@ -122,6 +123,11 @@ class SshBoard:
 
         return asyncio.run(work())
 
+    def seen(self) -> Seen | None:
+        """What the board has seen while it watched; None when it has not."""
+        said = asyncio.run(self._ask("seen"))
+        return None if said is None else _seen(said)
+
     def status(self) -> Mapping[str, Any]:
         """The state, how many live images a new release still has to answer (`probation`), the last of the journal."""
         said: Mapping[str, Any] = asyncio.run(self._ask("status"))
@@ -183,6 +189,16 @@ async def _answer(session: Session, said: Mapping[str, Any], picture: Path, targ
         await session.fetch(said["annotated"], temporary)
     top = tuple((str(label), float(probability)) for label, probability in said["top"])
     return Classification(str(picture), top, float(said["milliseconds"]), target)
+
+
+def _seen(said: Mapping[str, Any]) -> Seen:
+    """One summary of all days."""
+    first, *others = days = said["days"]
+    counts = {name: list(first[name]) for name in QUANTITIES}
+    for day in others:
+        add(counts, day)
+    images, skipped = (sum(day[name] for day in days) for name in ("images", "skipped"))
+    return Seen(said["release"], first["since"], days[-1]["until"], images, skipped, counts)
 
 
 def _state(said: Mapping[str, Any]) -> BoardState:

@@ -3,6 +3,7 @@
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.settings.boards import BoardSettings, DeploySettings
+from infra.settings.drift import DriftSettings
 from infra.settings.modelarts import ModelArtsSettings, XiheSettings
 from infra.settings.notify import NotifySettings
 from infra.settings.retrain import RetrainSettings
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     deploy: DeploySettings = DeploySettings()
     boards: dict[str, BoardSettings] = {"laptop": BoardSettings()}
     retrain: RetrainSettings = RetrainSettings()
+    drift: DriftSettings = DriftSettings()
     prefect: PrefectSettings = PrefectSettings()
     tracking: TrackingSettings = TrackingSettings()
     tune: TuneSettings = TuneSettings()

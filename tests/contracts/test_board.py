@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import getpass
 import itertools
+import json
 import os
 import shlex
 import signal
@@ -12,6 +13,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import asyncssh
 import numpy as np
@@ -23,8 +25,14 @@ from infra.board.session import Session
 from infra.board.ssh import SshBoard
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.faults import FaultPlan
+from infra.fleet import Fleet
+from infra.ports import Release
 from infra.services import Services
 from infra.settings import BoardSettings
+from infra.settings.drift import DriftSettings
+from infra.store.artifacts import folder_files
+from tasks.drift import reason, survey
+from tasks.reference import FILE, reference
 from tests import boards, openssh
 
 NAME = "bench-1"
@@ -528,3 +536,40 @@ def test_a_trial_is_refused_where_an_installation_would_be(board, site, tmp_path
     with pytest.raises(Refused, match="Ascend310P3"):
         board.infer(release, tmp_path / "images.npy", tmp_path / "logits.npy")
     assert not (tmp_path / "logits.npy").exists()
+
+
+def test_what_a_board_sees_is_told_and_drift_is_named(board, site, tmp_path):
+    folder = boards.release_folder(tmp_path / "r")
+    pictures = boards.images(40, seed=8)
+    answers = boards.logits(pictures, boards.weights())
+    (folder / FILE).write_text(json.dumps(reference(pictures, answers, 32)))
+    files = folder_files(folder)[1]
+    fleet = Fleet(tmp_path / "home")
+    fleet.keep(files, "here")
+    board.install(Release("first", files, "Ascend310", True))
+    assert board.seen() is None
+    camera = tmp_path / "camera"
+    camera.mkdir()
+
+    def watched(shown, name):
+        for index, pixels in enumerate(shown):
+            Image.fromarray(pixels).save(camera / f"{name}-{index}.png")
+        program = root(site) / "current"
+        finished = boards.run_agent(program, "watch", "--interval", "0.01", "--looks", "3", camera)
+        assert finished.returncode == 0, finished.stderr
+        limits = DriftSettings(min_images=40)
+        (found,) = survey(SimpleNamespace(board=lambda _: board), fleet, [NAME], limits)
+        return found
+
+    calm = watched(pictures, "day")
+    assert (calm.found, calm.images, max(calm.indices.values())) == ("steady", 40, 0.0)
+    (camera / "torn.png").write_bytes(b"no picture")
+    dark = watched(pictures // 8, "night")
+    assert (dark.found, dark.images, board.seen().skipped) == ("drifted", 80, 1)
+    assert all(f"{colour} (" in reason([dark]) for colour in ("red", "green", "blue"))
+    assert reason([dark]).startswith(f"board {NAME} sees other images: ")
+    board.install(boards.release(tmp_path / "second", "second", seed=4))
+    assert board.seen().release == "first"  # until its program watches
+    unknown = watched(pictures[:3], "next")
+    assert (board.seen().release, board.seen().images) == ("second", 3)
+    assert (unknown.found, unknown.message) == ("unknown", "release second is not kept here")

@@ -55,6 +55,7 @@ def classify(
             "top": top,
             "numbers": numbers,
             "milliseconds": milliseconds,
+            "colour": image.mean(axis=(0, 1)).round(1).tolist(),
             "annotated": annotated,
         }
 

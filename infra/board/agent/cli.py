@@ -13,6 +13,7 @@ from .failure import USER, Failure
 from .infer import infer
 from .model import Model
 from .release import Release
+from .seen import Seen
 from .smoke import smoke
 from .watch import Watcher, watch
 from .watchdog import Watchdog
@@ -98,11 +99,12 @@ def run_watch(options: argparse.Namespace) -> Dict[str, Any]:
     """`watch`: ends at SIGTERM, SIGINT or after `--looks`, and gives everything back before it does."""
     release = Release()
     watcher = Watcher(options.folder, options.output or release.outputs(options.folder))
+    seen = Seen(release.summary(watcher.output), release.id, len(release.labels))
     count = 0
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with Watchdog(release.folder) as dog, Device(options.device) as device, Model(device, release.model) as model:
-            for answer in watch(model, release, dog, watcher, options.interval, options.looks):
+            for answer in watch(model, release, dog, watcher, seen, options.interval, options.looks):
                 count += 1
                 print(json.dumps(answer) if options.json else "\n".join(describe(answer)), flush=True)
     except KeyboardInterrupt:

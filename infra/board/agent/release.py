@@ -9,6 +9,7 @@ import preprocess
 
 from .failure import CORRUPT, REFUSED, Failure
 from .model import Model
+from .seen import FILE
 
 # Behind the link `current`: what runs must not change when that is switched.
 FOLDER = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -58,6 +59,11 @@ class Release:
         """Where `watch` writes: the board's own outputs, from where they are fetched; elsewhere beside the pictures."""
         place = os.path.dirname(self.folder)
         return os.path.join(os.path.dirname(place) if os.path.basename(place) == "releases" else folder, "outputs")
+
+    def summary(self, output: str) -> str:
+        """Where `watch` counts what it sees: in the board's folder; elsewhere among its other outputs."""
+        place = os.path.dirname(self.folder)
+        return os.path.join(os.path.dirname(place) if os.path.basename(place) == "releases" else output, FILE)
 
     def golden(self) -> "Tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
         """The smoke test's images, uint8 [n, h, w, 3], and the logits they must give, float32 [n, classes]."""

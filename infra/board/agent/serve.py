@@ -11,12 +11,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .facts import facts
 from .failure import REFUSED, Failure
 from .forking import run_forked
 from .releases import Releases
+from .seen import FILE as SEEN
+from .seen import read as read_seen
 
 
 class Server:
@@ -80,6 +82,10 @@ class Server:
         found = sorted(os.scandir(folder), key=lambda entry: entry.name) if os.path.isdir(folder) else []
         whole = [entry for entry in found if entry.is_file() and not entry.name.endswith(".new")]
         return {"folder": folder, "files": {entry.name: entry.stat().st_size for entry in whole}}
+
+    def seen(self) -> Optional[Dict[str, Any]]:
+        """What `watch` has counted; None when it has not yet."""
+        return read_seen(self.releases.path(SEEN))
 
     def make_work(self, folders: Sequence[str] = ()) -> str:
         """A new folder for pictures or a trial, with empty folders in it; it goes when the connection ends."""

@@ -10,6 +10,7 @@ from .failure import USER, Failure
 from .files import ends_with_line
 from .model import Model
 from .release import Release
+from .seen import Seen
 from .watchdog import Watchdog
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -65,7 +66,13 @@ class Watcher:
 
 
 def watch(
-    model: Model, release: Release, watchdog: Watchdog, watcher: Watcher, interval: float, looks: Optional[int] = None
+    model: Model,
+    release: Release,
+    watchdog: Watchdog,
+    watcher: Watcher,
+    seen: Seen,
+    interval: float,
+    looks: Optional[int] = None,
 ) -> Iterator[Dict[str, Any]]:
     """Answer for pictures as they appear.
 
@@ -74,18 +81,23 @@ def watch(
         release: the release it belongs to.
         watchdog: hears of each image that was answered.
         watcher: the folder.
+        seen: counts what was seen; it is written at the end, whatever ends it.
         interval: seconds between two looks at it.
         looks: stop after so many; None goes on for ever.
     """
     number = 0
-    while looks is None or number < looks:
-        if number:
-            time.sleep(interval)
-        number += 1
-        ready = watcher.ready()
-        if ready:
+    try:
+        while looks is None or number < looks:
+            if number:
+                time.sleep(interval)
+            number += 1
+            ready = watcher.ready()
             for answer in classify(model, release, watchdog, ready, watcher.output):
+                seen.add(answer)
                 yield watcher.record(answer, release.id)
+            seen.flush_when_due()
+    finally:
+        seen.flush()
 
 
 def read_answers(path: str) -> Iterator[Dict[str, Any]]:

@@ -51,6 +51,7 @@ def test_a_release_holds_model_program_and_smoke_test(tmp_path):
         "smoke/logits.npy",
         "smoke/labels.npy",
         "release.json",
+        "reference.json",
     }
     assert (folder / "model.om").read_bytes() == b"compiled"
 

@@ -208,7 +208,12 @@ def test_watch_classifies_each_picture_once(folder, tmp_path):
     assert lines[-1] == {"release": "first", "pictures": 3}
     assert [line["picture"].rsplit("/", 1)[1] for line in lines[:-1]] == ["a.png", "b.png", "c.jpg"]
     assert "error" in lines[2]
-    assert sorted(path.name for path in (pictures / "outputs").iterdir()) == ["a.png", "answers.jsonl", "b.png"]
+    written = sorted(path.name for path in (pictures / "outputs").iterdir() if not path.name.startswith("."))
+    assert written == ["a.png", "answers.jsonl", "b.png", "seen.json"]
+    (day,) = json.loads((pictures / "outputs" / "seen.json").read_text())["days"]
+    assert (day["images"], day["skipped"]) == (2, 1)
+    assert [day["class"][line["numbers"][0]] for line in lines[:2]] != [0, 0]
+    assert sum(day["red"]) == sum(day["confidence"]) == sum(day["class"]) == 2
     boards.picture(pictures / "b.png", 3)  # a new picture under an old name
     again = boards.run_agent(folder, *arguments)
     assert [json.loads(line).get("picture") for line in again.stdout.splitlines()] == [str(pictures / "b.png"), None]
