@@ -14,6 +14,7 @@ import psutil
 
 from infra import prefect_server
 from infra.errors import AtlasFlowError
+from infra.notify.outbox import Outbox
 from infra.settings import Settings
 from infra.world import World
 
@@ -50,6 +51,7 @@ def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
         *_credentials(settings, world),
         *_modelarts(settings, world),
         *_boards(settings),
+        *_notifications(settings, home),
     ]
 
 
@@ -189,6 +191,18 @@ def _modelarts(settings: Settings, world: World) -> Iterator[Finding]:
         else:
             found = f"there is no '{value}' in this region" if value else "not set"
             yield Finding(f"ModelArts {what}", "wrong", found, f"set modelarts.{what} to one of {offered}")
+
+
+def _notifications(settings: Settings, home: Path) -> Iterator[Finding]:
+    """Who is told of failures, and what could not be told."""
+    ways = settings.notify.ways()
+    if ways:
+        yield Finding("notifications", "good", f"{', '.join(settings.notify.kinds)} by {', '.join(ways)}")
+    else:
+        yield Finding("notifications", "note", "nobody is told of failures", "docs/watching.md says how")
+    lost = Outbox(home).lost()
+    if lost:
+        yield Finding("notifications", "note", f"{len(lost)} could not be told, such as '{lost[-1]}'", f"{home}/notify")
 
 
 def _boards(settings: Settings) -> Iterator[Finding]:

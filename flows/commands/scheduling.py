@@ -10,6 +10,7 @@ from rich.console import Console
 
 from flows.commands.running import Profile
 from flows.opening import open_chain
+from flows.preparing import prepare_server
 from infra import prefect_server
 from infra.errors import UserError
 from infra.home import CHECKOUT
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
 def serve(limit: Limit = 2, profile: Profile = "local") -> None:
     """Serve every flow from this machine until Ctrl-C: schedules start, and the Prefect UI's Run buttons work."""
     _connect(profile)
+    prepare_server(open_chain(profile, {}, Silent()), profile, {})
     # Prefect reads its settings while it is imported, so it must not be imported before they are there.
     from prefect import serve as prefect_serve  # noqa: PLC0415
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from flows.commands.running import Json, Profile, Set, parse_overrides
 from flows.opening import open_chain
+from flows.preparing import prepare_server, told_by
 from infra import prefect_server
 from infra.doctor import Finding, examine
 from infra.errors import UserError
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def up(profile: Profile = "local", settings: Set = None) -> None:
     """Start the local services: the Prefect server, and the stand-ins that the profile needs."""
-    chain = open_chain(profile, parse_overrides(settings), Silent())
+    overrides = parse_overrides(settings)
+    chain = open_chain(profile, overrides, Silent())
     services = chain.world.services
     console = Console()
     server, outside = chain.settings.prefect, prefect_server.outside(services, chain.settings.prefect)
@@ -40,6 +42,9 @@ def up(profile: Profile = "local", settings: Set = None) -> None:
         with console.status(f"starting {service.title}"):
             started = services.start(service)
         console.print(f"{service.title}: {'started' if started else 'was up'}, {service.address}", highlight=False)
+    with console.status("giving the Prefect server its limits and automations"):
+        prepare_server(chain, profile, overrides)
+    console.print(f"notifications: {told_by(chain.settings)}", highlight=False, soft_wrap=True)
 
 
 def down() -> None:

@@ -27,7 +27,7 @@ class Relay(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, port: int, settings: Settings, outbox: Outbox) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((settings.notify.relay_host, port), _Handler)
         self.settings = settings
         self.outbox = outbox
         self.news = threading.Event()
@@ -85,8 +85,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.notify.relay", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--profile", required=True)
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     arguments = parser.parse_args()
-    with Relay(arguments.port, load(arguments.profile), Outbox(home())) as relay:
+    settings = load(arguments.profile, dict(text.split("=", 1) for text in arguments.set))
+    with Relay(arguments.port, settings, Outbox(home())) as relay:
         relay.serve_forever()
 
 

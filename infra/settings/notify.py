@@ -31,6 +31,9 @@ class NotifySettings(Section):
     cloud_headers: dict[str, SecretStr] = Field({}, description='such as {"X-Auth-Token": "…"}')
     cloud_subject: str = Field("{subject}", description=f"template; it may hold {', '.join(FIELDS)} in braces")
     cloud_message: str = Field("{text}\n{address}", description="template, likewise")
+    relay_host: str = Field(
+        "127.0.0.1", description="this machine's address for the Prefect server, which calls the relay there"
+    )
     seconds: float = Field(10, gt=0, le=120, description="how long a receiver may take to answer")
 
     @field_validator("cloud_subject", "cloud_message")

@@ -1,0 +1,155 @@
+"""The automations of the Prefect server: who is told of what, and that runs which are not heard of any more crash.
+
+They have fixed names; `establish` makes what is missing, changes what differs and removes doubles.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import CallWebhook, ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from pydantic import SecretStr
+
+from infra.errors import Transient
+from infra.store.locks import hold
+from tasks.events import FELL_BACK, PROMOTED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from infra.settings import Settings
+
+BLOCK = "atlasflow-notifications"
+CRASH = "AtlasFlow: runs that are not heard of have crashed"
+FAILURE = "AtlasFlow: tell of failed runs"
+PROMOTION = "AtlasFlow: tell of a new champion"
+FALLBACK = "AtlasFlow: tell of a board that fell back"
+TAGS = ["atlasflow"]
+_PAGE = 200
+
+# The server fills these in; `tojson` quotes whatever a run or an event says.
+_RUN = {
+    "name": "{{ flow_run.name | tojson }}",
+    "state": "{{ flow_run.state.name | tojson }}",
+    "message": "{{ flow_run.state.message | tojson }}",
+    "address": "{{ flow_run | ui_url | tojson }}",
+}
+_EVENT = {
+    "resource": "{{ event.resource['prefect.resource.name'] | tojson }}",
+    "payload": "{{ event.payload | tojson }}",
+}
+
+
+def establish(settings: Settings, home: Path, relay: str) -> int:
+    """Make the server have our automations as the settings want them; returns how many were made or changed.
+
+    Args:
+        settings: who is told of what, and when a run counts as crashed.
+        home: two processes of it take turns.
+        relay: address of the relay of notifications; empty where no way to tell anybody is set.
+
+    Raises:
+        Transient: the server does not answer.
+    """
+    try:
+        with hold(home / "locks" / "automations"), get_client(sync_client=True) as client:
+            return _reconcile(client, wanted(settings, _block(relay) if relay else None))
+    except httpx.HTTPError as error:
+        message = f"the Prefect server did not take the automations: {type(error).__name__}"
+        raise Transient(message, hint="`atlasflow doctor` looks at it") from error
+
+
+def wanted(settings: Settings, block: UUID | None) -> list[AutomationCore]:
+    """The automations; those that tell somebody are there only with a webhook block to call."""
+    found = [crash(settings.prefect.crashed_seconds)]
+    if block is None:
+        return found
+    told = {
+        "failure": (FAILURE, {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, _RUN),
+        "promotion": (PROMOTION, {PROMOTED}, _EVENT),
+        "fallback": (FALLBACK, {FELL_BACK}, _EVENT),
+    }
+    return found + [_tell(block, kind, *told[kind]) for kind in settings.notify.kinds]
+
+
+def crash(seconds: float) -> AutomationCore:
+    """Marks a flow run as crashed that said nothing for so long after a sign of life; any event of a run is one."""
+    return AutomationCore(
+        name=CRASH,
+        description=f"Its process is gone when nothing was heard of it for {seconds:g} s.",
+        enabled=True,
+        tags=TAGS,
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.*"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=seconds),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"Nothing was heard of this run for {seconds:g} s: its process is gone.",
+            )
+        ],
+    )
+
+
+def _tell(block: UUID, kind: str, name: str, events: set[str], template: dict[str, str]) -> AutomationCore:
+    fields = [f'"kind": {json.dumps(kind)}', *(f'"{field}": {value}' for field, value in template.items())]
+    return AutomationCore(
+        name=name,
+        description="Calls AtlasFlow's relay, which tells people in the ways that the settings [notify] say.",
+        enabled=True,
+        tags=TAGS,
+        trigger=EventTrigger(expect=events, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+        actions=[CallWebhook(block_document_id=block, payload="{" + ", ".join(fields) + "}")],
+    )
+
+
+def _block(relay: str) -> UUID:
+    """The webhook block by which the server calls the relay; it holds no secret."""
+    block = Webhook(method="POST", url=SecretStr(relay), headers={"Content-Type": "application/json"})
+    identifier: UUID = block.save(BLOCK, overwrite=True)  # type: ignore[assignment]  # no coroutine outside a loop
+    return identifier
+
+
+def _reconcile(client: SyncPrefectClient, automations: list[AutomationCore]) -> int:
+    ours = [found for found in client.read_automations(limit=_PAGE) if set(TAGS) <= set(found.tags)]
+    changed = 0
+    for wish in automations:
+        there = [found for found in ours if found.name == wish.name]
+        if not there:
+            client.create_automation(wish)
+            changed += 1
+        elif _values(there[0]) != _values(wish):
+            client.update_automation(there[0].id, wish)
+            changed += 1
+    kept = {wish.name for wish in automations}
+    seen: set[str] = set()
+    for found in ours:
+        if found.name not in kept or found.name in seen:
+            client.delete_automation(found.id)
+            changed += 1
+        seen.add(found.name)
+    return changed
+
+
+def _values(automation: AutomationCore) -> dict[str, Any]:
+    """What an automation says, without what the server adds."""
+    said = automation.model_dump(mode="json", include=set(AutomationCore.model_fields) - {"owner_resource"})
+    for name in ("expect", "after", "for_each"):
+        said["trigger"][name] = sorted(said["trigger"][name])
+    return said
