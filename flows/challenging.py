@@ -14,7 +14,7 @@ from prefect.states import Completed
 from flows.opening import open_chain
 from flows.pipeline import run_one
 from flows.requests import RetrainRequest
-from infra.store.registry import Champion
+from infra.store.registry import Champion, Event
 from infra.store.runs import RunRecord
 from tasks import checkpoints
 from tasks.base import Reporter
@@ -22,6 +22,7 @@ from tasks.chain import gate_after
 from tasks.challenge import (
     Trial,
     better,
+    decided_gate,
     majority,
     median,
     provenance_gate,
@@ -58,7 +59,12 @@ def training_of(chain: Chain, seeds: Sequence[int]) -> Training:
 
 
 def hold_challenge(
-    chain: Chain, request: RetrainRequest, challenge: Challenge, record: RunRecord, teller: Reporter
+    chain: Chain,
+    request: RetrainRequest,
+    history: Sequence[Event],
+    challenge: Challenge,
+    record: RunRecord,
+    teller: Reporter,
 ) -> Chain:
     """Train, compare and ask the gates; what came of it is in `challenge`.
 
@@ -86,7 +92,8 @@ def hold_challenge(
         for name in (*PREPARED, *LEARNT):
             run_one(challenger, name, record, title=f"{name} of the challenger")
     challenge.metrics["challenger"] = metrics_of(challenger)
-    for name, decide in _gates(challenger, champion, challenge, seed, record):
+    challenge.checkpoint = challenger.known["train"].outputs["checkpoint"].sha256
+    for name, decide in _gates(challenger, champion, challenge, seed, history, record):
         decision = decide()
         challenge.gates.append((name, decision))
         _show(name, decision)
@@ -107,7 +114,12 @@ def _champion_chain(chain: Chain, champion: Champion | None, challenge: Challeng
 
 
 def _gates(
-    challenger: Chain, champion: Chain | None, challenge: Challenge, seed: int, record: RunRecord
+    challenger: Chain,
+    champion: Chain | None,
+    challenge: Challenge,
+    seed: int,
+    history: Sequence[Event],
+    record: RunRecord,
 ) -> Iterator[tuple[str, Callable[[], Decision]]]:
     """The gates in their order; what a gate needs is run when it is asked."""
     wanted = challenger.settings.retrain
@@ -126,6 +138,9 @@ def _gates(
             run_one(challenger, name, record)
         return _decided(challenger, "convert")
 
+    stands = challenge.champion.release if challenge.champion else ""
+    asked_for = any(reason.kind == "word" for reason in challenge.reasons)
+    yield "decided before", lambda: decided_gate(history, stands, challenge.checkpoint, asked_for=asked_for)
     yield "accuracy", lambda: _decided(challenger, "evaluate")
     if champion is not None:
         before, after = challenge.metrics["champion"], challenge.metrics["challenger"]

@@ -78,7 +78,7 @@ def _challenge(
         if not why:
             return None
         teller.line(STAGE, why)
-        challenger = hold_challenge(chain, request, challenge, record, teller)
+        challenger = hold_challenge(chain, request, registry.read().history, challenge, record, teller)
     finally:
         Runs(chain.home).save(record)
     report.publish(challenger, record)
@@ -134,7 +134,7 @@ def _promote(
 
 def _keep(who: str, why: str, registry: Registry, challenge: Challenge) -> None:
     """The champion keeps its place, or the place stays empty."""
-    registry.keep("", challenge.trainings, who, why)
+    registry.keep(challenge.checkpoint, challenge.trainings, who, why)
     stays = f"release {challenge.champion.release} stays champion" if challenge.champion else "there is no champion yet"
     challenge.outcome, challenge.explanation = "Not promoted", f"{stays}: {why}"
 

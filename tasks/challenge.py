@@ -7,11 +7,15 @@ luck. It has to win, and so have more than half of all trials; every other gate 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.gates import Decision
+
+if TYPE_CHECKING:
+    from infra.store.registry import Event
 
 KEEP = "nothing: the champion stays"
 _ROUNDING = 1e-9  # a drop of exactly the bound passes, however its decimals are rounded
@@ -83,6 +87,24 @@ def majority(trials: Sequence[Trial], significance: float) -> Decision:
     words = f"seeds {' '.join(map(str, wins))}" if wins else "none"
     reason = f"{len(wins)} of {len(trials)} trainings are better than the champion ({words})"
     return Decision(2 * len(wins) > len(trials), reason, {"wins": len(wins), "trials": len(trials)}, KEEP)
+
+
+def decided_gate(history: Sequence[Event], champion: str, checkpoint: str, *, asked_for: bool) -> Decision:
+    """Was this very checkpoint turned down or demoted in favour of this champion? Then only a person brings it back.
+
+    Args:
+        history: of the registry.
+        champion: the champion's release; empty for none.
+        checkpoint: the challenger's.
+        asked_for: a person asked for this challenge.
+    """
+    for event in reversed(history):
+        if event.kind != "promoted" and (event.champion, event.checkpoint) == (champion, checkpoint):
+            day = time.strftime("%Y-%m-%d", time.gmtime(event.when))
+            word = "demoted" if event.kind == "demoted" else "turned down"
+            reason = f"this very checkpoint was {word} on {day} by {event.who}: {event.why}"
+            return Decision(asked_for, reason, {}, "give a --reason to challenge the champion with it again")
+    return Decision(True, "it was never turned down against this champion", {}, KEEP)
 
 
 def recall_gate(champion: Mapping[str, Any], challenger: Mapping[str, Any], max_drop: float) -> Decision:

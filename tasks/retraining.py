@@ -22,6 +22,7 @@ class Challenge:
         champion: what stands; None before the first promotion.
         reasons: why it is challenged.
         trainings: keys of the challengers' trainings.
+        checkpoint: SHA-256 of the challenger's checkpoint, once it is trained.
         trials: the challengers beside the champion; empty when there is none to compare with.
         metrics: of both evaluations, by `champion` and `challenger`.
         robustness: likewise, of the corrupted images.
@@ -33,6 +34,7 @@ class Challenge:
     champion: Champion | None
     reasons: Sequence[Reason] = ()
     trainings: Sequence[str] = ()
+    checkpoint: str = ""
     trials: list[Trial] = field(default_factory=list)
     metrics: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     robustness: dict[str, Mapping[str, Any]] = field(default_factory=dict)

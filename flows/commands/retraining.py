@@ -121,7 +121,6 @@ def _in_prefect(chain: Chain, name: str, values: dict[str, Any]) -> None:
             state = demotion(DemoteRequest.model_validate(values), return_state=True)
     console.print(f"in Prefect: {address}/runs/flow-run/{state.state_details.flow_run_id}", highlight=False)
     state.result()
-    console.print(f"{state.name}: {state.message}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -66,7 +66,8 @@ class Event:
     Attributes:
         kind: `promoted`, `demoted`, or `kept`: the champion kept its place.
         champion: the release that is champion after it; empty when there is none.
-        about: the release that was promoted or demoted; empty for a challenger that never became a release.
+        about: the release that was promoted or demoted; empty for a challenger that lost.
+        checkpoint: SHA-256 of that release's, or of the challenger's, checkpoint.
         trainings: keys of the trainings that it was about.
         when: seconds since 1970.
         who: a person, or the flow.
@@ -76,6 +77,7 @@ class Event:
     kind: Literal["promoted", "demoted", "kept"]
     champion: str
     about: str
+    checkpoint: str
     trainings: Sequence[str]
     when: float
     who: str
@@ -157,17 +159,18 @@ class Registry:
                     hint="`atlasflow retrain` compares it with the present one",
                 )
             new = replace(model, before=over)
-            event = Event("promoted", new.release, new.release, tuple(trainings), new.when, new.who, new.why)
+            keys = tuple(trainings)
+            event = Event("promoted", new.release, new.release, new.checkpoint, keys, new.when, new.who, new.why)
             return _after(state, event, new, pending)
 
         return self._change(change)
 
-    def keep(self, about: str, trainings: Sequence[str], who: str, why: str) -> State:
+    def keep(self, checkpoint: str, trainings: Sequence[str], who: str, why: str) -> State:
         """Note that the champion, if there is one, was challenged and kept its place."""
 
         def change(state: State) -> State:
             name = _name(state.champion)
-            event = Event("kept", name, about, tuple(trainings), time.time(), who, why)
+            event = Event("kept", name, "", checkpoint, tuple(trainings), time.time(), who, why)
             return _after(state, event, state.champion, state.pending)
 
         return self._change(change)
@@ -197,7 +200,7 @@ class Registry:
                 raise UserError(f"release {to} is no former champion", hint="see `atlasflow champion history`")
             back = state.models.get(to or current.before)
             keys = (current.keys["train"],)
-            event = Event("demoted", _name(back), current.release, keys, time.time(), who, why)
+            event = Event("demoted", _name(back), current.release, current.checkpoint, keys, time.time(), who, why)
             return _after(state, event, back, pending and back is not None)
 
         return self._change(change)
