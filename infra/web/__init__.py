@@ -1,0 +1,1 @@
+"""The demo page. It knows no models: it is given callables that answer."""

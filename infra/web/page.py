@@ -1,0 +1,128 @@
+"""The demo page itself, in Gradio. Imported when it is served, as Gradio is heavy and optional."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from infra.errors import AtlasFlowError, UserError
+from infra.web import rendering
+from infra.web.demo import Answer, Demo, Pixels, Predictor
+from infra.web.pictures import MOST_BYTES, MOST_PICTURES, open_picture
+from infra.web.rendering import Judged
+
+WAITING = 16  # requests that may wait for their turn; one is answered at a time, so that latencies mean something
+_FORGET_SECONDS = 600  # uploaded files are deleted after that
+_ENLARGED = 96  # pixels of an example on the page
+# System fonts: the page asks nobody outside.
+THEME = gr.themes.Base(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
+EMPTY = "<p>Drop a picture, or take one of the examples.</p>"
+
+
+def build(demo: Demo) -> gr.Blocks:
+    """Lay the page out."""
+    names = [predictor.name for predictor in demo.predictors]
+    page: gr.Blocks
+    with gr.Blocks(title=demo.title, analytics_enabled=False, delete_cache=(60, _FORGET_SECONDS)) as page:
+        shown = gr.State([])
+        gr.HTML(f"<h1>{escape(demo.title)}</h1><p>{escape(demo.summary)}</p>", elem_id="head")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                limits = f"up to {MOST_PICTURES} at once, {MOST_BYTES / 1e6:.0f} MB each"
+                upload = gr.File(label=f"Pictures ({limits})", file_count="multiple", elem_id="upload", height=160)
+                chosen = gr.CheckboxGroup(names, value=names, label="Who answers", elem_id="chosen")
+                examples = _examples(demo)
+            with gr.Column(scale=3, min_width=420):
+                result = gr.HTML(EMPTY, elem_id="result")
+        gr.HTML(rendering.table("Where the model comes from", ("what", ""), demo.provenance), elem_id="provenance")
+        does = _Events(demo)
+        one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "answers", "api_visibility": "private"}
+        upload.upload(does.uploaded, [upload, chosen], [upload, shown, result], **one)
+        examples.select(does.picked, [chosen], [shown, result], **one)
+        chosen.change(does.again, [shown, chosen], [result], **one)
+    page.queue(max_size=WAITING, api_open=False)
+    return page
+
+
+def _examples(demo: Demo) -> gr.Gallery:
+    return gr.Gallery(
+        [(_enlarged(example.pixels), example.label) for example in demo.examples],
+        label="Examples from the evaluation images, with their true classes",
+        elem_id="examples",
+        columns=5,
+        format="png",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+    )
+
+
+class _Events:
+    """What happens on the page: each method gives new values for the outputs that it was connected with."""
+
+    def __init__(self, demo: Demo) -> None:
+        self._demo = demo
+
+    def uploaded(self, paths: list[str] | None, names: list[str]) -> Iterator[tuple[None, list[Judged], str]]:
+        """Files were dropped: the drop zone becomes free again, and they are answered."""
+        pictures, problems = read(self._demo, [Path(path) for path in paths or ()])
+        for html in answered(pictures, problems, self._chosen(names)):
+            yield None, pictures, html
+
+    def picked(self, names: list[str], event: gr.SelectData) -> Iterator[tuple[list[Judged], str]]:
+        """An example was taken."""
+        example = self._demo.examples[event.index]
+        pictures = [Judged(f"example {event.index + 1}", example.pixels, example.label)]
+        for html in answered(pictures, (), self._chosen(names)):
+            yield pictures, html
+
+    def again(self, pictures: list[Judged], names: list[str]) -> Iterator[str]:
+        """Others shall answer the same pictures."""
+        yield from answered(pictures, (), self._chosen(names))
+
+    def _chosen(self, names: Sequence[str]) -> list[Predictor]:
+        return [predictor for predictor in self._demo.predictors if predictor.name in names]
+
+
+def read(demo: Demo, paths: Sequence[Path]) -> tuple[list[Judged], list[str]]:
+    """Open uploaded files; returns the pictures, and what is wrong with the others."""
+    if len(paths) > MOST_PICTURES:
+        return [], [f"{len(paths)} files are too many at once: drop up to {MOST_PICTURES}"]
+    pictures, problems = [], []
+    for path in paths:
+        try:
+            opened = open_picture(path, path.name, demo.prepare)
+        except UserError as error:
+            problems.append(f"{error.message}: {error.hint}")
+        else:
+            pictures.append(Judged(path.name, opened.pixels, note=opened.note))
+    return pictures, problems
+
+
+def answered(pictures: Sequence[Judged], problems: Sequence[str], predictors: Sequence[Predictor]) -> Iterator[str]:
+    """Ask one after the other, and give the whole result as HTML after each; what fails is said in its place."""
+    for picture in pictures:
+        picture.answers.clear()
+    if pictures and not predictors:
+        problems = [*problems, "nobody is asked: choose who answers"]
+    for predictor in predictors if pictures else ():
+        yield rendering.results(pictures, problems, waiting=f"asking {predictor.name} …")
+        for picture in pictures:
+            picture.answers.append((predictor, _answer(predictor, picture.pixels)))
+    yield rendering.results(pictures, problems) or EMPTY
+
+
+def _answer(predictor: Predictor, pixels: Pixels) -> Answer | str:
+    try:
+        return predictor.answer(pixels)
+    except AtlasFlowError as error:
+        return str(error)
+
+
+def _enlarged(pixels: Pixels) -> Image.Image:
+    picture = Image.fromarray(pixels)
+    factor = max(1, -(-_ENLARGED // picture.size[0]))
+    return picture.resize((picture.size[0] * factor, picture.size[1] * factor), Image.Resampling.NEAREST)

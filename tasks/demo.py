@@ -1,0 +1,180 @@
+"""What the demo page shows of a chain: checkpoint, ONNX file and boards as callables, and the model's origin."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from infra.errors import Corrupt, UserError
+from infra.web.demo import Answer, Demo, Example, Predictor
+from models.preprocess import CLASSES, PRESETS, best, from_picture, normalise
+from tasks.recipe import network_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from infra.store.receipts import Receipt
+    from infra.training.answering import Answering
+    from infra.web.demo import Pixels
+    from models.preprocess import Normalisation
+    from tasks.stage import Chain
+
+TOP = 5
+NEEDED = ("download", "train", "evaluate", "export")
+
+
+@contextmanager
+def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
+    """The demo of a chain that has looked at its stages; what was started for it is ended behind it.
+
+    Args:
+        chain: its data set, training, evaluation and export must be there.
+        boards: names of boards that answer too, with the release that is in service there.
+
+    Raises:
+        UserError: something is not there yet; the hint names the stage to run. Or there is no such board.
+    """
+    for stage in NEEDED:
+        if stage not in chain.known:
+            hint = "`atlasflow run --to export` makes it"
+            raise UserError(f"what {stage} makes is not there for these settings", hint=hint)
+    network = network_settings(chain.settings)
+    size = int(network["image_size"])
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="atlasflow-demo-")))
+        predictors = [_onnx(chain, folder / "onnx", PRESETS[network["normalisation"]])]
+        checkpoint = chain.store.link_into(chain.known["train"].outputs["checkpoint"], folder / "train")
+        program = chain.world.answering(checkpoint / "checkpoint.ckpt", network)
+        stack.callback(program.close)
+        program.start()
+        predictors += [_checkpoint(program), *(_board(chain, name, folder) for name in boards)]
+        yield Demo(
+            title="AtlasFlow",
+            summary=f"A {network['network']} sorts pictures into {network['classes']} classes: "
+            f"{', '.join(CLASSES[: network['classes']])}. It answers with one of them whatever it is shown.",
+            prepare=lambda picture: from_picture(picture, size),
+            predictors=predictors,
+            examples=examples(chain, folder / "data"),
+            provenance=provenance(chain, boards),
+        )
+
+
+def examples(chain: Chain, folder: Path) -> list[Example]:
+    """The first evaluation image of each class: not chosen by what the model makes of them."""
+    data = chain.store.link_into(chain.known["download"].outputs["data"], folder)
+    images = import_module("models.cifar10").read_images(data, "eval")
+    _, firsts = np.unique(images.labels, return_index=True)
+    return [Example(images.pixels[index], CLASSES[images.labels[index]]) for index in firsts]
+
+
+def onnx_logits(path: Path, normalisation: Normalisation) -> Callable[[Pixels], np.ndarray[Any, np.dtype[np.float32]]]:
+    """An exported ONNX file as a function of one image: uint8 [size, size, 3] to float32 [classes]."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    first = session.get_inputs()[0]
+    batch = first.shape[0] if isinstance(first.shape[0], int) else 1  # with export.batch it takes that many
+
+    def logits(pixels: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
+        tensor = normalise(pixels[np.newaxis], normalisation).repeat(batch, axis=0)
+        found: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, {first.name: tensor})[0][0]
+        return found
+
+    return logits
+
+
+def _onnx(chain: Chain, folder: Path, normalisation: Normalisation) -> Predictor:
+    exported = chain.known["export"].outputs
+    if "onnx" not in exported:
+        raise UserError(
+            "no ONNX file was exported", hint="add onnx to export.formats, then `atlasflow run --to export`"
+        )
+    logits = onnx_logits(chain.store.link_into(exported["onnx"], folder) / exported["onnx"].name, normalisation)
+    size = int(network_settings(chain.settings)["image_size"])
+    logits(np.zeros((size, size, 3), np.uint8))  # so that the first answer's time is like the others'
+
+    def answer(pixels: Pixels) -> Answer:
+        began = time.perf_counter()
+        found = logits(pixels)
+        return Answer(tuple(best(found, TOP)), (time.perf_counter() - began) * 1000)
+
+    return Predictor("ONNX, ONNX Runtime on this machine", answer)
+
+
+def _checkpoint(program: Answering) -> Predictor:
+    def answer(pixels: Pixels) -> Answer:
+        logits, milliseconds = program.ask(pixels.tobytes())
+        return Answer(tuple(best(np.array(logits), TOP)), milliseconds)
+
+    return Predictor("checkpoint, MindSpore on this machine", answer)
+
+
+def _board(chain: Chain, name: str, folder: Path) -> Predictor:
+    """A board's answer; it gets the very pixels that the others get, as a picture without loss."""
+    if name not in chain.settings.boards:
+        chain.world.board(name)  # raises, and names the boards that are most like it
+    stand_in = not chain.settings.boards[name].address
+    ours = _release(chain)
+
+    def answer(pixels: Pixels) -> Answer:
+        board = chain.world.board(name)
+        picture = folder / "boards" / f"{name}.png"
+        picture.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(picture)
+        active = board.state().active
+        [said] = board.classify([picture], picture.parent)
+        if said.problem:
+            raise Corrupt(f"board {name} cannot read the picture: {said.problem}")
+        note = f"release {active}" + ("" if active == ours else ", which is not made of this checkpoint")
+        return Answer(said.top, said.milliseconds, note)
+
+    where = f"stand-in board {name}" if stand_in else f"board {name}"
+    return Predictor(f".om on {where}", answer, emulated=stand_in)
+
+
+def _release(chain: Chain) -> str | None:
+    """The id of the release that the chain's last deployment put into service; None when there was none."""
+    deployed = chain.known.get("deploy")
+    return None if deployed is None else str(deployed.ingredients["producer"]["version"])
+
+
+def provenance(chain: Chain, boards: Sequence[str]) -> list[tuple[str, str]]:
+    """Where the model comes from and how good it is, as (what, value), from receipts alone."""
+    train, evaluate = chain.known["train"], chain.known["evaluate"]
+    metrics: Mapping[str, Any] = json.loads(chain.store.path(evaluate.outputs["metrics"]).read_text(encoding="utf-8"))
+    low, high = metrics["accuracy_interval_95"]
+    recipe, made_by = train.ingredients["settings"], train.ingredients["producer"]
+    exported = chain.known["export"].outputs["onnx"]
+    release = _release(chain)
+    return [
+        ("model", f"{recipe['network']}, {recipe['epochs']} epochs, batches of {recipe['batch_size']}"),
+        ("trained", f"{_when(train)}, by {made_by['name']} {made_by['version']}{_stand_in(train)}"),
+        ("checkpoint", f"SHA-256 {train.outputs['checkpoint'].sha256}"),
+        ("ONNX", f"SHA-256 {exported.sha256}{_stand_in(chain.known['export'])}"),
+        *([("release", f"{release}{_stand_in(chain.known['deploy'])}")] if release is not None and boards else []),
+        (
+            "accuracy",
+            f"{metrics['accuracy']:.4f} on {metrics['images']:,} evaluation images "
+            f"(95 % Wilson interval {low:.4f} to {high:.4f})",
+        ),
+        ("data", f"{chain.settings.data.source}, SHA-256 {train.ingredients['inputs']['data']}"),
+    ]
+
+
+def _when(receipt: Receipt) -> str:
+    return datetime.fromtimestamp(receipt.finished, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _stand_in(receipt: Receipt) -> str:
+    return " (a stand-in had a hand in it)" if receipt.emulated else " (no stand-in had a hand in it)"
