@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from flows.commands import (
     boards,
+    demo,
     inspecting,
     jobs,
     maintaining,
@@ -39,6 +40,7 @@ for module in (
     retraining,
     inspecting,
     showing,
+    demo,
     tracking,
     serving,
     scheduling,
