@@ -17,6 +17,8 @@ from infra.fleet import Fleet
 from tasks import rollout as work
 from tasks.base import Reporter
 from tasks.champions import announce, gave_up, registry_of
+from tasks.events import board_fell_back
+from tasks.limits import board_limits, holding
 from tasks.orchestrate import FlowReporter
 from tasks.reporting import reporter
 from tasks.stage import Chain
@@ -67,7 +69,9 @@ def rollout(request: RolloutRequest = RolloutRequest()) -> State[None]:  # noqa:
             stand = _carry_out(chain, fleet, opened, teller)
             if stand.why == "stopped" and request.on_stop != "stay":
                 wave = opened.rollout.wave if request.on_stop == "wave" else None
-                work.undo(opened, fleet, chain.world, wave, teller)
+                for row in work.undo(opened, fleet, chain.world, wave, teller):
+                    if row["outcome"] == "returned":
+                        board_fell_back(row["board"], opened.release, "its rollout stopped and was undone")
                 if wave is None:
                     _demote(chain, opened, stand.reason)
         finally:
@@ -126,8 +130,12 @@ def _run_wave(chain: Chain, fleet: Fleet, opened: work.Opened, teller: Reporter)
     @task(name="wave", task_run_name=title, cache_policy=NO_CACHE, persist_result=False)
     def wave_task() -> State[None]:
         wave = opened.rollout.wave
-        work.carry_out_wave(opened, fleet, lambda name: work.install_on(chain.world, opened.releases, name), teller)
         boards = opened.rollout.policy.waves[wave]
+        with holding(board_limits(boards), chain.home, lambda text: teller.line(work.STAGE, text)):
+            work.carry_out_wave(opened, fleet, lambda name: work.install_on(chain.world, opened.releases, name), teller)
+        for row in work.rows(opened):
+            if row["wave"] == wave + 1 and row["exit_code"] == GateFailed.exit_code:
+                board_fell_back(row["board"], opened.release, row["message"])
         outcomes = [opened.rollout.outcomes.get(name, "not started") for name in boards]
         counts = ", ".join(f"{outcomes.count(word)} {word}" for word in dict.fromkeys(outcomes))
         return Completed(message=counts)

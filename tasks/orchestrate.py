@@ -15,6 +15,7 @@ from prefect.states import Completed
 from infra.errors import GateFailed, Transient
 from infra.settings import Settings
 from tasks.base import Reporter, Stage
+from tasks.events import board_fell_back, tell_of_fallen_boards
 from tasks.gates import Decision
 from tasks.limits import board_limits, holding, training_limit
 from tasks.progress import ProgressArtifact
@@ -67,12 +68,15 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "
     )
     def stage_task() -> State[None]:
         limits = LIMITS[stage.name](chain.settings) if stage.name in LIMITS else {}
-        with _shown(chain, stage.name) as told:
-            result = chain.run(
-                stage,
-                force=force,
-                around=lambda: holding(limits, chain.home, lambda text: told.line(stage.name, text)),
-            )
+        with _shown(chain, stage.name) as told, _telling_of_fallen_boards(chain, stage.name) as look:
+
+            @contextmanager
+            def around() -> Iterator[None]:
+                with holding(limits, chain.home, lambda text: told.line(stage.name, text)):
+                    look()
+                    yield
+
+            result = chain.run(stage, force=force, around=around)
             told.done(result.note)
         results.append(result)
         message = f"{result.reason}; {result.note}" if result.note else result.reason
@@ -111,6 +115,19 @@ def _shown(chain: Chain, name: str) -> Iterator[ProgressArtifact]:
             yield shown
         finally:
             chain.reporter = before
+
+
+@contextmanager
+def _telling_of_fallen_boards(chain: Chain, name: str) -> Iterator[Callable[[], None]]:
+    """Tell of boards that fell back while a release was deployed; yields a look for those that did so before."""
+    boards = chain.settings.deploy.boards if name == "deploy" else ()
+    try:
+        yield lambda: tell_of_fallen_boards(chain, boards)
+    except GateFailed as error:  # the board's smoke test: it stays with, or went back to, what it ran before
+        for board in boards:
+            if error.message.startswith(f"board {board}: "):
+                board_fell_back(board, "", f"{error.message}; {error.hint}")
+        raise
 
 
 def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

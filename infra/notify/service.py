@@ -16,13 +16,14 @@ NAME = "notify"
 
 def service(services: Services, home: Path, host: str, profile: str, overrides: Mapping[str, str]) -> Service:
     """How to run the relay with the settings of a profile and what differs; secrets reach it by its environment."""
-    address = f"http://{host}:{services.port(NAME)}"
+    port = str(services.port(NAME))
+    address = f"http://{host}:{port}"
     differing = [word for name, value in overrides.items() for word in ("--set", f"{name}={value}")]
     paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
     return Service(
         name=NAME,
         title="notifications",
-        command=(sys.executable, "-m", "infra.notify.relay", "--port", address.rpartition(":")[2], "--profile", profile, *differing),
+        command=(sys.executable, "-m", "infra.notify.relay", "--port", port, "--profile", profile, *differing),
         address=address,
         ready=lambda: _answers(address),
         environment={"ATLASFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(paths)},
