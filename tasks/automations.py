@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 BLOCK = "atlasflow-notifications"
 CRASH = "AtlasFlow: runs that are not heard of have crashed"
+TAKE_UP = "AtlasFlow: crashed runs are taken up again"
+ATTEMPTS = 3
+"""How often a run begins at most when its machines die under it."""
 FAILURE = "AtlasFlow: tell of failed runs"
 PROMOTION = "AtlasFlow: tell of a new champion"
 FALLBACK = "AtlasFlow: tell of a board that fell back"
@@ -39,14 +42,14 @@ _PAGE = 200
 
 # The server fills these in; `tojson` quotes whatever a run or an event says.
 _RUN = {
-    "name": "{{ flow_run.name | tojson }}",
-    "state": "{{ flow_run.state.name | tojson }}",
-    "message": "{{ flow_run.state.message | tojson }}",
-    "address": "{{ flow_run | ui_url | tojson }}",
+    "name": "{{ flow_run.name | default('', true) | tojson }}",
+    "state": "{{ flow_run.state.name | default('', true) | tojson }}",
+    "message": "{{ flow_run.state.message | default('', true) | tojson }}",
+    "address": "{{ flow_run | ui_url | default('', true) | tojson }}",
 }
 _EVENT = {
-    "resource": "{{ event.resource['prefect.resource.name'] | tojson }}",
-    "payload": "{{ event.payload | tojson }}",
+    "resource": "{{ event.resource['prefect.resource.name'] | default('', true) | tojson }}",
+    "payload": "{{ event.payload | default('', true) | tojson }}",
 }
 
 
@@ -71,7 +74,7 @@ def establish(settings: Settings, home: Path, relay: str) -> int:
 
 def wanted(settings: Settings, block: UUID | None) -> list[AutomationCore]:
     """The automations; those that tell somebody are there only with a webhook block to call."""
-    found = [crash(settings.prefect.crashed_seconds)]
+    found = [crash(settings.prefect.crashed_seconds), take_up()]
     if block is None:
         return found
     told = {
@@ -83,7 +86,10 @@ def wanted(settings: Settings, block: UUID | None) -> list[AutomationCore]:
 
 
 def crash(seconds: float) -> AutomationCore:
-    """Marks a flow run as crashed that said nothing for so long after a sign of life; any event of a run is one."""
+    """Marks a flow run as crashed that said nothing for so long after a sign of life; any event of a run is one.
+
+    A run that a worker has taken and not begun is heard of no more either when the worker dies.
+    """
     return AutomationCore(
         name=CRASH,
         description=f"Its process is gone when nothing was heard of it for {seconds:g} s.",
@@ -92,7 +98,7 @@ def crash(seconds: float) -> AutomationCore:
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
             for_each={"prefect.resource.id"},
-            after={"prefect.flow-run.heartbeat"},
+            after={"prefect.flow-run.heartbeat", "prefect.flow-run.Pending"},
             expect={"prefect.flow-run.*"},
             posture=Posture.Proactive,
             threshold=1,
@@ -102,6 +108,36 @@ def crash(seconds: float) -> AutomationCore:
             ChangeFlowRunState(
                 state=StateType.CRASHED,
                 message=f"Nothing was heard of this run for {seconds:g} s: its process is gone.",
+            )
+        ],
+    )
+
+
+def take_up() -> AutomationCore:
+    """Schedules a crashed run of a deployment again, under its own id: any worker takes it, and receipts save its work.
+
+    A run without a deployment is a person's at a terminal, who sees that it ended.
+    """
+    return AutomationCore(
+        name=TAKE_UP,
+        description=f"By any worker, until it has begun {ATTEMPTS} times; stages that were done are reused.",
+        enabled=True,
+        tags=TAGS,
+        trigger=EventTrigger(
+            match={
+                "prefect.resource.id": "prefect.flow-run.*",
+                "prefect.run-count": [str(count) for count in range(ATTEMPTS)],
+            },
+            match_related={"prefect.resource.role": "deployment", "prefect.resource.id": "prefect.deployment.*"},
+            for_each={"prefect.resource.id"},
+            expect={"prefect.flow-run.Crashed"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.SCHEDULED, name="AwaitingRetry", message="Its machine died; any worker may take it up."
             )
         ],
     )

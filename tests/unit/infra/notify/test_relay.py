@@ -1,0 +1,111 @@
+import http.client
+import json
+
+import pytest
+
+from infra.errors import Refused, Transient
+from infra.notify.message import Message
+from infra.notify.outbox import Outbox
+from infra.notify.relay import Relay
+from infra.settings import RetrySettings, load
+from tests.receivers import running, web
+
+TOLD = Message("failure", "subject", "text", "")
+RETRY = RetrySettings(attempts=3, seconds=2)
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    return Outbox(tmp_path)
+
+
+def deliver(outbox, **senders):
+    said, slept = [], []
+    outbox.deliver(senders, RETRY, said.append, slept.append)
+    return said, slept
+
+
+def test_what_passes_is_tried_again_and_then_kept_apart_with_its_reason(outbox):
+    attempts = []
+
+    def broken(message):
+        attempts.append(message)
+        raise Transient("no answer")
+
+    outbox.put(TOLD, ("webhook", "mail"))
+    taken = []
+    said, slept = deliver(outbox, webhook=broken, mail=taken.append)
+    assert (attempts, taken, slept) == ([TOLD] * 3, [TOLD], [2, 4])
+    assert said == ["subject: webhook failed: no answer", "subject: mail took it"]
+    assert outbox.lost() == ["subject"]
+    (kept,) = outbox.undelivered.iterdir()
+    assert json.loads(kept.read_text())["problems"] == {"webhook": "no answer"}
+    assert kept.stat().st_mode & 0o077 == 0
+    assert deliver(outbox, webhook=broken) == ([], [])
+
+
+def test_a_refusal_is_not_tried_again(outbox):
+    def refuses(message):
+        raise Refused("never")
+
+    outbox.put(TOLD, ("mail",))
+    assert deliver(outbox, mail=refuses) == (["subject: mail failed: never"], [])
+
+
+def test_what_a_killed_process_left_is_told_by_the_next_one_and_a_way_that_is_gone_is_passed_over(outbox, tmp_path):
+    outbox.put(TOLD, ("webhook", "mail"))
+    taken = []
+    deliver(Outbox(tmp_path), mail=taken.append)
+    assert taken == [TOLD]
+    assert not list(outbox.waiting.iterdir())
+    assert outbox.lost() == []
+
+
+@pytest.fixture
+def relay(outbox, monkeypatch):
+    """A relay that tells a web server, and how to post to it."""
+    with web() as receiver:
+        monkeypatch.setenv("ATLASFLOW_NOTIFY__WEBHOOK", receiver.address)
+        monkeypatch.setenv("ATLASFLOW_NOTIFY__KINDS", '["failure"]')
+        with Relay(0, load(), outbox) as server, running(server):
+
+            def call(body, kind="application/json"):
+                connection = http.client.HTTPConnection(*server.server_address, timeout=5)
+                connection.request("POST", "/", body, {"Content-Type": kind})
+                answer = connection.getresponse()
+                said = json.loads(answer.read())
+                connection.close()
+                return answer.status, said
+
+            call.receiver = receiver
+            yield call
+
+
+def test_a_notification_goes_through(relay):
+    assert relay('{"kind": "failure", "name": "train", "state": "Failed"}') == (202, {"wanted": True})
+    assert relay.receiver.got.get(timeout=5)[2]["subject"] == "AtlasFlow: train failed"
+
+
+def test_a_kind_that_nobody_asked_for_is_dropped(relay):
+    assert relay('{"kind": "promotion"}') == (202, {"wanted": False})
+    assert relay.receiver.got.empty()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ('{"kind": "failure"}', "text/plain"),  # what a web page of somebody else could send
+        ("{", "application/json"),
+        ("", "application/json"),
+        ("[1]", "application/json"),
+        (" " * 300_000, "application/json"),
+    ],
+)
+def test_what_is_no_notification_is_refused(relay, body, kind):
+    try:
+        status, _ = relay(body, kind)
+    except (ConnectionError, BrokenPipeError):  # it does not even read what is too long
+        assert len(body) > 256 * 1024
+        status = 400
+    assert status == 400
+    assert relay.receiver.got.empty()
