@@ -14,7 +14,7 @@ from tasks.maintenance import CHORES, Outcome, perform
 from tasks.orchestrate import FlowReporter
 from tasks.reporting import reporter
 
-ChoreName = Literal["garbage", "artifacts", "unfinished-uploads", "orphan-jobs", "database"]
+ChoreName = Literal["garbage", "artifacts", "unfinished-uploads", "orphan-jobs", "locks", "database"]
 
 
 class MaintenanceRequest(BaseModel):
@@ -29,7 +29,7 @@ class MaintenanceRequest(BaseModel):
 
 @flow(name="maintenance", persist_result=False)
 def maintenance(request: MaintenanceRequest = MaintenanceRequest()) -> None:  # noqa: B008 - frozen
-    """Remove garbage, check artifacts, end forgotten uploads, find forgotten jobs, tidy the database."""
+    """Remove garbage and stale locks, read every artifact, end forgotten uploads, find forgotten jobs, vacuum."""
     chain = open_chain(request.profile, {}, FlowReporter(reporter.get()))
     outcomes: list[Outcome] = []
 

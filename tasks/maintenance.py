@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import AtlasFlowError, Corrupt
 from infra.store.garbage import collect, living
+from infra.store.locks import remove_unheld
 from infra.store.registry import Registry
 from infra.store.runs import Runs
 
@@ -109,6 +110,14 @@ def orphan_jobs(chain: Chain, *, dry_run: bool) -> Outcome:  # noqa: ARG001 - lo
     return Outcome("orphan jobs", f"{len(names)} found{hint}", names, failed=bool(names))
 
 
+def locks(chain: Chain, *, dry_run: bool) -> Outcome:
+    """Remove the lock files of keys, and the notes of leases, whose holder is gone; those that are held stay."""
+    left = [*sorted((chain.home / "locks").glob("*.lock")), *sorted((chain.home / "leases").glob("*.lease"))]
+    removed = remove_unheld(left, dry_run=dry_run)
+    word = "would be removed" if dry_run else "removed"
+    return Outcome("locks", f"{len(removed)} {word}, {len(left) - len(removed)} are held")
+
+
 def database(chain: Chain, *, dry_run: bool) -> Outcome:
     """Give the space of deleted runs in the Prefect server's own database back; a running server is no hindrance."""
     path = chain.home / "prefect" / "prefect.db"
@@ -130,6 +139,7 @@ CHORES: Mapping[str, Callable[..., Outcome]] = {
     "artifacts": artifacts,
     "unfinished-uploads": unfinished_uploads,
     "orphan-jobs": orphan_jobs,
+    "locks": locks,
     "database": database,
 }
 

@@ -31,7 +31,7 @@ def maintenance(
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Remove garbage, read every artifact, end forgotten uploads, find forgotten jobs, tidy the database."""
+    """Remove garbage and stale locks, read every artifact, end forgotten uploads, find forgotten jobs, vacuum."""
     for name in chores or ():
         if name not in CHORES:
             raise UserError(

@@ -69,6 +69,7 @@ class PrefectSettings(Section):
 
     port: int = Field(0, ge=0, le=65_535, description="0: 4200, or a free one that is then kept")
     start_seconds: int = Field(120, ge=5, description="how long a new server may take to answer")
+    keep_days: int = Field(90, ge=1, description="the server forgets runs, with their logs and reports, after so long")
     training_jobs: int = Field(1, ge=1, le=64, description="trainings at once, on all machines of this server")
     crashed_seconds: int = Field(120, ge=70, description="a run that was not heard of for so long is marked as crashed")
 

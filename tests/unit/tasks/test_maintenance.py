@@ -9,6 +9,7 @@ import pytest
 from infra.errors import Transient
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
+from infra.store.locks import hold
 from infra.store.receipts import Receipts
 from tasks import maintenance
 from tasks.maintenance import perform
@@ -100,6 +101,17 @@ def test_orphans_are_named_and_left_running(chain, monkeypatch):
     assert (found.failed, found.items) == (True, ("atlasflow-1-1",))
     assert "jobs orphans --stop" in found.found
     assert not perform("orphan-jobs", chain(), dry_run=False).failed
+
+
+def test_locks_whose_holder_is_gone_are_removed(chain):
+    home = chain().home
+    for path in (home / "locks" / "train-1.lock", home / "locks" / "train-2.lock", home / "leases" / "3.lease"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    with hold(home / "locks" / "train-2.lock"):
+        assert perform("locks", chain(), dry_run=True).found == "2 would be removed, 1 are held"
+        assert perform("locks", chain(), dry_run=False).found == "2 removed, 1 are held"
+        assert [path.name for path in (home / "locks").iterdir()] == ["train-2.lock"]
 
 
 def test_the_database_gives_its_space_back(chain):

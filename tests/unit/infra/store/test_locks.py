@@ -3,7 +3,7 @@ import sys
 import textwrap
 
 from infra.home import CHECKOUT
-from infra.store.locks import hold
+from infra.store.locks import hold, remove_unheld
 
 HOLDER = textwrap.dedent(
     """
@@ -46,3 +46,30 @@ def test_shared_holders_let_each_other_in_and_keep_an_exclusive_one_out(tmp_path
     first = holder(tmp_path / "lock")
     with first, hold(tmp_path / "lock", waiting=first.kill, shared=True) as waited:
         assert waited
+
+
+def test_only_locks_that_nobody_holds_are_removed(tmp_path):
+    with hold(tmp_path / "left"):
+        pass
+    paths = [tmp_path / name for name in ("left", "held", "shared", "absent")]
+    first = holder(tmp_path / "held")
+    with first, hold(tmp_path / "shared", shared=True):
+        assert remove_unheld(paths, dry_run=True) == [tmp_path / "left"]
+        assert remove_unheld(paths) == [tmp_path / "left"]
+        assert remove_unheld(paths) == []
+        first.kill()
+    assert {path.name for path in tmp_path.iterdir()} == {"held", "shared"}
+
+
+def test_who_waited_for_a_lock_that_was_removed_meanwhile_holds_the_new_one(tmp_path):
+    path = tmp_path / "lock"
+    first = holder(path)
+
+    def removed():
+        path.unlink()
+        first.kill()
+
+    with first, hold(path, waiting=removed) as waited:
+        assert waited
+        assert path.exists()
+        assert remove_unheld([path]) == []
