@@ -15,6 +15,7 @@ from flows.pipeline import pipeline
 from flows.retrain import demote, retrain
 from flows.rollout import rollout
 from flows.stages import STAGE_FLOWS
+from flows.tune import tune
 from infra.home import enter_checkout
 
 WORK_POOL = "atlasflow"
@@ -61,6 +62,7 @@ PLANS = (
     Plan(retrain, "flows.retrain", ("retraining",), cron=RETRAIN_CRON, alone=True),
     Plan(demote, "flows.retrain", ("retraining", "boards")),
     Plan(rollout, "flows.rollout", ("boards",)),
+    Plan(tune, "flows.tune", ("tuning",)),
     Plan(maintenance, "flows.maintenance", ("maintenance",), cron="30 3 * * 0", alone=True),
 )
 

@@ -23,6 +23,7 @@ from flows.commands import (
     showing,
     storage,
     tracking,
+    tuning,
     xihe,
 )
 from infra.errors import AtlasFlowError
@@ -38,6 +39,7 @@ app = typer.Typer(
 for module in (
     running,
     retraining,
+    tuning,
     inspecting,
     showing,
     demo,

@@ -27,7 +27,7 @@ def test_the_entry_point_leads_to_the_flow(plan):
 
 def test_each_stage_and_each_flow_has_one():
     names = [plan.name for plan in PLANS]
-    assert set(names) == {"pipeline", *EVERY_NAME, "rollout", "retrain", "demote", "maintenance"}
+    assert set(names) == {"pipeline", *EVERY_NAME, "rollout", "retrain", "demote", "tune", "maintenance"}
     assert len(names) == len(set(names))
     assert WORK_POOL == COMMANDS_POOL
 
