@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -80,6 +81,9 @@ def site(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "task", lambda **_: lambda function: function)
     monkeypatch.setattr(module, "FlowReporter", lambda inner: inner)
     monkeypatch.setattr(module, "publish", lambda opened: reports.append(markdown(opened)))
+    fallen, held = [], []
+    monkeypatch.setattr(module, "board_fell_back", lambda board, _release, _reason: fallen.append(board))
+    monkeypatch.setattr(module, "holding", lambda limits, _home, _say: nullcontext(held.append(set(limits))))
 
     def release(identifier, soc="Ascend310"):
         folder = tmp_path / identifier
@@ -97,7 +101,14 @@ def site(tmp_path, monkeypatch):
         return module.rollout.fn(RolloutRequest(resume=newest, **request))
 
     return SimpleNamespace(
-        boards=boards, run=run, resume=resume, fleet=Fleet(tmp_path / "home"), reports=reports, open_chain=open_chain
+        boards=boards,
+        run=run,
+        resume=resume,
+        fleet=Fleet(tmp_path / "home"),
+        reports=reports,
+        open_chain=open_chain,
+        fallen=fallen,
+        held=held,
     )
 
 
