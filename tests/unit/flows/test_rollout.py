@@ -190,7 +190,15 @@ def test_a_stop_undoes_what_was_asked_for(site, on_stop, left):
     with pytest.raises(GateFailed):
         site.run("r2", on_stop=on_stop, limit=1, waves=("1", "50%"))
     assert list(running(site).values()).count("r2") == min(left, 3)
+    assert len(site.fallen) == {"stay": 0, "wave": 2, "fleet": 3}[on_stop], "what was undone is told of"
+    assert {"board:b3"} <= site.held[-1]
     assert all(site.fleet.wanted()[name] == active for name, active in running(site).items())
+
+
+def test_a_board_whose_smoke_test_failed_is_told_of(site):
+    site.boards["b6"].errors = [GateFailed("board b6: 3 of 50 images differ")]
+    site.run(max_failed=0.2)
+    assert site.fallen == ["b6"]
 
 
 def test_failures_below_the_threshold_are_left_for_reconcile(site):
