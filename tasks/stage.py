@@ -27,7 +27,7 @@ from infra.store.digests import file_digest, value_digest
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.mirror import Mirror
-from infra.store.receipts import SCHEMA, Receipt, Receipts
+from infra.store.receipts import INGREDIENTS, Receipt, Receipts
 from infra.world import World
 from tasks.base import Made, Needs, Reporter, Stage, Work
 from tasks.explain import brief, differences
@@ -378,7 +378,7 @@ class Chain:
     def _ingredients(self, stage: Stage, inputs: _Inputs) -> dict[str, Any]:
         producer = stage.producer(self.world)
         return {
-            "schema": SCHEMA,
+            "schema": INGREDIENTS,
             "stage": stage.name,
             "inputs": {name: artifact.sha256 for name, artifact in inputs.artifacts.items()},
             "emulated": inputs.emulated,

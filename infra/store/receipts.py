@@ -1,4 +1,8 @@
-"""Receipts: the record that a stage with this key produced these artifacts. One JSON file each, sealed by a digest."""
+"""Receipts: the record that a stage with this key produced these artifacts. One JSON file each, sealed by a digest.
+
+A receipt says which schema it was written in. One of an older schema is read as the present one, by the steps in
+`infra/store/upgrades.py`; one of a newer schema is refused, since it may say what this code does not understand.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.errors import Corrupt
+from infra.errors import Corrupt, Refused
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.store.artifacts import Artifact
 from infra.store.atomic import write_text
 from infra.store.digests import value_digest
+from infra.store.upgrades import INGREDIENTS, SCHEMA, CannotUpgrade, upgraded
 
-SCHEMA = 1
+__all__ = ["INGREDIENTS", "SCHEMA", "Receipt", "Receipts", "parse", "text_of"]
 
 
 @dataclass(frozen=True)
@@ -61,28 +66,63 @@ class Receipts:
 
         Raises:
             Corrupt: there is one, but it is damaged. That is not a miss: it might have been a paid training.
+            Refused: there is one, of a schema that cannot be read here.
         """
         path = self.path(stage, key)
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
-        return _parse(text, path)
+        return parse(text, path)
 
     def save(self, receipt: Receipt) -> None:
         """Write a receipt whole or not at all."""
-        body = _body(receipt)
-        text = json.dumps({**body, "seal": value_digest(body)}, indent=1, ensure_ascii=False)
-        write_text(self.path(receipt.stage, receipt.key), text, faults=self._faults, point="receipt")
+        write_text(self.path(receipt.stage, receipt.key), text_of(receipt), faults=self._faults, point="receipt")
 
     def all(self, stage: str | None = None) -> Iterator[Receipt]:
         """Every receipt, of one stage or of all."""
         for path in sorted(self.folder.glob(f"{stage or '*'}/*.json")):
-            yield _parse(path.read_text(encoding="utf-8"), path)
+            yield parse(path.read_text(encoding="utf-8"), path)
 
     def latest(self, stage: str) -> Receipt | None:
         """The receipt of this stage that was finished last."""
         return max(self.all(stage), key=lambda receipt: receipt.finished, default=None)
+
+
+def text_of(receipt: Receipt) -> str:
+    """A receipt as it is written, with its seal."""
+    body = _body(receipt)
+    return json.dumps({**body, "seal": value_digest(body)}, indent=1, ensure_ascii=False)
+
+
+def parse(text: str, path: Path) -> Receipt:
+    """A receipt from the text of its file.
+
+    Raises:
+        Corrupt: it is damaged.
+        Refused: it is of a newer schema, or of one that cannot be read as the present one.
+    """
+    try:
+        body = json.loads(text)
+        # Before the seal, as a newer one may be sealed otherwise.
+        if body["schema"] > SCHEMA:
+            raise Refused(
+                f"the receipt {path} was written by a newer AtlasFlow (schema {body['schema']}, here {SCHEMA})",
+                hint="update this checkout, or take another ATLASFLOW_HOME; nothing was changed",
+            )
+        if body.pop("seal") != value_digest(body):
+            raise ValueError("its seal does not fit")
+        body = upgraded(body)
+        del body["schema"]
+        outputs = {name: Artifact(**entry) for name, entry in body.pop("outputs").items()}
+        return Receipt(outputs=outputs, **body)
+    except CannotUpgrade as error:
+        hint = "`atlasflow upgrade` keeps it aside, so that its stage runs again; nothing is deleted"
+        raise Refused(f"the receipt {path} is of an older AtlasFlow: {error}", hint=hint) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Corrupt(
+            f"the receipt {path} is damaged: {error}", hint="remove that file to have the stage run again"
+        ) from error
 
 
 def _body(receipt: Receipt) -> dict[str, Any]:
@@ -97,19 +137,3 @@ def _body(receipt: Receipt) -> dict[str, Any]:
         "tools": dict(receipt.tools),
         "ingredients": dict(receipt.ingredients),
     }
-
-
-def _parse(text: str, path: Path) -> Receipt:
-    try:
-        body = json.loads(text)
-        seal = body.pop("seal")
-        if seal != value_digest(body):
-            raise ValueError("its seal does not fit")
-        if body.pop("schema") != SCHEMA:
-            raise ValueError(f"its schema is not {SCHEMA}")
-        outputs = {name: Artifact(**entry) for name, entry in body.pop("outputs").items()}
-        return Receipt(outputs=outputs, **body)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Corrupt(
-            f"the receipt {path} is damaged: {error}", hint="remove that file to have the stage run again"
-        ) from error

@@ -252,10 +252,16 @@ def parse(path: Path) -> State:
     """Read a registry file.
 
     Raises:
-        Corrupt: it is damaged, or of a later version of AtlasFlow.
+        Corrupt: it is damaged.
+        Refused: a newer AtlasFlow wrote it.
     """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
+        if body["schema"] > SCHEMA:
+            raise Refused(
+                f"the registry {path} was written by a newer AtlasFlow (schema {body['schema']}, here {SCHEMA})",
+                hint="update this checkout, or take another ATLASFLOW_HOME; nothing was changed",
+            )
         if body["schema"] != SCHEMA:
             raise ValueError(f"its schema is {body['schema']}, not {SCHEMA}")
         models = {name: Champion(**said) for name, said in body["models"].items()}

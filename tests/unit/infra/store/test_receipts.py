@@ -3,9 +3,15 @@ import json
 
 import pytest
 
-from infra.errors import Corrupt
+from infra.errors import Corrupt, Refused
+from infra.store import receipts as receipts_module
+from infra.store import rewriting, upgrades
 from infra.store.artifacts import Artifact
+from infra.store.atomic import write_text
+from infra.store.digests import value_digest
 from infra.store.receipts import Receipt, Receipts
+from infra.store.rewriting import rewrite
+from infra.store.upgrades import CannotUpgrade
 
 RECEIPT = Receipt(
     "train",
@@ -42,6 +48,112 @@ def test_other_damage_names_the_file(tmp_path, text):
     path.write_text(text)
     with pytest.raises(Corrupt, match=str(path)):
         receipts.load("train", RECEIPT.key)
+
+
+def sealed(body):
+    return json.dumps({**body, "seal": value_digest(body)})
+
+
+def written(tmp_path, **changes):
+    """A receipt on disk whose body differs, under a right seal."""
+    receipts = Receipts(tmp_path)
+    receipts.save(RECEIPT)
+    path = receipts.path("train", RECEIPT.key)
+    body = {**json.loads(path.read_text()), **changes}
+    del body["seal"]
+    path.write_text(sealed({name: value for name, value in body.items() if value is not None}))
+    return receipts, path
+
+
+@pytest.mark.parametrize("text", [None, '{"schema": 7, "seal": "of another kind", "what": "ever"}'])
+def test_a_newer_schema_is_refused_and_nothing_is_lost(tmp_path, text):
+    receipts, path = written(tmp_path, schema=7)
+    if text:
+        path.write_text(text)
+    before = path.read_text()
+    for look in (lambda: receipts.load("train", RECEIPT.key), lambda: list(receipts.all())):
+        with pytest.raises(Refused, match=r"written by a newer AtlasFlow \(schema 7, here 1\)") as error:
+            look()
+        assert "remove" not in error.value.hint
+    with pytest.raises(Refused, match="newer"):
+        rewrite(tmp_path, dry_run=False)
+    assert path.read_text() == before
+
+
+@pytest.fixture
+def third_schema(monkeypatch):
+    """An AtlasFlow of schema 3: the second one called the tools otherwise, the third one wants to know who made it."""
+
+    def second(body):
+        return {**{name: value for name, value in body.items() if name != "programs"}, "tools": body["programs"]}
+
+    def third(body):
+        if "seconds" not in body:
+            raise CannotUpgrade("it does not say how long it took")
+        return body
+
+    for module in (upgrades, receipts_module, rewriting):
+        monkeypatch.setattr(module, "SCHEMA", 3)
+    monkeypatch.setattr(upgrades, "STEPS", {1: second, 2: third})
+
+
+def test_an_older_schema_is_read_as_the_present_one(tmp_path, third_schema):
+    receipts, path = written(tmp_path, schema=1, tools=None, programs={"mindspore": "2.10.0"})
+    before = path.read_text()
+    assert receipts.load("train", RECEIPT.key) == RECEIPT
+    assert path.read_text() == before
+    (would,) = rewrite(tmp_path, dry_run=True)
+    assert (would.outcome, path.read_text()) == ("upgraded", before)
+    (done,) = rewrite(tmp_path, dry_run=False)
+    assert (done.schema, done.outcome) == (1, "upgraded")
+    assert json.loads(path.read_text())["schema"] == 3
+    assert (tmp_path / "aside" / "schema-1" / "train" / path.name).read_text() == before
+    assert receipts.load("train", RECEIPT.key) == RECEIPT
+    assert rewrite(tmp_path, dry_run=False) == []
+
+
+def test_what_cannot_be_upgraded_is_told_and_kept_aside(tmp_path, third_schema):
+    receipts, path = written(tmp_path, schema=2, seconds=None)
+    before = path.read_text()
+    with pytest.raises(Refused, match="older AtlasFlow: it does not say how long it took") as error:
+        receipts.load("train", RECEIPT.key)
+    assert "`atlasflow upgrade` keeps it aside" in error.value.hint
+    (done,) = rewrite(tmp_path, dry_run=False)
+    kept = tmp_path / "aside" / "schema-2" / "train" / path.name
+    assert (done.outcome, kept.read_text()) == ("kept aside", before)
+    assert str(kept) in done.note
+    assert receipts.load("train", RECEIPT.key) is None  # so the stage runs again
+
+
+def test_a_schema_without_a_way_here_is_told(tmp_path):
+    receipts, _ = written(tmp_path, schema=0)
+    with pytest.raises(Refused, match="nothing is known of schema 0"):
+        receipts.load("train", RECEIPT.key)
+
+
+def test_a_kill_between_the_two_writings_of_an_upgrade_loses_nothing(tmp_path, third_schema, monkeypatch):
+    _, path = written(tmp_path, schema=1, tools=None, programs={"mindspore": "2.10.0"})
+    before = path.read_text()
+
+    def killed(target, text):
+        if target == path:
+            raise KeyboardInterrupt
+        write_text(target, text)
+
+    monkeypatch.setattr(rewriting, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rewrite(tmp_path, dry_run=False)
+    assert path.read_text() == before
+    monkeypatch.setattr(rewriting, "write_text", write_text)
+    assert [item.outcome for item in rewrite(tmp_path, dry_run=False)] == ["upgraded"]
+    assert (tmp_path / "aside" / "schema-1" / "train" / path.name).read_text() == before
+
+
+def test_a_damaged_receipt_stops_an_upgrade_by_its_name(tmp_path):
+    _, path = written(tmp_path)
+    path.write_text("{")
+    with pytest.raises(Corrupt, match=path.name):
+        rewrite(tmp_path, dry_run=False)
 
 
 def test_the_latest_is_the_one_finished_last(tmp_path):

@@ -94,7 +94,7 @@ def test_boards_are_told_once_and_of_the_present_champion_alone(registry):
         "",
         "{",
         "[]",
-        '{"schema": 2}',
+        '{"schema": 0}',
         '{"schema": 1, "revision": 1, "champion": "a", "pending": false, "models": {}, "history": []}',
         '{"schema": 1, "revision": 1, "champion": "", "pending": false, "models": {"a": {}}, "history": []}',
     ],
@@ -107,6 +107,15 @@ def test_a_damaged_registry_is_no_empty_one(registry, damage):
     with pytest.raises(Corrupt):
         promote(registry, "a")
     assert registry.path.read_text() == damage
+
+
+def test_a_newer_registry_is_refused_and_left_as_it_is(registry):
+    registry.path.parent.mkdir(parents=True)
+    registry.path.write_text('{"schema": 2, "what": "ever"}')
+    for act in (registry.read, lambda: promote(registry, "a")):
+        with pytest.raises(Refused, match=r"newer AtlasFlow \(schema 2, here 1\)"):
+            act()
+    assert registry.path.read_text() == '{"schema": 2, "what": "ever"}'
 
 
 def test_a_writer_that_dies_leaves_what_was(registry, monkeypatch):
