@@ -34,6 +34,8 @@ CRASH = "AtlasFlow: runs that are not heard of have crashed"
 TAKE_UP = "AtlasFlow: crashed runs are taken up again"
 ATTEMPTS = 3
 """How often a run begins at most when its machines die under it."""
+TAKEN = ("Pending", "Submitting", "InfrastructurePending")
+"""States of a run that a worker has taken and not begun."""
 FAILURE = "AtlasFlow: tell of failed runs"
 PROMOTION = "AtlasFlow: tell of a new champion"
 FALLBACK = "AtlasFlow: tell of a board that fell back"
@@ -98,7 +100,7 @@ def crash(seconds: float) -> AutomationCore:
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
             for_each={"prefect.resource.id"},
-            after={"prefect.flow-run.heartbeat", "prefect.flow-run.Pending"},
+            after={f"prefect.flow-run.{name}" for name in ("heartbeat", *TAKEN)},
             expect={"prefect.flow-run.*"},
             posture=Posture.Proactive,
             threshold=1,

@@ -79,9 +79,7 @@ def apply(profile: Profile = "local") -> None:
     _connect(profile)
     _make_work_pool()
     _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_YAML))
-    from flows.recovery import ensure  # noqa: PLC0415 - imports Prefect
-
-    ensure()
+    prepare_server(open_chain(profile, {}, Silent()), profile, {})
 
 
 def _make_work_pool() -> None:
