@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import browser, page, watch  # noqa: F401 - fixtures for every test
+
 # Tests import ONNX Runtime themselves; like the code under test, they tell nobody.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Compiled once for all tests, and for the next time.
