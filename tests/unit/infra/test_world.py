@@ -96,3 +96,11 @@ def test_every_stand_in_says_that_it_is_one(world_of):
 
 def test_clients_are_imported_when_they_are_opened():
     assert not {"boto3", "asyncssh", "connect"} & set(vars(module))
+
+
+def test_locks_across_machines_need_a_mirror_and_a_server_for_all(tmp_path, monkeypatch):
+    mirror = {"store.mirror": "obs://bucket/mirror"}
+    assert World(load(overrides=mirror), tmp_path).leases() is None
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example:4200/api")
+    assert World(load(), tmp_path).leases() is None
+    assert World(load(overrides=mirror), tmp_path).leases() is not None
