@@ -59,7 +59,10 @@ def worker(
     health = ("--with-healthcheck",) if health_port else ()
     if health:
         os.environ |= {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(health_port)}
-    _prefect("worker", "start", "--pool", WORK_POOL, "--type", "process", "--limit", str(limit), *health)
+    os.chdir(CHECKOUT)
+    # In our place, so that whoever ends this process, as a container's host does, ends the worker.
+    words = ("worker", "start", "--pool", WORK_POOL, "--type", "process", "--limit", str(limit), *health)
+    os.execv(sys.executable, [sys.executable, "-m", "prefect", *words])  # noqa: S606 - an argument list, no shell
 
 
 @deployments.command("write", epilog="Example: `atlasflow deployments write`")

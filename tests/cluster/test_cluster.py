@@ -73,7 +73,7 @@ def test_commands_say_that_the_server_is_not_theirs_and_leave_it_running(cluster
     home = cluster.base / "person"
     home.mkdir()
     environment = cluster.places.environment("worker-1", home)
-    for command, code in (("down", 0), ("status", 0), ("doctor", None)):
+    for command, code in (("up", 0), ("status", 0), ("doctor", None), ("down", 0)):
         done = subprocess.run(
             [composed.BESIDE / "atlasflow", command],
             cwd=home, env=environment | {"COLUMNS": "200"}, capture_output=True, text=True, check=False, timeout=120,

@@ -1,0 +1,55 @@
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from flows import commands
+from flows.commands import scheduling
+from infra import prefect_server
+from infra.home import CHECKOUT
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """What the commands start, with a server that answers; nothing is really started."""
+    programs = []
+
+    def run(command, **options):
+        programs.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(prefect_server, "start", lambda services, home, settings: False)
+    monkeypatch.setattr(scheduling.subprocess, "run", run)
+    monkeypatch.setattr(scheduling.os, "chdir", programs.append)
+    monkeypatch.setattr(scheduling.os, "execv", lambda path, words: programs.append(words))
+    return programs
+
+
+@pytest.mark.parametrize(("arguments", "health"), [([], []), (["--health-port", "8081"], ["--with-healthcheck"])])
+def test_a_worker_is_prefect_s_own_process_in_the_checkout(started, arguments, health):
+    commands.app(["worker", "--limit", "3", *arguments], standalone_mode=False)
+    pool, folder, worker = started
+    assert pool[-3:] == ["--base-job-template", str(CHECKOUT / "infra" / "work-pool.json"), "--overwrite"]
+    assert folder == CHECKOUT
+    assert worker[:3] == [sys.executable, "-m", "prefect"]
+    assert worker[3:] == ["worker", "start", "--pool", "atlasflow", "--type", "process", "--limit", "3", *health]
+    assert (os.environ.get("PREFECT_WORKER_WEBSERVER_PORT") == "8081") == bool(health)
+
+
+def test_a_server_elsewhere_that_does_not_answer_stops_the_command(monkeypatch, tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        api = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    monkeypatch.setattr(sys, "argv", ["atlasflow", "worker"])
+    with pytest.raises(SystemExit) as left:
+        commands.main()
+    assert left.value.code == 5
+    said = capsys.readouterr().err
+    assert api in said
+    assert "unset PREFECT_API_URL" in said
+    assert not (tmp_path / "home" / "services").exists()
