@@ -85,7 +85,7 @@ def runner_deployments() -> list[RunnerDeployment]:
 def prefect_yaml() -> str:
     """The text of `prefect.yaml`, by which workers of the pool `atlasflow` get the same deployments."""
     # Without a pull step, a deployment would hold the path of the checkout in which it was made.
-    pull = [{f"{enter_checkout.__module__}.{enter_checkout.__name__}": {}}]
+    pull: list[dict[str, object]] = [{f"{enter_checkout.__module__}.{enter_checkout.__name__}": {}}]
     content = {"name": "atlasflow", "pull": pull, "deployments": [_entry(plan) for plan in PLANS]}
     return f"{HEADER}{yaml.safe_dump(content, sort_keys=False, width=110)}"
 
