@@ -44,7 +44,7 @@ def up(profile: Profile = "local", settings: Set = None) -> None:
         console.print(f"{service.title}: {'started' if started else 'was up'}, {service.address}", highlight=False)
     with console.status("giving the Prefect server its limits and automations"):
         prepare_server(chain, profile, overrides)
-    console.print(f"notifications: {told_by(chain.settings)}", highlight=False, soft_wrap=True)
+    console.print(f"notifications: {told_by(chain.settings)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def down() -> None:
