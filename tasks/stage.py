@@ -25,6 +25,7 @@ from infra.store.artifacts import TREE, Artifact, ArtifactStore, folder_files
 from infra.store.codedigest import closure
 from infra.store.digests import file_digest, value_digest
 from infra.store.garbage import LOCK as GARBAGE_LOCK
+from infra.store.latest import show as show_latest
 from infra.store.locks import hold
 from infra.store.mirror import Mirror
 from infra.store.receipts import INGREDIENTS, Receipt, Receipts
@@ -198,7 +199,7 @@ class Chain:
                 self._mirror.send(result.receipt, self.receipts, self.store)
         self.known[stage.name] = result.receipt
         if self._shows_latest:
-            self._show_latest(result.receipt)
+            show_latest(self.home, self.store, result.receipt)
         self.store.remember_checks()
         return result
 
@@ -333,20 +334,6 @@ class Chain:
                 media_type = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
                 kept[name] = self.store.put_file(path.name, path, media_type)
         return kept
-
-    def _show_latest(self, receipt: Receipt) -> None:
-        """Show the outputs under readable names in `home/latest/<stage>`: all of one run's, or for a moment none."""
-        folder = self.home / "latest" / receipt.stage
-        coming, going = (folder.with_name(f".{receipt.stage}.{word}") for word in ("coming", "going"))
-        with hold(self.home / "locks" / f"latest-{receipt.stage}"):
-            for left in (coming, going):
-                shutil.rmtree(left, ignore_errors=True)
-            for artifact in receipt.outputs.values():
-                self.store.link_into(artifact, coming if artifact.kind == "file" else coming / artifact.name)
-            if folder.exists():
-                folder.rename(going)
-            coming.rename(folder)
-            shutil.rmtree(going, ignore_errors=True)
 
     def _sources(self, stage: Stage) -> list[tuple[str, str]]:
         given = stage.given(self.settings)

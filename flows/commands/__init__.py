@@ -14,6 +14,7 @@ from flows.commands import (
     demo,
     inspecting,
     jobs,
+    keeping,
     maintaining,
     notebooks,
     retraining,
@@ -50,6 +51,7 @@ for module in (
     storage,
     jobs,
     maintaining,
+    keeping,
     notebooks,
     xihe,
 ):

@@ -1,0 +1,1 @@
+"""A home's state as one file, and back."""
