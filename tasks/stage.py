@@ -4,7 +4,6 @@ A key is SHA-256 over the ingredients: schema version, stage name, digests of th
 hand in them, the settings that the stage reads, the digest of its code, who makes the bytes, and tool versions.
 """
 
-import errno
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +23,7 @@ from infra.store import proofs
 from infra.store.artifacts import TREE, Artifact, ArtifactStore, folder_files
 from infra.store.codedigest import closure
 from infra.store.digests import file_digest, value_digest
+from infra.store.disk import is_full
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.latest import show as show_latest
 from infra.store.locks import hold
@@ -170,7 +170,7 @@ class Chain:
         try:
             return self._run(stage, force, around)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_full(error):
                 raise
             raise Refused(f"{stage.name}: the disk is full", hint=f"free some space below {self.home}") from error
 

@@ -1,6 +1,5 @@
 """The sub-commands of `atlasflow`, a file a group, and how their errors become messages and exit codes."""
 
-import errno
 import os
 import sys
 from typing import NoReturn
@@ -28,6 +27,7 @@ from flows.commands import (
     xihe,
 )
 from infra.errors import AtlasFlowError
+from infra.store.disk import is_full
 
 app = typer.Typer(
     name="atlasflow",
@@ -72,7 +72,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if is_full(error):
             advice = "free some space and run again; nothing is half-written"
             _stop(f"the disk is full: {error}\n  → {advice}", DISK_FULL, debug)
         _stop(f"{error}\n  → check that path and who may read and write it; --debug shows where", 1, debug)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from infra.backup.contents import MANIFEST, belongs
-from infra.backup.disk import room_for
 from infra.backup.writing import SCHEMA
 from infra.errors import Corrupt, Refused, UserError
 from infra.services import Services
 from infra.store import latest
 from infra.store.artifacts import ArtifactStore
 from infra.store.atomic import sync
+from infra.store.disk import room_for
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold, remove_unheld
 from infra.store.receipts import Receipts

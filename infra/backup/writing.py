@@ -29,10 +29,10 @@ from infra.backup.contents import (
     files_of,
     is_sqlite,
 )
-from infra.backup.disk import room_for
 from infra.errors import Corrupt, UserError
 from infra.store.artifacts import ArtifactStore
 from infra.store.atomic import replacing
+from infra.store.disk import room_for
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.receipts import Receipt, parse

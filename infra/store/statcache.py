@@ -11,6 +11,7 @@ from pathlib import Path
 
 from infra.store.atomic import write_text
 from infra.store.digests import file_digest
+from infra.store.disk import is_full
 
 # Kernel time stamps lag the clock by up to one scheduler tick: at most 10 ms (CONFIG_HZ=100); twice that, to be sure.
 TICK_NS = 20_000_000
@@ -56,11 +57,16 @@ class StatCache:
         return digest
 
     def save(self) -> None:
-        """Keep the entries for the next process."""
-        if self._changed:
-            living = {name: entry for name, entry in self._entries.items() if Path(name).exists()}
+        """Keep the entries for the next process, unless the disk is full: looking must go on working then."""
+        if not self._changed:
+            return
+        living = {name: entry for name, entry in self._entries.items() if Path(name).exists()}
+        try:
             write_text(self._path, json.dumps(living))
-            self._changed = False
+        except OSError as error:
+            if not is_full(error):
+                raise
+        self._changed = False
 
 
 def _read(path: Path) -> dict[str, tuple[Fingerprint, str]]:

@@ -17,6 +17,7 @@ from typing import Any
 from infra.home import CHECKOUT, fleet_file
 from infra.store.atomic import write_text
 from infra.store.digests import value_digest
+from infra.store.disk import is_full
 from infra.store.statcache import fingerprint, settled
 
 ROOMS = ("flows", "tasks", "models", "infra")
@@ -38,7 +39,9 @@ def recall(home: Path, arguments: Sequence[str]) -> Any | None:
 
 
 def remember(home: Path, arguments: Sequence[str], begun_ns: int, rests_on: Iterable[Path], answer: object) -> bool:
-    """Keep a verdict that was reached since `begun_ns`; False when a file changed too recently to be sure of it.
+    """Keep a verdict that was reached since `begun_ns`; False when it cannot be kept.
+
+    That is so when a file changed too recently to be sure of it, and when the disk is full.
 
     Args:
         home: the home that the verdict is about.
@@ -54,7 +57,12 @@ def remember(home: Path, arguments: Sequence[str], begun_ns: int, rests_on: Iter
     if not all(settled(mark, begun_ns) for mark in marks.values()):
         return False
     verdict = {"invocation": _invocation(arguments), "code": code, "marks": marks, "answer": answer}
-    write_text(_path(home), json.dumps(verdict))
+    try:
+        write_text(_path(home), json.dumps(verdict))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return False
     return True
 
 
