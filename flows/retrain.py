@@ -4,8 +4,9 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from prefect import State, flow
+from prefect import State, flow, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
@@ -14,6 +15,7 @@ from flows.opening import open_chain
 from flows.pipeline import run_one
 from flows.promotion import STAGE, ask, tell_boards
 from flows.requests import DemoteRequest, RetrainRequest, requested, run_name
+from infra.fleet import Fleet
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.registry import Champion, Registry
@@ -21,6 +23,8 @@ from infra.store.runs import RunRecord, Runs
 from tasks import report
 from tasks.base import Reporter
 from tasks.champions import announce, as_champion, back_to, registry_of, trained_by
+from tasks.drift import reason as drifted
+from tasks.drift import survey
 from tasks.orchestrate import FlowReporter
 from tasks.reasons import look_for_reasons
 from tasks.reporting import reporter
@@ -97,12 +101,35 @@ def _reasons(chain: Chain, request: RetrainRequest, registry: Registry, challeng
     champion = challenge.champion
     before = None if champion is None else trained_by(chain, champion).ingredients
     found = look_for_reasons(
-        registry.read(), before, training, now=time.time(), max_age_days=wanted.max_age_days, word=request.reason
+        registry.read(),
+        before,
+        training,
+        now=time.time(),
+        max_age_days=wanted.max_age_days,
+        word=request.reason,
+        drift=_drift(chain, champion, challenge) if champion is not None and wanted.drift else "",
     )
     challenge.reasons, challenge.trainings = found.reasons, training.keys
     if not found.reasons:
         challenge.outcome, challenge.explanation = "Nothing to do", found.instead
     return "; ".join(reason.text for reason in found.reasons)
+
+
+def _drift(chain: Chain, champion: Champion, challenge: Challenge) -> str:
+    """What drifted on the boards that run the champion, in words; empty when nothing did, or nothing is known."""
+    fleet = Fleet(chain.home)
+    running = [name for name, release in fleet.wanted().items() if release == champion.release]
+    boards = [name for name in running if name in chain.settings.boards]
+
+    @task(name="boards", task_run_name="look at what boards see", cache_policy=NO_CACHE, persist_result=False)
+    def look() -> State[Any]:
+        challenge.boards = survey(chain.world, fleet, boards, chain.settings.drift)
+        found = [f"{item.board}: {item.found}" for item in challenge.boards]
+        return Completed(message=", ".join(found))
+
+    if boards:
+        look()
+    return drifted(challenge.boards)
 
 
 def _promote(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from infra.store.registry import Champion
     from tasks.challenge import Trial
+    from tasks.drift import BoardDrift
     from tasks.gates import Decision
     from tasks.reasons import Reason
 
@@ -20,6 +21,7 @@ class Challenge:
 
     Attributes:
         champion: what stands; None before the first promotion.
+        boards: what the boards that run it have seen.
         reasons: why it is challenged.
         trainings: keys of the challengers' trainings.
         checkpoint: SHA-256 of the challenger's checkpoint, once it is trained.
@@ -32,6 +34,7 @@ class Challenge:
     """
 
     champion: Champion | None
+    boards: Sequence[BoardDrift] = ()
     reasons: Sequence[Reason] = ()
     trainings: Sequence[str] = ()
     checkpoint: str = ""
@@ -55,6 +58,7 @@ def markdown(challenge: Challenge) -> str:
     lines = [f"# {challenge.outcome}", "", challenge.explanation, "", f"Champion before: {stands}.", ""]
     if challenge.reasons:
         lines += ["## Reasons", "", *(f"- **{item.kind}**: {item.text}" for item in challenge.reasons), ""]
+    lines += _seen(challenge.boards)
     lines += _models(challenge)
     lines += _trials(challenge)
     if challenge.gates:
@@ -81,6 +85,19 @@ def _models(challenge: Challenge) -> list[str]:
     ]
     titles = ["", *sides]
     return ["## Models", "", _row(titles), _row(["---", *("---:" for _ in sides)]), *map(_row, rows), ""]
+
+
+def _seen(boards: Sequence[BoardDrift]) -> list[str]:
+    """What boards see, with the population stability index of each quantity."""
+    if not boards:
+        return []
+    names = list(dict.fromkeys(name for item in boards for name in item.indices))
+    lines = ["## Boards", "", _row(["board", "found", "images", *names, "because"])]
+    lines.append(_row(["---", "---", *("---:" for _ in ("images", *names)), "---"]))
+    for item in boards:
+        indices = (f"{item.indices[name]:.3f}" if name in item.indices else "" for name in names)
+        lines.append(_row([item.board, item.found, f"{item.images:,}", *indices, _cell(item.message)]))
+    return [*lines, ""]
 
 
 def _recalls(metrics: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -11,6 +11,7 @@ class RetrainSettings(Section):
     """Retraining: reasons, gates, and what a promotion sets in motion."""
 
     max_age_days: float = Field(30, ge=0, description="a champion unchallenged for longer is challenged; 0: never")
+    drift: bool = Field(True, description="ask boards that run the champion what they have seen, as [drift] says")
     seeds: tuple[int, ...] = Field((), description="train a challenger with each; empty: with the recipe's own seed")
     significance: float = Field(0.05, gt=0, lt=1, description="McNemar's test: the largest p value that counts")
     max_recall_drop: float = Field(0.05, ge=0, le=1, description="how much recall any class may lose")
