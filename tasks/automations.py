@@ -34,8 +34,8 @@ CRASH = "AtlasFlow: runs that are not heard of have crashed"
 TAKE_UP = "AtlasFlow: crashed runs are taken up again"
 ATTEMPTS = 3
 """How often a run begins at most when its machines die under it."""
-TAKEN = ("Pending", "Submitting", "InfrastructurePending")
-"""States of a run that a worker has taken and not begun."""
+SIGNS = ("Pending", "Submitting", "InfrastructurePending", "pull-step.executed", "Running", "Retrying", "heartbeat")
+"""Events of a run after which another one has to come: from the moment that a worker takes it to its last heartbeat."""
 FAILURE = "AtlasFlow: tell of failed runs"
 PROMOTION = "AtlasFlow: tell of a new champion"
 FALLBACK = "AtlasFlow: tell of a board that fell back"
@@ -100,7 +100,7 @@ def crash(seconds: float) -> AutomationCore:
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
             for_each={"prefect.resource.id"},
-            after={f"prefect.flow-run.{name}" for name in ("heartbeat", *TAKEN)},
+            after={f"prefect.flow-run.{name}" for name in SIGNS},
             expect={"prefect.flow-run.*"},
             posture=Posture.Proactive,
             threshold=1,

@@ -4,10 +4,13 @@ from tasks.automations import ATTEMPTS, CRASH, TAKE_UP, wanted
 AUTOMATIONS = {automation.name: automation for automation in wanted(load(), None)}
 
 
-def test_a_run_that_was_taken_and_never_begun_is_missed_too():
+def test_a_run_is_missed_wherever_its_worker_dies():
+    """An event that is expected and not waited after ends the watch, as it was seen with `pull-step.executed`."""
     trigger = AUTOMATIONS[CRASH].trigger
-    states = {"heartbeat", "Pending", "Submitting", "InfrastructurePending"}
-    assert trigger.after == {f"prefect.flow-run.{state}" for state in states}
+    met = ("Pending", "Submitting", "pull-step.executed", "Running", "heartbeat")
+    assert {f"prefect.flow-run.{name}" for name in met} <= trigger.after
+    for ended in ("Completed", "Failed", "Cancelled", "Crashed", "Scheduled", "AwaitingRetry", "Late", "Paused"):
+        assert f"prefect.flow-run.{ended}" not in trigger.after
 
 
 def test_only_runs_of_deployments_are_taken_up_again_and_not_for_ever():
