@@ -14,7 +14,10 @@ class ModelArtsStandInSettings(Section):
     creating_seconds: float = Field(0.5, ge=0, description="in phase Creating")
     queue_seconds: float = Field(0.5, ge=0, description="in phase Pending, at least")
     log_seconds: float = Field(1.0, ge=0, description="how late a job's log appears")
-    clock_minutes: float = Field(15.0, gt=0, description="how far a request's clock may be off")
+    clock_minutes: float = Field(15.0, gt=0, description="how far a request's clock may be off (unconfirmed)")
+    arguments: Literal["joined", "separate"] = Field(
+        "joined", description="the boot script gets --name=value, or --name and value as two words (unconfirmed)"
+    )
 
 
 class ModelArtsNotebookSettings(Section):
@@ -41,16 +44,22 @@ class ModelArtsSettings(Section):
     secret_key: SecretStr = SecretStr("")
     security_token: SecretStr = SecretStr("")
     workspace: str = Field("0", description="0 is the default workspace")
-    engine: str = Field("", description="engine id; an unknown one is answered with the list of the region's engines")
-    flavor: str = Field("", description="flavor id; an unknown one is answered with the list of the region's flavors")
+    engine: str = Field("", description="engine id; an unknown one is answered with the region's list of them")
+    flavor: str = Field("", description="flavor id; an unknown one is answered with the region's list of them")
     node_count: int = Field(1, ge=1, le=64)
     environment: dict[str, str] = Field({}, description="environment variables of the job; never secrets")
+    parameters: dict[str, str] = Field(
+        {}, description="further arguments of the boot script, shown with the job; models/main.py ignores them"
+    )
     prices: dict[str, float] = Field({}, description="flavor id to price of one node for one hour")
     cost_cap: float | None = Field(None, ge=0, description="no job may cost more; needs the flavor's price")
     auto_stop_hours: int = Field(24, ge=1, le=720, description="the platform stops the job then")
     jobs_at_once: int = Field(1, ge=1, description="our jobs in the project; a further one waits here, unpaid")
     poll_seconds: float = Field(5.0, gt=0, le=300, description="between looks at a job; grows to six times that")
     stop_on_cancel: bool = Field(True, description="a cancelled run stops its job")
+    abnormal_is_final: bool = Field(
+        True, description="a job in phase Abnormal does not recover (unconfirmed); false: it is followed further"
+    )
     logs: str = Field("logs", description="folder under obs.prefix that the platform writes log files to")
     notebook: ModelArtsNotebookSettings = ModelArtsNotebookSettings()
     stand_in: ModelArtsStandInSettings = ModelArtsStandInSettings()
