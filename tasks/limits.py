@@ -11,6 +11,7 @@ import fcntl
 import threading
 import time
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -86,7 +87,8 @@ def holding(limits: Mapping[str, int], home: Path, say: Callable[[str], None]) -
             lease = _acquire(client, limits, notes, say)
         note = notes / f"{lease}{_NOTE}"
         ended = threading.Event()
-        renewing = threading.Thread(target=_renew, args=(lease, ended), daemon=True)
+        # A thread begins without Prefect's settings; with those of the process it might ask another server.
+        renewing = threading.Thread(target=copy_context().run, args=(_renew, lease, ended), daemon=True)
         # It is locked before it has its name, so that nobody takes it for one that was left behind.
         with hold(note.with_suffix(".new")):
             note.with_suffix(".new").rename(note)

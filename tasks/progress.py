@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
@@ -44,7 +45,7 @@ class ProgressArtifact:
         self._id: UUID | None = None
         self._runs = (flow_run.id, task_run.id)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._tell_regularly, daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._tell_regularly,), daemon=True)
 
     def line(self, stage: str, text: str) -> None:
         """One line to read."""

@@ -7,6 +7,7 @@ or name a machine that is gone. The numbers that they show are repeated in words
 from __future__ import annotations
 
 import csv
+import re
 from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
@@ -41,9 +42,9 @@ def publish(chain: Chain, record: RunRecord) -> None:
 def markdown(chain: Chain, record: RunRecord) -> str:
     """The report of a run as Markdown."""
     lines = [f"# Run {record.id}", "", *sections.summary(chain, record), f"Profile `{record.profile}`.", ""]
-    lines += ["| stage | outcome | why | seconds | note |", "|---|---|---|---:|---|"]
+    lines += ["| stage | outcome | seconds | what came of it | why |", "|---|---|---:|---|---|"]
     lines += [
-        f"| {item.stage} | {item.outcome} | {_cell(brief(item.reason))} | {item.seconds:.1f} | {_cell(item.note)} |"
+        f"| {item.stage} | {item.outcome} | {item.seconds:.1f} | {_cell(item.note)} | {_cell(brief(item.reason))} |"
         for item in record.stages
     ]
     lines += ["", *sections.stand_ins(chain), *sections.accuracy(chain), *sections.learning(chain)]
@@ -94,7 +95,8 @@ def _show_picture(chain: Chain, receipt: Receipt, output: str, key: str, descrip
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text in one line in which no character means anything to Markdown."""
+    return re.sub(r"([\\|_*`<\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def _links(chain: Chain) -> list[str]:

@@ -46,13 +46,18 @@ class Limits:
     def _answer(self, method, path, body):
         if method == "DELETE":
             return 204 if self.limits.pop(path.strip("/"), None) else 404, None
-        if path == "/":
-            return self._create(body)
-        if path == "/increment-with-lease":
-            return self._increment(body)
-        if path == "/decrement-with-lease":
-            self._give_back(body["lease_id"])
+        if method == "PATCH":
+            (found,) = (limit for limit in self.limits.values() if limit["name"] == path.strip("/"))
+            found["limit"] = body["limit"]
             return 204, None
+        known = {
+            "/": self._create,
+            "/filter": self._page,
+            "/increment-with-lease": self._increment,
+            "/decrement-with-lease": self._decrement,
+        }
+        if path in known:
+            return known[path](body)
         if path.startswith("/leases/") and path.endswith("/renew"):
             return self._renew(path.split("/")[2], body)
         return 405, None
@@ -60,12 +65,23 @@ class Limits:
     def _create(self, body):
         if any(limit["name"] == body["name"] for limit in self.limits.values()):
             return 409, None
-        self.limits[str(uuid.uuid4())] = {"name": body["name"], "limit": body["limit"], "active": 0}
-        return 201, {}
+        key = str(uuid.uuid4())
+        self.limits[key] = {"name": body["name"], "limit": body["limit"], "active": 0}
+        return 201, {"id": key}
+
+    def _page(self, body):
+        limits = [
+            {"id": key, "name": limit["name"], "limit": limit["limit"], "active_slots": limit["active"]}
+            for key, limit in self.limits.items()
+        ]
+        same = {"active": True, "slot_decay_per_second": 0.0, "created": None, "updated": None}
+        return 200, [{**same, **limit} for limit in limits[body["offset"] :][: body["limit"]]]
 
     def _increment(self, body):
         assert body["lease_duration"] >= 60
         found = {key: limit for key, limit in self.limits.items() if limit["name"] in body["names"]}
+        if any(limit["limit"] < body["slots"] for limit in found.values()):
+            return 422, {"detail": "Slots requested is greater than the limit"}
         if any(limit["active"] + body["slots"] > limit["limit"] for limit in found.values()):
             return 423, None
         for limit in found.values():
@@ -74,6 +90,10 @@ class Limits:
         self.leases[lease] = (list(found), self.now + body["lease_duration"])
         limits = [{"id": key, "name": limit["name"], "limit": limit["limit"]} for key, limit in found.items()]
         return 200, {"lease_id": lease, "limits": limits}
+
+    def _decrement(self, body):
+        self._give_back(body["lease_id"])
+        return 204, None
 
     def _renew(self, lease, body):
         if lease not in self.leases:
@@ -105,7 +125,7 @@ def serving():
             self.end_headers()
             self.wfile.write(content)
 
-        do_DELETE = do_POST  # noqa: N815 - the library's name
+        do_DELETE = do_PATCH = do_POST  # noqa: N815 - the library's names
 
         def log_message(self, format, *arguments):  # noqa: A002 - the library's name
             pass

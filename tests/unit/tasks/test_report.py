@@ -194,8 +194,8 @@ def test_the_report_says_what_ran_and_why(chain):
     text = markdown(chain, record(ran, StageRecord("export", "k", "reused", "nothing changed", 0.0)))
     assert text.startswith("# Run 20261121-1\n\n**Done**")
     assert "\nProfile `twin`." in text
-    assert "| train | ran | settings epochs: 30 → 3 and 1 more | 12.3 | accuracy 0.5 |" in text
-    assert "| export | reused | nothing changed | 0.0 |  |" in text
+    assert "| train | ran | 12.3 | accuracy 0.5 | settings epochs: 30 → 3 and 1 more |" in text
+    assert "| export | reused | 0.0 |  | nothing changed |" in text
 
 
 def test_accuracy_digests_stand_ins_and_links_are_shown(chain):
@@ -217,8 +217,8 @@ def test_nothing_is_claimed_that_is_not_known(chain):
 
 
 def test_a_reason_cannot_break_the_table(chain):
-    text = markdown(chain, record(StageRecord("train", "k", "failed", "a | b\nsecond line", 0.0, "c\nd")))
-    assert "| train | failed | a \\| b | 0.0 | c d |" in text
+    text = markdown(chain, record(StageRecord("train", "k", "failed", "a | b__c__\nsecond line", 0.0, "c\nd")))
+    assert r"| train | failed | 0.0 | c d | a \| b\_\_c\_\_ |" in text
 
 
 def test_published_files_have_links_for_people(chain):
