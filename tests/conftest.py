@@ -15,6 +15,10 @@ KERNELS = str(Path(tempfile.gettempdir()) / f"atlasflow-test-kernels-{os.getuid(
 os.environ["ATLASFLOW_KERNELS"] = KERNELS
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", metavar="FOLDER", help="keep pictures of pages for the documentation")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:

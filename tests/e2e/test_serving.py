@@ -3,17 +3,21 @@
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
 from tests.e2e.installation import COMMAND, PYTHON
+from tests.e2e.ui import OWN_FAULTS, open_page, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
 
-@pytest.fixture
-def serving(made):
-    """The home with `atlasflow serve` running; ends it as Ctrl-C does."""
+@pytest.fixture(scope="module")
+def serving(untouched, first_run):
+    """The home with everything made and `atlasflow serve` running; ends it as Ctrl-C does."""
+    made = untouched
+    made.settle()
     made.atlasflow("up")
     # Whoever runs the tests in the background has them ignore Ctrl-C, and the command would inherit that.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -52,6 +56,24 @@ def prefect(home, *words):
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
         PATH=f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}",
     )
+
+
+def test_the_form_of_a_stage_starts_a_run_that_reuses_the_chain_s_receipts(serving, page, watch, pytestconfig):
+    watch.expected += OWN_FAULTS
+    (deployment,) = serving.prefect("deployments", deployments={"name": {"any_": ["evaluate"]}})
+    runs = serving.run_count()
+    address = serving.services()["prefect"]["address"]
+    open_page(page, f"{address}/deployments/deployment/{deployment['id']}/run", "How to run one stage.")
+    picture(pytestconfig, page, "form")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(lambda url: "/run" not in url.rpartition(deployment["id"])[2])
+    deadline = time.monotonic() + 120
+    while serving.run_count() == runs or not serving.last_run()[0]["stages"]:
+        assert time.monotonic() < deadline, "the form started no run"
+        time.sleep(0.2)
+    record, outcomes = serving.last_run()
+    assert outcomes == {"evaluate": "reused"}
+    assert record["stages"][0]["key"] == serving.status()["evaluate"]["key"]
 
 
 def test_a_stage_that_is_triggered_alone_reuses_the_chain_s_receipts(serving):
