@@ -8,11 +8,13 @@ from typer.testing import CliRunner
 
 from flows import commands
 from infra.board import emulator
+from infra.board.agent.seen import Seen
 from infra.errors import GateFailed, Refused, Transient, UserError
 from infra.fleet import Fleet
 from infra.services import Services
 from infra.settings import load
 from infra.settings.fleet import read_fleet
+from infra.store.artifacts import folder_files
 from tests import boards
 
 KEEP = ("ATLASFLOW_HOME", "ATLASFLOW_FLEET", "COLUMNS")
@@ -103,6 +105,26 @@ def test_the_exit_code_tells_the_class_of_the_trouble(command):
     with command.file.open("a") as file:
         file.write('[boards.keyless]\naddress = "127.0.0.1"\nkey = "/nowhere/key"\n')
     assert "(2 of 4 boards have trouble)" in str(command("info", "--all", error=UserError).error)
+
+
+def test_seen_compares_what_a_board_has_counted_with_its_release(command, home, tmp_path):
+    root = home / "boards" / "one" / "home" / tmp_path.name
+    root.mkdir()
+    watching = Seen(str(root / "seen.json"), "watched", 10)
+    for _ in range(300):
+        watching.add({"numbers": [3], "top": [["cat", 0.9]], "colour": [4.0, 120.0, 120.0]})
+    watching.flush()
+    folder = boards.release_folder(tmp_path / "r", "watched")
+    even = {name: [30] * 10 for name in ("class", "confidence", "red", "green", "blue")}
+    (folder / "reference.json").write_text(json.dumps({"images": 300, "counts": even}))
+    Fleet(home).keep(folder_files(folder)[1], "here")
+    rows = {row["board"]: row for row in command.json("seen", "--all")}
+    assert (rows["one"]["found"], rows["one"]["images"], rows["one"]["release"]) == ("drifted", 300, "watched")
+    assert set(rows["one"]["indices"]) == set(even)
+    assert (rows["two"]["found"], rows["two"]["message"]) == ("unknown", "it has not watched yet")
+    shown = command("seen", "one").output
+    assert "drifted" in shown
+    assert "where 0.25 is the bound" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize("words", [("info",), ("info", "zz"), ("info", "--label", "zz"), ("info", "one", "--all")])
