@@ -123,7 +123,7 @@ def _paths(store: ArtifactStore, receipt: Receipt) -> Iterable[Path]:
 
 def _remove_half_written(home: Path) -> None:
     """Temporary files of killed processes; a living one is done with its own long before the hour is over."""
-    for pattern in (".*.tmp", "receipts/*/.*.tmp", "runs/.*.tmp", "services/.*.tmp"):
+    for pattern in (".*.tmp", "*/.*.tmp", "receipts/*/.*.tmp", "tuning/*/.*.tmp", "notify/*/.*.tmp"):
         for path in home.glob(pattern):
             if path.stat().st_mtime < time.time() - HALF_WRITTEN_SECONDS:
                 path.unlink(missing_ok=True)

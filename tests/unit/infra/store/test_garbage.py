@@ -176,10 +176,14 @@ def test_an_empty_home_has_no_garbage(bench):
 
 def test_what_killed_processes_left_half_written_goes_but_not_at_once(bench):
     bench.ran(bench.made("download", "d"))
-    old, young = bench.receipts.folder / "download" / ".old.tmp", bench.home / ".young.tmp"
-    for path in (old, young):
+    young = bench.home / ".young.tmp"
+    names = ("receipts/download/.a.tmp", "runs/.b.tmp", "tuning/one/.c.tmp", "notify/waiting/.d.tmp")
+    old = [bench.home / name for name in names]
+    for path in (*old, young):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")
-    os.utime(old, (0, 0))
+    for path in old:
+        os.utime(path, (0, 0))
     bench.collect()
-    assert not old.exists()
+    assert not any(path.exists() for path in old)
     assert young.exists()
