@@ -74,6 +74,9 @@ class Sweep:
             AtlasFlowError: something that is no fault of a single trial.
         """
         INTERRUPTED.clear()
+        known = sum(trial.outcome is not None for trial in self._study.trials())
+        if known:
+            self._teller.line(STAGE, f"{known} trials are known from before")
         flying: dict[PrefectFuture[Any], Trial] = {}
         with self._stack:
             try:

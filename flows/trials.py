@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TOPIC = "atlasflow-tune"
 """Under which workers tell how far their trials are."""
-_CONNECT_SECONDS = "20s"
+_CONNECT_SECONDS = "10s"
 _NAMES = {"finished": "Completed", "stopped": "Stopped early", "failed": "Cannot work", "left": "Interrupted"}
 # Every Dask process has an HTTP server, which listens on all addresses unless it is told where; ours has no pages.
 _LOOPBACK = "127.0.0.1:0"

@@ -7,8 +7,9 @@ killed goes on with the trials that it would have had.
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Search = Literal["grid", "random", "tpe"]
 DATABASE = "study.db"
+KNOWN = "known"
+"""The attribute of an Optuna trial that holds everything of ours."""
 _RANDOM_FIRST = 5  # trials that TPE draws at random before it has something to learn from
 _REPEATS = 100  # draws in a row that were there already, after which a space is taken for exhausted
 
@@ -80,6 +83,8 @@ def opened(folder: Path, definition: Mapping[str, Any], space: Space) -> Iterato
         raise UserError("tuning needs Optuna", hint="install the extra: pip install 'atlasflow[tuning]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(folder / DATABASE)) as database:
+        database.execute("PRAGMA journal_mode=WAL")  # stays with the file; a trial then waits for the disk less often
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / DATABASE}")
     try:
         inner = optuna.create_study(storage=storage, study_name="atlasflow", direction="maximize", load_if_exists=True)
@@ -118,8 +123,8 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Every configuration that was tried or is under way, in order; what was drawn twice counts once."""
-        found = [trial for trial in self._inner.get_trials(deepcopy=False) if "levels" in trial.user_attrs]
-        return [_trial(trial.number, trial.user_attrs) for trial in found]
+        found = [trial for trial in self._inner.get_trials(deepcopy=False) if KNOWN in trial.user_attrs]
+        return [_trial(trial.number, trial.user_attrs[KNOWN]) for trial in found]
 
     def under_way(self) -> list[Trial]:
         """The trials without an outcome: in a study that was just opened, those that were interrupted."""
@@ -134,7 +139,7 @@ class Study:
             asked = self._ask()
             levels = {factor.name: _suggest(asked, factor) for factor in self._space.factors}
             if tuple(sorted(levels.items())) not in seen:
-                asked.set_user_attr("levels", levels)
+                asked.set_user_attr(KNOWN, {"levels": levels})
                 return Trial(asked.number, levels)
             self._tell(asked.number, "failed")
         return None
@@ -142,16 +147,13 @@ class Study:
     def note(self, trial: Trial) -> None:
         """Write down what is known of a trial, and its outcome if there is one; `left` is none."""
         inner = self._trial(trial.number)
-        inner.set_user_attr("spec", dict(trial.spec))
-        inner.set_user_attr("cost", None if trial.cost is None else asdict(trial.cost))
-        outcome = trial.outcome
-        if outcome is None or outcome.end == "left":
+        outcome = trial.outcome if trial.outcome is not None and trial.outcome.end != "left" else None
+        inner.set_user_attr(KNOWN, {**asdict(trial), "outcome": None if outcome is None else asdict(outcome)})
+        if outcome is None:
             return
-        if trial.cost is not None:
-            known = inner.storage.get_trial(inner._trial_id).intermediate_values
-            for epoch in sorted(set(outcome.curve) - set(known)):
-                inner.report(trial.cost.score(outcome.curve[epoch]), epoch)
-        inner.set_user_attr("outcome", asdict(outcome))
+        if trial.cost is not None and outcome.end == "stopped":
+            for epoch, accuracy in outcome.curve.items():
+                inner.report(trial.cost.score(accuracy), epoch)
         self._tell(trial.number, outcome.end, trial.score)
 
     def _trial(self, number: int) -> optuna.Trial:
