@@ -109,7 +109,7 @@ def _onnx(chain: Chain, folder: Path, normalisation: Normalisation) -> Predictor
         found = logits(pixels)
         return Answer(tuple(best(found, TOP)), (time.perf_counter() - began) * 1000)
 
-    return Predictor("ONNX, ONNX Runtime on this machine", answer)
+    return Predictor("ONNX (ONNX Runtime)", answer)
 
 
 def _checkpoint(program: Answering) -> Predictor:
@@ -117,7 +117,7 @@ def _checkpoint(program: Answering) -> Predictor:
         logits, milliseconds = program.ask(pixels.tobytes())
         return Answer(tuple(best(np.array(logits), TOP)), milliseconds)
 
-    return Predictor("checkpoint, MindSpore on this machine", answer)
+    return Predictor("checkpoint (MindSpore)", answer)
 
 
 def _board(chain: Chain, name: str, folder: Path) -> Predictor:
@@ -139,14 +139,15 @@ def _board(chain: Chain, name: str, folder: Path) -> Predictor:
         note = f"release {active}" + ("" if active == ours else ", which is not made of this checkpoint")
         return Answer(said.top, said.milliseconds, note)
 
-    where = f"stand-in board {name}" if stand_in else f"board {name}"
-    return Predictor(f".om on {where}", answer, emulated=stand_in)
+    return Predictor(f".om on {name} (stand-in)" if stand_in else f".om on {name}", answer, emulated=stand_in)
 
 
 def _release(chain: Chain) -> str | None:
     """The id of the release that the chain's last deployment put into service; None when there was none."""
     deployed = chain.known.get("deploy")
-    return None if deployed is None else str(deployed.ingredients["producer"]["version"])
+    if deployed is None:
+        return None
+    return str(json.loads(chain.store.path(deployed.outputs["boards"]).read_text(encoding="utf-8"))["release"])
 
 
 def provenance(chain: Chain, boards: Sequence[str]) -> list[tuple[str, str]]:

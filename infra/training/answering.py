@@ -75,7 +75,7 @@ class Answering:
                     process.stdin.flush()
                 said = self._next("answer", self._answer_seconds)
             except BaseException:
-                self._end()
+                self._end(at_once=True)
                 raise
             logits = said["logits"]
             assert isinstance(logits, list)  # noqa: S101 - for the type checker: the protocol says so
@@ -133,10 +133,12 @@ class Answering:
         code = self._process.wait(_END_SECONDS)
         raise protocol.failure("models/main.py answer", code, found, list(self._tail))
 
-    def _end(self) -> None:
+    def _end(self, *, at_once: bool = False) -> None:
         process, self._process = self._process, None
         if process is None:
             return
+        if at_once:
+            process.kill()
         assert process.stdin is not None  # noqa: S101 - for the type checker: it was asked for
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()

@@ -37,7 +37,7 @@ def build(demo: Demo) -> gr.Blocks:
                 examples = _examples(demo)
             with gr.Column(scale=3, min_width=420):
                 result = gr.HTML(EMPTY, elem_id="result")
-        gr.HTML(rendering.table("Where the model comes from", ("what", ""), demo.provenance), elem_id="provenance")
+        gr.HTML(rendering.table("Where the model comes from", ("what", "value"), demo.provenance), elem_id="provenance")
         does = _Events(demo)
         one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "answers", "api_visibility": "private"}
         upload.upload(does.uploaded, [upload, chosen], [upload, shown, result], **one)
@@ -48,11 +48,13 @@ def build(demo: Demo) -> gr.Blocks:
 
 
 def _examples(demo: Demo) -> gr.Gallery:
+    gr.HTML("<p>Or take one of the evaluation images, shown with their true classes:</p>")
     return gr.Gallery(
         [(_enlarged(example.pixels), example.label) for example in demo.examples],
-        label="Examples from the evaluation images, with their true classes",
+        show_label=False,
         elem_id="examples",
         columns=5,
+        height="auto",
         format="png",
         allow_preview=False,
         interactive=False,

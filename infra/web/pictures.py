@@ -13,7 +13,7 @@ MOST_PICTURES = 8  # at once
 MOST_BYTES = 20_000_000  # of a file
 MOST_PIXELS = 50_000_000  # of a picture: a camera's; decoded, it takes 150 MB
 # Those that Pillow decodes by itself: EPS, for one, would start another program.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "MPO")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _HINT = "take a PNG, JPEG, WebP, BMP, GIF or TIFF"
 
 
@@ -50,7 +50,7 @@ def open_picture(path: Path, name: str, prepare: Callable[[Image.Image], Pixels]
         with Image.open(path, formats=FORMATS) as picture:
             _check_pixels(picture, name)
             picture.load()
-            # The second picture of an MPO, which cameras write, is another view of the first.
+            # The second picture of an MPO, a JPEG as some cameras write it, is another view of the first.
             moves = getattr(picture, "is_animated", False) and picture.format != "MPO"
             return Opened(prepare(picture), "the first of several frames" if moves else "")
     except UserError:

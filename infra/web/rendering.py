@@ -25,7 +25,11 @@ STYLE = """
 .side caption { text-align: left; font-weight: 600; padding: 0.4rem 0; }
 .side th, .side td { border: 1px solid var(--border-color-primary); padding: 0.3rem 0.6rem; text-align: left; }
 .side td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.side td, .side th { overflow-wrap: anywhere; }
+.side td:last-child { overflow-wrap: anywhere; }
+.side td:first-child { min-width: 7rem; max-width: 12rem; overflow-wrap: anywhere; }
+#result, #provenance { overflow-x: auto; }
+#examples .grid-container { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; height: auto !important; }
+#examples .grid-wrap { min-height: 0; max-height: none; }
 .notice { border-left: 4px solid #d97706; background: var(--background-fill-secondary); padding: 0.5rem 0.8rem;
           margin-bottom: 0.8rem; }
 """
