@@ -34,6 +34,8 @@ CRASH = "AtlasFlow: runs that are not heard of have crashed"
 TAKE_UP = "AtlasFlow: crashed runs are taken up again"
 ATTEMPTS = 3
 """How often a run begins at most when its machines die under it."""
+ONCE_IN = timedelta(minutes=10)
+"""A run that crashes again so soon stays so: it was not its machine."""
 SIGNS = ("Pending", "Submitting", "InfrastructurePending", "pull-step.executed", "Running", "Retrying", "heartbeat")
 """Events of a run after which another one has to come: from the moment that a worker takes it to its last heartbeat."""
 FAILURE = "AtlasFlow: tell of failed runs"
@@ -122,7 +124,7 @@ def take_up() -> AutomationCore:
     """
     return AutomationCore(
         name=TAKE_UP,
-        description=f"By any worker, until it has begun {ATTEMPTS} times; stages that were done are reused.",
+        description=f"By any worker, once in {ONCE_IN.seconds // 60} minutes, until it has begun {ATTEMPTS} times.",
         enabled=True,
         tags=TAGS,
         trigger=EventTrigger(
@@ -135,7 +137,7 @@ def take_up() -> AutomationCore:
             expect={"prefect.flow-run.Crashed"},
             posture=Posture.Reactive,
             threshold=1,
-            within=timedelta(0),
+            within=ONCE_IN,
         ),
         actions=[
             ChangeFlowRunState(
