@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from prefect import State, flow
@@ -14,7 +13,7 @@ from flows.pipeline import run_one
 from flows.requests import RetrainRequest, TuneRequest, requested, run_name
 from flows.retrain import retrain
 from flows.sweep import Sweep
-from infra.errors import GateFailed, UserError
+from infra.errors import GateFailed
 from infra.home import CHECKOUT
 from infra.store.codedigest import closure
 from infra.store.digests import value_digest
@@ -30,13 +29,12 @@ from tasks.stage import Chain
 from tasks.tuning_publish import publish
 from tasks.tuning_report import best
 from tasks.tuning_space import Choice, Space, space_of
-from tasks.tuning_study import Trial, opened, study_name
+from tasks.tuning_study import Trial, check, opened, study_name
 
 STAGE = "tune"
 FOLDER = "tuning"
 """In the home: a folder a study, with its database, table, summary and pictures."""
 DEFAULT_TRIALS = 20
-_EXTRA = ("optuna", "prefect_dask")
 
 
 def _name() -> str:
@@ -51,12 +49,10 @@ def tune(request: TuneRequest = TuneRequest()) -> State[Any]:  # noqa: B008 - fr
 
 
 def _tune(request: TuneRequest) -> State[Any]:
-    check_extra()
     teller = FlowReporter(reporter.get())
     chain = open_chain(request.profile, dict(request.settings), teller)
     space = space_of(request.recipes or (chain.settings.train.recipe,), request.networks, request.space)
-    if request.search == "grid" and space.size is None:
-        raise UserError("a grid has no ranges", hint="list the values, or take --search random or --search tpe")
+    check(request.search, space)
     deadline = None if request.minutes is None else time.time() + 60 * request.minutes
     record = Runs(chain.home).begin(request.profile)
     record.flow_run = str(flow_run.id or "")
@@ -68,17 +64,6 @@ def _tune(request: TuneRequest) -> State[Any]:
     if request.promote:
         said += f"; {_challenge(request, winner, name)}"
     return Completed(message=said, data=name)
-
-
-def check_extra() -> None:
-    """Refuse to tune without the packages that only tuning needs.
-
-    Raises:
-        UserError: one of them is not installed.
-    """
-    missing = [name for name in _EXTRA if find_spec(name) is None]
-    if missing:
-        raise UserError(f"tuning needs {' and '.join(missing)}", hint="install the extra: pip install -e '.[tuning]'")
 
 
 def _search(

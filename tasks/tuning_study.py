@@ -11,6 +11,7 @@ import sqlite3
 import zlib
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import UserError
@@ -30,6 +31,7 @@ Search = Literal["grid", "random", "tpe"]
 DATABASE = "study.db"
 KNOWN = "known"
 """The attribute of an Optuna trial that holds everything of ours."""
+_EXTRA = ("optuna", "prefect_dask")
 _RANDOM_FIRST = 5  # trials that TPE draws at random before it has something to learn from
 _REPEATS = 100  # draws in a row that were there already, after which a space is taken for exhausted
 
@@ -60,6 +62,19 @@ class Trial:
         return self.cost.score(self.outcome.accuracy)
 
 
+def check(search: Search, space: Space) -> None:
+    """Refuse a search that cannot begin, before anything is started for it.
+
+    Raises:
+        UserError: a package of the extra `tuning` is not installed, or a grid has a range.
+    """
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if missing:
+        raise UserError(f"tuning needs {' and '.join(missing)}", hint="install the extra: pip install -e '.[tuning]'")
+    if search == "grid" and space.size is None:
+        raise UserError("a grid has no ranges", hint="list the values, or take --search random or --search tpe")
+
+
 def study_name(definition: Mapping[str, Any]) -> str:
     """A name that the same search always has, such as `grid-0123456789`."""
     return f"{definition['search']}-{value_digest(definition)[:10]}"
@@ -75,12 +90,10 @@ def opened(folder: Path, definition: Mapping[str, Any], space: Space) -> Iterato
         space: what is varied.
 
     Raises:
-        UserError: Optuna is not installed, or the study there rests on something else.
+        UserError: the study there rests on something else.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise UserError("tuning needs Optuna", hint="install the extra: pip install 'atlasflow[tuning]'") from error
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / DATABASE)) as database:

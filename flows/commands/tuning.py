@@ -3,7 +3,7 @@
 import csv
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
@@ -15,6 +15,9 @@ from flows.commands.running import Json, Profile, Set, parse_overrides
 from flows.opening import open_chain
 from infra.errors import UserError
 from tasks.reporting import Silent
+from tasks.stage import Chain
+from tasks.tuning_space import space_of
+from tasks.tuning_study import check
 
 _SHOWN = 25  # rows in the terminal; the file has all
 
@@ -43,7 +46,8 @@ def tune(
         ),
     ] = None,
     search: Annotated[
-        str, typer.Option(help="grid (all, in a shuffled order), random, or tpe (learns as it goes).")
+        Literal["grid", "random", "tpe"],
+        typer.Option(help="grid (all, in a shuffled order), random, or tpe (learns as it goes)."),
     ] = "grid",
     trials: Annotated[
         int | None, typer.Option(min=1, help="Configurations in all; by default the whole grid, else 20.")
@@ -68,12 +72,16 @@ def tune(
     score = 0.50 · accuracy (%) - 0.35 · size (MB) - 0.15 · latency (ms). Each trial is an ordinary training with its
     receipt, so that none is done twice; hopeless ones are stopped early (`--set tune.prune=none` lets all go on).
     """
+    fields, overrides = parse_overrides(space), parse_overrides(settings)
+    chain = open_chain(profile, overrides, Silent())
+    # What cannot work is told before Prefect is up.
+    check(search, space_of(_names(recipes) or (chain.settings.train.recipe,), _names(networks), fields))
     values = {
         "profile": profile,
-        "settings": parse_overrides(settings),
+        "settings": overrides,
         "recipes": _names(recipes),
         "networks": _names(networks),
-        "space": parse_overrides(space),
+        "space": fields,
         "search": search,
         "trials": trials,
         "minutes": minutes,
@@ -82,7 +90,7 @@ def tune(
         "cluster": cluster,
         "promote": promote,
     }
-    folder, said, address = _in_prefect(values)
+    folder, said, address = _in_prefect(chain, values)
     with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if as_json:
@@ -91,9 +99,8 @@ def tune(
     _show(rows, folder, said, address)
 
 
-def _in_prefect(values: dict[str, Any]) -> tuple[Path, str, str]:
+def _in_prefect(chain: Chain, values: dict[str, Any]) -> tuple[Path, str, str]:
     """Run the flow on the installation's server; gives the study's folder, how it ended, and the run's address."""
-    chain = open_chain(values["profile"], values["settings"], Silent())
     from flows.running import under_prefect  # noqa: PLC0415 - Prefect takes seconds
 
     with under_prefect(chain, Console(stderr=True)) as address:
