@@ -119,8 +119,3 @@ def test_workers_of_a_cluster_use_the_same_receipts_and_train(made, cluster):
     assert {item["key"] for item in artifacts} >= {"tuning", "tuning-summary", "tuning-scores", "tuning-pareto"}
     (table,) = (item for item in artifacts if item["key"] == "tuning")
     assert json.loads(table["data"]) == told["trials"]
-
-
-def test_an_address_where_nothing_answers_is_named(made):
-    said = made.atlasflow("tune", "--space", "train.learning_rate=0.01,0.04", "--cluster", "tcp://127.0.0.1:9", code=5)
-    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in said
