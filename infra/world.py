@@ -205,14 +205,13 @@ class World:
 
     def leases(self) -> "Leases | None":
         """Locks across machines: where a mirror shares what is made, kept by the server that all machines use."""
-        from infra import prefect_server
-
-        api = prefect_server.outside(self.services, self.settings.prefect) if self.settings.store.mirror else None
-        if api is None:
+        if not self.settings.store.mirror:
             return None
+        from infra import prefect_server
         from infra.store.leases import Leases
 
-        return Leases(api, prefect_server.credentials())
+        api = prefect_server.outside(self.services, self.settings.prefect)
+        return None if api is None else Leases(api, prefect_server.credentials())
 
     def _open_store(self, bucket: str) -> ObjectStore:
         from infra.obs.opening import open_bucket
