@@ -86,7 +86,7 @@ def hold_challenge(
     accuracy, seed = accuracies[median(accuracies)]
     challenger = chain
     if seeds:
-        teller.line("retrain", f"the median of {len(seeds)} seeds is seed {seed} (accuracy {accuracy:.4f})")
+        teller.line("retrain", f"the median of {len(candidates)} seeds is seed {seed} (accuracy {accuracy:.4f})")
         settings = {**request.settings, "train.seed": str(seed)}
         challenger = open_chain(request.profile, settings, teller)
         for name in (*PREPARED, *LEARNT):

@@ -1,5 +1,6 @@
 """`boards rollout`: a release onto boards in waves, and what to do with a rollout that stands."""
 
+import getpass
 import time
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ from flows.fresh import Printer
 from infra.errors import UserError
 from infra.fleet import Fleet
 from tasks import rollout as work
+from tasks.champions import gave_up
 from tasks.reporting import Silent
 from tasks.stage import Chain
 from tasks.waves import Pause, Stand, cut_waves
@@ -115,6 +117,12 @@ def undo(
         if wave > len(opened.rollout.policy.waves):
             raise UserError(f"rollout {opened.id} has {len(opened.rollout.policy.waves)} waves")
         rows = work.undo(opened, fleet, chain.world, wave - 1 if wave else None, Silent() if as_json else Printer())
+        demoted = None
+        if not wave and any(row["outcome"] == "returned" for row in rows):
+            demoted = gave_up(chain, opened.release, getpass.getuser(), f"rollout {opened.id} was undone")
+    if demoted is not None:
+        told = f"release {demoted.release} is champion no more; `atlasflow champion show` tells which one is"
+        Console(stderr=True).print(told, highlight=False)
     show(rows, {"board": "board", "outcome": "outcome", "": "message"}, as_json=as_json)
 
 

@@ -13,8 +13,10 @@ from flows.rollout import RolloutRequest, markdown
 from infra.errors import Corrupt, GateFailed, Refused, Transient, UserError
 from infra.fleet import Fleet
 from infra.settings import load
+from infra.store.registry import Registry
 from tasks import rollout as work
 from tasks.reporting import Silent
+from tests.unit.infra.store.champions import champion
 from tests.unit.tasks.doubles import FakeBoard
 
 NAMES = tuple(f"b{number}" for number in range(10))
@@ -199,6 +201,24 @@ def test_a_board_whose_smoke_test_failed_is_told_of(site):
     site.boards["b6"].errors = [GateFailed("board b6: 3 of 50 images differ")]
     site.run(max_failed=0.2)
     assert site.fallen == ["b6"]
+
+
+def test_a_champion_that_the_fleet_gives_up_is_champion_no_more(site, monkeypatch):
+    heard = []
+    monkeypatch.setattr(module, "announce", lambda kind, about, now, who, why: heard.append((kind, about, now, why)))
+    registry = Registry(site.fleet.folder.parent)
+    registry.promote(champion("r1"), ["k"], over="", pending=False)
+    registry.promote(champion("r2"), ["l"], over="r1", pending=False)
+    site.run("r1")
+    for on_stop, stands in (("wave", "r2"), ("fleet", "r1")):
+        site.boards["b0"].errors = [Corrupt("no")]
+        with pytest.raises(GateFailed):
+            site.run("r2", on_stop=on_stop)
+        assert registry.read().champion.release == stands
+    ((kind, about, now, why),) = heard
+    assert (kind, about.release, now.release) == ("demoted", "r2", "r1")
+    assert "1 of 1 boards of wave 1 of 3 (canary) failed" in why
+    assert set(running(site).values()) == {"r1"}
 
 
 def test_failures_below_the_threshold_are_left_for_reconcile(site):
