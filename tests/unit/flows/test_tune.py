@@ -23,7 +23,9 @@ SPACE = {"train.learning_rate": "0.01,0.1", "train.seed": "1,2"}
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     """The flow's own work without a server: a sweep finishes `bench.count` trials, the later the better."""
-    found = SimpleNamespace(count=3, ran=[], sweeps=[], challenges=[], error=None, lines=Lines(), data=INGREDIENTS)
+    found = SimpleNamespace(
+        count=3, ran=[], sweeps=[], challenges=[], published=[], error=None, lines=Lines(), data=INGREDIENTS
+    )
 
     class Sweep:
         def __init__(self, chain, request, study, record, teller, *, most, deadline):
@@ -52,7 +54,7 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(tune, "Sweep", Sweep)
     monkeypatch.setattr(tune, "open_chain", open_chain)
     monkeypatch.setattr(tune, "run_one", lambda chain, name, record: found.ran.append(name))
-    monkeypatch.setattr(tune, "publish", write_files)
+    monkeypatch.setattr(tune, "publish", lambda *result: found.published.append(result))
     monkeypatch.setattr(tune, "retrain", retrain)
     monkeypatch.setattr(tune, "FlowReporter", lambda inner: found.lines)
     found.tune = lambda **request: tune._tune(TuneRequest(**{"space": SPACE, **request}))
@@ -60,7 +62,8 @@ def bench(tmp_path, monkeypatch):
     return found
 
 
-def test_a_search_leaves_its_files_and_names_the_best(bench):
+def test_a_search_leaves_its_files_and_names_the_best(bench, monkeypatch):
+    monkeypatch.setattr(tune, "publish", write_files)
     state = bench.tune()
     assert state.message == f"{state.data}: trial 2 has the best score, {50 * 0.2 - 0.0014 - 0.15:.2f}"
     assert {path.name for path in (bench.folder / state.data).iterdir()} >= {"study.db", "trials.csv", "summary.md"}
@@ -125,4 +128,5 @@ def test_what_was_found_before_a_failure_is_left_all_the_same(bench):
     bench.error = Refused("the disk is full")
     with pytest.raises(Refused):
         bench.tune(study="mine")
-    assert (bench.folder / "mine" / "trials.csv").read_text().count("\n") == 4
+    ((trials, _, name, folder),) = bench.published
+    assert (len(trials), name, folder) == (3, "mine", bench.folder / "mine")
