@@ -154,8 +154,10 @@ def announce(
     """
     from prefect.events import emit_event
 
+    from tasks.events import DEMOTED, PROMOTED
+
     emit_event(
-        f"atlasflow.champion.{kind}",
+        PROMOTED if kind == "promoted" else DEMOTED,
         resource={
             "prefect.resource.id": f"atlasflow.release.{about.release}",
             "prefect.resource.name": about.release,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tasks.stage import Chain
 
 PROMOTED = "atlasflow.champion.promoted"
+DEMOTED = "atlasflow.champion.demoted"
 FELL_BACK = "atlasflow.board.fell-back"
 
 
