@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from infra.store.runs import RunRecord
     from tasks.stage import Chain
 
-_PARITY = ("from", "to", "images", "agreement", "max difference", "accuracy", "worst class", "verdict")
+_PARITY = ("from", "to", "verdict", "images", "agreement", "max difference", "accuracy", "worst class")
 
 
 def summary(chain: Chain, record: RunRecord) -> list[str]:
@@ -107,8 +107,10 @@ def parity(chain: Chain, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     decision = parity_gate(read_json(chain, chain.known["convert"], "ledger"))
     word = "passed" if decision.ok else "stopped the chain"
     lines = ["## Parity", "", f"The gate {word}: {decision.reason}.", ""]
-    lines += [f"| {' | '.join(_PARITY)} |", f"|---|---|{'---:|' * 4}---|---|"]
-    lines += [f"| {' | '.join(str(row[column]) for column in _PARITY)} |" for row in rows]
+    lines += [f"| {' | '.join(_PARITY)} |", f"|---|---|---|{'---:|' * 4}---|"]
+    for row in rows:
+        cells = {**row, "verdict": row["verdict"].partition(":")[0]}  # the table `parity` has the reason
+        lines.append(f"| {' | '.join(str(cells[column]) for column in _PARITY)} |")
     lines.append("")
     last = last_ledger(chain)
     if "picture" in last.outputs:

@@ -116,14 +116,13 @@ def test_failures_promotions_and_fallen_boards_are_told_in_every_way_and_automat
             name: found["id"] for name, found in first.items()
         }
 
-        watched.atlasflow(
-            "run", "--stage", "evaluate", "--force", "evaluate", "--set", "evaluate.min_accuracy=1", code=3
-        )
+        nowhere = ["--set", "data.source=file:///nowhere.tar.gz", "--set", f"data.sha256={'0' * 64}"]
+        watched.atlasflow("run", "--stage", "download", *nowhere, code=2)
         _, headers, body = plain.got.get(timeout=60)
         assert headers["Authorization"] == "header-that-nobody-may-see"
-        assert body["subject"].startswith("AtlasFlow: evaluate lenet5-sample")
+        assert body["subject"].startswith("AtlasFlow: download lenet5-sample nowhere.tar.gz #")
         assert body["subject"].endswith(" failed")
-        assert "is below evaluate.min_accuracy" in body["text"]
+        assert "nowhere.tar.gz" in body["text"]
         assert "/runs/flow-run/" in body["address"]
         assert cloud.got.get(timeout=60)[2] == {"subject": body["subject"], "message": body["text"]}
         login, receivers, mail = mailbox.got.get(timeout=60)
