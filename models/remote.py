@@ -6,8 +6,10 @@ New jobs pass folders that the platform fills and empties; then nothing here hap
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,22 +55,33 @@ def made_local(options: argparse.Namespace, *, first: bool) -> Iterator[None]:
         yield
         return
     mox = _moxing(addresses)
-    # The processes of one job on one machine have one launcher.
-    scratch = (_SCRATCH if _SCRATCH.is_dir() else Path(tempfile.gettempdir())) / f"atlasflow-{os.getppid()}"
-    for name, address in addresses.items():
-        target = scratch / name
-        if name in _INPUTS:
-            target = _fetched(mox, name, address, target)
-        elif first:
-            _take_up(mox, address, target)
-        setattr(options, name, target)
-    try:
-        yield
-    finally:
-        for name in _OUTPUTS if first else ():
-            if name in addresses:
-                mox.file.copy_parallel(str(scratch / name), addresses[name])
-                say(f"sent the results to {addresses[name]}")
+    with _scratch(addresses) as scratch:
+        for name, address in addresses.items():
+            target = scratch / name
+            if name in _INPUTS:
+                target = _fetched(mox, name, address, target)
+            elif first:
+                _take_up(mox, address, target)
+            setattr(options, name, target)
+        try:
+            yield
+        finally:
+            for name in _OUTPUTS if first else ():
+                if name in addresses:
+                    mox.file.copy_parallel(str(scratch / name), addresses[name])
+                    say(f"sent the results to {addresses[name]}")
+
+
+@contextmanager
+def _scratch(addresses: dict[str, str]) -> Iterator[Path]:
+    """A folder for this job alone; the processes that train together share it, since they have one launcher."""
+    base = _SCRATCH if _SCRATCH.is_dir() else Path(tempfile.gettempdir())
+    if int(os.environ.get("RANK_SIZE", "1")) > 1:
+        meant = hashlib.sha256(repr(sorted(addresses.items())).encode()).hexdigest()[:16]
+        yield base / f"atlasflow-{os.getppid()}-{meant}"  # left to the container: who of them ends last is not known
+        return
+    with tempfile.TemporaryDirectory(prefix="atlasflow-", dir=base) as folder:
+        yield Path(folder)
 
 
 def _moxing(addresses: dict[str, str]) -> Any:
@@ -103,6 +116,7 @@ def _fetched(mox: Any, name: str, address: str, target: Path) -> Path:
 
 def _take_up(mox: Any, address: str, target: Path) -> None:
     """Fetch what an interrupted job left, so that it is gone on with."""
-    target.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
     if mox.file.is_directory(address):
         mox.file.copy_parallel(address, str(target))

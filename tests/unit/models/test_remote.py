@@ -78,12 +78,24 @@ def test_a_failed_training_leaves_its_state_to_the_next_one(buckets):
     with pytest.raises(InputError), remote.made_local(given := options(), first=True):
         (given.train_url / "state").write_bytes(b"epoch 3")
         raise InputError("the loss is nan")
-    shutil.rmtree(given.train_url)
     with remote.made_local(given := options(), first=True):
         assert (given.train_url / "state").read_bytes() == b"epoch 3"
 
 
-def test_of_several_processes_one_copies_and_one_writes(buckets):
+def test_two_jobs_of_one_parent_have_nothing_of_each_other(buckets):
+    (buckets.root / "lessons/other/train").mkdir(parents=True)
+    (buckets.root / "lessons/other/train/batch.bin").write_bytes(b"other images")
+    for data in ("data", "other"):
+        given = options(data_url=f"obs://lessons/{data}/", train_url=f"obs://lessons/results-{data}")
+        with remote.made_local(given, first=True):
+            (given.train_url / f"{data}.ckpt").write_bytes((given.data_url / "train/batch.bin").read_bytes())
+    assert [path.name for path in (buckets.root / "lessons/results-other").iterdir()] == ["other.ckpt"]
+    assert (buckets.root / "lessons/results-other/other.ckpt").read_bytes() == b"other images"
+    assert list(remote._SCRATCH.iterdir()) == []
+
+
+def test_of_several_processes_one_copies_and_one_writes(buckets, monkeypatch):
+    monkeypatch.setenv("RANK_SIZE", "4")
     seen = []
 
     def work(rank):
