@@ -10,6 +10,7 @@ from flows.commands.running import Profile, Set, parse_overrides
 from flows.opening import open_chain
 from infra.errors import UserError
 from infra.obs.places import MODELS
+from infra.settings import Settings
 from infra.store.atomic import write_text
 from tasks.recipe import recipe_settings
 from tasks.reporting import Silent
@@ -35,7 +36,10 @@ def import_xihe(
 
     if not config.is_file():
         raise UserError(f"there is no file {config}")
-    text = to_settings(read(config.read_text(encoding="utf-8")), recipe).profile()
+    imported = to_settings(read(config.read_text(encoding="utf-8")), recipe)
+    # The recipe knows its own fields; an argument that is none of them is named before a profile is written.
+    recipe_settings(Settings.model_validate({"train": imported.settings["train"]}))
+    text = imported.profile()
     if output is None:
         print(text, end="")
     else:

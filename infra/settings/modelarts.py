@@ -76,6 +76,7 @@ class XiheSettings(Section):
     output_dir: str = "train/output/"
     output_name: str = Field("output_path", description="the platform asks for this name")
     framework_type: str = "MPI"
+    aim_repo: str = Field("", description="the argument by which an evaluation on the platform finds its Aim metrics")
     data: str = Field("", description="the platform's data set, such as datasets/me/cifar10/")
     pretrained: str = Field(
         "", description="the platform's checkpoint to start from, such as models/me/resnet50/x.ckpt"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import UserError
 from infra.settings import Settings
@@ -24,6 +24,7 @@ _ALIASES = {
     "base_lr": "learning_rate",
 }
 _INPUTS = {"data_url": "data", "pretrain_url": "pretrained"}
+_TRACKING = "aim_repo"  # the one argument that is no field of a recipe: where an evaluation finds its metrics (§7.1)
 
 Value = str | int | float | bool
 
@@ -69,9 +70,9 @@ class Config(_Part):
     outputs: tuple[Output, ...] = ()
     hypeparameters: tuple[Parameter, ...] = ()
     frameworks: Frameworks
-    train_instance_type: str
+    train_instance_type: str = Field(min_length=1)
     log_url: str
-    env_variables: dict[str, str] = {}
+    env_variables: dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]] = {}
     job_description: str = ""
     job_name: str
     inputs: tuple[Input, ...] = ()
@@ -138,9 +139,11 @@ def to_settings(config: Config, recipe: str) -> Imported:
         config: of xihe.
         recipe: what its hyper-parameters change, unless one of them is called `recipe`.
     """
-    train: dict[str, Value] = {"target": "modelarts", "recipe": recipe}
-    train |= {_ALIASES.get(item.name, item.name): item.value for item in config.hypeparameters}
+    given = {_ALIASES.get(item.name, item.name): item.value for item in config.hypeparameters}
+    tracking = given.pop(_TRACKING, "")
+    train: dict[str, Value] = {"target": "modelarts", "recipe": recipe, **given}
     xihe = {
+        "aim_repo": str(tracking),
         "job_name": config.job_name,
         "job_description": config.job_description,
         "code_dir": config.code_dir,
@@ -174,8 +177,10 @@ def from_settings(settings: Settings) -> Config:
         if not value:
             raise UserError(f"modelarts.{name} is not set", hint="xihe's form for a new training lists what there is")
     parameters = {"recipe": settings.train.recipe, **settings.train.overrides()}
+    if xihe.aim_repo:
+        parameters[_TRACKING] = xihe.aim_repo
     inputs = [Input(input_url=getattr(xihe, field), name=name) for name, field in _INPUTS.items()]
-    return Config(
+    config = Config(
         code_dir=xihe.code_dir,
         boot_file=xihe.boot_file,
         outputs=(Output(output_dir=xihe.output_dir, name=xihe.output_name),),
@@ -188,13 +193,19 @@ def from_settings(settings: Settings) -> Config:
         job_name=xihe.job_name,
         inputs=tuple(item for item in inputs if item.input_url),
     )
+    problems = _contradictions(config)
+    if problems:
+        raise UserError(f"the settings make no xihe project: {'; '.join(problems)}", hint="change them in [xihe]")
+    return config
 
 
 def _contradictions(config: Config) -> list[str]:
+    places = [("code_dir", config.code_dir), ("boot_file", config.boot_file), ("log_url", config.log_url)]
+    places += [("output_dir", output.output_dir) for output in config.outputs]
     problems = [
         f"{field} '{value}' leaves the repository"
-        for field, value in (("code_dir", config.code_dir), ("boot_file", config.boot_file))
-        if value.startswith("/") or ".." in PurePosixPath(value).parts
+        for field, value in places
+        if not value or value.startswith("/") or ".." in PurePosixPath(value).parts
     ]
     problems += [f"the input '{item.name}' is unknown" for item in config.inputs if item.name not in _INPUTS]
     if len(config.outputs) > 1:

@@ -34,18 +34,23 @@ def write_project(settings: Settings, spec: Mapping[str, object], code: Path, fo
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty", hint="name a new folder")
     train, inference = folder / config.code_dir, folder / "inference"
-    for part in (train, inference):
+    boot = Path(config.boot_file)
+    for part in (train / boot.parent, inference):  # beside what imports it
         shutil.copytree(code, part / "models", ignore=_LEFT_OUT)
     with_aim = config.model_copy(
-        update={"boot_file": "train_aim.py", "job_name": f"{config.job_name}-aim", "job_description": "tracked by Aim"}
+        update={
+            "boot_file": (boot.parent / "train_aim.py").as_posix(),
+            "job_name": f"{config.job_name}-aim",
+            "job_description": "tracked by Aim",
+        }
     )
     model = f"{settings.xihe.owner}/{config.job_name}/best.ckpt"
     texts = {
         folder / "train" / "config.json": config.text(),
         folder / "train" / "config_aim.json": with_aim.text(),
         train / config.boot_file: _template("train.py"),
-        train / "train_aim.py": _template("train_aim.py").replace(
-            "from train import", f"from {_module(config.boot_file)} import"
+        train / boot.parent / "train_aim.py": _template("train_aim.py").replace(
+            "from train import", f"from {boot.stem} import"
         ),
         train / "pip-requirements.txt": _lines(*_TRAINING, "aim"),
         inference / "app.py": _template("app.py"),
@@ -64,7 +69,3 @@ def _template(name: str) -> str:
 
 def _lines(*words: str) -> str:
     return "".join(f"{word}\n" for word in words)
-
-
-def _module(boot_file: str) -> str:
-    return Path(boot_file).stem

@@ -91,6 +91,9 @@ def test_a_round_trip_loses_nothing(tmp_path):
         ({"SDK": "Other"}, ["field 'SDK'"]),
         ({"hyperparameters": []}, ["'hyperparameters' and 'hypeparameters' contradict"]),
         ({"boot_file": "../x.py"}, ["boot_file '../x.py'"]),
+        ({"log_url": "/"}, ["log_url '/'"]),
+        ({"outputs": [{"output_dir": "../../x", "name": "b"}]}, ["output_dir '../../x'"]),
+        ({"train_instance_type": ""}, ["field 'train_instance_type'"]),
         ({"code_dir": "/train/"}, ["code_dir '/train/'"]),
         ({"inputs": [{"input_url": "a", "name": "more_url"}]}, ["'more_url' is unknown"]),
         (
@@ -119,6 +122,37 @@ def test_what_is_no_config(text):
 def test_the_right_spelling_is_taken_too(published):
     parameters = published.pop("hypeparameters")
     assert xihe.read(json.dumps({**published, "hyperparameters": parameters})) == xihe.read(PUBLISHED)
+
+
+def test_numbers_among_the_variables_are_texts(published):
+    assert xihe.read(changed(published, env_variables={"A": 1})).env_variables == {"A": "1"}
+
+
+def test_the_place_of_the_metrics_is_kept_and_is_no_field_of_the_recipe(published, tmp_path):
+    parameters = [{"name": "epochs", "value": 5}, {"name": "aim_repo", "value": "/cache/aim"}]
+    config = xihe.read(changed(published, hypeparameters=parameters))
+    path = tmp_path / "x.toml"
+    path.write_text(xihe.to_settings(config, "resnet50-tutorial").profile())
+    settings = load(str(path))
+    assert settings.train.overrides() == {"epochs": 5}
+    assert xihe.Parameter(name="aim_repo", value="/cache/aim") in xihe.from_settings(settings).hypeparameters
+
+
+def test_settings_that_leave_the_project_are_refused(settings, tmp_path):
+    outside = settings.model_copy(update={"xihe": settings.xihe.model_copy(update={"code_dir": "../out/"})})
+    with pytest.raises(UserError, match=r"code_dir '\.\./out/' leaves the repository"):
+        write_project(outside, {}, CHECKOUT / "models", tmp_path / "project")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_boot_file_in_a_folder_has_beside_it_what_it_imports(settings, tmp_path):
+    nested = settings.model_copy(update={"xihe": settings.xihe.model_copy(update={"boot_file": "src/train.py"})})
+    write_project(nested, {}, CHECKOUT / "models", tmp_path / "project")
+    aim = xihe.read((tmp_path / "project" / "train" / "config_aim.json").read_text())
+    boot = tmp_path / "project" / aim.code_dir / aim.boot_file
+    assert "from train import" in boot.read_text()
+    assert (boot.parent / "train.py").is_file()
+    assert (boot.parent / "models" / "main.py").is_file()
 
 
 @pytest.fixture
