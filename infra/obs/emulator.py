@@ -27,7 +27,7 @@ def stand_ins(settings: ObsSettings, services: Services, home: Path) -> list[Ser
     if settings.endpoint:
         return []
     server = service(services, home)
-    return [server] if settings.stand_in == "plain" else [server, middleware_service(services, home, settings.region)]
+    return [server] if settings.stand_in == "plain" else [server, middleware_service(services, home, settings)]
 
 
 def reached(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
@@ -103,8 +103,9 @@ def reach(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
     )
 
 
-def middleware_service(services: Services, home: Path, region: str = "cn-north-4") -> Service:
+def middleware_service(services: Services, home: Path, settings: ObsSettings) -> Service:
     """How to run the middleware in front of the server, which must run as well."""
+    region = settings.region
     name = f"{AS_OBS}-{region}"
     port, tls_port = services.port(name), services.port(f"{name}-tls")
     options = {
@@ -114,10 +115,17 @@ def middleware_service(services: Services, home: Path, region: str = "cn-north-4
         "region": region,
         "certificates": str(home / "certificates"),
     }
+    lenient = ("--checksums",) if settings.stand_in_checksums == "accept" else ()
     return Service(
         name=name,
         title="OBS front (stand-in: refuses what OBS refuses)",
-        command=(sys.executable, "-m", "infra.obs.middleware", *(f"--{key}={value}" for key, value in options.items())),
+        command=(
+            sys.executable,
+            "-m",
+            "infra.obs.middleware",
+            *(f"--{key}={value}" for key, value in options.items()),
+            *lenient,
+        ),
         address=f"https://{rules.domain(region)} through the proxy http://127.0.0.1:{port}",
         ready=lambda: answers(tls_port),
         environment={"PYTHONPATH": str(CHECKOUT)},

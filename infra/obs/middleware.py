@@ -35,6 +35,7 @@ class Middleware:
         upstream: port of the S3 server on 127.0.0.1.
         region: the region that is stood in for.
         path_style: take path style too; OBS does not.
+        checksums: take checksum headers; what OBS does is not documented, so they are refused unless asked for.
         faults: what breaks on purpose.
         certificates: folder of the test CA; None: no TLS.
     """
@@ -42,6 +43,7 @@ class Middleware:
     upstream: int
     region: str = "cn-north-4"
     path_style: bool = False
+    checksums: bool = False
     faults: FaultPlan = field(default_factory=FaultPlan)
     certificates: Path | None = None
     port: int = 0
@@ -131,7 +133,7 @@ class _Exchange:
         point = rules.operation(self.request, region)
         action = self.middleware.faults.reach(point)
         refused = _ANSWERS.get(action or "") or rules.refusal(
-            self.request, region, path_style=self.middleware.path_style
+            self.request, region, path_style=self.middleware.path_style, checksums=self.middleware.checksums
         )
         body = b""
         if refused is None and point == "s3.create-bucket":
@@ -282,6 +284,7 @@ def main() -> None:
     parser.add_argument("--region", default="cn-north-4")
     parser.add_argument("--certificates", type=Path, required=True)
     parser.add_argument("--path-style", action="store_true")
+    parser.add_argument("--checksums", action="store_true")
     middleware = Middleware(**vars(parser.parse_args()), faults=FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", "")))
     asyncio.run(_forever(middleware))
 

@@ -39,7 +39,9 @@ class ObsSettings(Section):
     endpoint: str = Field("", description="such as https://obs.cn-north-4.myhuaweicloud.com; empty: embedded stand-in")
     region: str = "cn-north-4"
     bucket: str = Field("atlasflow", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    prefix: str = Field("atlasflow", description="all our keys start with this")
+    prefix: str = Field(
+        "atlasflow", pattern=r"^[^/](.*[^/])?$", description="all our keys start with this; without slashes at its ends"
+    )
     access_key: SecretStr = SecretStr("")
     secret_key: SecretStr = SecretStr("")
     security_token: SecretStr = SecretStr("")
@@ -55,4 +57,7 @@ class ObsSettings(Section):
     link_endpoint: str = Field("", description="where people open links, when not at the endpoint; empty: there")
     stand_in: Literal["plain", "as-obs"] = Field(
         "plain", description="the embedded stand-in as it is, or under OBS's host names, over TLS, with OBS's refusals"
+    )
+    stand_in_checksums: Literal["refuse", "accept"] = Field(
+        "refuse", description="what the stand-in does with x-amz-checksum headers; what OBS does is not documented"
     )

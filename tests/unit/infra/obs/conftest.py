@@ -90,10 +90,11 @@ def as_obs(settings, home):
     """Settings that reach the server as OBS is reached: its host names, TLS, its refusals, and a fault plan."""
     with ExitStack() as stack:
 
-        def start(faults="", *, scheme="https", path_style=False):
+        def start(faults="", *, scheme="https", path_style=False, checksums=False):
             middleware = Middleware(
                 upstream=int(settings.endpoint.rpartition(":")[2]),
                 path_style=path_style,
+                checksums=checksums,
                 faults=FaultPlan.parse(faults),
                 certificates=home / "certificates",
             )

@@ -56,6 +56,21 @@ def test_path_style_is_refused_unless_it_is_allowed(as_obs, settings):
     assert f"<VirtualHost>bucket.{rules.domain('cn-north-4')}</VirtualHost>" in answer.text
 
 
+@pytest.mark.parametrize("checksums", [False, True])
+def test_checksums_are_refused_unless_they_are_taken(as_obs, checksums):
+    _, settings = as_obs(checksums=checksums)
+    client = connect(settings, retry=RETRY)
+    s3, place = client._connection.s3, {"Bucket": client.bucket, "Key": "k"}
+    if checksums:
+        s3.put_object(**place, Body=b"x", ChecksumCRC32="jNwWgw==")
+        assert s3.get_object(**place, ChecksumMode="ENABLED")["Body"].read() == b"x"
+        return
+    with pytest.raises(s3.exceptions.ClientError, match="NotImplemented"):
+        s3.put_object(**place, Body=b"x", ChecksumCRC32="jNwWgw==")
+    with pytest.raises(s3.exceptions.ClientError, match="NotImplemented"):
+        s3.get_object(**place, ChecksumMode="ENABLED")
+
+
 def test_another_certificate_authority_is_not_trusted(as_obs):
     _, settings = as_obs()
     with pytest.raises(Refused, match="certificate is not trusted") as caught:
