@@ -77,7 +77,7 @@ def copy_objects(
     with _progress() as moved:
         if archive:
             done = _copy_archive(source, target, profile, settings, moved)
-        elif client.files.is_directory(source):
+        elif not _is_one(client, source) and client.files.is_directory(source):
             done = f"{len(client.files.copy_parallel(source, target, progress=moved))} files"
         else:
             name = source.rpartition("/")[2]
@@ -151,6 +151,11 @@ def _copy_archive(source: str, target: str, profile: str, settings: list[str] | 
         "--archive is for a folder of this machine and an object",
         hint="write `obs copy FOLDER obs://bucket/name.tar --archive`, or the other way round",
     )
+
+
+def _is_one(client: "ObsClient", source: str) -> bool:
+    """An object that may be read need not lie where one may list; and it may have the name of a folder."""
+    return not source.endswith("/") and client.files.is_file(source)
 
 
 @contextmanager

@@ -12,8 +12,10 @@ def parse(address: str) -> Place | None:
     """Bucket and key of an address, the key possibly empty; None for a path of this machine.
 
     Raises:
-        UserError: a scheme that is neither `obs` nor `s3`, or no bucket.
+        UserError: nothing, a scheme that is neither `obs` nor `s3`, or no bucket.
     """
+    if not address:
+        raise UserError("an address is empty", hint="write obs://bucket/key, or a path of this machine")
     scheme, mark, rest = address.partition("://")
     if not mark:
         return None

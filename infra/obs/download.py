@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class _Found:
     size: int
     tag: str
     sha256: str | None
+    md5: str | None
 
 
 def fetch(
@@ -40,7 +42,8 @@ def fetch(
         connection: where from.
         place: the object.
         target: the file to make or replace.
-        sha256: what it must be; without it our own metadata says so, and an object without any is only counted.
+        sha256: what it must be; without it our own metadata says so, or else the MD5 that the ETag of an object is
+            which was stored with one request and without encryption. Of any other only the bytes are counted.
         progress: told of bytes as ranges arrive.
 
     Returns:
@@ -67,18 +70,23 @@ def _attempt(
     connection: Connection, place: Place, path: Path, sha256: str | None, progress: Bytes | None
 ) -> tuple[str, str]:
     """Fetch all ranges; returns the actual and the wanted digest."""
-    digest = hashlib.sha256()
+    digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         found = connection.call("get", str(place), lambda: _first(connection, place, descriptor))
         for start, end in _in_order(connection, place, descriptor, found):
             for offset in range(start, end, MEBIBYTE):
-                digest.update(os.pread(descriptor, min(MEBIBYTE, end - offset), offset))
+                block = os.pread(descriptor, min(MEBIBYTE, end - offset), offset)
+                digest.update(block)
+                if sha256 is None and found.md5 is not None:
+                    md5.update(block)
             if progress is not None:
                 progress(end - start)
     finally:
         os.close(descriptor)
     actual = digest.hexdigest()
+    if sha256 is None and found.md5 is not None and md5.hexdigest() != found.md5:
+        return actual, f"(of other bytes: their MD5 is {found.md5})"
     return actual, sha256 or found.sha256 or actual
 
 
@@ -111,7 +119,10 @@ def _first(connection: Connection, place: Place, descriptor: int) -> _Found:
     size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else answer["ContentLength"]
     with closing(answer["Body"]) as body:
         _write(iter(lambda: body.read(_BLOCK), b""), descriptor, 0, min(size, RANGE), place)
-    return _Found(size, answer["ETag"], answer["Metadata"].get(DIGEST))
+    tag, ours = answer["ETag"].strip('"'), answer["Metadata"].get(DIGEST)
+    encrypted = bool(answer.get("ServerSideEncryption"))
+    tells = ours is None and not encrypted and re.fullmatch("[0-9a-f]{32}", tag)
+    return _Found(size, answer["ETag"], ours, tag if tells else None)
 
 
 def _range(connection: Connection, place: Place, descriptor: int, tag: str, span: tuple[int, int]) -> None:

@@ -5,9 +5,9 @@ An address is one of `infra/obs/addresses.py`.
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from infra.errors import Corrupt, Refused, UserError
@@ -41,9 +41,11 @@ class Files:
 
         Raises:
             Refused: there is no such object.
-            UserError: there is no such file.
+            UserError: there is no such file, or a folder is where it shall go.
         """
         origin, goal = parse(source), parse(target)
+        if goal is None and Path(target).is_dir():
+            raise UserError(f"{target} is a folder", hint="name the file in it")
         if goal is not None and origin is None:
             send(self._connection, checked(goal.bucket, goal.key), describe(Path(source)), progress)
         elif goal is None and origin is not None:
@@ -78,6 +80,8 @@ class Files:
                 raise UserError(f"{source} does not hold '{absent[0]}'", hint="check the list of names")
             sizes = {name: sizes[name] for name in names}
         goal = parse(target)
+        if goal is None:
+            _fits_folders(source, sizes)
         if goal is not None and parse(source) is None:
             files = {name: describe(Path(source) / name) for name in sizes}
             synchronise(self._connection, goal.bucket, goal.key, files, progress)
@@ -101,6 +105,11 @@ class Files:
         if place is None:
             return Path(address).exists()
         return self._look(place) is not None or self.is_directory(address)
+
+    def is_file(self, address: str) -> bool:
+        """True for an object or a file; nothing but it needs to be readable."""
+        place = parse(address)
+        return Path(address).is_file() if place is None else self._look(place) is not None
 
     def is_directory(self, address: str) -> bool:
         """True for a folder; in a bucket that is a prefix with something under it."""
@@ -226,3 +235,14 @@ class Files:
             raise Corrupt(f"{target} is not the copy of {source}", hint="somebody else writes there; copy again")
         if progress is not None:
             progress(found["ContentLength"])
+
+
+def _fits_folders(source: str, names: Iterable[str]) -> None:
+    """An object may have the name of a prefix; a file may not have that of a folder."""
+    folders = {str(parent): name for name in names for parent in PurePosixPath(name).parents}
+    for name in names:
+        if name in folders:
+            raise UserError(
+                f"{source} holds both '{name}' and '{folders[name]}', which no folder here can",
+                hint="copy the one object, or name what is wanted",
+            )

@@ -63,6 +63,8 @@ _MEANINGS = {
     "RequestTimeout": _Meaning(Transient, "the bytes arrived too slowly", _LATER),
     "OperationAborted": _Meaning(Transient, "another operation is changing the same thing", _LATER),
     "PreconditionFailed": _Meaning(Transient, "the object changed while it was read", _LATER),
+    "InternalError": _Meaning(Transient, "the server failed", _LATER),
+    "ServiceUnavailable": _Meaning(Transient, "the server is overloaded", "try again later, or lower obs.threads"),
     "SlowDown": _Meaning(Transient, "too many requests", "try again later, or lower obs.threads"),
 }
 # A HEAD has no body, so only the status tells what is wrong.

@@ -102,6 +102,18 @@ def test_a_lasting_fault_ends_in_the_right_error(obs, client, local, tmp_path, a
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+def test_damage_to_an_object_of_somebody_else_is_noticed_by_its_etag(obs, client, tmp_path):
+    client._connection.s3.put_object(Bucket=client.bucket, Key="k", Body=os.urandom(5000))  # without our metadata
+    through, _ = obs("alter@s3.get-object")
+    through.get("k", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == client._connection.s3.get_object(Bucket=client.bucket, Key="k")[
+        "Body"
+    ].read()
+    through, _ = obs(always("alter", "s3.get-object"))
+    with pytest.raises(Corrupt, match="their MD5 is"):
+        through.get("k", tmp_path / "out")
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_lasting_damage_is_corrupt(obs, client, local, tmp_path, size):
     client.put("k", local(os.urandom(size)))

@@ -29,6 +29,8 @@ def test_addresses():
     for wrong in ("http://b/k", "obs://", "obs:///k"):
         with pytest.raises(UserError, match="not the address"):
             parse(wrong)
+    with pytest.raises(UserError, match="address is empty"):
+        parse("")
 
 
 @pytest.mark.parametrize("scheme", ["obs", "s3"])
@@ -87,6 +89,19 @@ def test_a_missing_source(client, tmp_path):
         files.copy(str(tmp_path / "absent"), f"{here}/x")
     with pytest.raises(Refused, match="no such bucket"):
         files.copy_parallel("obs://test-absent/x", str(tmp_path / "out"))
+
+
+def test_what_no_folder_can_hold_is_refused(client, local, tmp_path):
+    for key in ("d/a", "d/a/b"):
+        client.put(key, local(b"x"))
+    files, here = client.files, f"obs://{client.bucket}"
+    with pytest.raises(UserError, match="holds both 'a' and 'a/b'"):
+        files.copy_parallel(f"{here}/d", str(tmp_path / "out"))
+    with pytest.raises(UserError, match="is a folder"):
+        files.copy(f"{here}/d/a", str(tmp_path))
+    assert files.is_file(f"{here}/d/a")
+    assert files.is_directory(f"{here}/d/a")
+    assert not files.is_file(f"{here}/d")
 
 
 def test_folders_of_objects_look_like_folders(client, local, tmp_path):

@@ -34,6 +34,8 @@ def answer(code, status, message="said so"):
     [
         ("SlowDown", 503, Transient),
         ("ServiceUnavailable", 503, Transient),
+        ("InternalError", 0, Transient),  # of one key in a multi-delete
+        ("ServiceUnavailable", 0, Transient),
         ("InternalError", 500, Transient),
         ("NobodyKnows", 502, Transient),
         ("RequestTimeout", 400, Transient),
