@@ -38,7 +38,7 @@ def track_all(chain: Chain, reporter: Reporter) -> int:
 def page(chain: Chain) -> str | None:
     """The address of the page of the training that the chain knows; None when it is not tracked."""
     receipt = chain.known.get("train")
-    if receipt is None:
+    if receipt is None or repository.run_of(chain.home, receipt.key) is None:
         return None
     return repository.page(chain.world.services, chain.home, chain.settings.tracking, receipt.key)
 
