@@ -78,6 +78,7 @@ def accuracy(chain: Chain) -> list[str]:
 def learning(chain: Chain) -> list[str]:
     """How the training went: loss, accuracy and learning rate over the epochs."""
     from tasks.report_pictures import curves, embedded
+    from tasks.tracking import page as tracked_page
 
     training = chain.known.get("train")
     if training is None or "history" not in training.outputs:
@@ -94,6 +95,9 @@ def learning(chain: Chain) -> list[str]:
             f"![loss, accuracy and learning rate over the epochs]({embedded(curves(epochs, steps))})",
             "",
         ]
+    page = tracked_page(chain)
+    if page is not None:
+        lines += [f"[This training in Aim]({page}), while `atlasflow aim` shows it.", ""]
     return lines
 
 

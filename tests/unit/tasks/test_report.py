@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.services import Services
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
@@ -44,6 +45,7 @@ def chain(tmp_path):
     objects = dict.fromkeys([f"{prefix}/model.onnx", f"{prefix}/board/model.om", f"{prefix}/board/a.py"], "0" * 64)
     published = {"id": "r1", "prefix": prefix, "bucket": "bucket", "objects": objects}
     return SimpleNamespace(
+        home=tmp_path / "home",
         store=store,
         settings=load(overrides={"obs.link_seconds": "7200"}),
         world=SimpleNamespace(object_store=Bucket),
@@ -136,6 +138,16 @@ def test_the_pictures_travel_inside_the_report_and_their_numbers_are_said_in_wor
 def test_a_training_without_steps_shows_the_rates_of_its_epochs(learned):
     del learned.known["train"].outputs["steps"]
     assert "learning rate at most 0.1, at the end 0.05." in markdown(learned, record())
+
+
+def test_a_training_that_is_tracked_is_linked(learned, tmp_path):
+    assert "Aim" not in markdown(learned, record())
+    note = learned.home / "tracking" / f"{learned.known['train'].key}.json"
+    note.parent.mkdir(parents=True)
+    note.write_text('{"run": "0123", "whole": true}')
+    learned.world.services = Services(learned.home)
+    learned.settings = load(overrides={"tracking.port": "4711"})
+    assert "[This training in Aim](http://127.0.0.1:4711/runs/0123)" in markdown(learned, record())
 
 
 def test_the_summary_says_in_one_breath_what_came_of_it(compiled):
