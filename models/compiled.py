@@ -33,6 +33,9 @@ def usable(spec: TrainSpec, ranks: int) -> bool:
 def install(network: nn.Cell) -> int:
     """Let a network's layers use the kernels, where there is one for them; gives how many do, 0 without kernels.
 
+    Layers of other kinds, and those that MindSpore computes by other operators (pooling with padding of its own), stay
+    as they are.
+
     Args:
         network: is changed; afterwards it can be trained, but not exported.
     """
@@ -40,11 +43,15 @@ def install(network: nn.Cell) -> int:
     if library is None:
         say(f"training with MindSpore's own kernels: {kernels.why_not()}")
         return 0
-    kernels.start(library, len(os.sched_getaffinity(0)))
+    try:
+        kernels.start(library, len(os.sched_getaffinity(0)))
+    except (OSError, RuntimeError) as error:
+        say(f"training with MindSpore's own kernels: {error}")
+        return 0
     exchanged = 0
     for _, cell in list(network.cells_and_names()):
-        for kind, attribute, build in _LAYERS:
-            if type(cell) is kind and isinstance(getattr(cell, attribute, None), ops.Primitive):
+        for kind, attribute, primitive, build in _LAYERS:
+            if type(cell) is kind and type(getattr(cell, attribute, None)) is primitive and _in_planes(cell):
                 operator = build(library, cell)
                 delattr(cell, attribute)
                 setattr(cell, attribute, operator)
@@ -171,11 +178,18 @@ class MaxPooling(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         return self.pooled(x)[0]
 
 
-_LAYERS: tuple[tuple[type[nn.Cell], str, Callable[[Path, Any], nn.Cell]], ...] = (
-    (nn.Conv2d, "conv2d", Convolution),
-    (nn.BatchNorm2d, "bn_train", BatchNormalisation),
-    (nn.MaxPool2d, "max_pool", MaxPooling),
+# Layer, its operator, the operator's kind, and what takes its place. The kind is asked for since a layer may hold
+# another one: pooling with padding of its own is done by MaxPool3DWithArgmax.
+_LAYERS: tuple[tuple[type[nn.Cell], str, type[ops.Primitive], Callable[[Path, Any], nn.Cell]], ...] = (
+    (nn.Conv2d, "conv2d", ops.Conv2D, Convolution),
+    (nn.BatchNorm2d, "bn_train", ops.BatchNorm, BatchNormalisation),
+    (nn.MaxPool2d, "max_pool", ops.MaxPool, MaxPooling),
 )
+
+
+def _in_planes(layer: nn.Cell) -> bool:
+    """Images are stored channel by channel, which is all that the kernels know."""
+    return "NCHW" in (getattr(layer, "format", None), getattr(layer, "data_format", None))
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:

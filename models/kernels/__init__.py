@@ -13,6 +13,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,27 +29,39 @@ _LIBRARY, _ONEDNN, _FAILED = "kernels.so", "onednn.so", "failed.txt"
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
 _LINKED = ("-ldl", "-lpthread")
 _SECONDS = 300
+_FROM_OUTSIDE = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
+
+_hindrance = ""  # what kept `library` from finding or building them the last time it was asked
 
 
 def library() -> Path | None:
     """The compiled kernels of this machine, compiled now if need be; None where there are none.
 
     They are kept in `$ATLASFLOW_HOME/kernels`, named after source, compiler, processor and oneDNN. When compiling
-    failed, `why_not` says how, and it is not tried again.
+    failed, `why_not` says how, and it is not tried again. What may be over the next time is tried again then: a folder
+    that cannot be written, a full disk, a compiler that took too long or was ended.
     """
-    folder = _folder()
-    if folder is None:
+    global _hindrance  # noqa: PLW0603 - of this process, for `why_not`
+    _hindrance = ""
+    try:
+        folder = _folder()
+        if folder is None:
+            return None
+        if not folder.is_dir():
+            _build(folder)
+        path = folder / _LIBRARY
+        return path if path.is_file() else None
+    except OSError as error:
+        _hindrance = f"they cannot be built: {error}"
         return None
-    if not folder.is_dir():
-        _build(folder)
-    path = folder / _LIBRARY
-    return path if path.is_file() else None
 
 
 def why_not() -> str:
     """Why there are no kernels, when `library` gives None."""
     if os.environ.get(SWITCH) == "off":
         return f"{SWITCH} is off"
+    if _hindrance:
+        return _hindrance
     folder = _folder()
     if folder is None:
         return "there is no C++ compiler" if _onednn() is not None else "MindSpore for Linux on x86-64 is not installed"
@@ -114,7 +127,7 @@ def _build(folder: Path) -> None:
     """Compile beside `folder` and rename, so that it is whole or not there, whoever builds at the same time."""
     compiler, onednn = _compiler(), _onednn()
     if compiler is None or onednn is None:
-        raise RuntimeError("compiler or library vanished meanwhile")
+        raise FileNotFoundError("compiler or library vanished meanwhile")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="building-", dir=folder.parent) as text:
         place = Path(text) / "kernels"
@@ -141,9 +154,16 @@ def _build(folder: Path) -> None:
 
 
 def _run(command: list[str]) -> str:
-    """What went wrong with a command; empty when nothing did."""
+    """What went wrong with a command; empty when nothing did.
+
+    Raises:
+        OSError: it took too long, or was ended from outside, so that another try may work.
+    """
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{command[0]}: {error}"
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{command[0]} took more than {_SECONDS} seconds") from error
+    # A compiler's driver lives on when its parts are killed, for want of memory above all, and then says this.
+    if -done.returncode in _FROM_OUTSIDE or "signal terminated program" in done.stderr:
+        raise ChildProcessError(f"{command[0]} was ended: exit code {done.returncode} {done.stderr[-500:]}".rstrip())
     return "" if done.returncode == 0 else f"{' '.join(command)}\nexit code {done.returncode}\n{done.stderr}"

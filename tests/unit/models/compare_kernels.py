@@ -54,6 +54,16 @@ def layer_case(build, shape, ties=False):
     return max(relative(one, other) for one, other in zip(*found, strict=True))
 
 
+def left_alone(build, shape):
+    """Difference that `install` makes to a layer for which there is no kernel; it must not touch it."""
+    x = Tensor(np.random.default_rng(3).standard_normal(shape).astype(np.float32))
+    cell = build()
+    cell.set_train(True)
+    before = cell(x).asnumpy()
+    assert compiled.install(cell) == 0
+    return relative(before, cell(x).asnumpy())
+
+
 def network_case(name, shape, stem="native"):
     """Largest relative difference of a parameter's gradient, and of the loss."""
     spec = trainspec.replaced(trainspec.TrainSpec(), {"network": name, "image_size": shape[-1], "stem": stem})
@@ -115,6 +125,9 @@ LAYERS = {
         lambda: nn.MaxPool2d(3, 2, pad_mode="same"), (2, 4, 16, 15), ties=True
     ),
     "pooling of one": lambda: layer_case(lambda: nn.MaxPool2d(1, 2), (2, 4, 8, 9)),
+    "pooling with padding, left alone": lambda: left_alone(
+        lambda: nn.MaxPool2d(3, 2, pad_mode="pad", padding=1), (2, 4, 8, 8)
+    ),
 }
 NETWORKS = {
     "lenet5": lambda: network_case("lenet5", (8, 3, 32, 32)),

@@ -24,7 +24,7 @@ def compare(run, *what: str) -> dict[str, float]:
 @pytest.mark.slow
 def test_every_kernel_computes_what_mindspore_computes(run):
     differences = compare(run, "layers")
-    assert len(differences) == 16
+    assert len(differences) == 17
     assert {name: value for name, value in differences.items() if not value < 1e-5} == {}
 
 
@@ -98,6 +98,66 @@ def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch,
     assert "no such header" in reason.read_text()
     assert str(reason) in kernels.why_not()
     assert [path for path in reason.parent.parent.iterdir() if path != reason.parent] == []
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("script", "seconds", "reason"),
+    [
+        ("kill -KILL $$", 300, "was ended"),
+        ("echo 'fatal error: Killed signal terminated program cc1plus' >&2; exit 1", 300, "was ended"),
+        ("exec sleep 60", 0.2, "took more than"),
+    ],
+)
+def test_a_compiler_that_is_ended_is_asked_again(monkeypatch, tmp_path, script, seconds, reason):
+    compiler = tmp_path / "bin" / "c++"
+    compiler.parent.mkdir()
+    compiler.write_text(f"#!/bin/sh\n{script}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(compiler.parent), prepend=os.pathsep)
+    monkeypatch.setenv(kernels.SWITCH, str(tmp_path / "cache"))
+    monkeypatch.setattr(kernels, "_SECONDS", seconds)
+    assert kernels.library() is None
+    assert reason in kernels.why_not()
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@needs_kernels
+def test_a_folder_that_cannot_be_written_means_no_kernels_this_time(monkeypatch, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv(kernels.SWITCH, str(file / "kernels"))
+    assert kernels.library() is None
+    assert str(file) in kernels.why_not()
+    monkeypatch.setenv(kernels.SWITCH, "off")
+    assert kernels.library() is None
+    assert kernels.why_not() == "ATLASFLOW_KERNELS is off"
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.parametrize("hindrance", ["folder", "start"])
+def test_training_goes_on_without_kernels_that_cannot_be_had(run, data, tmp_path, hindrance):
+    """A file stands where the folder of the kernels should be; or they are there, but do not start."""
+    file = tmp_path / "file"
+    file.touch()
+    program = tmp_path / "train.py"
+    program.write_text(
+        "import sys\n"
+        "from models import kernels, main\n"
+        "def start(path, threads):\n"
+        "    raise RuntimeError(f'the kernels {path} do not start')\n"
+        f"if {hindrance == 'start'}:\n"
+        "    kernels.start = start\n"
+        "sys.exit(main.main())\n"
+    )
+    environment = {kernels.SWITCH: str(file / "kernels")} if hindrance == "folder" else {}
+    options = ("--data_url", data, "--train_url", tmp_path / "out", "--spec", '{"epochs": 1, "batch_size": 20}')
+    done = run("train", *options, main=program, environment=environment)
+    assert done.code == 0, done.errors
+    (said,) = [line for line in done.lines if line.startswith("training with MindSpore's own kernels: ")]
+    assert (str(file) if hindrance == "folder" else "do not start") in said
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["compiled_kernels"] is False
 
 
 @needs_kernels
