@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from prefect.futures import PrefectFuture, as_completed
 
 from flows.pipeline import run_one
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from prefect_dask.task_runners import DaskTaskRunner
 
 STAGE = "tune"
+_LOOK_SECONDS, _BUSY_PERCENT = 0.3, 25.0
 
 
 class Sweep:
@@ -131,9 +133,19 @@ class Sweep:
                 self._begin()
             waiting = "waiting until no trial computes, to measure a latency"
             with hold(chain.home / "locks" / QUIET, lambda: self._teller.line(STAGE, waiting)):
+                if look.receipt is None:
+                    self._remark_on_others()
                 run_one(chain, PROFILE.name, self._record, title=f"profile {spec['network']}")
             self._costs[key] = cost_of(chain)
         return self._costs[key]
+
+    def _remark_on_others(self) -> None:
+        """Programs that are none of ours cannot be made to wait, but what they do to a latency can be told."""
+        busy = psutil.cpu_percent(interval=_LOOK_SECONDS)
+        if busy > _BUSY_PERCENT:
+            self._teller.line(
+                STAGE, f"the processor is {busy:.0f} % busy with other things: latencies will be too large"
+            )
 
     def _begin(self) -> "DaskTaskRunner":
         """Take the slot of a training, so that nothing else of this installation trains now, and get workers."""

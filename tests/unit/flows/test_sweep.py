@@ -36,7 +36,14 @@ class Future:
 def bench(tmp_path, monkeypatch):
     """Runs searches over three seeds and two schedules; what happens is in `bench`."""
     found = SimpleNamespace(
-        jobs=[], workers=1, opened=0, measured=[], most_flying=0, lines=Lines(), record=RunRecord("r", 0, "local")
+        busy=5.0,
+        jobs=[],
+        workers=1,
+        opened=0,
+        measured=[],
+        most_flying=0,
+        lines=Lines(),
+        record=RunRecord("r", 0, "local"),
     )
     found.answer = lambda job: Outcome(
         "finished", accuracy=job.number / 100, curve={1: 0.1}, keys={"train": f"k{job.number}"}
@@ -77,6 +84,7 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "holding", holding)
     monkeypatch.setattr(sweep, "chain_of", chain_of)
     monkeypatch.setattr(sweep, "run_one", lambda chain, name, record, title: found.measured.append(title))
+    monkeypatch.setattr(sweep.psutil, "cpu_percent", lambda interval: found.busy)
     monkeypatch.setattr(sweep, "cost_of", lambda chain: Cost(1000, 0.004, 1.0))
 
     def run(*, most=None, deadline=None, space=None, **settings):
@@ -163,6 +171,13 @@ def test_each_network_is_measured_once(bench):
     space = space_of(["lenet5-sample"], [], {"train.width": "1,2", "train.seed": "1,2"})
     bench.run(space=space)
     assert len(bench.measured) == 2
+
+
+@pytest.mark.parametrize("busy", [5.0, 80.0])
+def test_what_else_the_machine_does_while_a_latency_is_measured_is_told(bench, busy):
+    bench.busy = busy
+    bench.run(most=1)
+    assert any("80 % busy with other things" in line for line in bench.lines.lines) is (busy > 25)
 
 
 def test_a_job_is_compared_with_trainings_of_its_own_length(bench):
