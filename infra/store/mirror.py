@@ -9,11 +9,15 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from infra.errors import UserError
+from infra.errors import Corrupt, Refused, UserError
 from infra.ports import LocalFile, ObjectStore
 from infra.store.artifacts import ArtifactStore
 from infra.store.digests import file_digest
 from infra.store.receipts import Receipt, Receipts
+
+
+class _LostError(Exception):
+    """There is no object of this name, which a receipt names."""
 
 
 class Mirror:
@@ -44,21 +48,28 @@ class Mirror:
         Raises:
             Corrupt: what came does not match its digest.
         """
-        bucket = self._open_store()
-        if bucket.head(self._receipt_key(stage, key)) is None:
+        bucket, receipt_key = self._open_store(), self._receipt_key(stage, key)
+        if bucket.head(receipt_key) is None:
             return False
         with TemporaryDirectory() as folder:
             other = Receipts(Path(folder))
-            bucket.get(self._receipt_key(stage, key), other.path(stage, key))
+            bucket.get(receipt_key, other.path(stage, key))
             receipt = other.load(stage, key)
             if receipt is None or receipt.key != key:
                 raise UserError(f"the mirror's receipt {stage}/{key} is another one", hint="check store.mirror")
-        for artifact in receipt.outputs.values():
-            if artifact.kind == "tree":
-                self._get(bucket, f"trees/{artifact.sha256}.json", store.tree_path(artifact.sha256), artifact.sha256)
-            for file in store.files(artifact).values():
-                self._get(bucket, f"objects/{file.sha256}", file.path, file.sha256)
-            store.verify(artifact, deep=True)
+        try:
+            for artifact in receipt.outputs.values():
+                if artifact.kind == "tree":
+                    path = store.tree_path(artifact.sha256)
+                    self._get(bucket, f"trees/{artifact.sha256}.json", path, artifact.sha256)
+                for file in store.files(artifact).values():
+                    self._get(bucket, f"objects/{file.sha256}", file.path, file.sha256)
+                store.verify(artifact, deep=True)
+        except _LostError as error:
+            raise Corrupt(
+                f"the mirror has lost {error}, which its receipt of {stage} names",
+                hint=f"remove {receipt_key} from the bucket; `atlasflow run --record` where it was made sends all again",
+            ) from error
         receipts.save(receipt)
         return True
 
@@ -77,7 +88,12 @@ class Mirror:
     def _get(self, bucket: ObjectStore, name: str, target: Path, digest: str) -> None:
         if not target.exists() or file_digest(target) != digest:
             target.parent.mkdir(parents=True, exist_ok=True)
-            bucket.get(f"{self._prefix}/{name}", target, digest)
+            try:
+                bucket.get(f"{self._prefix}/{name}", target, digest)
+            except Refused as error:
+                if bucket.head(f"{self._prefix}/{name}") is not None:
+                    raise
+                raise _LostError(f"{self._prefix}/{name}") from error
             target.chmod(0o444)
 
     def _receipt_key(self, stage: str, key: str) -> str:

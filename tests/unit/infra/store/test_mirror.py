@@ -96,6 +96,10 @@ def test_a_receipt_whose_object_was_lost_or_changed_does_not_arrive(mirror, buck
     with pytest.raises(Corrupt):
         mirror.fetch("train", first[0].key, receipts, store)
     kept.unlink()
-    with pytest.raises(Refused):
+    with pytest.raises(Corrupt, match="the mirror has lost team/store/objects/") as caught:
         mirror.fetch("train", first[0].key, receipts, store)
     assert receipts.load("train", first[0].key) is None
+    assert f"team/store/receipts/train/{first[0].key}.json" in str(caught.value)
+    (bucket.folder / f"team/store/receipts/train/{first[0].key}.json").unlink()
+    mirror.send(*first)
+    assert mirror.fetch("train", first[0].key, receipts, store)
