@@ -68,7 +68,7 @@ class Mirror:
         except _LostError as error:
             raise Corrupt(
                 f"the mirror has lost {error}, which its receipt of {stage} names",
-                hint=f"remove {receipt_key} from the bucket; `atlasflow run --record` where it was made sends all again",
+                hint=f"remove {receipt_key} from the bucket; `atlasflow run --record` where it was made sends it",
             ) from error
         receipts.save(receipt)
         return True
