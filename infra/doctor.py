@@ -202,7 +202,8 @@ def _notifications(settings: Settings, home: Path) -> Iterator[Finding]:
         yield Finding("notifications", "note", "nobody is told of failures", "docs/watching.md says how")
     lost = Outbox(home).lost()
     if lost:
-        yield Finding("notifications", "note", f"{len(lost)} could not be told, such as '{lost[-1]}'", f"{home}/notify")
+        found = f"{len(lost)} could not be told, such as '{lost[-1]}'"
+        yield Finding("lost notifications", "note", found, f"look at them in {home}/notify/undelivered, then remove them")
 
 
 def _boards(settings: Settings) -> Iterator[Finding]:

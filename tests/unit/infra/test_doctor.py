@@ -47,6 +47,16 @@ def examine(tmp_path):
     return findings
 
 
+def test_who_is_told_of_failures_and_what_was_not_told(examine, tmp_path):
+    assert (examine()["notifications"].level, "lost notifications" in examine()) == ("note", False)
+    mail = {"notify.mail_host": "smtp.example", "notify.mail_to": '["a@b.example"]'}
+    assert examine(**mail)["notifications"].found == "failure, promotion, fallback by mail"
+    lost = tmp_path / "notify" / "undelivered"
+    lost.mkdir(parents=True)
+    (lost / "1.json").write_text('{"message": {"subject": "train failed"}}')
+    assert "1 could not be told, such as 'train failed'" in examine()["lost notifications"].found
+
+
 def test_every_finding_that_is_not_good_says_what_to_do(examine):
     found = examine()
     assert {"Python", "mindspore", "disk", "memory", "processor", "local services", "ports", "compiler"} <= set(found)
