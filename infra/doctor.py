@@ -203,7 +203,7 @@ def _notifications(settings: Settings, home: Path) -> Iterator[Finding]:
     lost = Outbox(home).lost()
     if lost:
         found = f"{len(lost)} could not be told, such as '{lost[-1]}'"
-        yield Finding("lost notifications", "note", found, f"look at them in {home}/notify/undelivered, then remove them")
+        yield Finding("lost notifications", "note", found, f"see {home}/notify/undelivered, then remove them")
 
 
 def _boards(settings: Settings) -> Iterator[Finding]:
