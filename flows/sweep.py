@@ -17,7 +17,7 @@ from infra.store.runs import Outcome as Ended
 from infra.store.runs import RunRecord, StageRecord
 from tasks.base import Reporter
 from tasks.limits import holding, training_limit
-from tasks.recipe import recipe_settings
+from tasks.recipe import network_settings, recipe_settings
 from tasks.reporting import reporter
 from tasks.stage import Chain
 from tasks.tracking import track
@@ -65,7 +65,6 @@ class Sweep:
         self._most = most
         self._deadline = deadline
         self._left = deque(study.under_way())
-        self._costs: dict[str, Cost] = {}
         self._stack = ExitStack()
         self._runner: DaskTaskRunner | None = None
 
@@ -120,24 +119,23 @@ class Sweep:
             self._study.note(replace(asked, outcome=Outcome("failed", error.message)))
             self._teller.line(STAGE, f"trial {asked.number} cannot work: {error.message}")
             return None
-        prepared = replace(asked, spec=spec, cost=self._cost(chain, spec))
+        prepared = replace(asked, spec=spec, cost=self._cost(chain))
         self._study.note(prepared)
         return prepared
 
-    def _cost(self, chain: Chain, spec: dict[str, Any]) -> Cost:
-        """What a network costs; measured when it is not known, while no trial of this home computes."""
-        look = chain.look(PROFILE)
-        key = str(look.key)
-        if key not in self._costs:
-            if look.receipt is None:
-                self._begin()
-            waiting = "waiting until no trial computes, to measure a latency"
-            with hold(chain.home / "locks" / QUIET, lambda: self._teller.line(STAGE, waiting)):
-                if look.receipt is None:
-                    self._remark_on_others()
-                run_one(chain, PROFILE.name, self._record, title=f"profile {spec['network']}")
-            self._costs[key] = cost_of(chain)
-        return self._costs[key]
+    def _cost(self, chain: Chain) -> Cost:
+        """What a network costs; measured once a study, while no trial of this home computes."""
+        network = network_settings(chain.settings)
+        for known in self._study.trials():
+            if known.cost is not None and all(known.spec.get(name) == value for name, value in network.items()):
+                return known.cost
+        self._begin()
+        waiting = "waiting until no trial computes, to measure a latency"
+        with hold(chain.home / "locks" / QUIET, lambda: self._teller.line(STAGE, waiting)):
+            if chain.look(PROFILE).receipt is None:
+                self._remark_on_others()
+            run_one(chain, PROFILE.name, self._record, title=f"profile {network['network']}")
+        return cost_of(chain)
 
     def _remark_on_others(self) -> None:
         """Programs that are none of ours cannot be made to wait, but what they do to a latency can be told."""

@@ -27,6 +27,8 @@ TUTORIAL = (
     "score",
 )
 """The columns of the tuning tutorial's table (tutorials.md T4), with the score."""
+CHANCE = "seed"
+_YARDSTICK = "The seed means nothing: a change above that is no larger than these differences may be chance as well."
 _FIELDS = {
     "batch size": "batch_size",
     "epochs": "epochs",
@@ -97,9 +99,11 @@ def summary(trials: Sequence[Trial], space: Space, name: str) -> str:
     lines += ["## Trials", "", *_markdown_table(rows(trials, space), columns(space)), ""]
     found = all_effects(trials, space)
     structure = [name for name in space.varied if name in STRUCTURE]
-    strategy = [name for name in space.varied if name not in STRUCTURE]
+    strategy = [name for name in space.varied if name not in (*STRUCTURE, CHANCE)]
     for title, names in (("What changes of structure did", structure), ("What changes of strategy did", strategy)):
         lines += [f"## {title}", "", *_words(found, names, space), ""]
+    if CHANCE in space.varied:
+        lines += ["## What chance did", "", *_words(found, [CHANCE], space), "", _YARDSTICK, ""]
     return "\n".join([*lines, "## How to read this", "", *_caveats(trials)]) + "\n"
 
 
@@ -143,13 +147,14 @@ def _winner(winner: Trial, trials: Sequence[Trial]) -> list[str]:
     assert winner.cost is not None  # noqa: S101 - a score needs both
     assert winner.outcome is not None  # noqa: S101
     levels = ", ".join(f"{name} {value}" for name, value in winner.levels.items())
-    others = ", ".join(str(trial.number) for trial in front(trials) if trial is not winner)
+    others = [str(trial.number) for trial in front(trials) if trial is not winner]
+    beside = f"trial{'s' if len(others) > 1 else ''} {', '.join(others)}" if others else "none"
     accuracy = 100 * (winner.outcome.accuracy or 0.0)
     return [
         f"Best: trial {winner.number} ({levels}) with a score of {winner.score:.2f} = 0.50 · {accuracy:.2f} % "
         f"- 0.35 · {winner.cost.size_mb:.4f} MB - 0.15 · {winner.cost.latency_ms:.3f} ms.",
         "",
-        f"On the Pareto front of accuracy, size and latency besides it: {f'trials {others}' if others else 'none'}.",
+        f"On the Pareto front of accuracy, size and latency besides it: {beside}.",
         "",
     ]
 
@@ -195,9 +200,9 @@ def _caveats(trials: Sequence[Trial]) -> list[str]:
         "deviation of the differences, and how many pairs there were. What lies outside these trials is not known.",
         "- The accuracy is that on the evaluation images, by which the best trial was chosen as well, so its own is "
         "somewhat too good; other images would tell how much.",
-        "- Latency was measured once a network, on this machine, while no trial trained.",
+        "- Latency was measured once a network, on one machine, while no trial trained; other programs may have run.",
     ]
-    if "seed" not in {name for trial in trials for name in trial.levels}:
+    if CHANCE not in {name for trial in trials for name in trial.levels}:
         lines.append(
             "- Each configuration was trained with one seed; `--space train.seed=1,2,3` shows what chance does."
         )

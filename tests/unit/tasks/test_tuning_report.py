@@ -1,5 +1,6 @@
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -83,7 +84,7 @@ def test_the_summary_says_what_was_measured_and_no_more():
     said = summary(TRIALS, SPACE, "grid-1")
     assert "7 trials: 4 finished, 1 stopped early, 1 failed, 1 interrupted." in said
     assert "Best: trial 3 (width 2, " in said
-    assert "besides it: trials 2." in said
+    assert "besides it: trial 2." in said
     structure, _, strategy = said.partition("## What changes of strategy did")
     assert "- `width` 1 → 2: +3.00 points of accuracy (± 1.41 over 2 pairs, up in 2 of 2)" in structure
     assert "+0.7401 MB (± 0.0000 over 2 pairs" in structure
@@ -103,6 +104,21 @@ def test_one_pair_has_no_spread_and_a_small_mean_says_so():
         trial(3, "2", "0.1", 0.49),
     ]
     assert "up in 1 of 2, less than its spread" in summary(close, SPACE, "x")
+
+
+def test_seeds_are_no_strategy_but_the_yardstick():
+    space = space_of(["quick"], [], {"train.width": "1,2", "train.seed": "1,2"})
+    seeded = [
+        replace(trial(0, "1", "0.1", 0.5), levels={"recipe": "quick", "width": "1", "seed": seed}) for seed in "12"
+    ]
+    said = summary(seeded, space, "x")
+    _, _, strategy = said.partition("## What changes of strategy did")
+    strategy, _, chance = strategy.partition("## What chance did")
+    assert "seed" not in strategy
+    assert "Nothing of this kind was varied." in strategy
+    assert "`seed` 1 → 2: nothing moved." in chance
+    assert "may be chance as well" in chance
+    assert "with one seed" not in said
 
 
 def test_nothing_finished_claims_nothing(tmp_path):
