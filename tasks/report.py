@@ -15,6 +15,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 from tasks import report_sections as sections
 from tasks.explain import brief
 from tasks.parity_files import rows
+from tasks.report_robustness import robustness
 from tasks.report_sections import last_ledger, read_json
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def markdown(chain: Chain, record: RunRecord) -> str:
         for item in record.stages
     ]
     lines += ["", *sections.stand_ins(chain), *sections.accuracy(chain), *sections.learning(chain)]
-    lines += [*sections.parity(chain, parity_rows(chain)), *sections.sizes(chain), *sections.boards(chain)]
+    lines += [*robustness(chain), *sections.parity(chain, parity_rows(chain))]
+    lines += [*sections.sizes(chain), *sections.boards(chain)]
     lines += [*sections.costs(chain), *_links(chain), *sections.digests(chain)]
     return "\n".join(lines)
 
