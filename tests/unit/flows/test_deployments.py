@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 
 from flows.commands.scheduling import PREFECT_YAML
 from flows.commands.scheduling import WORK_POOL as COMMANDS_POOL
-from flows.deployments import PLANS, TIMEZONE, WORK_POOL, prefect_yaml, runner_deployments
+from flows.deployments import PLANS, RETRAIN_CRON, TIMEZONE, WORK_POOL, prefect_yaml, runner_deployments
 from infra.home import CHECKOUT
 from tasks.chain import EVERY_NAME
 
@@ -32,10 +32,11 @@ def test_each_stage_and_each_flow_has_one():
     assert WORK_POOL == COMMANDS_POOL
 
 
-def test_maintenance_comes_by_itself_and_never_twice_at_once():
-    (found,) = (item for item in runner_deployments() if item.name == "maintenance")
-    assert found.schedules[0].schedule.cron == "30 3 * * 0"
+@pytest.mark.parametrize(("name", "cron"), [("maintenance", "30 3 * * 0"), ("retrain", RETRAIN_CRON)])
+def test_what_has_a_schedule_comes_by_itself_and_never_twice_at_once(name, cron):
+    (found,) = (item for item in runner_deployments() if item.name == name)
+    assert (found.schedules[0].schedule.cron, found.schedules[0].schedule.timezone) == (cron, TIMEZONE)
     assert found.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
-    entry = next(item for item in yaml.safe_load(prefect_yaml())["deployments"] if item["name"] == "maintenance")
+    entry = next(item for item in yaml.safe_load(prefect_yaml())["deployments"] if item["name"] == name)
     assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-    assert entry["schedules"] == [{"cron": "30 3 * * 0", "timezone": TIMEZONE}]
+    assert entry["schedules"] == [{"cron": cron, "timezone": TIMEZONE}]
