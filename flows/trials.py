@@ -94,8 +94,9 @@ def threads_of(settings: Settings) -> int:
 def workers(cluster: str, settings: Settings, reporter: Reporter) -> Iterator["DaskTaskRunner"]:
     """A task runner whose workers are there.
 
-    Without a cluster the workers are threads of this process, as many as trainings have room for: no port is open and
-    no process is left behind, however this one ends. The trainings are processes of their own in any case.
+    Without a cluster the workers are threads of this process, as many as trainings have room for: nothing listens but
+    on 127.0.0.1, where there is nothing to see, and no process is left behind, however this one ends. The trainings are
+    processes of their own in any case.
 
     Args:
         cluster: address of a scheduler; empty for this process.
