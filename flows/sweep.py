@@ -10,8 +10,8 @@ from prefect.futures import PrefectFuture, as_completed
 
 from flows.pipeline import run_one
 from flows.requests import TuneRequest
-from flows.trials import threads_of, trial, worker_count, workers
-from infra.errors import Transient, UserError
+from flows.trials import outcome_of, threads_of, trial, worker_count, workers
+from infra.errors import UserError
 from infra.store.locks import hold
 from infra.store.runs import Outcome as Ended
 from infra.store.runs import RunRecord, StageRecord
@@ -190,11 +190,8 @@ class Sweep:
         )
 
     def _land(self, asked: Trial, future: PrefectFuture[Any]) -> None:
-        """Write down what became of a trial; trouble that may pass leaves it for another time."""
-        try:
-            outcome: Outcome = future.result()
-        except Transient as error:
-            outcome = Outcome("left", error.message)
+        """Write down what became of a trial."""
+        outcome = outcome_of(future)
         done = replace(asked, outcome=outcome)
         self._study.note(done)
         what: Ended = "reused" if outcome.reused else "ran"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prefect import State, Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
+from prefect.futures import PrefectFuture
 from prefect.states import Completed
 
 from flows.opening import open_chain
@@ -104,7 +105,7 @@ def workers(cluster: str, settings: Settings, reporter: Reporter) -> Iterator["D
         reporter: hears how far the trials are.
 
     Raises:
-        Transient: nothing answers at the address.
+        Transient: nothing answers at the address, or there is no worker.
     """
     import dask  # noqa: PLC0415 - of an extra
     from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415
@@ -131,6 +132,8 @@ def workers(cluster: str, settings: Settings, reporter: Reporter) -> Iterator["D
             client = runner.client
         except OSError as error:
             raise Transient(f"no Dask scheduler answers at {cluster}: {error}", hint="is it running?") from error
+        if not client.nthreads():  # type: ignore[no-untyped-call]
+            raise Transient(f"the Dask cluster at {cluster} has no worker", hint=f"`dask worker {cluster}` starts one")
         client.subscribe_topic(TOPIC, lambda event: _tell(event[1], reporter))  # type: ignore[no-untyped-call]
         yield runner
 
@@ -138,6 +141,28 @@ def workers(cluster: str, settings: Settings, reporter: Reporter) -> Iterator["D
 def worker_count(runner: "DaskTaskRunner") -> int:
     """How many trials can be under way at once."""
     return max(1, len(runner.client.nthreads()))  # type: ignore[no-untyped-call]
+
+
+def outcome_of(future: PrefectFuture[Outcome]) -> Outcome:
+    """What became of a trial; trouble that may pass leaves it for another time.
+
+    Raises:
+        Transient: there are no workers any more.
+        AtlasFlowError: what the trial ended with.
+    """
+    from distributed import KilledWorker  # noqa: PLC0415 - of an extra
+    from distributed.client import FutureCancelledError  # noqa: PLC0415
+
+    try:
+        return future.result()
+    except Transient as error:
+        return Outcome("left", error.message)
+    except KilledWorker as error:
+        return Outcome("left", f"Dask workers died over it: {error}")
+    except FutureCancelledError as error:
+        raise Transient(
+            f"the Dask cluster is gone: {error}", hint="the same command goes on when it is back"
+        ) from error
 
 
 def _tell(said: Any, reporter: Reporter) -> None:

@@ -2,14 +2,16 @@
 
 import os
 import threading
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from flows import trials
-from flows.trials import workers
-from infra.errors import Transient
+from flows.trials import outcome_of, workers
+from infra.errors import Refused, Transient
 from infra.settings import load
+from tasks.tuning_trial import Outcome
 from tests.unit.tasks.doubles import Lines
 
 pytest.importorskip("prefect_dask", reason="the extra `tuning` is not installed")
@@ -58,3 +60,50 @@ def test_without_a_wish_a_thread_keeps_its_cores():
     before = os.sched_getaffinity(0)
     with trials._own_cores(0, "any name"):
         assert os.sched_getaffinity(0) == before
+
+
+def test_a_cluster_without_workers_is_not_waited_for():
+    from distributed import LocalCluster
+
+    alone = LocalCluster(
+        n_workers=0,
+        processes=False,
+        protocol="tcp://",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
+    )
+    with (
+        alone as cluster,
+        pytest.raises(Transient, match="has no worker"),
+        workers(cluster.scheduler_address, load(), Lines()),
+    ):
+        pass
+
+
+class Ended:
+    """A future that has an error, or an outcome."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def result(self):
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def test_a_trial_that_no_worker_survives_is_left_and_a_lost_cluster_ends_the_search():
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
+
+    done = Outcome("finished", accuracy=0.5)
+    assert outcome_of(Ended(done)) is done
+    killed = outcome_of(Ended(KilledWorker("trial 3", SimpleNamespace(address="tcp://there"), 3)))
+    assert killed.end == "left"
+    assert "tcp://there" in killed.reason
+    assert outcome_of(Ended(Transient("the server was away"))) == Outcome("left", "the server was away")
+    with pytest.raises(Transient, match="the Dask cluster is gone"):
+        outcome_of(Ended(FutureCancelledError("trial 3", "scheduler-connection-lost")))
+    with pytest.raises(Refused):
+        outcome_of(Ended(Refused("the disk is full")))
