@@ -56,7 +56,7 @@ def schedules(chain: Chain, names: Sequence[str], picture: Path) -> tuple[dict[s
         Name to one rate a step, and the steps of an epoch.
 
     Raises:
-        UserError: a schedule is unknown or does not go with the recipe.
+        UserError: a schedule is unknown or does not go with the recipe, or a batch is more than the data set.
     """
     from tasks.figures import learning_rates
 
@@ -64,6 +64,11 @@ def schedules(chain: Chain, names: Sequence[str], picture: Path) -> tuple[dict[s
     count = len(_images(chain, "train")) if "download" in chain.known else FULL
     base = recipe_settings(chain.settings)
     steps = count // int(base["batch_size"])
+    if not steps:
+        raise UserError(
+            f"setting train.batch_size: {base['batch_size']} is more than the {count:,} training images",
+            hint="take a smaller batch",
+        )
     rates: dict[str, list[float]] = {}
     for name in names:
         try:

@@ -101,8 +101,17 @@ def test_without_a_data_set_the_whole_one_is_assumed(chain_of, tmp_path):
 def test_every_schedule_goes_with_every_recipe(chain_of, tmp_path):
     names = ["constant", "cosine", "square", "exponential", "stage", "one-cycle"]
     for recipe in ("lenet5-tutorial", "resnet50-tutorial", "resnet20-paper", "compact"):
-        rates, _ = showing.schedules(chain_of(recipe=recipe), names, tmp_path / "rates.png")
+        chain = chain_of(recipe=recipe)
+        chain.known.clear()
+        rates, _ = showing.schedules(chain, names, tmp_path / "rates.png")
         assert list(rates) == names
+        assert all(rates.values())
+
+
+def test_a_batch_of_more_than_the_data_set_is_refused(chain_of, tmp_path):
+    with pytest.raises(UserError, match=r"setting train.batch_size: 65 is more than the 64 training images"):
+        showing.schedules(chain_of(batch_size="65"), ["constant"], tmp_path / "rates.png")
+    assert not (tmp_path / "rates.png").exists()
 
 
 def test_an_unknown_schedule_is_named(chain_of, tmp_path):
