@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 LOCK = ".lock"
+DIGESTS = "digests.json"
 CHECKPOINTS = (".ckpt", ".safetensors")
 _PARTIAL = ".partial"
 
@@ -34,20 +35,17 @@ def replacing(target: Path) -> Iterator[Path]:
         Interruption: the disk is full; what was there before is whole.
     """
     folder = target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}")
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / target.name
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        _sync(temporary)
-        temporary.replace(target)
-        _sync(target.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise Interruption(f"no space left for {target}", "free some space and run it again") from error
-        raise
+        with _needing_space(target):
+            folder.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.chmod(0o644)
+            _sync(temporary)
+            temporary.replace(target)
+            _sync(target.parent)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -68,6 +66,21 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def write_digests(folder: Path) -> None:
+    """Write `digests.json`: path of each file in a folder of results to its SHA-256, for who fetches them elsewhere.
+
+    Logs, which somebody may still write, are left out.
+    """
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    kept = [path for path in files if path.name not in (LOCK, DIGESTS) and path.suffix != ".log"]
+    write_json(folder / DIGESTS, {path.relative_to(folder).as_posix(): sha256(path) for path in kept})
+
+
+def remove_digests(folder: Path) -> None:
+    """Remove the list of an earlier run: the results are not whole any more."""
+    (folder / DIGESTS).unlink(missing_ok=True)
 
 
 def checkpoint_at(path: Path) -> Path:
@@ -92,10 +105,12 @@ def alone_in(folder: Path) -> Iterator[None]:
     """Hold a folder's lock, which ends with this process, and clear away what a killed holder left half-written.
 
     Raises:
-        Interruption: another process holds it.
+        Interruption: another process holds it, or the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a", encoding="utf-8") as lock:
+    with _needing_space(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a", encoding="utf-8")
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -103,6 +118,16 @@ def alone_in(folder: Path) -> Iterator[None]:
         for left in folder.rglob(f".*{_PARTIAL}"):
             shutil.rmtree(left)
         yield
+
+
+@contextmanager
+def _needing_space(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise Interruption(f"no space left for {target}", "free some space and run it again") from error
+        raise
 
 
 def _sync(path: Path) -> None:

@@ -1,5 +1,6 @@
 import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,26 @@ def test_a_full_disk_may_pass(tmp_path, number):
     with pytest.raises(Interruption, match="no space left for"), replacing(tmp_path / "file"):
         raise OSError(number, "full")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_may_have_no_room_for_a_folder(tmp_path, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(Interruption, match="no space left for"), replacing(tmp_path / "file"):
+        raise AssertionError("there is no folder to write into")
+    with pytest.raises(Interruption, match="no space left for"), alone_in(tmp_path / "new"):
+        raise AssertionError("there is no folder to hold")
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(Interruption, match="no space left for"), alone_in(tmp_path):
+        raise AssertionError("there is no file to lock")
+
+
+def test_an_error_inside_of_a_held_folder_stays_what_it_is(tmp_path):
+    with pytest.raises(OSError, match="full"), alone_in(tmp_path):
+        raise OSError(errno.ENOSPC, "full")
 
 
 def test_other_errors_stay_what_they_are(tmp_path):
