@@ -218,7 +218,7 @@ def _read(name: str, value: object) -> object:
             return _real(value)
         if isinstance(default, tuple):
             return _integers(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         kind = "list of int" if isinstance(default, tuple) else type(default).__name__
         raise SpecError(f"{name}: {value!r} is not a value for it", f"{kind}; {_PLAIN}") from error
     if not isinstance(value, str):
