@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from models.registry import NETWORKS, code_of, module_of
-from models.spec import RECIPES, SpecError, load, resolve
+from models.spec import RECIPES, SpecError, load, resolve, to_json
 
 
 def test_the_sample_recipe_is_the_tuning_tutorial_s():
@@ -29,9 +29,27 @@ def test_the_tutorials_recipes_have_the_tutorials_values():
     assert [paper.epochs, *paper.milestones] == [round(steps / 390) for steps in (64_000, 32_000, 48_000)]
 
 
+def test_our_own_recipes_have_the_values_of_the_documentation():
+    compact = resolve("compact")
+    assert (compact.network, compact.width, compact.batch_size, compact.image_size) == ("compact", 1.0, 128, 32)
+    assert (compact.optimizer, compact.momentum, compact.nesterov) == ("momentum", 0.9, True)
+    assert (compact.schedule, compact.learning_rate, compact.warmup_epochs) == ("one-cycle", 0.1, 0)
+    assert (compact.weight_decay, compact.decay_all, compact.crop, compact.flip) == (5e-4, False, 4, True)
+    quick = resolve("quick")
+    assert (quick.network, quick.width, quick.batch_size, quick.epochs) == ("compact", 0.5, 32, 1)
+    assert (quick.optimizer, quick.momentum, quick.nesterov) == ("momentum", 0.9, True)
+    assert (quick.schedule, quick.learning_rate, quick.weight_decay, quick.decay_all) == (
+        "one-cycle",
+        0.05,
+        1e-4,
+        False,
+    )
+    assert (quick.crop, quick.flip) == (0, True)
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_resolves(recipe):
-    assert resolve(recipe) == RECIPES[recipe]
+def test_every_recipe_resolves_and_comes_back_from_its_json(recipe):
+    assert load(to_json(resolve(recipe))) == resolve(recipe)
 
 
 def test_overrides_change_single_fields():
