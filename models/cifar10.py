@@ -100,7 +100,7 @@ class Pipeline:
         crop: pixels of black padding before a random crop; 0 for none.
         flip: mirror half of the images.
         cutout: side of a square of mean colour in pixels of the result; 0 for none.
-        mixup: of the Beta distribution; 0 for none. Partners come from the same device.
+        mixup: of the Beta distribution; 0 for none. Partners come from the whole batch, whichever device has them.
         label_smoothing: share of the label that is spread over all classes.
         classes: number of classes.
         rank: of this device.
@@ -142,10 +142,11 @@ class Pipeline:
         offsets = random.integers(0, 2 * self.crop + 1, (len(self.images), 2))
         flips = random.random(len(self.images)) < 0.5
         centres = random.integers(0, self.size, (len(self.images), 2))
-        shares = random.beta(self.mixup, self.mixup, self.steps) if self.mixup else np.ones(self.steps)
+        shares = random.beta(self.mixup, self.mixup, self.steps) if self.mixup else ()
         share = self.batch_size // self.ranks
-        for step in range(self.steps):
-            first = step * self.batch_size + self.rank * share
+
+        def made(step: int, rank: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+            first = step * self.batch_size + rank * share
             places = slice(first, first + share)
             chosen = order[places]
             pixels = self.images.pixels[chosen]
@@ -153,10 +154,15 @@ class Pipeline:
             tensor = normalise(resize(pixels, self.size), self.normalisation)
             cut_out(tensor, self.cutout, centres[places])
             labels = self.images.labels[chosen]
-            if self.soft:
-                yield mix(tensor, shares[step]), mix(self._probabilities(labels), shares[step])
-            else:
-                yield tensor, labels
+            return tensor, self._probabilities(labels) if self.soft else labels
+
+        for step in range(self.steps):
+            tensor, labels = made(step, self.rank)
+            if self.mixup:
+                opposite = self.ranks - 1 - self.rank
+                others = (tensor, labels) if opposite == self.rank else made(step, opposite)
+                tensor, labels = (mix(*pair, shares[step]) for pair in zip((tensor, labels), others))  # noqa: B905
+            yield tensor, labels
 
     def _probabilities(self, labels: NDArray[np.int32]) -> NDArray[np.float32]:
         sure = np.eye(self.classes, dtype=np.float32)[labels]
@@ -203,8 +209,12 @@ def cut_out(tensor: NDArray[np.float32], side: int, centres: NDArray[np.int64]) 
         image[:, top : row - side // 2 + side, left : column - side // 2 + side] = 0.0
 
 
-def mix(values: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Mix each item with its opposite in the batch (H. Zhang et al. 2017); the order of a batch is random already."""
-    if share == 1.0:
-        return values
-    return values * np.float32(share) + values[::-1] * np.float32(1.0 - share)
+def mix(values: NDArray[np.float32], others: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Mix each item with its opposite in the batch (H. Zhang et al. 2017); the order of a batch is random already.
+
+    Args:
+        values: float32 [n, …], a device's share of the batch.
+        others: the share on the opposite side of the batch; the same where one device has the whole.
+        share: of each item itself, 0 to 1.
+    """
+    return values * np.float32(share) + others[::-1] * np.float32(1.0 - share)

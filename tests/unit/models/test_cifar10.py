@@ -84,10 +84,11 @@ def test_training_sees_the_tensors_of_the_one_contract(images):
     assert {tensor.tobytes() for batch, _ in batches(images, crop=0, flip=False) for tensor in batch} <= known
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_devices_share_each_batch(images, ranks):
-    whole = batches(images)
-    shares = [batches(images, rank=rank, ranks=ranks) for rank in range(ranks)]
+@pytest.mark.parametrize("values", [{}, {"mixup": 0.4, "cutout": 8, "label_smoothing": 0.1}])
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_devices_share_each_batch(images, ranks, values):
+    whole = batches(images, batch_size=24, **values)
+    shares = [batches(images, batch_size=24, rank=rank, ranks=ranks, **values) for rank in range(ranks)]
     for step, (tensor, labels) in enumerate(whole):
         np.testing.assert_array_equal(np.concatenate([share[step][0] for share in shares]), tensor)
         np.testing.assert_array_equal(np.concatenate([share[step][1] for share in shares]), labels)
@@ -140,8 +141,9 @@ def test_cutout_hides_the_same_part_of_every_epoch(images):
 
 def test_mixing_pairs_the_first_with_the_last():
     values = np.arange(4, dtype=np.float32).reshape(4, 1)
-    assert mix(values, 0.75).ravel().tolist() == [0.75, 1.25, 1.75, 2.25]
-    assert mix(values, 1.0) is values
+    assert mix(values, values, 0.75).ravel().tolist() == [0.75, 1.25, 1.75, 2.25]
+    assert mix(values[:2], values[2:], 0.75).ravel().tolist() == [0.75, 1.25]
+    assert mix(values, values, 1.0).tolist() == values.tolist()
 
 
 def test_smoothed_labels_are_probabilities(images):
