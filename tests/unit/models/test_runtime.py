@@ -1,5 +1,7 @@
+import errno
 import os
 import sys
+import tempfile
 import types
 
 import pytest
@@ -89,10 +91,125 @@ def test_roles(monkeypatch, environment, role):
     assert runtime.role() == role
 
 
-def test_nothing_is_pinned_while_the_compiled_kernels_are_at_work():
-    before = os.sched_getaffinity(0)
-    with runtime.layout(kernels=True) as cores:
-        for _ in range(30):
-            cores.stepped(0.1)
+@pytest.fixture
+def masks(monkeypatch, tmp_path):
+    """A machine with four cores, of which nothing is moved: the masks that threads would get, in order."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {2, 3, 5, 7}, raising=False)
+    monkeypatch.setattr(runtime, "device", lambda: "CPU")
+    monkeypatch.setattr(runtime, "ranks", lambda: (0, 1))
+    given = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _thread, mask: given.append(mask), raising=False)
+    return given
+
+
+def step(cores, *seconds):
+    for one in seconds:
+        cores.stepped(one)
+
+
+FASTER = [9.0, *[0.1] * 10, *[0.02] * 10]  # compiling, then free, then pinned
+
+
+def test_the_first_of_the_cores_that_this_process_may_use_is_for_the_main_thread(masks):
+    with runtime.layout() as cores:
+        step(cores, *FASTER)
+        assert cores.pinned
+        assert {2} in masks
+        assert all(mask in ({2}, {3, 5, 7}) for mask in masks)
+        masks.clear()
+    assert masks
+    assert all(mask == {2, 3, 5, 7} for mask in masks)
+
+
+def test_an_exception_gives_all_cores_back(masks):
+    with pytest.raises(RuntimeError, match="stop"), runtime.layout() as cores:
+        step(cores, *FASTER)
+        masks.clear()
+        raise RuntimeError("stop")
+    assert masks
+    assert all(mask == {2, 3, 5, 7} for mask in masks)
+    assert not cores.pinned
+
+
+def one_core(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {3})
+
+
+def off_linux(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.delattr(os, "sched_setaffinity")
+
+
+def on_ascend(monkeypatch):
+    monkeypatch.setattr(runtime, "device", lambda: "Ascend")
+
+
+def among_several(monkeypatch):
+    monkeypatch.setattr(runtime, "ranks", lambda: (0, 2))
+
+
+@pytest.mark.parametrize("where", [one_core, off_linux, on_ascend, among_several])
+def test_nothing_is_pinned_where_it_cannot_help(masks, monkeypatch, where):
+    where(monkeypatch)
+    with runtime.layout() as cores:
+        step(cores, *FASTER)
+        cores.refresh()
         assert not cores.pinned
-        assert os.sched_getaffinity(0) == before
+    assert masks == []
+
+
+def test_nothing_is_pinned_while_the_compiled_kernels_are_at_work(masks):
+    with runtime.layout(kernels=True) as cores:
+        step(cores, *FASTER)
+        assert not cores.pinned
+    assert masks == []
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_nothing_is_pinned_while_another_training_runs(masks, kernels):
+    with runtime.layout(kernels), runtime.layout() as second:
+        step(second, *FASTER)
+        assert not second.pinned
+    assert masks == []
+    with runtime.layout() as third:
+        step(third, *FASTER)
+        assert third.pinned
+
+
+def test_the_pinning_ends_when_another_training_starts(masks):
+    with runtime.layout() as first:
+        step(first, *FASTER)
+        first.refresh()
+        assert first.pinned
+        with runtime.layout() as second:
+            masks.clear()
+            first.refresh()
+            assert not first.pinned
+            assert all(mask == {2, 3, 5, 7} for mask in masks)
+            step(second, *FASTER)
+            assert not second.pinned
+        step(first, *FASTER)
+        first.refresh()
+        assert not first.pinned
+
+
+@pytest.mark.parametrize("number", [errno.ESRCH, errno.EINVAL])
+def test_a_thread_that_cannot_be_moved_is_left(masks, monkeypatch, number):
+    def refuse(_thread, _mask):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with runtime.layout() as cores:
+        step(cores, *FASTER)
+
+
+def test_a_thread_that_may_not_be_moved_is_an_error(masks, monkeypatch):
+    def refuse(_thread, _mask):
+        raise OSError(errno.EPERM, "no")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with pytest.raises(PermissionError), runtime.layout() as cores:
+        step(cores, *FASTER)
