@@ -29,6 +29,7 @@ STYLE = """
 .side td:first-child { min-width: 7rem; max-width: 12rem; overflow-wrap: anywhere; }
 #result, #provenance { overflow-x: auto; }
 #examples .grid-container { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; height: auto !important; }
+#examples .caption-label { font-size: 0.65rem; padding: 0 0.2rem; max-width: 100%; }
 #examples .grid-wrap { min-height: 0; max-height: none; }
 .notice { border-left: 4px solid #d97706; background: var(--background-fill-secondary); padding: 0.5rem 0.8rem;
           margin-bottom: 0.8rem; }

@@ -1,5 +1,6 @@
 """Serve the demo page: this machine alone unless told otherwise, and nothing from or to the outside."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MISSING = "Gradio is not installed"
 HOW = "`make setup` installs it, as does `pip install -e '.[demo]'`"
-_GOODBYE_SECONDS = 2
+_GOODBYE_SECONDS = 1
 _LARGEST_REQUEST = MOST_PICTURES * MOST_BYTES + 1_000_000  # the million is for what surrounds the files
 # Whatever the page's libraries may come to ask of the outside, the browser refuses.
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'self'; object-src 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
 )
 _QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -122,22 +128,25 @@ class Guard:
         elif not length.isdigit() or int(length) > _LARGEST_REQUEST:
             await _refuse(send, 413, f"more than {_LARGEST_REQUEST / 1e6:.0f} MB at once")
         else:
-            await self._app(scope, receive, _with_headers(send))
+            await self._answer(scope, receive, send)
 
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
 
-def _with_headers(send: Send) -> Send:
-    added = [
-        (b"content-security-policy", _POLICY.encode()),
-        (b"referrer-policy", b"no-referrer"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
+        async def sending(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            await send(message)
 
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *added]}
-        await send(message)
-
-    return sending
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:  # the server ends while a page listens for news: that is no error
+            if started:
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await _refuse(send, 503, "the demo has ended")
 
 
 async def _refuse(send: Send, status: int, why: str) -> None:

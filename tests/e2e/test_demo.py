@@ -81,7 +81,12 @@ def served(made, *options):
     """The command with the page; it must end well on Ctrl-C, and leave nothing behind."""
     environment = made.environment() | {"TMPDIR": tempfile.mkdtemp(dir=made.user)}
     process = subprocess.Popen(
-        [COMMAND, "demo", *options], env=environment, cwd=made.elsewhere, stdout=subprocess.PIPE, text=True
+        [COMMAND, "demo", *options],
+        env=environment,
+        cwd=made.elsewhere,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     said = process.stdout.readline()
     address = re.search(r"http://127\.0\.0\.1:\d+/", said)

@@ -12,7 +12,7 @@ async def seen(_scope, _receive, send):
     await send({"type": "http.response.body", "body": b"page"})
 
 
-def ask(**headers):
+def ask(page=seen, **headers):
     """Status, headers and body of the guard's answer."""
     sent = []
 
@@ -20,9 +20,10 @@ def ask(**headers):
         sent.append(message)
 
     scope = {"type": "http", "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]}
-    asyncio.run(server.Guard(seen)(scope, None, send))
-    start, body = sent
-    return start["status"], dict(start["headers"]), body["body"]
+    asyncio.run(server.Guard(page)(scope, None, send))
+    start, *bodies = sent
+    assert not bodies[-1].get("more_body")
+    return start["status"], dict(start["headers"]), b"".join(body["body"] for body in bodies)
 
 
 def test_the_page_tells_the_browser_to_ask_nobody_else():
@@ -37,6 +38,19 @@ def test_requests_that_are_too_large_or_hide_their_size_are_refused():
     assert ask(content_length="161000001")[0] == 413
     assert ask(content_length="-1")[0] == 413
     assert ask(transfer_encoding="chunked")[0] == 411
+
+
+def test_a_page_that_still_listens_when_the_server_ends_gets_a_whole_answer():
+    async def listening(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"news", "more_body": True})
+        raise asyncio.CancelledError
+
+    async def working(_scope, _receive, _send):
+        raise asyncio.CancelledError
+
+    assert (ask(listening)[0], ask(listening)[2]) == (200, b"news")
+    assert ask(working)[0] == 503
 
 
 def test_an_address_that_cannot_be_had_is_an_error():
