@@ -38,6 +38,21 @@ def hold(path: Path, waiting: Callable[[], None] | None = None, *, shared: bool 
             os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """True while somebody, this process included, holds the lock at `path` exclusively; nothing is made or removed."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def remove_unheld(paths: Iterable[Path], *, dry_run: bool = False) -> list[Path]:
     """Remove lock files that nobody holds, as killed and finished processes leave them; returns them.
 

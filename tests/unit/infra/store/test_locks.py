@@ -3,7 +3,7 @@ import sys
 import textwrap
 
 from infra.home import CHECKOUT
-from infra.store.locks import hold, remove_unheld
+from infra.store.locks import hold, is_held, remove_unheld
 
 HOLDER = textwrap.dedent(
     """
@@ -46,6 +46,19 @@ def test_shared_holders_let_each_other_in_and_keep_an_exclusive_one_out(tmp_path
     first = holder(tmp_path / "lock")
     with first, hold(tmp_path / "lock", waiting=first.kill, shared=True) as waited:
         assert waited
+
+
+def test_a_lock_is_held_until_its_holder_is_killed(tmp_path):
+    path = tmp_path / "key.lock"
+    assert not is_held(path)
+    assert not path.exists()
+    process = holder(path)
+    assert is_held(path)
+    process.kill()
+    process.communicate()
+    assert not is_held(path)
+    with hold(path):
+        assert is_held(path)
 
 
 def test_only_locks_that_nobody_holds_are_removed(tmp_path):
