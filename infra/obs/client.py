@@ -16,7 +16,7 @@ from infra.obs.keys import checked
 from infra.obs.look import head, listing
 from infra.obs.sync import missing_names, remove, synchronise
 from infra.obs.unfinished import abort_older, unfinished
-from infra.obs.upload import send
+from infra.obs.upload import send, send_bare
 from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
 from infra.settings import ObsSettings, RetrySettings
 
@@ -90,6 +90,10 @@ class ObsClient:
     def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
         """Send a file with its SHA-256 as metadata; raises `Corrupt` when the file is not what it should be."""
         send(self._connection, checked(self._bucket, key), source, progress)
+
+    def put_bare(self, key: str, source: Path) -> None:
+        """Send a file in one request and without metadata of ours, as other programs do; for stand-ins of those."""
+        send_bare(self._connection, checked(self._bucket, key), source)
 
     def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
         """Fetch an object atomically, return its SHA-256; `Corrupt` on a wrong digest, `Refused` when there is none."""

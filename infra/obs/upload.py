@@ -8,6 +8,7 @@ import base64
 import hashlib
 import mimetypes
 from collections.abc import Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 from infra.errors import Corrupt, UserError
@@ -45,6 +46,23 @@ def send(
                 progress(source.size)
         else:
             Multipart(connection, place, source, metadata, content_type(place.key)).send(file, progress)
+
+
+def send_bare(connection: Connection, place: Place, source: Path) -> None:
+    """Store a file as it is, in one request and without metadata, as other programs do.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+
+    def put() -> None:
+        with source.open("rb") as file:
+            connection.s3.put_object(Bucket=place.bucket, Key=place.key, Body=file)
+
+    try:
+        connection.call("put", str(place), put)
+    except FileNotFoundError as error:
+        raise UserError(f"{source} cannot be read: {error.strerror}", hint="check the path") from error
 
 
 def content_type(key: str) -> str:
