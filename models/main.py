@@ -12,8 +12,10 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
+import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PACKAGE = "models"
+OLDEST_PYTHON = (3, 9)
 SPEC_VARIABLE = "ATLASFLOW_SPEC"
-_UNEXPECTED = 1
+_REFUSED = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0, or that of `models/failures.py`)."""
+    if sys.version_info < OLDEST_PYTHON:  # an engine of a training service may be older; this file can still be read
+        found = ".".join(map(str, sys.version_info[:2]))
+        message = f"this needs Python 3.9 or later, but the engine has Python {found}"
+        hint = "choose an engine with MindSpore 2 and Python 3.9 or later (modelarts.engine)"
+        print("@atlasflow " + json.dumps({"event": "error", "kind": "refused", "message": message, "hint": hint}))
+        return _REFUSED
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0].startswith("--") and words[0] != "--help":
         words.insert(0, "train")
@@ -35,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
         protocol.end_with_stdin()
     try:
-        with _load("remote").made_local(options, first=os.environ.get("RANK_ID", "0") == "0"):
+        with _load("remote").made_local(options, first=_load("runtime").role() == "first"):
             if hasattr(options, "data_url"):
                 options.data_url = _load("unpacking").unpacked(options.data_url)
             _COMMANDS[options.command](options)
@@ -57,6 +66,8 @@ def _train(options: argparse.Namespace) -> None:
     with _load("files").alone_in(options.train_url) if first else contextlib.nullcontext():
         if first and options.resume_url is not None:
             _load("resume").adopt(options.resume_url, options.train_url)
+        if first:
+            _load("files").remove_digests(options.train_url)
         runtime.prepare(spec.seed)  # where several devices train together, they wait here for the first
         training = _load("training")
         start = None
@@ -65,10 +76,24 @@ def _train(options: argparse.Namespace) -> None:
             path = _load("files").checkpoint_at(options.pretrain_url)
             start = training.Start(path, lambda name: str(known_as(spec, name)))
         training.train(spec, _builder(spec), options.data_url, options.train_url, start)
-    if first and runtime.device() == "Ascend":  # so that export needs no second job on such a device
-        _load("exporting").export(
-            spec, _builder(spec), options.data_url, options.train_url / "checkpoint.ckpt", "air", options.train_url
-        )
+    if first and runtime.device() == "Ascend":
+        _export_air(spec, options)
+    if first:
+        _load("files").write_digests(options.train_url)  # last: who finds it finds all results
+
+
+def _export_air(spec: Any, options: argparse.Namespace) -> None:
+    """Write the AIR file, so that it needs no second job on such a device.
+
+    MindSpore gives AIR up (ascend-domain.md §8, no. 5) and ONNX is enough for everything after it, so the lack of one
+    does not spoil a training that was paid for.
+    """
+    checkpoint = options.train_url / "checkpoint.ckpt"
+    try:
+        _load("exporting").export(spec, _builder(spec), options.data_url, checkpoint, "air", options.train_url)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the training is whole
+        (options.train_url / "model.air").unlink(missing_ok=True)
+        _load("protocol").say(f"there is no AIR file, as its export failed: {type(error).__name__}: {error}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -160,15 +185,19 @@ def _network(spec: Any) -> Any:
 
 def _parser() -> argparse.ArgumentParser:
     place = _load("remote").place
-    parser = argparse.ArgumentParser(prog="main.py", description="Train, evaluate and export image classifiers.")
+    # Not abbreviated: of the arguments that a service adds, `--data` would be taken for `--data_url`.
+    parser = argparse.ArgumentParser(
+        prog="main.py", description="Train, evaluate and export image classifiers.", allow_abbrev=False
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train = commands.add_parser("train", help="train, or go on with an interrupted training")
-    evaluate = commands.add_parser("evaluate", help="accuracy, confusion matrix and predictions of a checkpoint")
-    profile = commands.add_parser("profile", help="size, latency, multiply-adds and the tuning score")
-    describe = commands.add_parser("describe", help="every layer's output shape, parameters and multiply-adds")
-    compare = commands.add_parser("compare", help="two sets of predictions of the same images")
-    answer = commands.add_parser("answer", help="the logits of each image that arrives on standard input")
-    export = commands.add_parser("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
+    add = partial(commands.add_parser, allow_abbrev=False)
+    train = add("train", help="train, or go on with an interrupted training")
+    evaluate = add("evaluate", help="accuracy, confusion matrix and predictions of a checkpoint")
+    profile = add("profile", help="size, latency, multiply-adds and the tuning score")
+    describe = add("describe", help="every layer's output shape, parameters and multiply-adds")
+    compare = add("compare", help="two sets of predictions of the same images")
+    answer = add("answer", help="the logits of each image that arrives on standard input")
+    export = add("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
     for command in (train, evaluate, export, profile):
         command.add_argument("--data_url", type=place, required=True, help="folder with train/ and eval/")
     for command in (train, evaluate, export, profile, describe, answer):
