@@ -21,11 +21,12 @@ _LINK_SECONDS = 300  # §1.1
 
 @dataclass(frozen=True)
 class Call:
-    """One request, taken apart: values in the path, the query, the body."""
+    """One request, taken apart: values in the path, the query, the body, and its content type."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    kind: str
 
     def json(self) -> Any:
         """The body as JSON.
@@ -80,7 +81,7 @@ class Answers:
             ("flavors", "GET", "/v2/{project}/training-job-flavors", self._flavors),
             ("images", "GET", "/v1/{project}/images", lambda _call: (200, {"total": len(IMAGES), "data": IMAGES})),
             ("notebook-create", "POST", "/v1/{project}/notebooks", self._notebook_create),
-            ("notebooks", "GET", "/v1/{project}/notebooks", lambda call: (200, notebooks.page(dict(call.query)))),
+            ("notebooks", "GET", "/v1/{project}/notebooks", self._notebook_page),
             ("notebook", "GET", "/v1/{project}/notebooks/{id}", lambda call: (200, notebooks.show(call.path["id"]))),
             ("notebook-start", "POST", "/v1/{project}/notebooks/{id}/start", self._notebook_start),
             ("notebook-stop", "POST", "/v1/{project}/notebooks/{id}/stop", self._notebook_stop),
@@ -158,13 +159,22 @@ class Answers:
         return 200, {"content": text, "current_size": len(shown), "full_size": len(log)}
 
     def _link(self, call: Call) -> Answer:
+        """A link for downloading the log or, asked with another content type, one to its end alone (§1.1)."""
         record = self._job(call)
         where = (record.body["spec"].get("log_export_path") or {}).get("obs_url")
         if not where or not record.final:
             return 204, None
         bucket, prefix = addresses.split(where)
-        name = self._platform.container(record).log.name
-        return 200, {"obs_url": self._stores(bucket).link(f"{prefix}/{name}", _LINK_SECONDS)}
+        log, store = self._platform.container(record).log, self._stores(bucket)
+        key = f"{prefix}/{log.name}"
+        if call.kind.startswith("text/plain"):
+            end = log.with_suffix(".preview")
+            end.write_bytes(log.read_bytes()[-_PREVIEW_BYTES:])
+            key = f"{key}.preview"
+            store.put_bare(key, end)
+        elif not call.kind.startswith("application/octet-stream"):
+            raise ApiError("0104", f"a link is asked for with another content type than {call.kind}")
+        return 200, {"obs_url": store.link(key, _LINK_SECONDS)}
 
     def _lines(self, call: Call) -> Answer:
         log = self._log(call)
@@ -213,6 +223,10 @@ class Answers:
     def _flavors(self, call: Call) -> Answer:
         found = [item for item in FLAVORS if call.query.get("flavor_type", "") in ("", item["flavor_type"])]
         return 200, {"total_count": len(found), "flavors": found}
+
+    def _notebook_page(self, call: Call) -> Answer:
+        offset, limit = call.number("offset", 0, 0, 999_999_999), call.number("limit", 10, 1, 100)
+        return 200, self._notebooks.page(call.query, offset, limit)
 
     def _notebook_create(self, call: Call) -> Answer:
         return 200, self._notebooks.create(call.json())

@@ -1,6 +1,5 @@
 """The container of a stand-in job: what ModelArts lays out before the boot script starts (ascend-domain.md §1.6)."""
 
-import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -8,17 +7,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from packaging.requirements import InvalidRequirement, Requirement
+from typing import Any, Literal, Protocol
 
 from infra.errors import AtlasFlowError
-from infra.ports import LocalFile, ObjectStore
-from infra.store.digests import file_digest
+from infra.ports import ObjectStore
 from infra.training import addresses
 from infra.training.emulated_jobs import TASK, Record
+from infra.training.emulated_requirements import RequirementsError, install
 
-Stores = Callable[[str], ObjectStore]
+
+class Bucket(ObjectStore, Protocol):
+    """A bucket that also takes what others write."""
+
+    def put_bare(self, key: str, source: Path) -> None:
+        """Send a file as other programs do: without our metadata."""
+        ...
+
+
+Stores = Callable[[str], Bucket]
 """The bucket of this name."""
 
 _MOUNT = PurePosixPath("/home/ma-user/modelarts")
@@ -32,14 +38,24 @@ class ContainerFailed(Exception):
 
 
 class Container:
-    """One job's own piece of the file system, under `folder`; its `/` is `folder/container`."""
+    """One job's own piece of the file system, under `folder`; its `/` is `folder/container`.
 
-    def __init__(self, record: Record, folder: Path, stores: Stores) -> None:
+    Args:
+        record: the job.
+        folder: for this job alone.
+        stores: the buckets.
+        spelling: of the boot script's arguments: `--name=value`, or two words.
+    """
+
+    def __init__(
+        self, record: Record, folder: Path, stores: Stores, spelling: Literal["joined", "separate"] = "joined"
+    ) -> None:
         self._record = record
         self._algorithm: dict[str, Any] = record.body["algorithm"]
         self._folder = folder
         self._root = folder / "container"
         self._stores = stores
+        self._spelling = spelling
         self._sent: dict[Path, tuple[int, int]] = {}
         self.log = folder / f"modelarts-job-{record.id}-{TASK}.log"
 
@@ -59,7 +75,10 @@ class Container:
                 local.mkdir(parents=True, exist_ok=True)
         except AtlasFlowError as error:
             raise ContainerFailed(error.message) from error
-        self._install(self._code / "pip-requirements.txt")
+        try:
+            install(self._code / "pip-requirements.txt", self._folder / "packages", self.log)
+        except RequirementsError as error:
+            raise ContainerFailed(str(error)) from error
 
     def start(self, endpoint: str) -> "subprocess.Popen[bytes]":
         """Start the boot script in a process group of its own; its output goes to `log`.
@@ -84,17 +103,16 @@ class Container:
             )
 
     def push_outputs(self, *, everything: bool) -> None:
-        """Synchronise the output folders to the object store.
+        """Synchronise the output folders to the object store; as the platform does, without metadata of ours.
 
         Args:
             everything: False while the script runs: a file that changed a moment ago is left for the next time.
         """
         for _, address, local in self._channels("outputs"):
             bucket, prefix = addresses.split(address)
-            changed = dict(self._changed(local, everything=everything))
-            if changed:
-                self._stores(bucket).sync(prefix, {name: file for name, (file, _) in changed.items()})
-                self._sent |= {local / name: stamp for name, (_, stamp) in changed.items()}
+            for path, stamp in self._changed(local, everything=everything):
+                self._stores(bucket).put_bare(f"{prefix}/{path.relative_to(local).as_posix()}", path)
+                self._sent[path] = stamp
 
     def remove(self) -> None:
         """Free the disk, as a platform does when a job has ended; the log is kept."""
@@ -105,8 +123,7 @@ class Container:
         where = (self._record.body["spec"].get("log_export_path") or {}).get("obs_url")
         if where and self.log.exists():
             bucket, prefix = addresses.split(where)
-            file = LocalFile(self.log, file_digest(self.log), self.log.stat().st_size)
-            self._stores(bucket).put(f"{prefix}/{self.log.name}", file)
+            self._stores(bucket).put_bare(f"{prefix}/{self.log.name}", self.log)
 
     @property
     def _code(self) -> Path:
@@ -128,9 +145,12 @@ class Container:
             yield channel["name"], channel["remote"]["obs"]["obs_url"], local
 
     def _arguments(self) -> list[str]:
-        """The channels that travel as parameters, then the parameters; spelled `--name=value` (unconfirmed in §1.6)."""
-        words = [f"--{name}={local}" for name, local, method in self._by_access() if method == "parameter"]
-        return words + [f"--{item['name']}={item['value']}" for item in self._algorithm.get("parameters") or []]
+        """The channels that travel as parameters, then the parameters; how they are spelled is unconfirmed (§1.6)."""
+        pairs = [(name, str(local)) for name, local, method in self._by_access() if method == "parameter"]
+        pairs += [(item["name"], item["value"]) for item in self._algorithm.get("parameters") or []]
+        if self._spelling == "joined":
+            return [f"--{name}={value}" for name, value in pairs]
+        return [word for name, value in pairs for word in (f"--{name}", value)]
 
     def _by_access(self) -> Iterator[tuple[str, Path, str]]:
         for kind in ("inputs", "outputs"):
@@ -183,44 +203,14 @@ class Container:
         for key in keys:
             store.get(key, folder / key.removeprefix(f"{prefix}/"))
 
-    def _changed(self, folder: Path, *, everything: bool) -> Iterator[tuple[str, tuple[LocalFile, tuple[int, int]]]]:
+    def _changed(self, folder: Path, *, everything: bool) -> Iterator[tuple[Path, tuple[int, int]]]:
+        """The files that were not sent as they are now, each with its size and time."""
         for path in sorted(folder.rglob("*")):
             try:
                 status = path.stat()
                 stamp = (status.st_size, status.st_mtime_ns)
                 settled = everything or time.time() - status.st_mtime > _SETTLED_SECONDS
                 if path.is_file() and settled and self._sent.get(path) != stamp:
-                    file = LocalFile(path, file_digest(path), status.st_size)
-                    yield path.relative_to(folder).as_posix(), (file, stamp)
+                    yield path, stamp
             except FileNotFoundError:  # the script renamed or removed it meanwhile
                 continue
-
-    def _install(self, requirements: Path) -> None:
-        """Install what the code asks for and this machine lacks, for this job alone."""
-        if not requirements.is_file():
-            return
-        lines = [line.split("#")[0].strip() for line in requirements.read_text().splitlines()]
-        missing = [line for line in lines if line and not _present(line)]
-        if not missing:
-            return
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        with self.log.open("ab") as log:
-            done = subprocess.run(
-                [*command, "--target", str(self._folder / "packages"), *missing],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        if done.returncode != 0:
-            raise ContainerFailed(f"pip could not install {', '.join(missing)}")
-
-
-def _present(line: str) -> bool:
-    try:
-        requirement = Requirement(line)
-        return requirement.specifier.contains(importlib.metadata.version(requirement.name), prereleases=True)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    except InvalidRequirement as error:
-        raise ContainerFailed(f"pip-requirements.txt: {error}") from error

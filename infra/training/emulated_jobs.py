@@ -183,6 +183,8 @@ class JobBook:
 
 def _matches(record: Record, item: dict[str, Any]) -> bool:
     key, operator, wanted = item.get("key"), item.get("operator"), item.get("value") or []
+    if key == "create_time":
+        return _created_between(record, operator, wanted)
     have = {"name": record.name, "phase": record.phase, "id": record.id}
     if key not in have:
         raise ApiError("2807", f"searching by {key} is not supported")
@@ -193,6 +195,14 @@ def _matches(record: Record, item: dict[str, Any]) -> bool:
     if operator == "like":
         return _any_within(wanted, have[key])
     raise ApiError("2808", f"the operator {operator} is not supported for {key}")
+
+
+def _created_between(record: Record, operator: Any, wanted: Any) -> bool:
+    if operator != "between":
+        raise ApiError("2808", f"the operator {operator} is not supported for create_time")
+    if len(wanted) != 2 or not all(str(end).isdigit() for end in wanted):
+        raise ApiError("2809", "between takes two times in milliseconds")
+    return int(wanted[0]) <= record.created * 1000 <= int(wanted[1])
 
 
 def _any_within(parts: Iterable[str], text: str) -> bool:

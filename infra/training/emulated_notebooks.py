@@ -5,6 +5,7 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,12 @@ class Notebooks:
             }
             return self._enter(identity, "CREATING")
 
-    def page(self, query: dict[str, str]) -> dict[str, Any]:
+    def page(self, query: Mapping[str, str], offset: int, limit: int) -> dict[str, Any]:
         """A page of them, filtered by name and status."""
         with self._lock:
             found = [self._look(identity) for identity in self._all]
             for key in ("name", "status"):
                 found = [item for item in found if query.get(key, "") in item[key]]
-            limit, offset = int(query.get("limit", 10)), int(query.get("offset", 0))
             data = found[offset : offset + limit]
             pages = -(-len(found) // limit)
             return {"current": offset // limit, "data": data, "pages": pages, "size": limit, "total": len(found)}

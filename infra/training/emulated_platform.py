@@ -58,7 +58,7 @@ class Platform:
 
     def container(self, record: Record) -> Container:
         """The job's piece of the file system."""
-        return Container(record, self.book.folder / record.id, self._stores)
+        return Container(record, self.book.folder / record.id, self._stores, self.options.arguments)
 
     def stop(self, record: Record) -> None:
         """Begin to stop a job; a job that has ended stays as it is."""

@@ -5,27 +5,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.errors import AtlasFlowError, Corrupt, Transient, UserError
+from infra.errors import AtlasFlowError, Corrupt, UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.home import CHECKOUT
 from infra.ports import Lines, ObjectStore, Producer, TrainJob
 from infra.settings import ModelArtsSettings
 from infra.store.codedigest import closure
 from infra.store.digests import value_digest
-from infra.store.locks import hold
-from infra.training import addresses, modelarts_plan, protocol
+from infra.training import modelarts_plan, modelarts_results, protocol
 from infra.training.local import processor
-from infra.training.modelarts_codes import DuplicateName
 from infra.training.modelarts_ledger import Intent, Ledger
+from infra.training.modelarts_stop import STOPPED, stop
+from infra.training.modelarts_submit import Submitter
 from infra.training.modelarts_watch import LogReader, follow, outcome
 
 if TYPE_CHECKING:
-    from infra.training.modelarts_client import Job, ModelArts
-
-_SUBMITS = 3
+    from infra.training.modelarts_client import ModelArts
+    from infra.training.modelarts_job import Job
 
 
 def producer(settings: ModelArtsSettings, *, emulated: bool) -> Producer:
@@ -105,10 +104,19 @@ class ModelArtsTrainer:
         def tell(text: str) -> None:
             lines(protocol.note(text))
 
-        remote = self._running_or_done(job, tell) or self._submit(job, tell)
-        remote, reader = self._follow(remote, lines)
-        self._settle(job, remote, reader)
-        self._fetch(job, remote, reader)
+        with self._ledger.watching(job.key):
+            try:
+                remote = self._running_or_done(job, tell) or self._submit(job, tell)
+                remote, reader = follow(
+                    self.client, remote, lines, self._settings.poll_seconds, self._faults, self._sleep
+                )
+            except Exception:
+                raise
+            except BaseException:  # Ctrl-C, or Prefect cancels the run
+                self._cancel(job.key, tell)
+                raise
+            self._settle(job, remote, reader)
+            self._fetch(job, remote, reader)
 
     def jobs(self) -> Sequence["Job"]:
         """All our jobs in the project, newest first."""
@@ -125,10 +133,34 @@ class ModelArtsTrainer:
             raise UserError(f"there is no training job '{name}' of ours", hint="`atlasflow jobs list` shows them")
         return found
 
-    def orphans(self) -> Sequence["Job"]:
-        """Jobs of ours that cost money while nobody here waits for them: no intent names them, or it is settled."""
-        waited_for = {intent.name for intent in self._ledger.all() if not intent.settled}
-        return [job for job in self.jobs() if not job.final and job.name not in waited_for]
+    def orphans(self, *, everywhere: bool = False) -> Sequence["Job"]:
+        """Jobs that cost money while no process of this machine waits for them.
+
+        Args:
+            everywhere: those of other installations in the project too, though somebody may wait for them there.
+        """
+        jobs = [job for job in self.jobs() if not job.final and job.phase not in STOPPED]
+        # After the question, so that a job that is submitted meanwhile is not taken for an orphan.
+        watched = {intent.name for intent in self._ledger.all() if self._ledger.watched(intent.key)}
+        return [job for job in jobs if job.name not in watched and (everywhere or self._made_here(job))]
+
+    def stop(self, name: str) -> "Job":
+        """Stop one of our jobs by its name.
+
+        Raises:
+            UserError: there is none.
+            Transient, Refused: it could not be stopped, and may go on.
+        """
+        stopped = self._stop(name)
+        if stopped is None:
+            raise UserError(f"there is no training job '{name}'", hint="`atlasflow jobs list` shows them")
+        return stopped
+
+    def _stop(self, name: str) -> "Job | None":
+        return stop(self.client, name, self._settings.workspace, self._settings.poll_seconds, self._sleep)
+
+    def _made_here(self, job: "Job") -> bool:
+        return modelarts_plan.is_of(job.description, self._ledger.installation())
 
     def _running_or_done(self, job: TrainJob, tell: Lines) -> "Job | None":
         """The job that works, or has worked, on this key; None when a new attempt is due."""
@@ -137,13 +169,19 @@ class ModelArtsTrainer:
         if latest is None:
             return None
         told = intent is None or intent.name != latest.name or intent.settled
-        if latest.final and (job.again or (latest.phase != "Completed" and told)):
+        if told and latest.phase == "Terminating":
+            tell(f"waiting for the end of the ModelArts job {latest.name}, which was stopped")
+            latest = self._ended(latest)
+        # What nobody has been told of yet is taken even when a new training was asked for: it may be that one.
+        if latest.final and told and (job.again or latest.phase != "Completed"):
             return None
-        if latest.phase == "Completed" and not self._results(latest):
+        if latest.phase == "Completed" and not modelarts_results.listed(self._store, latest):
             tell(f"the results of the ModelArts job {latest.name} are gone; it is run again")
             return None
         tell(f"{'adopting the finished' if latest.final else 're-attached to the'} ModelArts job {latest.name}")
         self._ledger.write(Intent(job.key, latest.name, latest.id))
+        if not latest.final and not self._made_here(latest):  # from now on it is waited for here
+            self.client.describe(latest.id, modelarts_plan.description(job.key, self._ledger.installation()))
         return latest
 
     def _latest(self, key: str) -> "Job | None":
@@ -154,121 +192,57 @@ class ModelArtsTrainer:
         ]
         return max(ours, key=lambda found: modelarts_plan.attempt_of(found.name), default=None)
 
-    def _submit(self, job: TrainJob, tell: Lines) -> "Job":
-        latest = self._latest(job.key)
-        attempt = 1 if latest is None else modelarts_plan.attempt_of(latest.name) + 1
-        left = not job.again and any(True for _ in self._store.list(f"{self._place.results(job.key)}/"))
-        if job.pretrained is not None:
-            place = self._place.pretrained(job.pretrained.sha256)
-            self._store.put(f"{place}/{job.pretrained.path.name}", job.pretrained)
-        body = modelarts_plan.body(job, attempt, self._settings, self._place, resume=left)
-        modelarts_plan.check_cost(self._settings)
-        cost = modelarts_plan.most(self._settings)
-        with hold(self._ledger.folder / "submit.lock"):
-            self._wait_for_slot(tell)
-            name = modelarts_plan.name(job.key, attempt)
-            self._ledger.write(Intent(job.key, name))
-            self._faults.reach("train.job.intent")
-            remote = self._create(name, body)
-            self._faults.reach("train.job.submitted")
-            self._ledger.write(Intent(job.key, name, remote.id))
-        tell(f"submitted the ModelArts job {name}" + (f", which costs at most {cost:.2f}" if cost is not None else ""))
+    def _ended(self, remote: "Job") -> "Job":
+        while not remote.final:
+            self._sleep(self._settings.poll_seconds)
+            remote = self.client.show(remote.id)
         return remote
 
-    def _wait_for_slot(self, tell: Lines) -> None:
-        """Wait until fewer than `jobs_at_once` of our jobs are there."""
-        told = False
-        while True:
-            busy = [job.name for job in self.jobs() if not job.final]
-            if len(busy) < self._settings.jobs_at_once:
-                return
-            if not told:
-                tell(f"waiting, as modelarts.jobs_at_once is {self._settings.jobs_at_once}: {', '.join(busy)}")
-                told = True
-            self._sleep(self._settings.poll_seconds)
+    def _submit(self, job: TrainJob, tell: Lines) -> "Job":
+        submitter = Submitter(
+            self.client, self._store, self._settings, self._place, self._ledger, self._faults, self._sleep
+        )
+        return submitter.submit(job, self._latest(job.key), self.jobs, tell)
 
-    def _create(self, name: str, body: dict[str, object]) -> "Job":
-        """Create the job once, whatever happens to the answers: its name is unique, so it can be looked for."""
-        for last in (number == _SUBMITS for number in range(1, _SUBMITS + 1)):
-            try:
-                self._faults.reach("train.job.submit")
-                return self.client.submit(body)
-            except (DuplicateName, Transient) as trouble:
-                jobs = self.client.find(name, self._settings.workspace)
-                found = next((job for job in jobs if job.name == name), None)
-                if found is not None:
-                    return found
-                if last or isinstance(trouble, DuplicateName):
-                    raise
-                self._sleep(self._settings.poll_seconds)
-        raise AssertionError("the last round returns or raises")
-
-    def _follow(self, remote: "Job", lines: Lines) -> "tuple[Job, LogReader]":
-        try:
-            return follow(self.client, remote, lines, self._settings.poll_seconds, self._faults, self._sleep)
-        except Exception:
-            raise
-        except BaseException:  # Ctrl-C, or Prefect cancels the run
-            self._cancel(remote, lambda text: lines(protocol.note(text)))
-            raise
-
-    def _cancel(self, remote: "Job", tell: Lines) -> None:
+    def _cancel(self, key: str, tell: Lines) -> None:
+        """Stop the job that was wanted for a key, even one whose submission was interrupted."""
+        intent = self._ledger.read(key)
+        if intent is None or intent.settled:
+            return
         if not self._settings.stop_on_cancel:
-            tell(f"the ModelArts job {remote.name} goes on, as modelarts.stop_on_cancel is off")
+            tell(f"the ModelArts job {intent.name} goes on, as modelarts.stop_on_cancel is off")
             return
         try:
-            self.client.stop(remote.id)
-            tell(f"stopped the ModelArts job {remote.name}")
+            stopped = self._stop(intent.name)
         except AtlasFlowError as error:
-            tell(f"could not stop the ModelArts job {remote.name}, which goes on and costs: {error.message}")
+            tell(f"could not stop the ModelArts job {intent.name}, which goes on and costs: {error.message}")
+            return
+        if stopped is not None and stopped.phase in STOPPED:
+            self._ledger.write(replace(intent, id=stopped.id, settled=True))
+            tell(f"stopped the ModelArts job {intent.name}")
 
     def _settle(self, job: TrainJob, remote: "Job", reader: LogReader) -> None:
         error = outcome(self.client, remote, reader)
         if error is None:
             return
-        self._write_log(job, remote, reader)
-        intent = self._ledger.read(job.key) or Intent(job.key, remote.name, remote.id)
-        self._ledger.write(replace(intent, settled=True))
+        self._fetch_log(job, remote, reader)
+        self._ledger.write(Intent(job.key, remote.name, remote.id, settled=True))
         raise error
 
-    def _results(self, remote: "Job") -> dict[str, str]:
-        """Path in the results to object key.
-
-        Raises:
-            UserError: the job writes to another bucket than ours.
-        """
-        bucket, prefix = addresses.split(remote.output)
-        if bucket != self._store.bucket:
-            raise UserError(
-                f"the ModelArts job {remote.name} writes to the bucket {bucket}, not to {self._store.bucket}",
-                hint=f"set obs.bucket={bucket}, or delete the job",
-            )
-        keys = [key for key, _ in self._store.list(f"{prefix}/") if not key.endswith("/")]
-        return {key.removeprefix(f"{prefix}/"): key for key in keys}
-
     def _fetch(self, job: TrainJob, remote: "Job", reader: LogReader) -> None:
-        results = self._results(remote)
-        if not results:
-            raise Corrupt(f"the ModelArts job {remote.name} completed, but wrote nothing to {remote.output}")
-        for relative, key in results.items():
-            if ".." in PurePosixPath(relative).parts:
-                raise Corrupt(f"the object {key} would leave the folder of results")
-            self._faults.reach("train.job.fetch")
-            self._store.get(key, job.folder / relative)
-        self._write_log(job, remote, reader)
-        self._ledger.write(Intent(job.key, remote.name, remote.id, settled=True))
+        settled = Intent(job.key, remote.name, remote.id, settled=True)
+        try:
+            modelarts_results.fetch(self._store, remote, job.folder, self._faults)
+        except Corrupt:  # as it lies there, it stays so: told once, a new training can be asked for
+            self._ledger.write(settled)
+            raise
+        self._fetch_log(job, remote, reader)
+        self._ledger.write(settled)
 
-    def _write_log(self, job: TrainJob, remote: "Job", reader: LogReader) -> None:
-        """Fetch the log that the platform exported; where it did not, keep the lines that we have seen."""
-        exported = (
-            f"{self._place.logs(self._settings.logs)}/modelarts-job-{remote.id}-{next(iter(remote.tasks), '')}.log"
-        )
-        target = job.folder / "train.log"
-        if self._store.head(exported) is not None:
-            self._store.get(exported, target)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text("".join(f"{line}\n" for line in reader.kept), encoding="utf-8")
+    def _fetch_log(self, job: TrainJob, remote: "Job", reader: LogReader) -> None:
+        name = f"modelarts-job-{remote.id}-{next(iter(remote.tasks), '')}.log"
+        exported = f"{self._place.logs(self._settings.logs)}/{name}"
+        modelarts_results.fetch_log(self._store, exported, job.folder / "train.log", reader.kept)
 
 
 def _ours(job: "Job") -> bool:

@@ -2,75 +2,28 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import huaweicloudsdkmodelarts.v1 as sdk
 import requests
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
-from huaweicloudsdkcore.exceptions.exceptions import SdkException, ServiceResponseException
 from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkcore.http.http_handler import HttpHandler
 from huaweicloudsdkcore.region.region import Region
+from requests.adapters import HTTPAdapter
 
-from infra.errors import Refused, Transient, UserError
+from infra.errors import AtlasFlowError, Refused, UserError
 from infra.settings import ModelArtsSettings, ObsSettings
-from infra.training.modelarts_codes import (
-    DUPLICATE_NAME,
-    FINAL_PHASES,
-    JOB_MISSING,
-    DuplicateName,
-    JobMissing,
-    digits,
-    meaning,
-)
+from infra.training.modelarts_codes import FINAL_PHASES, UnknownEngine, UnknownFlavor
+from infra.training.modelarts_errors import mapped, mapped_look_up, unreadable
+from infra.training.modelarts_job import Job, LogPreview, read_job
 
 _MARK = "X-AtlasFlow-Stand-In"
 _SECONDS = (10, 60)  # to connect, to answer
 _PAGE = 50  # the most that a search answers with (§1.3)
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the platform says of a job.
-
-    Attributes:
-        phase: one of §1.3.
-        queued_ms: from its creation to its start; None before that.
-        running_ms: how long it has run.
-        tasks: such as `worker-0`.
-        exit_code: of the first task that failed; None while unknown.
-        message: of that task.
-        output: address of its first output channel.
-    """
-
-    id: str
-    name: str
-    phase: str
-    created_ms: int
-    queued_ms: int | None
-    running_ms: int
-    tasks: tuple[str, ...]
-    exit_code: int | None
-    message: str
-    output: str
-
-    @property
-    def final(self) -> bool:
-        """True when it does not change any more."""
-        return self.phase in FINAL_PHASES
-
-
-@dataclass(frozen=True)
-class LogPreview:
-    """The end of a log: at most 5 MB of text, its bytes, and the bytes of the whole log."""
-
-    content: str
-    shown: int
-    total: int
 
 
 def connect(settings: ModelArtsSettings, obs: ObsSettings, *, emulated: bool) -> "ModelArts":
@@ -82,8 +35,9 @@ def connect(settings: ModelArtsSettings, obs: ObsSettings, *, emulated: bool) ->
         emulated: True when the end point is the stand-in.
 
     Raises:
-        UserError: no end point or no keys.
+        UserError: no end point, no keys, or a project that must be named as the region has none or several.
         Refused: the keys are wrong, seen when the project is looked up.
+        Transient: nobody answers when the project is looked up.
     """
     own = bool(settings.access_key.get_secret_value())
     keys = settings if own else obs
@@ -112,6 +66,7 @@ class ModelArts:
     def __init__(self, *, emulated: bool) -> None:
         self.emulated = emulated
         self._marked: bool | None = None
+        self._final = FINAL_PHASES
 
     def open(self, credentials: BasicCredentials, settings: ModelArtsSettings, region: Region) -> None:
         """Build the SDK's client; with a region, the SDK looks up the project by its name."""
@@ -122,9 +77,18 @@ class ModelArts:
             .with_http_handler(handler)
             .with_credentials(credentials)
         )
-        known = bool(settings.project_id)
-        builder = builder.with_endpoint(settings.endpoint) if known else builder.with_region(region)
-        self._client = self._call("look up the project", builder.build)
+        if settings.project_id:
+            self._client = builder.with_endpoint(settings.endpoint).build()
+        else:
+            with mapped_look_up():
+                self._client = builder.with_region(region).build()
+        # The SDK's own adapter answers a 429 to a GET with urllib3's words; this one lets the platform's through,
+        # and there is no other way to it than the private name.
+        session = self._client.get_http_client()._session
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter())
+        if not settings.abnormal_is_final:
+            self._final = FINAL_PHASES - {"Abnormal"}
 
     def close(self) -> None:
         """Close the connections."""
@@ -138,9 +102,15 @@ class ModelArts:
 
         Raises:
             DuplicateName: a job has this name already.
+            UserError: as for engine and flavor, with what the region offers instead.
         """
         request = sdk.CreateTrainingJobRequest(body=dict(body))
-        return self._job("create a job", lambda: self._client.create_training_job(request))
+        try:
+            return self._job("create a job", lambda: self._client.create_training_job(request))
+        except UnknownEngine as error:
+            raise _offering(error, "engines", self.engines) from error
+        except UnknownFlavor as error:
+            raise _offering(error, "flavors", self.flavors) from error
 
     def show(self, identity: str) -> Job:
         """One job.
@@ -152,7 +122,11 @@ class ModelArts:
         return self._job("show a job", lambda: self._client.show_training_job_details(request))
 
     def find(self, part: str, workspace: str) -> Sequence[Job]:
-        """All jobs whose name contains `part`, newest first."""
+        """All jobs whose name contains `part`, newest first.
+
+        Raises:
+            Transient: also when the answer does not say which jobs there are; that is not the same as none.
+        """
         return tuple(self._search(part, workspace))
 
     def stop(self, identity: str) -> Job:
@@ -160,6 +134,12 @@ class ModelArts:
         action = sdk.JobActionType(action_type="terminate")
         request = sdk.StopTrainingJobRequest(training_job_id=identity, body=action)
         return self._job("stop a job", lambda: self._client.stop_training_job(request))
+
+    def describe(self, identity: str, text: str) -> None:
+        """Change the description of a job."""
+        body = sdk.JobUpdateRequestBody(description=text)
+        request = sdk.ChangeTrainingJobDescriptionRequest(training_job_id=identity, body=body)
+        self._call("describe a job", lambda: self._client.change_training_job_description(request))
 
     def delete(self, identity: str) -> None:
         """Delete a job with its records; its outputs stay where they are."""
@@ -178,19 +158,28 @@ class ModelArts:
     def log_link(self, identity: str, task: str) -> str | None:
         """An address for downloading a task's whole log, valid for five minutes; None while there is none.
 
-        The SDK has no method for this path, so its answer is read as it came.
+        The SDK has no method for this path, so its answer is read as it came. The content type asks for the whole
+        log; `text/plain` would ask for its end (§1.1). The space behind it, which HTTP takes away, keeps the SDK from
+        sending a file.
         """
+        what = "link to a log"
         answer = self._call(
-            "link to a log",
+            what,
             lambda: self._client.do_http_request(
                 "GET",
                 "/v2/{project_id}/training-jobs/{job}/tasks/{task}/logs/url",
                 path_params={"job": identity, "task": task},
-                header_params={"Content-Type": "text/plain"},
+                header_params={"Content-Type": "application/octet-stream "},
                 response_type="ShowTrainingJobLogsPreviewResponse",
             ),
         )
-        return str(json.loads(answer.raw_content)["obs_url"]) if answer.status_code == 200 else None
+        if answer.status_code != 200:
+            return None
+        with mapped(what):
+            told = json.loads(answer.raw_content)
+        if not isinstance(told, dict) or not isinstance(told.get("obs_url"), str):
+            raise unreadable(what)
+        return str(told["obs_url"])
 
     def events(self, identity: str) -> Sequence[str]:
         """The latest events of a job, oldest first, each with its time and level."""
@@ -221,7 +210,7 @@ class ModelArts:
         return self._call(what, lambda: action(self._client))
 
     def _search(self, part: str, workspace: str) -> Iterator[Job]:
-        page = 0
+        page, what = 0, "search for jobs"
         while True:
             body = sdk.JobSearches(
                 offset=page,
@@ -230,23 +219,26 @@ class ModelArts:
                 filters=[sdk.Filter(key="name", operator="like", value=[part])],
             )
             request = sdk.ListTrainingJobsRequest(body=body)
-            items = self._call("search for jobs", partial(self._client.list_training_jobs, request)).items or []
-            yield from (job for job in map(_job, items) if part in job.name)
+            answer = self._call(what, partial(self._client.list_training_jobs, request))
+            if answer.items is None and answer.total != 0:
+                raise unreadable(what)
+            items = answer.items or []
+            yield from (job for job in (self._read(what, item) for item in items) if part in job.name)
             page += 1
             if len(items) < _PAGE:
                 return
 
     def _job(self, what: str, action: Callable[[], Any]) -> Job:
-        return _job(self._call(what, action))
+        return self._read(what, self._call(what, action))
+
+    def _read(self, what: str, answer: Any) -> Job:
+        if answer.metadata is None or not answer.metadata.id or not answer.metadata.name:
+            raise unreadable(what)
+        return read_job(answer, self._final)
 
     def _call(self, what: str, action: Callable[[], Result]) -> Result:
-        try:
+        with mapped(what):
             result = action()
-        except ServiceResponseException as error:
-            raise _mapped(what, error) from error
-        except (SdkException, requests.RequestException) as error:
-            words = error.error_msg if isinstance(error, SdkException) else type(error).__name__
-            raise Transient(f"ModelArts does not answer ({what}): {words}", hint="check the network") from error
         if self._marked is not None and self._marked != self.emulated:
             raise Refused(
                 "modelarts.endpoint is a stand-in" if self._marked else "this is the real ModelArts, not the stand-in",
@@ -258,32 +250,10 @@ class ModelArts:
         self._marked = _MARK in response.headers
 
 
-def _mapped(what: str, error: ServiceResponseException) -> Exception:
-    code = str(error.error_code or "")
-    known = meaning(code, int(error.status_code))
-    text = f"ModelArts refused to {what}: {error.error_msg} ({code or error.status_code}"
-    text += f", request {error.request_id})" if error.request_id else ")"
-    kind = {DUPLICATE_NAME: DuplicateName, JOB_MISSING: JobMissing}.get(digits(code), known.kind)
-    return kind(text, hint=known.hint)
-
-
-def _job(answer: Any) -> Job:
-    """A job of any answer; what the platform leaves out while it creates a job is taken as not yet known."""
-    status, metadata = answer.status, answer.metadata
-    failed = next((item for item in status.task_statuses or [] if item.exit_code), None)
-    outputs = (answer.algorithm.outputs if answer.algorithm else None) or []
-    started = status.start_time or 0
-    started_ms = started if started > 10**11 else started * 1000  # seen in both units
-    created = metadata.create_time or 0
-    return Job(
-        id=metadata.id,
-        name=metadata.name,
-        phase=status.phase,
-        created_ms=created,
-        queued_ms=started_ms - created if started_ms else None,
-        running_ms=status.duration or 0,
-        tasks=tuple(status.tasks or ()),
-        exit_code=failed.exit_code if failed else None,
-        message=(failed.message or "") if failed else "",
-        output=outputs[0].remote.obs.obs_url if outputs and outputs[0].remote and outputs[0].remote.obs else "",
-    )
+def _offering(error: UserError, what: str, ask: Callable[[], Sequence[str]]) -> UserError:
+    """The error with what there is instead in its hint; as it was when the platform does not say."""
+    try:
+        known = ", ".join(ask())
+    except AtlasFlowError as unknown:
+        return UserError(error.message, hint=f"{error.hint} (the {what} could not be listed: {unknown.message})")
+    return UserError(error.message, hint=f"{error.hint}; this region has the {what} {known or '(none)'}")

@@ -1,15 +1,12 @@
 """ModelArts' error codes and job phases (ascend-domain.md §1.3 and §1.4), for the client and the stand-in alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 
 FINAL_PHASES = frozenset({"Completed", "Failed", "Terminated", "Abnormal"})
-"""A job in one of these does not change any more (of Abnormal the documents do not say so for certain)."""
-
-DUPLICATE_NAME = "2751"
-JOB_MISSING = "2775"
-LOG_NOT_READY = "2776"
+"""A job in one of these does not change any more (of Abnormal that is unconfirmed: `modelarts.abnormal_is_final`)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,7 @@ _ROWS: tuple[tuple[tuple[str, ...], int, type[AtlasFlowError], str], ...] = (
     (("0101", "0104", "0107", "2787", "2788"), 400, UserError, _SETTING),
     (("0102",), 400, UserError, "check modelarts.workspace; 0 is the default workspace"),
     (("0118",), 400, Refused, "stop or delete other jobs, or ask for a larger quota in the console"),
+    # OBS did not do what ModelArts asked of it, before anything is paid: it often passes. No right is 1003.
     (("1002",), 400, Transient, _LATER),
     (("1003",), 400, Refused, _RIGHTS),
     (("2751",), 400, Refused, "a job has this name already"),
@@ -46,7 +44,9 @@ _ROWS: tuple[tuple[tuple[str, ...], int, type[AtlasFlowError], str], ...] = (
     (("2780",), 400, UserError, "check modelarts.engine"),
     (("2806",), 400, UserError, "an image of one's own needs both a command and an address"),
     (("2807", "2808", "2809"), 400, UserError, "this search is not supported"),
-    (("4907", "4909"), 400, Transient, _LATER),
+    (("4907",), 400, Transient, _LATER),
+    # The documents give no cause that would pass by itself, and every attempt is paid for.
+    (("4909",), 400, Refused, f"the words above say why; if they are about OBS: {_RIGHTS}"),
     (("4992",), 400, Transient, "this flavor is sold out at the moment: wait, or take another modelarts.flavor"),
     (("0201", "0203", "0204", "0205", "0207", "0212"), 401, Refused, _KEYS),
     (("0202",), 401, Refused, "temporary keys have expired: get new ones; or this machine's clock is wrong"),
@@ -91,6 +91,24 @@ class DuplicateName(Refused):
 
 class JobMissing(Refused):
     """There is no such job; the platform says so with HTTP 400 (ascend-domain.md §8, no. 24)."""
+
+
+class UnknownEngine(UserError):
+    """The region has no such engine."""
+
+
+class UnknownFlavor(UserError):
+    """The region has no such flavor."""
+
+
+CLASSES: Mapping[str, type[AtlasFlowError]] = {
+    "2751": DuplicateName,
+    "2763": UnknownFlavor,
+    "2775": JobMissing,
+    "2780": UnknownEngine,
+    "2781": UnknownFlavor,
+}
+"""Codes that callers tell apart; each is a subclass of what `CODES` says."""
 
 
 class ApiError(Exception):

@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -28,11 +27,10 @@ from pydantic import SecretStr
 from infra.errors import AtlasFlowError
 from infra.faults import FaultPlan
 from infra.obs.client import connect
-from infra.ports import ObjectStore
 from infra.services import Service, Services, answers, secret
 from infra.settings import ModelArtsSettings, ModelArtsStandInSettings, ObsSettings
 from infra.training.emulated_answers import Answers, Call
-from infra.training.emulated_container import KERNELS
+from infra.training.emulated_container import KERNELS, Bucket, Stores
 from infra.training.emulated_notebooks import Notebooks
 from infra.training.emulated_platform import Platform
 from infra.training.modelarts_codes import ApiError
@@ -155,7 +153,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if path["project"] != account.project:
             raise ApiError("2786", f"the project {path['project']} is not the one of the keys")
         self._fault(f"modelarts.{name}")
-        answer = function(Call({key: unquote(value) for key, value in path.items()}, query, body))
+        kind = headers.get("content-type", "")
+        answer = function(Call({key: unquote(value) for key, value in path.items()}, query, body, kind))
         self._fault(f"modelarts.{name}.answer")
         return answer
 
@@ -206,7 +205,7 @@ def run(
     folder: Path,
     port: int,
     account: Account,
-    stores: Callable[[str], ObjectStore],
+    stores: Stores,
     object_endpoint: str,
     options: ModelArtsStandInSettings,
     faults: FaultPlan,
@@ -227,9 +226,9 @@ def _account(home: Path) -> Account:
     return Account(_ACCESS_KEY, secret(home / "services" / f"{NAME}.secret"), _PROJECT)
 
 
-def _stores(obs: ObsSettings) -> Callable[[str], ObjectStore]:
+def _stores(obs: ObsSettings) -> Stores:
     @cache
-    def store(bucket: str) -> ObjectStore:
+    def store(bucket: str) -> Bucket:
         return connect(obs.model_copy(update={"bucket": bucket}))
 
     return store

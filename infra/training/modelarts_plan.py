@@ -16,6 +16,9 @@ PREFIX = "atlasflow-"
 SPEC_VARIABLE = "ATLASFLOW_SPEC"
 """Carries the specification: a JSON text would not survive a shell that puts the boot command together (§1.6)."""
 
+CHANNELS = ("data_url", "train_url", "resume_url", "pretrain_url")
+"""Arguments of the boot script that the platform fills with folders."""
+
 _KEY_DIGITS = 24
 _NAME = re.compile(rf"{PREFIX}(?P<key>[0-9a-f]{{{_KEY_DIGITS}}})-(?P<attempt>[0-9]+)")
 
@@ -28,7 +31,7 @@ class Place:
     prefix: str
 
     def results(self, key: str) -> str:
-        """Key prefix under which the job of a stage key writes its results; the same for all its attempts."""
+        """Key prefix under which the first attempt at a stage key writes its results, and others that go on with it."""
         return f"{self.prefix.strip('/')}/jobs/{key[:_KEY_DIGITS]}/results"
 
     def pretrained(self, sha256: str) -> str:
@@ -38,6 +41,24 @@ class Place:
     def logs(self, folder: str) -> str:
         """Key prefix of exported logs."""
         return f"{self.prefix.strip('/')}/{folder.strip('/')}"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One job for a stage key.
+
+    Attributes:
+        number: counts the jobs for this work, from 1.
+        results: key prefix under which it writes.
+        resume: earlier attempts wrote something there: it becomes the input `resume_url`, since a new container starts
+            empty.
+        installation: which asks for it.
+    """
+
+    number: int
+    results: str
+    resume: bool
+    installation: str
 
 
 def stem(key: str) -> str:
@@ -56,18 +77,31 @@ def attempt_of(job_name: str) -> int:
     return int(match["attempt"]) if match else 0
 
 
-def body(job: TrainJob, attempt: int, settings: ModelArtsSettings, place: Place, *, resume: bool) -> dict[str, object]:
+def description(key: str, installation: str) -> str:
+    """What a job says of itself: which work it does, and for whom."""
+    return f"AtlasFlow, stage key {key[:_KEY_DIGITS]}, {_by(installation)}"
+
+
+def is_of(text: str, installation: str) -> bool:
+    """True when a job's description names this installation."""
+    return text.endswith(_by(installation))
+
+
+def _by(installation: str) -> str:
+    return f"installation {installation}"
+
+
+def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, place: Place) -> dict[str, object]:
     """The body of the job's creation (ascend-domain.md §1.2).
 
     Args:
         job: the work.
-        attempt: counts the jobs for this work, from 1.
+        attempt: which attempt at it.
         settings: of ModelArts.
-        place: where results and logs go.
-        resume: earlier attempts wrote something: it becomes the input `resume_url`, since a new container starts empty.
+        place: where logs go, and the checkpoint to start from lies.
 
     Raises:
-        UserError: engine or flavor are not set, or data or code have no address.
+        UserError: engine or flavor are not set, data or code have no address, or a parameter has a name of ours.
     """
     for setting, value in (("modelarts.engine", settings.engine), ("modelarts.flavor", settings.flavor)):
         if not value:
@@ -75,18 +109,18 @@ def body(job: TrainJob, attempt: int, settings: ModelArtsSettings, place: Place,
     if not job.data_address or not job.code_address:
         raise UserError("a ModelArts job needs data and code in object storage", hint="run the upload stage first")
     code = job.code_address.rstrip("/")
-    results = addresses.folder(place.bucket, place.results(job.key))
+    results = addresses.folder(place.bucket, attempt.results)
     inputs = [_channel("data_url", job.data_address)]
     if job.pretrained is not None:
         inputs.append(_channel("pretrain_url", addresses.folder(place.bucket, place.pretrained(job.pretrained.sha256))))
-    if resume:
+    if attempt.resume:
         inputs.append(_channel("resume_url", results))
     return {
         "kind": "job",
         "metadata": {
-            "name": name(job.key, attempt),
+            "name": name(job.key, attempt.number),
             "workspace_id": settings.workspace,
-            "description": f"AtlasFlow, stage key {job.key[:_KEY_DIGITS]}",
+            "description": description(job.key, attempt.installation),
         },
         "algorithm": {
             "code_dir": f"{code}/",
@@ -94,6 +128,7 @@ def body(job: TrainJob, attempt: int, settings: ModelArtsSettings, place: Place,
             "engine": {"engine_id": settings.engine},
             "inputs": inputs,
             "outputs": [_channel("train_url", results)],
+            "parameters": _parameters(settings),
             "environments": settings.environment | {SPEC_VARIABLE: canonical(job.spec)},
         },
         "spec": {
@@ -130,6 +165,16 @@ def check_cost(settings: ModelArtsSettings) -> None:
             f"({settings.auto_stop_hours} h × {settings.node_count} × {settings.prices[settings.flavor]:.2f})",
             hint="lower modelarts.auto_stop_hours, take a cheaper flavor, or raise the cap",
         )
+
+
+def _parameters(settings: ModelArtsSettings) -> list[dict[str, str]]:
+    taken = sorted({*CHANNELS, "spec"} & set(settings.parameters))
+    if taken:
+        raise UserError(
+            f"modelarts.parameters has {', '.join(taken)}, which AtlasFlow gives itself",
+            hint="choose other names; what is trained is set under [train]",
+        )
+    return [{"name": item, "value": value} for item, value in settings.parameters.items()]
 
 
 def _channel(channel: str, address: str) -> Mapping[str, object]:

@@ -11,12 +11,14 @@ from infra.ports import Lines
 from infra.training import protocol
 
 if TYPE_CHECKING:
-    from infra.training.modelarts_client import Job, ModelArts
+    from infra.training.modelarts_client import ModelArts
+    from infra.training.modelarts_job import Job
 
 _SLOWEST = 6  # times the first pause
 _PATIENCE = 5  # looks in a row that may fail
 _LATE_LOG_LOOKS = 5
 _KEPT_LINES = 10_000
+_OUT_OF_MEMORY = 137  # 128 + SIGKILL, which nobody but the kernel sends into a container
 
 
 class LogReader:
@@ -117,6 +119,12 @@ def outcome(client: "ModelArts", job: "Job", reader: LogReader) -> AtlasFlowErro
     if job.phase == "Completed":
         return None
     what = f"the ModelArts job {job.name}"
+    if job.exit_code == _OUT_OF_MEMORY and reader.error is None:
+        return Refused(
+            f"{what} ended with exit code {job.exit_code}: most likely the container ran out of memory",
+            hint="take a smaller train.batch_size or a larger modelarts.flavor; the same job would end the same, and "
+            "be paid for",
+        )
     if job.phase == "Failed" and (job.exit_code or reader.error):
         return protocol.failure(what, job.exit_code or 1, reader.error, [*reader.kept, job.message])
     said = "".join(f"\n    {event}" for event in client.events(job.id)[-4:])

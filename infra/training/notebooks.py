@@ -11,6 +11,7 @@ import huaweicloudsdkmodelarts.v1 as sdk
 from infra.errors import Refused, Transient, UserError
 from infra.settings import ModelArtsNotebookSettings, ModelArtsSettings
 from infra.training.modelarts_client import ModelArts
+from infra.training.modelarts_errors import unreadable
 
 _HOUR_MS = 3_600_000
 _PAGE = 50
@@ -60,7 +61,8 @@ class Notebooks:
         """Create an instance and wait until it runs.
 
         Raises:
-            UserError: image or flavor are not set, or it could cost more than the cap.
+            UserError: image or flavor are not set, it could cost more than the cap, or there is one of this name: the
+                platform would make a second one, which is paid for as well.
             Refused: the platform could not create it.
         """
         flavor = self._settings.flavor or self._all.flavor
@@ -70,6 +72,10 @@ class Notebooks:
             known = ", ".join(f"{image} ({title})" for image, title in self.images())
             raise UserError("modelarts.notebook.image is not set", hint=f"this region has: {known}")
         self._check_cost(flavor)
+        if any(item.name == name for item in self.list()):
+            raise UserError(
+                f"there is a notebook '{name}' already", hint="`atlasflow notebook start` uses it; or choose a new name"
+            )
         body = sdk.NotebookCreateRequest(
             name=name,
             flavor=flavor,
@@ -88,7 +94,10 @@ class Notebooks:
         found: list[Notebook] = []
         while True:
             request = sdk.ListNotebooksRequest(limit=_PAGE, offset=len(found), workspace_id=self._all.workspace)
-            items = self._client.call("list notebooks", methodcaller("list_notebooks", request)).data or []
+            answer = self._client.call("list notebooks", methodcaller("list_notebooks", request))
+            if answer.data is None and answer.total != 0:
+                raise unreadable("list notebooks")
+            items = answer.data or []
             found += map(_notebook, items)
             if len(items) < _PAGE:
                 return found

@@ -1,5 +1,6 @@
 """Fixtures for everything that trains."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -42,5 +43,19 @@ def job(tmp_path, data, fake_main, store):
         folder = tmp_path / "work"
         folder.mkdir(exist_ok=True)
         return TrainJob(key, data, {"epochs": 2, **spec}, folder, data_address, code_address)
+
+    return make
+
+
+@pytest.fixture
+def world(tmp_path, store):
+    """Makes a stand-in, a client and a trainer: `with world(faults=…, trainer_faults=…) as (trainer, platform)`."""
+
+    @contextlib.contextmanager
+    def make(faults="", trainer_faults="", options=doubles.QUICK, **settings):
+        with doubles.stand_in(tmp_path / "platform", store, options, faults) as (platform, found):
+            reachable = found.model_copy(update=settings)
+            with doubles.client_for(reachable) as client:
+                yield doubles.trainer_for(client, store, reachable, tmp_path, trainer_faults), platform
 
     return make

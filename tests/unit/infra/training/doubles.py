@@ -61,12 +61,18 @@ class FolderStore:
         if file_digest(target) != source.sha256:
             raise Corrupt(f"{source.path} changed")
 
+    def put_bare(self, key, source):
+        self.put(key, LocalFile(source, file_digest(source), source.stat().st_size))
+
     def get(self, key, target, sha256=None, progress=None):
         if not (self.folder / key).is_file():
             raise Refused(f"there is no {key}")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.folder / key, target)
-        return file_digest(target)
+        actual = file_digest(target)
+        if sha256 not in (None, actual):
+            raise Corrupt(f"{key} has SHA-256 {actual}")
+        return actual
 
     def sync(self, prefix, files, progress=None):
         for name, file in files.items():

@@ -1,6 +1,7 @@
 """A small program that speaks the protocol of models/main.py, for tests that are not about MindSpore."""
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -47,6 +48,11 @@ def train(options, spec):
         start = next(start.iterdir()) if start.is_dir() else start
         (options.train_url / "pretrained.json").write_text(json.dumps({"start": start.read_text()}))
     (options.train_url / "history.json").write_text(json.dumps({"epochs": spec["epochs"]}))
+    results = sorted(path for path in options.train_url.iterdir() if path.name != "digests.json")
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in results}
+    digests |= spec.get("digests", {})
+    if not spec.get("no_digests"):
+        (options.train_url / "digests.json").write_text(json.dumps(digests))
 
 
 def main():

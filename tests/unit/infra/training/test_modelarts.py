@@ -1,12 +1,12 @@
 """The trainer against the stand-in: nothing is submitted twice, nothing is lost."""
 
-import contextlib
 import json
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -20,26 +20,19 @@ from tests.unit.infra.training import doubles
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK, on 3.12
 
 
-@pytest.fixture
-def world(tmp_path, store):
-    """Makes a stand-in, a client and a trainer: `with world(faults=…, trainer_faults=…) as (trainer, platform)`."""
-
-    @contextlib.contextmanager
-    def make(faults="", trainer_faults="", options=doubles.QUICK, **settings):
-        with doubles.stand_in(tmp_path / "platform", store, options, faults) as (platform, found):
-            reachable = found.model_copy(update=settings)
-            with doubles.client_for(reachable) as client:
-                yield doubles.trainer_for(client, store, reachable, tmp_path, trainer_faults), platform
-
-    return make
-
-
 def epochs(lines):
     return [event["epoch"] for event in filter(None, map(protocol.event, lines)) if event["event"] == "epoch"]
 
 
 def names(platform):
     return [record.name[-2:] for record in platform.book.all()]
+
+
+def wait_for_the_end(platform):
+    deadline = time.monotonic() + 30
+    while not all(record.final for record in platform.book.all()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_results_lines_and_log(world, job):
@@ -79,6 +72,33 @@ def test_a_finished_job_is_not_adopted_when_a_new_one_is_asked_for(world, job):
         assert names(platform) == ["-1", "-2"]
 
 
+@pytest.mark.parametrize("point", ["train.job.submitted", "train.job.poll", "train.job.fetch"])
+def test_a_new_training_that_broke_is_taken_up_again_and_not_paid_for_twice(world, job, tmp_path, point):
+    """A forced job that ends before anybody hears of it; the retry asks with `again` as well."""
+    forced = replace(job(), again=True)
+    with world() as (trainer, platform):
+        trainer.train(job(), print)
+        broken = doubles.trainer_for(trainer.client, trainer._store, trainer._settings, tmp_path, f"error@{point}")
+        with pytest.raises(Transient):
+            broken.train(forced, print)
+        wait_for_the_end(platform)
+        trainer.train(forced, print)
+        assert names(platform) == ["-1", "-2"]
+        assert trainer._ledger.read(forced.key).settled
+        trainer.train(forced, print)
+        assert names(platform) == ["-1", "-2", "-3"], "asked for once more, after the end was told"
+
+
+def test_a_new_training_takes_nothing_of_the_old_one(world, job, store):
+    todo = job(epochs=3)
+    with world() as (trainer, _):
+        trainer.train(todo, print)
+        for path in todo.folder.iterdir():
+            path.unlink()
+        trainer.train(replace(job(epochs=1), again=True), print)
+        assert sorted(path.name for path in todo.folder.glob("*.ckpt")) == ["epoch-1.ckpt"]
+
+
 def test_a_finished_job_whose_results_are_gone_is_run_again(world, job, store):
     todo = job()
     with world() as (trainer, platform):
@@ -95,7 +115,8 @@ def test_a_finished_job_whose_results_are_gone_is_run_again(world, job, store):
         ({"exit": 5}, Transient, "about to end"),
         ({"exit": 6}, Corrupt, "about to end"),
         ({"exit": 1}, AtlasFlowError, "exit code 1"),
-        ({"signal": signal.SIGKILL}, Transient, "SIGKILL"),
+        ({"signal": signal.SIGTERM}, Transient, "SIGTERM"),
+        ({"signal": signal.SIGKILL}, Refused, "ran out of memory"),
     ],
 )
 def test_failures_of_the_training_end_in_the_right_class(world, job, spec, kind, match):
@@ -119,7 +140,7 @@ def test_a_failed_training_goes_on_in_a_second_attempt(world, job):
     [
         ("lost@modelarts.run", Transient, "lost by the platform"),
         ("fail@modelarts.run", AtlasFlowError, "exit code 1"),
-        ("memory@modelarts.run", Transient, "SIGKILL"),
+        ("memory@modelarts.run", Refused, "ran out of memory"),
     ],
 )
 def test_faults_of_the_platform_end_in_the_right_class_and_the_next_call_succeeds(world, job, fault, kind, match):
@@ -139,75 +160,12 @@ def test_a_pre_empted_job_is_followed_through_its_restart(world, job):
     assert any("Completed" in line for line in lines)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "throttle@modelarts.create",
-        "broken@modelarts.create",
-        "drop@modelarts.create",
-        "drop@modelarts.create.answer",
-        "throttle@modelarts.show#2",
-        "broken@modelarts.show",
-        "drop@modelarts.show#2",
-        "drop@modelarts.preview",
-    ],
-)
-def test_one_bad_answer_changes_nothing(world, job, fault):
-    todo = job()
-    with world(faults=fault) as (trainer, platform):
-        trainer.train(todo, print)
-        assert names(platform) == ["-1"]
-    assert (todo.folder / "history.json").exists()
-
-
-@pytest.mark.parametrize("operation", ["create", "search", "show"])
-def test_expired_keys_are_refused_at_once(world, job, operation):
-    with world(faults=f"expired@modelarts.{operation}") as (trainer, _):
-        with pytest.raises(Refused) as caught:
-            trainer.train(job(), print)
-        assert "expired" in caught.value.hint
-        trainer.train(job(), print)
-
-
-def test_an_error_while_searching_is_no_miss(world, job):
-    with world(faults="broken@modelarts.search") as (trainer, platform):
-        with pytest.raises(Transient):
-            trainer.train(job(), print)
-        assert names(platform) == []
-
-
 def test_silence_ends_in_an_error_that_says_that_the_job_goes_on(world, job):
     faults = ",".join(f"broken@modelarts.show#{visit}" for visit in range(1, 6))
     with world(faults=faults) as (trainer, platform):
         with pytest.raises(Transient) as caught:
             trainer.train(job(), print)
         assert "goes on" in caught.value.hint
-        trainer.train(job(), print)
-        assert names(platform) == ["-1"]
-
-
-def test_cancelling_stops_the_job(world, job, tmp_path):
-    def cancel(line):
-        if line == "fake train":
-            raise KeyboardInterrupt
-
-    with world() as (trainer, platform):
-        with pytest.raises(KeyboardInterrupt):
-            trainer.train(job(pid_file=str(tmp_path / "pid")), cancel)
-        (record,) = platform.book.all()
-        assert record.phase in ("Terminating", "Terminated")
-        with pytest.raises(Refused, match="stopped on the platform"):
-            trainer.train(job(), print)
-
-
-def test_a_cancelled_run_may_leave_its_job(world, job):
-    def cancel(line):
-        if line == "fake train":
-            raise KeyboardInterrupt
-
-    with world(stop_on_cancel=False) as (trainer, platform):
-        with pytest.raises(KeyboardInterrupt):
-            trainer.train(job(), cancel)
         trainer.train(job(), print)
         assert names(platform) == ["-1"]
 
@@ -270,20 +228,6 @@ def test_the_price_is_told(world, job):
     assert any("at most 120.00" in line for line in lines)
 
 
-def test_orphans_are_jobs_that_nobody_waits_for(world, job, tmp_path):
-    options = doubles.QUICK.model_copy(update={"slots": 4})
-    with world(options=options, trainer_faults="error@train.job.submitted", stop_on_cancel=False) as (
-        trainer,
-        platform,
-    ):
-        with pytest.raises(Transient):
-            trainer.train(job(pid_file=str(tmp_path / "pid")), print)
-        assert trainer.orphans() == []
-        (tmp_path / "intents" / f"{job().key}.json").unlink()
-        (orphan,) = trainer.orphans()
-        assert orphan.name == platform.book.all()[0].name
-
-
 def test_a_job_of_another_bucket_is_not_adopted(world, job, store):
     todo = job()
     with world() as (trainer, platform):
@@ -306,17 +250,18 @@ def test_no_key_in_what_people_see_or_what_is_kept(world, job, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    ("point", "resumes"),
+    ("point", "again", "resumes"),
     [
-        ("train.job.intent", "submitted"),
-        ("train.job.submit", "submitted"),
-        ("train.job.submitted", "re-attached|adopting"),
-        ("train.job.poll", "re-attached|adopting"),
-        ("train.job.fetch", "adopting"),
+        ("train.job.intent", False, "submitted"),
+        ("train.job.submit", False, "submitted"),
+        ("train.job.submitted", False, "re-attached|adopting"),
+        ("train.job.poll", False, "re-attached|adopting"),
+        ("train.job.fetch", False, "adopting"),
+        ("train.job.fetch", True, "adopting"),
     ],
 )
-def test_a_killed_client_costs_no_second_job(world, job, tmp_path, store, point, resumes):
-    todo = job()
+def test_a_killed_client_costs_no_second_job(world, job, tmp_path, store, point, again, resumes):
+    todo = replace(job(), again=again)
     with world() as (trainer, platform):
         port = int(trainer.client._client._endpoints[0].rpartition(":")[2])
         script = f"""
@@ -326,7 +271,7 @@ def test_a_killed_client_costs_no_second_job(world, job, tmp_path, store, point,
             store = doubles.FolderStore(Path({str(store.folder.parent)!r}))
             settings = doubles.settings_for({port})
             job = TrainJob({todo.key!r}, Path({str(todo.data)!r}), {dict(todo.spec)!r}, Path({str(todo.folder)!r}),
-                           {todo.data_address!r}, {todo.code_address!r})
+                           {todo.data_address!r}, {todo.code_address!r}, again={again})
             with doubles.client_for(settings) as client:
                 doubles.trainer_for(client, store, settings, Path({str(tmp_path)!r}), "kill@{point}").train(job, print)
         """

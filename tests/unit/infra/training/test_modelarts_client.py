@@ -2,15 +2,18 @@
 
 import http.server
 import json
+import ssl
 import threading
 
 import pytest
 from pydantic import SecretStr
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
+from infra.obs import tls
 from infra.settings import ObsSettings
+from infra.training import modelarts_plan
 from infra.training.modelarts_client import connect
-from infra.training.modelarts_codes import CODES, DuplicateName, JobMissing, meaning
+from infra.training.modelarts_codes import CLASSES, CODES, meaning
 from tests.unit.infra.training import doubles
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK, on 3.12
@@ -85,12 +88,14 @@ def saying():
     def make(status, body):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 self.send_response(status)
                 self.send_header("X-AtlasFlow-Stand-In", "1")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            do_GET = do_POST  # noqa: N815 - the name is the library's
 
             def log_message(self, *args):
                 pass
@@ -116,7 +121,8 @@ def test_every_code_ends_in_its_class_with_the_platforms_words(reachable, saying
     words = rf"their words \(ModelArts\.{code}"
     with doubles.client_for(settings) as client, pytest.raises(AtlasFlowError, match=words) as caught:
         client.find("x", "0")
-    assert type(caught.value) is {"2751": DuplicateName, "2775": JobMissing}.get(code, known.kind)
+    assert type(caught.value) is CLASSES.get(code, known.kind)
+    assert isinstance(caught.value, known.kind)
     assert caught.value.hint == known.hint
 
 
@@ -136,6 +142,110 @@ def test_unknown_codes_are_judged_by_their_status(reachable, saying, status, bod
     with doubles.client_for(settings) as client, pytest.raises(AtlasFlowError) as caught:
         client.find("x", "0")
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"{}", b'{"items": null}', b'{"items": [{}]}'])
+def test_an_answer_that_says_nothing_is_not_taken_for_no_jobs(reachable, saying, body):
+    settings = reachable.model_copy(update={"endpoint": saying(200, body)})
+    with doubles.client_for(settings) as client, pytest.raises(Transient, match="cannot be read"):
+        client.find("x", "0")
+
+
+def test_no_jobs_may_be_said_with_null(reachable, saying):
+    settings = reachable.model_copy(update={"endpoint": saying(200, b'{"items": null, "total": 0}')})
+    with doubles.client_for(settings) as client:
+        assert client.find("x", "0") == ()
+
+
+def test_a_job_whose_status_is_not_told_is_there_and_not_final(reachable, saying):
+    body = json.dumps({"total": 1, "items": [{"kind": "job", "metadata": {"id": "1", "name": "x-1"}}]}).encode()
+    with doubles.client_for(reachable.model_copy(update={"endpoint": saying(200, body)})) as client:
+        (job,) = client.find("x", "0")
+    assert (job.name, job.final, job.tasks) == ("x-1", False, ())
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"obs_url": 1}'])
+def test_a_link_that_cannot_be_read(reachable, saying, body):
+    settings = reachable.model_copy(update={"endpoint": saying(200, body)})
+    with doubles.client_for(settings) as client, pytest.raises(Transient, match="cannot be read"):
+        client.log_link("job", "worker-0")
+
+
+def test_being_asked_to_wait_is_told_in_the_platforms_words_for_every_method(reachable, saying):
+    body = b'{"error_code": "APIG.0308", "error_msg": "their words"}'
+    with doubles.client_for(reachable.model_copy(update={"endpoint": saying(429, body)})) as client:
+        for ask in (lambda: client.show("1"), lambda: client.find("x", "0")):
+            with pytest.raises(Transient, match=r"their words \(APIG\.0308"):
+                ask()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "words"),
+    [
+        (401, b'{"error": {"code": 401, "message": "wrong key", "title": "Unauthorized"}}', Refused, "wrong key"),
+        (403, b'{"error_code": "APIGW.0301", "error_msg": "bad signature"}', Refused, "bad signature"),
+        (200, b'{"projects": []}', UserError, "exists in your account"),
+        (200, b'{"projects": [{"id": "1"}, {"id": "2"}]}', UserError, "1,2"),
+        (503, b"busy", Transient, "busy"),
+        (200, b"<html>log in</html>", Transient, "cannot be read"),
+        (200, b"[]", Transient, "cannot be read"),
+        (200, b'{"projects": [{}]}', Transient, "cannot be read"),
+    ],
+)
+def test_a_project_that_cannot_be_looked_up(reachable, saying, status, body, kind, words):
+    changes = {"project_id": "", "iam_endpoint": saying(status, body), "access_key": SecretStr(f"key-{status}-{words}")}
+    with pytest.raises(AtlasFlowError, match=words) as caught:
+        connect(reachable.model_copy(update=changes), ObsSettings(), emulated=True)
+    assert type(caught.value) is kind
+    if kind is not Transient:
+        assert "modelarts.project_id" in caught.value.hint
+
+
+@pytest.mark.parametrize("changed", ["endpoint", "iam_endpoint"])
+def test_a_certificate_that_does_not_hold_is_refused(reachable, tmp_path, changed):
+    """The test CA of the object store's stand-in is trusted by nobody else."""
+    certificate, key = tls.server_certificate(tmp_path / "tls", "cn-north-4")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    changes = {changed: f"https://127.0.0.1:{server.server_address[1]}"}
+    if changed == "iam_endpoint":
+        changes |= {"project_id": "", "access_key": SecretStr("key-of-a-certificate")}
+    try:
+        with (
+            pytest.raises(Refused, match="certificate"),
+            doubles.client_for(reachable.model_copy(update=changes)) as client,
+        ):
+            client.find("x", "0")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("change", [{"engine": "absent"}, {"flavor": "absent"}])
+def test_what_the_region_has_is_listed_when_it_lacks_something(reachable, job, change):
+    settings = reachable.model_copy(update=change)
+    place = modelarts_plan.Place("bucket", "af")
+    attempt = modelarts_plan.Attempt(1, "af/results", resume=False, installation="x")
+    with doubles.client_for(settings) as client, pytest.raises(UserError) as caught:
+        client.submit(modelarts_plan.body(job(), attempt, settings, place))
+    (name,) = change
+    assert {"engine": "mindspore-stand-in-cpu", "flavor": "modelarts.vm.cpu.2u"}[name] in caught.value.hint
+    assert f"modelarts.{name}" in caught.value.hint
+
+
+def test_whether_abnormal_is_final_is_a_setting(reachable, saying):
+    body = json.dumps({"metadata": {"id": "1", "name": "x-1"}, "status": {"phase": "Abnormal"}}).encode()
+    settings = reachable.model_copy(update={"endpoint": saying(200, body)})
+    with doubles.client_for(settings) as client:
+        assert client.show("1").final
+    with doubles.client_for(settings.model_copy(update={"abnormal_is_final": False})) as client:
+        assert not client.show("1").final
 
 
 def test_codes_of_other_services_are_not_ours():

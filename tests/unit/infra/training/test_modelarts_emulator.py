@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 import time
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import huaweicloudsdkmodelarts.v1 as sdk
 import psutil
@@ -30,12 +32,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:Depreca
 PLACE = modelarts_plan.Place("bucket", "af")
 
 
+def numbered(attempt):
+    return modelarts_plan.Attempt(attempt, PLACE.results("ab" * 32), resume=False, installation="here")
+
+
 @pytest.fixture
 def body(job):
     """Makes the body of a job: `body(attempt=2, epochs=3)`."""
 
     def make(attempt=1, **spec):
-        return modelarts_plan.body(job(**spec), attempt, doubles.settings_for(1), PLACE, resume=False)
+        return modelarts_plan.body(job(**spec), numbered(attempt), doubles.settings_for(1), PLACE)
 
     return make
 
@@ -135,11 +141,62 @@ def test_the_log_is_exported_linked_and_read_by_lines(asking, body, store):
     wait(asking, identity, "Completed")
     key = f"af/logs/modelarts-job-{identity}-worker-0.log"
     whole = (store.folder / key).read_text()
-    assert key in asking.log_link(identity, "worker-0")
+    assert store.folder.joinpath(linked(asking.log_link(identity, "worker-0"))).read_text() == whole
     request = sdk.ShowTrainingJobLogsFromAomRequest(training_job_id=identity, task_id="worker-0", lines=2, order="asc")
     answer = asking.call("read lines", lambda client: client.show_training_job_logs_from_aom(request))
     assert answer.content.splitlines() == whole.splitlines()[:2]
     assert answer.end_line == "2"
+
+
+def linked(address):
+    """The key in a link of the bucket's."""
+    return urlsplit(address).path.removeprefix("/bucket/")
+
+
+def test_a_link_to_the_end_of_a_log_is_another_one(asking, body, store, monkeypatch):
+    monkeypatch.setattr("infra.training.emulated_answers._PREVIEW_BYTES", 5)
+    identity = asking.submit(body()).id
+    wait(asking, identity, "Completed")
+    whole = (store.folder / linked(asking.log_link(identity, "worker-0"))).read_bytes()
+    assert len(whole) > 5
+
+    def ask(kind):
+        return asking.call(
+            "link",
+            lambda client: client.do_http_request(
+                "GET",
+                f"/v2/{{project_id}}/training-jobs/{identity}/tasks/worker-0/logs/url",
+                header_params={"Content-Type": kind},
+                response_type="ShowTrainingJobLogsPreviewResponse",
+            ),
+        )
+
+    address = json.loads(ask("text/plain").raw_content)["obs_url"]
+    assert (store.folder / linked(address)).read_bytes() == whole[-5:]
+    with pytest.raises(UserError, match="content type"):
+        ask("application/json")
+
+
+def test_arguments_may_be_two_words(tmp_path, store, body, fake_main):
+    fake_main.write_text("import json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    made = body()
+    store.put_tree("af/code/1/models", fake_main.parent)
+    made["algorithm"]["parameters"] = [{"name": "lesson", "value": "two words"}]
+    options = doubles.QUICK.model_copy(update={"arguments": "separate"})
+    with doubles.stand_in(tmp_path / "p", store, options) as (_, settings), doubles.client_for(settings) as client:
+        done = wait(client, client.submit(made).id, "Completed", "Failed")
+        arguments = json.loads(client.preview(done.id, "worker-0").content)
+    assert arguments[::2] == ["--data_url", "--train_url", "--lesson"]
+    assert arguments[-1] == "two words"
+
+
+def test_the_boot_script_takes_arguments_of_two_words(tmp_path, store, job):
+    """The whole way, with the program that speaks the protocol."""
+    options = doubles.QUICK.model_copy(update={"arguments": "separate"})
+    with doubles.stand_in(tmp_path / "p", store, options) as (_, settings), doubles.client_for(settings) as client:
+        chosen = settings.model_copy(update={"parameters": {"lesson": "3"}})
+        doubles.trainer_for(client, store, chosen, tmp_path).train(job(), print)
+    assert (job().folder / "history.json").exists()
 
 
 def test_jobs_queue_for_slots(asking, body, tmp_path):
@@ -197,6 +254,32 @@ def test_requirements_beside_the_boot_file(asking, body, fake_main, store):
     again = body(attempt=2)
     store.put_tree("af/code/1/models", fake_main.parent)
     assert "pip-requirements.txt" in wait(asking, asking.submit(again).id, "Failed").message
+
+
+def test_requirements_may_have_options_and_include_others(asking, body, fake_main, store, tmp_path):
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    with zipfile.ZipFile(wheels / "tiny_thing-1.0-py3-none-any.whl", "w") as wheel:
+        about = "tiny_thing-1.0.dist-info"
+        wheel.writestr("tiny_thing.py", "WORD = 'tiny'\n")
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    options = "--index-url http://127.0.0.1:1/simple  # of the region\n"
+    (fake_main.parent / "pip-requirements.txt").write_text(f"{options}-r more.txt\nnumpy\n")
+    (fake_main.parent / "more.txt").write_text(f"--no-index\n--find-links {wheels}\ntiny-thing==1.0\n")
+    fake_main.write_text("import tiny_thing\nprint(tiny_thing.WORD)\n")
+    made = body()
+    store.put_tree("af/code/1/models", fake_main.parent)
+    done = wait(asking, asking.submit(made).id, "Completed", "Failed")
+    assert (done.phase, asking.preview(done.id, "worker-0").content) == ("Completed", "tiny\n")
+
+
+def test_requirements_that_name_an_absent_file_fail_the_job_with_the_reason(asking, body, fake_main, store):
+    (fake_main.parent / "pip-requirements.txt").write_text("-r absent.txt\n")
+    made = body()
+    store.put_tree("af/code/1/models", fake_main.parent)
+    assert "absent.txt" in wait(asking, asking.submit(made).id, "Failed").message
 
 
 WRONG = [
@@ -266,14 +349,28 @@ def test_pages_of_a_search(tmp_path, store, body):
         assert [modelarts_plan.attempt_of(job.name) for job in client.find("atlasflow-", "0")] == list(range(53, 0, -1))
 
 
+def test_a_search_by_time(asking, body):
+    job = asking.submit(body())
+
+    def found(*values, operator="between"):
+        search = sdk.JobSearches(filters=[sdk.Filter(key="create_time", operator=operator, value=list(values))])
+        request = sdk.ListTrainingJobsRequest(body=search)
+        return asking.call("search", lambda client: client.list_training_jobs(request)).total
+
+    at = job.created_ms
+    assert found(str(at - 1000), str(at + 1000)) == 1
+    assert found(str(at + 1000), str(at + 2000)) == 0
+    with pytest.raises(UserError, match=r"ModelArts\.2809"):
+        found("yesterday", "today")
+    with pytest.raises(UserError, match=r"ModelArts\.2808"):
+        found(str(at), operator="like")
+
+
 def test_descriptions_can_be_changed(asking, body):
     identity = asking.submit(body()).id
-    text = sdk.JobUpdateRequestBody(description="mine")
-    request = sdk.ChangeTrainingJobDescriptionRequest(training_job_id=identity, body=text)
-    asking.call("describe", lambda client: client.change_training_job_description(request))
-    shown = sdk.ShowTrainingJobDetailsRequest(training_job_id=identity)
-    answer = asking.call("show", lambda client: client.show_training_job_details(shown))
-    assert answer.metadata.description == "mine"
+    asking.describe(identity, "mine")
+    assert asking.show(identity).description == "mine"
+    assert asking.find("atlasflow-", "0")[0].description == "mine"
 
 
 def by_hand(port, method, path, headers, body=b""):
@@ -381,7 +478,7 @@ def test_the_service_keeps_its_jobs_when_it_is_killed(home, fake_main, data, tmp
     chosen = ModelArtsSettings(engine="mindspore-stand-in-cpu", flavor="modelarts.vm.cpu.2u", poll_seconds=0.1)
     settings = modelarts_emulator.reach(chosen, services, home)
     todo = job(pid_file=str(tmp_path / "pid"), sleep=600)
-    made_body = modelarts_plan.body(todo, 1, settings, PLACE, resume=False)
+    made_body = modelarts_plan.body(todo, numbered(1), settings, PLACE)
     with doubles.client_for(settings) as client:
         identity = client.submit(made_body).id
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from infra.training import addresses, modelarts_plan
 KEY = "0123456789abcdef" * 4
 PLACE = modelarts_plan.Place("bucket", "af")
 SETTINGS = ModelArtsSettings(engine="e", flavor="f")
+FIRST = modelarts_plan.Attempt(1, PLACE.results(KEY), resume=False, installation="i")
 
 
 def job(tmp_path, **changes):
@@ -18,7 +20,7 @@ def job(tmp_path, **changes):
 
 
 def test_the_body_says_all_that_the_platform_needs(tmp_path):
-    body = modelarts_plan.body(job(tmp_path), 1, SETTINGS, PLACE, resume=False)
+    body = modelarts_plan.body(job(tmp_path), FIRST, SETTINGS, PLACE)
     algorithm = body["algorithm"]
     assert body["metadata"]["name"] == "atlasflow-0123456789abcdef01234567-1"
     assert algorithm["code_dir"] == "obs://bucket/af/code/1/models/"
@@ -31,19 +33,37 @@ def test_the_body_says_all_that_the_platform_needs(tmp_path):
 
 
 def test_a_later_attempt_starts_from_the_earlier_results(tmp_path):
-    bodies = (modelarts_plan.body(job(tmp_path), attempt, SETTINGS, PLACE, resume=attempt == 2) for attempt in (1, 2))
-    first, second = (body["algorithm"] for body in bodies)
+    attempts = (FIRST, replace(FIRST, number=2, resume=True))
+    first, second = (modelarts_plan.body(job(tmp_path), item, SETTINGS, PLACE)["algorithm"] for item in attempts)
     resume = {item["name"]: item["remote"] for item in second["inputs"]}["resume_url"]
     assert resume == first["outputs"][0]["remote"] == second["outputs"][0]["remote"]
 
 
 def test_a_checkpoint_to_start_from_is_an_input_in_a_folder_of_its_own(tmp_path):
     start = LocalFile(tmp_path / "start.ckpt", "c" * 64, 3)
-    inputs = modelarts_plan.body(job(tmp_path, pretrained=start), 1, SETTINGS, PLACE, resume=False)["algorithm"][
-        "inputs"
-    ]
+    inputs = modelarts_plan.body(job(tmp_path, pretrained=start), FIRST, SETTINGS, PLACE)["algorithm"]["inputs"]
     address = {item["name"]: item["remote"]["obs"]["obs_url"] for item in inputs}["pretrain_url"]
     assert address == f"obs://bucket/af/pretrained/{'c' * 24}/"
+
+
+def test_parameters_are_told_and_ours_are_kept(tmp_path):
+    chosen = SETTINGS.model_copy(update={"parameters": {"lesson": "3", "note": "two words"}})
+    body = modelarts_plan.body(job(tmp_path), FIRST, chosen, PLACE)
+    assert body["algorithm"]["parameters"] == [
+        {"name": "lesson", "value": "3"},
+        {"name": "note", "value": "two words"},
+    ]
+    for name in ("data_url", "train_url", "resume_url", "pretrain_url", "spec"):
+        taken = SETTINGS.model_copy(update={"parameters": {name: "x"}})
+        with pytest.raises(UserError, match=name):
+            modelarts_plan.body(job(tmp_path), FIRST, taken, PLACE)
+
+
+def test_a_job_says_for_whom_it_is(tmp_path):
+    text = modelarts_plan.body(job(tmp_path), FIRST, SETTINGS, PLACE)["metadata"]["description"]
+    assert modelarts_plan.is_of(text, "i")
+    assert not modelarts_plan.is_of(text, "j")
+    assert not modelarts_plan.is_of("", "i")
 
 
 def test_names_fit_the_platform_and_can_be_read_back():
@@ -65,7 +85,7 @@ def test_names_fit_the_platform_and_can_be_read_back():
 )
 def test_what_is_missing_is_named(tmp_path, settings, changes, match):
     with pytest.raises(UserError, match=match):
-        modelarts_plan.body(job(tmp_path, **changes), 1, settings, PLACE, resume=False)
+        modelarts_plan.body(job(tmp_path, **changes), FIRST, settings, PLACE)
 
 
 def test_the_cap_refuses_what_could_cost_more():

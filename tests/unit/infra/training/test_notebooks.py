@@ -1,6 +1,7 @@
 import json
 import time
 
+import huaweicloudsdkmodelarts.v1 as sdk
 import pytest
 
 from infra.errors import UserError
@@ -42,7 +43,10 @@ def test_an_instance_through_its_life(notebooks):
 def test_many_are_listed_in_pages_and_a_name_may_be_given_twice(notebooks, tmp_path):
     calls = notebooks()
     calls.create("one")
-    calls.create("one")
+    with pytest.raises(UserError, match="a notebook 'one' already"):
+        calls.create("one")
+    body = sdk.NotebookCreateRequest(name="one", flavor="modelarts.vm.cpu.2u", image_id=IMAGE)  # by somebody else
+    calls._client.call("create", lambda client: client.create_notebook(sdk.CreateNotebookRequest(body=body)))
     with pytest.raises(UserError, match="2 notebooks"):
         calls.stop("one")
     with pytest.raises(UserError, match="no notebook 'two'") as caught:
@@ -77,6 +81,13 @@ def test_storage_in_a_bucket_needs_a_credential(notebooks):
         notebooks(storage="OBS", storage_address="obs://b/x/").create("n")
     made = notebooks(storage="OBS", storage_address="obs://b/x/", storage_credential="mine").create("n")
     assert made.status == "RUNNING"
+
+
+@pytest.mark.parametrize("limit", [0, -1, 101])
+def test_pages_have_a_size(notebooks, limit):
+    request = sdk.ListNotebooksRequest(limit=limit)
+    with pytest.raises(UserError, match=r"ModelArts\.0104"):
+        notebooks()._client.call("list", lambda client: client.list_notebooks(request))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 129])
