@@ -91,9 +91,7 @@ def _publish_parity(chain: Chain) -> None:
 
 
 def _show_picture(chain: Chain, receipt: Receipt, output: str, key: str, description: str) -> None:
-    from tasks.report_pictures import embedded
-
-    create_image_artifact(embedded(chain.store.path(receipt.outputs[output])), key=key, description=description)
+    create_image_artifact(sections.shown(chain, receipt, output), key=key, description=description)
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+from tasks.report_kept import address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,11 +26,16 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
 def embedded(picture: Path | bytes) -> str:
-    """A PNG as a `data:` address, with a palette: charts lose nothing that an eye sees, but much of their size."""
+    """A PNG as a `data:` address."""
+    return address(small(picture))
+
+
+def small(picture: Path | bytes) -> bytes:
+    """A PNG with a palette: charts lose nothing that an eye sees, but much of their size."""
     content = io.BytesIO()
     with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
         opened.convert("RGB").quantize(COLOURS).save(content, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return content.getvalue()
 
 
 def curves(epochs: Sequence[Mapping[str, str]], steps: Sequence[Mapping[str, str]]) -> bytes:
@@ -58,11 +64,6 @@ def curves(epochs: Sequence[Mapping[str, str]], steps: Sequence[Mapping[str, str
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
     return _png(figure)
-
-
-def chosen(count: int) -> list[int]:
-    """Places of the images that the sample shows: spread evenly over all, whatever the answers were."""
-    return sorted({int(place) for place in np.linspace(0, count - 1, min(count, GRID * GRID))})
 
 
 def samples(images: Pixels, labels: Numbers, logits: Numbers, names: Sequence[str]) -> bytes:
@@ -105,4 +106,4 @@ def _figure(width: float, height: float) -> Figure:
 def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=90, metadata={"Software": None})
-    return content.getvalue()
+    return small(content.getvalue())

@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from tasks.report_kept import kept
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from infra.store.runs import RunRecord
     from tasks.stage import Chain
 
+_SAMPLES = 25
 _PARITY = ("from", "to", "verdict", "images", "agreement", "max difference", "accuracy", "worst class")
 
 
@@ -48,8 +51,6 @@ def stand_ins(chain: Chain) -> list[str]:
 
 def accuracy(chain: Chain) -> list[str]:
     """Accuracy with its interval, the classes, the confusion matrix, and some images with their answers."""
-    from tasks.report_pictures import embedded
-
     evaluation = chain.known.get("evaluate")
     if evaluation is None:
         return []
@@ -70,14 +71,19 @@ def accuracy(chain: Chain) -> list[str]:
     ]
     lines.append("")
     if "confusion" in evaluation.outputs:
-        picture = embedded(chain.store.path(evaluation.outputs["confusion"]))
+        picture = shown(chain, evaluation, "confusion")
         lines += [f"![confusion matrix: rows are the true class, columns the answer]({picture})", ""]
     return [*lines, *_samples(chain, evaluation, metrics["classes"])]
 
 
 def learning(chain: Chain) -> list[str]:
     """How the training went: loss, accuracy and learning rate over the epochs."""
-    from tasks.report_pictures import curves, embedded
+
+    def draw() -> bytes:
+        from tasks.report_pictures import curves
+
+        return curves(epochs, steps)
+
     from tasks.tracking import page as tracked_page
 
     training = chain.known.get("train")
@@ -88,11 +94,12 @@ def learning(chain: Chain) -> list[str]:
     rates = [float(row["learning_rate"]) for row in steps or epochs]
     lines = ["## Training", ""]
     if epochs:
+        inputs = [training.outputs[name].sha256 for name in ("history", "steps") if name in training.outputs]
         lines += [
             f"{_count(len(epochs), 'epoch')} in {training.seconds:.0f} s: training loss {float(epochs[0]['loss']):.4f} "
             f"→ {float(epochs[-1]['loss']):.4f}, learning rate at most {max(rates):.3g}, at the end {rates[-1]:.3g}.",
             "",
-            f"![loss, accuracy and learning rate over the epochs]({embedded(curves(epochs, steps))})",
+            f"![loss, accuracy and learning rate over the epochs]({kept(chain.home, 'curves', inputs, draw)})",
             "",
         ]
     page = tracked_page(chain)
@@ -104,7 +111,6 @@ def learning(chain: Chain) -> list[str]:
 def parity(chain: Chain, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Each form of the model against the checkpoint, and what the gate said."""
     from tasks.gates import parity_gate
-    from tasks.report_pictures import embedded
 
     if "convert" not in chain.known:
         return []
@@ -118,7 +124,7 @@ def parity(chain: Chain, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines.append("")
     last = last_ledger(chain)
     if "picture" in last.outputs:
-        picture = embedded(chain.store.path(last.outputs["picture"]))
+        picture = shown(chain, last, "picture")
         lines += [f"![agreement with the checkpoint, hop by hop and by class]({picture})", ""]
     return lines
 
@@ -206,23 +212,44 @@ def read_json(chain: Chain, receipt: Receipt, output: str) -> Any:
     return json.loads(chain.store.path(receipt.outputs[output]).read_text(encoding="utf-8"))
 
 
+def shown(chain: Chain, receipt: Receipt, output: str) -> str:
+    """A picture that a stage made, as a `data:` address."""
+
+    def draw() -> bytes:
+        from tasks.report_pictures import small
+
+        return small(chain.store.path(receipt.outputs[output]))
+
+    return kept(chain.home, output, [receipt.outputs[output].sha256], draw)
+
+
+def _chosen(count: int) -> list[int]:
+    """Places of the images that the sample shows: spread evenly over all, whatever the answers were."""
+    shown_images = min(count, _SAMPLES)
+    return [number * (count - 1) // max(1, shown_images - 1) for number in range(shown_images)]
+
+
 def _samples(chain: Chain, evaluation: Receipt, names: Sequence[str]) -> list[str]:
     import numpy as np
 
-    from tasks.report_pictures import chosen, embedded, samples
+    def draw() -> bytes:
+        from tasks.report_pictures import samples
+
+        return samples(_images(chain)[places], labels, logits, names)
 
     if "download" not in chain.known or "predictions" not in evaluation.outputs:
         return []
     with np.load(chain.store.path(evaluation.outputs["predictions"]), allow_pickle=False) as said:
         labels, logits = said["labels"], said["logits"]
-    places = chosen(len(labels))
-    images, labels, logits = _images(chain)[places], labels[places], logits[places]
+    places = _chosen(len(labels))
+    labels, logits = labels[places], logits[places]
+    inputs = [chain.known["download"].outputs["data"].sha256, evaluation.outputs["predictions"].sha256, *names]
     right = int((logits.argmax(axis=1) == labels).sum())
     return [
         f"Some of the evaluation images, spread evenly: {right} of these {len(places)} answers are right (✓), "
         f"{len(places) - right} wrong (✗).",
         "",
-        f"![evaluation images with their answers]({embedded(samples(images, labels, logits, names))})",
+        f"![evaluation images with their answers]({kept(chain.home, 'samples', inputs, draw)})",
         "",
     ]
 

@@ -11,7 +11,6 @@ import json
 import subprocess
 import time
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import psutil
@@ -33,14 +32,11 @@ def main() -> None:
     with temporary_home() as environment:
         seconds([ATLASFLOW, "up"], environment)
         home = Path(environment["ATLASFLOW_HOME"])
-        share = [*_share(environment, home, options.rounds)]
-        memory = [*_memory(environment, home)]
+        show("Prefect's share of a run", [*_share(environment, home, options.rounds)], as_json=options.json)
+        show("memory while nothing is due", [*_memory(environment, home)], as_json=options.json)
         address = json.loads((home / "services" / "prefect.json").read_text())["address"]
         _copy_runs(address, options.runs)
-        pages = [*_pages(address, options.rounds)]
-    show("Prefect's share of a run", share, as_json=options.json)
-    show(f"pages with {options.runs} runs kept", pages, as_json=options.json)
-    show("memory while nothing is due", memory, as_json=options.json)
+        show(f"pages with {options.runs} runs kept", [*_pages(address, options.rounds)], as_json=options.json)
 
 
 def _share(environment, home, rounds):
@@ -101,7 +97,7 @@ def _copy_runs(address, count):
                 kept = {name: artifact[name] for name in ("key", "type", "description", "data")}
                 post("/artifacts/", {**kept, "flow_run_id": copy["id"]})
             kept = [{name: line[name] for name in ("name", "level", "message", "timestamp")} for line in lines]
-            post("/logs/", [{**line, "flow_run_id": copy["id"], "id": str(uuid4())} for line in kept])
+            post("/logs/", [{**line, "flow_run_id": copy["id"]} for line in kept])
 
 
 def _pages(address, rounds):

@@ -13,6 +13,7 @@ from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
 from infra.store.runs import RunRecord, StageRecord
+from tasks import report_kept, report_pictures
 from tasks.parity import with_board
 from tasks.report import link_time, markdown, parity_rows, published_links
 from tests.unit.tasks.doubles import FIGURES, METRICS, Bucket, data_tree, ledger
@@ -133,6 +134,21 @@ def test_the_pictures_travel_inside_the_report_and_their_numbers_are_said_in_wor
     assert "24 of these 25 answers are right (✓), 1 wrong (✗)" in text
     assert "2 epochs in 7 s: training loss 2.5000 → 1.2500, learning rate at most 0.1, at the end 0.01." in text
     assert len(text) < 200_000
+
+
+def test_a_picture_is_drawn_once(learned, monkeypatch):
+    first = markdown(learned, record())
+    assert len(list((learned.home / "reports").iterdir())) == 3
+    for name in ("curves", "samples", "small"):
+        monkeypatch.setattr(report_pictures, name, pytest.fail)
+    assert markdown(learned, record()) == first
+
+
+def test_the_oldest_pictures_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_kept, "MOST", 2)
+    for number in range(4):
+        report_kept.kept(tmp_path, "picture", [str(number)], lambda: b"PNG")
+    assert len(list((tmp_path / "reports").iterdir())) == 2
 
 
 def test_a_training_without_steps_shows_the_rates_of_its_epochs(learned):
