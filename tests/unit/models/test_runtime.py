@@ -7,6 +7,7 @@ import types
 import pytest
 
 from models import runtime
+from models.failures import InputError
 from models.runtime import Layout
 
 # A process of its own, since threads are moved. Prints the masks of the main and of another thread at each stage.
@@ -80,15 +81,37 @@ def test_preparing_comes_before_the_first_import(monkeypatch):
         ({"RANK_ID": "0", "MS_ROLE": "MS_WORKER"}, "first"),
         ({"RANK_ID": "1", "MS_ROLE": "MS_WORKER"}, "other"),
         ({"RANK_ID": "3"}, "other"),
+        ({"RANK_ID": "3", "RANK_SIZE": "8", "RANK_TABLE_FILE": "/user/table.json"}, "other"),
+        ({"RANK_ID": "0", "RANK_SIZE": "16", "RANK_TABLE_FILE": "/user/table.json", "MA_NUM_HOSTS": "2"}, "first"),
+        ({"MA_NUM_HOSTS": "1"}, "first"),
         ({"MS_ROLE": "MS_SCHED"}, "scheduler"),
     ],
 )
 def test_roles(monkeypatch, environment, role):
-    for name in ("RANK_ID", "MS_ROLE"):
+    clean(monkeypatch, environment)
+    assert runtime.role() == role
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"RANK_ID": "1", "RANK_SIZE": "8"}, "RANK_TABLE_FILE"),
+        ({"RANK_SIZE": "2"}, "RANK_TABLE_FILE"),
+        ({"MA_NUM_HOSTS": "2", "VC_TASK_INDEX": "1"}, "2 nodes"),
+    ],
+)
+def test_one_of_several_that_cannot_find_the_others_is_refused(monkeypatch, environment, words):
+    """Each would train alone, believe that it is the first, and write the same results."""
+    clean(monkeypatch, environment)
+    with pytest.raises(InputError, match=words):
+        runtime.role()
+
+
+def clean(monkeypatch, environment):
+    for name in ("RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE", "MS_ROLE", "MA_NUM_HOSTS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert runtime.role() == role
 
 
 @pytest.fixture
