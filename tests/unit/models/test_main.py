@@ -57,6 +57,7 @@ def test_training_leaves_its_results(trained):
         ".lock",
         "best.ckpt",
         "checkpoint.ckpt",
+        "digests.json",
         "history.csv",
         "history.jsonl",
         "result.json",
