@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mindspore
+from mindspore import nn
 
 from .failures import InputError
 from .parameters import read
@@ -14,13 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mindspore import nn
-
 
 def adopt(network: nn.Cell, path: Path, known_as: Callable[[str], str]) -> dict[str, list[str]]:
     """Set those parameters of a network that the checkpoint has in the same shape.
 
-    A head for other classes has another shape, so it keeps its fresh values.
+    A head for other classes has another shape, so it keeps its fresh values; it may be missing, too. Anything else must
+    be there: a checkpoint whose names are not understood would only seem to be a good start.
 
     Args:
         network: is changed.
@@ -31,7 +31,7 @@ def adopt(network: nn.Cell, path: Path, known_as: Callable[[str], str]) -> dict[
         Names of parameters: `matched`, `other_shape`, `missing` in the file, and `unused` names of the file.
 
     Raises:
-        InputError: nothing fits.
+        InputError: nothing fits, or a parameter that is not the head's is missing.
         Damage: the file cannot be read.
     """
     values = {known_as(name): (name, value) for name, value in read(path).items()}
@@ -49,5 +49,20 @@ def adopt(network: nn.Cell, path: Path, known_as: Callable[[str], str]) -> dict[
     report["unused"] = sorted(name for name, _ in values.values())
     if not report["matched"]:
         raise InputError(f"nothing in {path} fits the network", "it belongs to another network")
+    lost = [name for name in report["missing"] if not name.startswith(f"{_head(network)}.")]
+    if lost:
+        raise InputError(
+            f"{path} has nothing for {len(lost)} parameters of the network: {_some(lost)}",
+            f"it belongs to another network, or calls them otherwise; not used: {_some(report['unused'])}",
+        )
     say(", ".join(f"{len(names)} {kind.replace('_', ' ')}" for kind, names in report.items()) + f" in {path.name}")
     return report
+
+
+def _head(network: nn.Cell) -> str:
+    """The name of the last dense layer, which gives the logits."""
+    return [str(name) for name, cell in network.cells_and_names() if isinstance(cell, nn.Dense)][-1]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else "nothing"

@@ -176,14 +176,20 @@ _LARGE: dict[str, tuple[type[Basic | Bottleneck], tuple[int, ...]]] = {
 }
 
 
-# Names in other checkpoints, part by part: MindSpore's model zoo, and the names that come from PyTorch.
+# Names in other checkpoints, part by part: MindSpore's model zoo (down_sample_layer, end_point), MindCV (down_sample,
+# classifier), the ResNet50 tutorial's (norm, fc), MindVision (backbone, features, head.dense), and PyTorch's.
+_SHORTCUT = r"\.(?:down_sample(?:_layer)?|downsample|shortcut)(?:\.features)?"
 _PARTS = (
-    (r"^conv1\.", "stem.conv."),
-    (r"^bn1\.", "stem.norm."),
-    (r"^(end_point|fc|classifier)\.", "head."),
+    (r"^backbone\.", ""),
+    (r"^conv1\.features\.1\.", "stem.norm."),
+    (r"^conv1\.(features\.0\.)?", "stem.conv."),
+    (r"^(bn1|norm)\.", "stem.norm."),
+    (r"^(end_point|fc|classifier|head\.dense)\.", "head."),
+    (r"\.conv(\d)\.features\.0\.", r".conv\1."),
+    (r"\.conv(\d)\.features\.1\.", r".norm\1."),
     (r"\.bn(\d)\.", r".norm\1."),
-    (r"\.(down_sample_layer|downsample|shortcut)\.0\.", ".shortcut.conv."),
-    (r"\.(down_sample_layer|downsample|shortcut)\.1\.", ".shortcut.norm."),
+    (_SHORTCUT + r"\.0\.", ".shortcut.conv."),
+    (_SHORTCUT + r"\.1\.", ".shortcut.norm."),
     (r"(norm\d?)\.weight$", r"\1.gamma"),
     (r"(norm\d?)\.bias$", r"\1.beta"),
     (r"\.running_(mean)$", r".moving_\1"),
