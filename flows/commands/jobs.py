@@ -1,6 +1,7 @@
 """`atlasflow jobs`: look after training jobs on ModelArts, which cost money while they run."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,12 @@ from rich.table import Table
 
 from flows.commands.running import Json, Profile, Set, parse_overrides
 from flows.opening import open_chain
-from infra.errors import UserError
+from infra.errors import AtlasFlowError, UserError
 from tasks.reporting import Silent
 
 if TYPE_CHECKING:
     from infra.training.modelarts import ModelArtsTrainer
+    from infra.training.modelarts_job import Job
 
 Name = Annotated[str, typer.Argument(help="Name or id of the job, as `jobs list` shows them.")]
 
@@ -105,7 +107,7 @@ def stop_job(name: Name, profile: Profile = "cloud", settings: Set = None) -> No
     job = trainer.job(name)
     if job.final:
         raise UserError(f"{job.name} has ended already: {job.phase}")
-    print(f"{job.name}: {trainer.client.stop(job.id).phase}")
+    print(f"{job.name}: {trainer.stop(job.name).phase}")
 
 
 @jobs.command("delete", epilog="Example: `atlasflow jobs delete NAME --profile cloud`")
@@ -120,23 +122,44 @@ def delete_job(name: Name, profile: Profile = "cloud", settings: Set = None) -> 
 @jobs.command("orphans", epilog="Example: `atlasflow jobs orphans --stop --profile cloud`")
 def orphans(
     stop: Annotated[bool, typer.Option("--stop", help="Stop them; without it they are only listed.")] = False,
+    everywhere: Annotated[
+        bool,
+        typer.Option("--everywhere", help="Those of other installations too, though somebody may wait for them there."),
+    ] = False,
     profile: Profile = "cloud",
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Find training jobs of ours that cost money while nobody waits for them."""
+    """Find training jobs of this installation that cost money while nobody waits for them."""
     trainer = _trainer(profile, settings)
-    found = trainer.orphans()
-    for job in found if stop else ():
-        trainer.client.stop(job.id)
-    rows = [{"name": job.name, "id": job.id, "phase": job.phase, "stopped": stop} for job in found]
+    found = trainer.orphans(everywhere=everywhere)
+    troubles = _stop_all(trainer, found) if stop else {}
+    rows = [
+        {"name": job.name, "id": job.id, "phase": job.phase, "stopped": stop and job.name not in troubles}
+        for job in found
+    ]
     if as_json:
         print(json.dumps(rows, indent=1))
-        return
-    word = "stopped" if stop else "found; --stop ends them"
-    Console().print(f"{len(rows)} jobs {word}", highlight=False)
-    for row in rows:
-        Console().print(f"  {row['name']} ({row['phase']})", highlight=False)
+    else:
+        word = f"found, {len(found) - len(troubles)} stopped" if stop else "found; --stop ends them"
+        Console().print(f"{len(rows)} jobs {word}", highlight=False)
+        for row in rows:
+            Console().print(f"  {row['name']} ({row['phase']})", highlight=False)
+    if troubles:
+        worst = next(iter(troubles.values()))
+        text = "; ".join(f"{name}: {error.message}" for name, error in troubles.items())
+        raise type(worst)(f"{len(troubles)} of {len(rows)} jobs go on and cost: {text}", hint=worst.hint)
+
+
+def _stop_all(trainer: "ModelArtsTrainer", found: "Sequence[Job]") -> dict[str, AtlasFlowError]:
+    """Stop every job, though one may refuse; returns what was wrong, by name."""
+    troubles: dict[str, AtlasFlowError] = {}
+    for job in found:
+        try:
+            trainer.stop(job.name)
+        except AtlasFlowError as error:
+            troubles[job.name] = error
+    return troubles
 
 
 def _trainer(profile: str, settings: list[str] | None) -> "ModelArtsTrainer":
