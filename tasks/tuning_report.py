@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from typing import TYPE_CHECKING
 
 from tasks.tuning_effects import Effect, Point, effects, pareto
@@ -184,20 +185,27 @@ def _phrase(effect: Effect) -> str:
     """Mean, spread and number of pairs; nothing where no pair moved."""
     if not any(effect.differences):
         return ""
-    count = len(effect.differences)
     digits = 4 if effect.measure == "size_mb" else 3 if effect.measure == "latency_ms" else 2
-    spread = "one pair, so its spread is unknown"
-    if effect.deviation is not None:
-        spread = f"± {effect.deviation:.{digits}f} over {count} pairs, up in {effect.ups} of {count}"
-        if abs(effect.mean) < effect.deviation:
-            spread += ", less than its spread"
-    return f"{effect.mean:+.{digits}f} {_UNITS[effect.measure]} ({spread})"
+    return f"{effect.mean:+.{digits}f} {_UNITS[effect.measure]} ({_spread(effect, digits)})"
+
+
+def _spread(effect: Effect, digits: int) -> str:
+    count, low, high = len(effect.differences), min(effect.differences), max(effect.differences)
+    if effect.deviation is None:
+        return "one pair, so its spread is unknown"
+    if math.isclose(low, high):  # such as the size, and the latency, which is measured once a network
+        return f"the same in all {count} pairs"
+    less = ", less than its spread" if abs(effect.mean) < effect.deviation else ""
+    spread = f"± {effect.deviation:.{digits}f} over {count} pairs, from {low:+.{digits}f} to {high:+.{digits}f}"
+    return f"{spread}, up in {effect.ups}{less}"
 
 
 def _caveats(trials: Sequence[Trial]) -> list[str]:
     lines = [
         "- A line compares trials that differ in that one factor alone: mean of their differences ± standard "
-        "deviation of the differences, and how many pairs there were. What lies outside these trials is not known.",
+        "deviation of the differences, how many pairs there were, the smallest and the largest difference, and in how "
+        "many pairs it rose. Differences far apart mean that it depends on the other factors. What lies outside these "
+        "trials is not known.",
         "- The accuracy is that on the evaluation images, by which the best trial was chosen as well, so its own is "
         "somewhat too good; other images would tell how much.",
         "- Latency was measured once a network, on one machine, while no trial trained; other programs may have run.",

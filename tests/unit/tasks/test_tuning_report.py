@@ -86,9 +86,12 @@ def test_the_summary_says_what_was_measured_and_no_more():
     assert "Best: trial 3 (width 2, " in said
     assert "besides it: trial 2." in said
     structure, _, strategy = said.partition("## What changes of strategy did")
-    assert "- `width` 1 → 2: +3.00 points of accuracy (± 1.41 over 2 pairs, up in 2 of 2)" in structure
-    assert "+0.7401 MB (± 0.0000 over 2 pairs" in structure
-    assert "- `learning_rate` 0.01 → 0.1: +9.00 points of accuracy (± 1.41 over 2 pairs, up in 2 of 2)" in strategy
+    assert "- `width` 1 → 2: +3.00 points of accuracy (± 1.41 over 2 pairs, from +2.00 to +4.00, up in 2)" in structure
+    assert "+0.7401 MB (the same in all 2 pairs); +1.000 ms (the same in all 2 pairs)" in structure
+    assert (
+        "- `learning_rate` 0.01 → 0.1: +9.00 points of accuracy (± 1.41 over 2 pairs, from +8.00 to +10.00, up in 2)"
+        in strategy
+    )
     assert "MB" not in strategy.split("## How")[0], "a strategy moves no size"
     assert "`momentum`: no two finished trials differ in it alone, as it is a range." in strategy
     assert "stopped early are in no comparison" in said
@@ -103,7 +106,7 @@ def test_one_pair_has_no_spread_and_a_small_mean_says_so():
         trial(2, "1", "0.1", 0.5),
         trial(3, "2", "0.1", 0.49),
     ]
-    assert "up in 1 of 2, less than its spread" in summary(close, SPACE, "x")
+    assert "up in 1, less than its spread" in summary(close, SPACE, "x")
 
 
 def test_seeds_are_no_strategy_but_the_yardstick():
