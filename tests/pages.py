@@ -65,9 +65,9 @@ class Watch:
         assert not self.errors, f"the page's console has errors: {self.errors}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Chromium, once for all tests."""
+    """Chromium, once for the tests of a module: while Playwright is there, `asyncio.run` fails in this thread."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make setup")
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
