@@ -31,7 +31,7 @@ def build(demo: Demo) -> gr.Blocks:
         gr.HTML(f"<h1>{escape(demo.title)}</h1><p>{escape(demo.summary)}</p>", elem_id="head")
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                limits = f"up to {MOST_PICTURES} at once, {MOST_BYTES / 1e6:.0f} MB each"
+                limits = f"up to {MOST_PICTURES} at once, {MOST_BYTES / 2**20:.0f} MB each"
                 upload = gr.File(label=f"Pictures ({limits})", file_count="multiple", elem_id="upload", height=160)
                 chosen = gr.CheckboxGroup(names, value=names, label="Who answers", elem_id="chosen")
                 examples = _examples(demo)

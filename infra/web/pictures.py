@@ -10,7 +10,7 @@ from infra.errors import UserError
 from infra.web.demo import Pixels
 
 MOST_PICTURES = 8  # at once
-MOST_BYTES = 20_000_000  # of a file
+MOST_BYTES = 20 * 2**20  # of a file
 MOST_PIXELS = 50_000_000  # of a picture: a camera's; decoded, it takes 150 MB
 # Those that Pillow decodes by itself: EPS, for one, would start another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -45,7 +45,9 @@ def open_picture(path: Path, name: str, prepare: Callable[[Image.Image], Pixels]
     if size == 0:
         raise UserError(f"{name} is empty", hint=_HINT)
     if size > MOST_BYTES:
-        raise UserError(f"{name} has {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}", hint="take a smaller one")
+        raise UserError(
+            f"{name} has {size / 2**20:.1f} MB, more than {MOST_BYTES / 2**20:.0f}", hint="take a smaller one"
+        )
     try:
         with Image.open(path, formats=FORMATS) as picture:
             _check_pixels(picture, name)

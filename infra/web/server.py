@@ -1,6 +1,7 @@
 """Serve the demo page: this machine alone unless told otherwise, and nothing from or to the outside."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -126,27 +127,29 @@ class Guard:
         if "transfer-encoding" in headers:
             await _refuse(send, 411, "say how long the request is")
         elif not length.isdigit() or int(length) > _LARGEST_REQUEST:
-            await _refuse(send, 413, f"more than {_LARGEST_REQUEST / 1e6:.0f} MB at once")
+            await _refuse(send, 413, f"more than {_LARGEST_REQUEST / 2**20:.0f} MB at once")
         else:
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        started = finished = False
 
         async def sending(message: Message) -> None:
-            nonlocal started
+            nonlocal started, finished
             if message["type"] == "http.response.start":
                 started = True
                 message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            else:
+                finished = not message.get("more_body", False)
             await send(message)
 
         try:
             await self._app(scope, receive, sending)
         except asyncio.CancelledError:  # the server ends while a page listens for news: that is no error
-            if started:
-                await send({"type": "http.response.body", "body": b""})
-            else:
+            if not started:
                 await _refuse(send, 503, "the demo has ended")
+            elif not finished:
+                await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(send: Send, status: int, why: str) -> None:
@@ -179,6 +182,8 @@ def _run(app: "FastAPI", listener: socket.socket, ready: Callable[[], None]) -> 
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_GOODBYE_SECONDS
     )
+    # A page that is open at the end is told so; uvicorn would call that an error.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown exceeded" not in str(record.msg))
     ready()  # the socket listens already: who comes now waits for a moment
     uvicorn.Server(config).run(sockets=[listener])
 

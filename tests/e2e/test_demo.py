@@ -18,6 +18,7 @@ from PIL import Image
 from flows.opening import open_chain
 from infra.errors import UserError
 from infra.web import server
+from infra.web.pictures import MOST_BYTES
 from models.preprocess import CLASSES, softmax
 from tasks import demo
 from tasks.reporting import Silent
@@ -117,7 +118,7 @@ def rows(page):
     return [row.locator("td").all_inner_texts() for row in page.locator("#result tbody tr").all()]
 
 
-def test_a_picture_is_classified_in_the_browser(made, evaluated, page, tmp_path):
+def test_a_picture_is_classified_in_the_browser(made, evaluated, page, watch, tmp_path):
     images, _, labels = evaluated
     index = surest(evaluated)
     truth = CLASSES[labels[index]]
@@ -158,6 +159,12 @@ def test_a_picture_is_classified_in_the_browser(made, evaluated, page, tmp_path)
         assert f"{metrics['accuracy']:.4f} on 200 evaluation images (95 % Wilson interval" in origin
         assert "(a stand-in had a hand in it)" in origin
 
+        watch.expected += ["404", "^Response"]  # what Gradio writes of a file that it does not send
+        with (tmp_path / "huge.png").open("wb") as file:
+            file.truncate(MOST_BYTES + 1)
+        upload(page, tmp_path / "huge.png")
+        page.wait_for_selector("text=File(s) exceed the maximum allowed size of 20.0 Mb")
+
         assert_private(address)
 
 
@@ -168,6 +175,6 @@ def assert_private(address):
         for place in (secret, Path("/etc/passwd"), f"{tempfile.gettempdir()}/../etc/passwd"):
             assert client.get(f"gradio_api/file={place}").status_code in (403, 404)
         assert client.get("", headers={"Host": "other.example"}).status_code == 400
-        huge = client.post("gradio_api/upload", files={"files": ("huge.png", bytes(20_000_001))})
+        huge = client.post("gradio_api/upload", files={"files": ("huge.png", bytes(MOST_BYTES + 1))})
         assert huge.status_code == 413
         assert client.get("gradio_api/info").json() == {"named_endpoints": {}, "unnamed_endpoints": {}}
