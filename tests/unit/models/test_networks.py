@@ -73,7 +73,7 @@ def test_the_compact_network_has_the_shape_that_it_promises(look):
     parameters = found[0]["parameters"]
     assert parameters["stem.conv.weight"][0] == [16, 3, 3, 3]
     assert parameters["pair3.second.conv.weight"][0] == [80, 80, 3, 3]
-    assert parameters["unit2.conv.weight"][2] == pytest.approx((2 / (24 * 9)) ** 0.5, rel=0.05)
+    assert parameters["unit2.conv.weight"][2] == pytest.approx((2 / (32 * 9)) ** 0.5, rel=0.05)
     assert found[1]["parameters"]["head.weight"][0] == [4, 40]
     assert found[1]["shape"] == [2, 4]
 
