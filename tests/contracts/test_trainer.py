@@ -1,6 +1,14 @@
-"""What every Trainer keeps to, wherever it trains. A trainer with MindSpore in it is marked `mindspore`."""
+"""What every Trainer keeps to, wherever it trains. A trainer with MindSpore in it is marked `mindspore`.
+
+The real ModelArts takes part where it is named: `ATLASFLOW_TEST_MODELARTS_ENDPOINT`, `…_PROJECT_ID` (else it is looked
+up), `…_ACCESS_KEY`, `…_SECRET_KEY`, `…_ENGINE` (any with Python 3), `…_FLAVOR`, and for the bucket `…_OBS_ENDPOINT`,
+`…_REGION` and `…_BUCKET`, which must be there. Every test then pays for a job of a few seconds, or two; jobs and
+objects are deleted afterwards.
+"""
 
 import json
+import os
+import secrets
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +16,14 @@ from pathlib import Path
 import pytest
 
 from infra.errors import Refused, Transient, UserError
+from infra.obs.client import connect as connect_obs
 from infra.ports import LocalFile, TrainJob
+from infra.settings import ModelArtsSettings, ObsSettings
 from infra.store.digests import file_digest
 from infra.training import protocol
 from infra.training.local import MAIN, LocalTrainer
+from infra.training.modelarts import ModelArtsTrainer
+from infra.training.modelarts_client import connect
 from tests.unit.infra.training import doubles
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # ModelArts' SDK, on 3.12
@@ -27,26 +39,87 @@ def fake_main(tmp_path):
     return path
 
 
+REAL = "ATLASFLOW_TEST_MODELARTS_"
+KINDS = [
+    "local",
+    "modelarts-stand-in",
+    pytest.param(
+        "modelarts",
+        marks=pytest.mark.skipif(f"{REAL}ENDPOINT" not in os.environ, reason=f"{REAL}ENDPOINT names no ModelArts"),
+    ),
+]
+
+
 @pytest.fixture
 def store(tmp_path):
     return doubles.FolderStore(tmp_path / "objects")
 
 
-@pytest.fixture(params=["local", "modelarts-stand-in"])
-def trainer(request, fake_main, store, tmp_path):
+@pytest.fixture
+def key():
+    """A stage key that no job has had: names are unique on the platform."""
+    return secrets.token_hex(32)
+
+
+@pytest.fixture(params=KINDS)
+def world(request, fake_main, store, key, tmp_path):
+    """A trainer, and the bucket that it reads."""
     if request.param == "local":
-        yield LocalTrainer(fake_main)
-        return
-    with doubles.stand_in(tmp_path / "platform", store) as (_, settings), doubles.client_for(settings) as client:
-        yield doubles.trainer_for(client, store, settings, tmp_path)
+        yield LocalTrainer(fake_main), store
+    elif request.param == "modelarts-stand-in":
+        with doubles.stand_in(tmp_path / "platform", store) as (_, settings), doubles.client_for(settings) as client:
+            yield doubles.trainer_for(client, store, settings, tmp_path), store
+    else:
+        yield from real_platform(key, tmp_path)
+
+
+def real_platform(key, folder):
+    """A trainer on the ModelArts that the environment names, and its bucket; tidied up afterwards."""
+    named = {name: os.environ[f"{REAL}{name}"] for name in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY", "ENGINE", "FLAVOR")}
+    keys = {"access_key": named.pop("ACCESS_KEY"), "secret_key": named.pop("SECRET_KEY")}
+    prefix = f"atlasflow-test-{key[:8]}"
+    place = {name: os.environ[f"{REAL}{variable}"] for name, variable in OBS.items()}
+    obs = ObsSettings(**place, **keys, prefix=prefix)
+    chosen = {name.lower(): value for name, value in named.items()}
+    project = os.environ.get(f"{REAL}PROJECT_ID", "")
+    settings = ModelArtsSettings(**chosen, **keys, project_id=project, auto_stop_hours=1, jobs_at_once=50)
+    store, client = connect_obs(obs), connect(settings, obs, emulated=False)
+    intents = folder / "intents"
+    trainer = ModelArtsTrainer(lambda: client, lambda: store, settings, prefix, intents, emulated=False)
+    try:
+        yield trainer, store
+    finally:
+        for job in trainer.jobs():
+            if key[:24] in job.name:
+                client.delete(job.id)
+        store.delete([key for key, _ in store.list(f"{prefix}/")])
+        client.close()
+
+
+OBS = {"endpoint": "OBS_ENDPOINT", "region": "REGION", "bucket": "BUCKET"}
 
 
 @pytest.fixture
-def job(tmp_path, store, fake_main):
+def trainer(world):
+    return world[0]
+
+
+@pytest.fixture
+def job(tmp_path, world, key, fake_main):
     data = doubles.small_data(tmp_path / "data")
     (tmp_path / "work").mkdir()
-    data_address, code_address = store.put_tree("data", data), store.put_tree("code/models", fake_main.parent)
-    return TrainJob("ab" * 32, data, {"epochs": 2}, tmp_path / "work", data_address, code_address)
+    prefix = f"atlasflow-test-{key[:8]}"
+    data_address, code_address = (
+        upload(world[1], f"{prefix}/{name}", folder) for name, folder in (("data", data), ("models", fake_main.parent))
+    )
+    return TrainJob(key, data, {"epochs": 2}, tmp_path / "work", data_address, code_address)
+
+
+def upload(store, prefix, folder):
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    sent = {name: LocalFile(path, file_digest(path), path.stat().st_size) for name, path in files.items()}
+    store.sync(prefix, sent)
+    return f"obs://{store.bucket}/{prefix}/"
 
 
 def epochs(lines):
