@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.data_url = _load("unpacking").unpacked(options.data_url)
             _COMMANDS[options.command](options)
     except failures.Failure as failure:
-        protocol.event("error", kind=failure.kind, message=failure.message, hint=failure.hint)
+        protocol.error(failure.kind, failure.message, failure.hint)
         return int(failure.exit_code)
     return 0
 

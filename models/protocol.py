@@ -33,6 +33,14 @@ def event(name: str, /, **values: object) -> None:
     say(PREFIX + json.dumps({"event": name, **values}))
 
 
+def error(kind: str, message: str, hint: str) -> None:
+    """Why this process ends. A quiet one tells standard error: the one that speaks may know nothing of it."""
+    if _quiet:
+        sys.stderr.write(f"{message} ({hint})\n" if hint else f"{message}\n")
+    else:
+        event("error", kind=kind, message=message, hint=hint)
+
+
 def end_with_stdin() -> None:
     """End this process when its standard input closes, so that it never outlives the one that started it."""
 
