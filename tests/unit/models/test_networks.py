@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -112,6 +113,90 @@ def test_initial_values_are_those_of_the_paper(look):
             assert (mean, deviation) == (1.0, 0.0)
         elif name.endswith("beta"):
             assert (mean, deviation) == (0.0, 0.0)
+
+
+def pytorch_uniform(inputs):
+    """MindSpore's default for dense layers and convolutions: uniform to one over the root of the inputs."""
+    return (1 / (3 * inputs)) ** 0.5
+
+
+@pytest.mark.mindspore
+def test_every_layer_of_every_family_is_initialised_as_documented(look):
+    """He et al. 2015 for the convolutions of the residual networks, the stem and the 1×1 projections included."""
+    for network in look({"network": "resnet50"}, {"network": "resnet18", "stem": "3x3"}, {"network": "resnet20"}):
+        for name, (shape, mean, deviation) in network["parameters"].items():
+            size = math.prod(shape)
+            if name == "head.bias":
+                assert deviation < 2 * pytorch_uniform(network["parameters"]["head.weight"][0][1]), name
+            elif name == "head.weight" or len(shape) == 4:
+                inputs = math.prod(shape[1:])
+                expected = pytorch_uniform(inputs) if name == "head.weight" else (2 / inputs) ** 0.5
+                assert deviation == pytest.approx(expected, rel=5 / size**0.5), name
+                assert abs(mean) < 5 * expected / size**0.5, name
+    lenet = look({"network": "lenet5"})[0]["parameters"]
+    weights = {name: value for name, value in lenet.items() if name.endswith("weight")}
+    assert len(weights) == 5
+    for name, (shape, mean, deviation) in weights.items():
+        expected, size = pytorch_uniform(math.prod(shape[1:])), math.prod(shape)
+        assert deviation == pytest.approx(expected, rel=4 / size**0.5), name
+        assert abs(mean) < 4 * expected / size**0.5, name
+
+
+def shapes(run, folder, **spec):
+    done = run("describe", "--spec", json.dumps(spec), "--output", folder)
+    assert done.code == 0, done.errors
+    rows = json.loads((folder / "network.json").read_text())["layers"]
+    return {row["name"]: row["shape"][1:] for row in rows}
+
+
+@pytest.mark.mindspore
+def test_the_stages_of_resnet20_are_those_of_the_paper(run, tmp_path):
+    """He et al. 2015 §4.2: 32, 16 and 8 pixels with 16, 32 and 64 channels, 2n layers each."""
+    found = shapes(run, tmp_path, network="resnet20")
+    stages = [[16, 32, 32]] * 3 + [[32, 16, 16]] * 3 + [[64, 8, 8]] * 3
+    assert found["stem.norm"] == [16, 32, 32]
+    for index, shape in enumerate(stages):
+        assert found[f"blocks.{index}.conv1"] == found[f"blocks.{index}.norm2"] == shape
+    assert "blocks.9.conv1" not in found
+    assert found["head"] == [10]
+
+
+@pytest.mark.mindspore
+def test_the_stages_of_resnet50_are_those_of_the_paper(run, tmp_path):
+    """He et al. 2015 table 1 at 224 pixels; the 3×3 convolution has the stride."""
+    found = shapes(run, tmp_path, network="resnet50", image_size=224)
+    assert (found["stem.conv"], found["stem.pool"]) == ([64, 112, 112], [64, 56, 56])
+    depths, channels, pixels = (3, 4, 6, 3), (256, 512, 1024, 2048), (56, 28, 14, 7)
+    stages = [(stage, index) for stage, depth in enumerate(depths) for index in range(depth)]
+    for block, (stage, index) in enumerate(stages):
+        size, inner = pixels[stage], channels[stage] // 4
+        before = pixels[max(stage - 1, 0)] if index == 0 else size
+        assert found[f"blocks.{block}.conv1"] == [inner, before, before]
+        assert found[f"blocks.{block}.conv2"] == [inner, size, size]
+        assert found[f"blocks.{block}.norm3"] == [4 * inner, size, size]
+        assert (f"blocks.{block}.shortcut.conv" in found) == (index == 0)
+    assert found["head"] == [10]
+
+
+@pytest.mark.mindspore
+def test_a_residual_network_has_three_or_four_stages(run, tmp_path):
+    """tutorials.md T0 refuses lists of blocks of another length."""
+    program = tmp_path / "stages.py"
+    program.write_text(
+        "from models import runtime\n"
+        "runtime.prepare(1)\n"
+        "from models.networks import resnet\n"
+        "for depths in ((1,), (1, 1), (1, 1, 1), (1, 1, 1, 1), (1,) * 5):\n"
+        "    try:\n"
+        "        resnet.ResNet(resnet.Basic, depths, width=8, kernel=3, shortcut=resnet.Padding, classes=10)\n"
+        "        print('built')\n"
+        "    except ValueError as error:\n"
+        "        print(error)\n"
+    )
+    done = run(main=program)
+    assert done.code == 0, done.errors
+    refused = "a residual network has three or four stages, not"
+    assert done.lines == [f"{refused} 1", f"{refused} 2", "built", "built", f"{refused} 5"]
 
 
 @pytest.mark.parametrize(
