@@ -220,7 +220,7 @@ class ModelArts:
             )
             request = sdk.ListTrainingJobsRequest(body=body)
             answer = self._call(what, partial(self._client.list_training_jobs, request))
-            if answer.items is None and answer.total != 0:
+            if answer.items is None and (answer.total is None or answer.total > page * _PAGE):
                 raise unreadable(what)
             items = answer.items or []
             yield from (job for job in (self._read(what, item) for item in items) if part in job.name)

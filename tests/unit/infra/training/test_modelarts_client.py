@@ -4,6 +4,7 @@ import http.server
 import json
 import ssl
 import threading
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -144,7 +145,10 @@ def test_unknown_codes_are_judged_by_their_status(reachable, saying, status, bod
     assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"{}", b'{"items": null}', b'{"items": [{}]}'])
+SILENT = [b"<html>hello</html>", b"", b"{}", b'{"items": null}', b'{"items": null, "total": 1}', b'{"items": [{}]}']
+
+
+@pytest.mark.parametrize("body", SILENT)
 def test_an_answer_that_says_nothing_is_not_taken_for_no_jobs(reachable, saying, body):
     settings = reachable.model_copy(update={"endpoint": saying(200, body)})
     with doubles.client_for(settings) as client, pytest.raises(Transient, match="cannot be read"):
@@ -155,6 +159,15 @@ def test_no_jobs_may_be_said_with_null(reachable, saying):
     settings = reachable.model_copy(update={"endpoint": saying(200, b'{"items": null, "total": 0}')})
     with doubles.client_for(settings) as client:
         assert client.find("x", "0") == ()
+
+
+def test_a_page_behind_the_last_one_may_be_null(reachable, monkeypatch):
+    about = [SimpleNamespace(id=f"{n}", name=f"x-{n}", create_time=1, description="") for n in range(50)]
+    items = [SimpleNamespace(metadata=item, status=None, algorithm=None) for item in about]
+    pages = [SimpleNamespace(items=items, total=50), SimpleNamespace(items=None, total=50)]
+    with doubles.client_for(reachable) as client:
+        monkeypatch.setattr(client._client, "list_training_jobs", lambda _request: pages.pop(0))
+        assert len(client.find("x", "0")) == 50
 
 
 def test_a_job_whose_status_is_not_told_is_there_and_not_final(reachable, saying):
