@@ -1,9 +1,14 @@
 """Damage is noticed, named and mended; garbage goes, and what is in use stays."""
 
+import contextlib
+import dataclasses
+import json
 import os
+import sqlite3
 
 import pytest
 
+from infra.backup.contents import ARTIFACTS, STATE
 from tests.e2e.installation import STAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
@@ -67,3 +72,38 @@ def test_gc_removes_what_no_run_needs_and_nothing_else(made):
     assert set(made.states().values()) == {"fresh"}
     assert made.json("verify", "--deep")["damaged"] == []
     assert made.json("gc", **keep_one) == {"receipts": [], "objects": [], "bytes": 0, "kept": announced["kept"]}
+
+
+LEFT_OUT = {"boards", "certificates", "inputs", "kernels", "latest", "leases", "locks", "objectstore", "secrets"}
+LEFT_OUT |= {"services", "statcache.json", "verdict.json", "work", "pulled", "reports"}
+
+
+def test_a_backup_brings_everything_back_and_the_stages_beside_the_chain_go_on_from_it(made, tmp_path):
+    """What a home holds belongs to its state, or is known not to; robustness is measured in the restored home."""
+    kept = {place.partition("/")[0] for place in (*STATE, *ARTIFACTS)}
+    assert {path.name for path in made.folder.iterdir()} <= kept | LEFT_OUT
+    archive = tmp_path / "backup.tar.gz"
+    made.atlasflow("backup", archive)
+    new = dataclasses.replace(made, folder=tmp_path / "home")
+    told = new.json("restore", archive)
+    assert told["files"] > 50
+    assert set(new.states().values()) == {"fresh"}
+    assert new.json("verify", "--deep")["damaged"] == []
+    assert "is not empty" in new.atlasflow("restore", archive, code=2)
+    with contextlib.closing(sqlite3.connect(new.folder / "prefect" / "prefect.db")) as database:
+        assert database.execute("SELECT COUNT(*) FROM flow_run WHERE state_type = 'COMPLETED'").fetchone()[0] > 0
+    keys = [path.read_bytes() for path in (made.folder / "secrets").iterdir() if path.stat().st_size]
+    assert keys
+    assert not any(key in path.read_bytes() for key in keys for path in new.folder.rglob("*") if path.is_file())
+    server = {"PREFECT_API_URL": f"{made.services()['prefect']['address']}/api"}
+    quick = ("--set", "robustness.severities=[5]", "--set", "robustness.images=200")
+    new.atlasflow("run", "--stage", "corrupt", "--stage", "robustness", *quick, **server)
+    assert new.last_run()[1] == {"corrupt": "ran", "robustness": "ran"}
+    found = json.loads(new.output("robustness", "robustness", *quick).read_text())
+    accuracies = [row["5"] for row in found["accuracy"].values()]
+    assert len(set(accuracies)) > 1
+    assert found["mean_corruption_error"] == pytest.approx(1 - sum(accuracies) / 5)
+    again = new.atlasflow("run", "--stage", "corrupt", "--stage", "robustness", *quick)
+    assert "Everything is fresh" in again
+    assert set(new.states(*quick)) == {*STAGES, "corrupt", "robustness"}
+    assert set(made.states()) == set(STAGES)
