@@ -1,6 +1,7 @@
 """`pip-requirements.txt` of a stand-in job: installed before the boot script starts (ascend-domain.md §1.6)."""
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-_INCLUDES = ("-r", "--requirement")
+_INCLUDE = re.compile(r"(?:-r|--requirement)[ =]*(.+)")
 
 
 class RequirementsError(Exception):
@@ -57,9 +58,9 @@ def _lines(path: Path) -> Iterator[str]:
         raise RequirementsError(f"{path.name} cannot be read: {error}") from error
     for whole in text.splitlines():
         line = f" {whole}".split(" #")[0].strip()
-        option, _, value = line.replace("=", " ", 1).partition(" ")
-        if option in _INCLUDES:
-            yield from _lines(path.parent / value.strip())
+        include = _INCLUDE.fullmatch(line)
+        if include is not None:
+            yield from _lines(path.parent / include[1])
         elif line:
             yield line
 
