@@ -256,8 +256,7 @@ def test_requirements_beside_the_boot_file(asking, body, fake_main, store):
     assert "pip-requirements.txt" in wait(asking, asking.submit(again).id, "Failed").message
 
 
-@pytest.mark.parametrize("include", ["-r more.txt", "-rmore.txt", "--requirement=more.txt"])
-def test_requirements_may_have_options_and_include_others(asking, body, fake_main, store, tmp_path, include):
+def test_requirements_may_have_options_and_include_others(asking, body, fake_main, store, tmp_path):
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     with zipfile.ZipFile(wheels / "tiny_thing-1.0-py3-none-any.whl", "w") as wheel:
@@ -267,7 +266,9 @@ def test_requirements_may_have_options_and_include_others(asking, body, fake_mai
         wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{about}/RECORD", "")
     options = "--index-url http://127.0.0.1:1/simple  # of the region\n"
-    (fake_main.parent / "pip-requirements.txt").write_text(f"{options}{include}\nnumpy\n")
+    (fake_main.parent / "pip-requirements.txt").write_text(f"{options}-r one.txt\nnumpy\n")
+    (fake_main.parent / "one.txt").write_text("-rtwo.txt\n")
+    (fake_main.parent / "two.txt").write_text("--requirement=more.txt\n")
     (fake_main.parent / "more.txt").write_text(f"--no-index\n--find-links {wheels}\ntiny-thing==1.0\n")
     fake_main.write_text("import tiny_thing\nprint(tiny_thing.WORD)\n")
     made = body()
