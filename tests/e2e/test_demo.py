@@ -159,7 +159,7 @@ def test_a_picture_is_classified_in_the_browser(made, evaluated, page, watch, tm
         assert f"{metrics['accuracy']:.4f} on 200 evaluation images (95 % Wilson interval" in origin
         assert "(a stand-in had a hand in it)" in origin
 
-        watch.expected += ["404", "^Response"]  # what Gradio writes of a file that it does not send
+        watch.expected += ["upload_progress", "^Response"]  # what Gradio writes of a file that it does not send
         with (tmp_path / "huge.png").open("wb") as file:
             file.truncate(MOST_BYTES + 1)
         upload(page, tmp_path / "huge.png")
