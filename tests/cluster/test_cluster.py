@@ -1,8 +1,11 @@
 """Two workers with a store each, one mirror, one server: each key is computed once, also when a worker is killed."""
 
+import io
+import itertools
 import json
 import os
 import subprocess
+import tarfile
 import time
 from hashlib import sha256
 
@@ -12,43 +15,63 @@ from tests.cluster import composed
 from tests.cluster.conftest import WORKERS
 
 RUNS = int(os.environ.get("ATLASFLOW_TEST_CLUSTER_RUNS", "12"))
-KEYS = max(2, RUNS // 5)
-# The first run: long enough to be killed in the middle.
-LONG = "40"
+KEYS = max(4, RUNS // 5)
+
+
+def cut(archive, path, records):
+    """The data set with fewer images, as the settings that name it."""
+    with tarfile.open(archive) as whole, tarfile.open(path, "w:gz", compresslevel=1) as small:
+        for member in whole:
+            content = whole.extractfile(member).read()
+            content = content[: records * 3073] if member.name.endswith(".bin") else content
+            info = tarfile.TarInfo(member.name)
+            info.size = len(content)
+            small.addfile(info, io.BytesIO(content))
+    return source(path)
+
+
+def source(archive):
+    return {"data__source": archive.as_uri(), "data__sha256": sha256(archive.read_bytes()).hexdigest()}
 
 
 @pytest.fixture(scope="module")
 def data(cluster, small_archive):
     """The settings of the small data set; one worker has fetched it."""
-    settings = {
-        "data__source": small_archive.as_uri(),
-        "data__sha256": sha256(small_archive.read_bytes()).hexdigest(),
-    }
-    run = cluster.fire("download", **settings)
-    assert cluster.wait([run], 120)[run]["state_name"] == "Completed", cluster.logs()
-    return settings
+    run = cluster.fire("download", **source(small_archive))
+    assert cluster.wait([run], 240)[run]["state_name"] == "Completed", cluster.logs()
+    return source(small_archive)
+
+
+@pytest.fixture
+def work(cluster, data, small_archive):
+    """What there is to do, as many stage and settings as there are keys; the first takes longest."""
+    trainings = [("train", {**data, "train__epochs": epochs}) for epochs in ("40", "1")]
+    fetched = [cut(small_archive, cluster.base / f"{count}.tar.gz", 20 + count) for count in range(KEYS - 2)]
+    return [*trainings, *(("download", settings) for settings in fetched)]
 
 
 @pytest.mark.slow
 @pytest.mark.mindspore
-def test_every_key_is_computed_once_and_every_run_ends_well_though_a_worker_is_killed(cluster, data):
+def test_every_key_is_computed_once_and_every_run_ends_well_though_a_worker_is_killed(cluster, work):
     begun = time.monotonic()
-    epochs = [LONG, *(str(1 + number % (KEYS - 1)) for number in range(RUNS - 2)), LONG]
-    fired = {cluster.fire("train", **data, train__epochs=wanted): wanted for wanted in epochs}
+    order = list(itertools.islice(itertools.cycle(range(KEYS)), RUNS))
+    fired = {cluster.fire(work[number][0], **work[number][1]): number for number in order}
     victim = worker_at_work(cluster)
     composed.kill(cluster.workers[victim])
-    runs = cluster.wait(fired, 60 + 90 + 15 * RUNS)
+    runs = cluster.wait(fired, 150 + 12 * RUNS)
     seconds = time.monotonic() - begun
     print(f"{RUNS} runs, {KEYS} keys, {victim} killed: {seconds:.0f} s, load {os.getloadavg()[1]:.1f}")
     assert {run["state_name"] for run in runs.values()} == {"Completed"}
-    computed = [task for task in cluster.tasks(fired, "train") if task["state_name"] == "Completed"]
-    assert sorted(fired[task["flow_run_id"]] for task in computed) == sorted(set(epochs))
+    tasks = cluster.tasks(fired, "train") + cluster.tasks(fired, "download")
+    computed = [fired[task["flow_run_id"]] for task in tasks if task["state_name"] == "Completed"]
+    assert sorted(computed) == sorted(set(order))
     assert max(run["run_count"] for run in runs.values()) == 2
-    receipts = dict(cluster.bucket.list("store/receipts/train/"))
-    assert len(receipts) == KEYS
-    for worker in WORKERS:
-        for path in (cluster.home(worker) / "receipts" / "train").glob("*.json"):
-            assert json.loads(path.read_text())["seal"] in mirrored_seals(cluster, receipts)
+    seals = {stage: mirrored_seals(cluster, stage) for stage in ("train", "download")}
+    assert len(seals["train"]) == 2
+    assert len(seals["download"]) == 1 + KEYS - 2  # one was there before
+    for worker, stage in itertools.product(WORKERS, seals):
+        for path in (cluster.home(worker) / "receipts" / stage).glob("*.json"):
+            assert json.loads(path.read_text())["seal"] in seals[stage]
 
 
 def test_locks_are_gone_from_the_server_when_the_work_is_done(cluster, data):
@@ -94,10 +117,11 @@ def worker_at_work(cluster):
     raise AssertionError(f"no training began\n{cluster.logs()}")
 
 
-def mirrored_seals(cluster, receipts):
-    seals = set()
-    for number, key in enumerate(receipts):
-        path = cluster.base / f"receipt-{number}.json"
+def mirrored_seals(cluster, stage):
+    """The seals of a stage's receipts in the mirror."""
+    seals = []
+    for number, (key, _) in enumerate(cluster.bucket.list(f"store/receipts/{stage}/")):
+        path = cluster.base / f"{stage}-{number}.json"
         cluster.bucket.get(key, path)
-        seals.add(json.loads(path.read_text())["seal"])
+        seals.append(json.loads(path.read_text())["seal"])
     return seals
