@@ -24,14 +24,14 @@ def compare(run, *what: str) -> dict[str, float]:
 @pytest.mark.slow
 def test_every_kernel_computes_what_mindspore_computes(run):
     differences = compare(run, "layers")
-    assert len(differences) == 17
+    assert len(differences) == 18
     assert {name: value for name, value in differences.items() if not value < 1e-5} == {}
 
 
 @needs_kernels
 @pytest.mark.mindspore
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["lenet5", "resnet20", "resnet18", "resnet50", "resnet50 3x3"])
+@pytest.mark.parametrize("network", ["lenet5", "compact", "resnet20", "resnet18", "resnet50", "resnet50 3x3"])
 def test_the_gradients_of_a_network_are_those_of_mindspore(run, network):
     (difference,) = compare(run, "networks", network).values()
     assert difference < 1e-4
@@ -74,6 +74,20 @@ def test_without_a_compiler_there_are_no_kernels(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert kernels.library() is None
     assert kernels.why_not()
+
+
+@pytest.mark.mindspore
+def test_without_a_compiler_a_network_trains_to_the_same_results_as_with_the_kernels_off(run, data, tmp_path):
+    def trained(name, **environment):
+        options = ("--data_url", data, "--train_url", tmp_path / name, "--spec", '{"epochs": 2, "batch_size": 20}')
+        done = run("train", *options, environment=environment)
+        assert done.code == 0, done.errors
+        return done.lines, json.loads((tmp_path / name / "result.json").read_text())
+
+    lines, result = trained("none", PATH=str(tmp_path / "empty"))
+    assert any(line.startswith("training with MindSpore's own kernels: ") for line in lines)
+    assert result["compiled_kernels"] is False
+    assert result == trained("off", **{kernels.SWITCH: "off"})[1]
 
 
 def test_kernels_can_be_switched_off(monkeypatch):
