@@ -37,7 +37,7 @@ def write(folder: Path, rows: Sequence[Row]) -> None:
     table.writeheader()
     table.writerows(rows)
     write_text(folder / "history.csv", text.getvalue())
-    write_text(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(folder / "history.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
 
 def write_steps(folder: Path, epoch: int, losses: Sequence[float], rates: Sequence[float]) -> None:

@@ -249,7 +249,9 @@ def _finish_epoch(
     if epoch % run.spec.evaluate_every == 0 or epoch == run.spec.epochs:
         found = run.judge()
         row["accuracy"] = scoring.accuracy(found, run.held_out.labels)
-        row["evaluation_loss"] = scoring.cross_entropy(found, run.held_out.labels)
+        row["evaluation_loss"] = loss = scoring.cross_entropy(found, run.held_out.labels)
+        if not math.isfinite(loss):
+            raise _diverged(run, epoch, f"the loss on the evaluation images is {loss}")
         if epoch == _best([*rows, row])["epoch"]:
             parameters.save_checkpoint(run.folder / "best.ckpt", run.values())
     row["peak_memory_mb"] = history.peak_memory_mb()

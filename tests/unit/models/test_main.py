@@ -180,33 +180,64 @@ def test_a_truncated_data_file_ends_with_six(run, data, tmp_path):
     assert (damaged.code, damaged.events("error")[0]["kind"]) == (6, "corrupt")
 
 
+def test_a_process_that_is_quiet_tells_its_error_to_standard_error(run, data, tmp_path):
+    (data / "train" / "data_batch_3.bin").write_bytes(b"\0" * 3000)
+    failed = train(run, data, tmp_path / "out", environment={"RANK_ID": "1"})
+    assert failed.code == 6
+    assert failed.lines == []
+    assert "data_batch_3.bin has 3,000 bytes" in failed.errors
+    assert "fetch the data set again" in failed.errors
+
+
 def test_a_diverging_training_keeps_the_last_good_checkpoint(run, data, tmp_path):
-    spec = json.dumps({"epochs": 3, "batch_size": 20, "learning_rate": 50, "schedule": "constant"})
-    stopped = train(run, data, tmp_path, spec)
+    """The learning rate rises from 0 to far too much, so that some epochs are good."""
+    rising = {"learning_rate": 0.7, "warmup_epochs": 7, "schedule": "constant"}
+    stopped = train(run, data, tmp_path, json.dumps({"epochs": 8, "batch_size": 20, **rising}))
     assert stopped.code == 2
-    assert "loss" in str(stopped.events("error")[0]["message"])
-    assert "learning_rate" in str(stopped.events("error")[0]["hint"])
+    (error,), good = stopped.events("error"), stopped.events("epoch")
+    assert 1 <= len(good) < 8
+    assert str(error["message"]).startswith(f"epoch {len(good) + 1}: ")
+    assert str(error["message"]).endswith(f"; checkpoint.ckpt is that of epoch {len(good)}")
+    assert "learning_rate" in str(error["hint"])
+    assert evaluate(run, data, tmp_path / "checkpoint.ckpt", tmp_path / "kept").code == 0
+    metrics = json.loads((tmp_path / "kept" / "metrics.json").read_text())
+    assert (metrics["accuracy"], metrics["loss"]) == (good[-1]["accuracy"], pytest.approx(good[-1]["evaluation_loss"]))
+    assert np.isfinite(metrics["loss"])
 
 
-def test_a_loss_that_is_no_number_stops_at_the_last_good_checkpoint(trained, run, tmp_path):
+# What goes wrong in the second epoch: every loss is no number, or that on the evaluation images is infinite.
+POISONS = {
+    "loss": """
+from models import cifar10
+clean = cifar10.Pipeline.epoch
+def epoch(self, number):
+    for images, labels in clean(self, number):
+        yield images * float("nan") if number == 2 else images, labels
+cifar10.Pipeline.epoch = epoch
+""",
+    "evaluation": """
+from models import scoring
+clean, calls = scoring.cross_entropy, []
+def cross_entropy(logits, labels):
+    calls.append(1)
+    return float("inf") if len(calls) == 2 else clean(logits, labels)
+scoring.cross_entropy = cross_entropy
+""",
+}
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_a_loss_that_is_no_number_stops_at_the_last_good_checkpoint(trained, run, tmp_path, poison):
     data, folder, _ = trained
     script = tmp_path / "poisoned.py"
-    script.write_text(
-        "import sys\n"
-        "from models import cifar10, main\n"
-        "clean = cifar10.Pipeline.epoch\n"
-        "def epoch(self, number):\n"
-        "    for images, labels in clean(self, number):\n"
-        "        yield images * float('nan') if number == 2 else images, labels\n"
-        "cifar10.Pipeline.epoch = epoch\n"
-        "sys.exit(main.main())\n"
-    )
+    script.write_text(f"import sys\n{POISONS[poison]}\nfrom models import main\nsys.exit(main.main())\n")
     stopped = train(run, data, tmp_path / "out", main=script)
     error = stopped.events("error")[0]
     assert (stopped.code, error["kind"]) == (2, "user")
     assert str(error["message"]).startswith("epoch 2: ")
     assert str(error["message"]).endswith("; checkpoint.ckpt is that of epoch 1")
     assert [event["epoch"] for event in stopped.events("epoch")] == [1]
+    assert len((tmp_path / "out" / "history.jsonl").read_text().splitlines()) == 1
     assert evaluate(run, data, tmp_path / "out" / "checkpoint.ckpt", tmp_path / "kept").code == 0
     metrics = json.loads((tmp_path / "kept" / "metrics.json").read_text())
     assert metrics["accuracy"] == stopped.events("epoch")[0]["accuracy"]
