@@ -28,7 +28,8 @@ def summary(chain: Chain, record: RunRecord) -> list[str]:
     counts = Counter(item.outcome for item in record.stages)
     did = ", ".join(f"{counts[word]} {word}" for word in ("ran", "reused", "failed") if counts[word])
     failed = [item for item in record.stages if item.outcome == "failed"]
-    said = [f"**{'Stopped at ' + failed[0].stage if failed else 'Done'}**: of {_count(len(record.stages), 'stage')} {did}."]
+    end = f"Stopped at {failed[0].stage}" if failed else "Done"
+    said = [f"**{end}**: of {_count(len(record.stages), 'stage')} {did}."]
     if "evaluate" in chain.known:
         metrics = read_json(chain, chain.known["evaluate"], "metrics")
         said.append(f"The network answers **{metrics['accuracy'] * 100:.1f} %** of {metrics['images']:,} images right.")
