@@ -82,7 +82,7 @@ def test_a_champion_is_made_and_challenged_for_a_reason_alone(made):
     assert "Nothing to do: data, code and recipe are the champion's own" in made.atlasflow("retrain")
     run, tasks, artifacts = last_run(made)
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Nothing to do")
-    assert tasks == {"download": "Cached", "boards": "Completed"}
+    assert tasks == {"download": "Cached", "look at what boards see": "Completed"}
     assert "| laptop | unknown |" in artifacts["retraining"]
 
     # A person's word, and an equal model.
