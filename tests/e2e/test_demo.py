@@ -148,6 +148,7 @@ def test_a_picture_is_classified_in_the_browser(made, evaluated, page, watch, tm
         page.wait_for_selector("#result .notice:has-text('9 files are too many at once')")
 
         page.uncheck("#chosen input >> nth=2")
+        page.wait_for_selector("#result:has-text('Drop a picture')")
         page.click("#examples button >> nth=3")
         page.wait_for_selector("#result h3:has-text('example 4 (it is: cat)')")
         assert len(rows(page)) == 2
