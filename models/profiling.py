@@ -102,13 +102,17 @@ def _sums(rows: list[dict[str, object]]) -> dict[str, object]:
 def latency(
     forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], image: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Milliseconds for one image: mean, median and percentiles of 100 calls after 5 for warm-up."""
+    """Milliseconds for one image: mean, median and percentiles of 100 calls after 5 for warm-up.
+
+    `pinned` says whether the threads were; they are not while a training runs beside, which makes a difference.
+    """
     with layout() as cores:
         for _ in range(_SETTLE):
             cores.stepped(_time(forward, image))
         for _ in range(_WARM):
             forward(image)
         times = np.array([_time(forward, image) for _ in range(_TIMED)]) * 1e3
+        pinned = cores.pinned
     low, median, high, highest = np.percentile(times, [10, 50, 90, 99])
     return {
         "mean": round(float(times.mean()), 4),
@@ -116,6 +120,7 @@ def latency(
         "median": round(float(median), 4),
         "p90": round(float(high), 4),
         "p99": round(float(highest), 4),
+        "pinned": pinned,
     }
 
 

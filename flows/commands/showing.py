@@ -137,7 +137,7 @@ def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
 def _latency(figures: dict[str, float]) -> str:
     return (
         f"mean {figures['mean']:.3f} ms, median {figures['median']:.3f}, p10 {figures['p10']:.3f}, "
-        f"p90 {figures['p90']:.3f}, p99 {figures['p99']:.3f}"
+        f"p90 {figures['p90']:.3f}, p99 {figures['p99']:.3f}, threads {'pinned' if figures['pinned'] else 'not pinned'}"
     )
 
 

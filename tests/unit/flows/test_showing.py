@@ -12,7 +12,7 @@ NETWORK = {
     "parameters": 61_984,
     "multiply_adds": 651_720,
 }
-TIMES = {"mean": 0.9, "median": 0.85, "p10": 0.8, "p90": 1.0, "p99": 1.5}
+TIMES = {"mean": 0.9, "median": 0.85, "p10": 0.8, "p90": 1.0, "p99": 1.5, "pinned": True}
 COSTS = {
     **NETWORK,
     "size_mb": 0.247936,
@@ -67,7 +67,7 @@ def test_a_network_becomes_a_table(atlasflow, monkeypatch):
 def test_costs_and_score_are_shown_and_written(atlasflow, monkeypatch, tmp_path):
     monkeypatch.setattr(showing, "profile", lambda chain, folder: COSTS)
     printed = atlasflow("profile", "-o", tmp_path / "profile.json")
-    for words in ("32.78 = 0.50", "0.6600 on 10,000 images", "mean 0.900 ms, median 0.850", "0.2479 MB"):
+    for words in ("32.78 = 0.50", "0.6600 on 10,000 images", "mean 0.900 ms, median 0.850", "p99 1.500, threads pinned", "0.2479 MB"):
         assert words in printed
     assert json.loads((tmp_path / "profile.json").read_text()) == COSTS
     assert json.loads(atlasflow("profile", "--json")) == COSTS

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from models.runtime import layout
+
 pytestmark = pytest.mark.mindspore
 
 SPEC = json.dumps({"epochs": 1, "batch_size": 20})
@@ -50,6 +52,7 @@ def test_the_score_is_the_tutorial_s(profiled):
 def test_latencies_are_ordered(profiled):
     for figures in (profiled["latency_ms"], profiled["onnx"]["latency_ms"]):
         assert 0 < figures["p10"] <= figures["median"] <= figures["p90"] <= figures["p99"]
+        assert figures["pinned"] in (True, False)
     assert profiled["onnx"]["size_mb"] == pytest.approx(0.25, abs=0.02)
 
 
@@ -75,7 +78,8 @@ def test_a_missing_model_is_named(run, data, tmp_path):
 
 
 def test_a_network_that_is_not_trained_costs_the_same(run, make_data, profiled, tmp_path):
-    done = run("profile", "--data_url", make_data(tmp_path / "data"), "--spec", SPEC, "--output", tmp_path)
+    with layout(kernels=True):  # as a training beside
+        done = run("profile", "--data_url", make_data(tmp_path / "data"), "--spec", SPEC, "--output", tmp_path)
     assert done.code == 0, done.errors
     found = json.loads((tmp_path / "profile.json").read_text())
     assert set(profiled) - set(found) == {"accuracy", "images", "score", "onnx"}
@@ -83,3 +87,4 @@ def test_a_network_that_is_not_trained_costs_the_same(run, make_data, profiled, 
         name: value for name, value in {**profiled, "latency_ms": 0}.items() if name in found
     }
     assert found["latency_ms"]["mean"] > 0
+    assert found["latency_ms"]["pinned"] is False
