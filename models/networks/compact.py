@@ -1,9 +1,9 @@
 """A small residual network for 32-pixel images, designed for the tuning score (tutorials.md T4).
 
 The score takes 0.35 points a megabyte and 0.15 a millisecond, and gives 0.5 a percent: 100,000 parameters more must
-earn 0.28 % to pay for themselves. So the network is narrow, and of few, plain layers; each stage widens before it pools,
-so that nothing is thrown away that was not looked at. 24 million multiply-adds and 278,810 parameters for 32 pixels and
-ten classes.
+earn 0.28 % to pay for themselves. So the network is narrow, and of few, plain layers; each stage widens before it
+pools, so that nothing is thrown away that was not looked at. 24 million multiply-adds and 278,810 parameters for 32
+pixels and ten classes.
 """
 
 from __future__ import annotations
