@@ -14,11 +14,9 @@ from tests.e2e.installation import COMMAND
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
-# Enough passes to beat the chain's two; on so few images any class may lose, and one corruption is enough.
-BETTER = [
-    *("--set", "train.epochs=12", "--set", "retrain.max_recall_drop=1", "--set", "retrain.max_robustness_drop=1"),
-    *("--set", 'robustness.corruptions=["contrast"]', "--set", "robustness.severities=[1]"),
-]
+# Enough passes to beat the chain's two; on so few images any class may lose. Without robustness, whose stages would be
+# shown as stale to the tests that share this home.
+BETTER = ("--set", "train.epochs=12", "--set", "retrain.max_recall_drop=1", "--set", "retrain.robustness=false")
 APPROVAL = ("--set", "retrain.approval=true")
 
 
@@ -122,8 +120,7 @@ def test_a_better_model_is_promoted_by_a_person_and_taken_back(made):
     assert f"Promoted: release {second} is champion: asked for: it is good; accuracy" in said
     assert on_board(made) == second
     artifacts = last_run(made)[2]
-    for words in ("| accuracy under contrast |", "| McNemar's test | yes |", "| robustness | yes |"):
-        assert words in artifacts["retraining"]
+    assert "| McNemar's test | yes |" in artifacts["retraining"]
 
     # Back.
     said = made.atlasflow("champion", "demote", "--reason", "trucks look like cars")
