@@ -27,7 +27,7 @@ bench: setup .venv/bench/installed   ## measurements, against named peers
 
 .venv/bench/installed: requirements-bench.lock .venv/installed
 	$(PYTHON) -m venv .venv/bench
-	.venv/bench/bin/pip install --quiet --require-hashes -r requirements-bench.lock
+	.venv/bench/bin/pip install --quiet --require-hashes --no-deps -r requirements-bench.lock
 	.venv/bench/bin/pip install --quiet torch==2.13.0  # outside the lock: which build fits is the machine's matter
 	touch $@
 
@@ -37,6 +37,8 @@ setup: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	  || { echo "Python 3.11 or 3.12 is needed; name one with make PYTHON=…"; exit 2; }
 	$(PYTHON) -m venv .venv || { echo "On Debian: apt install python3-venv"; exit 2; }
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@# The lock names everything; pip looking for dependencies would ask for newer ones than it holds.
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements.lock
+	$(BIN)/pip check --quiet
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
