@@ -6,9 +6,10 @@ from prefect import State, flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flows.opening import open_chain
+from flows.requests import Target, requested
 from infra.errors import Refused
 from tasks.maintenance import CHORES, Outcome, perform
 from tasks.orchestrate import FlowReporter
@@ -17,20 +18,22 @@ from tasks.reporting import reporter
 ChoreName = Literal["garbage", "artifacts", "unfinished-uploads", "orphan-jobs", "locks", "database"]
 
 
-class MaintenanceRequest(BaseModel):
+class MaintenanceRequest(Target):
     """What to look after. The Prefect UI shows this as a form."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    profile: str = Field("local", description="local, twin, cloud, or the path of a profile's TOML file")
     chores: tuple[ChoreName, ...] = Field((), description="only these chores; empty: all")
     dry_run: bool = Field(False, description="only say what would be done")
 
 
-@flow(name="maintenance", persist_result=False)
+def _name() -> str:
+    request = requested(MaintenanceRequest)
+    return f"maintenance {request.profile}: {', '.join(request.chores) or 'every chore'}"[:100]
+
+
+@flow(name="maintenance", flow_run_name=_name, persist_result=False)
 def maintenance(request: MaintenanceRequest = MaintenanceRequest()) -> None:  # noqa: B008 - frozen
     """Remove garbage and stale locks, read every artifact, end forgotten uploads, find forgotten jobs, vacuum."""
-    chain = open_chain(request.profile, {}, FlowReporter(reporter.get()))
+    chain = open_chain(request.profile, dict(request.settings), FlowReporter(reporter.get()))
     outcomes: list[Outcome] = []
 
     def do(name: str) -> None:

@@ -1,21 +1,34 @@
 """What flows are asked for. The Prefect UI shows these models as forms, and refuses what their schemas do not allow."""
 
+import re
 from typing import Annotated, Literal, TypeVar
 
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 
 from infra.errors import AtlasFlowError
+from infra.fetch import shown
 from infra.home import home
-from infra.settings import load
+from infra.settings import load, secret_names
 from infra.store.runs import Runs
 
 StageName = Literal[
     "download", "upload", "train", "evaluate", "export", "convert", "publish", "deploy", "corrupt", "robustness"
 ]
 _SETTING = r"^[a-z_]+(\.[A-Za-z0-9_-]+)+$"
-SettingName = Annotated[str, StringConstraints(pattern=_SETTING)]
+_SECRET = rf"\.({'|'.join(sorted(secret_names()))})(\.|$)"
 
+
+def _no_secret(name: str) -> str:
+    if re.search(_SECRET, name):
+        raise ValueError("is a secret, and requests are kept by the Prefect server: give it in the environment")
+    return name
+
+
+SettingName = Annotated[str, StringConstraints(pattern=_SETTING), AfterValidator(_no_secret)]
+SETTING_NAMES: JsonDict = {"propertyNames": {"pattern": _SETTING, "not": {"pattern": _SECRET}}}
+"""For JSON Schema, which Pydantic gives no constraint on the names of a mapping."""
 
 Asked = TypeVar("Asked", bound="Target")
 
@@ -33,7 +46,7 @@ class Target(BaseModel):
     settings: dict[SettingName, str] = Field(
         {},
         description='settings that differ from the profile, such as {"train.epochs": "3"}; never secrets',
-        json_schema_extra={"propertyNames": {"pattern": _SETTING}},
+        json_schema_extra=SETTING_NAMES,
     )
 
 
@@ -82,7 +95,7 @@ class TuneRequest(Target):
         {},
         description='fields to vary, such as {"train.learning_rate": "0.01,0.1", "train.width": "0.5..2"}; '
         "log:LOW..HIGH for equal ratios",
-        json_schema_extra={"propertyNames": {"pattern": _SETTING}},
+        json_schema_extra=SETTING_NAMES,
     )
     search: Literal["grid", "random", "tpe"] = Field("grid", description="which configuration comes next")
     trials: int | None = Field(None, ge=1, le=10_000, description="configurations in all; empty: the grid, or 20")
@@ -106,7 +119,8 @@ def run_name(what: str, request: Target) -> str:
         settings = load(request.profile, dict(request.settings))
     except AtlasFlowError:
         return f"{what} {request.profile}"
-    data = settings.data.source.rpartition("/")[2] or settings.data.source
+    source = shown(settings.data.source)
+    data = source.rpartition("/")[2] or source
     number = Runs(home()).count() + 1
     return f"{what} {settings.train.recipe} {data} #{number}"
 

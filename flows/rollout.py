@@ -1,16 +1,17 @@
 """A release onto boards in waves, as a Prefect flow: one task a wave, one table of what became of each board."""
 
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
 from prefect import State, flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Completed
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, StringConstraints
 
 from flows.opening import open_chain
+from flows.requests import Target
 from flows.selecting import release_files, select_boards
 from infra.errors import GateFailed, UserError
 from infra.fleet import Fleet
@@ -27,18 +28,16 @@ from tasks.waves import Pause, Policy, Stand, Start, Wait, cut_waves
 OnStop = Literal["stay", "wave", "fleet"]
 
 
-class RolloutRequest(BaseModel):
+class RolloutRequest(Target):
     """What to roll out, where and how. The Prefect UI shows this as a form."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    profile: str = Field("local", description="local, twin, cloud, or the path of a profile's TOML file")
-    settings: dict[str, str] = Field({}, description='such as {"deploy.release": "obs://bucket/prefix/"}')
     boards: tuple[str, ...] = Field((), description="names of boards, in the order of the waves")
     label: str = Field("", description="all boards of the fleet file with this label")
     everything: bool = Field(False, description="all boards of the fleet file")
     percent: float = Field(100, gt=0, le=100, description="only this share of them")
-    waves: tuple[str, ...] = Field(("1", "10%", "50%"), description="boards done at the end of each wave")
+    waves: tuple[Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?%?$")], ...] = Field(
+        ("1", "10%", "50%"), description="boards done at the end of each wave"
+    )
     max_failed: float = Field(0, ge=0, le=1, description="share of a wave's boards that may fail")
     wait_seconds: float = Field(0, ge=0, description="between two waves")
     pause: Pause = Field("never", description="stop for a person after the canary or after each wave")

@@ -57,6 +57,12 @@ def fetch(
     )
 
 
+def shown(address: str) -> str:
+    """An address as people may see it: without user, password and query, where keys and signatures stand."""
+    parts = urlsplit(address)
+    return address if not parts.netloc else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def _fetch_one(address: str, target: Path, progress: FetchProgress, faults: FaultPlan) -> None:
     parts = urlsplit(address)
     if parts.scheme == "file":
@@ -68,7 +74,9 @@ def _fetch_one(address: str, target: Path, progress: FetchProgress, faults: Faul
     elif parts.scheme in ("http", "https"):
         _fetch_http(address, target, progress, faults)
     else:
-        raise UserError(f"'{address}' is not an address that can be fetched", hint="use https://, file:// or obs://")
+        raise UserError(
+            f"'{shown(address)}' is not an address that can be fetched", hint="use https://, file:// or obs://"
+        )
 
 
 def _fetch_http(address: str, target: Path, progress: FetchProgress, faults: FaultPlan) -> None:
@@ -94,15 +102,16 @@ def _fetch_http(address: str, target: Path, progress: FetchProgress, faults: Fau
                     faults.reach("fetch.chunk")
     except httpx.HTTPError as error:
         raise Transient(
-            f"{address} broke off: {error or type(error).__name__}", hint="run again; it continues where it stopped"
+            f"{shown(address)} broke off: {error or type(error).__name__}",
+            hint="run again; it continues where it stopped",
         ) from error
 
 
 def _refuse_bad_answer(address: str, status: int) -> None:
     if status in (408, 425, 429) or status >= 500:
-        raise Transient(f"{address} answered {status}", hint="try again later")
+        raise Transient(f"{shown(address)} answered {status}", hint="try again later")
     if status >= 400:
-        raise Refused(f"{address} answered {status}", hint="check the address")
+        raise Refused(f"{shown(address)} answered {status}", hint="check the address")
 
 
 def _check(address: str, target: Path, sha256: str) -> None:
@@ -111,6 +120,6 @@ def _check(address: str, target: Path, sha256: str) -> None:
     if found != sha256:
         target.unlink()
         raise Corrupt(
-            f"{address} gave a file with SHA-256 {found}, but {sha256} was asked for",
+            f"{shown(address)} gave a file with SHA-256 {found}, but {sha256} was asked for",
             hint="the archive is truncated or another one; check data.sha256",
         )

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from infra.errors import Corrupt, UserError
+from infra.fetch import shown
 from infra.web.demo import Answer, Demo, Example, Predictor
 from models.preprocess import CLASSES, PRESETS, best, from_picture, normalise
 from tasks.recipe import network_settings
@@ -169,7 +170,7 @@ def provenance(chain: Chain, boards: Sequence[str]) -> list[tuple[str, str]]:
             f"{metrics['accuracy']:.4f} on {metrics['images']:,} evaluation images "
             f"(95 % Wilson interval {low:.4f} to {high:.4f})",
         ),
-        ("data", f"{chain.settings.data.source}, SHA-256 {train.ingredients['inputs']['data']}"),
+        ("data", f"{shown(chain.settings.data.source)}, SHA-256 {train.ingredients['inputs']['data']}"),
     ]
 
 

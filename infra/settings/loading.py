@@ -119,16 +119,21 @@ def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
-    """Secrets on a command line or in a profile end up in histories, parameters and repositories."""
-    secrets = {
+def secret_names() -> frozenset[str]:
+    """Last names of the settings that are secrets, such as `secret_key`; they never travel as text."""
+    return frozenset(
         name
         for section in Section.__subclasses__()
         for name, field in section.model_fields.items()
         if field.annotation in (SecretStr, dict[str, SecretStr])
-    }
+    )
+
+
+def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
+    """Secrets on a command line or in a profile end up in histories, parameters and repositories."""
+    secrets = secret_names()
     for path in _paths(values):
-        if path[-1] in secrets:
+        if secrets & set(path):
             raise UserError(
                 f"{'.'.join(path)} is a secret and is not read from {where}",
                 hint=f"set {PREFIX}{'__'.join(path).upper()}, or put it into ATLASFLOW_SECRETS_DIR",

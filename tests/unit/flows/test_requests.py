@@ -4,9 +4,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from flows.requests import RunRequest, StageRequest, run_name
+from flows.maintenance import MaintenanceRequest
+from flows.requests import DemoteRequest, RetrainRequest, RunRequest, StageRequest, TuneRequest, run_name
+from flows.rollout import RolloutRequest
 from infra.store.runs import Runs
 
+EVERY = (RunRequest, StageRequest, RetrainRequest, DemoteRequest, TuneRequest, RolloutRequest, MaintenanceRequest)
 SCHEMA = Draft202012Validator(RunRequest.model_json_schema())
 WRONG = [
     {"profile": "locl"},
@@ -33,9 +36,34 @@ def test_a_right_form_is_taken(profile):
 
 
 def test_every_field_has_a_description_and_a_default():
-    for kind in (RunRequest, StageRequest):
+    for kind in EVERY:
         fields = kind.model_json_schema()["properties"].values()
         assert all("description" in field and "default" in field for field in fields)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"profile": "nonsense"},
+        {"settings": {"x y": "1"}},
+        {"settings": {"obs.secret_key": "text-that-nobody-may-see"}},
+        {"settings": {"notify.cloud_headers.X-Auth-Token": "text-that-nobody-may-see"}},
+        {"settings": {"boards.laptop.password": "text-that-nobody-may-see"}},
+    ],
+    ids=str,
+)
+def test_no_form_takes_nonsense_or_a_secret(kind, values):
+    assert list(Draft202012Validator(kind.model_json_schema()).iter_errors(values))
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(values)
+    assert "nobody-may-see" not in str(caught.value)
+
+
+def test_waves_are_numbers_or_shares():
+    assert RolloutRequest(waves=("1", "12.5%")).waves == ("1", "12.5%")
+    with pytest.raises(ValidationError):
+        RolloutRequest(waves=("half",))
 
 
 def test_a_stage_s_request_is_one_of_the_chain():
@@ -52,3 +80,5 @@ def test_a_run_is_named_by_what_it_runs(tmp_path, monkeypatch):
     request = RunRequest(settings={"data.source": "obs://bucket/cifar.tar.gz", "train.recipe": "resnet20-paper"})
     assert run_name("all stages", request) == "all stages resnet20-paper cifar.tar.gz #2"
     assert run_name("train", RunRequest(settings={"trian.epochs": "3"})) == "train local"
+    signed = RunRequest(settings={"data.source": "https://me:word@host/x.tar.gz?X-Amz-Signature=abc"})
+    assert run_name("train", signed) == "train lenet5-sample x.tar.gz #2"

@@ -7,7 +7,7 @@ import pytest
 
 from infra.errors import Corrupt, Refused, Transient, UserError
 from infra.faults import Fault, FaultPlan
-from infra.fetch import CHUNK, fetch
+from infra.fetch import CHUNK, fetch, shown
 
 BODY = np.random.default_rng(7).bytes(3 * CHUNK + 17)
 DIGEST = sha256(BODY).hexdigest()
@@ -133,3 +133,10 @@ def test_a_full_disk_is_not_taken_for_a_broken_connection(server, tmp_path):
     faults = FaultPlan([Fault("full", "fetch.chunk", 2)])
     with pytest.raises(OSError, match="No space left"):
         fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, nothing, faults)
+
+
+def test_what_people_see_of_an_address_holds_no_key():
+    address = "https://me:word@host:8443/x/y.tar.gz?X-Amz-Signature=abc"
+    assert shown(address) == "https://host:8443/x/y.tar.gz"
+    for plain in ("sample", "obs://bucket/key", "file:///a/b.tar.gz"):
+        assert shown(plain) == plain

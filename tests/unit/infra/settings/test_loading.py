@@ -121,7 +121,9 @@ def test_a_folder_of_secrets_must_be_one(monkeypatch, tmp_path):
         load()
 
 
-@pytest.mark.parametrize("name", ["obs.secret_key", "modelarts.security_token", "boards.laptop.password"])
+@pytest.mark.parametrize(
+    "name", ["obs.secret_key", "modelarts.security_token", "boards.laptop.password", "notify.cloud_headers.X"]
+)
 def test_secrets_are_not_taken_from_the_command_line_or_a_profile(tmp_path, name):
     with pytest.raises(UserError, match="is a secret"):
         load(overrides={name: "nobody-may-see-this"})
