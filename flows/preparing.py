@@ -25,11 +25,13 @@ def prepare_server(chain: Chain, profile: str, overrides: Mapping[str, str]) -> 
             told = relay.service(services, chain.home, settings.notify.relay_host, profile, overrides)
             services.start(told)
             address = told.address
+    from flows.deployments import PLANS  # noqa: PLC0415
     from tasks.automations import establish  # noqa: PLC0415
     from tasks.limits import board_limits, ensure, training_limit  # noqa: PLC0415
 
     ensure(training_limit(settings) | board_limits(settings.boards))
-    establish(settings, chain.home, address)
+    shared = prefect_server.outside(services, settings.prefect) is not None
+    establish(settings, chain.home, address, [plan.name for plan in PLANS], shared=shared)
 
 
 def told_by(settings: Settings) -> str:

@@ -25,6 +25,7 @@ from tasks.base import Reporter
 from tasks.champions import announce, as_champion, back_to, registry_of, trained_by
 from tasks.drift import reason as drifted
 from tasks.drift import survey
+from tasks.events import tell_of_fallen_boards
 from tasks.orchestrate import FlowReporter
 from tasks.reasons import look_for_reasons
 from tasks.reporting import reporter
@@ -124,6 +125,7 @@ def _drift(chain: Chain, champion: Champion, challenge: Challenge) -> str:
     @task(name="boards", task_run_name="look at what boards see", cache_policy=NO_CACHE, persist_result=False)
     def look() -> State[Any]:
         challenge.boards = survey(chain.world, fleet, boards, chain.settings.drift)
+        tell_of_fallen_boards(chain, boards)
         found = [f"{item.board}: {item.found}" for item in challenge.boards]
         return Completed(message=", ".join(found))
 

@@ -22,6 +22,7 @@ from infra.store.locks import hold
 from tasks.events import FELL_BACK, PROMOTED
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
     from uuid import UUID
 
@@ -36,11 +37,15 @@ ATTEMPTS = 3
 """How often a run begins at most when its machines die under it."""
 ONCE_IN = timedelta(minutes=10)
 """A run that crashes again so soon stays so: it was not its machine."""
-SIGNS = ("Pending", "Submitting", "InfrastructurePending", "pull-step.executed", "Running", "Retrying", "heartbeat")
-"""Events of a run after which another one has to come: from the moment that a worker takes it to its last heartbeat."""
+SIGNS = ("Pending", "Submitting", "InfrastructurePending", "Running", "Retrying", "heartbeat")
+"""Events of a run after which another one has to come: from the moment that a worker takes it to its last heartbeat.
+
+All of them name the run's flow; those of pull steps do not (Prefect 3.8), so they neither begin nor end a watch.
+"""
 FAILURE = "AtlasFlow: tell of failed runs"
 PROMOTION = "AtlasFlow: tell of a new champion"
 FALLBACK = "AtlasFlow: tell of a board that fell back"
+TOLD = (FAILURE, PROMOTION, FALLBACK)
 TAGS = ["atlasflow"]
 _PAGE = 200
 
@@ -57,40 +62,48 @@ _EVENT = {
 }
 
 
-def establish(settings: Settings, home: Path, relay: str) -> int:
+def establish(settings: Settings, home: Path, relay: str, flows: Collection[str], *, shared: bool) -> int:
     """Make the server have our automations as the settings want them; returns how many were made or changed.
 
     Args:
         settings: who is told of what, and when a run counts as crashed.
         home: two processes of it take turns.
         relay: address of the relay of notifications; empty where no way to tell anybody is set.
+        flows: names of our flows, which are those of their deployments; runs of others are nobody's business here.
+        shared: True where the server is not ours alone: without a relay here, that of another machine stays in charge.
 
     Raises:
         Transient: the server does not answer.
     """
     try:
         with hold(home / "locks" / "automations"), get_client(sync_client=True) as client:
-            return _reconcile(client, wanted(settings, _block(relay) if relay else None))
+            wishes = wanted(settings, _block(relay) if relay else None, flows)
+            return _reconcile(client, wishes, spared=TOLD if shared and not relay else ())
     except httpx.HTTPError as error:
         message = f"the Prefect server did not take the automations: {type(error).__name__}"
         raise Transient(message, hint="`atlasflow doctor` looks at it") from error
 
 
-def wanted(settings: Settings, block: UUID | None) -> list[AutomationCore]:
+def wanted(settings: Settings, block: UUID | None, flows: Collection[str]) -> list[AutomationCore]:
     """The automations; those that tell somebody are there only with a webhook block to call."""
-    found = [crash(settings.prefect.crashed_seconds), take_up()]
+    found = [crash(settings.prefect.crashed_seconds, flows), take_up(flows)]
     if block is None:
         return found
     told = {
-        "failure": (FAILURE, {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, _RUN),
-        "promotion": (PROMOTION, {PROMOTED}, _EVENT),
-        "fallback": (FALLBACK, {FELL_BACK}, _EVENT),
+        "failure": (FAILURE, {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, _RUN, _named("flow", flows)),
+        "promotion": (PROMOTION, {PROMOTED}, _EVENT, {}),
+        "fallback": (FALLBACK, {FELL_BACK}, _EVENT, {}),
     }
     return found + [_tell(block, kind, *told[kind]) for kind in settings.notify.kinds]
 
 
-def crash(seconds: float) -> AutomationCore:
-    """Marks a flow run as crashed that said nothing for so long after a sign of life; any event of a run is one.
+def _named(role: str, names: Collection[str]) -> dict[str, str | list[str]]:
+    """Matches an event that names a resource in this role by one of the names; the server takes them as patterns."""
+    return {"prefect.resource.role": role, "prefect.resource.name": sorted(names)}
+
+
+def crash(seconds: float, flows: Collection[str]) -> AutomationCore:
+    """Marks a run of these flows as crashed that said nothing for so long after a sign of life; any event is one.
 
     A run that a worker has taken and not begun is heard of no more either when the worker dies.
     """
@@ -101,6 +114,7 @@ def crash(seconds: float) -> AutomationCore:
         tags=TAGS,
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=_named("flow", flows),
             for_each={"prefect.resource.id"},
             after={f"prefect.flow-run.{name}" for name in SIGNS},
             expect={"prefect.flow-run.*"},
@@ -117,8 +131,8 @@ def crash(seconds: float) -> AutomationCore:
     )
 
 
-def take_up() -> AutomationCore:
-    """Schedules a crashed run of a deployment again, under its own id: any worker takes it, and receipts save its work.
+def take_up(deployments: Collection[str]) -> AutomationCore:
+    """Schedules a crashed run of these deployments again, under its own id: receipts save what it did.
 
     A run without a deployment is a person's at a terminal, who sees that it ended.
     """
@@ -132,7 +146,7 @@ def take_up() -> AutomationCore:
                 "prefect.resource.id": "prefect.flow-run.*",
                 "prefect.run-count": [str(count) for count in range(ATTEMPTS)],
             },
-            match_related={"prefect.resource.role": "deployment", "prefect.resource.id": "prefect.deployment.*"},
+            match_related=_named("deployment", deployments),
             for_each={"prefect.resource.id"},
             expect={"prefect.flow-run.Crashed"},
             posture=Posture.Reactive,
@@ -147,14 +161,18 @@ def take_up() -> AutomationCore:
     )
 
 
-def _tell(block: UUID, kind: str, name: str, events: set[str], template: dict[str, str]) -> AutomationCore:
+def _tell(
+    block: UUID, kind: str, name: str, events: set[str], template: dict[str, str], of: dict[str, str | list[str]]
+) -> AutomationCore:
     fields = [f'"kind": {json.dumps(kind)}', *(f'"{field}": {value}' for field, value in template.items())]
     return AutomationCore(
         name=name,
         description="Calls AtlasFlow's relay, which tells people in the ways that the settings [notify] say.",
         enabled=True,
         tags=TAGS,
-        trigger=EventTrigger(expect=events, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+        trigger=EventTrigger(
+            match_related=of, expect=events, posture=Posture.Reactive, threshold=1, within=timedelta(0)
+        ),
         actions=[CallWebhook(block_document_id=block, payload="{" + ", ".join(fields) + "}")],
     )
 
@@ -166,7 +184,8 @@ def _block(relay: str) -> UUID:
     return identifier
 
 
-def _reconcile(client: SyncPrefectClient, automations: list[AutomationCore]) -> int:
+def _reconcile(client: SyncPrefectClient, automations: list[AutomationCore], *, spared: Collection[str] = ()) -> int:
+    """Make, change and remove; of those that are not wanted, the spared ones stay."""
     ours = [found for found in client.read_automations(limit=_PAGE) if set(TAGS) <= set(found.tags)]
     changed = 0
     for wish in automations:
@@ -177,7 +196,7 @@ def _reconcile(client: SyncPrefectClient, automations: list[AutomationCore]) -> 
         elif _values(there[0]) != _values(wish):
             client.update_automation(there[0].id, wish)
             changed += 1
-    kept = {wish.name for wish in automations}
+    kept = {wish.name for wish in automations} | set(spared)
     seen: set[str] = set()
     for found in ours:
         if found.name not in kept or found.name in seen:

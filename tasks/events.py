@@ -34,8 +34,8 @@ def board_fell_back(board: str, release: str, reason: str) -> None:
 def tell_of_fallen_boards(chain: Chain, boards: Sequence[str]) -> None:
     """Ask boards that were given a release before whether they gave it up by themselves, and tell of those that did.
 
-    To be called before a deployment, which ends what can be seen of it. A board that does not answer is no news here:
-    the deployment says so.
+    To be called before a deployment, which ends what can be seen of it, and whenever boards are looked at. A board
+    that does not answer is no news here: what is done next says so.
     """
     from infra.errors import AtlasFlowError
     from tasks.rollout import gave_it_up

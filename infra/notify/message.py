@@ -42,15 +42,20 @@ def message(said: object) -> Message:
     kind, address = str(said["kind"]), _line(said.get("address"))
     if kind == "failure":
         name, state = _line(said.get("name")) or "a run", (_line(said.get("state")) or "failed").lower()
-        text = str(said.get("message") or "It gave no reason.")
+        text = _text(said.get("message") or "It gave no reason.")
         return Message(kind, f"AtlasFlow: {name} {state}", text[:_LONGEST], address)
     facts = said.get("payload")
     named = _line(said.get("resource"))
-    lines = [f"{key}: {_line(value)}" for key, value in facts.items()] if isinstance(facts, dict) else []
+    lines = [f"{_line(key)}: {_line(value)}" for key, value in facts.items()] if isinstance(facts, dict) else []
     subject = f"AtlasFlow: {TITLES[kind]}" + (f" ({named})" if named else "")
     return Message(kind, subject, "\n".join(lines)[:_LONGEST] or TITLES[kind], address)
 
 
 def _line(value: Any) -> str:
     """A value in one line, which a subject may hold: a line end would begin a header of a mail."""
-    return " ".join(str(value).split())[:200] if value is not None else ""
+    return " ".join(_text(value).split())[:200] if value is not None else ""
+
+
+def _text(value: Any) -> str:
+    """A value as text that can be sent: JSON may hold half of a surrogate pair, which has no bytes."""
+    return str(value).encode(errors="replace").decode()

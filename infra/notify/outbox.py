@@ -36,6 +36,8 @@ class Outbox:
     ) -> None:
         """Tell everything that waits, oldest first; what cannot be told is kept apart, with its reasons.
 
+        A file that cannot be worked on is kept apart as it is, and the others are told.
+
         Args:
             senders: by way; a way that is not set any more is passed over.
             retry: how often what may pass is tried again.
@@ -43,25 +45,52 @@ class Outbox:
             sleep: waits.
         """
         for path in sorted(self.waiting.glob("*.json")):
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            message = Message(**kept["message"])
-            failed: dict[str, str] = {}
-            for way in kept["ways"]:
-                if way not in senders:
-                    continue
-                problem = _tell(senders[way], message, retry, sleep)
-                if problem is not None:
-                    failed[way] = problem
-                say(f"{message.subject}: {way} {'took it' if problem is None else f'failed: {problem}'}")
-            if failed:
-                kept |= {"ways": list(failed), "problems": failed}
-                write_text(self.undelivered / path.name, json.dumps(kept, ensure_ascii=False), mode=0o600)
-            path.unlink()
+            try:
+                self._deliver(path, senders, retry, say, sleep)
+            except Exception as error:  # noqa: BLE001 - it is said, and whatever it is must not keep the others
+                say(f"{path.name} could not be worked on: {_reason(error)}")
+                self._set_aside(path, say)
+
+    def _deliver(
+        self,
+        path: Path,
+        senders: Mapping[str, Sender],
+        retry: RetrySettings,
+        say: Callable[[str], None],
+        sleep: Callable[[float], None],
+    ) -> None:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        message = Message(**kept["message"])
+        failed: dict[str, str] = {}
+        for way in kept["ways"]:
+            if way not in senders:
+                continue
+            problem = _tell(senders[way], message, retry, sleep)
+            if problem is not None:
+                failed[way] = problem
+            say(f"{message.subject}: {way} {'took it' if problem is None else f'failed: {problem}'}")
+        if failed:
+            kept |= {"ways": list(failed), "problems": failed}
+            write_text(self.undelivered / path.name, json.dumps(kept), mode=0o600)
+        path.unlink()
+
+    def _set_aside(self, path: Path, say: Callable[[str], None]) -> None:
+        try:
+            self.undelivered.mkdir(parents=True, exist_ok=True)
+            path.replace(self.undelivered / path.name)
+        except OSError as error:
+            say(f"{path.name} stays where it is: {_reason(error)}")
 
     def lost(self) -> list[str]:
-        """The subjects of notifications that could not be told."""
-        texts = [path.read_text(encoding="utf-8") for path in sorted(self.undelivered.glob("*.json"))]
-        return [json.loads(text)["message"]["subject"] for text in texts]
+        """The subjects of notifications that could not be told; of a damaged one, the name of its file."""
+        return [_subject(path) for path in sorted(self.undelivered.glob("*.json"))]
+
+
+def _subject(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["message"]["subject"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return f"{path.name}, which is damaged"
 
 
 def _tell(sender: Sender, message: Message, retry: RetrySettings, sleep: Callable[[float], None]) -> str | None:
@@ -75,6 +104,13 @@ def _tell(sender: Sender, message: Message, retry: RetrySettings, sleep: Callabl
             sleep(retry.seconds * 2**attempt)
         except AtlasFlowError as error:
             return error.message
+        except Exception as error:  # noqa: BLE001 - it is the answer: another way may still take it
+            return type(error).__name__  # its text may hold an address or a header, which are secrets
         else:
             return None
     return None
+
+
+def _reason(error: Exception) -> str:
+    """What an error of a file says."""
+    return f"{type(error).__name__}: {error}"

@@ -6,9 +6,11 @@ worker has died. Secrets stay in its environment and never reach the Prefect ser
 
 import argparse
 import json
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import TextIOWrapper
 
 from infra.errors import UserError
 from infra.home import home
@@ -35,6 +37,11 @@ class Relay(ThreadingHTTPServer):
         self._teller = threading.Thread(target=self._tell, daemon=True)
         self._teller.start()
 
+    @property
+    def telling(self) -> bool:
+        """False when nothing that it takes would be told any more."""
+        return self._teller.is_alive()
+
     def _tell(self) -> None:
         known = senders(self.settings.notify)
         while True:
@@ -47,7 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: Relay
 
     def do_GET(self) -> None:
-        """Answer that it lives."""
+        """Answer whether it tells what it takes."""
+        if not self.server.telling:
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"problem": "the thread that tells has ended; see the log"})
+            return
         self._answer(HTTPStatus.OK, {"ways": list(self.server.settings.notify.ways())})
 
     def do_POST(self) -> None:
@@ -87,6 +97,8 @@ def main() -> None:
     parser.add_argument("--profile", required=True)
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     arguments = parser.parse_args()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no name that it tells of may end it
     settings = load(arguments.profile, dict(text.split("=", 1) for text in arguments.set))
     with Relay(arguments.port, settings, Outbox(home())) as relay:
         relay.serve_forever()

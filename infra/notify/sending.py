@@ -59,7 +59,7 @@ def _post(
         raise UserError(f"the address of the {way} is none", hint="it starts with https://")
     request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
         place,
-        data=json.dumps(body, ensure_ascii=False).encode(),
+        data=json.dumps(body, ensure_ascii=False).encode(errors="replace"),
         headers={"Content-Type": "application/json; charset=utf-8"}
         | {name: value.get_secret_value() for name, value in headers.items()},
         method="POST",

@@ -1,5 +1,6 @@
 """The demo page itself, in Gradio. Imported when it is served, as Gradio is heavy and optional."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -13,6 +14,8 @@ from infra.web import rendering
 from infra.web.demo import Answer, Demo, Pixels, Predictor
 from infra.web.pictures import MOST_BYTES, MOST_PICTURES, open_picture
 from infra.web.rendering import Judged
+
+log = logging.getLogger(__name__)
 
 WAITING = 16  # requests that may wait for their turn; one is answered at a time, so that latencies mean something
 _FORGET_SECONDS = 600  # uploaded files are deleted after that
@@ -122,6 +125,9 @@ def _answer(predictor: Predictor, pixels: Pixels) -> Answer | str:
         return predictor.answer(pixels)
     except AtlasFlowError as error:
         return str(error)
+    except Exception:  # whatever a runtime raises; the others still answer
+        log.exception("%s could not answer", predictor.name)
+        return f"{predictor.name} could not answer this picture; the log of the demo says why. Try another picture."
 
 
 def _enlarged(pixels: Pixels) -> Image.Image:

@@ -194,6 +194,18 @@ def test_pods_do_what_the_containers_of_compose_do():
     assert set(CONTAINERS) == {"migrate", "server", "services", "worker", "deployments"}
 
 
+def test_the_database_is_migrated_by_one_pod_alone():
+    migrating = [name for name, pod in PODS.items() if "migrate" in str(pod)]
+    assert migrating == ["Job migrate"]
+    guide = (composed.CHECKOUT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert guide.index("job/migrate") < guide.index("kubernetes/server.yaml")
+
+
+def test_files_that_nobody_has_run_say_so():
+    for path in (*KUBERNETES.glob("*.yaml"), composed.COMPOSE, composed.DOCKERFILE):
+        assert "Untested" in path.read_text(encoding="utf-8"), path
+
+
 def test_pods_have_the_variables_of_compose(monkeypatch, tmp_path):
     for name in ("server", "services", "deployments", "worker"):
         there = SERVICES["worker-1" if name == "worker" else name]["environment"]

@@ -145,7 +145,7 @@ def test_failures_promotions_and_fallen_boards_are_told_in_every_way_and_automat
 
 
 def test_a_run_whose_process_was_killed_is_marked_as_crashed(watched):
-    quick = automations.crash(12)
+    quick = automations.crash(12, ["sleeper"])
     assert quick.trigger.within == timedelta(seconds=12)
     address = f"{watched.services()['prefect']['address']}/api/automations/"
     body = quick.model_dump(mode="json") | {"name": "quick", "tags": []}

@@ -9,11 +9,13 @@ from flows import retrain as module
 from flows.promotion import Approval
 from flows.requests import DemoteRequest, RetrainRequest
 from infra.errors import GateFailed, Refused, UserError
+from infra.fleet import Fleet
 from infra.settings import load
 from infra.store.registry import Registry
 from infra.store.runs import Runs
 from tasks.gates import Decision
 from tasks.reasons import Training
+from tasks.retraining import Challenge
 from tests.unit.infra.store.champions import champion
 
 SAME = {"settings": {"epochs": 30, "seed": 1}, "code": {}, "inputs": {"data": "d"}}
@@ -207,3 +209,16 @@ def test_a_demotion_that_cannot_work_changes_nothing(site, monkeypatch):
 def test_a_negative_seed_is_refused_in_the_form():
     with pytest.raises(ValueError, match="greater than or equal to 0"):
         RetrainRequest(seeds=(1, -1))
+
+
+def test_boards_that_are_asked_what_they_see_are_asked_whether_they_fell_back(site, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "task", lambda **_: lambda function: function)
+    monkeypatch.setattr(module, "survey", lambda world, fleet, boards, limits: [])
+    monkeypatch.setattr(module, "tell_of_fallen_boards", lambda chain, boards: asked.append(list(boards)))
+    (board, *_) = load().boards
+    fleet = Fleet(site.home)
+    fleet.want("a", board, "sold")
+    chain = SimpleNamespace(settings=load(), home=site.home, world=None)
+    assert module._drift(chain, champion("a"), Challenge(champion("a"))) == ""
+    assert asked == [[board]]

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from infra.errors import Refused, Transient
+from infra.notify import relay as module
 from infra.notify.message import Message
 from infra.notify.outbox import Outbox
 from infra.notify.relay import Relay
@@ -61,6 +62,42 @@ def test_what_a_killed_process_left_is_told_by_the_next_one_and_a_way_that_is_go
     assert outbox.lost() == []
 
 
+def test_whatever_a_way_raises_is_its_answer_and_the_others_are_told(outbox):
+    def broken(message):
+        raise ValueError("Invalid header value b'secret'")
+
+    outbox.put(TOLD, ("webhook", "mail"))
+    taken = []
+    said, slept = deliver(outbox, webhook=broken, mail=taken.append)
+    assert (taken, slept) == ([TOLD], [])
+    assert said[0] == "subject: webhook failed: ValueError"
+    assert outbox.lost() == ["subject"]
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"message": {"kind": "failure"}, "ways": []}', '{"ways": []}'])
+def test_a_damaged_file_is_kept_apart_and_the_others_are_told(outbox, damaged):
+    outbox.waiting.mkdir(parents=True)
+    (outbox.waiting / "0-first.json").write_text(damaged)
+    outbox.put(TOLD, ("mail",))
+    taken = []
+    said, _ = deliver(outbox, mail=taken.append)
+    assert taken == [TOLD]
+    assert said[0].startswith("0-first.json could not be worked on: ")
+    assert not list(outbox.waiting.iterdir())
+    assert (outbox.undelivered / "0-first.json").read_text() == damaged
+    assert outbox.lost() == ["0-first.json, which is damaged"]
+
+
+def test_what_cannot_even_be_kept_apart_stays_and_ends_nothing(outbox):
+    outbox.put(TOLD, ("mail",))
+    (kept,) = outbox.waiting.iterdir()
+    kept.write_text("{")
+    outbox.undelivered.write_text("in its place")
+    said, _ = deliver(outbox)
+    assert said[1].startswith(f"{kept.name} stays where it is: ")
+    assert kept.read_text() == "{"
+
+
 @pytest.fixture
 def relay(outbox, monkeypatch):
     """A relay that tells a web server, and how to post to it."""
@@ -84,6 +121,29 @@ def relay(outbox, monkeypatch):
 def test_a_notification_goes_through(relay):
     assert relay('{"kind": "failure", "name": "train", "state": "Failed"}') == (202, {"wanted": True})
     assert relay.receiver.got.get(timeout=5)[2]["subject"] == "AtlasFlow: train failed"
+
+
+def test_half_of_a_surrogate_pair_in_the_name_of_a_run_is_told_too(relay):
+    said = '{"kind": "failure", "name": "train \\ud800", "state": "Failed", "message": "\\udc00"}'
+    assert relay(said) == (202, {"wanted": True})
+    body = relay.receiver.got.get(timeout=5)[2]
+    assert (body["subject"], body["text"]) == ("AtlasFlow: train ? failed", "?")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_relay_that_would_tell_nothing_any_more_says_so(outbox, monkeypatch):
+    def unusable(_settings):
+        raise ValueError("unusable")
+
+    monkeypatch.setattr(module, "senders", unusable)
+    with Relay(0, load(), outbox) as server, running(server):
+        server._teller.join(5)
+        connection = http.client.HTTPConnection(*server.server_address, timeout=5)
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        assert answer.status == 503
+        assert "has ended" in json.loads(answer.read())["problem"]
+        connection.close()
 
 
 def test_a_kind_that_nobody_asked_for_is_dropped(relay):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,11 @@ def test_a_webhook_gets_everything_as_json_with_the_headers(sender, receiver):
     assert headers["Authorization"] == "Bearer key"
     assert headers["Content-Type"].startswith("application/json")
     assert body == {"kind": "failure", "subject": TOLD.subject, "text": TOLD.text, "address": TOLD.address}
+
+
+def test_half_of_a_surrogate_pair_is_sent_as_a_question_mark(sender, receiver):
+    sender(webhook=receiver.address)["webhook"](replace(TOLD, subject="train \ud800 failed"))
+    assert receiver.got.get(timeout=5)[2]["subject"] == "train ? failed"
 
 
 def test_a_cloud_gets_subject_and_message_by_its_templates(sender, receiver):

@@ -53,6 +53,17 @@ def test_each_answer_is_shown_as_it_comes_and_a_failure_in_its_place():
     assert "asking" not in last
 
 
+def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog):
+    def broken(_pixels):
+        raise RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT")
+
+    *_, last = page.answered([Judged("cat.png", PIXELS)], (), [Predictor("reference", broken), GOOD])
+    assert "reference could not answer this picture" in last
+    assert "75.0%" in last
+    assert "ONNXRuntimeError" not in last
+    assert "ONNXRuntimeError" in caplog.text
+
+
 def test_nobody_chosen_and_nothing_dropped():
     [said] = page.answered([Judged("cat.png", PIXELS)], (), [])
     assert "choose who answers" in said
