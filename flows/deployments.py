@@ -19,6 +19,8 @@ from flows.tune import tune
 from infra.home import enter_checkout
 
 WORK_POOL = "atlasflow"
+DEFAULT_PROFILE = "local"
+"""Of every request, so that its deployment need not name it."""
 TIMEZONE = "Asia/Shanghai"
 """Of every schedule: the clock of the people who use it, and of Huawei Cloud's cn-north-4."""
 RETRAIN_CRON = "30 1 * * *"
@@ -67,8 +69,8 @@ PLANS = (
 )
 
 
-def runner_deployments() -> list[RunnerDeployment]:
-    """The deployments for one serving process."""
+def runner_deployments(profile: str = DEFAULT_PROFILE) -> list[RunnerDeployment]:
+    """The deployments for one serving process; what their runs are not told otherwise, they do with `profile`."""
     return [
         RunnerDeployment.from_flow(
             plan.flow,
@@ -76,17 +78,18 @@ def runner_deployments() -> list[RunnerDeployment]:
             schedule=Cron(plan.cron, timezone=plan.timezone) if plan.cron else None,
             tags=list(plan.tags),
             description=plan.flow.description,
+            parameters=_parameters(profile),
             concurrency_limit=_limit(plan),
         )
         for plan in PLANS
     ]
 
 
-def prefect_yaml() -> str:
+def prefect_yaml(profile: str = DEFAULT_PROFILE) -> str:
     """The text of `prefect.yaml`, by which workers of the pool `atlasflow` get the same deployments."""
     # Without a pull step, a deployment would hold the path of the checkout in which it was made.
     pull: list[dict[str, object]] = [{f"{enter_checkout.__module__}.{enter_checkout.__name__}": {}}]
-    content = {"name": "atlasflow", "pull": pull, "deployments": [_entry(plan) for plan in PLANS]}
+    content = {"name": "atlasflow", "pull": pull, "deployments": [_entry(plan, profile) for plan in PLANS]}
     return f"{HEADER}{yaml.safe_dump(content, sort_keys=False, width=110)}"
 
 
@@ -96,7 +99,12 @@ def _limit(plan: Plan) -> ConcurrencyLimitConfig | None:
     return ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 
 
-def _entry(plan: Plan) -> Mapping[str, object]:
+def _parameters(profile: str) -> dict[str, Any]:
+    """What every flow is given, as each takes one request; nothing where its own default says the same."""
+    return {} if profile == DEFAULT_PROFILE else {"request": {"profile": profile}}
+
+
+def _entry(plan: Plan, profile: str) -> Mapping[str, object]:
     entry: dict[str, object] = {
         "name": plan.name,
         "entrypoint": plan.entrypoint,
@@ -104,6 +112,8 @@ def _entry(plan: Plan) -> Mapping[str, object]:
         "tags": list(plan.tags),
         "work_pool": {"name": WORK_POOL},
     }
+    if parameters := _parameters(profile):
+        entry["parameters"] = parameters
     if plan.cron:
         entry["schedules"] = [{"cron": plan.cron, "timezone": plan.timezone}]
     if plan.alone:

@@ -69,10 +69,9 @@ def tell_boards(
         UserError: the release is not here any more.
     """
     wanted = chain.settings.retrain
-    boards = chain.settings.deploy.boards if wanted.boards == "deploy" else ()
-    if wanted.rollout != "none" and (boards or wanted.boards == "fleet"):
-        elsewhere = wanted.rollout == "deployment"
-        release = champion.published if elsewhere else str(release_folder(chain, champion))
+    boards = _boards(chain)
+    release = release_for_boards(chain, champion)
+    if release:
         request = RolloutRequest(
             profile=target.profile,
             settings={**target.settings, "deploy.release": release},
@@ -82,7 +81,7 @@ def tell_boards(
             max_failed=wanted.max_failed,
             on_stop=on_stop,
         )
-        if elsewhere:
+        if wanted.rollout == "deployment":
             run_deployment(DEPLOYMENT, parameters={"request": request.model_dump(mode="json")}, timeout=0)
             teller.line(STAGE, f"the deployment {DEPLOYMENT} rolls release {champion.release} out")
         else:
@@ -90,3 +89,20 @@ def tell_boards(
     else:
         teller.line(STAGE, f"no board is told of release {champion.release} (retrain.rollout, deploy.boards)")
     registry.told(champion.release)
+
+
+def release_for_boards(chain: Chain, champion: Champion) -> str:
+    """Where a rollout finds the champion's release; empty when no board is to be told of it.
+
+    Raises:
+        UserError: the release is not here any more.
+        Corrupt: its files are damaged.
+    """
+    wanted = chain.settings.retrain
+    if wanted.rollout == "none" or not (wanted.boards == "fleet" or _boards(chain)):
+        return ""
+    return champion.published if wanted.rollout == "deployment" else str(release_folder(chain, champion))
+
+
+def _boards(chain: Chain) -> tuple[str, ...]:
+    return chain.settings.deploy.boards if chain.settings.retrain.boards == "deploy" else ()

@@ -13,16 +13,18 @@ from prefect.states import Completed
 from flows.challenging import hold_challenge, training_of
 from flows.opening import open_chain
 from flows.pipeline import run_one
-from flows.promotion import STAGE, ask, tell_boards
+from flows.promotion import STAGE, ask, release_for_boards, tell_boards
 from flows.requests import DemoteRequest, RetrainRequest, requested, run_name
+from infra.errors import Corrupt, UserError
 from infra.fleet import Fleet
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.registry import Champion, Registry
+from infra.store.registry import State as Known
 from infra.store.runs import RunRecord, Runs
 from tasks import report
 from tasks.base import Reporter
-from tasks.champions import announce, as_champion, back_to, registry_of, trained_by
+from tasks.champions import announce, as_champion, back_to, registry_of, release_folder, trained_by
 from tasks.drift import reason as drifted
 from tasks.drift import survey
 from tasks.events import tell_of_fallen_boards
@@ -50,9 +52,9 @@ def retrain(request: RetrainRequest = RetrainRequest()) -> State[Any]:  # noqa: 
     chain = open_chain(request.profile, dict(request.settings), teller)
     registry = registry_of(chain)
     state = registry.read()
+    untold = ""
     if state.champion is not None and state.pending:
-        teller.line(STAGE, f"the boards were not told of champion {state.champion.release} yet")
-        tell_boards(chain, registry, state.champion, request, teller, on_stop="fleet")
+        untold = _tell_late(chain, request, registry, state.champion, teller)
     challenge = Challenge(state.champion)
     record = Runs(chain.home).begin(request.profile)
     record.flow_run = str(flow_run.id or "")
@@ -64,8 +66,22 @@ def retrain(request: RetrainRequest = RetrainRequest()) -> State[Any]:  # noqa: 
             _promote(chain, request, registry, model, challenge, teller)
     finally:
         create_markdown_artifact(markdown(challenge), key="retraining", description="Champion against challenger")
-    teller.line(STAGE, f"{challenge.outcome}: {challenge.explanation}")
-    return Completed(name=challenge.outcome, message=challenge.explanation)
+    said = f"{challenge.explanation}; {untold}" if untold else challenge.explanation
+    teller.line(STAGE, f"{challenge.outcome}: {said}")
+    return Completed(name=challenge.outcome, message=said)
+
+
+def _tell_late(chain: Chain, request: RetrainRequest, registry: Registry, champion: Champion, teller: Reporter) -> str:
+    """Tell the boards what they were not told; without the release, retraining is the way to another: say so."""
+    teller.line(STAGE, f"the boards were not told of champion {champion.release} yet")
+    try:
+        release_for_boards(chain, champion)
+    except (UserError, Corrupt) as gone:
+        untold = f"the boards cannot be told of champion {champion.release}: {gone}"
+        teller.line(STAGE, untold)
+        return untold
+    tell_boards(chain, registry, champion, request, teller, on_stop="fleet")
+    return ""
 
 
 def _challenge(
@@ -154,8 +170,9 @@ def _promote(
             _keep(who, f"{who} said no: {answer.reason or 'without a reason'}", registry, challenge)
             return
         model = replace(model, who=who, why=f"{model.why}; approved: {answer.reason or 'without a reason'}")
-    over = challenge.champion.release if challenge.champion else ""
-    registry.promote(model, challenge.trainings, over=over, pending=wanted.rollout != "none")
+    release_folder(chain, model)  # while a person was waited for it may have gone
+    model = replace(model, when=time.time())
+    registry.promote(model, challenge.trainings, over=_stands(challenge), pending=wanted.rollout != "none")
     announce("promoted", model, model, model.who, model.why)
     challenge.outcome, challenge.explanation = "Promoted", f"release {model.release} is champion: {model.why}"
     tell_boards(chain, registry, model, request, teller, on_stop="fleet")
@@ -163,9 +180,14 @@ def _promote(
 
 def _keep(who: str, why: str, registry: Registry, challenge: Challenge) -> None:
     """The champion keeps its place, or the place stays empty."""
-    registry.keep(challenge.checkpoint, challenge.trainings, who, why)
+    registry.keep(challenge.checkpoint, challenge.trainings, who, why, over=_stands(challenge))
     stays = f"release {challenge.champion.release} stays champion" if challenge.champion else "there is no champion yet"
     challenge.outcome, challenge.explanation = "Not promoted", f"{stays}: {why}"
+
+
+def _stands(challenge: Challenge) -> str:
+    """The release that the challenger was compared with; empty for none."""
+    return challenge.champion.release if challenge.champion else ""
 
 
 @flow(name="demote", flow_run_name=_demotion_name, persist_result=False)
@@ -176,12 +198,29 @@ def demote(request: DemoteRequest = DemoteRequest()) -> State[Any]:  # noqa: B00
     registry = registry_of(chain)
     before = registry.read()
     who, why = request.who or "a person in the Prefect UI", request.reason or "without a reason"
-    champion = back_to(chain, before, request.to)
-    assert before.champion is not None  # noqa: S101 - `back_to` has refused this case
-    pending = chain.settings.retrain.rollout != "none"
-    registry.demote(champion.release, who, why, of=before.champion.release, pending=pending)
-    announce("demoted", before.champion, champion, who, why)
-    said = f"release {champion.release} is champion again, in place of {before.champion.release}: {why}"
+    demoted = _demoted_before(before, request.to, who, why)
+    if demoted and before.champion is not None:
+        champion = before.champion
+    else:
+        champion = back_to(chain, before, request.to)
+        assert before.champion is not None  # noqa: S101 - `back_to` has refused this case
+        demoted = before.champion.release
+        pending = chain.settings.retrain.rollout != "none"
+        registry.demote(champion.release, who, why, of=demoted, pending=pending)
+        announce("demoted", before.champion, champion, who, why)
+    said = f"release {champion.release} is champion again, in place of {demoted}: {why}"
     teller.line(STAGE, said)
     tell_boards(chain, registry, champion, request, teller, on_stop="stay")
     return Completed(name="Demoted", message=said)
+
+
+def _demoted_before(known: Known, to: str, who: str, why: str) -> str:
+    """The release that this very flow run has demoted already, when it is run again; otherwise empty.
+
+    Then only the boards are left to be told: demoting again would go back one champion too far.
+    """
+    last = known.history[-1] if known.history else None
+    if flow_run.run_count <= 1 or last is None or (last.kind, last.who, last.why) != ("demoted", who, why):
+        return ""
+    began = flow_run.scheduled_start_time.timestamp()  # of the first try; the tries after it leave it as it is
+    return last.about if to in ("", last.champion) and last.when >= began else ""

@@ -108,7 +108,7 @@ def decided_gate(history: Sequence[Event], champion: str, checkpoint: str, *, as
 
 
 def recall_gate(champion: Mapping[str, Any], challenger: Mapping[str, Any], max_drop: float) -> Decision:
-    """Does any class lose more recall than `max_drop` (0 to 1)? One that only one of the two knows is left out.
+    """Does any class lose more recall than `max_drop` (0 to 1)? One that the challenger does not know is lost whole.
 
     Args:
         champion: metrics of its evaluation.
@@ -129,7 +129,7 @@ def robustness_gate(champion: Mapping[str, Any], challenger: Mapping[str, Any], 
         max_drop: the bound.
     """
     before, after = (
-        {name: sum(row.values()) / len(row) for name, row in found["accuracy"].items()}
+        {name: sum(row.values()) / len(row) for name, row in found["accuracy"].items() if row}
         for found in (champion, challenger)
     )
     return _drops("accuracy under", "retrain.max_robustness_drop", before, after, max_drop)
@@ -139,13 +139,17 @@ def _drops(
     what: str, setting: str, before: Mapping[str, float], after: Mapping[str, float], max_drop: float
 ) -> Decision:
     drops = {name: before[name] - after[name] for name in before if name in after}
+    missing = sorted(before.keys() - after.keys())
+    if missing or not drops:
+        reason = f"{what}: nothing is known of {', '.join(missing) or 'the champion'}, so a fall cannot be ruled out"
+        return Decision(False, reason, drops, KEEP)
     refused = {name: drop for name, drop in drops.items() if drop > max_drop + _ROUNDING}
     if refused:
         parts = [f"{name} {before[name]:.4f} → {after[name]:.4f}" for name in sorted(refused, key=lambda n: -drops[n])]
         reason = f"{what} {', '.join(parts)}: a fall of more than {setting} {max_drop:g}"
         return Decision(False, reason, drops, KEEP)
-    worst = max(drops, key=lambda name: drops[name], default="")
-    said = f"most for {worst}, by {drops[worst]:.4f}" if worst and drops[worst] > 0 else "for none"
+    worst = max(drops, key=lambda name: drops[name])
+    said = f"most for {worst}, by {drops[worst]:.4f}" if drops[worst] > 0 else "for none"
     return Decision(True, f"{what} falls {said} (allowed {max_drop:g})", drops, KEEP)
 
 

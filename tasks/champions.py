@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from infra.errors import UserError
+from infra.errors import Refused, UserError
 from infra.fleet import Fleet
 from infra.store.digests import value_digest
 from infra.store.registry import Champion, Registry
@@ -24,8 +24,8 @@ METRICS = ("accuracy", "accuracy_interval_95", "images", "loss")
 
 
 def registry_of(chain: Chain) -> Registry:
-    """The registry of a chain's home, with the mirror that its settings name."""
-    return Registry(chain.home, chain.world.mirror())
+    """The registry of a chain's home, with the mirror that its settings name, and the locks of who shares it."""
+    return Registry(chain.home, chain.world.mirror(), chain.world.leases())
 
 
 def trained_by(chain: Chain, champion: Champion) -> Receipt:
@@ -52,18 +52,27 @@ def robustness_of(chain: Chain) -> dict[str, Any]:
 
 
 def compared(champion: Chain, challenger: Chain) -> Mapping[str, float]:
-    """`models.comparison.compare` of two chains whose evaluations, of the same images, are known."""
+    """`models.comparison.compare` of two chains whose evaluations, of the same images, are known.
+
+    Raises:
+        Refused: their labels are not the same, so neither are their images.
+    """
     import numpy as np
 
     from models.comparison import compare
 
-    logits = []
+    logits, labels = [], []
     for chain in (champion, challenger):
         path = chain.store.path(chain.known["evaluate"].outputs["predictions"])
         with np.load(path, allow_pickle=False) as file:
             logits.append(file["logits"])
-            labels = file["labels"]
-    return compare(logits[0], logits[1], labels)
+            labels.append(file["labels"])
+    if not np.array_equal(*labels):
+        raise Refused(
+            "champion and challenger were evaluated on images with different labels, so they cannot be compared",
+            hint="`atlasflow why evaluate` names the data; evaluate both on the same",
+        )
+    return compare(logits[0], logits[1], labels[0])
 
 
 def stand_ins(chain: Chain) -> tuple[str, ...]:

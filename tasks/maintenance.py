@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from infra.errors import AtlasFlowError, Corrupt
 from infra.store.garbage import collect, living
 from infra.store.locks import remove_unheld
-from infra.store.registry import Registry
 from infra.store.runs import Runs
+from tasks.champions import registry_of
 
 if TYPE_CHECKING:
     from tasks.stage import Chain
@@ -45,7 +45,7 @@ def garbage(chain: Chain, *, dry_run: bool) -> Outcome:
     keep = chain.settings.store.keep_runs
 
     def alive() -> set[str]:
-        return living(chain.receipts, Runs(chain.home), keep, Registry(chain.home).read().kept_keys())
+        return living(chain.receipts, Runs(chain.home), keep, registry_of(chain).read().kept_keys())
 
     found = collect(chain.home, chain.receipts, alive, dry_run=dry_run)
     word = "would be removed" if dry_run else "removed"

@@ -16,9 +16,9 @@ from flows.opening import open_chain
 from infra import prefect_server
 from infra.errors import Corrupt
 from infra.store.garbage import collect, living
-from infra.store.registry import Registry
 from infra.store.runs import Runs
 from tasks.chain import EVERY_NAME, NAMES, gate_after, select
+from tasks.champions import registry_of
 from tasks.explain import brief
 from tasks.maintenance import examine
 from tasks.reporting import Silent
@@ -160,7 +160,7 @@ def gc(
             chain.receipts,
             Runs(chain.home),
             chain.settings.store.keep_runs,
-            Registry(chain.home).read().kept_keys(),
+            registry_of(chain).read().kept_keys(),
         ),
         dry_run=dry_run,
         waiting=lambda: Console(stderr=True).print("a run is under way; waiting for its end"),

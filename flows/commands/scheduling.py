@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -42,8 +44,9 @@ def serve(limit: Limit = 2, profile: Profile = "local") -> None:
 
     from flows.deployments import runner_deployments  # noqa: PLC0415
 
+    profile = _everywhere(profile)
     os.chdir(CHECKOUT)  # where the entry points are looked for
-    prefect_serve(*runner_deployments(), limit=limit, pause_on_shutdown=False)
+    prefect_serve(*runner_deployments(profile), limit=limit, pause_on_shutdown=False)
 
 
 def worker(
@@ -76,13 +79,21 @@ def write() -> None:
 
 @deployments.command("apply", epilog="Example: `atlasflow deployments apply`")
 def apply(profile: Profile = "local") -> None:
-    """Tell the Prefect server about every deployment of prefect.yaml, for the workers of the pool."""
-    if not PREFECT_YAML.is_file():
-        raise UserError(f"there is no {PREFECT_YAML}", hint="`atlasflow deployments write` makes it")
+    """Tell the Prefect server about every deployment, for the workers of the pool; their runs have this profile."""
     _connect(profile)
+    from flows.deployments import prefect_yaml  # noqa: PLC0415 - imports Prefect, which reads its settings then
+
     _make_work_pool()
-    _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_YAML))
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / PREFECT_YAML.name
+        write_text(file, prefect_yaml(_everywhere(profile)))
+        _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
     prepare_server(open_chain(profile, {}, Silent()), profile, {})
+
+
+def _everywhere(profile: str) -> str:
+    """The profile as a flow run finds it, whatever folder it works in."""
+    return str(Path(profile).resolve()) if profile.endswith(".toml") else profile
 
 
 def _make_work_pool() -> None:

@@ -1,25 +1,31 @@
 """The registry of champions: `home/registry.json` says which release is in service, what it was made of, and why.
 
 Every change takes the lock, reads, checks and replaces the file whole. With a mirror the newer of both copies counts
-(by `revision`), and each change is sent there; as object storage has no conditional put, two machines that change it in
-the same second overwrite each other, so one of them should be the one that promotes.
+(by `revision`; of equals the mirror's), and each change is sent there before it is kept here, so that what the mirror
+does not have was not changed. As object storage has no conditional put, machines keep each other out by a lease; where
+they share no Prefect server, one of them should be the one that promotes.
 """
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import Corrupt, Refused, UserError
 from infra.store.atomic import write_text
 from infra.store.locks import hold
 from infra.store.mirror import Mirror
 
+if TYPE_CHECKING:
+    from infra.store.leases import Leases
+
 SCHEMA = 1
 NAME = "registry.json"
+LEASE = "atlasflow-registry"
 
 
 @dataclass(frozen=True)
@@ -117,12 +123,14 @@ class Registry:
     Args:
         home: AtlasFlow's home.
         mirror: where a copy is kept, for other machines.
+        leases: the locks that those machines share.
     """
 
-    def __init__(self, home: Path, mirror: Mirror | None = None) -> None:
+    def __init__(self, home: Path, mirror: Mirror | None = None, leases: "Leases | None" = None) -> None:
         self.path = home / NAME
         self._lock = home / "locks" / "registry"
         self._mirror = mirror
+        self._leases = leases
 
     def read(self) -> State:
         """What the registry says now.
@@ -135,7 +143,7 @@ class Registry:
             with TemporaryDirectory() as folder:
                 copy = Path(folder) / NAME
                 if self._mirror.fetch_file(NAME, copy):
-                    state = max(state, parse(copy), key=lambda known: known.revision)
+                    state = max(parse(copy), state, key=lambda known: known.revision)  # the first of equals
         return state
 
     def promote(self, model: Champion, trainings: Sequence[str], *, over: str, pending: bool) -> State:
@@ -152,12 +160,7 @@ class Registry:
         """
 
         def change(state: State) -> State:
-            current = _name(state.champion)
-            if current != over:
-                raise Refused(
-                    f"the challenger was compared with {over or 'none'}; the champion is {current or 'none'} by now",
-                    hint="`atlasflow retrain` compares it with the present one",
-                )
+            _compared(state, over)
             new = replace(model, before=over)
             keys = tuple(trainings)
             event = Event("promoted", new.release, new.release, new.checkpoint, keys, new.when, new.who, new.why)
@@ -165,11 +168,15 @@ class Registry:
 
         return self._change(change)
 
-    def keep(self, checkpoint: str, trainings: Sequence[str], who: str, why: str) -> State:
-        """Note that the champion, if there is one, was challenged and kept its place."""
+    def keep(self, checkpoint: str, trainings: Sequence[str], who: str, why: str, *, over: str) -> State:
+        """Note that the champion `over` (empty: none) was challenged and kept its place.
+
+        Raises:
+            Refused: the champion is another one by now.
+        """
 
         def change(state: State) -> State:
-            name = _name(state.champion)
+            name = _compared(state, over)
             event = Event("kept", name, "", checkpoint, tuple(trainings), time.time(), who, why)
             return _after(state, event, state.champion, state.pending)
 
@@ -216,19 +223,37 @@ class Registry:
         return self._change(change)
 
     def _change(self, change: Callable[[State], State]) -> State:
-        with hold(self._lock):
+        elsewhere = nullcontext() if self._leases is None else self._leases.hold(LEASE, lambda: None)
+        with hold(self._lock), elsewhere:
             before = self.read()
             state = change(before)
             if state != before:
+                self._send(state)
                 write_text(self.path, serialised(state))
-                if self._mirror is not None:
-                    self._mirror.send_file(NAME, self.path)
         return state
+
+    def _send(self, state: State) -> None:
+        if self._mirror is not None:
+            with TemporaryDirectory() as folder:
+                copy = Path(folder) / NAME
+                write_text(copy, serialised(state))
+                self._mirror.send_file(NAME, copy)
 
 
 def _after(state: State, event: Event, champion: Champion | None, pending: bool) -> State:
     models = state.models if champion is None else {**state.models, champion.release: champion}
     return State(state.revision + 1, champion, pending, models, (*state.history, event))
+
+
+def _compared(state: State, over: str) -> str:
+    """The champion's release, which has to be the one that the challenger was compared with."""
+    current = _name(state.champion)
+    if current != over:
+        raise Refused(
+            f"the challenger was compared with {over or 'none'}; the champion is {current or 'none'} by now",
+            hint="`atlasflow retrain` compares it with the present one",
+        )
+    return current
 
 
 def _name(champion: Champion | None) -> str:

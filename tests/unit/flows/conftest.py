@@ -2,12 +2,12 @@
 
 import json
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
 from infra.ports import Producer
 from infra.settings import load
+from infra.world import World
 from tasks.base import Made, Stage
 from tasks.chain import EVERY_NAME, NAMES
 from tasks.reporting import Silent
@@ -44,7 +44,11 @@ class Small:
         settings = load(profile, overrides)
         names = NAMES if set(selected) <= set(NAMES) else EVERY_NAME
         return Chain(
-            [self.stage(name) for name in names], settings, self.folder, SimpleNamespace(), reporter or Silent()
+            [self.stage(name) for name in names],
+            settings,
+            self.folder,
+            World(settings, self.folder),
+            reporter or Silent(),
         )
 
     def stage(self, name):

@@ -40,3 +40,16 @@ def test_what_has_a_schedule_comes_by_itself_and_never_twice_at_once(name, cron)
     entry = next(item for item in yaml.safe_load(prefect_yaml())["deployments"] if item["name"] == name)
     assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
     assert entry["schedules"] == [{"cron": cron, "timezone": TIMEZONE}]
+
+
+def test_without_a_word_on_the_profile_a_run_takes_the_request_s_own():
+    assert all(item.parameters == {} for item in runner_deployments())
+    assert "parameters" not in prefect_yaml()
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
+def test_each_flow_that_comes_by_itself_runs_with_the_profile_that_was_asked_for(plan):
+    (served,) = (item for item in runner_deployments("cloud") if item.name == plan.name)
+    (listed,) = (item for item in yaml.safe_load(prefect_yaml("cloud"))["deployments"] if item["name"] == plan.name)
+    assert served.parameters == listed["parameters"] == {"request": {"profile": "cloud"}}
+    assert plan.flow.validate_parameters(served.parameters)["request"].profile == "cloud"

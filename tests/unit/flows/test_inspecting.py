@@ -4,8 +4,13 @@ import pytest
 
 from flows.commands import inspecting
 from infra.errors import Corrupt, UserError
+from infra.store.mirror import Mirror
+from infra.store.registry import Registry
 from infra.store.runs import Runs, StageRecord
+from infra.world import World
 from tasks.chain import EVERY_NAME, NAMES
+from tests.unit.infra.store.champions import champion
+from tests.unit.infra.store.test_mirror import FolderStore
 
 
 @pytest.fixture
@@ -123,6 +128,18 @@ def test_verify_counts_and_names_damage(small, capsys, told):
 def test_gc_keeps_what_boards_hold_though_no_run_is_on_record(small, told):
     small.make_all()
     assert told(inspecting.gc, dry_run=True)["receipts"] == []
+
+
+def test_gc_keeps_what_the_champion_of_another_machine_rests_on(small, told, monkeypatch, tmp_path):
+    small.make_all()
+    other = small.chain(overrides={"train.epochs": "3"})
+    keys = [other.run(other.stages[name]).receipt.key for name in NAMES[:3]]
+    mirror = Mirror(lambda: FolderStore(tmp_path / "bucket"), "team")
+    model = champion("a", keys={"train": keys[-1]})
+    Registry(tmp_path / "other", mirror).promote(model, keys[-1:], over="", pending=False)
+    assert keys[-1] in told(inspecting.gc, dry_run=True)["receipts"]
+    monkeypatch.setattr(World, "mirror", lambda world: mirror)
+    assert keys[-1] not in told(inspecting.gc, dry_run=True)["receipts"]
 
 
 def test_gc_keeps_what_the_last_runs_used(small, told, capsys):

@@ -1,6 +1,7 @@
 """The order of a retraining without a Prefect server: the registry is real, stages and boards are counted."""
 
 import time
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +35,7 @@ class Site:
         self.answer = None
         self.stop = None
         self.meanwhile = None
+        self.gone = ()
         self.registry = Registry(home)
 
     def open_chain(self, profile, overrides, reporter):
@@ -52,6 +54,11 @@ class Site:
         if self.stop:
             raise self.stop
         registry.told(model.release)
+
+    def release_folder(self, chain, model):
+        if model.release in self.gone:
+            raise UserError(f"the receipt of publish of release {model.release} is not here any more")
+        return self.home / model.release
 
     def ask(self, summary, hours, teller):
         self.did.append("ask")
@@ -80,6 +87,8 @@ def site(tmp_path, monkeypatch):
         "as_champion": lambda chain, who, why: champion("b", who=who, why=why),
         "ask": found.ask,
         "tell_boards": found.tell_boards,
+        "release_folder": found.release_folder,
+        "release_for_boards": found.release_folder,
         "announce": lambda kind, about, now, who, why: found.did.append(f"{kind} {about.release}"),
         "create_markdown_artifact": lambda text, key, description: found.reports.append(text),
         "FlowReporter": lambda inner: inner,
@@ -159,6 +168,41 @@ def test_boards_that_a_killed_run_did_not_tell_are_told_first(site):
     assert site.did.count("tell a fleet") == 1
 
 
+def test_a_champion_whose_release_is_gone_does_not_end_retraining(site):
+    site.champions("a", pending=True)
+    site.gone = ("a",)
+    state = site.run()
+    assert state.name == "Promoted"
+    assert "the boards cannot be told of champion a: the receipt of publish" in state.message
+    assert "tell a fleet" not in site.did
+
+
+def test_a_challenger_whose_release_is_gone_is_not_promoted(site):
+    site.champions("a")
+    site.gone = ("b",)
+    with pytest.raises(UserError, match="release b is not here any more"):
+        site.run()
+    assert site.registry.read().champion.release == "a"
+
+
+def test_a_champion_counts_from_its_promotion_not_from_the_question(site, monkeypatch):
+    site.champions("a")
+    site.answer = Approval(approve=True)
+    before = time.time()
+    site.run(settings={"retrain.approval": "true"})
+    assert site.registry.read().champion.when >= before
+    assert site.registry.read().history[-1].when >= before
+
+
+def test_a_verdict_over_a_champion_that_changed_meanwhile_is_not_kept(site):
+    site.champions("a")
+    site.gate = Decision(False, "it may be chance", {})
+    site.meanwhile = lambda: site.registry.promote(champion("z"), ["l"], over="a", pending=False)
+    with pytest.raises(Refused, match="champion is z by now"):
+        site.run()
+    assert [event.kind for event in site.registry.read().history] == ["promoted", "promoted"]
+
+
 def test_a_champion_that_changed_meanwhile_is_not_replaced(site):
     site.champions("a")
     site.meanwhile = lambda: site.registry.promote(champion("z"), ["l"], over="a", pending=False)
@@ -191,6 +235,39 @@ def test_a_demotion_brings_registry_and_boards_back(site, monkeypatch):
     assert site.did == ["demoted b", "tell a stay"]
     known = site.registry.read()
     assert (known.champion.release, known.history[-1].who, known.pending) == ("a", "Ada", False)
+
+
+class Run:
+    """A flow run of Prefect, tried for this time."""
+
+    def __init__(self, run_count):
+        self.run_count = run_count
+        self.scheduled_start_time = datetime.now(UTC)
+
+
+def test_a_demotion_that_is_tried_again_only_tells_the_boards(site, monkeypatch):
+    site.champions("a", "b", "c")
+    run = Run(1)
+    monkeypatch.setattr(module, "flow_run", run)
+    monkeypatch.setattr(module, "back_to", lambda chain, state, to: state.predecessor())
+    site.stop = GateFailed("a board is down")
+    with pytest.raises(GateFailed):
+        module.demote.fn(DemoteRequest(reason="trucks", who="Ada"))
+    run.run_count, site.stop = 2, None
+    state = module.demote.fn(DemoteRequest(reason="trucks", who="Ada"))
+    assert state.message == "release b is champion again, in place of c: trucks"
+    assert site.did == ["demoted c", "tell b stay", "tell b stay"]
+    known = site.registry.read()
+    assert (known.champion.release, known.pending, known.history[-1].about) == ("b", False, "c")
+
+
+def test_a_demotion_of_another_run_is_not_taken_for_one_s_own(site, monkeypatch):
+    site.champions("a", "b", "c")
+    monkeypatch.setattr(module, "back_to", lambda chain, state, to: state.predecessor())
+    module.demote.fn(DemoteRequest(reason="trucks", who="Ada"))
+    monkeypatch.setattr(module, "flow_run", Run(2))
+    module.demote.fn(DemoteRequest(reason="trucks", who="Ada"))
+    assert site.registry.read().champion.release == "a"
 
 
 def test_a_demotion_that_cannot_work_changes_nothing(site, monkeypatch):

@@ -76,7 +76,7 @@ def site(tmp_path, monkeypatch):
 
     def open_chain(profile, overrides, reporter):
         settings = load(profile, {"retry.attempts": "2", "retry.seconds": "0", **overrides})
-        world = SimpleNamespace(board=boards.__getitem__, settings=settings, mirror=lambda: None)
+        world = SimpleNamespace(board=boards.__getitem__, settings=settings, mirror=lambda: None, leases=lambda: None)
         return SimpleNamespace(settings=settings, home=tmp_path / "home", world=world)
 
     monkeypatch.setattr(module, "open_chain", open_chain)

@@ -2,8 +2,11 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
+import prefect
 import pytest
+import yaml
 
 from flows import commands
 from flows.commands import scheduling
@@ -38,6 +41,35 @@ def test_a_worker_is_prefect_s_own_process_in_the_checkout(started, arguments, h
     assert worker[:3] == [sys.executable, "-m", "prefect"]
     assert worker[3:] == ["worker", "start", "--pool", "atlasflow", "--type", "process", "--limit", "3", *health]
     assert (os.environ.get("PREFECT_WORKER_WEBSERVER_PORT") == "8081") == bool(health)
+
+
+def of_schedule(text):
+    (entry,) = (item for item in yaml.safe_load(text)["deployments"] if item["name"] == "retrain")
+    return entry.get("parameters")
+
+
+@pytest.mark.parametrize(("profile", "parameters"), [("local", None), ("twin", {"request": {"profile": "twin"}})])
+def test_what_is_applied_has_the_profile_that_was_asked_for(started, monkeypatch, profile, parameters):
+    applied = []
+
+    def run(command, **options):
+        if "deploy" in command:
+            applied.append(of_schedule(Path(command[command.index("--prefect-file") + 1]).read_text()))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(scheduling.subprocess, "run", run)
+    monkeypatch.setattr(scheduling, "prepare_server", lambda chain, named, settings: None)
+    commands.app(["deployments", "apply", "--profile", profile], standalone_mode=False)
+    assert applied == [parameters]
+
+
+def test_what_is_served_has_the_profile_that_was_asked_for_whatever_the_folder(started, monkeypatch, tmp_path):
+    served = []
+    (tmp_path / "own.toml").write_text("")
+    monkeypatch.setattr(scheduling, "prepare_server", lambda chain, named, settings: None)
+    monkeypatch.setattr(prefect, "serve", lambda *deployments, **options: served.extend(deployments))
+    commands.app(["serve", "--profile", os.path.relpath(tmp_path / "own.toml")], standalone_mode=False)
+    assert {item.parameters["request"]["profile"] for item in served} == {str(tmp_path / "own.toml")}
 
 
 def test_a_server_elsewhere_that_does_not_answer_stops_the_command(monkeypatch, tmp_path, capsys):

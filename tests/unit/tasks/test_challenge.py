@@ -117,8 +117,31 @@ def test_the_classes_that_fell_are_named_the_worst_first():
     assert "for none" in recall_gate(metrics(cat=0.1), metrics(cat=0.2), 0).reason
 
 
-def test_a_class_of_one_alone_is_left_out():
-    assert recall_gate(metrics(cat=0.9, bus=0.9), metrics(cat=0.9, tram=0.1), 0).numbers == {"cat": 0}
+def test_a_class_that_the_challenger_alone_knows_has_nothing_to_lose():
+    decision = recall_gate(metrics(cat=0.9), metrics(cat=0.9, tram=0.1), 0)
+    assert decision.ok
+    assert decision.numbers == {"cat": 0}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (metrics(cat=0.9, bus=0.9), metrics(cat=0.9, tram=0.1), "nothing is known of bus"),
+        (metrics(cat=0.9), metrics(), "nothing is known of cat"),
+        (metrics(), metrics(cat=0.9), "nothing is known of the champion"),
+    ],
+)
+def test_what_was_not_measured_is_no_pass(before, after, said):
+    decision = recall_gate(before, after, 0.5)
+    assert not decision.ok
+    assert said in decision.reason
+
+
+@pytest.mark.parametrize("after", [{}, {"noise": {"1": 0.9}}, {"contrast": {}}])
+def test_a_corruption_that_was_not_measured_is_no_pass(after):
+    decision = robustness_gate({"accuracy": {"contrast": {"1": 0.6}}}, {"accuracy": after}, 0.5)
+    assert not decision.ok
+    assert "nothing is known of contrast" in decision.reason
 
 
 def test_each_corruption_is_judged_by_the_mean_of_its_severities():

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from infra.errors import Corrupt, UserError
+from infra.errors import Corrupt, Refused, UserError
 from infra.fleet import Fleet
 from infra.settings import load
 from infra.store.digests import value_digest
@@ -56,11 +57,11 @@ def put(chain, stage, key, files, *, emulated=False, **ingredients):
     return receipt
 
 
-def predictions(folder, *answers):
-    """What the stage `evaluate` keeps: logits by which the images are taken for these classes; all are of class 0."""
+def predictions(folder, *answers, label=0):
+    """What the stage `evaluate` keeps: logits by which the images are taken for these classes; all are of one class."""
     path = folder / "predictions.npz"
     folder.mkdir(exist_ok=True)
-    np.savez(path, logits=np.eye(2, dtype=np.float32)[list(answers)], labels=np.zeros(len(answers), np.int32))
+    np.savez(path, logits=np.eye(2, dtype=np.float32)[list(answers)], labels=np.full(len(answers), label, np.int32))
     return path.read_bytes()
 
 
@@ -81,7 +82,7 @@ def chain(tmp_path):
 
 
 def new_chain(home, mirror=None):
-    return Chain([], load(), home, SimpleNamespace(mirror=lambda: mirror), Silent())
+    return Chain([], load(), home, SimpleNamespace(mirror=lambda: mirror, leases=lambda: None), Silent())
 
 
 def test_a_champion_is_what_the_receipts_say(chain):
@@ -103,6 +104,29 @@ def test_two_evaluations_are_compared_image_by_image(chain, tmp_path):
     assert (found["only_first_right"], found["only_second_right"]) == (1, 2)
     assert (found["accuracy_first"], found["accuracy_second"]) == (0.5, 0.75)
     assert found["p_value"] == 1
+
+
+@pytest.mark.parametrize(("answers", "label"), [((0, 1, 0, 0), 1), ((0, 1, 0), 0)])
+def test_evaluations_of_other_images_are_not_compared(chain, tmp_path, answers, label):
+    other = new_chain(tmp_path / "home")
+    put(other, "evaluate", "other", {"predictions": predictions(tmp_path / "p", *answers, label=label)})
+    with pytest.raises(Refused, match="images with different labels"):
+        compared(chain, other)
+
+
+def test_the_registry_of_a_chain_has_the_world_s_leases(tmp_path):
+    held = []
+
+    class Leases:
+        @contextmanager
+        def hold(self, name, waiting):
+            held.append(name)
+            yield False
+
+    world = SimpleNamespace(mirror=lambda: None, leases=Leases)
+    registry = registry_of(Chain([], load(), tmp_path / "home", world, Silent()))
+    registry.promote(champion("a"), ["k"], over="", pending=False)
+    assert held == ["atlasflow-registry"]
 
 
 def test_the_release_is_laid_out_once_and_kept_by_the_fleet(chain):

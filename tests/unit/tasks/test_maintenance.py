@@ -10,10 +10,14 @@ from infra.errors import Transient
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.locks import hold
-from infra.store.receipts import Receipts
+from infra.store.mirror import Mirror
+from infra.store.receipts import Receipt, Receipts
+from infra.store.registry import Registry
 from tasks import maintenance
 from tasks.maintenance import perform
 from tasks.stage import Chain
+from tests.unit.infra.store.champions import champion
+from tests.unit.infra.store.test_mirror import FolderStore
 
 
 class Uploads:
@@ -34,13 +38,15 @@ class Uploads:
 
 @pytest.fixture
 def chain(tmp_path):
-    def opened(store=None, trainer=None, **settings):
+    def opened(store=None, trainer=None, mirror=None, **settings):
         def object_store():
             if store is None:
                 raise Transient("nobody answers", hint="start it")
             return store
 
-        world = SimpleNamespace(object_store=object_store, trainer=lambda: trainer)
+        world = SimpleNamespace(
+            object_store=object_store, trainer=lambda: trainer, mirror=lambda: mirror, leases=lambda: None
+        )
         return Chain([], load(overrides=settings), tmp_path, world, SimpleNamespace())
 
     return opened
@@ -66,6 +72,17 @@ def test_what_cannot_be_done_is_an_outcome(chain):
     outcome = perform("unfinished-uploads", chain(), dry_run=False)
     assert outcome.failed
     assert "nobody answers" in outcome.found
+
+
+def test_what_a_champion_of_another_machine_rests_on_is_no_garbage(chain, tmp_path):
+    mirror = Mirror(lambda: FolderStore(tmp_path / "bucket"), "team")
+    other = Registry(tmp_path / "other", mirror)
+    other.promote(champion("a", keys={"train": "k" * 64}), ["k" * 64], over="", pending=False)
+    here = chain(mirror=mirror)
+    for letter in "kl":
+        here.receipts.save(Receipt("train", letter * 64, {"inputs": {}, "settings": {}}, {}))
+    perform("garbage", here, dry_run=False)
+    assert [receipt.key for receipt in here.receipts.all()] == ["k" * 64]
 
 
 def test_garbage_is_counted_first_and_then_removed(chain):

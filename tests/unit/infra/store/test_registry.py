@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_an_empty_home_has_no_champion(registry):
 def test_promotions_and_demotions_are_remembered(registry):
     promote(registry, "a")
     promote(registry, "b", over="a")
-    registry.keep("checkpoint", ["k"], "Bea", "it may be chance")
+    registry.keep("checkpoint", ["k"], "Bea", "it may be chance", over="b")
     state = registry.read()
     assert state.champion.release == "b"
     assert state.champion.before == "a"
@@ -69,6 +70,8 @@ def test_what_does_not_fit_changes_nothing(registry):
         promote(registry, "b", over="z")
     with pytest.raises(Refused, match="compared with none"):
         promote(registry, "b")
+    with pytest.raises(Refused, match="compared with z; the champion is a by now"):
+        registry.keep("checkpoint", ["k"], "Bea", "it may be chance", over="z")
     with pytest.raises(Refused, match="not z by now"):
         registry.demote("", "Ada", "", of="z", pending=False)
     for wrong in ("z", "a"):
@@ -194,6 +197,45 @@ class TestMirror:
         for registry in machines:
             with pytest.raises(Transient):
                 registry.read()
+
+    def test_what_the_mirror_did_not_take_was_not_changed(self, machines, bucket, monkeypatch):
+        one, two = machines
+        promote(one, "a")
+
+        def broken(key, source, progress=None):
+            raise Transient("no answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bucket, "put", broken)
+            with pytest.raises(Transient):
+                promote(one, "b", over="a")
+        promote(two, "c", over="a")
+        assert one.read() == two.read()
+        assert one.read().champion.release == "c"
+
+    def test_of_two_equally_old_copies_the_mirror_s_counts(self, machines, tmp_path):
+        one, two = machines
+        promote(one, "a")
+        promote(Registry(tmp_path / "one"), "b", over="a")
+        promote(two, "c", over="a")
+        assert one.read().champion.release == two.read().champion.release == "c"
+
+    def test_a_change_holds_the_lock_of_all_machines(self, tmp_path, bucket):
+        seen = []
+
+        class Leases:
+            @contextmanager
+            def hold(self, name, waiting):
+                seen.append((name, bucket.head("team/registry.json")))
+                yield False
+                seen.append((name, bucket.head("team/registry.json")))
+
+        registry = Registry(tmp_path / "one", Mirror(lambda: bucket, "team"), Leases())
+        promote(registry, "a")
+        (before, after) = seen
+        assert before == ("atlasflow-registry", None)
+        assert after[0] == "atlasflow-registry"
+        assert after[1] is not None, "it was sent while the lock was held"
 
     def test_a_newer_own_copy_counts(self, machines, tmp_path):
         promote(machines[0], "a")
