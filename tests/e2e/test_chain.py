@@ -83,7 +83,7 @@ def test_prefect_has_the_run_with_one_task_a_stage_and_its_artifacts(untouched, 
         "parity-by-class": "image",
         "reliability": "image",
         "confident-mistakes": "image",
-    }
+    } | {f"progress-{stage}": "progress" for stage in STAGES}
 
 
 def test_a_second_run_starts_nothing_and_imports_nothing_heavy(made):
