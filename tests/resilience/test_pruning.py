@@ -1,11 +1,11 @@
 """A real training that is stopped early: its process ends, no receipt is left, and a later one goes on from there."""
 
-import psutil
 import pytest
 
 from flows.opening import open_chain
 from tasks.tuning_pruning import Pruning
 from tasks.tuning_trial import Cost, Job, chain_of, perform
+from tests.processes import children
 from tests.resilience import archive
 from tests.unit.tasks.doubles import Lines
 
@@ -32,7 +32,7 @@ def test_a_training_that_was_stopped_early_goes_on_when_it_is_wanted_after_all(t
     stopped = perform(chain_of(chain, {"seed": "7"}), Job(**common, pruning=better_than_possible))
     assert (stopped.end, list(stopped.curve)) == ("stopped", [1])
     assert not list((tmp_path / "home" / "receipts").glob("train/*"))
-    assert not [child for child in psutil.Process().children() if str(tmp_path) in " ".join(child.cmdline())]
+    assert children(str(tmp_path)) == []
     assert list((tmp_path / "home" / "work").glob("train-*/results/state/*"))
     later = chain_of(chain, {"seed": "7"})
     finished = perform(later, Job(**common))

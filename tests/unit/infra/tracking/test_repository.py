@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from infra.errors import AtlasFlowError
@@ -17,6 +16,7 @@ from infra.services import Services
 from infra.settings import TrackingSettings
 from infra.tracking import repository
 from infra.tracking.repository import Training
+from tests.processes import children
 
 KEY = "ab" * 32
 READER = """
@@ -104,8 +104,8 @@ def test_what_a_killed_writer_left_is_replaced(training, tmp_path):
         writing = pool.submit(repository.write, home, training)
         while not note.exists() and not writing.done():
             time.sleep(0.02)
-        [writer] = [child for child in psutil.Process().children() if str(repository.WRITER) in child.cmdline()]
-        writer.kill()
+        for writer in children(str(repository.WRITER)):
+            writer.kill()
         with pytest.raises(AtlasFlowError, match="Aim cannot write the training"):
             writing.result()
     assert repository.run_of(home, KEY) is None
