@@ -38,10 +38,12 @@ def parse(data: bytes) -> Any:
     """The `ModelDef` of an AIR file; `Corrupt` when the bytes are none, or hold no graph."""
     try:
         model = ModelDef.FromString(data)
-    except DecodeError as error:
+        # Other protobuf files can be decoded by accident (ONNX has its graph under the same number), but have no
+        # operators; what is no text in them is noticed only when it is read.
+        names = [(graph.name, [(op.name, op.type) for op in graph.op]) for graph in model.graph[:1]]
+    except (DecodeError, UnicodeDecodeError) as error:
         raise Corrupt("the file is no AIR: it cannot be decoded", hint="export the model again") from error
-    # Other protobuf files can be decoded by accident (ONNX has its graph under the same number), but have no operators.
-    if not model.graph or not model.graph[0].op or not all(op.name and op.type for op in model.graph[0].op):
+    if not names or not names[0][1] or not all(all(pair) for pair in names[0][1]):
         raise Corrupt("the file is no AIR: it has no graph of operators", hint="export the model again")
     return model
 

@@ -27,7 +27,7 @@ MOST_PARTS = 10_000
 LARGEST_PART = 5 * 1024 * MEBIBYTE
 ATTEMPTS = 3
 """How often an upload is begun again when other processes end it or write to the same key."""
-MEMORY = 32 * MEBIBYTE
+MEMORY = 48 * MEBIBYTE
 """Bytes of parts that are held at once, unless a single part is larger."""
 
 

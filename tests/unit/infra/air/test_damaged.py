@@ -1,0 +1,34 @@
+"""Bytes that are no AIR."""
+
+import pytest
+
+from infra.air import reader
+from infra.air.schema import ModelDef
+from infra.errors import Corrupt
+
+
+def field(number, content):
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def one_operator():
+    model = ModelDef()
+    graph = model.graph.add(name="graph")
+    graph.op.add(name="named", type="typed")
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff",
+        b"",
+        field(7, field(1, b"name")),
+        *(one_operator().replace(word, b"\xa0" + word[1:]) for word in (b"graph", b"named", b"typed")),
+    ],
+)
+def test_what_is_no_graph_of_operators_is_corrupt(data):
+    with pytest.raises(Corrupt, match="no AIR"):
+        reader.operators(data)
+    with pytest.raises(Corrupt, match="no AIR"):
+        reader.to_onnx(data)
