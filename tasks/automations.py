@@ -49,14 +49,16 @@ TOLD = (FAILURE, PROMOTION, FALLBACK)
 TAGS = ["atlasflow"]
 _PAGE = 200
 
-# The server fills these in; `tojson` quotes whatever a run or an event says.
-_RUN = {
+# The server fills these in; `tojson` quotes whatever a run or an event says. By the event's id the relay knows what it
+# was told before: the server acts on an event at least once (seen with Prefect 3.8 on SQLite), not exactly once.
+_SAME = {"event": "{{ event.id | string | tojson }}"}
+_RUN = _SAME | {
     "name": "{{ flow_run.name | default('', true) | tojson }}",
     "state": "{{ flow_run.state.name | default('', true) | tojson }}",
     "message": "{{ flow_run.state.message | default('', true) | tojson }}",
     "address": "{{ flow_run | ui_url | default('', true) | tojson }}",
 }
-_EVENT = {
+_EVENT = _SAME | {
     "resource": "{{ event.resource['prefect.resource.name'] | default('', true) | tojson }}",
     "payload": "{{ event.payload | default('', true) | tojson }}",
 }

@@ -23,12 +23,14 @@ class Message:
         subject: one line.
         text: some lines.
         address: where a person looks next; may be empty.
+        event: id of the event that it tells of; empty where none was named.
     """
 
     kind: str
     subject: str
     text: str
     address: str
+    event: str = ""
 
 
 def message(said: object) -> Message:
@@ -39,16 +41,16 @@ def message(said: object) -> Message:
     """
     if not isinstance(said, dict) or said.get("kind") not in get_args(Kind):
         raise UserError("this is no notification of AtlasFlow", hint=f"its kind is one of {', '.join(get_args(Kind))}")
-    kind, address = str(said["kind"]), _line(said.get("address"))
+    kind, address, event = str(said["kind"]), _line(said.get("address")), _line(said.get("event"))
     if kind == "failure":
         name, state = _line(said.get("name")) or "a run", (_line(said.get("state")) or "failed").lower()
         text = _text(said.get("message") or "It gave no reason.")
-        return Message(kind, f"AtlasFlow: {name} {state}", text[:_LONGEST], address)
+        return Message(kind, f"AtlasFlow: {name} {state}", text[:_LONGEST], address, event)
     facts = said.get("payload")
     named = _line(said.get("resource"))
     lines = [f"{_line(key)}: {_line(value)}" for key, value in facts.items()] if isinstance(facts, dict) else []
     subject = f"AtlasFlow: {TITLES[kind]}" + (f" ({named})" if named else "")
-    return Message(kind, subject, "\n".join(lines)[:_LONGEST] or TITLES[kind], address)
+    return Message(kind, subject, "\n".join(lines)[:_LONGEST] or TITLES[kind], address, event)
 
 
 def _line(value: Any) -> str:

@@ -8,18 +8,20 @@ import argparse
 import json
 import sys
 import threading
+from collections import deque
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import TextIOWrapper
 
 from infra.errors import UserError
 from infra.home import home
-from infra.notify.message import message
+from infra.notify.message import Message, message
 from infra.notify.outbox import Outbox
 from infra.notify.sending import senders
 from infra.settings import Settings, load
 
 _LARGEST = 256 * 1024
+_REMEMBERED = 1000
 _JSON = "application/json"
 
 
@@ -34,6 +36,8 @@ class Relay(ThreadingHTTPServer):
         self.outbox = outbox
         self.news = threading.Event()
         self.news.set()  # what an earlier process left
+        self._taking = threading.Lock()
+        self._events: deque[str] = deque(maxlen=_REMEMBERED)
         self._teller = threading.Thread(target=self._tell, daemon=True)
         self._teller.start()
 
@@ -41,6 +45,16 @@ class Relay(ThreadingHTTPServer):
     def telling(self) -> bool:
         """False when nothing that it takes would be told any more."""
         return self._teller.is_alive()
+
+    def take(self, found: Message) -> bool:
+        """Keep a notification until it is told; False when its event was taken before, as the server may act twice."""
+        with self._taking:
+            if found.event and found.event in self._events:
+                return False
+            self.outbox.put(found, self.settings.notify.ways())
+            self._events.append(found.event)
+        self.news.set()
+        return True
 
     def _tell(self) -> None:
         known = senders(self.settings.notify)
@@ -72,10 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (UserError, ValueError) as error:
             self._answer(HTTPStatus.BAD_REQUEST, {"problem": str(error)})
             return
-        wanted = found.kind in self.server.settings.notify.kinds
-        if wanted:
-            self.server.outbox.put(found, self.server.settings.notify.ways())
-            self.server.news.set()
+        wanted = found.kind in self.server.settings.notify.kinds and self.server.take(found)
         self._answer(HTTPStatus.ACCEPTED, {"wanted": wanted})
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name

@@ -69,8 +69,8 @@ def test_a_call_is_json_whatever_a_run_is_named():
     (failure,) = (item for item in wanted(settings(), BLOCK, OURS) if item.name == FAILURE)
     (call,) = failure.actions
     assert call.block_document_id == BLOCK
-    assert call.payload.startswith('{"kind": "failure", "name": {{')
-    assert call.payload.count("| tojson }}") == 4
+    assert call.payload.startswith('{"kind": "failure", "event": {{ event.id | string | tojson }}, "name": {{')
+    assert call.payload.count("| tojson }}") == 5
 
 
 def test_doing_it_twice_is_doing_it_once_and_a_change_changes_no_id(server):

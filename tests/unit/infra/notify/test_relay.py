@@ -146,6 +146,14 @@ def test_a_relay_that_would_tell_nothing_any_more_says_so(outbox, monkeypatch):
         connection.close()
 
 
+def test_an_event_that_the_server_acts_on_twice_is_told_once(relay):
+    first = '{"kind": "failure", "name": "train", "event": "01a1"}'
+    assert [relay(first), relay(first)] == [(202, {"wanted": True}), (202, {"wanted": False})]
+    assert relay(first.replace("01a1", "01a2")) == (202, {"wanted": True})
+    assert [relay.receiver.got.get(timeout=5)[2]["event"] for _ in range(2)] == ["01a1", "01a2"]
+    assert relay.receiver.got.empty()
+
+
 def test_a_kind_that_nobody_asked_for_is_dropped(relay):
     assert relay('{"kind": "promotion"}') == (202, {"wanted": False})
     assert relay.receiver.got.empty()

@@ -9,7 +9,9 @@ from infra.notify.sending import senders
 from infra.settings import load
 from tests.receivers import post, web
 
-TOLD = Message("failure", "AtlasFlow: train #3 failed", "the disk is full\nsecond line", "http://127.0.0.1:4200/runs/1")
+TOLD = Message(
+    "failure", "AtlasFlow: train #3 failed", "the disk is full\nsecond line", "http://127.0.0.1:4200/runs/1", "01a1"
+)
 
 
 @pytest.fixture
@@ -47,7 +49,13 @@ def test_a_webhook_gets_everything_as_json_with_the_headers(sender, receiver):
     assert path == "/path-that-is-a-secret"
     assert headers["Authorization"] == "Bearer key"
     assert headers["Content-Type"].startswith("application/json")
-    assert body == {"kind": "failure", "subject": TOLD.subject, "text": TOLD.text, "address": TOLD.address}
+    assert body == {
+        "kind": "failure",
+        "subject": TOLD.subject,
+        "text": TOLD.text,
+        "address": TOLD.address,
+        "event": "01a1",
+    }
 
 
 def test_half_of_a_surrogate_pair_is_sent_as_a_question_mark(sender, receiver):
