@@ -1,12 +1,15 @@
 """Local services: start once, find again, check their health, stop. Each belongs to one AtlasFlow home."""
 
 import contextlib
+import http.client
 import json
 import os
 import secrets
 import signal
 import socket
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,6 +217,16 @@ def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers_http(address: str) -> bool:
+    """True when a web server of this machine answers 200 there; no proxy is asked."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(address, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        return False  # not up yet, which is what was asked
 
 
 def secret(path: Path) -> str:

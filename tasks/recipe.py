@@ -64,11 +64,17 @@ def evaluation_code(settings: Settings) -> tuple[str, ...]:
     return _code("evaluate", settings)
 
 
+def robustness_code(settings: Settings) -> tuple[str, ...]:
+    """Modules that decide the bytes of an evaluation on corrupted images."""
+    return _code("robustness", settings)
+
+
 def export_code(settings: Settings) -> tuple[str, ...]:
     """Modules that decide the bytes of an export."""
     return _code("export", settings)
 
 
 def _code(command: str, settings: Settings) -> tuple[str, ...]:
+    """By name, not imported: a new network changes no key."""
     modules: tuple[str, ...] = import_module("models.registry").code_of(command, network_settings(settings)["network"])
     return modules

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tasks.base import Made, Stage, Work
-from tasks.recipe import network_settings, write_spec
+from tasks.recipe import network_settings, robustness_code, write_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from infra.settings import Settings
 
 
 def run(work: Work) -> Made:
@@ -52,14 +49,6 @@ def _write_table(found: Mapping[str, Any], path: Path) -> None:
             writer.writerows([name, severity, accuracy] for severity, accuracy in row.items())
 
 
-def _code(settings: Settings) -> tuple[str, ...]:
-    """By name, not imported: a new network changes no key."""
-    modules: tuple[str, ...] = import_module("models.registry").code_of(
-        "robustness", network_settings(settings)["network"]
-    )
-    return modules
-
-
 STAGE = Stage(
     "robustness",
     "pure",
@@ -70,6 +59,6 @@ STAGE = Stage(
         "checkpoint": ("train", "checkpoint"),
     },
     settings=network_settings,
-    code=_code,
+    code=robustness_code,
     tools=("mindspore", "numpy", "matplotlib"),
 )

@@ -1,8 +1,4 @@
-"""The engine: keys, receipts and locks around a stage. The one place that decides whether a stage runs.
-
-A key is SHA-256 over the ingredients: schema version, stage name, digests of the inputs, whether a stand-in had a
-hand in them, the settings that the stage reads, the digest of its code, who makes the bytes, and tool versions.
-"""
+"""The engine: keys, receipts and locks around a stage. The one place that decides whether a stage runs."""
 
 import shutil
 import time
@@ -16,22 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import Corrupt, Refused, UserError
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.home import CHECKOUT
-from infra.ports import LocalFile, Producer
 from infra.settings import Settings
 from infra.store import proofs
-from infra.store.artifacts import TREE, Artifact, ArtifactStore, folder_files
-from infra.store.codedigest import closure
-from infra.store.digests import file_digest, value_digest
+from infra.store.artifacts import Artifact, ArtifactStore
+from infra.store.digests import value_digest
 from infra.store.disk import is_full
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.latest import show as show_latest
 from infra.store.locks import hold
 from infra.store.mirror import Mirror
-from infra.store.receipts import INGREDIENTS, Receipt, Receipts
+from infra.store.receipts import Receipt, Receipts
 from infra.world import World
-from tasks.base import Made, Needs, Reporter, Stage, Work
+from tasks.base import Made, Reporter, Stage, Work
 from tasks.explain import brief, differences
+from tasks.ingredients import emulated, ingredients, inputs, sources
 
 if TYPE_CHECKING:
     from infra.store.leases import Leases
@@ -70,13 +64,6 @@ class Result:
     reason: str
     note: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    artifacts: Mapping[str, Artifact]
-    files: Mapping[str, Mapping[str, LocalFile]]
-    emulated: bool
 
 
 class Chain:
@@ -135,25 +122,25 @@ class Chain:
             Corrupt: a receipt is damaged. Unknown is not a miss.
         """
         self.known.pop(stage.name, None)
-        absent = [source for source, _ in self._sources(stage) if source not in self.known]
+        absent = [source for source in sources(stage, self.settings) if source not in self.known]
         latest = self.receipts.latest(stage.name)
         if absent:
             return Look(stage.name, "missing" if latest is None else "stale", f"waits for {absent[0]}")
-        ingredients = self._ingredients(stage, self._inputs(stage))
-        key = value_digest(ingredients)
+        found = ingredients(stage, self.settings, self.world, inputs(stage, self.settings, self.known, self.store))
+        key = value_digest(found)
         receipt = self.receipts.load(stage.name, key)
         if receipt is None:
             if latest is None:
-                return Look(stage.name, "missing", "never ran", key, ingredients)
-            lines = differences(latest.ingredients, ingredients)
-            return Look(stage.name, "stale", "; ".join(lines), key, ingredients)
+                return Look(stage.name, "missing", "never ran", key, found)
+            lines = differences(latest.ingredients, found)
+            return Look(stage.name, "stale", "; ".join(lines), key, found)
         try:
             for artifact in receipt.outputs.values():
                 self.store.verify(artifact)
         except Corrupt as damage:
-            return Look(stage.name, "stale", damage.message, key, ingredients)
+            return Look(stage.name, "stale", damage.message, key, found)
         self.known[stage.name] = receipt
-        return Look(stage.name, "fresh", "nothing changed", key, ingredients, receipt)
+        return Look(stage.name, "fresh", "nothing changed", key, found, receipt)
 
     def run(self, stage: Stage, *, force: bool = False, around: Around = nullcontext) -> Result:
         """Reuse what is there, or run the stage; two runs at once on one key: the second waits and reuses.
@@ -310,7 +297,7 @@ class Chain:
                 look.ingredients,
                 self._keep(made),
                 tools={name: version(name) for name in stage.tools},
-                emulated=_emulated(look.ingredients),
+                emulated=emulated(look.ingredients),
                 started=begun,
                 seconds=time.time() - begun,
             )
@@ -335,82 +322,7 @@ class Chain:
                 kept[name] = self.store.put_file(path.name, path, media_type)
         return kept
 
-    def _sources(self, stage: Stage) -> list[tuple[str, str]]:
-        given = stage.given(self.settings)
-        return [source for name, source in self._needs(stage).items() if name not in given]
-
-    def _needs(self, stage: Stage) -> Needs:
-        return stage.needs(self.settings) if callable(stage.needs) else stage.needs
-
-    def _inputs(self, stage: Stage) -> _Inputs:
-        artifacts: dict[str, Artifact] = {}
-        files: dict[str, Mapping[str, LocalFile]] = {}
-        given = stage.given(self.settings)
-        for name, path in given.items():
-            artifacts[name], files[name] = outside_input(name, path)
-        emulated = False
-        for name, (source, output) in self._needs(stage).items():
-            if name in given:
-                continue
-            receipt = self.known[source]
-            if output not in receipt.outputs and name in stage.optional:
-                continue
-            if output not in receipt.outputs:
-                raise UserError(f"{stage.name} needs {output} of {source}, which made none", hint=f"see `why {source}`")
-            artifacts[name] = receipt.outputs[output]
-            files[name] = self.store.files(artifacts[name])
-            emulated = emulated or receipt.emulated
-        return _Inputs(artifacts, files, emulated)
-
-    def _ingredients(self, stage: Stage, inputs: _Inputs) -> dict[str, Any]:
-        producer = stage.producer(self.world)
-        return {
-            "schema": INGREDIENTS,
-            "stage": stage.name,
-            "inputs": {name: artifact.sha256 for name, artifact in inputs.artifacts.items()},
-            "emulated": inputs.emulated,
-            "settings": dict(stage.settings(self.settings)),
-            "code": closure((stage.run.__module__, *stage.code(self.settings)), CHECKOUT),
-            "producer": None if producer is None else producer_values(producer),
-            "tools": {name: version(name) for name in stage.tools},
-        }
-
     def _work(self, stage: Stage, key: str) -> Work:
-        inputs = self._inputs(stage)
+        found = inputs(stage, self.settings, self.known, self.store)
         folder = self._scratch(stage, key)
-        return Work(
-            self.settings, self.world, key, inputs.artifacts, inputs.files, folder, inputs.emulated, self.reporter
-        )
-
-
-def _emulated(ingredients: Mapping[str, Any]) -> bool:
-    return bool(ingredients["emulated"]) or bool((ingredients["producer"] or {}).get("emulated"))
-
-
-def producer_values(producer: Producer) -> dict[str, Any]:
-    """A producer as an ingredient."""
-    return {
-        "name": producer.name,
-        "version": producer.version,
-        "emulated": producer.emulated,
-        "details": dict(producer.details),
-    }
-
-
-def outside_input(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]]:
-    """A file or folder from outside the chain, as an input.
-
-    Raises:
-        UserError: it is not there.
-    """
-    if path.is_file():
-        digest = file_digest(path)
-        size = path.stat().st_size
-        return Artifact(path.name, digest, size, "file", "application/octet-stream"), {
-            path.name: LocalFile(path, digest, size)
-        }
-    if not path.is_dir():
-        raise UserError(f"{path} is not there", hint=f"it was given as {name}")
-    digest, files = folder_files(path)
-    size = sum(file.size for file in files.values())
-    return Artifact(name, digest, size, "tree", TREE), files
+        return Work(self.settings, self.world, key, found.artifacts, found.files, folder, found.emulated, self.reporter)

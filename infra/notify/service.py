@@ -1,15 +1,12 @@
 """The relay as a local service."""
 
-import http.client
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 from infra.home import CHECKOUT
-from infra.services import Service, Services
+from infra.services import Service, Services, answers_http
 
 NAME = "notify"
 
@@ -25,15 +22,6 @@ def service(services: Services, home: Path, host: str, profile: str, overrides: 
         title="notifications",
         command=(sys.executable, "-m", "infra.notify.relay", "--port", port, "--profile", profile, *differing),
         address=address,
-        ready=lambda: _answers(address),
+        ready=lambda: answers_http(address),
         environment={"ATLASFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(paths)},
     )
-
-
-def _answers(address: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(address, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
-        return False  # not up yet, which is what was asked

@@ -4,11 +4,8 @@
 whether that run is whole. A writer that was killed leaves a note of a run in pieces, which the next one replaces.
 """
 
-import http.client
 import json
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +14,7 @@ from typing import Any
 
 from infra.errors import AtlasFlowError
 from infra.program import run_program
-from infra.services import Service, Services
+from infra.services import Service, Services, answers_http
 from infra.settings import TrackingSettings
 from infra.store.atomic import write_text
 from infra.store.locks import hold
@@ -139,15 +136,6 @@ def pages(services: Services, home: Path, settings: TrackingSettings) -> Service
         title="Aim",
         command=(aim, "up", "--host", "127.0.0.1", "--port", port, "--repo", str(folder), "--workers", "1", "--yes"),
         address=shown,
-        ready=lambda: _answers(f"{shown}/api/projects/"),
+        ready=lambda: answers_http(f"{shown}/api/projects/"),
         start_seconds=60,
     )
-
-
-def _answers(address: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(address, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
-        return False  # not up yet, which is what was asked

@@ -155,7 +155,7 @@ def test_a_damaged_receipt_is_an_error_and_no_reason_to_run(chain_of, recorder):
 
 def test_changed_code_is_named(chain_of, monkeypatch):
     run_all(chain_of())
-    monkeypatch.setattr("tasks.stage.closure", lambda modules, checkout: {"models/schedules.py": "0" * 64})
+    monkeypatch.setattr("tasks.ingredients.closure", lambda modules, checkout: {"models/schedules.py": "0" * 64})
     assert "code models/schedules.py is new" in chain_of().look_at_all()[0].reason
 
 
