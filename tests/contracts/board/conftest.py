@@ -1,0 +1,44 @@
+"""The two boards that every test of this folder runs on."""
+
+import getpass
+import itertools
+
+import pytest
+
+from infra.board import emulator
+from infra.board.ssh import SshBoard
+from infra.services import Services
+from tests import openssh
+from tests.contracts.board.site import NAME, Site
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session", params=["stand-in", "openssh"])
+def running(request, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    services = Services(home)
+    service = emulator.service(services, home, NAME)
+    settings = emulator.board_settings(services, home, NAME)
+    site = Site(settings, home / "boards" / NAME)
+    if request.param == "stand-in":
+        services.start(service)
+        yield site
+        services.stop(service.name)
+        return
+    if openssh.missing():
+        pytest.skip(openssh.missing())
+    with openssh.OpenSsh(site.folder) as port:
+        yield Site(settings.model_copy(update={"port": port, "user": getpass.getuser()}), site.folder)
+
+
+@pytest.fixture
+def site(running):
+    """The running board with a release folder of this test's own, whose name wants quoting."""
+    name = f"it's folder $(number) {next(NUMBERS)}"
+    return Site(running.settings.model_copy(update={"folder": name}), running.folder)
+
+
+@pytest.fixture
+def board(site):
+    return SshBoard(NAME, site.settings)

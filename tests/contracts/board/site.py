@@ -1,0 +1,64 @@
+"""A board that runs, where its files are, and how tests disturb it."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+from infra.faults import FaultPlan
+from infra.settings import BoardSettings
+
+NAME = "bench-1"
+
+
+@dataclasses.dataclass
+class Site:
+    """A board that runs, and where its files are."""
+
+    settings: BoardSettings
+    folder: Path
+
+    @property
+    def home(self):
+        return self.folder / "home"
+
+
+def root(site):
+    return site.home / site.settings.folder
+
+
+def snapshot(folder):
+    """Every path with its inode and time of change; the lock's content says who deployed last."""
+    return {
+        path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in folder.rglob("*") if path.name not in {"lock"}
+    }
+
+
+class pretended_toolkit:  # noqa: N801 - used like a function
+    """Another `acl` in place of the stand-in's."""
+
+    def __init__(self, site, source):
+        self.script = site.home / "Ascend" / "ascend-toolkit" / "set_env.sh"
+        self.folder = site.folder / "pretended"
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "acl.py").write_text(source)
+
+    def __enter__(self):
+        self.text = self.script.read_text()
+        self.script.write_text(f'{self.text}export PYTHONPATH={shlex.quote(str(self.folder))}:"$PYTHONPATH"\n')
+
+    def __exit__(self, *error):
+        self.script.write_text(self.text)
+
+
+class Meddling(FaultPlan):
+    """Does something when a point is reached for the first time."""
+
+    def __init__(self, point, deed):
+        super().__init__()
+        self.point = point
+        self.deed = deed
+
+    def reach(self, point):
+        if point == self.point and not self.visits[point]:
+            self.deed()
+        return super().reach(point)

@@ -1,0 +1,87 @@
+"""What a Board refuses: strangers, releases for another chip or from a stand-in, and names that are none."""
+
+import dataclasses
+
+import asyncssh
+import numpy as np
+import pytest
+
+from infra.board.ssh import SshBoard
+from infra.errors import AtlasFlowError, Refused, UserError
+from tests import boards
+from tests.contracts.board.site import NAME, pretended_toolkit, root
+
+
+def test_an_emulated_release_is_refused_by_a_real_board(board, site, tmp_path):
+    with pretended_toolkit(site, "def get_soc_name():\n    return 'Ascend310'\n"):
+        assert not board.facts().emulated
+        with pytest.raises(Refused, match="made by a stand-in"):
+            board.install(boards.release(tmp_path / "a"))
+    assert not root(site).exists()
+
+
+def test_a_toolkit_that_cannot_be_imported(board, site, tmp_path):
+    with (
+        pretended_toolkit(site, "raise ImportError('libascendcl.so: cannot open shared object file')\n"),
+        pytest.raises(Refused, match=r"libascendcl\.so"),
+    ):
+        board.install(boards.release(tmp_path / "a", emulated=False))
+
+
+def test_a_release_for_another_chip_is_refused(board, site, tmp_path):
+    with pytest.raises(Refused, match=r"has Ascend310, release first is for Ascend310B4"):
+        board.install(boards.release(tmp_path / "a", soc_version="Ascend310B4"))
+    assert not root(site).exists()
+
+
+def test_an_unknown_host_key_is_refused(site):
+    settings = site.settings.model_copy(update={"host_key": ""})
+    _, shown = SshBoard(NAME, settings).trust()
+    with pytest.raises(Refused, match="is unknown") as caught:
+        SshBoard(NAME, settings).state()
+    assert shown in caught.value.message
+
+
+def test_a_changed_host_key_is_refused(site):
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    settings = site.settings.model_copy(update={"host_key": other})
+    with pytest.raises(Refused, match="has changed") as caught:
+        SshBoard(NAME, settings).state()
+    assert SshBoard(NAME, settings).trust()[1] in caught.value.message
+
+
+def test_another_key_cannot_log_in(site, tmp_path):
+    key = tmp_path / "key"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(key))
+    with pytest.raises(Refused, match="does not accept the login"):
+        SshBoard(NAME, site.settings.model_copy(update={"key": str(key)})).state()
+
+
+def test_classify_needs_a_release_and_pictures(board, tmp_path):
+    with pytest.raises(UserError, match="there is no picture"):
+        board.classify([tmp_path / "absent.png"], tmp_path)
+    with pytest.raises(Refused, match="no release in service"):
+        board.classify([boards.picture(tmp_path / "p.png")], tmp_path)
+
+
+@pytest.mark.parametrize("identifier", ["", "../x", "a b", "-x"])
+def test_a_release_needs_a_plain_name(board, tmp_path, identifier):
+    release = dataclasses.replace(boards.release(tmp_path / "a"), id=identifier)
+    with pytest.raises(UserError, match="cannot name a release"):
+        board.install(release)
+
+
+def test_errors_are_ours(board, tmp_path):
+    """Whatever goes wrong is an error that a person can act on."""
+    release = boards.release(tmp_path / "a")
+    release.files["model.om"].path.unlink()
+    with pytest.raises(AtlasFlowError, match=r"model\.om"):
+        board.install(release)
+
+
+def test_a_trial_is_refused_where_an_installation_would_be(board, site, tmp_path):
+    np.save(tmp_path / "images.npy", boards.images(1))
+    release = boards.release(tmp_path / "r", soc_version="Ascend310P3")
+    with pytest.raises(Refused, match="Ascend310P3"):
+        board.infer(release, tmp_path / "images.npy", tmp_path / "logits.npy")
+    assert not (tmp_path / "logits.npy").exists()
