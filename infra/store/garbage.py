@@ -16,6 +16,7 @@ from infra.store.runs import Runs
 # Runs hold it shared from their first stage to their last, so that nothing they rest on is taken for garbage.
 LOCK = "store"
 HALF_WRITTEN_SECONDS = 3600
+SCRATCH_SECONDS = 14 * 24 * 3600  # what nobody went on with for so long, nobody will
 KEPT_ON_BOARDS = 2  # the release in service, and the one to roll back to
 
 
@@ -130,8 +131,13 @@ def _remove_half_written(home: Path) -> None:
 
 
 def _remove_old_scratch(home: Path, keys: set[str]) -> None:
-    """Scratch folders of stages that were finished by another run meanwhile; unfinished ones may still resume."""
+    """Scratch folders of stages that were finished by another run meanwhile, and of those that nobody went on with.
+
+    A training that was killed may resume, and so may a trial that was stopped for falling behind.
+    """
     finished = {key[:16] for key in keys}
+    oldest = time.time() - SCRATCH_SECONDS
     for folder in (home / "work").glob("*"):
-        if folder.name.rpartition("-")[2] in finished:
+        touched = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+        if folder.name.rpartition("-")[2] in finished or touched < oldest:
             shutil.rmtree(folder)

@@ -1,11 +1,12 @@
 import os
 import threading
+import time
 
 import pytest
 
 from infra.store import proofs
 from infra.store.artifacts import ArtifactStore
-from infra.store.garbage import LOCK, collect, living
+from infra.store.garbage import LOCK, SCRATCH_SECONDS, collect, living
 from infra.store.locks import hold
 from infra.store.receipts import Receipt, Receipts
 from infra.store.runs import Runs, StageRecord
@@ -142,6 +143,20 @@ def test_scratch_goes_when_its_stage_is_finished_and_stays_when_it_may_resume(be
     bench.collect()
     assert not finished.exists()
     assert resumable.exists()
+
+
+def test_scratch_that_nobody_went_on_with_goes_by_its_newest_file(bench):
+    abandoned, recent = (bench.home / "work" / f"train-{letter * 16}" for letter in "ab")
+    long_ago = time.time() - SCRATCH_SECONDS - 60
+    for folder in (abandoned, recent):
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "checkpoints" / "last.npz").write_text("")
+        os.utime(folder / "checkpoints", (long_ago, long_ago))
+        os.utime(folder, (long_ago, long_ago))
+    os.utime(abandoned / "checkpoints" / "last.npz", (long_ago, long_ago))
+    bench.collect()
+    assert not abandoned.exists()
+    assert recent.exists()
 
 
 def test_proofs_of_what_is_gone_are_forgotten(bench):
