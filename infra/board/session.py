@@ -72,6 +72,7 @@ class Session:
 
     async def __aenter__(self) -> Self:
         self.faults.reach("board.connect")
+        asyncio.get_running_loop().set_exception_handler(pass_over_lost_connections)
         self._connection = await connect(self.name, self.settings)
         try:
             await self._start()
@@ -202,3 +203,14 @@ def _progress(progress: Bytes | None) -> Callable[[bytes, bytes, int, int], None
         seen = done
 
     return handler
+
+
+def pass_over_lost_connections(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of requests that asyncssh left unasked for when their connection was lost.
+
+    Several are on their way at once while a file is copied; the first to fail is raised, and says what there is to say.
+    """
+    if not isinstance(
+        context.get("exception"), asyncssh.ConnectionLost | ConnectionError | asyncssh.SFTPConnectionLost
+    ):
+        loop.default_exception_handler(context)
