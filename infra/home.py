@@ -11,6 +11,11 @@ def home() -> Path:
     return Path(os.environ.get("ATLASFLOW_HOME") or CHECKOUT / ".atlasflow").absolute()
 
 
+def python_path() -> str:
+    """`PYTHONPATH` for a process of ours that may start in any folder: the checkout, before what is set already."""
+    return os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH", "")])])
+
+
 def enter_checkout() -> dict[str, str]:
     """Go to this machine's checkout. Workers do so before a flow run, wherever the deployment was made."""
     os.chdir(CHECKOUT)

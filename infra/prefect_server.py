@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra.errors import Refused, Transient, UserError
+from infra.home import python_path
 from infra.services import Service, Services
 from infra.settings import PrefectSettings
 
@@ -92,14 +93,14 @@ def start(services: Services, home: Path, settings: PrefectSettings) -> bool:
 def service(services: Services, home: Path, settings: PrefectSettings) -> Service:
     """Our own server as a local service."""
     port = settings.port or services.port(NAME, PREFERRED_PORT)
-    command = (sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     return Service(
         name=NAME,
         title="Prefect server",
-        command=command,
+        command=(sys.executable, "-m", "infra.collecting", *server),
         address=f"http://127.0.0.1:{port}",
         ready=lambda: _healthy(port),
-        environment=environment(services, home, settings),
+        environment={**environment(services, home, settings), "PYTHONPATH": python_path()},
         start_seconds=settings.start_seconds,
         stop_seconds=20,
     )

@@ -1,11 +1,10 @@
 """The relay as a local service."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.home import CHECKOUT
+from infra.home import python_path
 from infra.services import Service, Services, answers_http
 
 NAME = "notify"
@@ -16,12 +15,11 @@ def service(services: Services, home: Path, host: str, profile: str, overrides: 
     port = str(services.port(NAME))
     address = f"http://{host}:{port}"
     differing = [word for name, value in overrides.items() for word in ("--set", f"{name}={value}")]
-    paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
     return Service(
         name=NAME,
         title="notifications",
         command=(sys.executable, "-m", "infra.notify.relay", "--port", port, "--profile", profile, *differing),
         address=address,
         ready=lambda: answers_http(address),
-        environment={"ATLASFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(paths)},
+        environment={"ATLASFLOW_HOME": str(home), "PYTHONPATH": python_path()},
     )
