@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def adopt(network: nn.Cell, path: Path, known_as: Callable[[str], str]) -> dict[str, list[str]]:
+def adopt(
+    network: nn.Cell, path: Path, known_as: Callable[[str], str], *, new_head: bool = False
+) -> dict[str, list[str]]:
     """Set those parameters of a network that the checkpoint has in the same shape.
 
     A head for other classes has another shape, so it keeps its fresh values; it may be missing, too. Anything else must
@@ -26,17 +28,24 @@ def adopt(network: nn.Cell, path: Path, known_as: Callable[[str], str]) -> dict[
         network: is changed.
         path: `.ckpt` or `.safetensors`.
         known_as: our name of a parameter, from its name in the file.
+        new_head: leave the head out of it, although it would fit.
 
     Returns:
-        Names of parameters: `matched`, `other_shape`, `missing` in the file, and `unused` names of the file.
+        Parameters that `matched`, have an `other_shape`, are `missing` in the file or `left_out`; `unused` names of it.
 
     Raises:
         InputError: nothing fits, or a parameter that is not the head's is missing.
         Damage: the file cannot be read.
     """
     values = {known_as(name): (name, value) for name, value in read(path).items()}
-    report: dict[str, list[str]] = {"matched": [], "other_shape": [], "missing": [], "unused": []}
+    kinds = ("matched", "other_shape", "missing", "left_out", "unused")
+    report: dict[str, list[str]] = {kind: [] for kind in kinds}
+    head = f"{_head(network)}."
     for parameter in network.get_parameters():
+        if new_head and parameter.name.startswith(head):
+            report["left_out"].append(parameter.name)
+            values.pop(parameter.name, None)
+            continue
         if parameter.name not in values:
             report["missing"].append(parameter.name)
             continue
@@ -49,7 +58,7 @@ def adopt(network: nn.Cell, path: Path, known_as: Callable[[str], str]) -> dict[
     report["unused"] = sorted(name for name, _ in values.values())
     if not report["matched"]:
         raise InputError(f"nothing in {path} fits the network", "it belongs to another network")
-    lost = [name for name in report["missing"] if not name.startswith(f"{_head(network)}.")]
+    lost = [name for name in report["missing"] if not name.startswith(head)]
     if lost:
         raise InputError(
             f"{path} has nothing for {len(lost)} parameters of the network: {_some(lost)}",

@@ -107,7 +107,7 @@ def train(
     network = build(spec)
     rates = learning_rates(spec, pipeline.steps)
     if start is not None:
-        report = adopt(network, start.path, start.known_as)
+        report = adopt(network, start.path, start.known_as, new_head=spec.new_head)
         if rank == 0:
             write_json(folder / "pretrained.json", report)
     run = _prepared(spec, build, network, rates, pipeline, held_out, folder)

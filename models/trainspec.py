@@ -64,6 +64,7 @@ class TrainSpec:
         mode: `graph` compiles a step; `pynative` runs it operator by operator and shows every layer's output.
         precision: `mixed` computes convolutions and dense layers in float16 (Ascend only).
         sink: let the device fetch the batches by itself (Ascend only).
+        new_head: of a checkpoint to start from, leave out the last dense layer, as the classes mean something else.
     """
 
     network: str = "lenet5"
@@ -96,6 +97,7 @@ class TrainSpec:
     mode: str = "graph"
     precision: str = "float32"
     sink: bool = False
+    new_head: bool = False
 
 
 FIELDS: dict[str, object] = {field.name: field.default for field in dataclasses.fields(TrainSpec)}

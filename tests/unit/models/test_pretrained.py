@@ -126,6 +126,20 @@ def test_a_lenet_goes_on_from_its_own_checkpoint(run, data, tmp_path):
     assert results[1]["evaluation_loss"] == pytest.approx(results[0]["evaluation_loss"], rel=1e-4)
 
 
+def test_a_head_that_would_fit_is_left_out_when_asked(run, data, tmp_path):
+    spec = {"epochs": 1, "batch_size": 20}
+    start = ("train", "--data_url", data, "--spec")
+    assert run(*start, json.dumps(spec), "--train_url", tmp_path / "one").code == 0
+    again = json.dumps({**spec, "new_head": True})
+    done = run(*start, again, "--train_url", tmp_path / "two", "--pretrain_url", tmp_path / "one" / "checkpoint.ckpt")
+    assert done.code == 0, done.errors
+    report = json.loads((tmp_path / "two" / "pretrained.json").read_text())
+    assert len(report["left_out"]) == 2
+    assert {name.rpartition(".")[2] for name in report["left_out"]} == {"weight", "bias"}
+    assert not set(report["left_out"]) & set(report["matched"])
+    assert (len(report["matched"]), report["missing"], report["unused"]) == (6, [], [])
+
+
 def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path):
     folder = tmp_path / "inputs"
     folder.mkdir()
