@@ -14,8 +14,8 @@ import pytest
 from tests.cluster import composed
 from tests.cluster.conftest import WORKERS
 
-RUNS = int(os.environ.get("ATLASFLOW_TEST_CLUSTER_RUNS", "12"))
-KEYS = max(4, RUNS // 5)
+RUNS = 50
+KEYS = 10
 
 
 def cut(archive, path, records):
@@ -52,13 +52,14 @@ def work(cluster, data, small_archive):
 
 @pytest.mark.slow
 @pytest.mark.mindspore
+@pytest.mark.timeout(1200)
 def test_every_key_is_computed_once_and_every_run_ends_well_though_a_worker_is_killed(cluster, work):
     begun = time.monotonic()
     order = list(itertools.islice(itertools.cycle(range(KEYS)), RUNS))
     fired = {cluster.fire(work[number][0], **work[number][1]): number for number in order}
     victim = worker_at_work(cluster)
     composed.kill(cluster.workers[victim])
-    runs = cluster.wait(fired, 150 + 12 * RUNS)
+    runs = cluster.wait(fired, 900)
     seconds = time.monotonic() - begun
     print(f"{RUNS} runs, {KEYS} keys, {victim} killed: {seconds:.0f} s, load {os.getloadavg()[1]:.1f}")
     assert {run["state_name"] for run in runs.values()} == {"Completed"}
