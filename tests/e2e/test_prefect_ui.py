@@ -47,7 +47,7 @@ def test_a_run_shows_its_stages_its_log_and_its_artifacts(made, opened, page, py
 
 
 def test_the_report_shows_its_pictures_and_says_their_numbers(made, opened, page, pytestconfig):
-    opened(f"/artifacts/artifact/{newest(made, 'report', 'is in service')['id']}", "Wilson interval")
+    opened(f"/artifacts/artifact/{newest(made, 'report', 'of 8 stages')['id']}", "Wilson interval")
     widths = loaded(page)
     assert set(widths) >= {
         "confusion matrix",
