@@ -91,7 +91,7 @@ class Small:
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """The small stages; `code_of` is fixed, since the test files are no part of the checkout's rooms."""
-    monkeypatch.setattr("tasks.stage.closure", lambda modules, checkout: {"models/spec.py": "0" * 64})
+    monkeypatch.setattr("tasks.ingredients.closure", lambda modules, checkout: {"models/spec.py": "0" * 64})
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     found = Small(tmp_path / "home")

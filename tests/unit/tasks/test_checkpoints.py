@@ -28,7 +28,7 @@ def stage(name, needs, settings=lambda _: {}, output="out"):
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """Small stages under the real names, in a home of their own."""
-    monkeypatch.setattr("tasks.stage.closure", lambda modules, checkout: {})
+    monkeypatch.setattr("tasks.ingredients.closure", lambda modules, checkout: {})
     needs = {"data": ("download", "data")}
     download = stage("download", {}, output="data")
     train = stage("train", needs, recipe_settings, "checkpoint")
