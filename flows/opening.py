@@ -9,6 +9,7 @@ from infra.settings import load
 from infra.world import World
 from tasks.base import Reporter
 from tasks.chain import stages_for
+from tasks.recipe import recipe_settings
 from tasks.stage import Chain
 
 
@@ -19,6 +20,7 @@ def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter, sele
         UserError: a setting is wrong.
     """
     settings = load(profile, overrides)
+    recipe_settings(settings)  # what cannot be trained is told now, not when data were fetched and sent
     place = home()
     # From here on these are files like any other; their digests are what counts.
     if settings.convert.model.startswith("obs://"):

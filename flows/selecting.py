@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.errors import UserError
 from infra.home import fleet_file
 from infra.ports import LocalFile
-from infra.settings import Settings
+from infra.settings import Settings, nearest
 from infra.settings.fleet import read_fleet
 from infra.store.artifacts import folder_files
 from tasks.stage import Chain
@@ -25,7 +25,8 @@ def select_boards(
         raise UserError("which boards?", hint="name them, or use --label WORD, or --all for the whole fleet file")
     unknown = [name for name in names if name not in settings.boards]
     if unknown:
-        raise UserError(f"there is no board '{unknown[0]}'", hint="`atlasflow boards list` shows them")
+        hint = "`atlasflow boards list` shows them, `atlasflow boards add` adds one"
+        raise UserError(f"there is no board '{unknown[0]}'{nearest(unknown[0], settings.boards)}", hint=hint)
     listed = list(read_fleet(fleet_file()))
     chosen = list(dict.fromkeys(names)) or [
         name for name in listed if not label or label in settings.boards[name].labels

@@ -8,6 +8,7 @@ import typer
 
 from flows import fresh
 from flows.opening import open_chain
+from flows.selecting import select_boards
 from infra.errors import UserError
 from infra.settings import sources
 from infra.store import verdict
@@ -53,6 +54,8 @@ def run(
         raise UserError(f"--force {' '.join(sorted(set(forced) - set(selected)))} is not among the stages to run")
     overrides = parse_overrides(settings)
     chain = open_chain(profile, overrides, fresh.Printer(), selected)
+    if "deploy" in selected and chain.settings.deploy.boards:
+        select_boards(chain.settings, chain.settings.deploy.boards)  # an unknown one is told before the training
     if not forced and not record and ((prove and _judged_before(chain)) or _all_fresh(chain, selected)):
         if prove:
             chain.prove(chain.stages[name] for name in selected)

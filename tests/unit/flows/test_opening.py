@@ -40,7 +40,15 @@ def test_what_lies_in_a_bucket_is_a_file_from_there_on(home, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("profile", "overrides"), [("locl", {}), ("local", {"trian.epochs": "3"}), ("local", {"obs.bucket": "NO"})]
+    ("profile", "overrides"),
+    [
+        ("locl", {}),
+        ("local", {"trian.epochs": "3"}),
+        ("local", {"obs.bucket": "NO"}),
+        ("local", {"train.epoch": "3"}),
+        ("local", {"train.epochs": "three"}),
+        ("local", {"train.recipe": "lenet"}),
+    ],
 )
 def test_a_wrong_request_is_refused(home, profile, overrides):
     with pytest.raises(UserError):

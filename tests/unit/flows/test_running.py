@@ -157,3 +157,9 @@ def test_a_text_without_an_equals_sign_is_refused():
 def test_a_forced_stage_must_be_among_those_that_run(run):
     with pytest.raises(UserError, match="--force export is not among"):
         run(last="train", force=["export"])
+
+
+def test_a_board_that_nobody_knows_is_told_before_anything_starts(run):
+    with pytest.raises(UserError, match="there is no board 'latpop'; did you mean 'laptop'"):
+        run(settings=['deploy.boards=["latpop"]'])
+    assert run(settings=['deploy.boards=["latpop"]'], last="train") is not None, "no board is asked for so far"
