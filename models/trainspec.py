@@ -25,7 +25,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mode": ("graph", "pynative"),
     "precision": ("float32", "mixed"),
 }
-_PLAIN = 'true/false, "a,b,c" for lists'
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple: "whole numbers, separated by commas",
+}
 
 
 @dataclass(frozen=True)
@@ -221,8 +226,7 @@ def _read(name: str, value: object) -> object:
         if isinstance(default, tuple):
             return _integers(value)
     except (TypeError, ValueError, OverflowError) as error:
-        kind = "list of int" if isinstance(default, tuple) else type(default).__name__
-        raise SpecError(f"{name}: {value!r} is not a value for it", f"{kind}; {_PLAIN}") from error
+        raise SpecError(f"{name}: {value!r} is not a value for it", f"take {_KINDS[type(default)]}") from error
     if not isinstance(value, str):
         raise SpecError(f"{name}: {value!r} is not a text")
     return value

@@ -47,7 +47,7 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
     """
     for stage in NEEDED:
         if stage not in chain.known:
-            hint = "`atlasflow run --to export` makes it"
+            hint = "`atlasflow run --to export` makes it, with the same --profile and --set"
             raise UserError(f"what {stage} makes is not there for these settings", hint=hint)
     network = network_settings(chain.settings)
     size = int(network["image_size"])

@@ -104,6 +104,8 @@ def _install(work: Work, board: Board) -> dict[str, Any]:
 def _pictures(work: Work) -> list[Path]:
     """The pictures to classify: the operator's, or one evaluation image of each of the first classes."""
     if "pictures" in work.files:
+        if not work.files["pictures"]:
+            raise UserError(f"deploy.pictures is {work.settings.deploy.pictures}, which holds no file")
         return [file.path for file in work.files["pictures"].values()]
     from PIL import Image
 

@@ -139,5 +139,6 @@ def _shown(chain: Chain, stage: str, output: str, folder: Path) -> Path:
 
 def _receipt(chain: Chain, stage: str) -> Receipt:
     if stage not in chain.known:
-        raise UserError(f"what {stage} makes is not there for these settings", hint=f"`atlasflow run --to {stage}`")
+        hint = f"`atlasflow run --to {stage}` makes it, with the same --profile and --set"
+        raise UserError(f"what {stage} makes is not there for these settings", hint=hint)
     return chain.known[stage]

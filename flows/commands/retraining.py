@@ -52,8 +52,8 @@ def retrain(
     Reasons are: no champion yet, new data, changed code or recipe, age, drift on the boards, and yours.
     """
     overrides = parse_overrides(settings)
-    chain = open_chain(profile, overrides, Silent())
     values = {"reason": reason, "seeds": _numbers(seeds), "who": getpass.getuser()}
+    chain = open_chain(profile, overrides, Silent())
     _in_prefect(chain, "retrain", {"profile": profile, "settings": overrides, **values})
 
 
@@ -124,10 +124,10 @@ def _in_prefect(chain: Chain, name: str, values: dict[str, Any]) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise UserError(f"'{text}' are no seeds", hint="write --seeds 1,2,3") from error
+    words = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(word.isdecimal() for word in words):
+        raise UserError(f"'{text}' are no seeds", hint="write whole numbers from 0, such as --seeds 1,2,3")
+    return tuple(int(word) for word in words)
 
 
 def _facts(model: Champion) -> list[tuple[str, str]]:

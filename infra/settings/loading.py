@@ -179,6 +179,8 @@ def _explain(error: ValidationError | SettingsError) -> str:
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting '{where}'{nearest(str(problem['loc'][-1]), _keys(problem['loc'][:-1]))}")
+        elif problem["type"] == "tuple_type":
+            lines.append(f"setting '{where}' is a list: write it as '[\"one\", \"two\"]'")
         else:
             lines.append(f"setting '{where}': {problem['msg']}")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Serve the demo page: this machine alone unless told otherwise, and nothing from or to the outside."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -172,7 +173,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise UserError(f"cannot listen on {host}:{port}: {error}", hint="--port 0 finds a free port") from error
+        hint = "--port 0 finds a free port" if error.errno == errno.EADDRINUSE else "--host takes 127.0.0.1, say"
+        raise UserError(f"cannot listen on {host}:{port}: {error}", hint=hint) from error
     return listener
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from flows import retrain as module
+from flows.commands import retraining as command
 from flows.promotion import Approval
 from flows.requests import DemoteRequest, RetrainRequest
 from infra.errors import GateFailed, Refused, UserError
@@ -281,6 +282,13 @@ def test_a_demotion_that_cannot_work_changes_nothing(site, monkeypatch):
         module.demote.fn(DemoteRequest())
     assert site.registry.read().champion.release == "b"
     assert site.did == []
+
+
+@pytest.mark.parametrize("text", ["a,b", "-1", "1.5"])
+def test_what_is_no_seed_is_told_before_anything_is_started(monkeypatch, text):
+    monkeypatch.setattr(command, "_in_prefect", lambda *_: pytest.fail("it got as far as Prefect"))
+    with pytest.raises(UserError, match="are no seeds"):
+        command.retrain(seeds=text)
 
 
 def test_a_negative_seed_is_refused_in_the_form():

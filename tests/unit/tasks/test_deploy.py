@@ -113,6 +113,13 @@ def test_own_pictures_take_their_place(tmp_path):
     assert given == {"pictures": tmp_path}
 
 
+def test_a_folder_without_pictures_is_told_before_a_board_is_touched(tmp_path):
+    board = FakeBoard()
+    with pytest.raises(UserError, match=r"deploy\.pictures is .*, which holds no file"):
+        deploy.run(work_for(tmp_path, board, pictures={}))
+    assert board.active is None
+
+
 def test_the_answers_are_kept_and_said(tmp_path):
     work = work_for(tmp_path, FakeBoard())
     answers = read(deploy.run(work).outputs["answers"])

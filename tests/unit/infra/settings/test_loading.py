@@ -70,6 +70,7 @@ def test_a_value_is_read_as_toml_where_it_is_toml(text, value):
         ({"evaluate.min_accuracy": "2"}, r"setting 'evaluate\.min_accuracy': .*less than or equal to 1"),
         ({"obs.bucket": "NO"}, r"setting 'obs\.bucket'"),
         ({"data.sha256": "abc"}, r"setting 'data\.sha256'"),
+        ({"deploy.boards": "laptop"}, r"setting 'deploy\.boards' is a list: write it as"),
         ({"epochs": "3"}, r"write section\.key=value"),
         ({"train.": "3"}, r"write section\.key=value"),
     ],

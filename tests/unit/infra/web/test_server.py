@@ -65,8 +65,10 @@ def test_an_address_that_cannot_be_had_is_an_error():
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(UserError, match=f"cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(UserError, match=rf"cannot listen on 127.0.0.1:{port}[^→]+→ --port 0"):
             server.serve(None, "127.0.0.1", port, print)
+    with pytest.raises(UserError, match=r"cannot listen on 192\.0\.2\.1:0[^→]+→ --host"):
+        server.serve(None, "192.0.2.1", 0, print)  # of nobody's machine (RFC 5737)
     with pytest.raises(UserError, match=r"'no\.such\.host\.invalid' is no address"):
         server.serve(None, "no.such.host.invalid", 0, print)
 
