@@ -112,7 +112,8 @@ def show_result(console: Console, chain: Chain, record: RunRecord, server: str) 
     shown = [(name, str(place)) for stage, name, place in places if stage in done]
     for name, place in [*shown, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")]:
         console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)
-    if "publish" in done and "publish" in chain.known:
+    sent = {item.stage: item.key for item in record.stages if item.stage == "publish" and item.outcome == "ran"}
+    if sent and chain.adopt(sent):
         _show_links(console, chain)
 
 

@@ -1,12 +1,16 @@
+import io
 import os
 import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from flows.commands import running
+from flows.running import show_result
 from infra.errors import UserError
 from infra.store import verdict
+from infra.store.runs import RunRecord, StageRecord
 from tasks.chain import NAMES
 
 
@@ -163,3 +167,13 @@ def test_a_board_that_nobody_knows_is_told_before_anything_starts(run):
     with pytest.raises(UserError, match="there is no board 'latpop'; did you mean 'laptop'"):
         run(settings=['deploy.boards=["latpop"]'])
     assert run(settings=['deploy.boards=["latpop"]'], last="train") is not None, "no board is asked for so far"
+
+
+@pytest.mark.parametrize(("outcome", "shown"), [("ran", True), ("reused", False)])
+def test_links_are_shown_for_what_was_published_just_now(small, monkeypatch, outcome, shown):
+    published = small.make_all().known["publish"]
+    monkeypatch.setattr("tasks.report.published_links", lambda chain: {"model.onnx": chain.known["publish"].key})
+    record = RunRecord("1", 0.0, "local", [StageRecord("publish", published.key, outcome, "", 1.0)])
+    out = io.StringIO()
+    show_result(Console(file=out, width=200), small.chain(), record, "http://127.0.0.1:4200")
+    assert (f"model.onnx           {published.key}" in out.getvalue()) == shown
