@@ -93,7 +93,10 @@ def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
 
 
 def show_result(console: Console, chain: Chain, record: RunRecord, server: str) -> None:
-    """Print the final table, and where to look next."""
+    """Print links to what was published, then, to be seen last, the final table and where to look next."""
+    sent = {item.stage: item.key for item in record.stages if item.stage == "publish" and item.outcome == "ran"}
+    if sent and chain.adopt(sent):
+        _show_links(console, chain)
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "outcome", "why", "time", "result"):
         table.add_column(title, justify="right" if title == "time" else "left", overflow="fold")
@@ -112,9 +115,6 @@ def show_result(console: Console, chain: Chain, record: RunRecord, server: str) 
     shown = [(name, str(place)) for stage, name, place in places if stage in done]
     for name, place in [*shown, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")]:
         console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)
-    sent = {item.stage: item.key for item in record.stages if item.stage == "publish" and item.outcome == "ran"}
-    if sent and chain.adopt(sent):
-        _show_links(console, chain)
 
 
 def _show_links(console: Console, chain: Chain) -> None:
