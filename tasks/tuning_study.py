@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
-from infra.errors import UserError
+from infra.errors import Corrupt, UserError
 from infra.store.digests import value_digest
+from infra.store.disk import is_damaged
 from tasks.tuning_space import Choice
 from tasks.tuning_trial import Cost, Outcome
 
@@ -91,21 +92,33 @@ def opened(folder: Path, definition: Mapping[str, Any], space: Space) -> Iterato
 
     Raises:
         UserError: the study there rests on something else.
+        Corrupt: its database is damaged.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(folder / DATABASE)) as database:
-        database.execute("PRAGMA journal_mode=WAL")  # stays with the file; a trial then waits for the disk less often
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / DATABASE}")
-    try:
+    with _sound(folder / DATABASE), ExitStack() as stack:
+        with closing(sqlite3.connect(folder / DATABASE)) as database:
+            database.execute("PRAGMA journal_mode=WAL")  # stays with the file; a trial then waits for the disk less
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / DATABASE}")
+        stack.callback(storage.engine.dispose)
+        stack.callback(storage.remove_session)
         inner = optuna.create_study(storage=storage, study_name="atlasflow", direction="maximize", load_if_exists=True)
         _check_definition(inner, definition, folder)
         yield Study(inner, space, definition["search"], definition["seed"])
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Say in words that the database of a study is damaged."""
+    try:
+        yield
+    except Exception as error:
+        if not is_damaged(error):
+            raise
+        hint = "move it away and search again: trainings that are done are reused"
+        raise Corrupt(f"the study {path} is damaged: {error}", hint=hint) from error
 
 
 def _check_definition(inner: optuna.Study, definition: Mapping[str, Any], folder: Path) -> None:

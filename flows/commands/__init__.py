@@ -71,12 +71,12 @@ def main() -> None:
     except BrokenPipeError:  # who read our output has gone, as `head` does; there is nobody left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - the last place where an error can be put into words
         if is_full(error):
             advice = "free some space and run again; nothing is half-written"
             _stop(f"the disk is full: {error}\n  → {advice}", DISK_FULL, debug)
-        _stop(f"{error}\n  → check that path and who may read and write it; --debug shows where", 1, debug)
-    except Exception as error:  # noqa: BLE001 - the last place where an error can be put into words
+        if isinstance(error, OSError):
+            _stop(f"{error}\n  → check that path and who may read and write it; --debug shows where", 1, debug)
         _stop(f"{type(error).__name__}: {error}\n  → this is a fault of AtlasFlow; --debug shows where", 1, debug)
 
 

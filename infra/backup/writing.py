@@ -32,7 +32,7 @@ from infra.backup.contents import (
 from infra.errors import Corrupt, UserError
 from infra.store.artifacts import ArtifactStore
 from infra.store.atomic import replacing
-from infra.store.disk import room_for
+from infra.store.disk import is_damaged, room_for
 from infra.store.garbage import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.receipts import Receipt, parse
@@ -209,13 +209,23 @@ def _mode(path: Path) -> int:
 
 
 def _write_database(writer: _Writer, name: str, path: Path, mode: int) -> None:
-    """Through SQLite's online backup, which sees one state whatever is written meanwhile."""
+    """Through SQLite's online backup, which sees one state whatever is written meanwhile.
+
+    Raises:
+        Corrupt: it is damaged.
+    """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         address = f"{path.absolute().as_uri()}?mode=ro"
         source = sqlite3.connect(address, uri=True, timeout=_DATABASE_SECONDS)
         with closing(source), closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
+            try:
+                source.backup(target)
+            except sqlite3.DatabaseError as error:
+                if not is_damaged(error):
+                    raise
+                hint = f"move {path} away, or put a sound copy in its place"
+                raise Corrupt(f"the database {name} is damaged, so there is no backup: {error}", hint=hint) from error
         writer.add_file(name, copy, mode)
 
 

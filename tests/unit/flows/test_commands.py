@@ -1,5 +1,7 @@
 import errno
+import sqlite3
 import sys
+from contextlib import closing
 
 import pytest
 import typer
@@ -48,6 +50,19 @@ def test_the_class_of_an_error_is_the_exit_code(command, capsys, kind, code):
 def test_a_full_disk_is_told_in_words(command, capsys):
     assert command(OSError(errno.ENOSPC, "No space left on device", "/somewhere"), "run") == 4
     assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_database_without_room_is_a_full_disk(command, capsys, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "small.db")) as database:
+        database.execute("CREATE TABLE rows (text)")
+        database.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(sqlite3.Error) as full:
+            database.execute("INSERT INTO rows VALUES (?)", ["x" * 100_000])
+    wrapped = RuntimeError("the study could not be written")
+    wrapped.__cause__ = full.value
+    for error in (full.value, wrapped):
+        assert command(error, "tune") == 4
+        assert "the disk is full" in capsys.readouterr().err
 
 
 def test_other_trouble_with_files_is_told_in_words(command, capsys):

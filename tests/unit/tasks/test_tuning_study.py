@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.errors import UserError
+from infra.errors import Corrupt, UserError
 from tasks.tuning_space import space_of
 from tasks.tuning_study import opened, study_name
 from tasks.tuning_trial import Cost, Outcome
@@ -55,6 +55,22 @@ def test_the_seed_decides_and_an_interruption_does_not(tmp_path, search, space):
     whole = searched(tmp_path / "whole", space, said, 5)
     assert searched(tmp_path / "parts", space, said, 5, forget_after=(1, 3)) == whole
     assert searched(tmp_path / "other", space, definition(search, seed=2), 5) != whole
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "inside"])
+def test_a_damaged_study_is_told_in_words_and_left_alone(tmp_path, damage):
+    searched(tmp_path, GRID, definition(), 2)
+    path = tmp_path / "study.db"
+    whole = path.read_bytes()
+    damaged = {
+        "text": b"no database " * 100,
+        "cut": whole[: len(whole) // 2],
+        "inside": whole[:4096] + bytes(range(256)) * 256 + whole[4096 + 65_536 :],
+    }[damage]
+    path.write_bytes(damaged)
+    with pytest.raises(Corrupt, match=r"(?s)study\.db is damaged.*trainings that are done are reused"):
+        searched(tmp_path, GRID, definition(), 6)
+    assert path.read_bytes()[100:] == damaged[100:]
 
 
 def test_ranges_are_kept_to(tmp_path):

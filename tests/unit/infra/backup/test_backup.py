@@ -161,6 +161,15 @@ def test_a_damaged_store_gives_no_backup(home, tmp_path, damage):
     assert not list(tmp_path.glob("*b.tar*"))
 
 
+def test_a_damaged_database_gives_no_backup(home, tmp_path):
+    path = home / "prefect" / "prefect.db"
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + bytes(range(84)) + content[100:])
+    with pytest.raises(Corrupt, match=r"prefect/prefect\.db is damaged"):
+        back_up(home, home / "boards.toml", tmp_path / "b.tar")
+    assert not list(tmp_path.glob("*b.tar*"))
+
+
 def test_a_backup_is_consistent_while_a_run_goes_on(home, tmp_path):
     """Rows come in pairs, a receipt after its bytes, and the registry names a receipt that is there."""
     begun, over = threading.Event(), threading.Event()
