@@ -86,7 +86,7 @@ def judge(board: str, reference: Mapping[str, Sequence[int]], seen: Seen, limits
     message = f"{worst} moved most, by {indices[worst]:.3f}"
     if seen.images < limits.min_images:
         found, message = "too few images", f"{seen.images} images, and drift.min_images is {limits.min_images}"
-    elif indices[worst] >= limits.notice:
+    elif indices[worst] >= min(limits.notice, limits.limit):
         found, bound = ("drifted", limits.limit) if indices[worst] >= limits.limit else ("shifted", limits.notice)
         moved = [f"{name} ({value:.3f})" for name, value in _falling(indices) if value >= bound]
         message = f"{', '.join(moved)} of {seen.images} images, where {bound:g} is the bound"

@@ -67,6 +67,13 @@ def test_a_board_is_judged_by_its_worst_quantity(counts, found, message):
     assert re.search(message, result.message)
 
 
+def test_a_limit_below_the_notice_is_heeded():
+    """As for who lowers `drift.limit` alone."""
+    result = judge("porch", EVEN, seen(red=[130, 70] * 5), LIMITS.model_copy(update={"limit": 0.05}))
+    assert result.found == "drifted"
+    assert re.search(r"^red \(0.09\d\) of 1000 images, where 0.05 is the bound", result.message)
+
+
 def test_a_drift_is_named_with_board_and_quantity():
     dark = judge("porch", EVEN, seen(red=[1000] + [0] * 9), LIMITS)
     said = reason([judge("lab", EVEN, seen(), LIMITS), dark])
