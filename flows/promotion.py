@@ -2,7 +2,7 @@
 
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
-from prefect.exceptions import FlowPauseTimeout
+from prefect.exceptions import FlowPauseTimeout, ObjectNotFound
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
@@ -11,10 +11,12 @@ from pydantic import Field
 
 from flows.requests import Target
 from flows.rollout import OnStop, RolloutRequest, rollout
+from infra.errors import UserError
 from infra.store.registry import Champion, Registry
 from tasks.base import Reporter
 from tasks.champions import release_folder
 from tasks.stage import Chain
+from tasks.waves import cut_waves
 
 STAGE = "retrain"
 DEPLOYMENT = "rollout/rollout"
@@ -49,6 +51,23 @@ def ask(summary: str, hours: float, teller: Reporter) -> Approval | None:
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(flow_run.id, Running(), force=True)
         return None
+
+
+def check_rollout(chain: Chain) -> None:
+    """Refuse what would only fail after a promotion, when boards are told of it.
+
+    Raises:
+        UserError: `retrain.waves` holds something else than sizes, or there is no deployment that could be asked.
+    """
+    wanted = chain.settings.retrain
+    cut_waves(("any",), wanted.waves)
+    if wanted.rollout == "deployment":
+        try:
+            with get_client(sync_client=True) as client:
+                client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound as error:
+            what = f"the Prefect server has no deployment {DEPLOYMENT}, which retrain.rollout asks for"
+            raise UserError(what, hint="`atlasflow serve` or `atlasflow deployments apply` makes it") from error
 
 
 def tell_boards(

@@ -13,7 +13,7 @@ from prefect.states import Completed
 from flows.challenging import hold_challenge, training_of
 from flows.opening import open_chain
 from flows.pipeline import run_one
-from flows.promotion import STAGE, ask, release_for_boards, tell_boards
+from flows.promotion import STAGE, ask, check_rollout, release_for_boards, tell_boards
 from flows.requests import DemoteRequest, RetrainRequest, requested, run_name
 from infra.errors import Corrupt, UserError
 from infra.fleet import Fleet
@@ -50,6 +50,7 @@ def retrain(request: RetrainRequest = RetrainRequest()) -> State[Any]:  # noqa: 
     """Challenge the champion when there is a reason, and promote the challenger when it is better."""
     teller = FlowReporter(reporter.get())
     chain = open_chain(request.profile, dict(request.settings), teller)
+    check_rollout(chain)
     registry = registry_of(chain)
     state = registry.read()
     untold = ""
@@ -195,6 +196,7 @@ def demote(request: DemoteRequest = DemoteRequest()) -> State[Any]:  # noqa: B00
     """Make a former champion, by default the predecessor, champion again, and give the boards its release."""
     teller = FlowReporter(reporter.get())
     chain = open_chain(request.profile, dict(request.settings), teller)
+    check_rollout(chain)
     registry = registry_of(chain)
     before = registry.read()
     who, why = request.who or "a person in the Prefect UI", request.reason or "without a reason"

@@ -1,14 +1,15 @@
 """A person's word and the boards, without a Prefect server."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
-from prefect.exceptions import FlowPauseTimeout
+from prefect.exceptions import FlowPauseTimeout, ObjectNotFound
 
 from flows import promotion
-from flows.promotion import Approval, ask, tell_boards
+from flows.promotion import Approval, ask, check_rollout, tell_boards
 from flows.requests import RetrainRequest
-from infra.errors import GateFailed
+from infra.errors import GateFailed, UserError
 from infra.settings import load
 from infra.store.registry import Registry
 from tasks.reporting import Silent
@@ -71,6 +72,17 @@ def test_a_rollout_that_stops_leaves_the_boards_to_be_told(site, monkeypatch):
     with pytest.raises(GateFailed):
         site.tell()
     assert site.registry.read().pending
+
+
+def test_a_deployment_that_is_to_be_asked_must_be_there(monkeypatch):
+    class Client:
+        def read_deployment_by_name(self, name):
+            raise ObjectNotFound(http_exc=LookupError(name))
+
+    monkeypatch.setattr(promotion, "get_client", lambda sync_client: nullcontext(Client()))
+    check_rollout(SimpleNamespace(settings=load()))
+    with pytest.raises(UserError, match=r"(?s)no deployment rollout/rollout.*`atlasflow serve`"):
+        check_rollout(SimpleNamespace(settings=load(overrides={"retrain.rollout": "deployment"})))
 
 
 def test_an_answer_is_handed_on_and_the_form_shows_the_report(monkeypatch):

@@ -100,6 +100,17 @@ def site(tmp_path, monkeypatch):
     return found
 
 
+@pytest.mark.parametrize("waves", ['["abc"]', '["0"]', '["150%"]'])
+def test_waves_that_are_none_are_refused_before_anything_is_trained_or_demoted(site, waves):
+    with pytest.raises(UserError, match="is not the size of a wave"):
+        site.run(settings={"retrain.waves": waves})
+    site.champions("a", "b")
+    with pytest.raises(UserError, match="is not the size of a wave"):
+        module.demote.fn(DemoteRequest(settings={"retrain.waves": waves}))
+    assert site.did == []
+    assert site.registry.read().champion.release == "b"
+
+
 def test_the_first_challenger_becomes_champion_and_the_boards_are_told(site):
     state = site.run(who="Ada")
     assert state.name == "Promoted"
