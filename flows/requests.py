@@ -1,13 +1,14 @@
 """What flows are asked for. The Prefect UI shows these models as forms, and refuses what their schemas do not allow."""
 
 import re
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 from prefect.runtime import flow_run
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.config import JsonDict
 
-from infra.errors import AtlasFlowError
+from infra.errors import AtlasFlowError, UserError
 from infra.fetch import shown
 from infra.home import home
 from infra.settings import load, secret_names
@@ -123,6 +124,20 @@ def run_name(what: str, request: Target) -> str:
     data = source.rpartition("/")[2] or source
     number = Runs(home()).count() + 1
     return f"{what} {settings.train.recipe} {data} #{number}"
+
+
+def asked(kind: type[Asked], options: Mapping[str, Any]) -> Asked:
+    """The request that the options of a command make.
+
+    Raises:
+        UserError: one of them has a value that the request does not allow.
+    """
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        problems = ((".".join(map(str, item["loc"])), item["msg"]) for item in error.errors())
+        said = "; ".join(f"{where}: {message}" if where else message for where, message in problems)
+        raise UserError(f"this cannot be asked for: {said}", hint="--help says what can") from error
 
 
 def requested(kind: type[Asked]) -> Asked:

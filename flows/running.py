@@ -58,10 +58,11 @@ def run_with_prefect(
     console = Console()
     with under_prefect(chain, console) as address:
         from flows.pipeline import pipeline  # noqa: PLC0415
-        from flows.requests import RunRequest  # noqa: PLC0415
+        from flows.requests import RunRequest, asked  # noqa: PLC0415
 
         try:
-            pipeline(RunRequest(profile=profile, settings=overrides, stages=selected, force=forced))
+            values = {"profile": profile, "settings": overrides, "stages": selected, "force": forced}
+            pipeline(asked(RunRequest, values))
         finally:
             own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
             for record in own[:1]:

@@ -111,14 +111,14 @@ def _in_prefect(chain: Chain, name: str, values: dict[str, Any]) -> None:
 
     console = Console()
     with under_prefect(chain, console) as address:
-        from flows.requests import DemoteRequest, RetrainRequest  # noqa: PLC0415
+        from flows.requests import DemoteRequest, RetrainRequest, asked  # noqa: PLC0415
         from flows.retrain import demote as demotion  # noqa: PLC0415
         from flows.retrain import retrain as retraining  # noqa: PLC0415
 
         if name == "retrain":
-            state = retraining(RetrainRequest.model_validate(values), return_state=True)
+            state = retraining(asked(RetrainRequest, values), return_state=True)
         else:
-            state = demotion(DemoteRequest.model_validate(values), return_state=True)
+            state = demotion(asked(DemoteRequest, values), return_state=True)
     console.print(f"in Prefect: {address}/runs/flow-run/{state.state_details.flow_run_id}", highlight=False)
     state.result()
 

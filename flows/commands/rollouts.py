@@ -143,12 +143,13 @@ def _in_prefect(chain: Chain, values: dict[str, Any]) -> None:
     fleet = Fleet(chain.home)
     rows = []
     with under_prefect(chain, console) as address:
+        from flows.requests import asked  # noqa: PLC0415
         from flows.rollout import RolloutRequest  # noqa: PLC0415
         from flows.rollout import rollout as flow  # noqa: PLC0415
 
         before = fleet.rollouts()
         try:
-            flow(RolloutRequest.model_validate(values))
+            flow(asked(RolloutRequest, values))
         finally:
             if values.get("resume") or fleet.rollouts() != before:
                 opened = work.reopen(fleet, values.get("resume", ""))

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.running import Json, Profile, Set, parse_overrides
 from flows.opening import open_chain
-from infra.errors import UserError
 from tasks.reporting import Silent
 from tasks.stage import Chain
 from tasks.tuning_space import space_of
@@ -104,18 +102,11 @@ def _in_prefect(chain: Chain, values: dict[str, Any]) -> tuple[Path, str, str]:
     from flows.running import under_prefect  # noqa: PLC0415 - Prefect takes seconds
 
     with under_prefect(chain, Console(stderr=True)) as address:
-        from flows.requests import TuneRequest  # noqa: PLC0415
+        from flows.requests import TuneRequest, asked  # noqa: PLC0415
         from flows.tune import FOLDER  # noqa: PLC0415
         from flows.tune import tune as tuning  # noqa: PLC0415
 
-        try:
-            request = TuneRequest.model_validate(values)
-        except ValidationError as error:
-            said = "; ".join(
-                f"--{item['loc'][0]}: {item['msg']}" if item["loc"] else item["msg"] for item in error.errors()
-            )
-            raise UserError(f"this cannot be searched for: {said}", hint="see `atlasflow tune --help`") from error
-        state = tuning(request, return_state=True)
+        state = tuning(asked(TuneRequest, values), return_state=True)
         name = state.result()
     run = f"{address}/runs/flow-run/{state.state_details.flow_run_id}"
     return chain.home / FOLDER / str(name), state.message or "", run

@@ -5,8 +5,9 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from flows.maintenance import MaintenanceRequest
-from flows.requests import DemoteRequest, RetrainRequest, RunRequest, StageRequest, TuneRequest, run_name
+from flows.requests import DemoteRequest, RetrainRequest, RunRequest, StageRequest, TuneRequest, asked, run_name
 from flows.rollout import RolloutRequest
+from infra.errors import UserError
 from infra.store.runs import Runs
 
 EVERY = (RunRequest, StageRequest, RetrainRequest, DemoteRequest, TuneRequest, RolloutRequest, MaintenanceRequest)
@@ -26,6 +27,20 @@ def test_a_wrong_form_is_refused_by_its_schema_as_by_the_model(values):
     assert list(SCHEMA.iter_errors(values))
     with pytest.raises(ValidationError):
         RunRequest.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (RetrainRequest, {"seeds": (1, -1)}, r"seeds\.1: .*greater than or equal to 0"),
+        (RunRequest, {"settings": {"boards.my shed.soc": "Ascend310"}}, r"settings\.boards\.my shed\.soc"),
+        (TuneRequest, {"minutes": -5.0}, r"minutes: .*greater than 0"),
+        (RolloutRequest, {"waves": ("two",)}, r"waves\.0: "),
+    ],
+)
+def test_options_that_no_form_would_take_are_told_in_words(kind, options, message):
+    with pytest.raises(UserError, match=message):
+        asked(kind, options)
 
 
 @pytest.mark.parametrize("profile", ["local", "twin", "cloud", "mine.toml", "/etc/atlasflow/lab.toml"])
