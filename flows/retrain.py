@@ -51,6 +51,12 @@ def retrain(request: RetrainRequest = RetrainRequest()) -> State[Any]:  # noqa: 
     teller = FlowReporter(reporter.get())
     chain = open_chain(request.profile, dict(request.settings), teller)
     check_rollout(chain)
+    waiting = "another retraining is under way here; waiting for its end"
+    with hold(chain.home / "locks" / STAGE, lambda: teller.line(STAGE, waiting)):
+        return _retrain(chain, request, teller)
+
+
+def _retrain(chain: Chain, request: RetrainRequest, teller: Reporter) -> State[Any]:
     registry = registry_of(chain)
     state = registry.read()
     untold = ""

@@ -1,6 +1,8 @@
 """The order of a retraining without a Prefect server: the registry is real, stages and boards are counted."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -13,6 +15,7 @@ from flows.requests import DemoteRequest, RetrainRequest
 from infra.errors import GateFailed, Refused, UserError
 from infra.fleet import Fleet
 from infra.settings import load
+from infra.store.locks import hold
 from infra.store.registry import Registry
 from infra.store.runs import Runs
 from tasks.gates import Decision
@@ -109,6 +112,27 @@ def test_waves_that_are_none_are_refused_before_anything_is_trained_or_demoted(s
         module.demote.fn(DemoteRequest(settings={"retrain.waves": waves}))
     assert site.did == []
     assert site.registry.read().champion.release == "b"
+
+
+def test_a_second_retraining_waits_for_the_first_and_then_looks(site, monkeypatch):
+    """Boards that the first one is just telling would be told twice, and the second rollout is refused."""
+    said, waits = [], threading.Event()
+
+    def line(_stage, text):
+        said.append(text)
+        waits.set()
+
+    monkeypatch.setattr(module, "FlowReporter", lambda inner: SimpleNamespace(line=line))
+    with ThreadPoolExecutor(1) as pool, hold(site.home / "locks" / "retrain"):
+        site.champions("a", pending=True)
+        second = pool.submit(site.run)
+        assert waits.wait(10)
+        assert said == ["another retraining is under way here; waiting for its end"]
+        assert site.did == []
+        site.registry.told("a")
+        site.training = Training(SAME, ("k",), False)
+    assert second.result().name == "Nothing to do"
+    assert site.did == ["download"]
 
 
 def test_the_first_challenger_becomes_champion_and_the_boards_are_told(site):
