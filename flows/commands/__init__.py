@@ -26,7 +26,7 @@ from flows.commands import (
     tuning,
     xihe,
 )
-from infra.errors import AtlasFlowError
+from infra.errors import AtlasFlowError, Transient
 from infra.store.disk import is_full
 
 app = typer.Typer(
@@ -77,6 +77,11 @@ def main() -> None:
             _stop(f"the disk is full: {error}\n  → {advice}", DISK_FULL, debug)
         if isinstance(error, OSError):
             _stop(f"{error}\n  → check that path and who may read and write it; --debug shows where", 1, debug)
+        import httpx  # noqa: PLC0415 - too slow for commands that need no server
+
+        if isinstance(error, httpx.TransportError):  # our own clients map theirs; this one is Prefect's
+            advice = "what was done is kept: the same command starts our own server, and goes on"
+            _stop(f"the Prefect server does not answer: {error}\n  → {advice}", Transient.exit_code, debug)
         _stop(f"{type(error).__name__}: {error}\n  → this is a fault of AtlasFlow; --debug shows where", 1, debug)
 
 

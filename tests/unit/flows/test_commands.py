@@ -3,6 +3,7 @@ import sqlite3
 import sys
 from contextlib import closing
 
+import httpx
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -71,6 +72,13 @@ def test_other_trouble_with_files_is_told_in_words(command, capsys):
     assert "/somewhere" in said
     assert "who may read and write it" in said
     assert "Traceback" not in said
+
+
+def test_a_prefect_server_that_went_away_is_worth_another_try(command, capsys):
+    assert command(httpx.ConnectError("[Errno 111] Connection refused"), "retrain") == 5
+    said = capsys.readouterr().err
+    assert said.startswith("error: the Prefect server does not answer: [Errno 111] Connection refused")
+    assert "fault" not in said
 
 
 def test_a_fault_of_ours_says_so(command, capsys):
