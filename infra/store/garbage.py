@@ -1,22 +1,28 @@
 """Garbage: whatever no living receipt reaches. The caller says which receipts live; `dry_run` first."""
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.errors import Refused
 from infra.store import proofs
-from infra.store.artifacts import ArtifactStore
+from infra.store.artifacts import Artifact, ArtifactStore, Kind
 from infra.store.digests import file_digest
 from infra.store.locks import hold
-from infra.store.receipts import Receipt, Receipts
+from infra.store.receipts import Receipt, Receipts, parse
 from infra.store.runs import Runs
 
 # Runs hold it shared from their first stage to their last, so that nothing they rest on is taken for garbage.
 LOCK = "store"
+ASIDE = "aside"
+"""In the home: receipts as they were before an upgrade, by schema, stage and key."""
 HALF_WRITTEN_SECONDS = 3600
 SCRATCH_SECONDS = 14 * 24 * 3600  # what nobody went on with for so long, nobody will
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+_KINDS: tuple[Kind, ...] = ("file", "tree")
 KEPT_ON_BOARDS = 2  # the release in service, and the one to roll back to
 
 
@@ -92,6 +98,7 @@ def collect(
         everything = list(receipts.all())
         dead = [item for item in everything if item.key not in keys]
         used = {path for item in everything if item.key in keys for path in _paths(store, item)}
+        used |= set(_paths_aside(home, store))
         unused = [
             path
             for room in ("objects", "trees")
@@ -114,12 +121,31 @@ def collect(
 
 def _paths(store: ArtifactStore, receipt: Receipt) -> Iterable[Path]:
     for artifact in receipt.outputs.values():
-        if artifact.kind == "tree":
-            manifest = store.tree_path(artifact.sha256)
-            yield manifest
-            if not manifest.exists() or file_digest(manifest) != artifact.sha256:
-                continue  # it names nothing any more; its stage will run again
-        yield from (file.path for file in store.files(artifact).values())
+        yield from _paths_of(store, artifact)
+
+
+def _paths_of(store: ArtifactStore, artifact: Artifact) -> Iterable[Path]:
+    if artifact.kind == "tree":
+        manifest = store.tree_path(artifact.sha256)
+        yield manifest
+        if not manifest.exists() or file_digest(manifest) != artifact.sha256:
+            return  # it names nothing any more; its stage will run again
+    yield from (file.path for file in store.files(artifact).values())
+
+
+def _paths_aside(home: Path, store: ArtifactStore) -> Iterable[Path]:
+    """What receipts name that could not be upgraded: a newer step may read them, and their bytes may have been paid.
+
+    What else they say is not known, but an artifact is a SHA-256 in any schema.
+    """
+    for path in (home / ASIDE).rglob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        try:
+            parse(text, path)
+        except Refused:
+            for digest in set(_DIGEST.findall(text)):
+                for kind in _KINDS:
+                    yield from _paths_of(store, Artifact("", digest, 0, kind, ""))
 
 
 def _remove_half_written(home: Path) -> None:

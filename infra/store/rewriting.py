@@ -7,12 +7,9 @@ from typing import Literal
 
 from infra.errors import Refused
 from infra.store.atomic import sync, write_text
-from infra.store.garbage import LOCK
+from infra.store.garbage import ASIDE, LOCK
 from infra.store.locks import hold
 from infra.store.receipts import SCHEMA, parse, text_of
-
-ASIDE = "aside"
-"""In the home: receipts as they were, by schema, stage and key."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
+import json
 import os
+import shutil
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from infra.store import proofs
 from infra.store.artifacts import ArtifactStore
-from infra.store.garbage import LOCK, SCRATCH_SECONDS, collect, living
+from infra.store.digests import value_digest
+from infra.store.garbage import ASIDE, LOCK, SCRATCH_SECONDS, collect, living
 from infra.store.locks import hold
-from infra.store.receipts import Receipt, Receipts
+from infra.store.receipts import SCHEMA, Receipt, Receipts
 from infra.store.runs import Runs, StageRecord
 
 
@@ -53,6 +57,29 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path):
     return Bench(tmp_path / "home")
+
+
+def test_what_a_receipt_names_that_could_not_be_upgraded_is_kept_with_it(bench):
+    """One that was upgraded is kept aside too, but its bytes live and die with the receipt that it has become."""
+    folder = bench.home / "folder"
+    folder.mkdir(parents=True)
+    (folder / "part").write_text("a part of a tree")
+    paid, upgraded = bench.made("train", "a" * 64), bench.made("train", "b" * 64)
+    tree = bench.store.put_tree("tree", folder)
+    bench.receipts.save(replace(paid, outputs={**paid.outputs, "tree": tree}))
+    for receipt, number in ((paid, 0), (upgraded, SCHEMA)):
+        path = bench.receipts.path("train", receipt.key)
+        kept = bench.home / ASIDE / f"schema-{number}" / "train" / path.name
+        kept.parent.mkdir(parents=True)
+        body = json.loads(path.read_text()) | {"schema": number}
+        del body["seal"]
+        kept.write_text(json.dumps({**body, "seal": value_digest(body)}))
+        path.unlink()
+    assert bench.collect().objects == (bench.path(upgraded).name,)
+    assert bench.path(paid).exists()
+    assert {file.path.read_text() for file in bench.store.files(tree).values()} == {"a part of a tree"}
+    shutil.rmtree(bench.home / ASIDE)
+    assert len(bench.collect().objects) == 3
 
 
 def test_what_a_recent_run_used_lives_with_all_that_it_came_from(bench):
