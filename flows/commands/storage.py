@@ -43,7 +43,7 @@ def list_objects(
     names = files.entries(address, recursive=recursive)
     if not names:
         if not files.exists(address):
-            raise Refused(f"there is nothing at {address}", hint="check the address; `obs list` its folder")
+            raise Refused(f"there is nothing at {address}", hint="check the address; `atlasflow obs list` its folder")
         names = [(address.rpartition("/")[2], files.size(address))]
     if as_json:
         print(json.dumps([{"name": name, "size": size} for name, size in names], indent=1))
@@ -149,7 +149,7 @@ def _copy_archive(source: str, target: str, profile: str, settings: list[str] | 
         return "and unpacked the archive"
     raise UserError(
         "--archive is for a folder of this machine and an object",
-        hint="write `obs copy FOLDER obs://bucket/name.tar --archive`, or the other way round",
+        hint="write `atlasflow obs copy FOLDER obs://bucket/name.tar --archive`, or the other way round",
     )
 
 

@@ -51,7 +51,7 @@ def tune(
         int | None, typer.Option(min=1, help="Configurations in all; by default the whole grid, else 20.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after this time; the same command goes on where it stopped.")
+        float | None, typer.Option(min=0.01, help="Stop after this time; the same command goes on where it stopped.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the search; vary train.seed for that of trainings.")] = 1,
     study: Annotated[str, typer.Option(help="A name for the search; by default one made from what is searched.")] = "",

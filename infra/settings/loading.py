@@ -98,6 +98,8 @@ def _fleet() -> dict[str, dict[str, Any]]:
 def _profile_path(profile: str) -> Path:
     path = Path(profile) if profile.endswith(".toml") else PROFILES / f"{profile}.toml"
     if not path.is_file():
+        if profile.endswith(".toml"):
+            raise UserError(f"there is no file {profile}", hint="it was given as the profile, as seen from this folder")
         known = sorted(item.stem for item in PROFILES.glob("*.toml"))
         raise UserError(
             f"there is no profile '{profile}'", hint=f"take one of {', '.join(known)}, or a path to a .toml"

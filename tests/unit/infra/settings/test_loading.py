@@ -107,6 +107,11 @@ def test_a_profile_that_is_not_there_names_those_that_are():
     assert "cloud, local, twin" in str(caught.value)
 
 
+def test_a_profile_file_that_is_not_there_is_called_a_file():
+    with pytest.raises(UserError, match=r"there is no file mine\.toml"):
+        load("mine.toml")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("[train", "is not valid TOML"), ("[trian]\nepochs = 3", "did you mean 'train'"), ("train = 3", "train")],
