@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,8 +153,9 @@ def _remove_half_written(home: Path) -> None:
     """Temporary files of killed processes; a living one is done with its own long before the hour is over."""
     for pattern in (".*.tmp", "*/.*.tmp", "receipts/*/.*.tmp", "tuning/*/.*.tmp", "notify/*/.*.tmp"):
         for path in home.glob(pattern):
-            if path.stat().st_mtime < time.time() - HALF_WRITTEN_SECONDS:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # whoever wrote it is done meanwhile
+                if path.stat().st_mtime < time.time() - HALF_WRITTEN_SECONDS:
+                    path.unlink()
 
 
 def _remove_old_scratch(home: Path, keys: set[str]) -> None:

@@ -82,6 +82,13 @@ def test_what_a_receipt_names_that_could_not_be_upgraded_is_kept_with_it(bench):
     assert len(bench.collect().objects) == 3
 
 
+def test_a_half_written_file_may_be_done_while_it_is_looked_at(bench):
+    """Services and outboxes write without the lock of runs; a link to nowhere is as gone as a file can be."""
+    bench.made("train", "a")
+    (bench.home / ".registry.json.0.tmp").symlink_to("nowhere")
+    assert len(bench.collect().receipts) == 1
+
+
 def test_what_a_recent_run_used_lives_with_all_that_it_came_from(bench):
     data = bench.made("download", "d")
     old = bench.made("train", "old", data)
