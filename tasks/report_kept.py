@@ -30,9 +30,17 @@ def kept(home: Path, name: str, inputs: Sequence[str], draw: Callable[[], bytes]
     if not path.exists():
         with replacing(path) as temporary:
             temporary.write_bytes(draw())
-        for old in sorted(path.parent.glob("*.png"), key=lambda file: file.stat().st_mtime)[:-MOST]:
+        for old in sorted(path.parent.glob("*.png"), key=_age)[:-MOST]:
             old.unlink(missing_ok=True)
     return address(path.read_bytes())
+
+
+def _age(path: Path) -> float:
+    """When it was drawn; before everything where another run has just removed it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
 
 
 def address(picture: bytes) -> str:

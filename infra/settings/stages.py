@@ -78,4 +78,4 @@ class RetrySettings(Section):
     """Retries of transient errors."""
 
     attempts: int = Field(3, ge=1, le=10)
-    seconds: float = Field(2.0, ge=0, description="before the first retry; doubles, with jitter")
+    seconds: float = Field(2.0, ge=0, le=600, description="before the first retry; doubles, with jitter")
