@@ -1,5 +1,8 @@
 """What surrounds a change of champion: a person's word before it, and the boards after it."""
 
+from uuid import uuid4
+
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.exceptions import FlowPauseTimeout, ObjectNotFound
@@ -15,6 +18,8 @@ from infra.errors import UserError
 from infra.store.registry import Champion, Registry
 from tasks.base import Reporter
 from tasks.champions import release_folder
+from tasks.orchestrate import FlowReporter
+from tasks.reporting import reporter
 from tasks.stage import Chain
 from tasks.waves import cut_waves
 
@@ -31,10 +36,21 @@ class Approval(RunInput):
     reason: str = Field("", description="why, for the history")
 
 
-def ask(summary: str, hours: float, teller: Reporter) -> Approval | None:
-    """Pause the flow run until a person answers in the Prefect UI.
+@flow(name="approval", flow_run_name="approval of release {release}", persist_result=False)
+def approval(release: str, report: str, hours: float) -> Approval | None:
+    """A person's answer before a promotion, or None when there was none in time.
+
+    It is a flow run of its own, within the retraining. A run that pauses gives the slot of its deployment away, so that
+    another one could begin; and it is ended when it next renews that slot (Prefect 3.8), after less than four minutes.
+    """
+    return ask(release, report, hours, FlowReporter(reporter.get()))
+
+
+def ask(release: str, summary: str, hours: float, teller: Reporter) -> Approval | None:
+    """Pause the current flow run until a person answers in the Prefect UI.
 
     Args:
+        release: what is to be promoted.
         summary: Markdown that stands above the form.
         hours: how long to wait.
         teller: hears where the form is.
@@ -42,10 +58,12 @@ def ask(summary: str, hours: float, teller: Reporter) -> Approval | None:
     Returns:
         The answer; None when there was none in time.
     """
-    teller.line(STAGE, f"waits up to {hours:g} hours for a person: {flow_run.ui_url}")
+    teller.line(STAGE, f"release {release} waits up to {hours:g} hours for a person: {flow_run.ui_url}")
     form = Approval.with_initial_data(description=summary)
+    timeout = max(1, round(hours * 3600))
     try:
-        return pause_flow_run(wait_for_input=form, timeout=max(1, round(hours * 3600)), poll_interval=_POLL_SECONDS)
+        # A run that died and was taken up again waits anew; by the same key, its form would be there already.
+        return pause_flow_run(wait_for_input=form, timeout=timeout, poll_interval=_POLL_SECONDS, key=uuid4().hex)
     except FlowPauseTimeout:
         # The server ends a run whose pause ran out as failed; this one goes on, to say what became of the challenge.
         with get_client(sync_client=True) as client:

@@ -13,7 +13,7 @@ from prefect.states import Completed
 from flows.challenging import hold_challenge, training_of
 from flows.opening import open_chain
 from flows.pipeline import run_one
-from flows.promotion import STAGE, ask, check_rollout, release_for_boards, tell_boards
+from flows.promotion import STAGE, approval, check_rollout, release_for_boards, tell_boards
 from flows.requests import DemoteRequest, RetrainRequest, requested, run_name
 from infra.errors import Corrupt, UserError
 from infra.fleet import Fleet
@@ -168,7 +168,7 @@ def _promote(
     wanted = chain.settings.retrain
     if wanted.approval:
         challenge.outcome, challenge.explanation = "Waits for approval", f"release {model.release}: {model.why}"
-        answer = ask(markdown(challenge), wanted.approval_hours, teller)
+        answer = approval(model.release, markdown(challenge), wanted.approval_hours)
         if answer is None:
             _keep(request.who or NOBODY, f"nobody said yes within {wanted.approval_hours:g} hours", registry, challenge)
             return

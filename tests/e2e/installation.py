@@ -108,6 +108,11 @@ class Installation:
         record = json.loads(max((self.folder / "runs").glob("*.json")).read_text())
         return record, {item["stage"]: item["outcome"] for item in record["stages"]}
 
+    def champion(self):
+        """The release of the champion; None when there is none yet."""
+        told = self.json("champion", "show")["champion"]
+        return told and told["release"]
+
     def run_count(self):
         return len(list((self.folder / "runs").glob("*.json")))
 

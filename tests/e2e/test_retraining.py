@@ -44,10 +44,6 @@ def on_board(home):
     return World(load(), home.folder).board("laptop").state().active
 
 
-def champion(home):
-    return home.json("champion", "show")["champion"]["release"]
-
-
 def answer(home, **said):
     """Fill in the form of the run that waits for a person, as the Prefect UI does."""
     address = ""
@@ -67,7 +63,7 @@ def answer(home, **said):
 def test_a_champion_is_made_and_challenged_for_a_reason_alone(made):
     # The first one: the chain's own release, from the receipts that are there.
     said = made.atlasflow("retrain")
-    first = champion(made)
+    first = made.champion()
     assert f"Promoted: release {first} is champion: there is no champion yet; accuracy" in said
     run, tasks, _ = last_run(made)
     assert run["name"].startswith("retrain lenet5-sample small.tar.gz #")
@@ -96,7 +92,7 @@ def test_a_champion_is_made_and_challenged_for_a_reason_alone(made):
 
 def test_a_better_model_is_promoted_by_a_person_and_taken_back(made):
     made.atlasflow("retrain")
-    first = champion(made)
+    first = made.champion()
 
     # A better one that nobody approves in time, and then somebody does.
     said = made.atlasflow("retrain", *BETTER, *APPROVAL, "--set", "retrain.approval_hours=0.0005")
@@ -115,7 +111,7 @@ def test_a_better_model_is_promoted_by_a_person_and_taken_back(made):
     finally:
         waiting.kill()
     made.said.append(said)
-    second = champion(made)
+    second = made.champion()
     assert second != first
     assert f"Promoted: release {second} is champion: asked for: it is good; accuracy" in said
     assert on_board(made) == second
@@ -125,7 +121,7 @@ def test_a_better_model_is_promoted_by_a_person_and_taken_back(made):
     # Back.
     said = made.atlasflow("champion", "demote", "--reason", "trucks look like cars")
     assert f"release {first} is champion again, in place of {second}: trucks look like cars" in said
-    assert (champion(made), on_board(made)) == (first, first)
+    assert (made.champion(), on_board(made)) == (first, first)
     assert last_event(made, "demoted") == f"atlasflow.release.{second}"
     kinds = [(event["kind"], event["who"]) for event in made.json("champion", "history")]
     assert [kind for kind, _ in kinds][-3:] == ["kept", "promoted", "demoted"]

@@ -1,16 +1,24 @@
-"""`atlasflow serve`: a stage triggered from the server reuses the chain's receipts; a wrong form is refused."""
+"""`atlasflow serve`: stages by themselves, from the chain's receipts, and a retraining that a person approves."""
 
 import os
 import signal
 import subprocess
 import time
 
+import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from tasks.limits import TRAINING, holding
 from tests.e2e.installation import COMMAND, PYTHON
 from tests.e2e.ui import OWN_FAULTS, open_page, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
+
+# A training of its own, better than the chain's; on so few images any class may lose. Without robustness, whose stages
+# would be shown as stale to the tests that share this home.
+BETTER = {"train.epochs": "14", "retrain.max_recall_drop": "1", "retrain.robustness": "false"}
+BY_A_PERSON_AND_THE_SERVED_ROLLOUT = {"retrain.approval": "true", "retrain.rollout": "deployment"}
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +30,9 @@ def serving(untouched, first_run):
     # Whoever runs the tests in the background has them ignore Ctrl-C, and the command would inherit that.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
-        [COMMAND, "serve", "--limit", "1"],
+        [COMMAND, "serve", "--limit", "2"],
         cwd=made.elsewhere,
-        env=made.environment(),
+        env=made.environment() | {"PREFECT_RUNNER_POLL_FREQUENCY": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -86,3 +94,90 @@ def test_a_stage_that_is_triggered_alone_reuses_the_chain_s_receipts(serving):
     wrong = prefect(serving, "deployment", "run", "evaluate/evaluate", "--params", '{"request": {"profile": "locl"}}')
     assert wrong.returncode != 0
     assert "locl" in wrong.stdout + wrong.stderr
+
+
+def ask(home, path, body):
+    """Post to the Prefect server's REST API."""
+    answer = httpx.post(f"{home.services()['prefect']['address']}/api/{path}", json=body, timeout=30, trust_env=False)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def trigger(home, name, request):
+    """Start a run of a deployment; returns its id."""
+    (deployment,) = home.prefect("deployments", deployments={"name": {"any_": [name]}})
+    body = {"parameters": {"request": request}, "state": {"type": "SCHEDULED"}}
+    return ask(home, f"deployments/{deployment['id']}/create_flow_run", body)["id"]
+
+
+def until(home, what, state, **wanted):
+    """The first run that is asked for, once it is in a state; another end of it fails the test."""
+    deadline = time.monotonic() + 120
+    while True:
+        found = home.prefect(what, **wanted)[:1]
+        if found and found[0]["state_name"] == state:
+            return found[0]
+        ended = found and found[0]["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+        assert not ended, found[0]["state"]
+        assert time.monotonic() < deadline, f"{what} {wanted} never was {state}: {found}"
+        time.sleep(0.2)
+
+
+def run_of(identifier):
+    return {"flow_runs": {"id": {"any_": [identifier]}}}
+
+
+def on_board(home):
+    return home.json("boards", "status", "laptop")[0]["active"]
+
+
+def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_served_rollout_follows(
+    serving, page, watch, pytestconfig
+):
+    watch.expected += OWN_FAULTS
+    if serving.champion() is None:
+        serving.atlasflow("retrain")
+    first = serving.champion()
+    assert on_board(serving) == first
+    address = serving.services()["prefect"]["address"]
+
+    # While it trains, and while it waits for a person, another one is cancelled.
+    wanted = {"settings": BETTER | BY_A_PERSON_AND_THE_SERVED_ROLLOUT, "reason": "new optics"}
+    with (
+        temporary_settings({PREFECT_API_URL: f"{address}/api"}),
+        holding({TRAINING: 1}, serving.folder, lambda _text: None),
+    ):
+        retraining = trigger(serving, "retrain", wanted)
+        until(serving, "task_runs", "Running", **run_of(retraining), task_runs={"name": {"any_": ["train"]}})
+        until(serving, "flow_runs", "Cancelled", **run_of(trigger(serving, "retrain", {})))
+        until(serving, "flow_runs", "Running", **run_of(retraining))
+    until(serving, "flow_runs", "Paused", flow_runs={"state": {"type": {"any_": ["PAUSED"]}}})
+    until(serving, "flow_runs", "Cancelled", **run_of(trigger(serving, "retrain", {})))
+
+    # The person.
+    open_page(page, f"{address}/runs/flow-run/{retraining}", "retrain lenet5-sample")
+    page.get_by_role("tablist").get_by_text("Subflow Runs").click()
+    page.get_by_role("link", name="approval of release").click()
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text("images are right with the challenger alone").first.wait_for()
+    form = {name: page.locator(".schema-form-property", has_text=name) for name in ("Approve", "Who", "Reason")}
+    form["Approve"].get_by_role("switch").click()
+    form["Who"].get_by_role("textbox").fill("Ada")
+    form["Reason"].get_by_role("textbox").fill("I looked")
+    picture(pytestconfig, page, "approval")
+    page.get_by_role("button", name="Submit").click()
+    until(serving, "flow_runs", "Promoted", **run_of(retraining))
+    second = serving.champion()
+    assert second != first
+    last = serving.json("champion", "history")[-1]
+    assert (last["kind"], last["about"], last["who"]) == ("promoted", second, "Ada")
+    assert last["why"].startswith("asked for: new optics; accuracy")
+    assert last["why"].endswith("; approved: I looked")
+
+    # The board.
+    rollouts = {"deployments": {"name": {"any_": ["rollout"]}}, "sort": "EXPECTED_START_TIME_DESC"}
+    rollout = until(serving, "flow_runs", "Completed", **rollouts)
+    assert rollout["parameters"]["request"]["settings"]["deploy.release"] == f"obs://atlasflow/releases/{second}/"
+    assert on_board(serving) == second
+    serving.atlasflow("champion", "demote", "--reason", "the end of the test")
+    assert (serving.champion(), on_board(serving)) == (first, first)

@@ -17,6 +17,12 @@ pytest.importorskip("prefect_dask", reason="the extra `tuning` is not installed"
 
 # The first value is what the chain was trained with.
 SPACE = ("tune", "--space", "train.learning_rate=0.01,0.02,0.05")
+# On so few images any difference is to count; the boards are not asked.
+EASY = [
+    word
+    for setting in ("significance=0.99", "max_recall_drop=1", "robustness=false", "rollout=none")
+    for word in ("--set", f"retrain.{setting}")
+]
 CLUSTER = """
 import sys
 from distributed import LocalCluster
@@ -119,3 +125,22 @@ def test_workers_of_a_cluster_use_the_same_receipts_and_train(made, cluster):
     assert {item["key"] for item in artifacts} >= {"tuning", "tuning-summary", "tuning-scores", "tuning-pareto"}
     (table,) = (item for item in artifacts if item["key"] == "tuning")
     assert json.loads(table["data"]) == told["trials"]
+
+
+def test_the_winner_challenges_the_champion_with_the_training_of_its_trial(made):
+    if made.champion() is None:
+        made.atlasflow("retrain")
+    first = made.champion()
+    told = made.json(*SPACE, "--promote", *EASY)
+    winner = told["trials"][0]
+    study = f"the best trial of the study {told['study']}, number {winner['trial']}, has the score {winner['score']}"
+    second = made.champion()
+    assert f"; Promoted: release {second} is champion: asked for: {study}; accuracy" in told["said"]
+    assert second != first
+    last = made.json("champion", "history")[-1]
+    assert (last["kind"], last["about"], last["who"]) == ("promoted", second, "tune")
+    (run, *_) = made.prefect("flow_runs", flows={"name": {"any_": ["retrain"]}}, sort="START_TIME_DESC")
+    tasks = made.prefect("task_runs", flow_runs={"id": {"any_": [run["id"]]}})
+    assert {task["state_name"] for task in tasks if task["name"] == "train"} == {"Cached"}
+    made.atlasflow("champion", "demote", "--reason", "the end of the test", "--set", "retrain.rollout=none")
+    assert made.champion() == first

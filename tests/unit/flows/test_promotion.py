@@ -86,18 +86,21 @@ def test_a_deployment_that_is_to_be_asked_must_be_there(monkeypatch):
 
 
 def test_an_answer_is_handed_on_and_the_form_shows_the_report(monkeypatch):
-    seen = {}
+    seen, keys = {}, []
 
-    def paused(wait_for_input, timeout, poll_interval):
+    def paused(wait_for_input, timeout, poll_interval, key):
         seen.update(form=wait_for_input, timeout=timeout)
+        keys.append(key)
         return Approval(approve=True, who="Ada", reason="I looked")
 
     monkeypatch.setattr(promotion, "pause_flow_run", paused)
-    answer = ask("# report", 24, Silent())
+    answer = ask("b", "# report", 24, Silent())
     assert (answer.approve, answer.who, answer.reason) == (True, "Ada", "I looked")
     assert seen["timeout"] == 86_400
     assert seen["form"]._description == "# report"
     assert set(seen["form"].model_json_schema()["properties"]) == {"approve", "who", "reason"}
+    ask("b", "# report", 24, Silent())
+    assert len(set(keys)) == 2, "the form of a run that is taken up again would be there already"
 
 
 def test_without_an_answer_the_run_goes_on(monkeypatch):
@@ -118,5 +121,5 @@ def test_without_an_answer_the_run_goes_on(monkeypatch):
 
     monkeypatch.setattr(promotion, "pause_flow_run", never)
     monkeypatch.setattr(promotion, "get_client", lambda sync_client: Client())
-    assert ask("# report", 0.0001, Silent()) is None
+    assert ask("b", "# report", 0.0001, Silent()) is None
     assert states == [("RUNNING", True)]

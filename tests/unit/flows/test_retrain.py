@@ -64,7 +64,7 @@ class Site:
             raise UserError(f"the receipt of publish of release {model.release} is not here any more")
         return self.home / model.release
 
-    def ask(self, summary, hours, teller):
+    def approval(self, release, report, hours):
         self.did.append("ask")
         return self.answer
 
@@ -89,7 +89,7 @@ def site(tmp_path, monkeypatch):
         "trained_by": lambda chain, model: SimpleNamespace(ingredients=SAME),
         "hold_challenge": found.hold_challenge,
         "as_champion": lambda chain, who, why: champion("b", who=who, why=why),
-        "ask": found.ask,
+        "approval": found.approval,
         "tell_boards": found.tell_boards,
         "release_folder": found.release_folder,
         "release_for_boards": found.release_folder,
