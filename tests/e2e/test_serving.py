@@ -157,7 +157,9 @@ def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_se
     # The person.
     open_page(page, f"{address}/runs/flow-run/{retraining}", "retrain lenet5-sample")
     page.get_by_role("tablist").get_by_text("Subflow Runs").click()
-    page.get_by_role("link", name="approval of release").click()
+    link = page.get_by_role("link", name="approval of release").get_attribute("href")
+    # Following it would be a fault of Prefect's own: its drawing of a run does not bear to be taken away unfinished.
+    open_page(page, f"{address}{link}", "approval of release")
     page.get_by_role("button", name="Resume").click()
     page.get_by_text("images are right with the challenger alone").first.wait_for()
     form = {name: page.locator(".schema-form-property", has_text=name) for name in ("Approve", "Who", "Reason")}
