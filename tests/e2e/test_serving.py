@@ -168,6 +168,7 @@ def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_se
     form["Reason"].get_by_role("textbox").fill("I looked")
     picture(pytestconfig, page, "approval")
     page.get_by_role("button", name="Submit").click()
+    page.get_by_role("button", name="Resume").wait_for(state="hidden")
     until(serving, "flow_runs", "Promoted", **run_of(retraining))
     second = serving.champion()
     assert second != first

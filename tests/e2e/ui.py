@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 # What Prefect's own UI does: it asks for icons that its server does not have.
-OWN_FAULTS = [r"status of 404 .*/(favicon\.ico|ico/undefined\.svg)\)$"]
+OWN_FAULTS = [r"status of 404 .*/(favicon\.ico|ico/(undefined|paused)\.svg)\)$"]
 MOST_BYTES = 300_000
 
 
