@@ -81,7 +81,7 @@ def write() -> None:
 def apply(profile: Profile = "local") -> None:
     """Tell the Prefect server about every deployment, for the workers of the pool; their runs have this profile."""
     _connect(profile)
-    from flows.deployments import prefect_yaml  # noqa: PLC0415 - imports Prefect, which reads its settings then
+    from flows.deployments import PLANS, prefect_yaml  # noqa: PLC0415 - imports Prefect, which reads its settings then
 
     _make_work_pool()
     with TemporaryDirectory() as folder:
@@ -89,6 +89,8 @@ def apply(profile: Profile = "local") -> None:
         write_text(file, prefect_yaml(_everywhere(profile)))
         _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
     prepare_server(open_chain(profile, {}, Silent()), profile, {})
+    said = f"{len(PLANS)} deployments wait for workers of the pool {WORK_POOL}; `atlasflow worker` starts one"
+    Console().print(said, highlight=False, soft_wrap=True)
 
 
 def _everywhere(profile: str) -> str:
@@ -111,6 +113,10 @@ def _connect(profile: str) -> None:
 
 
 def _prefect(*words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "prefect", *words], cwd=CHECKOUT, check=False)
-    if done.returncode not in (0, -2, 130):  # ended by Ctrl-C is a good end
+    """Run a command of Prefect; what it says, which is much and about its own commands, is shown when it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *words], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout + done.stderr)
         raise UserError(f"`prefect {' '.join(words)}` ended with exit code {done.returncode}", hint="it said why above")

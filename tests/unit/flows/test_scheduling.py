@@ -10,7 +10,9 @@ import yaml
 
 from flows import commands
 from flows.commands import scheduling
+from flows.deployments import PLANS
 from infra import prefect_server
+from infra.errors import UserError
 from infra.home import CHECKOUT
 
 
@@ -21,7 +23,7 @@ def started(monkeypatch, tmp_path):
 
     def run(command, **options):
         programs.append(command)
-        return subprocess.CompletedProcess(command, 0)
+        return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(os, "environ", os.environ.copy())
@@ -49,18 +51,29 @@ def of_schedule(text):
 
 
 @pytest.mark.parametrize(("profile", "parameters"), [("local", None), ("twin", {"request": {"profile": "twin"}})])
-def test_what_is_applied_has_the_profile_that_was_asked_for(started, monkeypatch, profile, parameters):
+def test_what_is_applied_has_the_profile_that_was_asked_for(started, monkeypatch, capsys, profile, parameters):
     applied = []
 
     def run(command, **options):
         if "deploy" in command:
             applied.append(of_schedule(Path(command[command.index("--prefect-file") + 1]).read_text()))
-        return subprocess.CompletedProcess(command, 0)
+        return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(scheduling.subprocess, "run", run)
     monkeypatch.setattr(scheduling, "prepare_server", lambda chain, named, settings: None)
     commands.app(["deployments", "apply", "--profile", profile], standalone_mode=False)
     assert applied == [parameters]
+    assert f"{len(PLANS)} deployments wait for workers of the pool atlasflow" in capsys.readouterr().out
+
+
+def test_what_prefect_says_is_shown_when_it_fails(started, monkeypatch, capsys):
+    def run(command, **options):
+        return subprocess.CompletedProcess(command, 1, "the pool is of another type\n", "")
+
+    monkeypatch.setattr(scheduling.subprocess, "run", run)
+    with pytest.raises(UserError, match="ended with exit code 1"):
+        commands.app(["deployments", "apply"], standalone_mode=False)
+    assert "the pool is of another type" in capsys.readouterr().err
 
 
 def test_what_is_served_has_the_profile_that_was_asked_for_whatever_the_folder(started, monkeypatch, tmp_path):
