@@ -22,7 +22,8 @@ APPROVAL = ("--set", "retrain.approval=true")
 
 def last_run(home, *, name="retrain"):
     """The newest run of a flow: the run itself, its tasks by name, and its artifacts by key."""
-    (run, *_) = home.prefect("flow_runs", flows={"name": {"any_": [name]}}, sort="START_TIME_DESC")
+    ended = {"state": {"type": {"any_": ["COMPLETED"]}}}  # a schedule's runs to come would be newer
+    (run, *_) = home.prefect("flow_runs", flows={"name": {"any_": [name]}}, flow_runs=ended, sort="START_TIME_DESC")
     wanted = {"flow_runs": {"id": {"any_": [run["id"]]}}}
     tasks = {item["name"]: item["state_name"] for item in home.prefect("task_runs", **wanted)}
     artifacts = {item["key"]: item["data"] for item in home.prefect("artifacts", **wanted)}

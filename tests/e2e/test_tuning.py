@@ -140,7 +140,10 @@ def test_the_winner_challenges_the_champion_with_the_training_of_its_trial(made)
     assert second != first
     last = made.json("champion", "history")[-1]
     assert (last["kind"], last["about"], last["who"]) == ("promoted", second, "tune")
-    (run, *_) = made.prefect("flow_runs", flows={"name": {"any_": ["retrain"]}}, sort="START_TIME_DESC")
+    ended = {"state": {"type": {"any_": ["COMPLETED"]}}}  # a schedule's runs to come would be newer
+    (run, *_) = made.prefect(
+        "flow_runs", flows={"name": {"any_": ["retrain"]}}, flow_runs=ended, sort="START_TIME_DESC"
+    )
     tasks = made.prefect("task_runs", flow_runs={"id": {"any_": [run["id"]]}})
     assert {task["state_name"] for task in tasks if task["name"] == "train"} == {"Cached"}
     made.atlasflow("champion", "demote", "--reason", "the end of the test", "--set", "retrain.rollout=none")
