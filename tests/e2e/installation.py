@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import httpx
 
 PYTHON = Path(sys.executable)
 COMMAND = PYTHON.with_name("atlasflow")
+BUSY = httpx.codes.SERVICE_UNAVAILABLE
 # Given on purpose; nothing may ever write them down.
 SECRETS = {
     "ATLASFLOW_OBS__SECRET_KEY": "obs-secret-that-nobody-may-see",
@@ -136,7 +138,12 @@ class Installation:
 
     def prefect(self, what, **wanted):
         """Ask the Prefect server's REST API for `what`, such as `task_runs`."""
-        address = f"{self.services()['prefect']['address']}/api/{what}/filter"
-        answer = httpx.post(address, json={"limit": 200, **wanted}, timeout=30, trust_env=False)
+        return self.post(f"{what}/filter", {"limit": 200, **wanted})
+
+    def post(self, path, body):
+        """What the Prefect server's REST API answers; asks again while its database is busy, as it then demands."""
+        address = f"{self.services()['prefect']['address']}/api/{path}"
+        while (answer := httpx.post(address, json=body, timeout=60, trust_env=False)).status_code == BUSY:
+            time.sleep(0.5)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None

@@ -5,13 +5,12 @@ import signal
 import subprocess
 import time
 
-import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks.limits import TRAINING, holding
 from tests.e2e.installation import COMMAND, PYTHON
-from tests.e2e.ui import OWN_FAULTS, open_page, picture
+from tests.e2e.ui import OWN_FAULTS, open_page, picture, submit
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
@@ -73,7 +72,7 @@ def test_the_form_of_a_stage_starts_a_run_that_reuses_the_chain_s_receipts(servi
     address = serving.services()["prefect"]["address"]
     open_page(page, f"{address}/deployments/deployment/{deployment['id']}/run", "How to run one stage.")
     picture(pytestconfig, page, "form")
-    page.get_by_role("button", name="Submit").click()
+    submit(page, watch, "/create_flow_run")
     page.wait_for_url(lambda url: "/run" not in url.rpartition(deployment["id"])[2])
     deadline = time.monotonic() + 120
     while serving.run_count() == runs or not serving.last_run()[0]["stages"]:
@@ -96,18 +95,11 @@ def test_a_stage_that_is_triggered_alone_reuses_the_chain_s_receipts(serving):
     assert "locl" in wrong.stdout + wrong.stderr
 
 
-def ask(home, path, body):
-    """Post to the Prefect server's REST API."""
-    answer = httpx.post(f"{home.services()['prefect']['address']}/api/{path}", json=body, timeout=30, trust_env=False)
-    answer.raise_for_status()
-    return answer.json()
-
-
 def trigger(home, name, request):
     """Start a run of a deployment; returns its id."""
     (deployment,) = home.prefect("deployments", deployments={"name": {"any_": [name]}})
     body = {"parameters": {"request": request}, "state": {"type": "SCHEDULED"}}
-    return ask(home, f"deployments/{deployment['id']}/create_flow_run", body)["id"]
+    return home.post(f"deployments/{deployment['id']}/create_flow_run", body)["id"]
 
 
 def until(home, what, state, **wanted):
@@ -167,7 +159,7 @@ def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_se
     form["Who"].get_by_role("textbox").fill("Ada")
     form["Reason"].get_by_role("textbox").fill("I looked")
     picture(pytestconfig, page, "approval")
-    page.get_by_role("button", name="Submit").click()
+    submit(page, watch, "/resume")
     page.get_by_role("button", name="Resume").wait_for(state="hidden")
     until(serving, "flow_runs", "Promoted", **run_of(retraining))
     second = serving.champion()

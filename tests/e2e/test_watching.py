@@ -88,8 +88,7 @@ def emit(home, event, resource, payload):
         "payload": payload,
         "id": str(uuid.uuid4()),
     }
-    address = f"{home.services()['prefect']['address']}/api/events"
-    httpx.post(address, json=[said], trust_env=False).raise_for_status()
+    home.post("events", [said])
 
 
 def told(received, words):

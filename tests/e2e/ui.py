@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.e2e.installation import BUSY
+
 # What Prefect's own UI does: it asks for icons that its server does not have.
 OWN_FAULTS = [r"status of 404 .*/(favicon\.ico|ico/(undefined|paused)\.svg)\)$"]
 MOST_BYTES = 300_000
@@ -14,6 +16,21 @@ def open_page(page, address, text):
     """Open an address and wait until the page shows a text."""
     page.goto(address)
     page.get_by_text(text).first.wait_for()
+
+
+def submit(page, watch, path):
+    """Press "Submit" until the server takes what is posted to a path.
+
+    While its database is busy it answers 503, to be asked again (Prefect 3.8, SQLite); its UI leaves that to a person.
+    """
+    for _ in range(10):
+        with page.expect_response(lambda answer: answer.url.endswith(path)) as answer:
+            page.get_by_role("button", name="Submit").click()
+        if answer.value.status != BUSY:
+            return
+        page.wait_for_timeout(500)  # what the UI says of it comes later
+        watch.errors = [said for said in watch.errors if "status of 503" not in said and "/assets/FlowRun" not in said]
+    raise AssertionError(f"the server's database stays busy: {path}")
 
 
 def picture(config, page, name, shown=None):
