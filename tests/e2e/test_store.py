@@ -78,13 +78,14 @@ LEFT_OUT = {"boards", "certificates", "inputs", "kernels", "latest", "leases", "
 LEFT_OUT |= {"services", "statcache.json", "verdict.json", "work", "pulled", "reports"}
 
 
-def test_a_backup_brings_everything_back_and_the_stages_beside_the_chain_go_on_from_it(made, tmp_path):
+def test_a_backup_brings_everything_back_and_the_stages_beside_the_chain_go_on_from_it(made, tmp_path, request):
     """What a home holds belongs to its state, or is known not to; robustness is measured in the restored home."""
     kept = {place.partition("/")[0] for place in (*STATE, *ARTIFACTS)}
     assert {path.name for path in made.folder.iterdir()} <= kept | LEFT_OUT
     archive = tmp_path / "backup.tar.gz"
     made.atlasflow("backup", archive)
     new = dataclasses.replace(made, folder=tmp_path / "home")
+    request.addfinalizer(lambda: new.atlasflow("down"))
     told = new.json("restore", archive)
     assert told["files"] > 50
     assert set(new.states().values()) == {"fresh"}
