@@ -1,0 +1,100 @@
+"""Backups and restores that are killed, or find the disk full, leave nothing half-made."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from infra.backup.restoring import restore
+from infra.backup.writing import back_up
+from infra.home import CHECKOUT
+from infra.store.receipts import Receipts
+from tests.unit.infra.backup.homes import make
+
+PROGRAM = textwrap.dedent(
+    """
+    import os, resource, signal, sys
+    from pathlib import Path
+    from infra.backup import restoring, writing
+
+    what, number, home, archive = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
+    if what.startswith("full"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
+    passed = 0
+
+    def dying(function):
+        def call(*arguments, **options):
+            global passed
+            passed += 1
+            if passed == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **options)
+        return call
+
+    if what == "kill-backup":
+        writing._Writer._add = dying(writing._Writer._add)
+    if what == "kill-restore":
+        restoring._write = dying(restoring._write)
+    if what == "kill-replace":
+        Path.rename = dying(Path.rename)
+    try:
+        if what.endswith("backup"):
+            writing.back_up(home, home / "boards.toml", archive)
+        else:
+            restoring.restore(archive, home, replace=True)
+    except Exception as error:
+        print(type(error).__name__, error)
+        sys.exit(3)
+    """
+)
+
+
+def run(what, number, home, archive):
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, what, str(number), str(home), str(archive)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("number", [1, 8, 14])
+def test_a_killed_backup_leaves_none(home, tmp_path, number):
+    target = tmp_path / "b.tar.gz"
+    assert run("kill-backup", number, home, target).returncode == -signal.SIGKILL
+    assert not target.exists()
+    back_up(home, home / "boards.toml", target)
+    restore(target, tmp_path / "new")
+
+
+@pytest.mark.parametrize(("what", "number"), [("kill-restore", 1), ("kill-restore", 9), ("kill-replace", 1)])
+def test_a_killed_restore_leaves_the_old_home(home, archive, what, number):
+    make(home, 3)
+    assert run(what, number, home, archive).returncode == -signal.SIGKILL
+    assert len(list(Receipts(home).all())) == 3
+    assert restore(archive, home, replace=True).before is not None
+    assert not (home.parent / ".home.restoring").exists()
+    assert len(list(Receipts(home).all())) == 2
+
+
+def test_a_restore_that_is_killed_between_the_old_home_and_the_new_one_keeps_both(home, archive):
+    make(home, 3)
+    assert run("kill-replace", 2, home, archive).returncode == -signal.SIGKILL
+    (before,) = home.parent.glob("home.before-*")
+    assert len(list(Receipts(before).all())) == 3
+    restore(archive, home)
+    assert len(list(Receipts(home).all())) == 2
+
+
+def test_a_full_disk_gives_no_backup_and_no_half_a_home(home, archive, tmp_path):
+    full = run("full-backup", 4096, home, tmp_path / "b.tar")
+    assert "the disk is full, so there is no backup" in full.stdout
+    assert not list(tmp_path.glob("*b.tar*"))
+    full = run("full-restore", 1024, tmp_path / "new", archive)
+    assert "the disk is full, so there is no home" in full.stdout
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / ".new.restoring").exists()
