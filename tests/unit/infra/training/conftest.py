@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from infra.ports import TrainJob
+from infra.training import modelarts_plan
 from tests.unit.infra.training import doubles
+from tests.unit.infra.training.jobs import PLACE, numbered
 
 KEY = "ab" * 32
 
@@ -59,3 +61,22 @@ def world(tmp_path, store):
                 yield doubles.trainer_for(client, store, reachable, tmp_path, trainer_faults), platform
 
     return make
+
+
+@pytest.fixture
+def body(job):
+    """Makes the body of a job: `body(attempt=2, epochs=3)`."""
+
+    def make(attempt=1, **spec):
+        return modelarts_plan.body(job(**spec), numbered(attempt), doubles.settings_for(1), PLACE)
+
+    return make
+
+
+@pytest.fixture
+def asking(tmp_path, store):
+    """A stand-in with quick phases, and a client."""
+    with doubles.stand_in(tmp_path / "platform", store) as (platform, settings), doubles.client_for(settings) as client:
+        client.platform = platform
+        client.port = int(settings.endpoint.rpartition(":")[2])
+        yield client
