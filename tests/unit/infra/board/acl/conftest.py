@@ -9,6 +9,7 @@ from infra.atc.om import write_om
 from tests import boards
 
 FOLDER = str(boards.CHECKOUT / "infra" / "board" / "acl")
+H2H, H2D, D2H, D2D = range(4)  # the kinds of `acl.rt.memcpy`: host and device
 
 
 @pytest.fixture
