@@ -7,6 +7,7 @@ compiler, training works at MindSpore's own speed. Standard library only, so tha
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import importlib.util
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 SWITCH = "ATLASFLOW_KERNELS"
@@ -29,6 +31,7 @@ _LIBRARY, _ONEDNN, _FAILED = "kernels.so", "onednn.so", "failed.txt"
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
 _LINKED = ("-ldl", "-lpthread")
 _SECONDS = 300
+_UNUSED_SECONDS = 7 * 24 * 3600
 _FROM_OUTSIDE = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
 
 _hindrance = ""  # what kept `library` from finding or building them the last time it was asked
@@ -49,6 +52,8 @@ def library() -> Path | None:
             return None
         if not folder.is_dir():
             _build(folder)
+        with contextlib.suppress(OSError):  # where they cannot be written, nothing of ours removes them either
+            os.utime(folder)
         path = folder / _LIBRARY
         return path if path.is_file() else None
     except OSError as error:
@@ -148,9 +153,12 @@ def _build(folder: Path) -> None:
         except OSError:
             if not folder.is_dir():  # otherwise another process was faster
                 raise
-    for older in folder.parent.glob("?" * len(folder.name)):  # a process that uses one keeps it until it ends
-        if older != folder:
-            shutil.rmtree(older, ignore_errors=True)
+    # MindSpore opens the library anew for each operator, so that those in use must stay; other environments may share
+    # the folder.
+    for other in folder.parent.glob("?" * len(folder.name)):
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+            if other.stat().st_mtime < time.time() - _UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _run(command: list[str]) -> str:

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -175,13 +176,22 @@ def test_training_goes_on_without_kernels_that_cannot_be_had(run, data, tmp_path
 
 
 @needs_kernels
-def test_kernels_of_an_older_state_make_room(monkeypatch, tmp_path):
+def test_kernels_that_nobody_used_for_long_make_room_and_others_stay(monkeypatch, tmp_path):
+    """Another environment may share the folder, and MindSpore opens the library anew while it trains."""
     monkeypatch.setenv(kernels.SWITCH, str(tmp_path))
-    older = tmp_path / ("0" * len(kernels._folder().name))
-    older.mkdir()
+    older, other = (tmp_path / (digit * len(kernels._folder().name)) for digit in "01")
+    long_ago = time.time() - kernels._UNUSED_SECONDS - 60
+    for folder in (older, other):
+        folder.mkdir()
+    os.utime(older, (long_ago, long_ago))
     (tmp_path / "notes.txt").touch()
-    assert kernels.library().parent.parent == tmp_path
+    mine = kernels.library().parent
+    assert mine.parent == tmp_path
     assert not older.exists()
+    assert other.exists()
+    os.utime(mine, (long_ago, long_ago))
+    assert kernels.library().parent == mine
+    assert mine.stat().st_mtime > long_ago, "to use them is noted"
     assert (tmp_path / "notes.txt").exists()
 
 
