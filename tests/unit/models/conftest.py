@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-MAIN = Path(__file__).parents[3] / "models" / "main.py"
+from tests.unit.models.calls import MAIN, train
 
 
 def write_data(folder: Path, *, train: int = 40, held_out: int = 20, seed: int = 7) -> Path:
@@ -92,3 +92,13 @@ def kill_training() -> Callable[[Path, Path, str], None]:
         assert process.wait() == -signal.SIGKILL
 
     return kill
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, make_data, run):
+    """One training of three epochs, shared by all tests that only look at it."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = make_data(folder / "data")
+    done = train(run, data, folder / "out")
+    assert done.code == 0, done.errors
+    return data, folder / "out", done.lines

@@ -7,38 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
-from PIL import Image
 
-from models.cifar10 import read_images
-from models.preprocess import from_picture, normalise
-
-MAIN = Path(__file__).parents[3] / "models" / "main.py"
-SPEC = json.dumps({"epochs": 3, "batch_size": 20, "learning_rate": 0.02})
+from tests.unit.models.calls import MAIN, SPEC, evaluate, result, train
 
 pytestmark = pytest.mark.mindspore
-
-
-def train(run, data, folder, spec=SPEC, **options):
-    return run("train", "--data_url", data, "--train_url", folder, "--spec", spec, **options)
-
-
-def result(folder):
-    return json.loads((folder / "result.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, make_data, run):
-    """One training of three epochs, shared by the tests of this module."""
-    folder = tmp_path_factory.mktemp("trained")
-    data = make_data(folder / "data")
-    done = train(run, data, folder / "out")
-    assert done.code == 0, done.errors
-    return data, folder / "out", done.lines
 
 
 def test_help_is_quick_and_imports_nothing_heavy():
@@ -273,123 +248,6 @@ def test_training_ends_with_its_parent(data, tmp_path):
     assert process.wait(timeout=30) == 143
     process.stdout.close()
     assert time.monotonic() - began < 20
-
-
-def evaluate(run, data, checkpoint, output):
-    return run("evaluate", "--data_url", data, "--checkpoint", checkpoint, "--spec", SPEC, "--output", output)
-
-
-def test_evaluation_writes_metrics_and_predictions(trained, run, tmp_path):
-    data, folder, _ = trained
-    done = evaluate(run, data, folder / "checkpoint.ckpt", tmp_path / "one")
-    assert done.code == 0, done.errors
-    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
-    assert metrics["accuracy"] == result(folder)["accuracy"]
-    assert metrics["loss"] == pytest.approx(result(folder)["evaluation_loss"])
-    assert np.sum(metrics["confusion_matrix"]) == metrics["images"] == 20
-    with np.load(tmp_path / "one" / "predictions.npz") as file:
-        assert (file["logits"].dtype, file["logits"].shape) == (np.float32, (20, 10))
-        assert (file["labels"] == read_images(data, "eval").labels).all()
-    assert done.lines[-1] == f"Evaluation result: {{'acc': {metrics['accuracy']}}}."
-    assert evaluate(run, data, folder / "checkpoint.ckpt", tmp_path / "two").code == 0
-    for name in ("metrics.json", "predictions.npz"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("content", "code", "word"), [(None, 2, "no checkpoint"), (b"not a checkpoint", 6, "cannot be read")]
-)
-def test_a_bad_checkpoint_is_named(run, data, tmp_path, content, code, word):
-    path = tmp_path / "model.ckpt"
-    if content is not None:
-        path.write_bytes(content)
-    refused = evaluate(run, data, path, tmp_path / "out")
-    assert refused.code == code
-    assert word in str(refused.events("error")[0]["message"])
-
-
-def test_a_truncated_checkpoint_is_damage(trained, run, tmp_path):
-    data, folder, _ = trained
-    path = tmp_path / "model.ckpt"
-    path.write_bytes((folder / "checkpoint.ckpt").read_bytes()[:100_000])
-    refused = evaluate(run, data, path, tmp_path / "out")
-    assert refused.code in (2, 6)
-    assert not (tmp_path / "out" / "metrics.json").exists()
-
-
-def export(run, trained, style, output, *more):
-    data, folder, _ = trained
-    return run(
-        *("export", "--data_url", data, "--checkpoint", folder / "checkpoint.ckpt"),
-        *("--spec", SPEC, "--format", style, "--output", output, *more),
-    )
-
-
-@pytest.mark.parametrize(("style", "name"), [("mindir", "model.mindir"), ("onnx", "model.onnx")])
-def test_an_export_computes_the_same_and_has_stable_bytes(trained, run, tmp_path, style, name):
-    for turn in ("one", "two"):
-        done = export(run, trained, style, tmp_path / turn)
-        assert done.code == 0, done.errors
-    check = json.loads((tmp_path / "one" / "check.json").read_text())
-    assert check["images"] == 20
-    assert check["max_difference"] < 1e-4
-    assert check["agreement"] == 1.0
-    assert check["batch"] == "any"
-    assert len(check["per_class"]) == 10
-    logits = np.load(tmp_path / "one" / "logits.npy")
-    assert (logits.shape, logits.dtype) == ((20, 10), np.float32)
-    assert json.loads((tmp_path / "one" / "latency.json").read_text())["milliseconds"] > 0
-    for file in (name, "check.json", "logits.npy"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-    assert (tmp_path / "one" / name).stat().st_mode & 0o777 == 0o644
-
-
-def test_onnx_has_the_promised_interface(trained, run, tmp_path):
-    data, _, _ = trained
-    assert export(run, trained, "onnx", tmp_path).code == 0
-    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
-    assert [(item.name, item.shape[1:], item.type) for item in session.get_inputs()] == [
-        ("image", [3, 32, 32], "tensor(float)")
-    ]
-    assert [(item.name, item.shape[1:]) for item in session.get_outputs()] == [("logits", [10])]
-    images = normalise(read_images(data, "eval").pixels)
-    together = session.run(None, {"image": images})[0]
-    one = session.run(None, {"image": images[3:4]})[0]
-    np.testing.assert_allclose(together[3:4], one, atol=1e-5)
-
-
-@pytest.mark.parametrize("style", ["mindir", "onnx"])
-def test_a_fixed_batch_computes_the_same_and_takes_nothing_else(trained, run, tmp_path, style):
-    done = export(run, trained, style, tmp_path, "--batch", "8")
-    assert done.code == 0, done.errors
-    check = json.loads((tmp_path / "check.json").read_text())
-    assert (check["batch"], check["agreement"]) == (8, 1.0)
-    assert check["max_difference"] < 1e-4
-    assert json.loads((tmp_path / "latency.json").read_text())["images"] == 8
-    if style == "onnx":
-        (image,) = onnxruntime.InferenceSession(str(tmp_path / "model.onnx")).get_inputs()
-        assert image.shape == [8, 3, 32, 32]
-
-
-def test_a_picture_file_gives_onnx_what_evaluation_saw(trained, run, tmp_path):
-    """From the picture through `preprocess.py` and ONNX Runtime to the logits of the evaluation."""
-    data, folder, _ = trained
-    assert export(run, trained, "onnx", tmp_path).code == 0
-    assert evaluate(run, data, folder / "checkpoint.ckpt", tmp_path).code == 0
-    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
-    with np.load(tmp_path / "predictions.npz") as file:
-        expected = file["logits"]
-    for index, pixels in enumerate(read_images(data, "eval").pixels[:5]):
-        Image.fromarray(pixels).save(tmp_path / "picture.png")
-        with Image.open(tmp_path / "picture.png") as picture:
-            tensor = normalise(from_picture(picture, 32)[None])
-        np.testing.assert_allclose(session.run(None, {"image": tensor})[0][0], expected[index], atol=1e-5)
-
-
-def test_air_is_refused_without_ascend(trained, run, tmp_path):
-    refused = export(run, trained, "air", tmp_path)
-    assert (refused.code, refused.events("error")[0]["kind"]) == (4, "refused")
-    assert not (tmp_path / "model.air").exists()
 
 
 def test_a_copy_under_another_name_works(trained, run, tmp_path):
