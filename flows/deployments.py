@@ -12,10 +12,10 @@ from prefect.schedules import Cron
 
 from flows.maintenance import maintenance
 from flows.pipeline import pipeline
-from flows.retrain import demote, retrain
+from flows.retrain.flow import demote, retrain
 from flows.rollout import rollout
 from flows.stages import STAGE_FLOWS
-from flows.tune import tune
+from flows.tune.flow import tune
 from infra.home import enter_checkout
 
 WORK_POOL = "atlasflow"
@@ -61,10 +61,10 @@ class Plan:
 PLANS = (
     Plan(pipeline, "flows.pipeline", ("chain",)),
     *(Plan(single, "flows.stages", ("chain", "stage")) for single in STAGE_FLOWS.values()),
-    Plan(retrain, "flows.retrain", ("retraining",), cron=RETRAIN_CRON, alone=True),
-    Plan(demote, "flows.retrain", ("retraining", "boards")),
+    Plan(retrain, "flows.retrain.flow", ("retraining",), cron=RETRAIN_CRON, alone=True),
+    Plan(demote, "flows.retrain.flow", ("retraining", "boards")),
     Plan(rollout, "flows.rollout", ("boards",)),
-    Plan(tune, "flows.tune", ("tuning",)),
+    Plan(tune, "flows.tune.flow", ("tuning",)),
     Plan(maintenance, "flows.maintenance", ("maintenance",), cron="30 3 * * 0", alone=True),
 )
 

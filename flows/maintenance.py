@@ -8,12 +8,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.opening import open_chain
+from flows.context import open_chain
 from flows.requests import Target, requested
 from infra.errors import Refused
+from tasks.engine.reporter import reporter
 from tasks.maintenance import CHORES, Outcome, perform
-from tasks.orchestrate import FlowReporter
-from tasks.reporting import reporter
+from tasks.orchestration.prefect_task import FlowReporter
 
 ChoreName = Literal["garbage", "artifacts", "unfinished-uploads", "orphan-jobs", "locks", "database"]
 

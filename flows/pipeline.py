@@ -6,17 +6,17 @@ from itertools import takewhile
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.opening import open_chain
+from flows.context import open_chain
 from flows.requests import RunRequest, requested, run_name
 from infra.errors import AtlasFlowError
-from infra.store.garbage import LOCK as GARBAGE_LOCK
+from infra.store.gc import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.runs import Outcome, RunRecord, Runs, StageRecord
-from tasks import report
-from tasks.chain import NAMES, gate_after, select
-from tasks.orchestrate import FlowReporter, pass_gate, run_stage
-from tasks.reporting import reporter
-from tasks.stage import Chain
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import reporter
+from tasks.orchestration.prefect_task import FlowReporter, pass_gate, run_stage
+from tasks.pipeline import NAMES, gate_after, select
+from tasks.reports import run
 
 
 def _name() -> str:
@@ -61,7 +61,7 @@ def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, reco
                 pass_gate(stage.name, decision)
     finally:
         runs.save(record)
-        report.publish(chain, record)
+        run.publish(chain, record)
 
 
 def run_one(chain: Chain, name: str, record: RunRecord, *, force: bool = False, title: str = "") -> None:

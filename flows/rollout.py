@@ -10,20 +10,20 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field, StringConstraints
 
-from flows.opening import open_chain
+from flows.context import open_chain
 from flows.requests import Target
-from flows.selecting import release_files, select_boards
+from flows.selection import release_files, select_boards
 from infra.errors import GateFailed, UserError
 from infra.fleet import Fleet
-from tasks import rollout as work
-from tasks.base import Reporter
-from tasks.champions import announce, gave_up, registry_of
-from tasks.events import board_fell_back
-from tasks.limits import board_limits, holding
-from tasks.orchestrate import FlowReporter
-from tasks.reporting import reporter
-from tasks.stage import Chain
-from tasks.waves import Pause, Policy, Stand, Start, Wait, cut_waves
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import reporter
+from tasks.engine.stage import Reporter
+from tasks.fleet import rollout as work
+from tasks.fleet.state import Pause, Policy, Stand, Start, Wait, cut_waves
+from tasks.orchestration.events import board_fell_back
+from tasks.orchestration.limits import board_limits, holding
+from tasks.orchestration.prefect_task import FlowReporter
+from tasks.retrain.champions import announce, gave_up, registry_of
 
 OnStop = Literal["stay", "wave", "fleet"]
 

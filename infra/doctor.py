@@ -12,9 +12,9 @@ from typing import Literal
 
 import psutil
 
-from infra import prefect_server
 from infra.errors import AtlasFlowError
 from infra.notify.outbox import Outbox
+from infra.prefect_server import server
 from infra.settings import Settings
 from infra.world import World
 
@@ -106,17 +106,17 @@ def _services(world: World) -> Iterator[Finding]:
 
 def _outside_server(settings: Settings, world: World) -> Iterator[Finding]:
     """A Prefect server that is not ours, and whether several machines share both what they know and what they do."""
-    named = prefect_server.outside(world.services, settings.prefect)
+    named = server.outside(world.services, settings.prefect)
     if named is not None:
         try:
-            version = prefect_server.outside_version(named)
+            version = server.outside_version(named)
         except AtlasFlowError as error:
             yield Finding("Prefect server", "wrong", error.message, error.hint)
         else:
-            found = f"{named} ({prefect_server.VARIABLE}), version {version or 'unknown'}; not ours"
+            found = f"{named} ({server.VARIABLE}), version {version or 'unknown'}; not ours"
             yield Finding("Prefect server", "good", found)
     if settings.store.mirror and named is None:
-        hint = f"set {prefect_server.VARIABLE} to one server for all machines (docs/cluster.md)"
+        hint = f"set {server.VARIABLE} to one server for all machines (docs/cluster.md)"
         yield Finding("mirror", "note", "machines that share store.mirror may do the same work at once", hint)
     if named is not None and not settings.store.mirror:
         hint = "set store.mirror to a prefix of a bucket (docs/cluster.md)"

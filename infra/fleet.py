@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra.board.folder import releases_in
+from infra.board.release_folder import releases_in
 from infra.errors import Corrupt, Refused, UserError
-from infra.ports import LocalFile, Release
+from infra.ports.board import Release
+from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
 from infra.store.atomic import sync, write_text
 from infra.store.digests import file_digest

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import Transient
-from infra.ports import Lines
+from infra.ports.values import Lines
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.ports import Compiler, LocalFile, ObjectStore, Trainer, TrainJob
+from infra.ports.compilation import Compiler
+from infra.ports.storage import ObjectStore
+from infra.ports.training import Trainer, TrainJob
+from infra.ports.values import LocalFile
 from infra.services import Service, Services
 from infra.settings import Settings, nearest
 from infra.store.digests import file_digest, text_digest
 
 if TYPE_CHECKING:
-    from infra.board.ssh import SshBoard
+    from infra.board.client import SshBoard
     from infra.fleet import Fleet
+    from infra.leases import Leases
+    from infra.local_training.answer_process import Answering
+    from infra.modelarts.client import ModelArts
     from infra.obs.bucket import Access
-    from infra.store.leases import Leases
     from infra.store.mirror import Mirror
-    from infra.training.answering import Answering
-    from infra.training.modelarts_client import ModelArts
 
 Events = Callable[[Mapping[str, Any]], None]
 
@@ -63,7 +66,7 @@ class World:
         not taken instead.
         A trainer elsewhere finds data and code where the upload stage put them, which their digests name.
         """
-        from infra.obs.places import MODELS, address, code_prefix, data_prefix
+        from infra.obs.layout import MODELS, address, code_prefix, data_prefix
         from infra.store.artifacts import folder_files
 
         obs = self.settings.obs
@@ -76,32 +79,32 @@ class World:
         self, command: Literal["evaluate", "export", "profile", "describe"], arguments: Mapping[str, str], log: Path
     ) -> None:
         """Run another command of `models/main.py` on this machine."""
-        from infra.training.local import run_model
+        from infra.local_training.trainer import run_model
 
         run_model(command, arguments, lambda _line: None, log)
 
     def answering(self, checkpoint: Path, spec: Mapping[str, object]) -> "Answering":
         """A checkpoint that answers images on this machine, in a process of its own that is not started yet."""
-        from infra.training.answering import Answering
+        from infra.local_training.answer_process import Answering
 
         return Answering({"checkpoint": str(checkpoint), "spec": json.dumps(dict(spec), sort_keys=True)})
 
     def trainer(self) -> Trainer:
         """Where training runs: this machine, or ModelArts."""
         if self.settings.train.target == "modelarts":
-            from infra.training.modelarts_open import open_trainer
+            from infra.modelarts.factory import open_trainer
 
             settings = self.settings
             return open_trainer(
                 settings.modelarts, settings.obs, self.services, self.home, self.object_store, self.faults
             )
-        from infra.training.local import LocalTrainer
+        from infra.local_training.trainer import LocalTrainer
 
         return LocalTrainer()
 
     def modelarts(self) -> "ModelArts":
         """The client of ModelArts; its stand-in is started when no end point is named."""
-        from infra.training.modelarts_open import open_client
+        from infra.modelarts.factory import open_client
 
         return open_client(self.settings.modelarts, self.settings.obs, self.services, self.home)
 
@@ -115,7 +118,7 @@ class World:
         """Run a stand-in's model on an array of images, by the agent and the pyACL stand-in on this machine.
 
         Args:
-            release: a release folder (`tasks/program.py`).
+            release: a release folder (`tasks/release/agent_bundle.py`).
             soc_version: the chip that is played.
             images: NumPy file, uint8 [n, height, width, 3].
             logits: NumPy file to write, float32 [n, classes].
@@ -123,7 +126,7 @@ class World:
         Returns:
             Milliseconds an image; of a stand-in, so they say nothing about a board.
         """
-        from infra.board.here import run_agent
+        from infra.board.local_execution import run_agent
 
         return float(run_agent(release, soc_version, ["infer", str(images), str(logits)])["milliseconds"])
 
@@ -207,14 +210,14 @@ class World:
         """Locks across machines: where a mirror shares what is made, kept by the server that all machines use."""
         if not self.settings.store.mirror:
             return None
-        from infra import prefect_server
-        from infra.store.leases import Leases
+        from infra.leases import Leases
+        from infra.prefect_server import server
 
-        api = prefect_server.outside(self.services, self.settings.prefect)
-        return None if api is None else Leases(api, prefect_server.credentials())
+        api = server.outside(self.services, self.settings.prefect)
+        return None if api is None else Leases(api, server.credentials())
 
     def _open_store(self, bucket: str) -> ObjectStore:
-        from infra.obs.opening import open_bucket
+        from infra.obs.factory import open_bucket
 
         settings = self.settings.obs.model_copy(update={"bucket": bucket})
         return open_bucket(settings, self.services, self.home, self.settings.retry, self.faults)
@@ -225,7 +228,7 @@ class World:
         Raises:
             UserError: there is no such board.
         """
-        from infra.board.ssh import SshBoard
+        from infra.board.client import SshBoard
 
         if name not in self.settings.boards:
             close = nearest(name, self.settings.boards)
@@ -233,10 +236,10 @@ class World:
             raise UserError(f"there is no board '{name}'{close}", hint=hint)
         settings = self.settings.boards[name]
         if not settings.address:
-            from infra.board import emulator
+            from infra.board.emulator import service as stand_in
 
             self.services.start(self._board_service(name))
-            settings = emulator.board_settings(self.services, self.home, name, settings)
+            settings = stand_in.board_settings(self.services, self.home, name, settings)
         return SshBoard(name, settings, self.faults)
 
     def fleet(self) -> "Fleet":
@@ -247,11 +250,11 @@ class World:
 
     def local_services(self) -> list[Service]:
         """The stand-ins that these settings need as services of this machine."""
-        from infra.obs import emulator
+        from infra.obs.emulator import seaweedfs
 
-        services = emulator.stand_ins(self.settings.obs, self.services, self.home)
+        services = seaweedfs.stand_ins(self.settings.obs, self.services, self.home)
         if self.settings.train.target == "modelarts":
-            from infra.training.modelarts_open import stand_ins
+            from infra.modelarts.factory import stand_ins
 
             needed = stand_ins(self.settings.modelarts, self.settings.obs, self.services, self.home)
             services += [service for service in needed if service.name not in {item.name for item in services}]
@@ -261,13 +264,13 @@ class World:
         return services
 
     def _board_service(self, name: str) -> Service:
-        from infra.board import emulator
+        from infra.board.emulator import service as stand_in
 
-        return emulator.service(self.services, self.home, name, soc_version=self.settings.boards[name].soc)
+        return stand_in.service(self.services, self.home, name, soc_version=self.settings.boards[name].soc)
 
 
 def _events(heard: Events) -> Callable[[str], None]:
-    from infra.training.protocol import event
+    from infra.local_training.protocol import event
 
     def line(text: str) -> None:
         found = event(text)

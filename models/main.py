@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
         protocol.end_with_stdin()
     try:
-        with _load("remote").made_local(options, first=_load("runtime").role() == "first"):
+        with _load("moxing").made_local(options, first=_load("training.runtime").role() == "first"):
             if hasattr(options, "data_url"):
-                options.data_url = _load("unpacking").unpacked(options.data_url)
+                options.data_url = _load("data.archive").unpacked(options.data_url)
             _COMMANDS[options.command](options)
     except failures.Failure as failure:
         protocol.error(failure.kind, failure.message, failure.hint)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
-    runtime = _load("runtime")
+    runtime = _load("training.runtime")
     if runtime.role() == "scheduler":
         runtime.prepare(spec.seed)
         return
@@ -65,11 +65,11 @@ def _train(options: argparse.Namespace) -> None:
         _load("protocol").be_quiet()
     with _load("files").alone_in(options.train_url) if first else contextlib.nullcontext():
         if first and options.resume_url is not None:
-            _load("resume").adopt(options.resume_url, options.train_url)
+            _load("training.resume").adopt(options.resume_url, options.train_url)
         if first:
             _load("files").remove_digests(options.train_url)
         runtime.prepare(spec.seed)  # where several devices train together, they wait here for the first
-        training = _load("training")
+        training = _load("training.loop")
         start = None
         if options.pretrain_url is not None:
             known_as = getattr(_network(spec), "known_as", lambda _spec, name: name)
@@ -90,7 +90,7 @@ def _export_air(spec: Any, options: argparse.Namespace) -> None:
     """
     checkpoint = options.train_url / "checkpoint.ckpt"
     try:
-        _load("exporting").export(spec, _builder(spec), options.data_url, checkpoint, "air", options.train_url)
+        _load("export").export(spec, _builder(spec), options.data_url, checkpoint, "air", options.train_url)
     except Exception as error:  # noqa: BLE001 - whatever it is, the training is whole
         (options.train_url / "model.air").unlink(missing_ok=True)
         _load("protocol").say(f"there is no AIR file, as its export failed: {type(error).__name__}: {error}")
@@ -98,16 +98,16 @@ def _export_air(spec: Any, options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
-    _load("runtime").prepare(spec.seed)
+    _load("training.runtime").prepare(spec.seed)
     images = [options.data_url] if options.corrupted_url is None else [options.data_url, options.corrupted_url]
-    work = _load("evaluation" if options.corrupted_url is None else "robustness")
+    work = _load("evaluation.evaluate" if options.corrupted_url is None else "evaluation.robustness")
     work.evaluate(spec, _builder(spec), *images, options.checkpoint, options.output)
 
 
 def _export(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
-    _load("runtime").prepare(spec.seed)
-    exporting = _load("exporting")
+    _load("training.runtime").prepare(spec.seed)
+    exporting = _load("export")
     exporting.export(
         spec, _builder(spec), options.data_url, options.checkpoint, options.format, options.output, options.batch
     )
@@ -115,25 +115,25 @@ def _export(options: argparse.Namespace) -> None:
 
 def _answer(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
-    _load("runtime").prepare(spec.seed)
-    _load("answering").answer(spec, _builder(spec), options.checkpoint, sys.stdin)
+    _load("training.runtime").prepare(spec.seed)
+    _load("serving").answer(spec, _builder(spec), options.checkpoint, sys.stdin)
 
 
 def _compare(options: argparse.Namespace) -> None:
-    _load("comparison").compare_files(options.first, options.second, options.output)
+    _load("evaluation.comparison").compare_files(options.first, options.second, options.output)
 
 
 def _profile(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
-    _load("runtime").prepare(spec.seed)
-    profiling = _load("profiling")
+    _load("training.runtime").prepare(spec.seed)
+    profiling = _load("evaluation.profile")
     profiling.profile(spec, _builder(spec), options.data_url, options.checkpoint, options.model, options.output)
 
 
 def _describe(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
-    _load("runtime").prepare(spec.seed)
-    _load("profiling").describe(spec, _builder(spec), options.output)
+    _load("training.runtime").prepare(spec.seed)
+    _load("evaluation.profile").describe(spec, _builder(spec), options.output)
 
 
 _COMMANDS = {
@@ -166,12 +166,12 @@ def _load(name: str) -> Any:
 def _spec(text: str) -> Any:
     """A specification from a file or, when it starts with a brace, from the argument itself."""
     if text.lstrip().startswith("{"):
-        return _load("spec").load(text)
+        return _load("spec.recipes").load(text)
     try:
         content = Path(text).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _load("failures").InputError(f"--spec: {text} cannot be read: {error}") from error
-    return _load("spec").load(content)
+    return _load("spec.recipes").load(content)
 
 
 def _builder(spec: Any) -> Any:
@@ -180,11 +180,11 @@ def _builder(spec: Any) -> Any:
 
 def _network(spec: Any) -> Any:
     """The chosen network's module; no other one is imported."""
-    return importlib.import_module(_load("registry").module_of(spec.network, PACKAGE))
+    return importlib.import_module(_load("networks.registry").module_of(spec.network, PACKAGE))
 
 
 def _parser() -> argparse.ArgumentParser:
-    place = _load("remote").place
+    place = _load("moxing").place
     # Not abbreviated: of the arguments that a service adds, `--data` would be taken for `--data_url`.
     parser = argparse.ArgumentParser(
         prog="main.py", description="Train, evaluate and export image classifiers.", allow_abbrev=False

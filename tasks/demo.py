@@ -19,16 +19,16 @@ from infra.errors import Corrupt, UserError
 from infra.fetch import shown
 from infra.web.demo import Answer, Demo, Example, Predictor
 from models.preprocess import CLASSES, PRESETS, best, from_picture, normalise
-from tasks.recipe import network_settings
+from tasks.specs import network_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from infra.local_training.answer_process import Answering
     from infra.store.receipts import Receipt
-    from infra.training.answering import Answering
     from infra.web.demo import Pixels
     from models.preprocess import Normalisation
-    from tasks.stage import Chain
+    from tasks.engine.chain import Chain
 
 TOP = 5
 NEEDED = ("download", "train", "evaluate", "export")
@@ -73,7 +73,7 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
 def examples(chain: Chain, folder: Path) -> list[Example]:
     """The first evaluation image of each class: not chosen by what the model makes of them."""
     data = chain.store.link_into(chain.known["download"].outputs["data"], folder)
-    images = import_module("models.cifar10").read_images(data, "eval")
+    images = import_module("models.data.cifar10").read_images(data, "eval")
     _, firsts = np.unique(images.labels, return_index=True)
     return [Example(images.pixels[index], CLASSES[images.labels[index]]) for index in firsts]
 

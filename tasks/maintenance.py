@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from infra.errors import AtlasFlowError, Corrupt
-from infra.store.garbage import collect, living
+from infra.store.gc import collect, living
 from infra.store.locks import remove_unheld
 from infra.store.runs import Runs
-from tasks.champions import registry_of
+from tasks.retrain.champions import registry_of
 
 if TYPE_CHECKING:
-    from tasks.stage import Chain
+    from tasks.engine.chain import Chain
 
 # An upload that still moves touches its parts far more often; OBS itself never ends one.
 UNFINISHED_AGE = timedelta(days=1)
@@ -102,7 +102,7 @@ def orphan_jobs(chain: Chain, *, dry_run: bool) -> Outcome:  # noqa: ARG001 - lo
     """
     if chain.settings.train.target != "modelarts":
         return Outcome("orphan jobs", "this profile does not train on ModelArts")
-    from infra.training.modelarts import ModelArtsTrainer
+    from infra.modelarts.trainer import ModelArtsTrainer
 
     trainer = chain.world.trainer()
     names = tuple(job.name for job in trainer.orphans()) if isinstance(trainer, ModelArtsTrainer) else ()

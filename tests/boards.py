@@ -12,8 +12,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from infra.atc.om import OmModel, OmTensor, pack_om
-from infra.ports import LocalFile, Release
+from infra.atc.emulator.om import OmModel, OmTensor, pack_om
+from infra.ports.board import Release
+from infra.ports.values import LocalFile
 from infra.store.digests import file_digest
 from models import preprocess
 

@@ -25,7 +25,7 @@ class OpenSsh:
     """`with OpenSsh(folder) as port`: serves a stand-in board's folder, its home, programs and keys.
 
     Args:
-        folder: of the stand-in board (`infra/board/emulator.py`).
+        folder: of the stand-in board (`infra/board/emulator/service.py`).
     """
 
     def __init__(self, folder: Path) -> None:

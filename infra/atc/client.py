@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Literal
 
 from infra.atc.codes import CODES
-from infra.atc.options import FILE_OPTIONS, OPTIONS
+from infra.atc.emulator.options import FILE_OPTIONS, OPTIONS
+from infra.atc.emulator.version import stand_in_version
 from infra.atc.toolkit import Toolkit, find_toolkit
-from infra.atc.version import stand_in_version
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.ports import Compiler, CompileRequest, Lines, Producer
+from infra.ports.compilation import Compiler, CompileRequest
+from infra.ports.values import Lines, Producer
 from infra.program import run_program
 from infra.store.atomic import replacing
 
@@ -123,7 +124,7 @@ def real(toolkit: Toolkit, *, seconds: float = 3600.0, faults: FaultPlan = NO_FA
 def stand_in(*, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
     """The stand-in command; its version is the digest of its code."""
     made_by = Producer("atc-stand-in", stand_in_version(), emulated=True, details={"onnx": version("onnx")})
-    command = [sys.executable, "-m", "infra.atc.emulator"]
+    command = [sys.executable, "-m", "infra.atc.emulator.command"]
     return AtcCompiler(command, made_by, {"PYTHONPATH": str(_CHECKOUT)}, seconds, faults)
 
 

@@ -6,7 +6,7 @@ from infra.board.connection import HostKeyRefused, LoginRefused, fingerprint, pi
 from infra.board.preflight import Check, checks
 from infra.board.session import Session
 from infra.errors import AtlasFlowError, UserError
-from infra.ports import Release
+from infra.ports.board import Release
 
 CONNECT_SECONDS = 10.0
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from infra.board.cann import older
 from infra.errors import Refused
-from infra.ports import Release
+from infra.ports.board import Release
 from infra.settings import BoardSettings
 
 FACTORY_PASSWORDS = {"Mind@123"}  # ascend-domain.md §5

@@ -14,7 +14,7 @@ import asyncssh
 from infra.board.connection import connect, mapped
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.faults import FaultPlan
-from infra.ports import Bytes
+from infra.ports.values import Bytes
 from infra.settings import BoardSettings
 
 REQUEST_SECONDS = 120.0

@@ -34,7 +34,7 @@ class Message:
 
 
 def message(said: object) -> Message:
-    """The message for what an automation says (`tasks/automations.py` has its templates).
+    """The message for what an automation says (`tasks/orchestration/automations.py` has its templates).
 
     Raises:
         UserError: it says nothing that is known.

@@ -15,9 +15,9 @@ from io import TextIOWrapper
 
 from infra.errors import UserError
 from infra.home import home
+from infra.notify.channels import senders
 from infra.notify.message import Message, message
 from infra.notify.outbox import Outbox
-from infra.notify.sending import senders
 from infra.settings import Settings, load
 
 _LARGEST = 256 * 1024

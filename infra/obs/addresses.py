@@ -5,7 +5,7 @@ from pathlib import Path
 
 from infra.errors import UserError
 from infra.obs.keys import Place
-from infra.ports import LocalFile
+from infra.ports.values import LocalFile
 
 
 def parse(address: str) -> Place | None:

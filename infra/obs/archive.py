@@ -12,9 +12,10 @@ from infra.errors import Corrupt, UserError
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
 from infra.obs.keys import Place
-from infra.obs.look import look
+from infra.obs.listing import look
 from infra.obs.upload import changed, send
-from infra.ports import Bytes, LocalFile, SyncResult
+from infra.ports.storage import SyncResult
+from infra.ports.values import Bytes, LocalFile
 
 CONTENT = "content"
 """Name of the metadata that identifies the archived files: the digest of their names and digests."""

@@ -16,12 +16,12 @@ import botocore.exceptions
 from infra.errors import Corrupt, Refused
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
+from infra.obs.errors import code
 from infra.obs.keys import checked, joined
-from infra.obs.look import head
-from infra.obs.problems import code
+from infra.obs.listing import head
 from infra.obs.sync import remove
 from infra.obs.upload import send
-from infra.ports import LocalFile
+from infra.ports.values import LocalFile
 from infra.settings import ObsSettings
 
 if TYPE_CHECKING:

@@ -10,14 +10,15 @@ from infra.faults import NO_FAULTS, FaultPlan
 from infra.obs.archive import fetch_archive, holds_archive, sync_archive
 from infra.obs.bucket import Access, ensure, prove_access
 from infra.obs.connection import Connection, open_connection
+from infra.obs.copy import Files
 from infra.obs.download import fetch
-from infra.obs.files import Files
 from infra.obs.keys import checked
-from infra.obs.look import head, listing
+from infra.obs.listing import head, listing
 from infra.obs.sync import missing_names, remove, synchronise
 from infra.obs.unfinished import abort_older, unfinished
 from infra.obs.upload import send, send_bare
-from infra.ports import Bytes, LocalFile, StoredObject, SyncResult
+from infra.ports.storage import StoredObject, SyncResult
+from infra.ports.values import Bytes, LocalFile
 from infra.settings import ObsSettings, RetrySettings
 
 
@@ -31,7 +32,7 @@ def connect(
     """The client of one bucket; nothing is asked of the server yet.
 
     Args:
-        settings: with end point and keys; for the embedded server `infra.obs.emulator.reach` fills them in.
+        settings: with end point and keys; for the embedded server `infra.obs.emulator.seaweedfs.reach` fills them in.
         emulated: True when the end point is the embedded server.
         faults: what breaks on purpose, at the points `obs.…`.
         retry: how requests are tried again.

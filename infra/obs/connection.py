@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from infra.errors import Transient, UserError
 from infra.faults import FaultPlan
-from infra.obs.problems import mapped
+from infra.obs.errors import mapped
 from infra.settings import ObsSettings, RetrySettings
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import botocore.exceptions
 
 from infra.errors import Corrupt, Transient
 from infra.obs.connection import Connection
+from infra.obs.errors import code
 from infra.obs.keys import DIGEST, Place
 from infra.obs.multipart import MEBIBYTE
 from infra.obs.parallel import pool_of
-from infra.obs.problems import code
-from infra.ports import Bytes
+from infra.ports.values import Bytes
 from infra.store.atomic import replacing
 
 RANGE = 8 * MEBIBYTE

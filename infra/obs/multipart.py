@@ -11,12 +11,12 @@ import botocore.exceptions
 
 from infra.errors import AtlasFlowError, Corrupt, Transient, UserError
 from infra.obs.connection import Connection
+from infra.obs.errors import code
 from infra.obs.keys import Place
-from infra.obs.look import look
+from infra.obs.listing import look
 from infra.obs.parallel import pool_of
-from infra.obs.problems import code
 from infra.obs.unfinished import abort, unfinished
-from infra.ports import Bytes, LocalFile
+from infra.ports.values import Bytes, LocalFile
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
-from infra.ports import Bytes
+from infra.ports.values import Bytes
 
 
 @contextmanager

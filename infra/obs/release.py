@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infra.errors import Corrupt, Refused
-from infra.ports import ObjectStore
+from infra.ports.storage import ObjectStore
 from infra.store.digests import file_digest
 
 LISTING = "published.json"  # written last by the publish stage, so that a release with a listing is whole

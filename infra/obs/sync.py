@@ -11,11 +11,12 @@ import botocore.exceptions
 from infra.errors import Corrupt, UserError
 from infra.obs.connection import Connection
 from infra.obs.keys import Place, checked, joined
-from infra.obs.look import head, listing
+from infra.obs.listing import head, listing
 from infra.obs.parallel import run_all
 from infra.obs.unfinished import abort_older
 from infra.obs.upload import SINGLE, send
-from infra.ports import Bytes, LocalFile, SyncResult
+from infra.ports.storage import SyncResult
+from infra.ports.values import Bytes, LocalFile
 
 _ABANDONED = timedelta(days=1)
 

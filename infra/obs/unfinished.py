@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import botocore.exceptions
 
 from infra.obs.connection import Connection
+from infra.obs.errors import code
 from infra.obs.keys import Place
-from infra.obs.problems import code
 
 
 def unfinished(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, str, datetime]]:

@@ -15,7 +15,7 @@ from infra.errors import Corrupt, UserError
 from infra.obs.connection import Connection
 from infra.obs.keys import DIGEST, Place
 from infra.obs.multipart import MEBIBYTE, Multipart
-from infra.ports import Bytes, LocalFile
+from infra.ports.values import Bytes, LocalFile
 
 SINGLE = 16 * MEBIBYTE
 """Files up to this size are sent with one request, so their ETag is the MD5 of their bytes."""

@@ -2,7 +2,7 @@
 
 from infra.settings.all import Settings
 from infra.settings.boards import BoardSettings, DeploySettings
-from infra.settings.loading import PROFILES, load, nearest, secret_names, sources
+from infra.settings.load import PROFILES, load, nearest, secret_names, sources
 from infra.settings.modelarts import (
     ModelArtsNotebookSettings,
     ModelArtsSettings,

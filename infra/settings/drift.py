@@ -6,7 +6,7 @@ from infra.settings.section import Section
 
 
 class DriftSettings(Section):
-    """Bounds of the population stability index of a quantity (`tasks/drift.py`)."""
+    """Bounds of the population stability index of a quantity (`tasks/retrain/drift.py`)."""
 
     notice: float = Field(0.1, gt=0, description="from here on a quantity has shifted")
     limit: float = Field(0.25, gt=0, description="from here on it has drifted, a reason to train again")

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from infra.settings.section import Section
 
-# The names of `models/corruption.py`.
+# The names of `models/data/corruption.py`.
 Corruption = Literal[
     "gaussian_noise",
     "shot_noise",

@@ -8,7 +8,7 @@ from infra.settings.section import Section
 
 
 class TrainSettings(Section):
-    """Which recipe, where; every further key is a field of the recipe (`models/spec.py` checks them)."""
+    """Which recipe, where; every further key is a field of the recipe (`models/spec/recipes.py` checks them)."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -9,10 +9,10 @@ from typing import Literal
 
 from infra.errors import Corrupt
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.ports import LocalFile
+from infra.ports.values import LocalFile
 from infra.store.atomic import replacing, write_text
 from infra.store.digests import canonical, file_digest, text_digest
-from infra.store.statcache import StatCache
+from infra.store.stat_cache import StatCache
 
 Kind = Literal["file", "tree"]
 TREE = "application/x-atlasflow-tree+json"

@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infra.errors import Corrupt, Refused, UserError
-from infra.ports import LocalFile, ObjectStore
+from infra.ports.storage import ObjectStore
+from infra.ports.values import LocalFile
 from infra.store.artifacts import ArtifactStore
 from infra.store.digests import file_digest
 from infra.store.receipts import Receipt, Receipts

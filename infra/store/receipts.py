@@ -1,7 +1,7 @@
 """Receipts: the record that a stage with this key produced these artifacts. One JSON file each, sealed by a digest.
 
 A receipt says which schema it was written in. One of an older schema is read as the present one, by the steps in
-`infra/store/upgrades.py`; one of a newer schema is refused, since it may say what this code does not understand.
+`infra/store/migrations.py`; one of a newer schema is refused, since it may say what this code does not understand.
 """
 
 import json
@@ -15,7 +15,7 @@ from infra.faults import NO_FAULTS, FaultPlan
 from infra.store.artifacts import Artifact
 from infra.store.atomic import write_text
 from infra.store.digests import value_digest
-from infra.store.upgrades import INGREDIENTS, SCHEMA, CannotUpgrade, upgraded
+from infra.store.migrations import INGREDIENTS, SCHEMA, CannotUpgrade, upgraded
 
 __all__ = ["INGREDIENTS", "SCHEMA", "Receipt", "Receipts", "parse", "text_of"]
 

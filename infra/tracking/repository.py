@@ -37,7 +37,7 @@ class Training:
         experiment: what it is grouped under.
         name: what people call it.
         parameters: group to plain JSON values by name: hyper-parameters, digests, who trained.
-        history: CSV file, a row an epoch (`models/history.py`).
+        history: CSV file, a row an epoch (`models/training/history.py`).
         steps: likewise, a row a step.
     """
 

@@ -10,10 +10,10 @@ import gradio as gr
 from PIL import Image
 
 from infra.errors import AtlasFlowError, UserError
-from infra.web import rendering
+from infra.web import html as rendering
 from infra.web.demo import Answer, Demo, Pixels, Predictor
+from infra.web.html import Judged
 from infra.web.pictures import MOST_BYTES, MOST_PICTURES, open_picture
-from infra.web.rendering import Judged
 
 log = logging.getLogger(__name__)
 

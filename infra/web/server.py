@@ -88,7 +88,7 @@ def application(demo: Demo, host: str) -> "FastAPI":
     from fastapi import FastAPI  # noqa: PLC0415
     from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: PLC0415
 
-    from infra.web import page, rendering  # noqa: PLC0415 - imports Gradio
+    from infra.web import html, page  # noqa: PLC0415 - imports Gradio
 
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     if host in LOCAL:  # no other site's name may be made to lead here
@@ -107,7 +107,7 @@ def application(demo: Demo, host: str) -> "FastAPI":
         enable_monitoring=False,
         show_error=True,
         theme=page.THEME,
-        css=rendering.STYLE,
+        css=html.STYLE,
     )
     return whole
 

@@ -14,7 +14,7 @@ from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal
 
 if TYPE_CHECKING:
-    from ..trainspec import TrainSpec
+    from ..spec.train_spec import TrainSpec
 
 _WIDTHS = (16, 32, 64, 80)  # of the stem and of the stages
 

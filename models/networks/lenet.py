@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mindspore import Tensor, nn
 
 if TYPE_CHECKING:
-    from ..trainspec import TrainSpec
+    from ..spec.train_spec import TrainSpec
 
 
 class LeNet5(nn.Cell):  # type: ignore[misc]  # MindSpore has no types

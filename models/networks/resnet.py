@@ -15,7 +15,7 @@ from mindspore.common.initializer import HeNormal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..trainspec import TrainSpec
+    from ..spec.train_spec import TrainSpec
 
 _CIFAR_DEPTHS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9}
 

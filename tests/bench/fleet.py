@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.board import emulator
+from infra.board.emulator import service
 from infra.home import CHECKOUT
 from infra.services import Services
 from tests import boards
@@ -46,8 +46,8 @@ def main() -> None:
 def measure(folder: Path, options: argparse.Namespace) -> list[dict[str, object]]:
     home = folder / "home"
     services = Services(home)
-    emulator.service(services, home, "fleet")  # makes the board's home; the server is OpenSSH
-    settings = emulator.board_settings(services, home, "fleet")
+    service.service(services, home, "fleet")  # makes the board's home; the server is OpenSSH
+    settings = service.board_settings(services, home, "fleet")
     board = home / "boards" / "fleet"
     release = boards.release_folder(folder / "release", "bench")
     manifest = subprocess.check_output(["find", ".", "-type", "f", "-exec", "sha256sum", "{}", "+"], cwd=release)

@@ -24,8 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from infra.obs import emulator
 from infra.obs.client import ObsClient, connect
+from infra.obs.emulator import seaweedfs
 from infra.services import Services
 from infra.settings import ObsSettings
 from tests.bench.common import PEERS, arguments, median, show
@@ -60,11 +60,11 @@ def server(folder: Path) -> Iterator[ObsSettings]:
         yield ObsSettings(bucket=bucket, region=os.environ.get(f"{REAL}REGION", "us-east-1"), **given)
         return
     services = Services(folder / "home")
-    services.start(emulator.service(services, folder / "home"))
+    services.start(seaweedfs.service(services, folder / "home"))
     try:
-        yield emulator.reach(ObsSettings(bucket=bucket), services, folder / "home")
+        yield seaweedfs.reach(ObsSettings(bucket=bucket), services, folder / "home")
     finally:
-        services.stop(emulator.NAME)
+        services.stop(seaweedfs.NAME)
 
 
 def measure(folder: Path, settings: ObsSettings, client: ObsClient, rounds: int) -> list[dict[str, object]]:

@@ -20,11 +20,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from infra.atc.compiling import compile_model
-from infra.atc.om import write_om
+from infra.atc.emulator.compiler import compile_model
+from infra.atc.emulator.om import write_om
 from tests import boards
 from tests.bench.common import arguments, median, show
-from tests.unit.infra.atc.networks import lenet, model_of
+from tests.unit.infra.atc.emulator.networks import lenet, model_of
 
 WINDOW = 0.2  # processor seconds of one measurement
 

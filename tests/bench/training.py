@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.cifar10 import RECORD, Pipeline, read_images
+from models.data.cifar10 import RECORD, Pipeline, read_images
 from models.preprocess import CIFAR10
 from tests.bench.common import PEERS, median, show
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.obs import emulator
-from infra.obs.opening import open_bucket
+from infra.obs.emulator import seaweedfs
+from infra.obs.factory import open_bucket
 from infra.services import Services
 from infra.settings import ObsSettings, RetrySettings
 from tests.cluster import composed, databases
@@ -99,9 +99,9 @@ def cluster(tmp_path_factory):
     ports = dict(zip(("postgres", "redis", "server", *WORKERS), free_ports(5), strict=True))
     with contextlib.ExitStack() as stack:
         services = Services(base / "bucket")
-        services.start(emulator.service(services, base / "bucket"))
-        stack.callback(services.stop, emulator.NAME)
-        settings = emulator.reach(ObsSettings(bucket="atlasflow-mirror"), services, base / "bucket")
+        services.start(seaweedfs.service(services, base / "bucket"))
+        stack.callback(services.stop, seaweedfs.NAME)
+        settings = seaweedfs.reach(ObsSettings(bucket="atlasflow-mirror"), services, base / "bucket")
         secrets = base / "secrets"
         secrets.mkdir()
         (secrets / "obs__access_key").write_text(settings.access_key.get_secret_value())

@@ -154,7 +154,7 @@ def test_the_image_is_built_from_pinned_parts_and_runs_without_rights():
 def test_the_image_does_by_itself_what_a_worker_does():
     places = composed.Places(composed.CHECKOUT, {}, {}, composed.CHECKOUT)
     assert json.loads(dict(composed.dockerfile())["CMD"])[:2] == SERVICES["worker-1"]["command"][:2]
-    assert places.health_command("worker-1", composed.CHECKOUT)[1:3] == ["-m", "infra.answers"]
+    assert places.health_command("worker-1", composed.CHECKOUT)[1:3] == ["-m", "infra.health"]
 
 
 def test_every_package_of_the_image_is_locked_by_hash():

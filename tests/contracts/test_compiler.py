@@ -7,11 +7,11 @@ import pytest
 
 from infra.air.writer import to_air
 from infra.atc.client import compiler
-from infra.atc.om import read_om
+from infra.atc.emulator.om import read_om
 from infra.atc.toolkit import find_toolkit
 from infra.errors import Refused, UserError
-from infra.ports import Compiler, CompileRequest
-from tests.unit.infra.atc.networks import lenet, saved
+from infra.ports.compilation import Compiler, CompileRequest
+from tests.unit.infra.atc.emulator.networks import lenet, saved
 
 REAL = find_toolkit() is not None
 

@@ -14,9 +14,10 @@ import httpx
 import pytest
 
 from infra.errors import Corrupt, Refused, UserError
-from infra.obs import emulator
 from infra.obs.client import ObsClient, connect
-from infra.ports import LocalFile, ObjectStore
+from infra.obs.emulator import seaweedfs
+from infra.ports.storage import ObjectStore
+from infra.ports.values import LocalFile
 from infra.services import Services
 from infra.settings import ObsSettings, RetrySettings
 
@@ -48,10 +49,10 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     home = tmp_path_factory.mktemp("home")
     services = Services(home)
     chosen = ObsSettings(stand_in="as-obs" if request.param == "as-obs" else "plain")
-    needed = emulator.stand_ins(chosen, services, home)
+    needed = seaweedfs.stand_ins(chosen, services, home)
     for service in needed:
         services.start(service)
-    yield emulator.reached(chosen, services, home)
+    yield seaweedfs.reached(chosen, services, home)
     for service in reversed(needed):
         services.stop(service.name)
 

@@ -246,7 +246,7 @@ def compile_model(sample: Sample, model: onnx.ModelProto, folder: Path) -> None:
         options["insert_op_conf"] = "aipp.cfg"
         (folder / "aipp.cfg").write_text(sample.aipp)
     finished = subprocess.run(
-        [sys.executable, "-m", "infra.atc.emulator", *(f"--{name}={value}" for name, value in options.items())],
+        [sys.executable, "-m", "infra.atc.emulator.command", *(f"--{name}={value}" for name, value in options.items())],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(boards.CHECKOUT)},
         capture_output=True,

@@ -16,15 +16,16 @@ from pathlib import Path
 import pytest
 
 from infra.errors import Refused, Transient, UserError
+from infra.local_training import protocol
+from infra.local_training.trainer import MAIN, LocalTrainer
+from infra.modelarts.client import connect
+from infra.modelarts.trainer import ModelArtsTrainer
 from infra.obs.client import connect as connect_obs
-from infra.ports import LocalFile, TrainJob
+from infra.ports.training import TrainJob
+from infra.ports.values import LocalFile
 from infra.settings import ModelArtsSettings, ObsSettings
 from infra.store.digests import file_digest
-from infra.training import protocol
-from infra.training.local import MAIN, LocalTrainer
-from infra.training.modelarts import ModelArtsTrainer
-from infra.training.modelarts_client import connect
-from tests.unit.infra.training import doubles
+from tests.unit.infra.modelarts import doubles
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # ModelArts' SDK, on 3.12
 

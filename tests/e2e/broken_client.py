@@ -14,7 +14,7 @@ from unittest import mock
 
 import botocore.config
 
-from flows.commands import main
+from flows.cli.app import main
 from infra.obs import connection
 
 CONFIG = botocore.config.Config

@@ -28,7 +28,7 @@ seen = []
 watched = ("subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "socket.connect")
 sys.addaudithook(lambda event, _: seen.append(event) if event in watched else None)
 sys.argv = ["atlasflow", *sys.argv[1:]]
-from flows.cli import main
+from flows.cli.main import main
 try:
     main()
 finally:  # the command ends by leaving the interpreter

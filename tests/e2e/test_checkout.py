@@ -24,7 +24,7 @@ def copy(made, tmp_path):
         schedules = tmp_path / "models" / "schedules.py"
 
         def run(self, *arguments):
-            finished = made.start([PYTHON, "-m", "flows.cli", *arguments], tmp_path, PYTHONPATH=str(tmp_path))
+            finished = made.start([PYTHON, "-m", "flows.cli.main", *arguments], tmp_path, PYTHONPATH=str(tmp_path))
             assert finished.returncode == 0, finished.stderr
             return finished.stdout
 
@@ -58,7 +58,7 @@ def test_comments_and_docstrings_run_no_pure_stage(made, copy):
 def test_a_changed_line_runs_training_and_is_named(made, copy):
     with copy.schedules.open("a") as file:
         file.write("\n\nADDED = 1\n")
-    assert "code models/schedules.py changed" in copy.run("why", "train")
+    assert "code models/training/schedules.py changed" in copy.run("why", "train")
     states = copy.states()
     assert states["download"] == "fresh"
     assert {states[stage] for stage in ("train", "evaluate", "export", "convert", "deploy")} == {"stale"}
@@ -66,5 +66,5 @@ def test_a_changed_line_runs_training_and_is_named(made, copy):
     record, outcomes = made.last_run()
     assert outcomes["download"] == "reused"
     assert outcomes["train"] == "ran"
-    assert record["stages"][-1]["reason"] == "code models/schedules.py changed"
+    assert record["stages"][-1]["reason"] == "code models/training/schedules.py changed"
     assert copy.states()["evaluate"] == "fresh", "the checkpoint came out the same, so nothing follows"

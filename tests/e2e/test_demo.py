@@ -15,13 +15,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from flows.opening import open_chain
+from flows.context import open_chain
 from infra.errors import UserError
 from infra.web import server
 from infra.web.pictures import MOST_BYTES
 from models.preprocess import CLASSES, softmax
 from tasks import demo
-from tasks.reporting import Silent
+from tasks.engine.reporter import Silent
 from tests.e2e.installation import COMMAND
 
 pytestmark = pytest.mark.skipif(not server.installed(), reason="Gradio is not installed: make setup")

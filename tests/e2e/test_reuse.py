@@ -52,7 +52,7 @@ def test_a_gate_stops_the_chain_even_when_every_stage_is_fresh(made):
 def test_a_stage_has_a_flow_of_its_own(made):
     program = (
         "import os; from infra.home import home; from infra.settings import load;"
-        "from infra.prefect_server import environment; from infra.services import Services;"
+        "from infra.prefect_server.server import environment; from infra.services import Services;"
         "os.environ.update(environment(Services(home()), home(), load().prefect));"
         "from flows.stages import STAGE_FLOWS; STAGE_FLOWS['evaluate']()"
     )

@@ -8,7 +8,7 @@ import time
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.limits import TRAINING, holding
+from tasks.orchestration.limits import TRAINING, holding
 from tests.e2e.installation import COMMAND, PYTHON
 from tests.e2e.ui import OWN_FAULTS, open_page, picture, submit
 

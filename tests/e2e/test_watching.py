@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks import automations, events, limits
+from tasks.orchestration import automations, events, limits
 from tests.e2e.installation import PYTHON
 from tests.receivers import post, web
 
@@ -33,7 +33,7 @@ sleeper()
 HOLDER = """
 import sys
 from pathlib import Path
-from tasks.limits import holding
+from tasks.orchestration.limits import holding
 with holding({"held": 1}, Path(sys.argv[1]), print):
     print("held", flush=True)
     sys.stdin.read()

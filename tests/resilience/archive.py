@@ -8,7 +8,7 @@ import numpy as np
 
 from infra.settings import load
 from infra.store.digests import file_digest
-from tasks.download import CLASSES, RECORD_BYTES, SAMPLE
+from tasks.stages.download import CLASSES, RECORD_BYTES, SAMPLE
 
 RECORDS_OF_EACH_CLASS = 2
 

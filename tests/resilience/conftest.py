@@ -11,9 +11,9 @@ import pytest
 
 from infra.home import CHECKOUT
 from infra.world import World
-from tasks.chain import STAGES
-from tasks.reporting import Silent
-from tasks.stage import Chain
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+from tasks.pipeline import STAGES
 from tests import boards
 from tests.resilience import archive, playback
 from tests.resilience.places import BoardFolder, Bucket

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from infra.errors import AtlasFlowError
 from infra.settings import load
-from tasks import plots
-from tasks.chain import STAGES
-from tasks.reporting import Silent
-from tasks.stage import Chain
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+from tasks.pipeline import STAGES
+from tasks.reports import plots
 from tests.resilience.boundaries import Boundaries
 from tests.resilience.replay import ReplayedWorld
 
 # Whatever a stage imports when it first runs.
-WARM = ("models.spec", "infra.board.ssh", "infra.atc.client", "infra.fetch", "PIL.Image")
+WARM = ("models.spec.recipes", "infra.board.client", "infra.atc.client", "infra.fetch", "PIL.Image")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from infra.ports import BoardFacts, BoardState, Classification, Installed
+from infra.local_training.trainer import LocalTrainer, run_model
+from infra.ports.board import BoardFacts, BoardState, Classification, Installed
 from infra.store.atomic import replacing
 from infra.store.digests import file_digest
-from infra.training.local import LocalTrainer, run_model
 from infra.world import World
 
 PROGRAM = Path(__file__).with_name("playback.py")

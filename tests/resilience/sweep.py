@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tasks.chain import NAMES
+from tasks.pipeline import NAMES
 from tests.resilience.places import check_healed, check_home, copy_home
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from tasks.chain import NAMES
+from tasks.pipeline import NAMES
 from tests.resilience.places import check_healed, check_home, copy_home
 
 

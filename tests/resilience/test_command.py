@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from infra.home import CHECKOUT
-from infra.ports import TrainJob
+from infra.local_training.trainer import LocalTrainer
+from infra.ports.training import TrainJob
 from infra.settings import load
 from infra.store.digests import file_digest
-from infra.training.local import LocalTrainer
-from tasks.recipe import recipe_settings
+from tasks.specs import recipe_settings
 from tests.resilience import archive
 
 COMMAND = Path(sys.executable).with_name("atlasflow")

@@ -4,7 +4,7 @@ import pytest
 
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipts
-from tasks.chain import NAMES
+from tasks.pipeline import NAMES
 from tests.resilience.places import UNEQUAL, check_healed, check_home, copy_home
 
 

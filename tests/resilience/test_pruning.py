@@ -2,9 +2,9 @@
 
 import pytest
 
-from flows.opening import open_chain
-from tasks.tuning_pruning import Pruning
-from tasks.tuning_trial import Cost, Job, chain_of, perform
+from flows.context import open_chain
+from tasks.tune.pruning import Pruning
+from tasks.tune.trial import Cost, Job, chain_of, perform
 from tests.processes import children
 from tests.resilience import archive
 from tests.unit.tasks.doubles import Lines

@@ -12,8 +12,8 @@ from .device import Device
 from .failure import USER, Failure
 from .infer import infer
 from .model import Model
+from .observations import Seen
 from .release import Release
-from .seen import Seen
 from .smoke import smoke
 from .watch import Watcher, watch
 from .watchdog import Watchdog

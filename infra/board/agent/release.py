@@ -9,7 +9,7 @@ import preprocess
 
 from .failure import CORRUPT, REFUSED, Failure
 from .model import Model
-from .seen import FILE
+from .observations import FILE
 
 # Behind the link `current`: what runs must not change when that is switched.
 FOLDER = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))

@@ -15,10 +15,10 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .facts import facts
 from .failure import REFUSED, Failure
-from .forking import run_forked
+from .fork import run_forked
+from .observations import FILE as SEEN
+from .observations import read as read_seen
 from .releases import Releases
-from .seen import FILE as SEEN
-from .seen import read as read_seen
 
 
 class Server:

@@ -9,8 +9,8 @@ from .classify import classify
 from .failure import USER, Failure
 from .files import ends_with_line
 from .model import Model
+from .observations import Seen
 from .release import Release
-from .seen import Seen
 from .watchdog import Watchdog
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")

@@ -13,9 +13,9 @@ from infra.fleet import Fleet
 from infra.settings import BoardSettings, load
 from infra.store.artifacts import folder_files
 from infra.world import World
-from tasks import rollout
-from tasks.reporting import Silent
-from tasks.waves import Policy, cut_waves
+from tasks.engine.reporter import Silent
+from tasks.fleet import rollout
+from tasks.fleet.state import Policy, cut_waves
 
 
 def main() -> None:

@@ -11,11 +11,13 @@ import statistics
 import sys
 import time
 
-from models import kernels, runtime, spec
+from models.kernels import build
+from models.spec import recipes
+from models.training import runtime
 
 how, name, batch, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 if how != "atlasflow":
-    os.environ[kernels.SWITCH] = "off"
+    os.environ[build.SWITCH] = "off"
 if how == "stock":
     import mindspore
 
@@ -27,13 +29,15 @@ else:
 
 import numpy as np  # noqa: E402
 
-from models import compiled, optimizers, registry  # noqa: E402
-from models.step import TrainStep  # noqa: E402
+from models.kernels import layers  # noqa: E402
+from models.networks import registry  # noqa: E402
+from models.training import optimizers  # noqa: E402
+from models.training.step import TrainStep  # noqa: E402
 
-wanted = spec.replaced(spec.TrainSpec(), {"network": name, "batch_size": batch})
+wanted = recipes.replaced(recipes.TrainSpec(), {"network": name, "batch_size": batch})
 network = importlib.import_module(registry.module_of(name)).build(wanted)
 optimizer = optimizers.build_optimizer(wanted, network, np.full(100_000, 0.01, np.float32))
-used = how == "atlasflow" and compiled.install(network) > 0
+used = how == "atlasflow" and layers.install(network) > 0
 step = TrainStep(network, optimizer)
 step.set_train(True)
 random = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import itertools
 
 import pytest
 
-from infra.board import emulator
-from infra.board.ssh import SshBoard
+from infra.board.client import SshBoard
+from infra.board.emulator import service as emulator
 from infra.services import Services
 from tests import openssh
 from tests.contracts.board.site import NAME, Site

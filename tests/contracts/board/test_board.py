@@ -10,11 +10,11 @@ from PIL import Image
 
 from infra.errors import GateFailed, Refused
 from infra.fleet import Fleet
-from infra.ports import Release
+from infra.ports.board import Release
 from infra.settings.drift import DriftSettings
 from infra.store.artifacts import folder_files
-from tasks.drift import reason, survey
-from tasks.reference import FILE, reference
+from tasks.release.drift_baseline import FILE, reference
+from tasks.retrain.drift import reason, survey
 from tests import boards
 from tests.contracts.board.site import NAME, root, snapshot
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from infra.board.ssh import SshBoard
+from infra.board.client import SshBoard
 from infra.errors import Corrupt, Refused, Transient
 from infra.faults import FaultPlan
 from tests import boards

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from infra.board.client import SshBoard
 from infra.board.session import Session
-from infra.board.ssh import SshBoard
 from infra.errors import Transient
 from infra.faults import FaultPlan
 from tests import boards

@@ -6,7 +6,7 @@ import asyncssh
 import numpy as np
 import pytest
 
-from infra.board.ssh import SshBoard
+from infra.board.client import SshBoard
 from infra.errors import AtlasFlowError, Refused, UserError
 from tests import boards
 from tests.contracts.board.site import NAME, pretended_toolkit, root

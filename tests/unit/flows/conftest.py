@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infra.ports import Producer
+from infra.ports.values import Producer
 from infra.settings import load
 from infra.world import World
-from tasks.base import Made, Stage
-from tasks.chain import EVERY_NAME, NAMES
-from tasks.reporting import Silent
-from tasks.stage import Chain
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+from tasks.engine.stage import Stage, StageOutput
+from tasks.pipeline import EVERY_NAME, NAMES
 
 EFFECTS = ("upload", "publish", "deploy")
 
@@ -76,7 +76,7 @@ class Small:
         ledger = work.folder / "ledger.json"
         ledger.write_text(json.dumps({"hops": [], "source": "onnx", "chosen": {}}))
         more = {"evaluate": {"metrics": metrics}, "convert": {"ledger": ledger}}.get(name, {})
-        return Made({"out": out, **more}, f"made {name}")
+        return StageOutput({"out": out, **more}, f"made {name}")
 
     def look(self, name):
         return f"{name} is gone" if name in self.gone else None
@@ -91,10 +91,10 @@ class Small:
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """The small stages; `code_of` is fixed, since the test files are no part of the checkout's rooms."""
-    monkeypatch.setattr("tasks.ingredients.closure", lambda modules, checkout: {"models/spec.py": "0" * 64})
+    monkeypatch.setattr("tasks.engine.keys.closure", lambda modules, checkout: {"models/spec/recipes.py": "0" * 64})
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     found = Small(tmp_path / "home")
-    for module in ("flows.commands.running", "flows.commands.inspecting"):
+    for module in ("flows.cli.run", "flows.cli.status"):
         monkeypatch.setattr(f"{module}.open_chain", found.chain)
     return found

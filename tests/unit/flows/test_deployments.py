@@ -6,11 +6,11 @@ import pytest
 import yaml
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 
-from flows.commands.scheduling import PREFECT_YAML
-from flows.commands.scheduling import WORK_POOL as COMMANDS_POOL
+from flows.cli.serve import PREFECT_YAML
+from flows.cli.serve import WORK_POOL as COMMANDS_POOL
 from flows.deployments import PLANS, RETRAIN_CRON, TIMEZONE, WORK_POOL, prefect_yaml, runner_deployments
 from infra.home import CHECKOUT
-from tasks.chain import EVERY_NAME
+from tasks.pipeline import EVERY_NAME
 
 
 def test_prefect_yaml_is_not_stale():

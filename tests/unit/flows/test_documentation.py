@@ -6,7 +6,7 @@ import shlex
 import pytest
 import typer
 
-from flows import commands
+from flows.cli import app
 from infra.home import CHECKOUT
 
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "README.zh-CN.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -24,7 +24,7 @@ def test_there_is_something_to_check():
 @pytest.mark.parametrize("line", LINES)
 def test_commands_and_options_in_the_documentation_exist(line):
     words = shlex.split(re.split(r"[|;>]", line)[0], comments=True)[1:]
-    command = typer.main.get_command(commands.app)
+    command = typer.main.get_command(app.app)
     while hasattr(command, "commands"):
         assert words, f"no such command: {line}"
         command = command.commands[words.pop(0)]

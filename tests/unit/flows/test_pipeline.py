@@ -9,7 +9,7 @@ from flows.pipeline import run_stages
 from flows.requests import RunRequest, StageRequest
 from infra.errors import GateFailed, Transient, UserError
 from infra.store.runs import Runs
-from tasks.chain import EVERY_NAME, NAMES
+from tasks.pipeline import EVERY_NAME, NAMES
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 
 from flows import rollout as module
 from flows.rollout import RolloutRequest, markdown
+from infra.champions import Registry
 from infra.errors import Corrupt, GateFailed, Refused, Transient, UserError
 from infra.fleet import Fleet
 from infra.settings import load
-from infra.store.registry import Registry
-from tasks import rollout as work
-from tasks.reporting import Silent
-from tests.unit.infra.store.champions import champion
+from tasks.engine.reporter import Silent
+from tasks.fleet import rollout as work
+from tests.unit.infra.champions import champion
 from tests.unit.tasks.doubles import FakeBoard
 
 NAMES = tuple(f"b{number}" for number in range(10))

@@ -7,7 +7,7 @@ import pytest
 from infra import doctor
 from infra.errors import Refused, UserError
 from infra.obs.bucket import Access
-from infra.ports import Producer
+from infra.ports.values import Producer
 from infra.services import Services
 from infra.settings import load
 

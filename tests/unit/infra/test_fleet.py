@@ -3,10 +3,10 @@ from dataclasses import asdict
 
 import pytest
 
-from infra.board.folder import releases_in
+from infra.board.release_folder import releases_in
 from infra.errors import Corrupt, Refused, UserError
 from infra.fleet import KEPT_ROLLOUTS, Fleet, Log
-from infra.ports import LocalFile
+from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
 from tests import boards
 

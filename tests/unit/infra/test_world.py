@@ -5,8 +5,8 @@ import pytest
 
 from infra import world as module
 from infra.errors import UserError
+from infra.local_training.protocol import EVENT_PREFIX
 from infra.settings import load
-from infra.training.protocol import EVENT_PREFIX
 from infra.world import World
 
 

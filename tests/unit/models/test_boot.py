@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from models import main as boot
-from models import runtime
+from models.training import runtime
 
 FAKE = """
 calls = []
@@ -36,8 +36,8 @@ def training(monkeypatch, tmp_path):
         monkeypatch.setattr(runtime, "prepare", lambda _seed: None)
         monkeypatch.setattr(runtime, "device", lambda: device)
         monkeypatch.setattr(boot, "_builder", lambda _spec: None)
-        monkeypatch.setitem(sys.modules, "models.training", SimpleNamespace(train=train))
-        monkeypatch.setitem(sys.modules, "models.exporting", SimpleNamespace(export=export))
+        monkeypatch.setitem(sys.modules, "models.training.loop", SimpleNamespace(train=train))
+        monkeypatch.setitem(sys.modules, "models.export", SimpleNamespace(export=export))
         words = ("train", "--data_url", data, "--train_url", tmp_path / "out", "--spec", '{"epochs": 1}')
         return boot.main([*map(str, words)])
 

@@ -1,4 +1,4 @@
-"""What the tests of stages share: a `Work` made of plain bytes, and small worlds for it."""
+"""What the tests of stages share: a `StageContext` made of plain bytes, and small worlds for it."""
 
 import json
 from types import SimpleNamespace
@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 
 from infra.errors import Refused
-from infra.ports import BoardFacts, BoardState, Classification, Installed, Producer, SyncResult
+from infra.ports.board import BoardFacts, BoardState, Classification, Installed
+from infra.ports.storage import SyncResult
+from infra.ports.values import Producer
 from infra.settings import load
 from infra.store.artifacts import Artifact, folder_files
 from infra.store.digests import file_digest
 from models.preprocess import CLASSES
-from tasks.base import Work
+from tasks.engine.stage import StageContext
 
 
 class Lines:
@@ -29,7 +31,7 @@ class Lines:
 
 
 def work_of(tmp_path, inputs, *, world=None, settings=None, emulated=False):
-    """A `Work` whose inputs are files: input name → bytes, or → {path inside it: bytes} for a tree."""
+    """A `StageContext` whose inputs are files: input name → bytes, or → {path inside it: bytes} for a tree."""
     artifacts, files = {}, {}
     for name, content in inputs.items():
         folder = tmp_path / "given" / name
@@ -45,7 +47,7 @@ def work_of(tmp_path, inputs, *, world=None, settings=None, emulated=False):
     scratch = tmp_path / "work"
     scratch.mkdir(exist_ok=True)
     world = world or SimpleNamespace()
-    return Work(load(overrides=settings or {}), world, "a" * 64, artifacts, files, scratch, emulated, Lines())
+    return StageContext(load(overrides=settings or {}), world, "a" * 64, artifacts, files, scratch, emulated, Lines())
 
 
 def data_tree(count=30, seed=1):

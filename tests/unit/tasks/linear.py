@@ -16,12 +16,12 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from infra.atc.client import stand_in
-from infra.board.here import run_agent
-from infra.ports import CompileRequest
+from infra.board.local_execution import run_agent
+from infra.ports.compilation import CompileRequest
 from models import parity, preprocess
-from tasks import convert
-from tasks.gates import parity_gate
-from tests.unit.infra.atc.networks import model_of
+from tasks.engine.gates import parity_gate
+from tasks.stages import convert
+from tests.unit.infra.atc.emulator.networks import model_of
 from tests.unit.tasks.doubles import read, work_of
 
 SIZE, COUNT, CELLS = 64, 300, 8

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from infra.champions import Registry
 from infra.errors import Transient
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.locks import hold
 from infra.store.mirror import Mirror
 from infra.store.receipts import Receipt, Receipts
-from infra.store.registry import Registry
 from tasks import maintenance
+from tasks.engine.chain import Chain
 from tasks.maintenance import perform
-from tasks.stage import Chain
-from tests.unit.infra.store.champions import champion
+from tests.unit.infra.champions import champion
 from tests.unit.infra.store.test_mirror import FolderStore
 
 
@@ -113,7 +113,7 @@ def test_orphans_are_named_and_left_running(chain, monkeypatch):
         def orphans(self):
             return [SimpleNamespace(name="atlasflow-1-1", phase="Running")]
 
-    monkeypatch.setattr("infra.training.modelarts.ModelArtsTrainer", Trainer)
+    monkeypatch.setattr("infra.modelarts.trainer.ModelArtsTrainer", Trainer)
     found = perform("orphan-jobs", chain(trainer=Trainer(), **{"train.target": "modelarts"}), dry_run=False)
     assert (found.failed, found.items) == (True, ("atlasflow-1-1",))
     assert "jobs orphans --stop" in found.found

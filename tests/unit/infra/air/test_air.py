@@ -16,7 +16,7 @@ from infra.air.schema import ModelDef
 from infra.air.translations import TRANSLATIONS
 from infra.air.writer import to_air, write_air
 from infra.errors import Corrupt, UserError
-from tests.unit.infra.atc.networks import lenet, model_of
+from tests.unit.infra.atc.emulator.networks import lenet, model_of
 
 RANDOM = np.random.default_rng(13)
 

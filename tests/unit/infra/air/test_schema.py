@@ -9,7 +9,7 @@ import pytest
 
 from infra.air.schema import DATA_TYPES, LIST_TYPES, MESSAGES, ModelDef, descriptor
 from infra.air.writer import to_air
-from tests.unit.infra.atc.networks import lenet
+from tests.unit.infra.atc.emulator.networks import lenet
 
 # Written by hand from the public definition, not from our table: message → field → number.
 NUMBERS = {

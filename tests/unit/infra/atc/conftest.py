@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.infra.atc.networks import lenet, saved
+from tests.unit.infra.atc.emulator.networks import lenet, saved
 
 
 @pytest.fixture

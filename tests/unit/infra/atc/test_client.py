@@ -12,11 +12,12 @@ import pytest
 
 from infra.atc.client import AtcCompiler, compiler, stand_in
 from infra.atc.codes import CODES
-from infra.atc.om import read_om
+from infra.atc.emulator.om import read_om
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.faults import FaultPlan
-from infra.ports import CompileRequest, Producer
-from tests.unit.infra.atc.networks import lenet, saved
+from infra.ports.compilation import CompileRequest
+from infra.ports.values import Producer
+from tests.unit.infra.atc.emulator.networks import lenet, saved
 
 
 def request_in(folder: Path, **options: str) -> CompileRequest:

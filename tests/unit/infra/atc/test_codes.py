@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.atc import emulator
 from infra.atc.codes import CODES
-from tests.unit.infra.atc.broken import (
+from infra.atc.emulator import command
+from tests.unit.infra.atc.emulator.broken import (
     changed,
     changed_air,
     looping,
@@ -18,8 +18,8 @@ from tests.unit.infra.atc.broken import (
     whole_numbers,
     written,
 )
-from tests.unit.infra.atc.commands import AIR, BASE, CHECKOUT, DYNAMIC, SHAPE
-from tests.unit.infra.atc.test_om import _real
+from tests.unit.infra.atc.emulator.commands import AIR, BASE, CHECKOUT, DYNAMIC, SHAPE
+from tests.unit.infra.atc.emulator.test_om import _real
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -154,8 +154,8 @@ def test_each_code_is_raised_and_leaves_no_om(
     if prepare is not None:
         prepare()
     if code == "E13004":
-        monkeypatch.setattr("infra.atc.compiling.write_text", _no_space)
-    assert emulator.main(arguments) == 255
+        monkeypatch.setattr("infra.atc.emulator.compiler.write_text", _no_space)
+    assert command.main(arguments) == 255
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("E"))
     assert line.startswith(f"{code}: ")
     assert word in line
@@ -206,5 +206,5 @@ def test_checks_come_in_atcs_order(capsys: pytest.CaptureFixture[str]):
             arguments.append("--insert_op_conf=")
         if step == "--dynamic_dims=":
             arguments.append("--insert_op_conf=none.cfg")
-        emulator.main(arguments)
+        command.main(arguments)
         assert expected in capsys.readouterr().out

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from infra.backup.writing import back_up
+from infra.backup.write import back_up
 from tests.unit.infra.backup.homes import KEPT, LEFT_OUT, SECRETS, make
 
 

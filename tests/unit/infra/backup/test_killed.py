@@ -7,8 +7,8 @@ import textwrap
 
 import pytest
 
-from infra.backup.restoring import restore
-from infra.backup.writing import back_up
+from infra.backup.restore import restore
+from infra.backup.write import back_up
 from infra.home import CHECKOUT
 from infra.store.receipts import Receipts
 from tests.unit.infra.backup.homes import make

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from infra.board import emulator
+from infra.board.emulator import service as emulator
 from infra.services import Services
 from infra.settings import BoardSettings
 

@@ -8,10 +8,11 @@ import pytest
 from pydantic import SecretStr
 
 from infra.board.cann import older, order
+from infra.board.client import SshBoard
 from infra.board.preflight import checks, refuse
-from infra.board.ssh import SshBoard
 from infra.errors import Refused
-from infra.ports import LocalFile, Release
+from infra.ports.board import Release
+from infra.ports.values import LocalFile
 from infra.settings import BoardSettings
 from tests import boards
 

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.obs import emulator, rules
 from infra.obs.client import connect
-from infra.obs.middleware import Middleware
-from infra.ports import LocalFile
+from infra.obs.emulator import rules, seaweedfs
+from infra.obs.emulator.middleware import Middleware
+from infra.ports.values import LocalFile
 from infra.services import Services
 from infra.settings import ObsSettings, RetrySettings
 
@@ -27,9 +27,9 @@ def home(tmp_path_factory):
 def server(home):
     """Settings of a running embedded server."""
     services = Services(home)
-    services.start(emulator.service(services, home))
-    yield emulator.reach(ObsSettings(), services, home)
-    services.stop(emulator.NAME)
+    services.start(seaweedfs.service(services, home))
+    yield seaweedfs.reach(ObsSettings(), services, home)
+    services.stop(seaweedfs.NAME)
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 
 from infra.errors import AtlasFlowError, Corrupt, Refused, Transient
 from infra.faults import FaultPlan
-from infra.obs import rules
 from infra.obs.addresses import describe
 from infra.obs.client import ObsClient, connect
-from infra.obs.middleware import Middleware
+from infra.obs.emulator import rules
+from infra.obs.emulator.middleware import Middleware
 from infra.settings import RetrySettings
 from infra.store.artifacts import ArtifactStore
 from infra.store.digests import file_digest

@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import Corrupt, Refused
 from infra.obs.release import fetch_release
-from infra.ports import StoredObject
+from infra.ports.storage import StoredObject
 from infra.store.digests import file_digest, text_digest
 
 

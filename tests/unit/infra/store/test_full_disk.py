@@ -9,20 +9,20 @@ from contextlib import contextmanager
 
 import pytest
 
+from infra.champions import Champion, Registry
 from infra.fleet import Fleet
+from infra.modelarts.ledger import Intent, Ledger
 from infra.notify.message import Message
 from infra.notify.outbox import Outbox
 from infra.services import Services
 from infra.settings.fleet import edit_board, read_fleet
-from infra.store import proofs, verdict
+from infra.store import fresh_cache, proofs
 from infra.store.artifacts import ArtifactStore
 from infra.store.disk import is_full
 from infra.store.receipts import Receipt, Receipts
-from infra.store.registry import Champion, Registry
-from infra.store.rewriting import rewrite
+from infra.store.rewrite import rewrite
 from infra.store.runs import Runs, StageRecord
-from infra.store.statcache import StatCache
-from infra.training.modelarts_ledger import Intent, Ledger
+from infra.store.stat_cache import StatCache
 
 ROOM = 24  # bytes a file
 
@@ -183,14 +183,14 @@ def test_caches_may_fail_to_be_written(tmp_path, monkeypatch):
     path.write_text("text")
     cache = StatCache(tmp_path / "statcache.json")
     digest = cache.digest(path, deep=True)
-    monkeypatch.setattr(verdict, "_code_files", lambda: [str(path)])
-    begun = verdict.now_ns() + 10**9
+    monkeypatch.setattr(fresh_cache, "_code_files", lambda: [str(path)])
+    begun = fresh_cache.now_ns() + 10**9
     with full_disk():
         cache.save()
-        assert not verdict.remember(tmp_path, ["--to", "train"], begun, [path], {"rows": []})
+        assert not fresh_cache.remember(tmp_path, ["--to", "train"], begun, [path], {"rows": []})
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file"]
     assert StatCache(tmp_path / "statcache.json").digest(path) == digest
-    assert verdict.recall(tmp_path, ["--to", "train"]) is None
+    assert fresh_cache.recall(tmp_path, ["--to", "train"]) is None
 
 
 def test_an_upgrade_that_finds_no_room_leaves_the_receipt_as_it_was(tmp_path, monkeypatch):
@@ -200,7 +200,7 @@ def test_an_upgrade_that_finds_no_room_leaves_the_receipt_as_it_was(tmp_path, mo
     before = path.read_text()
     for module in ("upgrades", "receipts", "rewriting"):
         monkeypatch.setattr(f"infra.store.{module}.SCHEMA", 2)
-    monkeypatch.setattr("infra.store.upgrades.STEPS", {1: dict})
+    monkeypatch.setattr("infra.store.migrations.STEPS", {1: dict})
     with full_disk(), pytest.raises(OSError, match="File too large"):
         rewrite(tmp_path, dry_run=False)
     assert path.read_text() == before

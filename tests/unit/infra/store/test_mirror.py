@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from infra.errors import Corrupt, Refused, Transient
-from infra.ports import StoredObject, SyncResult
+from infra.ports.storage import StoredObject, SyncResult
 from infra.store.artifacts import ArtifactStore
 from infra.store.digests import file_digest
 from infra.store.mirror import Mirror

@@ -4,14 +4,15 @@ import json
 import pytest
 
 from infra.errors import Corrupt, Refused
+from infra.store import migrations
 from infra.store import receipts as receipts_module
-from infra.store import rewriting, upgrades
+from infra.store import rewrite as rewriting
 from infra.store.artifacts import Artifact
 from infra.store.atomic import write_text
 from infra.store.digests import value_digest
+from infra.store.migrations import CannotUpgrade
 from infra.store.receipts import Receipt, Receipts
-from infra.store.rewriting import rewrite
-from infra.store.upgrades import CannotUpgrade
+from infra.store.rewrite import rewrite
 
 RECEIPT = Receipt(
     "train",
@@ -92,9 +93,9 @@ def third_schema(monkeypatch):
             raise CannotUpgrade("it does not say how long it took")
         return body
 
-    for module in (upgrades, receipts_module, rewriting):
+    for module in (migrations, receipts_module, rewriting):
         monkeypatch.setattr(module, "SCHEMA", 3)
-    monkeypatch.setattr(upgrades, "STEPS", {1: second, 2: third})
+    monkeypatch.setattr(migrations, "STEPS", {1: second, 2: third})
 
 
 def test_an_older_schema_is_read_as_the_present_one(tmp_path, third_schema):

@@ -5,7 +5,7 @@ from PIL import Image
 from infra.errors import Transient
 from infra.web import server
 from infra.web.demo import Answer, Demo, Predictor
-from infra.web.rendering import Judged
+from infra.web.html import Judged
 
 if not server.installed():
     pytest.skip("Gradio is not installed: make setup", allow_module_level=True)

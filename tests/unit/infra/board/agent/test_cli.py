@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infra.atc.om import pack_om
+from infra.atc.emulator.om import pack_om
 from tests import boards
 
 FAILING_ACL = """

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from infra.atc.om import pack_om
+from infra.atc.emulator.om import pack_om
 from infra.board.agent.releases import LIVE_IMAGES, Releases
 from infra.board.agent.watchdog import DEATHS
 from infra.store.digests import file_digest

@@ -1,0 +1,93 @@
+"""The sub-commands of `atlasflow`, a file a group, and how their errors become messages and exit codes."""
+
+import os
+import sys
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from flows.cli import (
+    aim,
+    backup,
+    demo,
+    jobs,
+    maintenance,
+    notebook,
+    obs,
+    retrain,
+    run,
+    serve,
+    services,
+    show,
+    status,
+    tune,
+    xihe,
+)
+from flows.cli.boards import status as boards
+from infra.errors import AtlasFlowError, Transient
+from infra.store.disk import is_full
+
+app = typer.Typer(
+    name="atlasflow",
+    help="Take an image classifier from data to Ascend boards, again and again, without doing any work twice.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for module in (
+    run,
+    retrain,
+    tune,
+    status,
+    show,
+    demo,
+    aim,
+    services,
+    serve,
+    boards,
+    obs,
+    jobs,
+    maintenance,
+    backup,
+    notebook,
+    xihe,
+):
+    module.register(app)
+
+DISK_FULL = 4
+
+
+def main() -> None:
+    """Run a sub-command; an error becomes a message, and its class the exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except AtlasFlowError as error:
+        _stop(str(error), error.exit_code, debug)
+    except BrokenPipeError:  # who read our output has gone, as `head` does; there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last place where an error can be put into words
+        if is_full(error):
+            advice = "free some space and run again; nothing is half-written"
+            _stop(f"the disk is full: {error}\n  → {advice}", DISK_FULL, debug)
+        if isinstance(error, OSError):
+            _stop(f"{error}\n  → check that path and who may read and write it; --debug shows where", 1, debug)
+        import httpx  # noqa: PLC0415 - too slow for commands that need no server
+
+        if isinstance(error, httpx.TransportError):  # our own clients map theirs; this one is Prefect's
+            advice = "what was done is kept: the same command starts our own server, and goes on"
+            _stop(f"the Prefect server does not answer: {error}\n  → {advice}", Transient.exit_code, debug)
+        _stop(f"{type(error).__name__}: {error}\n  → this is a fault of AtlasFlow; --debug shows where", 1, debug)
+
+
+def _stop(message: str, code: int, debug: bool) -> NoReturn:
+    console = Console(stderr=True, soft_wrap=True)
+    if debug:
+        console.print_exception()
+    console.print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+    sys.exit(code)

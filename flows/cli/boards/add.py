@@ -1,0 +1,156 @@
+"""`boards add` and `boards trust`: write boards and their host keys into the fleet file."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.boards.common import chain_of
+from flows.cli.run import Profile, Set
+from infra.errors import Refused, UserError
+from infra.home import fleet_file
+from infra.settings import BoardSettings
+from infra.settings.fleet import Value, edit_board, read_fleet
+
+if TYPE_CHECKING:
+    from infra.board.client import SshBoard
+
+_ADDRESS = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<host>\[[0-9a-fA-F:]+\]|[^@:\s]+)(?::(?P<port>\d+))?")
+
+Fingerprint = Annotated[
+    str, typer.Option(help="The host key's fingerprint, such as `SHA256:…`; nothing is asked then.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Trust whatever answers; only in a network that is yours alone.")]
+
+
+def register(boards: typer.Typer) -> None:
+    """Add the commands to the group."""
+    boards.command(
+        epilog="Examples: `atlasflow boards add porch HwHiAiUser@192.168.1.2 --key ~/.ssh/id_ed25519 --label home` · "
+        "`atlasflow boards add toy --stand-in`"
+    )(add)
+    boards.command(epilog="Example: `atlasflow boards trust porch`")(trust)
+
+
+def add(
+    name: Annotated[str, typer.Argument(metavar="BOARD", help="A name of lower-case letters, digits and -.")],
+    address: Annotated[str, typer.Argument(help="Where it is: [USER@]HOST[:PORT].")] = "",
+    key: Annotated[Path | None, typer.Option(help="The private key to log in with.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A word to select it by; may be given several times.")] = None,
+    python: Annotated[str, typer.Option(help="Python on the board.")] = "",
+    environment: Annotated[str, typer.Option(help="The toolkit's script on the board, when it lies elsewhere.")] = "",
+    folder: Annotated[str, typer.Option(help="Where releases live on the board.")] = "",
+    soc: Annotated[str, typer.Option(help="The chip; by default the board is asked.")] = "",
+    stand_in: Annotated[bool, typer.Option("--stand-in", help="A stand-in on this machine.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Only write the entry; connect to nothing.")] = False,
+    fingerprint: Fingerprint = "",
+    yes: Yes = False,
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Add a board to the fleet file: pin its host key, log in, and take its chip from itself."""
+    if bool(address) == stand_in:
+        raise UserError("where is the board?", hint="give [USER@]HOST[:PORT], or --stand-in for one on this machine")
+    values = _entry(address, key, label)
+    values |= {
+        word: text
+        for word, text in {"python": python, "environment": environment, "folder": folder, "soc": soc}.items()
+        if text
+    }
+    if name in read_fleet(fleet_file()):
+        raise UserError(f"{fleet_file()} has a board '{name}' already", hint="edit the file, or take another name")
+    console = Console(soft_wrap=True)
+    if address and not offline:
+        known = chain_of(profile, settings).settings.boards.get(name, BoardSettings())
+        reach = known.model_copy(update=values)
+        values["host_key"] = _pin(_board(name, reach), "", fingerprint, yes, console)
+        steps = _board(name, reach.model_copy(update={"host_key": values["host_key"]})).check()
+        wrong = [step for step in steps if step.level == "wrong"]
+        if wrong and wrong[0].step in ("reachable", "host key", "entry", "login", "Python"):
+            raise Refused(f"board {name}: {wrong[0].found}", hint=wrong[0].hint)
+        for step in steps:
+            if step.level != "good":
+                console.print(f"{step.step}: {step.found}\n  → {step.hint}", highlight=False, markup=False)
+        found = next((step.found.partition(",")[0] for step in steps if step.step == "chip"), "")
+        if not soc and found.startswith("Ascend"):
+            values["soc"] = found
+    edit_board(fleet_file(), name, values, new=True)
+    console.print(f"{name} is in {fleet_file()}", highlight=False)
+
+
+def trust(
+    name: Annotated[str, typer.Argument(metavar="BOARD", help="Name of a board.")],
+    fingerprint: Fingerprint = "",
+    yes: Yes = False,
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Show the fingerprint of a board's host key, and pin the key when it is the board's own."""
+    known = chain_of(profile, settings).settings.boards
+    if name not in known:
+        raise UserError(f"there is no board '{name}'", hint="`atlasflow boards list` shows them")
+    if not known[name].address:
+        raise UserError(f"board {name} is a stand-in on this machine; its key is known")
+    console = Console(soft_wrap=True)
+    key = _pin(_board(name, known[name]), known[name].host_key, fingerprint, yes, console)
+    if key == known[name].host_key:
+        console.print(f"{name}: this key is pinned already", highlight=False)
+        return
+    edit_board(fleet_file(), name, {"host_key": key})
+    if chain_of(profile, settings).settings.boards[name].host_key != key:
+        raise UserError(
+            f"the key of {name} is written to {fleet_file()}, and the profile or the environment names another one",
+            hint=f"remove boards.{name}.host_key there",
+        )
+    console.print(f"{name}: pinned in {fleet_file()}", highlight=False)
+
+
+def _entry(address: str, key: Path | None, labels: list[str] | None) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    if address:
+        found = _ADDRESS.fullmatch(address)
+        if found is None:
+            raise UserError(f"'{address}' is no address", hint="write [USER@]HOST[:PORT]")
+        values["address"] = found["host"].strip("[]")
+        values |= {"user": found["user"]} if found["user"] else {}
+        values |= {"port": int(found["port"])} if found["port"] else {}
+    if key is not None:
+        values["key"] = str(key.expanduser().absolute())
+    if labels:
+        values["labels"] = tuple(labels)
+    return values
+
+
+def _board(name: str, settings: BoardSettings) -> "SshBoard":
+    from infra.board.client import SshBoard  # noqa: PLC0415 - asyncssh takes a while to import
+
+    return SshBoard(name, settings)
+
+
+def _pin(board: "SshBoard", pinned: str, wanted: str, yes: bool, console: Console) -> str:
+    """Show the key and let a person, or the given fingerprint, decide; returns the public key.
+
+    Raises:
+        Refused: it is not the one.
+    """
+    key, shown = board.trust()
+    if pinned and key == pinned:
+        return pinned
+    console.print(f"{board.name} shows the host key {shown}", highlight=False)
+    if pinned:
+        console.print("It is not the pinned one: the board was set up anew, or another machine answers in its place.")
+    if wanted and wanted != shown:
+        raise Refused(f"board {board.name} shows {shown}, not {wanted}", hint="another machine may be answering")
+    if not wanted and not yes:
+        if not sys.stdin.isatty():
+            raise UserError(
+                "nobody is there to compare the fingerprint",
+                hint=f"compare it with the board's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then "
+                f"--fingerprint {shown}",
+            )
+        if not typer.confirm("Is it the board's (on the board: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)?"):
+            raise Refused(f"the key of board {board.name} is not trusted")
+    return key

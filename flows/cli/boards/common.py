@@ -1,0 +1,102 @@
+"""What the commands for boards share: work on several at once, a table or JSON of what came of it, one exit code."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.run import parse_overrides
+from flows.context import open_chain
+from flows.selection import select_boards
+from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[BOARD]...", help="Names of boards.")]
+Label = Annotated[str, typer.Option("--label", help="All boards of the fleet file with this label.")]
+All = Annotated[bool, typer.Option("--all", help="All boards of the fleet file.")]
+AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=256, help="Boards that are worked on at once.")]
+
+Row = dict[str, Any]
+FAILED = {"board", "problem", "hint", "exit_code"}  # the keys of a row that is an error
+COLORS = {
+    **dict.fromkeys(("good", "changed", "put right", "steady"), "green"),
+    **dict.fromkeys(("note", "shifted"), "yellow"),
+    **dict.fromkeys(("wrong", "failed", "drifted"), "red"),
+}
+CLASSES = {kind.exit_code: kind for kind in (UserError, GateFailed, Refused, Transient, Corrupt)}
+
+
+def chain_of(profile: str, settings: list[str] | None) -> Chain:
+    """The chain of a profile; nothing is started."""
+    return open_chain(profile, parse_overrides(settings), Silent())
+
+
+def chosen(chain: Chain, names: Sequence[str] | None, label: str, everything: bool) -> tuple[str, ...]:
+    """The boards that a command is about."""
+    return select_boards(chain.settings, names or (), label, everything=everything)
+
+
+def on_each(names: Sequence[str], at_once: int, work: Callable[[str], Row]) -> list[Row]:
+    """Do something with each board, several at once; an error becomes a row of its own."""
+
+    def one(name: str) -> Row:
+        try:
+            return {"board": name, **work(name)}
+        except AtlasFlowError as error:
+            return {"board": name, "problem": error.message, "hint": error.hint, "exit_code": error.exit_code}
+
+    with ThreadPoolExecutor(min(at_once, len(names))) as pool:
+        return list(pool.map(one, names))
+
+
+def show(rows: Sequence[Row], columns: Mapping[str, str], *, as_json: bool) -> None:
+    """Print rows as a table or as JSON, then end with the class of what went wrong, if anything did."""
+    if as_json:
+        print(json.dumps(list(rows), indent=1))
+    else:
+        print_table(rows, columns)
+    stop_if_failed(rows)
+
+
+def print_table(rows: Sequence[Row], columns: Mapping[str, str]) -> None:
+    """Print rows as a table (column title to key); what went wrong with a board is in its last column."""
+    table = Table(box=None, pad_edge=False)
+    for title in columns:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        cells = [_cell(row, key) for key in columns.values()]
+        if set(row) == FAILED:
+            cells[-1] = f"[red]{escape(row['problem'])}[/]"
+        table.add_row(*cells)
+    Console().print(table)
+
+
+def stop_if_failed(rows: Sequence[Row]) -> None:
+    """End the command when a row has an exit code.
+
+    Raises:
+        AtlasFlowError: of the class of the first failure; `Transient` only when all of them may pass.
+    """
+    failed = [row for row in rows if row.get("exit_code")]
+    if failed:
+        worst = next((row for row in failed if row["exit_code"] != Transient.exit_code), failed[0])
+        problem = worst.get("problem") or worst.get("message") or ""
+        more = f" ({len(failed)} of {len(rows)} boards have trouble)" if len(rows) > 1 else ""
+        raise CLASSES.get(worst["exit_code"], AtlasFlowError)(
+            f"{'' if worst['board'] in problem else worst['board'] + ': '}{problem}{more}", hint=worst.get("hint") or ""
+        )
+
+
+def _cell(row: Row, key: str) -> str:
+    value = row.get(key)
+    if isinstance(value, list | tuple):
+        value = " ".join(str(item) for item in value)
+    text = "" if value is None else str(value)
+    color = COLORS.get(text)
+    return f"[{color}]{escape(text)}[/]" if color else escape(text)

@@ -1,0 +1,178 @@
+"""`atlasflow jobs`: look after training jobs on ModelArts, which cost money while they run."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.context import open_chain
+from infra.errors import AtlasFlowError, UserError
+from tasks.engine.reporter import Silent
+
+if TYPE_CHECKING:
+    from infra.modelarts.job import Job
+    from infra.modelarts.trainer import ModelArtsTrainer
+
+Name = Annotated[str, typer.Argument(help="Name or id of the job, as `jobs list` shows them.")]
+
+jobs = typer.Typer(help="Look after training jobs on ModelArts.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.add_typer(jobs, name="jobs", epilog="Examples: `atlasflow jobs list` · `atlasflow jobs orphans`")
+
+
+@jobs.command("list", epilog="Example: `atlasflow jobs list --profile cloud`")
+def list_jobs(profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
+    """List our jobs in the project, newest first."""
+    found = _trainer(profile, settings).jobs()
+    if as_json:
+        print(json.dumps([asdict(job) for job in found], indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "phase", "queued", "ran", "id"):
+        table.add_column(title, overflow="fold")
+    for job in found:
+        table.add_row(job.name, job.phase, _duration(job.queued_ms), _duration(job.running_ms), job.id)
+    Console().print(table)
+
+
+@jobs.command("show", epilog="Example: `atlasflow jobs show atlasflow-1f2e…-1 --profile cloud`")
+def show_job(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
+    """Show what the platform says of a job, and its latest events."""
+    trainer = _trainer(profile, settings)
+    job = trainer.job(name)
+    events = trainer.client.events(job.id)
+    if as_json:
+        print(json.dumps(asdict(job) | {"events": list(events)}, indent=1))
+        return
+    console = Console()
+    for field, value in asdict(job).items():
+        console.print(f"{field}: {value}", highlight=False, markup=False)
+    for event in events:
+        console.print(f"  {event}", highlight=False, markup=False)
+
+
+@jobs.command("logs", epilog="Examples: `atlasflow jobs logs NAME` · `atlasflow jobs logs NAME --link`")
+def show_logs(
+    name: Name,
+    link: Annotated[bool, typer.Option("--link", help="Print an address of the whole log instead.")] = False,
+    profile: Profile = "cloud",
+    settings: Set = None,
+) -> None:
+    """Print the end of a job's log, at most 5 MB, or an address of the whole log that works for five minutes."""
+    trainer = _trainer(profile, settings)
+    job = trainer.job(name)
+    for task in job.tasks:
+        if link:
+            text = trainer.client.log_link(job.id, task)
+        else:
+            preview = trainer.client.preview(job.id, task)
+            text = None if preview is None else preview.content
+        if text is None:
+            raise UserError(f"the log of {job.name} is not ready", hint="it appears some time after the job started")
+        print(text, end="" if text.endswith("\n") else "\n")
+
+
+@jobs.command("metrics", epilog="Example: `atlasflow jobs metrics NAME --json`")
+def show_metrics(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
+    """Show how busy a job's processors and memory were: the latest value and the highest, in percent."""
+    trainer = _trainer(profile, settings)
+    job = trainer.job(name)
+    found = {task: trainer.client.metrics(job.id, task) for task in job.tasks}
+    if as_json:
+        print(json.dumps(found, indent=1, default=list))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("task", "metric", "latest", "highest"):
+        table.add_column(title)
+    for task, metrics in found.items():
+        for metric, values in metrics.items():
+            known = [value for value in values if value >= 0]  # -1 stands for an unknown minute
+            if known:
+                table.add_row(task, metric, f"{known[-1]:.0f} %", f"{max(known):.0f} %")
+    Console().print(table)
+
+
+@jobs.command("stop", epilog="Example: `atlasflow jobs stop NAME --profile cloud`")
+def stop_job(name: Name, profile: Profile = "cloud", settings: Set = None) -> None:
+    """Stop a job; what it has written so far stays, and the next run goes on from there."""
+    trainer = _trainer(profile, settings)
+    job = trainer.job(name)
+    if job.final:
+        raise UserError(f"{job.name} has ended already: {job.phase}")
+    print(f"{job.name}: {trainer.stop(job.name).phase}")
+
+
+@jobs.command("delete", epilog="Example: `atlasflow jobs delete NAME --profile cloud`")
+def delete_job(name: Name, profile: Profile = "cloud", settings: Set = None) -> None:
+    """Delete a job with its records on the platform; its results stay in the bucket."""
+    trainer = _trainer(profile, settings)
+    job = trainer.job(name)
+    trainer.client.delete(job.id)
+    print(f"{job.name}: deleted")
+
+
+@jobs.command("orphans", epilog="Example: `atlasflow jobs orphans --stop --profile cloud`")
+def orphans(
+    stop: Annotated[bool, typer.Option("--stop", help="Stop them; without it they are only listed.")] = False,
+    everywhere: Annotated[
+        bool,
+        typer.Option("--everywhere", help="Those of other installations too, though somebody may wait for them there."),
+    ] = False,
+    profile: Profile = "cloud",
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Find training jobs of this installation that cost money while nobody waits for them."""
+    trainer = _trainer(profile, settings)
+    found = trainer.orphans(everywhere=everywhere)
+    troubles = _stop_all(trainer, found) if stop else {}
+    rows = [
+        {"name": job.name, "id": job.id, "phase": job.phase, "stopped": stop and job.name not in troubles}
+        for job in found
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        word = f"found, {len(found) - len(troubles)} stopped" if stop else "found; --stop ends them"
+        Console().print(f"{len(rows)} jobs {word}", highlight=False)
+        for row in rows:
+            Console().print(f"  {row['name']} ({row['phase']})", highlight=False)
+    if troubles:
+        worst = next(iter(troubles.values()))
+        text = "; ".join(f"{name}: {error.message}" for name, error in troubles.items())
+        raise type(worst)(f"{len(troubles)} of {len(rows)} jobs go on and cost: {text}", hint=worst.hint)
+
+
+def _stop_all(trainer: "ModelArtsTrainer", found: "Sequence[Job]") -> dict[str, AtlasFlowError]:
+    """Stop every job, though one may refuse; returns what was wrong, by name."""
+    troubles: dict[str, AtlasFlowError] = {}
+    for job in found:
+        try:
+            trainer.stop(job.name)
+        except AtlasFlowError as error:
+            troubles[job.name] = error
+    return troubles
+
+
+def _trainer(profile: str, settings: list[str] | None) -> "ModelArtsTrainer":
+    from infra.modelarts.trainer import ModelArtsTrainer  # noqa: PLC0415 - the SDK takes a while to import
+
+    trainer = open_chain(profile, parse_overrides(settings), Silent()).world.trainer()
+    if not isinstance(trainer, ModelArtsTrainer):
+        raise UserError(f"the profile {profile} does not train on ModelArts", hint="use --profile cloud or twin")
+    return trainer
+
+
+def _duration(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return ""
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

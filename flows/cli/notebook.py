@@ -1,0 +1,117 @@
+"""`atlasflow notebook`: notebook instances on ModelArts, and notebooks to run in them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.context import open_chain
+from infra.obs.layout import MODELS
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+from tasks.specs import recipe_settings
+
+if TYPE_CHECKING:
+    from infra.modelarts.notebooks import Notebook, Notebooks
+
+Name = Annotated[str, typer.Argument(help="Name or id of the instance.")]
+
+notebook = typer.Typer(help="Drive ModelArts notebook instances, and write notebooks for them.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.add_typer(notebook, name="notebook", epilog="Example: `atlasflow notebook create lesson-1 --profile cloud`")
+
+
+@notebook.command("create", epilog="Example: `atlasflow notebook create lesson-1 --profile cloud`")
+def create_notebook(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
+    """Create an instance (image, flavor, storage, hours as in [modelarts.notebook]) and wait until it runs."""
+    _show([_notebooks(profile, settings).create(name)], as_json)
+
+
+@notebook.command("start", epilog="Example: `atlasflow notebook start lesson-1`")
+def start_notebook(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
+    """Start an instance and wait until it runs."""
+    _show([_notebooks(profile, settings).start(name)], as_json)
+
+
+@notebook.command("stop", epilog="Example: `atlasflow notebook stop lesson-1`")
+def stop_notebook(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
+    """Stop an instance; its disk is kept."""
+    _show([_notebooks(profile, settings).stop(name)], as_json)
+
+
+@notebook.command("list", epilog="Example: `atlasflow notebook list --json`")
+def list_notebooks(profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
+    """List the instances of the project."""
+    _show(list(_notebooks(profile, settings).list()), as_json)
+
+
+@notebook.command("delete", epilog="Example: `atlasflow notebook delete lesson-1`")
+def delete_notebook(name: Name, profile: Profile = "cloud", settings: Set = None) -> None:
+    """Delete an instance together with its disk."""
+    _notebooks(profile, settings).delete(name)
+    Console().print(f"{name}: deleted", highlight=False)
+
+
+@notebook.command(
+    "write",
+    epilog="Examples: `atlasflow notebook write lesson/` · `atlasflow notebook write lesson/ "
+    "--data obs://my-bucket/cifar10/ --set train.recipe=resnet50-tutorial`",
+)
+def write(
+    folder: Annotated[Path, typer.Argument(help="A new folder; upload it to any Jupyter as it is.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Where the notebook finds its data, such as obs://bucket/folder/; else a copy."),
+    ] = "",
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Write a notebook that does the profile's training, evaluation and export in ModelArts or any Jupyter."""
+    from infra.modelarts.notebook_file import write_notebook  # noqa: PLC0415 - only this command needs it
+
+    chain = _chain(profile, settings)
+    spec = recipe_settings(chain.settings)
+    files = {} if data else _data_files(chain)
+    title = f"{chain.settings.train.recipe} on CIFAR-10"
+    written = write_notebook(folder, title, spec, MODELS, data or "data", files)
+    Console().print(
+        f"written: {written}, with the code in models/{'' if data else ' and the data in data/'}", highlight=False
+    )
+
+
+def _data_files(chain: Chain) -> dict[str, Path]:
+    """The data set of the settings, fetched unless that was done before."""
+    receipt = chain.run(chain.stages["download"]).receipt
+    return {name: file.path for name, file in chain.store.files(receipt.outputs["data"]).items()}
+
+
+def _chain(profile: str, settings: list[str] | None) -> Chain:
+    return open_chain(profile, parse_overrides(settings), Silent())
+
+
+def _notebooks(profile: str, settings: list[str] | None) -> "Notebooks":
+    from infra.modelarts.notebooks import Notebooks  # noqa: PLC0415 - the SDK takes a while to import
+
+    chain = _chain(profile, settings)
+    return Notebooks(chain.world.modelarts(), chain.settings.modelarts)
+
+
+def _show(found: "Sequence[Notebook]", as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([asdict(item) for item in found], indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "status", "flavor", "image", "opens at", "id"):
+        table.add_column(title, overflow="fold")
+    for item in found:
+        table.add_row(item.name, item.status, item.flavor, item.image, item.url, item.id)
+    Console().print(table)

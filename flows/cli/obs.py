@@ -1,0 +1,172 @@
+"""`atlasflow obs`: list, copy, remove and link objects, as the tutorials do with MoXing (ascend-domain.md §1.7)."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.context import open_chain
+from infra.errors import Refused, UserError
+from infra.obs.addresses import describe_folder, parse
+from infra.ports.values import Bytes
+from tasks.engine.reporter import Silent
+
+if TYPE_CHECKING:
+    from infra.obs.client import ObsClient
+
+Address = Annotated[str, typer.Argument(help="obs://bucket/key, s3://bucket/key, or a path of this machine.")]
+
+obs = typer.Typer(help="Look into buckets, and copy from, to and between them.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.add_typer(obs, name="obs", epilog="Example: `atlasflow obs copy obs://share-course/dataset/cifar10/ cifar10/`")
+
+
+@obs.command("list", epilog="Examples: `atlasflow obs list obs://atlasflow/atlasflow/` · `… --recursive --json`")
+def list_objects(
+    address: Address,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Everything below, not only the next level.")] = False,
+    profile: Profile = "local",
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """List what lies under a folder, one name a line; folders end with a slash."""
+    files = _client(address, profile, settings).files
+    names = files.entries(address, recursive=recursive)
+    if not names:
+        if not files.exists(address):
+            raise Refused(f"there is nothing at {address}", hint="check the address; `atlasflow obs list` its folder")
+        names = [(address.rpartition("/")[2], files.size(address))]
+    if as_json:
+        print(json.dumps([{"name": name, "size": size} for name, size in names], indent=1))
+        return
+    for name, size in names:
+        Console(soft_wrap=True).print(f"{size:>14,}  {name}", highlight=False, markup=False)
+
+
+@obs.command(
+    "copy",
+    epilog="Examples: `atlasflow obs copy model.om obs://atlasflow/models/` · "
+    "`atlasflow obs copy s3://share-course/dataset/cifar10/ cifar10/` · "
+    "`atlasflow obs copy pictures/ obs://atlasflow/pictures.tar --archive`",
+)
+def copy_objects(
+    source: Address,
+    target: Address,
+    archive: Annotated[
+        bool, typer.Option("--archive", help="A folder travels as one archive: packed on its way up, unpacked down.")
+    ] = False,
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Copy one file, or everything under a folder, between buckets and this machine.
+
+    What an upload finds in place with the same bytes it does not send again; what arrives is verified. A target that
+    ends with a slash is a folder.
+    """
+    client = _client(source if "://" in source else target, profile, settings)
+    _make_bucket(target, profile, settings)
+    with _progress() as moved:
+        if archive:
+            done = _copy_archive(source, target, profile, settings, moved)
+        elif not _is_one(client, source) and client.files.is_directory(source):
+            done = f"{len(client.files.copy_parallel(source, target, progress=moved))} files"
+        else:
+            name = source.rpartition("/")[2]
+            folder = target.endswith("/") or ("://" not in target and Path(target).is_dir())
+            client.files.copy(source, f"{target.rstrip('/')}/{name}" if folder else target, moved)
+            done = name
+    Console(soft_wrap=True).print(f"copied {done} to {target}{_stand_in(client)}", highlight=False, markup=False)
+
+
+@obs.command(
+    "remove", epilog="Examples: `atlasflow obs remove obs://atlasflow/old.om` · `… obs://atlasflow/old/ --recursive`"
+)
+def remove_objects(
+    address: Address,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Everything under the address.")] = False,
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Remove an object, or with --recursive everything under a folder; absent ones are no error."""
+    if "://" not in address:
+        raise UserError(f"'{address}' is not the address of an object", hint="write obs://bucket/key")
+    _client(address, profile, settings).files.remove(address, recursive=recursive)
+
+
+@obs.command("link", epilog="Example: `atlasflow obs link obs://atlasflow/models/resnet50.om --seconds 3600`")
+def link_object(
+    address: Address,
+    seconds: Annotated[int | None, typer.Option(help="How long it works; by default obs.link_seconds.")] = None,
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Print a link under which anybody can fetch the object until it expires."""
+    chosen = [*(settings or []), *([] if seconds is None else [f"obs.link_seconds={seconds}"])]
+    place = parse(address)
+    if place is None or not place.key:
+        raise UserError(f"'{address}' is not the address of an object", hint="write obs://bucket/key")
+    client = _client(address, profile, chosen)
+    client.files.size(address)  # a link to nothing would be found out by whoever gets it
+    print(client.link(place.key))
+
+
+def _client(address: str, profile: str, settings: list[str] | None) -> "ObsClient":
+    """A client of the address's bucket, or of that of the settings for a path of this machine."""
+    from infra.obs.factory import open_bucket  # noqa: PLC0415 - boto3 is for those who use it
+
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    place = parse(address)
+    bucket = {} if place is None else {"bucket": place.bucket}
+    found = chain.settings.obs.model_copy(update=bucket)
+    return open_bucket(found, chain.world.services, chain.home, chain.settings.retry)
+
+
+def _make_bucket(target: str, profile: str, settings: list[str] | None) -> None:
+    """Our own bucket is made when it is missing, as `upload` does; that of others is theirs."""
+    place = parse(target)
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    if place is not None and place.bucket == chain.settings.obs.bucket:
+        _client(target, profile, settings).ensure_bucket()
+
+
+def _copy_archive(source: str, target: str, profile: str, settings: list[str] | None, moved: Bytes) -> str:
+    origin, goal = parse(source), parse(target)
+    if origin is None and goal is not None and goal.key and Path(source).is_dir():
+        files = describe_folder(Path(source))
+        sent = _client(target, profile, settings).sync_archive(goal.key, files, moved).sent
+        return f"{len(files)} files as one archive" if sent else "nothing, as the same archive is there,"
+    if origin is not None and goal is None and origin.key:
+        _client(source, profile, settings).get_archive(origin.key, Path(target), progress=moved)
+        return "and unpacked the archive"
+    raise UserError(
+        "--archive is for a folder of this machine and an object",
+        hint="write `atlasflow obs copy FOLDER obs://bucket/name.tar --archive`, or the other way round",
+    )
+
+
+def _is_one(client: "ObsClient", source: str) -> bool:
+    """An object that may be read need not lie where one may list; and it may have the name of a folder."""
+    return not source.endswith("/") and client.files.is_file(source)
+
+
+@contextmanager
+def _progress() -> Iterator[Bytes]:
+    """Counts bytes, on a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("copying", total=None)
+        yield lambda count: bar.update(task, advance=count)
+
+
+def _stand_in(client: "ObsClient") -> str:
+    return " (stand-in)" if client.emulated else ""

@@ -1,0 +1,151 @@
+"""`atlasflow retrain` and `atlasflow champion`: challenge what is in service, look at it, go back."""
+
+import getpass
+import json
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.context import open_chain
+from infra.champions import Champion
+from infra.errors import UserError
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+from tasks.retrain.champions import back_to, registry_of
+
+champion = typer.Typer(help="The release in service: what it is, what came before it, and how to go back.")
+Why = Annotated[str, typer.Option("--reason", help="Why, for the history.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command(
+        epilog="Examples: `atlasflow retrain` · `atlasflow retrain --reason 'new optics' --seeds 1,2,3` · "
+        "`atlasflow retrain --set train.epochs=50 --set retrain.approval=true`"
+    )(retrain)
+    champion.command("show", epilog="Example: `atlasflow champion show --json`")(show)
+    champion.command("history", epilog="Example: `atlasflow champion history`")(history)
+    champion.command(
+        "demote",
+        epilog="Examples: `atlasflow champion demote --reason 'trucks look like cars'` · "
+        "`atlasflow champion demote --to 0123456789abcdef`",
+    )(demote)
+    app.add_typer(champion, name="champion", epilog="Example: `atlasflow champion show`")
+
+
+def retrain(
+    reason: Annotated[
+        str, typer.Option(help="Challenge the champion for this reason, even when there is no other.")
+    ] = "",
+    seeds: Annotated[str, typer.Option(help="Train a challenger with each seed, such as 1,2,3.")] = "",
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Challenge the champion when there is a reason, and promote the challenger when it is better.
+
+    Reasons are: no champion yet, new data, changed code or recipe, age, drift on the boards, and yours.
+    """
+    overrides = parse_overrides(settings)
+    values = {"reason": reason, "seeds": _numbers(seeds), "who": getpass.getuser()}
+    chain = open_chain(profile, overrides, Silent())
+    _in_prefect(chain, "retrain", {"profile": profile, "settings": overrides, **values})
+
+
+def show(profile: Profile = "local", as_json: Json = False) -> None:
+    """Show the champion, and what a demotion would go back to."""
+    state = registry_of(open_chain(profile, {}, Silent())).read()
+    before = state.predecessor()
+    if as_json:
+        told = {"pending": state.pending, "predecessor": before.release if before else None}
+        print(json.dumps({"champion": asdict(state.champion) if state.champion else None, **told}, indent=1))
+        return
+    console = Console()
+    if state.champion is None:
+        console.print("There is no champion yet: `atlasflow retrain` makes the first.")
+        return
+    for name, text in _facts(state.champion):
+        console.print(f"{name:12} {text}", markup=False, highlight=False, soft_wrap=True)
+    if state.pending:
+        console.print("The boards were not told of it yet; `atlasflow retrain` does that first.")
+    console.print(f"predecessor  {before.release if before else 'none'}", highlight=False)
+
+
+def history(profile: Profile = "local", as_json: Json = False) -> None:
+    """Show every promotion, demotion and lost challenge, oldest first."""
+    events = registry_of(open_chain(profile, {}, Silent())).read().history
+    if as_json:
+        print(json.dumps([asdict(event) for event in events], indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("when", "what", "release", "champion then", "who", "why"):
+        table.add_column(title, overflow="fold")
+    for event in events:
+        cells = (_moment(event.when), event.kind, event.about, event.champion, event.who, event.why)
+        table.add_row(*(escape(cell) for cell in cells))
+    Console().print(table)
+
+
+def demote(
+    to: Annotated[str, typer.Option(help="A former champion's release; by default the predecessor.")] = "",
+    reason: Why = "",
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Make a former champion the champion again, and give the boards its release."""
+    overrides = parse_overrides(settings)
+    chain = open_chain(profile, overrides, Silent())
+    back_to(chain, registry_of(chain).read(), to)  # what cannot work is told before Prefect is up
+    values = {"to": to, "reason": reason, "who": getpass.getuser()}
+    _in_prefect(chain, "demote", {"profile": profile, "settings": overrides, **values})
+
+
+def _in_prefect(chain: Chain, name: str, values: dict[str, Any]) -> None:
+    """Run a flow on the installation's server, then say how it ended; an error of the flow is raised."""
+    from flows.cli.terminal import under_prefect  # noqa: PLC0415 - Prefect takes seconds
+
+    console = Console()
+    with under_prefect(chain, console) as address:
+        from flows.requests import DemoteRequest, RetrainRequest, asked  # noqa: PLC0415
+        from flows.retrain.flow import demote as demotion  # noqa: PLC0415
+        from flows.retrain.flow import retrain as retraining  # noqa: PLC0415
+
+        if name == "retrain":
+            state = retraining(asked(RetrainRequest, values), return_state=True)
+        else:
+            state = demotion(asked(DemoteRequest, values), return_state=True)
+    console.print(f"in Prefect: {address}/runs/flow-run/{state.state_details.flow_run_id}", highlight=False)
+    state.result()
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    words = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(word.isdecimal() for word in words):
+        raise UserError(f"'{text}' are no seeds", hint="write whole numbers from 0, such as --seeds 1,2,3")
+    return tuple(int(word) for word in words)
+
+
+def _facts(model: Champion) -> list[tuple[str, str]]:
+    low, high = model.metrics["accuracy_interval_95"]
+    metrics = f"accuracy {model.metrics['accuracy']:.4f} ({low:.4f} – {high:.4f}) on {model.metrics['images']:,} images"
+    return [
+        ("release", model.release),
+        ("promoted", f"{_moment(model.when)} by {model.who}"),
+        ("why", model.why),
+        ("metrics", metrics),
+        ("recipe", model.recipe),
+        ("checkpoint", model.checkpoint),
+        ("data", model.data),
+        ("code", model.code),
+        ("published", model.published),
+        ("stand-ins", " ".join(model.emulated) or "none"),
+    ]
+
+
+def _moment(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(when))

@@ -1,0 +1,113 @@
+"""`atlasflow run`: the main job, or a part of it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import fresh_run
+from flows.context import open_chain
+from flows.selection import select_boards
+from infra.errors import UserError
+from infra.settings import sources
+from infra.store import fresh_cache
+from tasks.engine.chain import Chain
+from tasks.pipeline import gate_after, select
+
+Profile = Annotated[str, typer.Option(help="A shipped profile (local, twin, cloud), or the path of a TOML file.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, such as `train.epochs=3`; may be given several times.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command(
+        "run",
+        epilog="Examples: `atlasflow run` · `atlasflow run --set train.epochs=3` · "
+        "`atlasflow run --stage evaluate --force evaluate` · `atlasflow run --from export`",
+    )(run)
+
+
+def run(
+    profile: Profile = "local",
+    stage: Annotated[list[str] | None, typer.Option(help="Run this stage only; may be given several times.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Start at this stage.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Run this stage even when it is fresh.")] = None,
+    settings: Set = None,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Ask bucket and boards again, even when all is fresh.")
+    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Make a run in Prefect, even when all is fresh.")] = False,
+) -> None:
+    """Run the chain, or a part of it; stages that are fresh are reused.
+
+    When everything is fresh, nothing is started: the answer comes from the receipts.
+    """
+    begun_ns = fresh_cache.now_ns()
+    selected = select(stage or (), first, last)
+    forced = select(force) if force else ()
+    if set(forced) - set(selected):
+        raise UserError(f"--force {' '.join(sorted(set(forced) - set(selected)))} is not among the stages to run")
+    overrides = parse_overrides(settings)
+    chain = open_chain(profile, overrides, fresh_run.Printer(), selected)
+    if "deploy" in selected and chain.settings.deploy.boards:
+        select_boards(chain.settings, chain.settings.deploy.boards)  # an unknown one is told before the training
+    if not forced and not record and ((prove and _judged_before(chain)) or _all_fresh(chain, selected)):
+        if prove:
+            chain.prove(chain.stages[name] for name in selected)
+        rows = fresh_run.rows_of(chain.known[name] for name in selected)
+        answer = {"rows": rows, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
+        fresh_cache.remember(chain.home, _without_prove(), begun_ns, [*sources(profile), *_rests_on(chain)], answer)
+        fresh_run.show(rows, chain.home)
+        return
+    from flows.cli.terminal import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
+
+    run_with_prefect(chain, profile, overrides, selected, forced)
+
+
+def parse_overrides(settings: list[str] | None) -> dict[str, str]:
+    """`section.key=value` texts as a mapping.
+
+    Raises:
+        UserError: a text without `=`.
+    """
+    overrides = {}
+    for text in settings or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"'{text}' is not a setting", hint="write --set section.key=value")
+        overrides[name.strip()] = value.strip()
+    return overrides
+
+
+def _all_fresh(chain: Chain, selected: tuple[str, ...]) -> bool:
+    looks = [look for look in chain.look_at_all() if look.stage in selected]
+    decisions = [gate_after(chain, name) for name in selected]
+    return all(look.state == "fresh" for look in looks) and all(item is None or item.ok for item in decisions)
+
+
+def _judged_before(chain: Chain) -> bool:
+    """Before the world is asked: was the same run without `--prove` found fresh, and has nothing moved since?"""
+    answer = fresh_cache.recall(chain.home, _without_prove())
+    return answer is not None and chain.adopt(answer["keys"])
+
+
+def _without_prove() -> list[str]:
+    return [argument for argument in sys.argv[2:] if argument != "--prove"]
+
+
+def _rests_on(chain: Chain) -> list[Path]:
+    paths = []
+    for name, receipt in chain.known.items():
+        paths.append(chain.receipts.path(name, receipt.key))
+        for artifact in receipt.outputs.values():
+            if artifact.kind == "tree":
+                paths.append(chain.store.tree_path(artifact.sha256))
+            paths += [file.path for file in chain.store.files(artifact).values()]
+        for given in chain.stages[name].given(chain.settings).values():
+            paths += [item for item in (given, *given.rglob("*")) if "__pycache__" not in item.parts]
+    return paths

@@ -1,0 +1,82 @@
+"""Commands for the local services and the machine: `up`, `down`, `doctor`."""
+
+import json
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.context import open_chain
+from flows.server import prepare_server, told_by
+from infra.doctor import Finding, examine
+from infra.errors import UserError
+from infra.home import home
+from infra.prefect_server import server as prefect_server
+from infra.services import Services
+from infra.settings import PrefectSettings
+from tasks.engine.reporter import Silent
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command(epilog="Examples: `atlasflow up` · `atlasflow up --profile twin`")(up)
+    app.command(epilog="Example: `atlasflow down`")(down)
+    app.command(epilog="Examples: `atlasflow doctor` · `atlasflow doctor --profile cloud`")(doctor)
+
+
+def up(profile: Profile = "local", settings: Set = None) -> None:
+    """Start the local services: the Prefect server, and the stand-ins that the profile needs."""
+    overrides = parse_overrides(settings)
+    chain = open_chain(profile, overrides, Silent())
+    services = chain.world.services
+    console = Console()
+    server, outside = chain.settings.prefect, prefect_server.outside(services, chain.settings.prefect)
+    own = [] if outside else [prefect_server.service(services, chain.home, server)]
+    if outside:
+        prefect_server.start(services, chain.home, server)
+        console.print(prefect_server.note(services, server), highlight=False, soft_wrap=True)
+    for service in (*own, *chain.world.local_services()):
+        with console.status(f"starting {service.title}"):
+            started = services.start(service)
+        console.print(f"{service.title}: {'started' if started else 'was up'}, {service.address}", highlight=False)
+    with console.status("giving the Prefect server its limits and automations"):
+        prepare_server(chain, profile, overrides)
+    console.print(f"notifications: {told_by(chain.settings)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def down() -> None:
+    """Stop the local services that were started here; their data stays."""
+    services = Services(home())
+    console = Console()
+    for status in services.status():
+        if services.stop(status.name):
+            console.print(f"{status.title}: stopped", highlight=False)
+    console.print("No local service is running.")
+    if note := prefect_server.note(services, PrefectSettings()):
+        console.print(note, highlight=False, soft_wrap=True)
+
+
+def doctor(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
+    """Check this machine and the profile: Python, disk, ports, CPU, services, credentials; each with a hint."""
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    findings = examine(chain.settings, chain.home, chain.world)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        _show(findings)
+    wrong = [finding.check for finding in findings if finding.level == "wrong"]
+    if wrong:
+        raise UserError(f"doctor found trouble with: {', '.join(wrong)}", hint="the hints above say what to do")
+
+
+def _show(findings: list[Finding]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for title in ("check", "", "found", "hint"):
+        table.add_column(title, overflow="fold")
+    marks = {"good": "[green]good[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
+    for finding in findings:
+        table.add_row(finding.check, marks[finding.level], escape(finding.found), escape(finding.hint))
+    Console().print(table)

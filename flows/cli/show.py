@@ -1,0 +1,164 @@
+"""Commands that show what is learnt from and with: `show samples|schedules|history|network`, and `profile`."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.context import open_chain
+from infra.store.atomic import write_text
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+from tasks.reports import inspection
+
+Picture = Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")]
+Report = Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write, too.")]
+app = typer.Typer(no_args_is_help=True, help="Show images, learning rates, a training's history, or a network.")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command(epilog="Example: `atlasflow show samples --count 9 -o samples.png`")(samples)
+    app.command(epilog="Example: `atlasflow show schedules constant square cosine --set train.epochs=3`")(schedules)
+    app.command(epilog="Example: `atlasflow show history -o history.png`")(history)
+    app.command(epilog="Example: `atlasflow show network --set train.recipe=resnet50-tutorial`")(network)
+    parent.add_typer(app, name="show")
+    parent.command(epilog="Examples: `atlasflow profile` · `atlasflow profile -o profile.json`")(profile)
+
+
+def samples(
+    output: Picture = Path("samples.png"),
+    count: Annotated[int, typer.Option(min=1, max=400, help="How many images.")] = 9,
+    part: Annotated[str, typer.Option(help="train or eval.")] = "train",
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Draw the first images of the data set with their labels."""
+    if part not in ("train", "eval"):
+        raise typer.BadParameter("train or eval", param_hint="--part")
+    rows = inspection.samples(_looked(profile, settings), part, count, output)
+    _table(("image", "label"), [(str(index), label) for index, label in rows])
+    _say_where(output)
+
+
+def schedules(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="constant, cosine, square, exponential, stage or one-cycle.")
+    ] = None,
+    output: Picture = Path("schedules.png"),
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Draw the learning rates of several schedules for the recipe."""
+    chosen = names or ["constant", "square", "cosine"]
+    rates, steps = inspection.schedules(_looked(profile, settings), chosen, output)
+    shares = (0, 0.25, 0.5, 0.75, 1)
+    titles = ("schedule", *(f"at {share:.0%}" for share in shares), "highest")
+    rows = [
+        (name, *(f"{values[round(share * (len(values) - 1))]:.6f}" for share in shares), f"{max(values):.6f}")
+        for name, values in rates.items()
+    ]
+    _table(titles, rows)
+    Console().print(f"{len(rates[chosen[0]]):,} steps, {steps:,} an epoch", highlight=False)
+    _say_where(output)
+
+
+def history(output: Picture = Path("history.png"), profile: Profile = "local", settings: Set = None) -> None:
+    """Draw loss and accuracy of the training, epoch by epoch."""
+    rows = inspection.history(_looked(profile, settings), output)
+    columns = ("epoch", "loss", "evaluation_loss", "accuracy", "learning_rate", "images_per_second", "peak_memory_mb")
+    _table(columns, [tuple(_short(row[column]) for column in columns) for row in rows])
+    _say_where(output)
+
+
+def network(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
+    """Print every layer's output shape and parameters; the network need not be trained."""
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspection.network(chain, Path(folder))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    rows = [
+        (
+            row["name"],
+            row["kind"],
+            " × ".join(map(str, row["shape"])),
+            f"{row['parameters']:,}",
+            f"{row['multiply_adds']:,}",
+        )
+        for row in found["layers"]
+    ]
+    _table(("layer", "kind", "output", "parameters", "multiply-adds"), rows)
+    Console().print(
+        f"{found['network']}: {found['parameters']:,} parameters, {found['multiply_adds']:,} multiply-adds",
+        highlight=False,
+    )
+
+
+def profile(output: Report = None, profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
+    """Measure the trained network: parameters, size, latency of one image, accuracy, and the tuning score."""
+    chain = _looked(profile, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspection.profile(chain, Path(folder))
+    if output is not None:
+        write_text(output, json.dumps(found, indent=1, sort_keys=True) + "\n")
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    _table(("", ""), _figures(found))
+
+
+def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
+    latency = found["latency_ms"]
+    rows = [
+        ("parameters", f"{found['parameters']:,}"),
+        ("multiply-adds", f"{found['multiply_adds']:,}"),
+        ("size", f"{found['size_mb']:.4f} MB"),
+        ("latency, MindSpore", _latency(latency)),
+        ("accuracy", f"{found['accuracy']:.4f} on {found['images']:,} images"),
+        ("tuning score", f"{found['score']:.2f} = 0.50 · accuracy (%) - 0.35 · size (MB) - 0.15 · mean latency (ms)"),
+    ]
+    if "onnx" in found:
+        onnx = found["onnx"]
+        rows[4:4] = [
+            ("ONNX file", f"{onnx['size_mb']:.4f} MB"),
+            ("latency, ONNX Runtime", _latency(onnx["latency_ms"])),
+        ]
+    return rows
+
+
+def _latency(figures: dict[str, float]) -> str:
+    return (
+        f"mean {figures['mean']:.3f} ms, median {figures['median']:.3f}, p10 {figures['p10']:.3f}, "
+        f"p90 {figures['p90']:.3f}, p99 {figures['p99']:.3f}, threads {'pinned' if figures['pinned'] else 'not pinned'}"
+    )
+
+
+def _looked(profile: str, settings: list[str] | None) -> Chain:
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    chain.look_at_all()
+    return chain
+
+
+def _short(text: str) -> str:
+    return f"{float(text):.6g}" if text else ""
+
+
+def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=any(titles))
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, highlight=False)
+
+
+def _say_where(path: Path) -> None:
+    Console(soft_wrap=True).print(f"picture: {path}", highlight=False)

@@ -1,0 +1,175 @@
+"""Commands that read: `status`, `why`, `verify`, `gc`."""
+
+import json
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.fresh_run import age
+from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.context import open_chain
+from infra.errors import Corrupt
+from infra.prefect_server import server
+from infra.store.gc import collect, living
+from infra.store.runs import Runs
+from tasks.engine.chain import Chain, StageState
+from tasks.engine.diff import brief
+from tasks.engine.reporter import Silent
+from tasks.maintenance import examine
+from tasks.pipeline import EVERY_NAME, NAMES, gate_after, select
+from tasks.retrain.champions import registry_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command(epilog="Examples: `atlasflow status` · `atlasflow status --json`")(status)
+    app.command(epilog="Examples: `atlasflow why train` · `atlasflow why deploy --set boards.laptop.soc=Ascend310B4`")(
+        why
+    )
+    app.command(epilog="Examples: `atlasflow verify` · `atlasflow verify --deep`")(verify)
+    app.command(epilog="Examples: `atlasflow gc --dry-run` · `atlasflow gc`")(gc)
+
+
+def status(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
+    """Show the state of each stage: fresh, stale, missing or failed; of the optional ones, those that ever ran."""
+    chain = open_chain(profile, parse_overrides(settings), Silent(), EVERY_NAME)
+    looks = [look for look in chain.look_at_all() if look.stage in NAMES or chain.receipts.latest(look.stage)]
+    rows = [_status_row(chain, look) for look in looks]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("stage", "state", "key", "outputs", "finished", "why"):
+        table.add_column(title, overflow="fold")
+    colors = {"fresh": "green", "stale": "yellow", "missing": "bright_black", "failed": "red"}
+    for row in rows:
+        outputs = ", ".join(item["name"] for item in row["outputs"])
+        finished = f"{age(time.time() - row['finished'])} ago" if row["finished"] else ""
+        state = f"[{colors[row['state']]}]{row['state']}[/]{' (stand-in)' if row['emulated'] else ''}"
+        table.add_row(row["stage"], state, (row["key"] or "")[:12], outputs, finished, escape(brief(row["reason"])))
+    Console().print(table)
+    if note := server.note(chain.world.services, chain.settings.prefect):
+        Console().print(note, highlight=False, soft_wrap=True)
+
+
+def _status_row(chain: Chain, look: StageState) -> dict[str, Any]:
+    state, reason = _state(chain, look)
+    receipt = look.receipt
+    outputs = {} if receipt is None else receipt.outputs
+    return {
+        "stage": look.stage,
+        "state": state,
+        "reason": reason,
+        "key": look.key,
+        "outputs": [
+            {"name": name, "sha256": artifact.sha256, "size": artifact.size} for name, artifact in outputs.items()
+        ],
+        "emulated": receipt is not None and receipt.emulated,
+        "seconds": None if receipt is None else receipt.seconds,
+        "finished": None if receipt is None else receipt.finished,
+    }
+
+
+def _state(chain: Chain, look: StageState) -> tuple[str, str]:
+    """A stage that is not fresh and whose last attempt with this key failed is shown as failed."""
+    if look.state == "fresh":
+        decision = gate_after(chain, look.stage)
+        closed = decision is not None and not decision.ok
+        return look.state, f"{look.reason}; gate closed: {decision.reason}" if closed and decision else look.reason
+    last = Runs(chain.home).last_of(look.stage)
+    if last is not None and last.outcome == "failed" and last.key == (look.key or ""):
+        return "failed", last.reason
+    return look.state, look.reason
+
+
+def why(
+    stage: Annotated[str, typer.Argument(help="Name of a stage.")],
+    profile: Profile = "local",
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say why a stage would run again: which ingredient differs from its last receipt."""
+    select([stage])
+    chain = open_chain(profile, parse_overrides(settings), Silent(), [stage])
+    looks = {look.stage: look for look in chain.look_at_all()}
+    if as_json:
+        look = looks[stage]
+        receipt = chain.receipts.latest(stage)
+        print(
+            json.dumps(
+                {
+                    "stage": stage,
+                    "state": look.state,
+                    "reason": look.reason,
+                    "key": look.key,
+                    "ingredients": look.ingredients,
+                    "last_receipt": None if receipt is None else {"key": receipt.key, "finished": receipt.finished},
+                },
+                indent=1,
+            )
+        )
+        return
+    console = Console(soft_wrap=True)
+    while True:
+        look = looks[stage]
+        console.print(f"[bold]{stage}[/] is {look.state}")
+        for line in look.reason.split("; "):
+            console.print(f"  {line}", markup=False, highlight=False)
+        if look.key is not None:
+            return
+        stage = look.reason.removeprefix("waits for ")
+
+
+def verify(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every byte instead of trusting unchanged file marks.")
+    ] = False,
+    profile: Profile = "local",
+    as_json: Json = False,
+) -> None:
+    """Check every artifact of every receipt against its digest, and name what is damaged or missing."""
+    chain = open_chain(profile, {}, Silent())
+    checked, damaged = examine(chain, deep=deep)
+    if as_json:
+        print(json.dumps({"checked": checked, "damaged": damaged}, indent=1))
+    else:
+        Console().print(f"{checked} artifacts checked, {len(damaged)} damaged or missing")
+    if damaged:
+        lines = "\n".join(f"  {item['stage']} {item['output']}: {item['problem']}" for item in damaged)
+        raise Corrupt(
+            f"{len(damaged)} artifacts are not what they were:\n{lines}", hint="`atlasflow run` makes them again"
+        )
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    profile: Profile = "local",
+    as_json: Json = False,
+) -> None:
+    """Remove what no recent run, no champion and no board needs any more."""
+    chain = open_chain(profile, {}, Silent())
+    garbage = collect(
+        chain.home,
+        chain.receipts,
+        lambda: living(
+            chain.receipts,
+            Runs(chain.home),
+            chain.settings.store.keep_runs,
+            registry_of(chain).read().kept_keys(),
+        ),
+        dry_run=dry_run,
+        waiting=lambda: Console(stderr=True).print("a run is under way; waiting for its end"),
+    )
+    if as_json:
+        print(json.dumps(asdict(garbage), indent=1))
+        return
+    word = "would be removed" if dry_run else "removed"
+    Console().print(
+        f"{len(garbage.receipts)} receipts and {len(garbage.objects)} objects {word}, {garbage.bytes / 1e6:.1f} MB; "
+        f"{garbage.kept} receipts are in use"
+    )

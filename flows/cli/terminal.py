@@ -1,0 +1,126 @@
+"""A run under the Prefect server, with its progress in the terminal."""
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from infra.prefect_server import server as prefect_server
+from infra.store.runs import RunRecord, Runs
+from tasks.engine.chain import Chain
+from tasks.engine.diff import brief
+from tasks.engine.reporter import amount
+
+
+class TerminalReporter:
+    """Shows one bar for the stage that runs, and its lines above."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:9}"),
+            BarColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def line(self, stage: str, text: str) -> None:
+        """One line to read."""
+        self._bar(stage)
+        self.console.print(f"{stage:9} {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, stage: str, done: float, total: float, unit: str) -> None:
+        """How far the stage is."""
+        self.bars.update(self._bar(stage), completed=done, total=total or None, shown=amount(done, total, unit))
+
+    def _bar(self, stage: str) -> TaskID:
+        if stage not in self._bars:
+            for bar in self._bars.values():
+                self.bars.update(bar, visible=False)
+            self._bars[stage] = self.bars.add_task(stage, total=None, shown="")
+        return self._bars[stage]
+
+
+def run_with_prefect(
+    chain: Chain, profile: str, overrides: dict[str, str], selected: tuple[str, ...], forced: tuple[str, ...]
+) -> None:
+    """Run stages as a Prefect flow run on the server, which is started when it is ours and not up."""
+    console = Console()
+    with under_prefect(chain, console) as address:
+        from flows.pipeline import pipeline  # noqa: PLC0415
+        from flows.requests import RunRequest, asked  # noqa: PLC0415
+
+        try:
+            values = {"profile": profile, "settings": overrides, "stages": selected, "force": forced}
+            pipeline(asked(RunRequest, values))
+        finally:
+            own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
+            for record in own[:1]:
+                show_result(console, chain, record, address)
+
+
+@contextmanager
+def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
+    """Flows that are called in the block run on the Prefect server; yields its address.
+
+    Prefect reads its settings while it is imported, so nothing that imports it may be imported before the block.
+    """
+    gc.enable()  # `flows.cli.main` disables it for quick commands
+    reporter = TerminalReporter(console)
+    services = chain.world.services
+    settings = chain.settings.prefect
+    with reporter.bars:
+        address = prefect_server.address(services, settings)
+        reporter.line("prefect", f"server at {address}")
+        prefect_server.start(services, chain.home, settings)
+        os.environ.update(prefect_server.environment(services, chain.home, settings))
+        from tasks.engine.reporter import reporter as current  # noqa: PLC0415
+
+        token = current.set(reporter)
+        try:
+            yield address
+        finally:
+            current.reset(token)
+
+
+def show_result(console: Console, chain: Chain, record: RunRecord, server: str) -> None:
+    """Print links to what was published, then, to be seen last, the final table and where to look next."""
+    sent = {item.stage: item.key for item in record.stages if item.stage == "publish" and item.outcome == "ran"}
+    if sent and chain.adopt(sent):
+        _show_links(console, chain)
+    table = Table(box=None, pad_edge=False)
+    for title in ("stage", "outcome", "why", "time", "result"):
+        table.add_column(title, justify="right" if title == "time" else "left", overflow="fold")
+    colors = {"ran": "green", "reused": "cyan", "failed": "red"}
+    for item in record.stages:
+        outcome = f"[{colors[item.outcome]}]{item.outcome}[/]"
+        seconds = f"{item.seconds:.1f} s" if item.outcome != "failed" else ""
+        table.add_row(item.stage, outcome, escape(brief(item.reason)), seconds, escape(item.note))
+    console.print(table)
+    latest = chain.home / "latest"
+    done = {item.stage for item in record.stages if item.outcome != "failed"}
+    places = [
+        ("evaluate", "confusion matrix", latest / "evaluate" / "confusion.png"),
+        ("deploy", "classified pictures", latest / "deploy" / "pictures"),
+    ]
+    shown = [(name, str(place)) for stage, name, place in places if stage in done]
+    for name, place in [*shown, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")]:
+        console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_links(console: Console, chain: Chain) -> None:
+    from tasks.reports.run import link_time, published_links  # noqa: PLC0415 - only after a run
+
+    console.print(f"published; these links work for {link_time(chain.settings.obs.link_seconds)}:", highlight=False)
+    for name, link in published_links(chain).items():
+        console.print(f"  {name:20} {link}", markup=False, highlight=False, soft_wrap=True)

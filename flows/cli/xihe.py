@@ -1,0 +1,61 @@
+"""`atlasflow import xihe` and `export xihe`: projects of the xihe platform."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.run import Profile, Set, parse_overrides
+from flows.context import open_chain
+from infra.errors import UserError
+from infra.obs.layout import MODELS
+from infra.settings import Settings
+from infra.store.atomic import write_text
+from tasks.engine.reporter import Silent
+from tasks.specs import recipe_settings
+
+importing = typer.Typer(help="Turn what other platforms know into AtlasFlow settings.", no_args_is_help=True)
+exporting = typer.Typer(help="Turn AtlasFlow settings into what other platforms know.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.add_typer(importing, name="import", epilog="Example: `atlasflow import xihe config.json > mine.toml`")
+    app.add_typer(exporting, name="export", epilog="Example: `atlasflow export xihe project/ --profile mine.toml`")
+
+
+@importing.command("xihe", epilog="Example: `atlasflow import xihe config.json --output mine.toml`")
+def import_xihe(
+    config: Annotated[Path, typer.Argument(help="A xihe training config.")],
+    recipe: Annotated[str, typer.Option(help="The recipe that its hyper-parameters change.")] = "resnet50-tutorial",
+    output: Annotated[Path | None, typer.Option(help="Write the profile here instead of printing it.")] = None,
+) -> None:
+    """Turn a xihe training config into a profile."""
+    from infra.xihe.config import read, to_settings  # noqa: PLC0415
+
+    if not config.is_file():
+        raise UserError(f"there is no file {config}")
+    imported = to_settings(read(config.read_text(encoding="utf-8")), recipe)
+    # The recipe knows its own fields; an argument that is none of them is named before a profile is written.
+    recipe_settings(Settings.model_validate({"train": imported.settings["train"]}))
+    text = imported.profile()
+    if output is None:
+        print(text, end="")
+    else:
+        write_text(output, text)
+        Console().print(f"written: {output}", highlight=False)
+
+
+@exporting.command("xihe", epilog="Example: `atlasflow export xihe project/ --profile mine.toml`")
+def export_xihe(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the project.")],
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Write a whole xihe project (training with two configs, inference page) for the settings of a profile."""
+    from infra.xihe.project import write_project  # noqa: PLC0415
+
+    loaded = open_chain(profile, parse_overrides(settings), Silent()).settings
+    written = write_project(loaded, recipe_settings(loaded), MODELS, folder)
+    Console().print(f"{len(written)} files written to {folder}", highlight=False)

@@ -1,0 +1,1 @@
+"""Retraining: the flow, the challenge, and the promotion of its winner."""

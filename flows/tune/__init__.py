@@ -1,0 +1,1 @@
+"""Tuning: the flow, the search, and the workers that run trials."""

@@ -1,0 +1,151 @@
+"""A stand-in for Huawei's `atc` command: `python -m infra.atc.emulator.command --model=… --framework=5 --output=… …`.
+
+It takes ATC's options, checks them in ATC's order, prints ATC's lines on standard output, fails with ATC's error codes,
+and writes an `.om` that the stand-in pyACL runs and no hardware does (ascend-domain.md §3). Its second line says so.
+
+What it refuses with E10055: Caffe and TensorFlow models, single operators, modes 5 and 30, ranges of shapes, outputs
+whose shape depends on values, dynamic AIPP, YUV420SP with dynamic image sizes, bfloat16. Options that only steer how
+fast the hardware is are checked and change nothing.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from infra.atc.codes import CODES, AtcError
+from infra.atc.emulator.om import OmError, read_om, write_om
+from infra.atc.emulator.options import OPTIONS, UnknownFlagError, check_compile, check_readable, output_path, parse
+from infra.atc.emulator.version import stand_in_version
+from infra.store.atomic import write_text
+
+START = "ATC start working now, please wait for a moment."
+SUCCESS = "ATC run success, welcome to the next use."
+FAILURE = "ATC run failed, Please check the detail log, Try 'atc --help' for more information"
+FAILED = 255  # -1 as an exit status; ascend-domain.md §3.1
+_LEVELS = ("debug", "info", "warning", "error", "null")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit status."""
+    print(START, flush=True)
+    try:
+        options = parse(arguments)
+    except UnknownFlagError as error:
+        print(error, file=sys.stderr)
+        return 1  # gflags' own
+    if "help" in options:
+        print(usage())
+        return 0
+    print(f"(AtlasFlow's stand-in for ATC, version {stand_in_version()[:16]}: its .om runs on no hardware)", flush=True)
+    warnings: list[str] = []
+    try:
+        run(options, warnings)
+    except (AtcError, OSError) as error:
+        print("\n".join((FAILURE, *error_block(error))))
+        return FAILED
+    print("\n".join((SUCCESS, *(f"WARNING: {warning}" for warning in warnings))))
+    return 0
+
+
+def run(options: Mapping[str, str], warnings: list[str]) -> None:
+    """Do what `--mode` asks for; raises `AtcError`, appends to `warnings`."""
+    if options.get("log", "null") not in _LEVELS:
+        raise AtcError("E10010", loglevel=options["log"])
+    if options.get("singleop"):
+        raise AtcError("E10055", reason="this stand-in compiles no single operators")
+    modes = {"0": _compile, "1": _to_json, "3": _check_only, "6": _show}
+    mode = options.get("mode", "0")
+    if mode not in ("0", "1", "3", "5", "6", "30"):
+        raise AtcError("E10001", value=mode, parameter="--mode", reason="it is 0, 1, 3, 5, 6 or 30")
+    if mode not in modes:
+        raise AtcError("E10055", reason=f"this stand-in has no mode {mode}")
+    modes[mode](options, warnings)
+
+
+# The ONNX library is loaded inside these: a wrong option is answered without it.
+
+
+def _compile(options: Mapping[str, str], warnings: list[str]) -> None:
+    """Mode 0: a model becomes an `.om`."""
+    check_compile(options)
+    target = output_path(options["output"])
+    from infra.atc.emulator.compiler import compile_model  # noqa: PLC0415
+
+    compiled = compile_model(options, stand_in_version(), warnings.append)
+    write_om(target, compiled.om)
+    # ATC leaves these in the working folder; ascend-domain.md §3.1.
+    Path("kernel_meta").mkdir(exist_ok=True)
+    passes = {name: {"effect_times": str(times), "match_times": str(times)} for name, times in compiled.fusions.items()}
+    result = [{"graph_fusion": passes, "session_and_graph_id": "0_0", "ub_fusion": {}}]
+    write_text(Path("fusion_result.json").absolute(), json.dumps(result, indent=4) + "\n")
+    if options.get("display_model_info") == "1":
+        _print_info(target)
+
+
+def _to_json(options: Mapping[str, str], _warnings: list[str]) -> None:
+    """Mode 1: an `.om`, or with `--framework` a model, becomes JSON."""
+    for name in ("om", "json"):
+        if not options.get(name):
+            raise AtcError("E10004", parameter=name)
+    check_readable("om", options["om"])
+    target = output_path(options["json"], "json", "")
+    from infra.atc.emulator.compiler import as_json  # noqa: PLC0415
+
+    write_text(target.absolute(), as_json(options))
+
+
+def _check_only(options: Mapping[str, str], _warnings: list[str]) -> None:
+    """Mode 3: only the parser's checks; the report says which operator is not supported."""
+    check_compile(options, writes=False)
+    report = output_path(options.get("check_report") or "check_result.json", "check_report", "")
+    from infra.atc.emulator.compiler import parse_model  # noqa: PLC0415
+
+    parse_model(options, report)
+
+
+def _show(options: Mapping[str, str], _warnings: list[str]) -> None:
+    """Mode 6: tell what an `.om` is."""
+    if not options.get("om"):
+        raise AtcError("E10057", parameter0="mode 6", parameter1="om")
+    check_readable("om", options["om"])
+    _print_info(Path(options["om"]))
+
+
+def _print_info(path: Path) -> None:
+    from infra.atc.emulator.report import model_info  # noqa: PLC0415
+
+    try:
+        model = read_om(path)
+    except OmError as error:
+        raise AtcError("E10041", parameter=path) from error
+    print("\n".join(model_info(model, path.stat().st_size)))
+
+
+def error_block(error: AtcError | OSError) -> list[str]:
+    """The lines that follow the failure line: code and message, cause, remedy, trace."""
+    if isinstance(error, OSError):  # the files that are read have codes of their own, so this one was written
+        error = AtcError("E13004", file=error.filename, errmsg=error.strerror)
+    code = CODES[error.code]
+    indent = " " * 8
+    return [
+        f"{error.code}: {error.text}.",
+        f"{indent}Possible Cause: {code.cause}.",
+        f"{indent}Solution: {code.remedy}.",
+        f"{indent}TraceBack (most recent call last):",
+        f"{indent}infra.atc.emulator.command (stand-in)",
+    ]
+
+
+def usage() -> str:
+    """The text of `--help`."""
+    return "\n".join(
+        (
+            "usage: atc <options>   (this is AtlasFlow's stand-in)",
+            *(f"  --{name:26} {text}" for name, text in OPTIONS.items()),
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,206 @@
+"""What a precision mode does to the numbers: float16 rounding, written into the ONNX graph as pairs of Casts.
+
+A tensor is "half" when each value is one of float16, though it is stored as float32: `Cast(Cast(x, float16), float32)`
+rounds to nearest, ties to even, and beyond 65504 gives infinity. Sums inside an operator stay float32, as in the cube
+unit. Which operators take and give half values:
+
+========================================  =======================  =======================
+mode (its name in `--precision_mode_v2`)  cube operators           all others
+========================================  =======================  =======================
+force_fp16 (fp16)                         half → half              half → half
+allow_mix_precision(_fp16)                half → half              half → half, but those that are sensitive
+(mixed_float16)                                                    (exponentials, sums, normalisations) give float32
+allow_fp32_to_fp16                        half → half              float32
+force_fp32, cube_fp16in_fp32out           half → float32           float32
+must_keep_origin_dtype (origin)           float32                  float32
+========================================  =======================  =======================
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from infra.atc.codes import AtcError
+from infra.atc.emulator.fusion import drop_unused
+
+DEFAULT = "force_fp16"
+FROM_V2: Mapping[str, str] = {
+    "fp16": "force_fp16",
+    "origin": "must_keep_origin_dtype",
+    "cube_fp16in_fp32out": "cube_fp16in_fp32out",
+    "mixed_float16": "allow_mix_precision_fp16",
+}
+_TYPE = "OpType::"
+CUBE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+SENSITIVE = frozenset({
+    "Exp", "Log", "Pow", "ReduceL2", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum", "Softmax",
+    "LogSoftmax", "LayerNormalization", "InstanceNormalization", "LpNormalization", "MeanVarianceNormalization",
+})  # fmt: skip
+# These give no new values: of half inputs they make half outputs.
+_MOVING = frozenset({
+    "Relu", "MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Concat",
+    "Split", "Slice", "Gather", "Dropout", "Max", "Min", "Neg", "Abs", "Expand", "Tile",
+})  # fmt: skip
+
+
+def mode_of(options: Mapping[str, str]) -> str:
+    """The precision mode asked for, in the words of `--precision_mode`."""
+    if v2 := options.get("precision_mode_v2"):
+        return FROM_V2[v2]
+    return options.get("precision_mode") or DEFAULT
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which operators compute in which precision.
+
+    Attributes:
+        mode: in the words of `--precision_mode`.
+        kept: names and types of operators that keep float32, from `--keep_dtype`.
+        sensitive: types that keep float32 in mixed precision, as `--modify_mixlist` changes them.
+    """
+
+    mode: str
+    kept: frozenset[str] = frozenset()
+    sensitive: frozenset[str] = SENSITIVE
+
+    def halves(self, name: str, kind: str) -> tuple[bool, bool]:
+        """Whether an operator takes half inputs, and whether it gives half outputs."""
+        cube = kind in CUBE
+        if self.mode == "must_keep_origin_dtype" or name in self.kept or f"{_TYPE}{kind}" in self.kept:
+            return False, False
+        if self.mode in ("force_fp32", "cube_fp16in_fp32out"):
+            return cube, False
+        if self.mode == "allow_fp32_to_fp16":
+            return cube, cube
+        if self.mode in ("allow_mix_precision", "allow_mix_precision_fp16"):
+            return kind not in self.sensitive, kind not in self.sensitive
+        return True, True
+
+
+def rules_of(options: Mapping[str, str], warn: Callable[[str], None], model: onnx.ModelProto) -> Rules:
+    """The rules that the options ask for.
+
+    `--keep_dtype` names a file with an operator's name, or `OpType::` and a type, in each line; one that the model
+    does not have is warned of. `--modify_mixlist` names a JSON file with `black-list` (keep float32) and `white-list`
+    (float16), each with types `to-add` and `to-remove`. Types are ONNX's.
+
+    Raises:
+        AtcError: E10032 or E13001 for a file that cannot be used.
+    """
+    kept = {line.strip() for line in _lines(options.get("keep_dtype", "")) if line.strip()}
+    present = {node.name for node in model.graph.node}
+    present |= {f"{_TYPE}{node.op_type}" for node in model.graph.node}
+    if missing := sorted(kept - present):
+        warn(f"--keep_dtype names {', '.join(missing)}, which the model does not have")
+    return Rules(mode_of(options), frozenset(kept), _mixed(options.get("modify_mixlist", "")))
+
+
+def _lines(name: str) -> list[str]:
+    try:
+        return Path(name).read_text(encoding="utf-8").splitlines() if name else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise AtcError("E13001", file=name, errmsg=error) from error
+
+
+def _mixed(name: str) -> frozenset[str]:
+    if not name:
+        return SENSITIVE
+    lists: dict[str, dict[str, list[str]]] = {
+        "black-list": {"to-add": [], "to-remove": []},
+        "white-list": {"to-add": [], "to-remove": []},
+    }
+    try:
+        for key, changes in json.loads("\n".join(_lines(name))).items():
+            for change, types in changes.items():
+                lists[key][change] = [str(kind) for kind in types]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise AtcError("E10032", file_name=name, reason=f"{type(error).__name__}: {error}") from error
+    black, white = lists["black-list"], lists["white-list"]
+    return (SENSITIVE | {*black["to-add"]}) - {*black["to-remove"], *white["to-add"]}
+
+
+def apply_precision(model: onnx.ModelProto, rules: Rules, inferred: onnx.ModelProto) -> None:
+    """Change `model` so that it computes as the rules say.
+
+    Args:
+        model: the graph; its ends keep their types.
+        rules: which operator computes in which precision.
+        inferred: the same graph with the types of all tensors.
+    """
+    if rules.mode != "must_keep_origin_dtype":
+        _Rounding(model, inferred).run(rules)
+
+
+class _Rounding:
+    """One pass over the nodes in their (topological) order."""
+
+    def __init__(self, model: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
+        self.graph = model.graph
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        values = (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
+        types = {value.name: value.type.tensor_type.elem_type for value in values}
+        types.update({tensor.name: tensor.data_type for tensor in model.graph.initializer})
+        self.floats = {name for name, kind in types.items() if kind == TensorProto.FLOAT}
+        self.rounded: dict[str, str] = {}  # float32 tensor → its half copy (itself when it is half already)
+        self.nodes: list[onnx.NodeProto] = []
+
+    def run(self, rules: Rules) -> None:
+        for node in self.graph.node:
+            takes, gives = rules.halves(node.name, node.op_type)
+            if node.op_type in ("Constant", "ConstantOfShape", "Cast", "Shape"):
+                takes = gives = False
+            if takes:
+                self._round_inputs(node, bias=rules.mode not in ("force_fp32", "cube_fp16in_fp32out"))
+            exact = node.op_type in _MOVING and all(
+                self.rounded.get(name) == name for name in node.input if name in self.floats
+            )
+            if gives and not exact:
+                self._round_outputs(node)
+            else:
+                self.nodes.append(node)
+            if exact:
+                self.rounded.update({name: name for name in node.output if name in self.floats})
+        del self.graph.node[:]
+        self.graph.node.extend(self.nodes)
+        drop_unused(self.graph)
+
+    def _round_inputs(self, node: onnx.NodeProto, *, bias: bool) -> None:
+        for index, name in enumerate(node.input):
+            # A matrix product with float32 results adds its bias in float32.
+            if name not in self.floats or (index == 2 and node.op_type in CUBE and not bias):
+                continue
+            if name not in self.rounded:
+                self.rounded[name] = f"{name}__half"
+                self.rounded[f"{name}__half"] = f"{name}__half"
+                self._round(name, f"{name}__half")
+            node.input[index] = self.rounded[name]
+        self.floats.update(name for name in node.input if name.endswith("__half"))
+
+    def _round_outputs(self, node: onnx.NodeProto) -> None:
+        raw = [f"{name}__raw" if name in self.floats else name for name in node.output]
+        pairs = [(before, after) for before, after in zip(raw, node.output, strict=True) if before != after]
+        node.output[:] = raw
+        self.nodes.append(node)
+        for before, after in pairs:
+            self._round(before, after)
+            self.rounded[after] = after
+
+    def _round(self, source: str, target: str) -> None:
+        """`target` is `source` rounded; a weight is stored as float16, which halves the file as ATC does."""
+        if source in self.weights:
+            with np.errstate(over="ignore"):  # infinity is the result that float16 has for it
+                half = numpy_helper.to_array(self.weights[source]).astype(np.float16)
+            self.graph.initializer.append(numpy_helper.from_array(half, f"{target}__16"))
+        else:
+            self.nodes.append(_cast(source, f"{target}__16", TensorProto.FLOAT16))
+        self.nodes.append(_cast(f"{target}__16", target, TensorProto.FLOAT))
+
+
+def _cast(source: str, target: str, kind: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [source], [target], name=f"Cast:{target}", to=kind)

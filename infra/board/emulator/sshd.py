@@ -1,0 +1,188 @@
+"""The SSH server of a stand-in board: `python -m infra.board.emulator.sshd --folder … --port …`.
+
+Commands are run by /bin/sh in the board's home, with the board's environment and nothing of ours; SFTP starts there
+too. It runs with the rights of its user, like any SSH server, and listens on 127.0.0.1 only.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+import asyncssh
+
+from infra.faults import FaultPlan
+
+BANNER = "AtlasFlow_board_stand-in"  # by this its service knows that the port is its own
+
+
+class Board:
+    """What the server needs to know of the board that it plays."""
+
+    def __init__(self, folder: Path, user: str, faults: FaultPlan) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.user = user
+        self.faults = faults
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a fresh login, which is not that of an interactive shell: no toolkit is sourced."""
+        return {
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "LOGNAME": self.user,
+            "PATH": f"{self.folder / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "SHELL": "/bin/sh",
+            "USER": self.user,
+        }
+
+    async def run(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        """Run one command (or a shell) to its end; when the client goes, its process group is hung up."""
+        if self.faults.reach("sshd.command") == "cut":
+            process.channel.get_connection().abort()
+            return
+        arguments = ["/bin/sh"] if process.command is None else ["/bin/sh", "-c", process.command]
+        child = await asyncio.create_subprocess_exec(
+            *arguments,
+            cwd=self.home,
+            env=self.environment(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        gone = asyncio.create_task(process.wait_closed())
+        ended = asyncio.create_task(_pass_on(child, process))
+        fed = asyncio.create_task(_feed(child, process))
+        try:
+            await asyncio.wait({gone, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not gone.done():
+                process.exit(ended.result() % 256)
+        finally:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGHUP)
+            ended.cancel()
+            fed.cancel()
+            await gone
+
+
+async def _feed(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+    """Give a command what the client sends; one that has ended takes no more, and that ends nothing else."""
+    assert child.stdin is not None  # noqa: S101 - for the type checker: it is a pipe
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
+        while data := await process.stdin.read(65_536):
+            child.stdin.write(data)
+            await child.stdin.drain()
+        child.stdin.close()
+
+
+async def _pass_on(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> int:
+    """Give the client all that a command writes; returns the command's code."""
+
+    async def copy(source: asyncio.StreamReader | None, target: "asyncssh.SSHWriter[bytes]") -> None:
+        while source is not None and (data := await source.read(65_536)):
+            target.write(data)
+            await target.drain()
+
+    await asyncio.gather(copy(child.stdout, process.stdout), copy(child.stderr, process.stderr))
+    return await child.wait()
+
+
+class Login(asyncssh.SSHServer):
+    """Only the board's user may log in, only with the authorised key."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Keep the connection, for a planned cut."""
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - the signature is the library's
+        """Everybody must prove who they are."""
+        if self._board.faults.reach("sshd.login") == "cut" and self._connection is not None:
+            self._connection.abort()
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Compare with the board's authorized_keys, read anew each time as sshd does."""
+        allowed = asyncssh.read_authorized_keys(str(self._board.folder / "authorized_keys"))
+        return username == self._board.user and allowed.validate(key, "", "") is not None
+
+    def public_key_auth_supported(self) -> bool:
+        """Keys only."""
+        return True
+
+
+def sftp_for(board: Board) -> type[asyncssh.SFTPServer]:
+    """An SFTP server with the board's faults in it."""
+
+    class Sftp(asyncssh.SFTPServer):
+        def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+            self._reach("sshd.open")
+            return super().open(path, pflags, attrs)
+
+        def write(self, file_obj: object, offset: int, data: bytes) -> int | Awaitable[int]:
+            self._reach("sshd.write")
+            return super().write(file_obj, offset, data)
+
+        def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+            self._reach("sshd.rename")
+            super().posix_rename(oldpath, newpath)
+
+        def _reach(self, point: str) -> None:
+            if board.faults.reach(point) == "cut":
+                self.channel.get_connection().abort()
+
+    return Sftp
+
+
+async def serve(board: Board, port: int) -> None:
+    """Listen until SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = await asyncssh.listen(
+        "127.0.0.1",
+        port,
+        server_factory=lambda: Login(board),
+        server_host_keys=[str(board.folder / "host_key")],
+        server_version=BANNER,
+        process_factory=board.run,
+        sftp_factory=sftp_for(board),
+        encoding=None,
+        allow_scp=False,
+        agent_forwarding=False,
+        x11_forwarding=False,
+        keepalive_interval=30,
+        reuse_address=True,
+    )
+    sys.stdout.write(f"stand-in board in {board.folder} listens on 127.0.0.1:{port}\n")
+    sys.stdout.flush()
+    await stop.wait()
+    server.close()
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(description="SSH server of a stand-in board")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--user", required=True)
+    parser.add_argument("--faults", default="")
+    options = parser.parse_args()
+    # Whoever started us may ignore it, as nohup does, and our children would inherit that and outlive their clients.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    board = Board(options.folder.resolve(), options.user, FaultPlan.parse(options.faults))
+    os.chdir(board.home)  # relative paths of SFTP start here
+    asyncio.run(serve(board, options.port))
+
+
+if __name__ == "__main__":
+    main()

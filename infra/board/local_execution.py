@@ -1,0 +1,47 @@
+"""Run the program of a release folder on this machine, with the stand-in pyACL: no board, no connection."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infra.board.session import CLASSES
+from infra.errors import Refused
+from infra.program import run_program
+
+ACL = Path(__file__).parent / "emulator" / "acl"
+
+
+def run_agent(folder: Path, soc_version: str, arguments: Sequence[str], *, seconds: float = 3600.0) -> dict[str, Any]:
+    """Run one command of the agent.
+
+    Args:
+        folder: a release: `agent/`, `model.om`, `release.json`.
+        soc_version: the chip that the stand-in plays.
+        arguments: the command with its options, without `--json`.
+        seconds: time limit.
+
+    Returns:
+        The command's JSON answer.
+
+    Raises:
+        UserError, GateFailed, Refused, Transient, Corrupt: as the agent says.
+        Refused: it broke; the message quotes its last line.
+    """
+    lines: list[str] = []
+    finished = run_program(
+        [sys.executable, "-B", "agent/main.py", *arguments, "--json"],
+        lines=lines.append,
+        environment={"PYTHONPATH": str(ACL), "ATLASFLOW_ACL_SOC": soc_version, "ATLASFLOW_ACL_RUN_MODE": "device"},
+        folder=folder,
+        seconds=seconds,
+    )
+    answer = next((line for line in reversed(lines) if line.startswith("{")), None)
+    if answer is None:
+        raise Refused(f"the agent ended with code {finished.code}: {lines[-1] if lines else 'no output'}")
+    said: dict[str, Any] = json.loads(answer)
+    if finished.code != 0:
+        problem: Mapping[str, Any] = said["error"]
+        raise CLASSES.get(finished.code, Refused)(problem["message"], hint=problem["hint"])
+    return said

@@ -1,0 +1,51 @@
+"""A release that lies in a folder: `release.json`, `model.om` and the rest, or one such folder for each chip."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from infra.errors import UserError
+from infra.ports.board import Release
+from infra.ports.values import LocalFile
+
+DESCRIPTION = "release.json"
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+
+
+def releases_in(files: Mapping[str, LocalFile], where: str) -> dict[str, Release]:
+    """The releases in a folder by the chip that they are for; all bear one id.
+
+    Args:
+        files: path inside the folder to file.
+        where: the folder, for messages.
+
+    Raises:
+        UserError: it holds no release.
+    """
+    found: dict[str, Release] = {}
+    for name, file in files.items():
+        parent, _, last = f"/{name}".rpartition("/")
+        if last == DESCRIPTION and parent.count("/") <= 1:
+            prefix = f"{parent}/".removeprefix("/")
+            inside = {path.removeprefix(prefix): item for path, item in files.items() if path.startswith(prefix)}
+            release = _release(inside, file, where)
+            found[release.soc_version] = release
+    if len({release.id for release in found.values()}) != 1:
+        raise UserError(
+            f"{where} holds {'no release' if not found else 'several releases'}",
+            hint=f"a release has {DESCRIPTION} and model.om, or a folder with them for each chip",
+        )
+    return found
+
+
+def _release(files: Mapping[str, LocalFile], description: LocalFile, where: str) -> Release:
+    try:
+        said: dict[str, Any] = json.loads(description.path.read_text(encoding="utf-8"))
+        if not IDENTIFIER.fullmatch(said["id"]):
+            raise ValueError(f"'{said['id']}' cannot name a release")
+        return Release(said["id"], files, said["soc_version"], said["emulated"] is True, str(said.get("cann", "")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{DESCRIPTION} in {where} is damaged: {error}", hint="take the release from the bucket again"
+        ) from error

@@ -1,0 +1,1 @@
+"""ModelArts: the client for training jobs and notebooks. Its stand-in is in `emulator/`."""

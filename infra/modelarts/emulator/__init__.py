@@ -1,0 +1,1 @@
+"""The stand-in for ModelArts: an HTTP server that runs the jobs on this machine."""

@@ -1,0 +1,244 @@
+"""The ModelArts stand-in: an HTTP server that speaks the training and notebook API and runs the jobs on this machine.
+
+`python -m infra.modelarts.emulator.server FOLDER PORT`; what else it needs comes as JSON in the environment variable
+`ATLASFLOW_MODELARTS_STAND_IN`, since there are secrets in it.
+
+Its faults are planned in `ATLASFLOW_FAULTS`, at the points of `Platform` and, for each call NAME of `Answers`, at
+`modelarts.NAME` (`throttle`: 429, `broken`: 500, `expired`: 401, `drop`: the connection is cut before the call is
+carried out) and at `modelarts.NAME.answer` (`drop`: it is cut afterwards).
+"""
+
+import http.server
+import json
+import os
+import signal
+import sys
+import threading
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import SecretStr
+
+from infra.errors import AtlasFlowError
+from infra.faults import FaultPlan
+from infra.modelarts.codes import ApiError
+from infra.modelarts.emulator.api import Answers, Call
+from infra.modelarts.emulator.container import KERNELS, Bucket, Stores
+from infra.modelarts.emulator.notebooks import Notebooks
+from infra.modelarts.emulator.platform import Platform
+from infra.modelarts.emulator.signature import check
+from infra.obs.client import connect
+from infra.services import Service, Services, answers, secret
+from infra.settings import ModelArtsSettings, ModelArtsStandInSettings, ObsSettings
+
+NAME = "modelarts"
+MARK = "X-AtlasFlow-Stand-In"
+"""A header of every answer, by which a client can tell a stand-in from the real platform."""
+
+_ACCESS_KEY = "atlasflow"
+_PROJECT = "5" * 32
+_VARIABLE = "ATLASFLOW_MODELARTS_STAND_IN"
+_FAULTS = {"throttle": (429, "ModelArts.0429"), "broken": (500, "ModelArts.0010"), "expired": (401, "ModelArts.0202")}
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who may call: the one key pair, and the one project."""
+
+    access_key: str
+    secret_key: str
+    project: str
+
+
+def service(services: Services, home: Path, obs: ObsSettings, options: ModelArtsStandInSettings) -> Service:
+    """How to run the stand-in of one home; its jobs lie in `home/modelarts` and survive SIGKILL.
+
+    Args:
+        services: of this home.
+        home: the folder of this installation.
+        obs: a reachable object store with its keys (`infra.obs.emulator.seaweedfs.reach` where it is the embedded one).
+        options: how it behaves.
+    """
+    port = services.port(NAME)
+    account = _account(home)
+    document = {
+        "access_key": account.access_key,
+        "secret_key": account.secret_key,
+        "project": account.project,
+        "options": options.model_dump(),
+        "obs": _plain(obs),
+    }
+    return Service(
+        name=NAME,
+        title="ModelArts (stand-in)",
+        command=(sys.executable, "-P", "-m", "infra.modelarts.emulator.server", str(home / NAME), str(port)),
+        address=f"http://127.0.0.1:{port}",
+        ready=lambda: answers(port),
+        environment={_VARIABLE: json.dumps(document), KERNELS: os.environ.get(KERNELS) or str(home / "kernels")},
+    )
+
+
+def reach(settings: ModelArtsSettings, services: Services, home: Path) -> ModelArtsSettings:
+    """The settings with the end point, the project and the keys of the stand-in filled in."""
+    account = _account(home)
+    return settings.model_copy(
+        update={
+            "endpoint": f"http://127.0.0.1:{services.port(NAME)}",
+            "project_id": account.project,
+            "access_key": SecretStr(account.access_key),
+            "secret_key": SecretStr(account.secret_key),
+            "security_token": SecretStr(""),
+        }
+    )
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Listens on 127.0.0.1 only."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, account: Account, found: Answers, clock: timedelta, faults: FaultPlan) -> None:
+        self.account = account
+        self.found = found
+        self.clock = clock
+        self.faults = faults
+        super().__init__(("127.0.0.1", port), _Handler)
+
+
+class _Dropped(Exception):
+    """The fault plan cuts this connection."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version = "AtlasFlow-ModelArts-stand-in"
+    timeout = 60
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        try:
+            self._answer(*self._handle(body))
+        except ApiError as error:
+            self._answer(error.status, {"error_msg": str(error), "error_code": error.code})
+        except AtlasFlowError as error:
+            self._answer(400, {"error_msg": f"OBS: {error.message}", "error_code": "ModelArts.1002"})
+        except _Dropped:
+            self.close_connection = True
+
+    def _handle(self, body: bytes) -> tuple[int, Any]:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        account = self.server.account
+        check(
+            self.command,
+            self.path,
+            headers,
+            body,
+            secret_key=lambda access: account.secret_key if access == account.access_key else None,
+            clock=self.server.clock,
+        )
+        parts = urlsplit(self.path)
+        query = dict(parse_qsl(parts.query))
+        if (self.command, parts.path) == ("GET", "/v3/projects"):
+            return 200, {"projects": [{"id": account.project, "name": query.get("name", "")}]}
+        match = self.server.found.find(self.command, parts.path)
+        if match is None:
+            return 404, {"error_msg": "the API does not exist", "error_code": "APIG.0101"}
+        name, path, function = match
+        if path["project"] != account.project:
+            raise ApiError("2786", f"the project {path['project']} is not the one of the keys")
+        self._fault(f"modelarts.{name}")
+        kind = headers.get("content-type", "")
+        answer = function(Call({key: unquote(value) for key, value in path.items()}, query, body, kind))
+        self._fault(f"modelarts.{name}.answer")
+        return answer
+
+    def _fault(self, point: str) -> None:
+        action = self.server.faults.reach(point)
+        if action == "drop":
+            raise _Dropped
+        if action in _FAULTS:
+            status, code = _FAULTS[action]
+            raise _Planned(status, code, point)
+
+    def _answer(self, status: int, content: Any) -> None:
+        data = b"" if content is None else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header(MARK, "1")
+        self.send_header("X-Request-Id", uuid.uuid4().hex)
+        if status != 204:
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names are the library's
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - the signature is the library's
+        """One line a request; the query and the headers, which may hold keys, are left out."""
+        print(self.command, urlsplit(self.path).path, *args[1:2], flush=True)
+
+
+class _Planned(ApiError):
+    def __init__(self, status: int, code: str, point: str) -> None:
+        Exception.__init__(self, f"planned fault at {point}")
+        self.status, self.code = status, code
+
+
+def main() -> None:
+    """Serve until SIGTERM; then stop the boot scripts, whose jobs start again with the next start."""
+    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    document = json.loads(os.environ.pop(_VARIABLE))
+    obs = ObsSettings(**document["obs"])
+    options = ModelArtsStandInSettings(**document["options"])
+    faults = FaultPlan.parse(os.environ.pop("ATLASFLOW_FAULTS", ""))
+    account = Account(document["access_key"], document["secret_key"], document["project"])
+    run(folder, port, account, _stores(obs), obs.endpoint, options, faults)
+
+
+def run(
+    folder: Path,
+    port: int,
+    account: Account,
+    stores: Stores,
+    object_endpoint: str,
+    options: ModelArtsStandInSettings,
+    faults: FaultPlan,
+) -> None:
+    """Serve until SIGTERM."""
+    platform = Platform(folder / "jobs", stores, object_endpoint, options, faults)
+    found = Answers(platform, Notebooks(folder / "notebooks.json"), stores)
+    server = Server(port, account, found, timedelta(minutes=options.clock_minutes), faults)
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    try:
+        server.serve_forever(poll_interval=0.1)
+    finally:
+        server.server_close()
+        platform.close()
+
+
+def _account(home: Path) -> Account:
+    return Account(_ACCESS_KEY, secret(home / "services" / f"{NAME}.secret"), _PROJECT)
+
+
+def _stores(obs: ObsSettings) -> Stores:
+    @cache
+    def store(bucket: str) -> Bucket:
+        return connect(obs.model_copy(update={"bucket": bucket}))
+
+    return store
+
+
+def _plain(settings: ObsSettings) -> dict[str, Any]:
+    """The settings as JSON values, secrets included."""
+    values = settings.model_dump()
+    return {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The server's side of the signature `SDK-HMAC-SHA256` (ascend-domain.md §1.5)."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from infra.modelarts.codes import ApiError
+
+ALGORITHM = "SDK-HMAC-SHA256"
+_AUTHORIZATION = re.compile(
+    rf"{ALGORITHM} Access=(?P<access>[^,]+), SignedHeaders=(?P<headers>[^,]+), Signature=(?P<signature>[0-9a-f]{{64}})"
+)
+_DATE = "%Y%m%dT%H%M%SZ"
+
+
+def check(
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    secret_key: Callable[[str], str | None],
+    clock: timedelta,
+) -> None:
+    """Check one request.
+
+    Args:
+        method: such as `GET`.
+        target: path and query as they came.
+        headers: by lower-case name.
+        body: as it came.
+        secret_key: access key to secret key; None for an access key that nobody has.
+        clock: how far the request's date may be off.
+
+    Raises:
+        ApiError: no signature, one that does not fit, or a date too far off.
+    """
+    authorization = headers.get("authorization")
+    if authorization is None:
+        raise ApiError("0204", "there is neither a token nor a signature")
+    match = _AUTHORIZATION.fullmatch(authorization)
+    if match is None:
+        raise ApiError("0205", f"the Authorization header is not in the form of {ALGORITHM}")
+    names = match["headers"].split(";")
+    if "host" not in names or "x-sdk-date" not in names or any(name not in headers for name in names):
+        raise ApiError("0205", "the signed headers must be present, Host and X-Sdk-Date among them")
+    date = headers["x-sdk-date"]
+    _check_date(date, clock)
+    secret = secret_key(match["access"])
+    if secret is None:
+        raise ApiError("0206", "the access key does not exist")
+    request = _canonical_request(method, target, headers, names, body)
+    text = f"{ALGORITHM}\n{date}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    expected = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected, match["signature"]):
+        raise ApiError("0206", "the signature does not fit the access key")
+
+
+def _check_date(date: str, clock: timedelta) -> None:
+    try:
+        signed = datetime.strptime(date, _DATE).replace(tzinfo=UTC)
+    except ValueError:
+        raise ApiError("0205", "X-Sdk-Date is not a date") from None
+    if abs(datetime.now(UTC) - signed) > clock:
+        raise ApiError("0202", f"the request was signed at {date}, too far from the server's clock")
+
+
+def _canonical_request(method: str, target: str, headers: Mapping[str, str], names: list[str], body: bytes) -> str:
+    parts = urlsplit(target)
+    path = "/".join(_encode(segment) for segment in unquote(parts.path).split("/"))
+    pairs = sorted(parse_qsl(parts.query, keep_blank_values=True))
+    payload = headers.get("x-sdk-content-sha256") if body else None
+    return "\n".join(
+        (
+            method,
+            path if path.endswith("/") else f"{path}/",
+            "&".join(f"{_encode(name)}={_encode(value)}" for name, value in pairs),
+            "".join(f"{name}:{headers[name].strip()}\n" for name in names),
+            ";".join(names),
+            payload or hashlib.sha256(body).hexdigest(),
+        )
+    )
+
+
+def _encode(text: str) -> str:
+    return quote(text, safe="~")

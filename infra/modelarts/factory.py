@@ -1,0 +1,77 @@
+"""Open a ModelArts trainer for some settings: the platform where they name its end point, else the stand-in."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.errors import UserError
+from infra.faults import NO_FAULTS, FaultPlan
+from infra.modelarts.trainer import ModelArtsTrainer
+from infra.ports.storage import ObjectStore
+from infra.services import Service, Services
+from infra.settings import ModelArtsSettings, ObsSettings
+
+if TYPE_CHECKING:
+    from infra.modelarts.client import ModelArts
+
+
+def open_trainer(
+    settings: ModelArtsSettings,
+    obs: ObsSettings,
+    services: Services,
+    home: Path,
+    open_store: Callable[[], ObjectStore],
+    faults: FaultPlan = NO_FAULTS,
+) -> ModelArtsTrainer:
+    """A trainer; no service is started and nobody is asked before it trains.
+
+    Args:
+        settings: of ModelArts.
+        obs: of object storage.
+        services: of this home.
+        home: the folder of this installation; intents lie in `home/modelarts/intents`.
+        open_store: opens the bucket of `obs`, and starts its stand-in where it is one.
+        faults: what breaks on purpose.
+    """
+    return ModelArtsTrainer(
+        lambda: open_client(settings, obs, services, home),
+        open_store,
+        settings,
+        obs.prefix,
+        home / "modelarts" / "intents",
+        emulated=not settings.endpoint,
+        faults=faults,
+    )
+
+
+def open_client(settings: ModelArtsSettings, obs: ObsSettings, services: Services, home: Path) -> "ModelArts":
+    """The client; the stand-in, and the object store that it works with, are started when it is the one.
+
+    Raises:
+        UserError: the platform itself cannot reach an object store on this machine.
+    """
+    from infra.modelarts.client import connect
+    from infra.modelarts.emulator import server
+
+    if settings.endpoint:
+        if not obs.endpoint:
+            raise UserError(
+                "ModelArts cannot reach the embedded object store of this machine",
+                hint="set obs.endpoint to the OBS of the same region, or leave modelarts.endpoint empty",
+            )
+        return connect(settings, obs, emulated=False)
+    for service in stand_ins(settings, obs, services, home):
+        services.start(service)
+    return connect(server.reach(settings, services, home), obs, emulated=True)
+
+
+def stand_ins(settings: ModelArtsSettings, obs: ObsSettings, services: Services, home: Path) -> list[Service]:
+    """The services of this machine that these settings need, in the order in which they start."""
+    from infra.modelarts.emulator import server
+    from infra.obs.emulator import seaweedfs
+
+    needed = seaweedfs.stand_ins(obs, services, home)
+    if settings.endpoint:
+        return needed
+    reachable = seaweedfs.reached(obs, services, home)
+    return [*needed, server.service(services, home, reachable, settings.stand_in)]

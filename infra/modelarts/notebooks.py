@@ -1,0 +1,212 @@
+"""Notebook instances on ModelArts, through the official SDK (`/v1/{project_id}/notebooks`)."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import methodcaller
+from typing import Any
+
+import huaweicloudsdkmodelarts.v1 as sdk
+
+from infra.errors import Refused, Transient, UserError
+from infra.modelarts.client import ModelArts
+from infra.modelarts.errors import unreadable
+from infra.settings import ModelArtsNotebookSettings, ModelArtsSettings
+
+_HOUR_MS = 3_600_000
+_PAGE = 50
+_MOVING = ("INIT", "CREATING", "STARTING", "STOPPING", "SNAPSHOTTING", "DELETING")
+_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One instance.
+
+    Attributes:
+        status: such as RUNNING or STOPPED (the SDK's model NotebookResp lists them).
+        url: where it opens in a browser; empty while it does not run.
+        until_ms: when the platform stops it, in milliseconds since 1970; None when it does not say.
+        reason: why it failed, if it did.
+    """
+
+    id: str
+    name: str
+    status: str
+    flavor: str
+    image: str
+    url: str
+    until_ms: int | None
+    reason: str
+
+
+class Notebooks:
+    """The instances of the project.
+
+    Args:
+        client: the calls of the platform.
+        settings: of ModelArts, with those of notebooks.
+        sleep: waits.
+    """
+
+    def __init__(
+        self, client: ModelArts, settings: ModelArtsSettings, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._all = settings
+        self._settings = settings.notebook
+        self._sleep = sleep
+
+    def create(self, name: str) -> Notebook:
+        """Create an instance and wait until it runs.
+
+        Raises:
+            UserError: image or flavor are not set, it could cost more than the cap, or there is one of this name: the
+                platform would make a second one, which is paid for as well.
+            Refused: the platform could not create it.
+        """
+        flavor = self._settings.flavor or self._all.flavor
+        if not flavor:
+            raise UserError("modelarts.notebook.flavor is not set", hint="`doctor` lists what your region offers")
+        if not self._settings.image:
+            known = ", ".join(f"{image} ({title})" for image, title in self.images())
+            raise UserError("modelarts.notebook.image is not set", hint=f"this region has: {known}")
+        self._check_cost(flavor)
+        if any(item.name == name for item in self.list()):
+            raise UserError(
+                f"there is a notebook '{name}' already", hint="`atlasflow notebook start` uses it; or choose a new name"
+            )
+        body = sdk.NotebookCreateRequest(
+            name=name,
+            flavor=flavor,
+            image_id=self._settings.image,
+            feature="NOTEBOOK",
+            workspace_id=self._all.workspace,
+            volume=_volume(self._settings),
+            duration=self._settings.hours * _HOUR_MS,
+        )
+        request = sdk.CreateNotebookRequest(body=body)
+        made = self._client.call("create a notebook", lambda client: client.create_notebook(request))
+        return self._settle(made.id)
+
+    def list(self) -> Sequence[Notebook]:
+        """All instances of the workspace."""
+        found: list[Notebook] = []
+        while True:
+            request = sdk.ListNotebooksRequest(limit=_PAGE, offset=len(found), workspace_id=self._all.workspace)
+            answer = self._client.call("list notebooks", methodcaller("list_notebooks", request))
+            if answer.data is None and (answer.total is None or answer.total > len(found)):
+                raise unreadable("list notebooks")
+            items = answer.data or []
+            found += map(_notebook, items)
+            if len(items) < _PAGE:
+                return found
+
+    def find(self, name: str) -> Notebook:
+        """The instance of this name or id.
+
+        Raises:
+            UserError: there is none, or several have the name.
+        """
+        found = [item for item in self.list() if name in (item.name, item.id)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UserError(f"{len(found)} notebooks are called '{name}'", hint="give the id of one of them")
+        known = ", ".join(sorted({item.name for item in self.list()})) or "none"
+        raise UserError(f"there is no notebook '{name}'", hint=f"there are: {known}")
+
+    def start(self, name: str) -> Notebook:
+        """Start an instance and wait until it runs; one that runs already is left alone."""
+        found = self.find(name)
+        if found.status == "RUNNING":
+            return found
+        self._check_cost(found.flavor)
+        request = sdk.StartNotebookRequest(id=found.id, duration=self._settings.hours * _HOUR_MS)
+        self._client.call("start a notebook", lambda client: client.start_notebook(request))
+        return self._settle(found.id)
+
+    def stop(self, name: str) -> Notebook:
+        """Stop an instance and wait until it has; its disk is kept, and may cost something."""
+        found = self.find(name)
+        if found.status == "STOPPED":
+            return found
+        request = sdk.StopNotebookRequest(id=found.id)
+        self._client.call("stop a notebook", lambda client: client.stop_notebook(request))
+        return self._settle(found.id)
+
+    def delete(self, name: str) -> None:
+        """Delete an instance with its disk."""
+        request = sdk.DeleteNotebookRequest(id=self.find(name).id)
+        self._client.call("delete a notebook", lambda client: client.delete_notebook(request))
+
+    def images(self) -> Sequence[tuple[str, str]]:
+        """Id and name of every image of the region."""
+        request = sdk.ListImageRequest(limit=100)
+        answer = self._client.call("list images", lambda client: client.list_image(request))
+        return [(image.id, image.name) for image in answer.data or []]
+
+    def _check_cost(self, flavor: str) -> None:
+        cap, price = self._all.cost_cap, self._all.prices.get(flavor)
+        if cap is None:
+            return
+        if price is None:
+            raise UserError(f"there is a cost cap, but the flavor {flavor} has no price", hint="set modelarts.prices")
+        cost = price * self._settings.hours
+        if cost > cap:
+            raise UserError(
+                f"the notebook could cost {cost:.2f}, more than modelarts.cost_cap {cap:.2f}",
+                hint="lower modelarts.notebook.hours, take a cheaper flavor, or raise the cap",
+            )
+
+    def _settle(self, identity: str) -> Notebook:
+        """Wait until an instance stays as it is.
+
+        Raises:
+            Refused: it failed.
+            Transient: it took too long.
+        """
+        deadline = time.monotonic() + _SECONDS
+        request = sdk.ShowNotebookRequest(id=identity)
+        while True:
+            answer = self._client.call("show a notebook", lambda client: client.show_notebook(request))
+            found = _notebook(answer)
+            if found.status in ("RUNNING", "STOPPED"):
+                return found
+            if found.status not in _MOVING:
+                raise Refused(f"the notebook {found.name} is {found.status}: {found.reason}", hint="delete it")
+            if time.monotonic() > deadline:
+                raise Transient(f"the notebook {found.name} is still {found.status}", hint="look again later")
+            self._sleep(self._all.poll_seconds)
+
+
+def _volume(settings: ModelArtsNotebookSettings) -> Any:
+    if settings.storage == "EVS":
+        return sdk.VolumeMountRequest(category="EVS", ownership="MANAGED", capacity=settings.storage_gb)
+    if not settings.storage_address or not settings.storage_credential:
+        raise UserError(
+            "storage in OBS needs modelarts.notebook.storage_address and .storage_credential",
+            hint="the credential is made in the console of the Data Encryption Workshop",
+        )
+    return sdk.VolumeMountRequest(
+        category="OBS",
+        ownership="DEDICATED",
+        uri=settings.storage_address,
+        dew_secret_name=settings.storage_credential,
+        mount_path="/data/obs",
+    )
+
+
+def _notebook(answer: Any) -> Notebook:
+    lease, running = answer.lease, answer.status == "RUNNING"
+    ends = lease.update_at + lease.duration if running and lease and lease.update_at and lease.duration else None
+    return Notebook(
+        id=answer.id,
+        name=answer.name,
+        status=answer.status,
+        flavor=answer.flavor or "",
+        image=answer.image.name if answer.image else "",
+        url=answer.url or "" if running else "",
+        until_ms=ends,
+        reason=answer.fail_reason or "",
+    )

@@ -1,0 +1,248 @@
+"""Moves and copies as the tutorials do them with MoXing (ascend-domain.md §1.7), in any bucket.
+
+An address is one of `infra/obs/addresses.py`.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from infra.errors import Corrupt, Refused, UserError
+from infra.obs.addresses import describe, folder, parse, under
+from infra.obs.connection import Connection
+from infra.obs.download import fetch
+from infra.obs.keys import Place, checked
+from infra.obs.listing import listing, look
+from infra.obs.parallel import run_all
+from infra.obs.sync import remove, synchronise
+from infra.obs.upload import SINGLE, send
+from infra.ports.values import Bytes
+from infra.store.atomic import replacing
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
+
+SINGLE_COPY = 5 * 1024**3
+"""Largest object that one request copies (ascend-domain.md §2.4); larger ones are copied in parts."""
+COPY_PART = 512 * 1024**2
+
+
+class Files:
+    """File operations on objects of any bucket that these credentials may use, and on files of this machine."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def copy(self, source: str, target: str, progress: Bytes | None = None) -> None:
+        """Copy one file or object; both ends may be either. It appears whole and verified or not at all.
+
+        Raises:
+            Refused: there is no such object.
+            UserError: there is no such file, or a folder is where it shall go.
+        """
+        origin, goal = parse(source), parse(target)
+        if goal is None and Path(target).is_dir():
+            raise UserError(f"{target} is a folder", hint="name the file in it")
+        if goal is not None and origin is None:
+            send(self._connection, checked(goal.bucket, goal.key), describe(Path(source)), progress)
+        elif goal is None and origin is not None:
+            fetch(self._connection, checked(origin.bucket, origin.key), Path(target), progress=progress)
+        elif origin is not None and goal is not None:
+            self._copy_object(checked(origin.bucket, origin.key), checked(goal.bucket, goal.key), progress)
+        else:
+            file = describe(Path(source))
+            with replacing(Path(target)) as temporary:
+                shutil.copyfile(source, temporary)
+            if progress is not None:
+                progress(file.size)
+
+    def copy_parallel(
+        self, source: str, target: str, *, names: Sequence[str] | None = None, progress: Bytes | None = None
+    ) -> tuple[str, ...]:
+        """Copy everything under a folder; returns the relative names that were copied.
+
+        A source without anything under it is nothing to copy, not an error, as with MoXing. What an upload finds in
+        place with the same bytes it does not send again.
+
+        Args:
+            source: folder or prefix.
+            target: folder or prefix.
+            names: copy only these; each must be there.
+            progress: told of bytes as they move.
+        """
+        sizes = {name: size for name, size in self._walk(source) if not name.endswith("/")}
+        if names is not None:
+            absent = [name for name in names if name not in sizes]
+            if absent:
+                raise UserError(f"{source} does not hold '{absent[0]}'", hint="check the list of names")
+            sizes = {name: sizes[name] for name in names}
+        goal = parse(target)
+        if goal is None:
+            _fits_folders(source, sizes)
+        if goal is not None and parse(source) is None:
+            files = {name: describe(Path(source) / name) for name in sizes}
+            synchronise(self._connection, goal.bucket, goal.key, files, progress)
+            return tuple(sizes)
+        for name in sizes:
+            self._safe(name, source)
+        large = [name for name, size in sizes.items() if size > SINGLE]
+        for name in large:  # each is parallel in itself
+            self.copy(under(source, name), under(target, name), progress)
+        jobs = [
+            (partial(self.copy, under(source, name), under(target, name)), size)
+            for name, size in sizes.items()
+            if size <= SINGLE
+        ]
+        run_all(self._connection.threads, jobs, progress)
+        return tuple(sizes)
+
+    def exists(self, address: str) -> bool:
+        """True for an object, a file, or a folder that holds something (or is one here)."""
+        place = parse(address)
+        if place is None:
+            return Path(address).exists()
+        return self._look(place) is not None or self.is_directory(address)
+
+    def is_file(self, address: str) -> bool:
+        """True for an object or a file; nothing but it needs to be readable."""
+        place = parse(address)
+        return Path(address).is_file() if place is None else self._look(place) is not None
+
+    def is_directory(self, address: str) -> bool:
+        """True for a folder; in a bucket that is a prefix with something under it."""
+        place = parse(address)
+        if place is None:
+            return Path(address).is_dir()
+        prefix = folder(place.key)
+        answer = self._connection.call(
+            "list",
+            str(place),
+            lambda: self._connection.s3.list_objects_v2(Bucket=place.bucket, Prefix=prefix, MaxKeys=1),
+        )
+        return bool(answer.get("Contents"))
+
+    def list_directory(self, address: str, *, recursive: bool = False) -> list[str]:
+        """Relative names under a folder, in byte order; folders among them without their slash."""
+        return sorted({name.rstrip("/") for name, _ in self.entries(address, recursive=recursive)})
+
+    def entries(self, address: str, *, recursive: bool = False) -> list[tuple[str, int]]:
+        """As `list_directory`, with bytes; a folder ends with a slash and counts what lies under it."""
+        found: Counter[str] = Counter()
+        for name, size in self._walk(address):
+            first, slash, _ = name.partition("/")
+            found[name if recursive else first + slash] += size
+        return sorted(found.items())
+
+    def size(self, address: str) -> int:
+        """Bytes of one object or file; `Refused` or `UserError` when there is none."""
+        place = parse(address)
+        if place is None:
+            return describe(Path(address)).size
+        return self._present(place)["ContentLength"]
+
+    def make_dirs(self, address: str) -> None:
+        """Make a folder; in a bucket folders come with their objects, so there is nothing to make."""
+        if parse(address) is None:
+            Path(address).mkdir(parents=True, exist_ok=True)
+
+    def remove(self, address: str, *, recursive: bool = False) -> None:
+        """Remove one file or object, or with `recursive` everything under a folder; absent ones are no error.
+
+        Raises:
+            UserError: a whole bucket is named.
+        """
+        place = parse(address)
+        if place is None:
+            path = Path(address)
+            if recursive and path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            return
+        if not place.key.strip("/"):
+            raise UserError(f"{address} is a whole bucket", hint="name a key or a prefix in it")
+        keys = [place.key]
+        if recursive:
+            keys += [key for key, _, _ in listing(self._connection, place.bucket, folder(place.key))]
+        remove(self._connection, place.bucket, keys)
+
+    def rename(self, source: str, target: str) -> None:
+        """Move one file or object: copied and verified first, removed then."""
+        if source != target:
+            self.copy(source, target)
+            self.remove(source)
+
+    def _walk(self, address: str) -> Iterator[tuple[str, int]]:
+        place = parse(address)
+        if place is None:
+            root = Path(address)
+            for path in sorted(root.rglob("*")):
+                if path.is_file():
+                    yield path.relative_to(root).as_posix(), path.stat().st_size
+            return
+        prefix = folder(place.key)
+        for key, size, _ in listing(self._connection, place.bucket, prefix):
+            if key != prefix:
+                yield key.removeprefix(prefix), size
+
+    def _safe(self, name: str, source: str) -> None:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise UserError(f"{source} holds '{name}', which leaves the folder it would be copied to")
+
+    def _look(self, place: Place) -> "HeadObjectOutputTypeDef | None":
+        return look(self._connection, place) if place.key else None
+
+    def _present(self, place: Place) -> "HeadObjectOutputTypeDef":
+        found = self._look(place)
+        if found is None:
+            raise Refused(f"{place} at {self._connection.endpoint}: there is no such object", hint="check the address")
+        return found
+
+    def _copy_object(self, source: Place, target: Place, progress: Bytes | None) -> None:
+        """Within the store: no byte comes here; metadata go along."""
+        from boto3.s3.inject import copy  # noqa: PLC0415 - as in `open_connection`
+        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
+
+        found = self._present(source)
+        config = TransferConfig(
+            multipart_threshold=SINGLE_COPY,
+            multipart_chunksize=COPY_PART,
+            max_concurrency=self._connection.threads,
+        )
+
+        extra = {
+            "Metadata": found["Metadata"],
+            "MetadataDirective": "REPLACE",  # a copy in parts takes none along by itself
+            "ContentType": found["ContentType"],
+        }
+        self._connection.call(
+            "copy",
+            str(target),
+            lambda: copy(
+                self._connection.s3,
+                {"Bucket": source.bucket, "Key": source.key},
+                target.bucket,
+                target.key,
+                ExtraArgs=extra,
+                Config=config,
+            ),
+        )
+        stored = self._present(target)
+        if (stored["ContentLength"], stored["Metadata"]) != (found["ContentLength"], found["Metadata"]):
+            raise Corrupt(f"{target} is not the copy of {source}", hint="somebody else writes there; copy again")
+        if progress is not None:
+            progress(found["ContentLength"])
+
+
+def _fits_folders(source: str, names: Iterable[str]) -> None:
+    """An object may have the name of a prefix; a file may not have that of a folder."""
+    folders = {str(parent): name for name in names for parent in PurePosixPath(name).parents}
+    for name in names:
+        if name in folders:
+            raise UserError(
+                f"{source} holds both '{name}' and '{folders[name]}', which no folder here can",
+                hint="copy the one object, or name what is wanted",
+            )

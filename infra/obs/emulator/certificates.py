@@ -1,0 +1,98 @@
+"""Test certificates for OBS's host names, from a CA that only clients of the stand-in are told to trust."""
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from infra.obs.emulator.rules import ca_file, domain
+from infra.store.atomic import write_text
+from infra.store.locks import hold
+
+_DAYS = 365
+
+
+def server_certificate(folder: Path, region: str) -> tuple[Path, Path]:
+    """Certificate and key for `obs.REGION.myhuaweicloud.com`, its buckets and this machine.
+
+    They are made once, and again when less than a month is left. The CA's own key is never written, so nobody can
+    sign anything else with it.
+    """
+    certificate, key = folder / f"{region}.pem", folder / f"{region}.key"
+    with hold(folder / "lock"):
+        if not (certificate.exists() and key.exists() and _valid(certificate)):
+            _make(folder, region, certificate, key)
+    return certificate, key
+
+
+def _valid(path: Path) -> bool:
+    ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    return ends - datetime.datetime.now(datetime.UTC) > datetime.timedelta(days=30)
+
+
+def _make(folder: Path, region: str, certificate: Path, key: Path) -> None:
+    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AtlasFlow test CA (stand-in)")])
+    ca = (
+        _builder(authority_name, authority_name, authority_key.public_key(), authority_key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs=True), critical=True)
+        .sign(authority_key, hashes.SHA256())
+    )
+    host = domain(region)
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in (host, f"*.{host}", "localhost", "*.localhost")]
+    names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    server = (
+        _builder(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]),
+            authority_name,
+            server_key.public_key(),
+            authority_key.public_key(),
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    private = server_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_text(key, private.decode(), mode=0o600)
+    write_text(ca_file(folder, region), ca.public_bytes(serialization.Encoding.PEM).decode())
+    write_text(certificate, server.public_bytes(serialization.Encoding.PEM).decode())
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, authority: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=_DAYS))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), critical=False)
+    )
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )

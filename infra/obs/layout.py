@@ -1,0 +1,34 @@
+"""Where things lie in the bucket: each place is named by the digest of what is there."""
+
+from collections.abc import Collection
+
+from infra.home import CHECKOUT
+from infra.settings import ObsSettings
+
+# What ModelArts gets as code_dir; `main.py` in it is the boot file.
+MODELS = CHECKOUT / "models"
+# The one object that a data set travels as; `models/data/archive.py` knows it by this name.
+DATA_ARCHIVE = "data.tar"
+MANY, SMALL = 100, 256 * 1024
+
+
+def data_prefix(settings: ObsSettings, digest: str) -> str:
+    """Key prefix of a data set."""
+    return f"{settings.prefix}/data/{digest[:16]}"
+
+
+def as_archive(settings: ObsSettings, sizes: Collection[int]) -> bool:
+    """Whether a data set of files of these sizes travels as one archive (ascend-domain.md §8, no. 21)."""
+    if settings.archive == "auto":
+        return len(sizes) > MANY and sum(sizes) < SMALL * len(sizes)
+    return settings.archive == "always"
+
+
+def code_prefix(settings: ObsSettings, digest: str) -> str:
+    """Key prefix of a state of `models/`."""
+    return f"{settings.prefix}/code/{digest[:16]}/models"
+
+
+def address(settings: ObsSettings, prefix: str) -> str:
+    """The address of a folder in the bucket of the settings."""
+    return f"obs://{settings.bucket}/{prefix}/"

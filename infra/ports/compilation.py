@@ -1,0 +1,39 @@
+"""The port to a compiler."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from infra.ports.values import Lines, Producer
+
+
+@dataclass(frozen=True)
+class CompileRequest:
+    """One compilation.
+
+    Attributes:
+        model: the file to compile; `.onnx` or `.air`.
+        output: where the `.om` goes, with its suffix.
+        soc_version: such as `Ascend310`.
+        input_shape: input name to dimensions; used for ONNX, ignored for AIR as ATC does.
+        options: further ATC options by name without dashes, such as `precision_mode`.
+    """
+
+    model: Path
+    output: Path
+    soc_version: str
+    input_shape: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class Compiler(Protocol):
+    """ATC or its stand-in."""
+
+    def producer(self) -> Producer:
+        """Who compiles, with its version."""
+        ...
+
+    def compile(self, request: CompileRequest, lines: Lines) -> None:
+        """Write `request.output` whole or not at all; raises the error class that belongs to ATC's error code."""
+        ...

@@ -1,0 +1,1 @@
+"""The Prefect server of this home, or the one that `PREFECT_API_URL` names."""

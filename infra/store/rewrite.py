@@ -1,0 +1,77 @@
+"""Write the receipts of a home in the present schema, for good; what was there before is kept aside."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from infra.errors import Refused
+from infra.store.atomic import sync, write_text
+from infra.store.gc import ASIDE, LOCK
+from infra.store.locks import hold
+from infra.store.receipts import SCHEMA, parse, text_of
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What became of a receipt.
+
+    Attributes:
+        stage: of the receipt.
+        key: likewise.
+        schema: that it was written in.
+        outcome: `upgraded`, or `kept aside`: it cannot be read any more, so its stage runs again.
+        note: where it lies, and why.
+    """
+
+    stage: str
+    key: str
+    schema: int
+    outcome: Literal["upgraded", "kept aside"]
+    note: str
+
+
+def rewrite(home: Path, *, dry_run: bool) -> list[Rewritten]:
+    """Write every receipt of an older schema anew; a kill in the middle loses nothing, and the next call goes on.
+
+    Raises:
+        Corrupt: a receipt is damaged; those before it are done.
+        Refused: a receipt is of a newer schema; likewise.
+    """
+    done = []
+    with hold(home / "locks" / LOCK):
+        for path in sorted((home / "receipts").glob("*/*.json")):
+            text = path.read_text(encoding="utf-8")
+            number = _schema(text)
+            if number is None or number >= SCHEMA:
+                parse(text, path)
+                continue
+            kept = home / ASIDE / f"schema-{number}" / path.parent.name / path.name
+            done.append(_rewrite(path, text, number, kept, dry_run=dry_run))
+    return done
+
+
+def _rewrite(path: Path, text: str, number: int, kept: Path, *, dry_run: bool) -> Rewritten:
+    stage, key = path.parent.name, path.stem
+    try:
+        receipt = parse(text, path)
+    except Refused as error:
+        if not dry_run:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(kept)
+            sync(kept.parent)
+            sync(path.parent)
+        return Rewritten(stage, key, number, "kept aside", f"{error.message}; now {kept}")
+    if not dry_run:
+        write_text(kept, text)
+        write_text(path, text_of(receipt))
+    return Rewritten(stage, key, number, "upgraded", f"as it was: {kept}")
+
+
+def _schema(text: str) -> int | None:
+    """None where the text says no schema; `parse` tells what is wrong with it."""
+    try:
+        number = json.loads(text)["schema"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return number if isinstance(number, int) else None

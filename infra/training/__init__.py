@@ -1,1 +1,0 @@
-"""Where training runs: a local process, or a ModelArts job."""

@@ -1,0 +1,102 @@
+"""Evaluate a checkpoint on corrupted images: one network, compiled once, for all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data.cifar10 import Images, read_images
+from ..failures import Damage, InputError
+from ..files import replacing, write_json
+from ..preprocess import PRESETS
+from ..protocol import event, say
+from ..training import scoring
+from ..training.checkpoint import load_checkpoint
+from .inference import logits as run
+from .inference import network_forward
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mindspore import nn
+
+    from ..spec.train_spec import TrainSpec
+
+_CLEAN = "clean"
+
+
+def evaluate(
+    spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: Path, corrupted: Path, checkpoint: Path, output: Path
+) -> None:
+    """Write `robustness.json` and `predictions.npz` into `output`.
+
+    `robustness.json` is what `summary` gives. `predictions.npz` holds the answers (uint8 [n]) under `clean` and
+    `<corruption>-<severity>`, and the `labels` (uint8 [n]).
+
+    Args:
+        spec: names the network.
+        build: makes it.
+        data: the data set; of its evaluation images as many are taken, from the first, as were corrupted.
+        corrupted: `<corruption>/<severity>/eval/test_batch.bin`, of the same images in the same order.
+        checkpoint: file to load.
+        output: folder.
+
+    Raises:
+        Failure: images or checkpoint are missing, damaged or of different origin, or do not fit the specification.
+    """
+    sets = _read_sets(spec, data, corrupted)
+    network = build(spec)
+    load_checkpoint(checkpoint, network)
+    forward = network_forward(network)
+    say("Start run evaluation.")
+    answers, accuracies = {}, {}
+    for done, (name, images) in enumerate(sets.items(), 1):
+        logits = run(forward, images.pixels, spec.image_size, PRESETS[spec.normalisation])
+        answers[name] = logits.argmax(axis=1).astype(np.uint8)
+        accuracies[name] = scoring.accuracy(logits, images.labels)
+        say(f"{name}: accuracy {accuracies[name]:.4f}")
+        event("progress", done=done, total=len(sets))
+    with replacing(output / "predictions.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, labels=sets[_CLEAN].labels.astype(np.uint8), **answers)
+    write_json(output / "robustness.json", summary(accuracies, len(sets[_CLEAN])))
+
+
+def summary(accuracies: Mapping[str, float], images: int) -> dict[str, object]:
+    """The figures of `robustness.json`.
+
+    The mean corruption error is the mean, over the corruptions, of the mean error over their severities: a plain mean,
+    where the paper divides by AlexNet's errors for ImageNet-C (D. Hendrycks and T. Dietterich 2019, section 4.1).
+
+    Args:
+        accuracies: 0 to 1, by `clean` and `<corruption>-<severity>`.
+        images: how many each was measured on.
+    """
+    table: dict[str, dict[str, float]] = {}
+    for name, accuracy in accuracies.items():
+        corruption, _, severity = name.rpartition("-")
+        if corruption:
+            table.setdefault(corruption, {})[severity] = accuracy
+    errors = {name: 1.0 - float(np.mean(list(row.values()))) for name, row in table.items()}
+    return {
+        "images": images,
+        "clean_accuracy": accuracies[_CLEAN],
+        "accuracy": table,
+        "corruption_error": errors,
+        "mean_corruption_error": float(np.mean(list(errors.values()))),
+    }
+
+
+def _read_sets(spec: TrainSpec, data: Path, corrupted: Path) -> dict[str, Images]:
+    """The clean images first, then the corrupted ones by name."""
+    folders = sorted(path for path in corrupted.glob("*/*") if path.is_dir())
+    if not folders:
+        raise InputError(f"there are no corrupted images in {corrupted}", "give the folder that the stage corrupt made")
+    sets = {f"{path.parent.name}-{path.name}": read_images(path, "eval", spec.classes) for path in folders}
+    clean = read_images(data, "eval", spec.classes)
+    count = len(next(iter(sets.values())))
+    for name, images in sets.items():
+        if not np.array_equal(images.labels, clean.labels[:count]):
+            raise Damage(f"the images of {name} in {corrupted} are not those of {data}", "corrupt them again")
+    return {_CLEAN: Images(clean.pixels[:count], clean.labels[:count], clean.sha256), **sets}

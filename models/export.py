@@ -1,0 +1,196 @@
+"""Export a checkpoint, and prove on the evaluation images that the file computes the same.
+
+One format a process: MindSpore's exporters disturb one another (ascend-domain.md §6).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import mindspore
+import numpy as np
+from mindspore import nn
+from mindspore.train.mind_ir_pb2 import ModelProto
+
+from .data.cifar10 import read_images
+from .evaluation.inference import BATCH, logits, network_forward
+from .failures import Damage, InputError, Refusal
+from .files import replacing, sha256, write_json
+from .parity import compare
+from .preprocess import CLASSES, PRESETS, normalise, resize
+from .protocol import event, say
+from .training.checkpoint import load_checkpoint
+from .training.runtime import device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .spec.train_spec import TrainSpec
+
+    _Shape = tuple[int | None, int, int, int]
+
+FILES = {"mindir": "model.mindir", "onnx": "model.onnx", "air": "model.air"}
+INPUT, OUTPUT = "image", "logits"
+_BATCH_AXIS = "batch"
+_TIMED = 20  # calls whose median is the latency
+
+
+def export(
+    spec: TrainSpec,
+    build: Callable[[TrainSpec], nn.Cell],
+    data: Path,
+    checkpoint: Path,
+    style: str,
+    output: Path,
+    batch: int = 0,
+) -> None:
+    """Write the model file of a format, its `logits.npy`, `check.json` and `latency.json` into `output`.
+
+    AIR is not executed here.
+
+    Args:
+        spec: what the checkpoint was trained with.
+        build: makes the network.
+        data: the evaluation images are those to compare on.
+        checkpoint: the parameters.
+        style: `mindir`, `onnx` or `air`.
+        output: a folder.
+        batch: images a call; 0 for any number, which AIR cannot have: it gets 1.
+
+    Raises:
+        Failure: input is missing or damaged, or this machine cannot make the format.
+    """
+    if style not in FILES:
+        raise InputError(f"there is no format '{style}'", f"one of {', '.join(FILES)}")
+    if style == "air" and device() != "Ascend":
+        raise Refusal("AIR can only be written where MindSpore runs on Ascend", "use the ONNX file instead")
+    network = build(spec)
+    load_checkpoint(checkpoint, network)
+    network.set_train(False)
+    path = output / FILES[style]
+    if style == "air":
+        batch = batch or 1
+    _WRITERS[style](network, (batch or None, 3, spec.image_size, spec.image_size), path)
+    check: dict[str, object] = {"format": style, "file": path.name, "sha256": sha256(path), "batch": batch or "any"}
+    if style != "air":
+        check.update(_compare(spec, network, data, path, style, batch))
+    write_json(output / "check.json", check)
+
+
+def _write_mindir(network: nn.Cell, shape: _Shape, path: Path) -> None:
+    with replacing(path) as temporary:
+        image = mindspore.Tensor(shape=list(shape), dtype=mindspore.float32) if shape[0] is None else _zeros(shape)
+        mindspore.export(network, image, file_name=str(temporary), file_format="MINDIR")
+        model = ModelProto()
+        model.ParseFromString(temporary.read_bytes())
+        # The exporter marks the graph with the time and a memory address, and lists the operators, which are referred
+        # to by name, in the order of their addresses. Without both, equal models are equal bytes.
+        for attribute in model.graph.attribute:
+            if attribute.s.startswith(b"export.mindir."):
+                attribute.s = b"export.mindir"
+        model.primitives.sort(key=lambda primitive: primitive.name)
+        temporary.unlink()
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _write_onnx(network: nn.Cell, shape: _Shape, path: Path) -> None:
+    import onnx  # noqa: PLC0415 - not needed for the other formats
+
+    open_axes = {INPUT: {0: _BATCH_AXIS}, OUTPUT: {0: _BATCH_AXIS}}
+    with replacing(path) as temporary:
+        mindspore.onnx.export(
+            network,
+            _zeros(shape),
+            file_name=str(temporary),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes=open_axes if shape[0] is None else None,
+        )
+        model = onnx.load(str(temporary))
+        if shape[0] is None:  # the exporter names the input's batch axis and leaves the output's at 1
+            model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = _BATCH_AXIS
+        onnx.checker.check_model(model)
+        temporary.unlink()
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _write_air(network: nn.Cell, shape: _Shape, path: Path) -> None:
+    with replacing(path) as temporary:
+        mindspore.export(network, _zeros(shape), file_name=str(temporary), file_format="AIR")
+
+
+def _zeros(shape: _Shape) -> mindspore.Tensor:
+    """An example input; one image where the batch is open."""
+    return mindspore.Tensor(np.zeros((shape[0] or 1, *shape[1:]), np.float32))
+
+
+_WRITERS: dict[str, Callable[[nn.Cell, _Shape, Path], None]] = {
+    "mindir": _write_mindir,
+    "onnx": _write_onnx,
+    "air": _write_air,
+}
+
+
+def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: str, fixed: int) -> dict[str, object]:
+    """Logits of all evaluation images against the checkpoint's; with an open batch, of one image alone as well.
+
+    Returns:
+        What `parity.compare` gives. The time of a call, which is never the same twice, goes into a file of its own.
+    """
+    images = read_images(data, "eval", spec.classes)
+    normalisation = PRESETS[spec.normalisation]
+    expected = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
+    forward = onnx_forward(path) if style == "onnx" else _mindir_forward(path)
+
+    def progress(done: int, total: int) -> None:
+        event("progress", done=done, total=total)
+
+    found = logits(forward, images.pixels, spec.image_size, normalisation, batch=fixed or BATCH, progress=progress)
+    if not np.isfinite(found).all():
+        raise Damage(f"{path} gives logits that are no numbers", "look at the checkpoint with `evaluate`")
+    with replacing(path.with_name("logits.npy")) as temporary, temporary.open("wb") as file:
+        np.save(file, found)
+    numbers = compare(expected, found, images.labels, CLASSES[: spec.classes])
+    few = normalise(resize(images.pixels[:1], spec.image_size), normalisation).repeat(fixed or 1, axis=0)
+    single = forward(few)
+    if not fixed:
+        numbers["max_difference"] = float(max(numbers["max_difference"], np.abs(single - expected[:1]).max()))
+    say(
+        f"{path.name}: {len(images)} images, largest logit difference {numbers['max_difference']:.2e}, "
+        f"top-1 agreement {numbers['agreement']:.4f}"
+    )
+    write_json(path.with_name("latency.json"), {"images": len(few), "milliseconds": _milliseconds(forward, few)})
+    return numbers
+
+
+def _milliseconds(forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], tensor: NDArray[np.float32]) -> float:
+    """The median time of a call; the caller has made one before."""
+    times = []
+    for _ in range(_TIMED):
+        began = time.perf_counter()
+        forward(tensor)
+        times.append((time.perf_counter() - began) * 1000)
+    return float(np.median(times))
+
+
+def _mindir_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    return network_forward(nn.GraphCell(mindspore.load(str(path))))
+
+
+def onnx_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """An ONNX file as a function of arrays, run by ONNX Runtime on the CPU."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import; calls made later come too late
+    import onnxruntime  # noqa: PLC0415 - not needed for the other formats
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def forward(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = session.run([OUTPUT], {INPUT: tensor})[0]
+        return result
+
+    return forward

@@ -1,0 +1,211 @@
+"""Layers of a network in training, computed by the project's own kernels (`models/kernels`) instead of MindSpore's.
+
+What is computed stays the same, to rounding. Only the operators inside of layers are exchanged: names, parameters and
+the network that is evaluated and exported stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import mindspore
+from mindspore import Tensor, nn, ops
+
+from ..protocol import say
+from ..training.runtime import device
+from . import build as kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ..spec.train_spec import TrainSpec
+
+_FLOAT, _SAME = mindspore.float32, -1
+
+
+def usable(spec: TrainSpec, ranks: int) -> bool:
+    """True where the kernels are worth it: one process that trains in graph mode on a CPU."""
+    return device() == "CPU" and ranks == 1 and spec.mode == "graph"
+
+
+def install(network: nn.Cell) -> int:
+    """Let a network's layers use the kernels, where there is one for them; gives how many do, 0 without kernels.
+
+    Layers of other kinds, and those that MindSpore computes by other operators (pooling with padding of its own), stay
+    as they are.
+
+    Args:
+        network: is changed; afterwards it can be trained, but not exported.
+    """
+    library = kernels.library()
+    if library is None:
+        say(f"training with MindSpore's own kernels: {kernels.why_not()}")
+        return 0
+    try:
+        kernels.start(library, len(os.sched_getaffinity(0)))
+    except (OSError, RuntimeError) as error:
+        say(f"training with MindSpore's own kernels: {error}")
+        return 0
+    exchanged = 0
+    for _, cell in list(network.cells_and_names()):
+        for kind, attribute, primitive, build in _LAYERS:
+            if type(cell) is kind and type(getattr(cell, attribute, None)) is primitive and _in_planes(cell):
+                operator = build(library, cell)
+                delattr(cell, attribute)
+                setattr(cell, attribute, operator)
+                exchanged += 1
+    return exchanged
+
+
+def _operator(library: Path, name: str, shape: Callable[..., Any], *types: Any) -> ops.Custom:
+    """A function of the library as an operator.
+
+    Args:
+        library: the kernels.
+        name: of the function.
+        shape: the result's shape or shapes, from those of the arguments.
+        types: of the results; none for a single float32.
+    """
+    found = types if len(types) > 1 else (types or (_FLOAT,))[0]
+    return ops.Custom(f"{library}:{name}", shape, lambda *_: found, "aot")
+
+
+class Convolution(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """`ops.Conv2D` with oneDNN's own layouts inside."""
+
+    def __init__(self, library: Path, layer: nn.Conv2d) -> None:
+        super().__init__()
+        size, stride, dilation = _pair(layer.kernel_size), _pair(layer.stride), _pair(layer.dilation)
+        before, both = _padding(layer.pad_mode, layer.padding)
+        self.geometry = Tensor([*stride, *dilation, *before, layer.group], mindspore.int32)
+
+        def result(x: list[int], w: list[int], _geometry: list[int]) -> list[int]:
+            reach = [(size[axis] - 1) * dilation[axis] + 1 for axis in (0, 1)]
+            return [x[0], w[0], *(_results(x[2 + a], reach[a], stride[a], before[a], both[a]) for a in (0, 1))]
+
+        self.forward = _operator(library, "convolution", result)
+        self.to_source = _operator(library, "convolution_to_source", lambda _dy, _w, x, _g: x)
+        self.to_weights = _operator(library, "convolution_to_weights", lambda _dy, w, _x, _g: w)
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Like `ops.Conv2D`."""
+        return self.forward(x, weight, self.geometry)
+
+    def bprop(self, x: Tensor, weight: Tensor, _out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of both; MindSpore leaves out the one that nobody needs, such as that of the images."""
+        return self.to_source(dout, weight, x, self.geometry), self.to_weights(dout, weight, x, self.geometry)
+
+
+class _Normalised(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """Batch normalisation without the running statistics."""
+
+    def __init__(self, library: Path, layer: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.epsilon = Tensor([layer.eps], _FLOAT)
+        self.forward = _operator(library, "normalisation", lambda x, g, _b, _e: (x, g, g, g), *([_FLOAT] * 4))
+        self.backward = _operator(
+            library, "normalisation_gradient", lambda _dy, x, g, _m, _i: (x, g, g), *([_FLOAT] * 3)
+        )
+
+    def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, ...]:
+        """Result, mean, unbiased variance, and one over the standard deviation."""
+        found: tuple[Tensor, ...] = self.forward(x, gamma, beta, self.epsilon)
+        return found
+
+    def bprop(
+        self, x: Tensor, gamma: Tensor, _beta: Tensor, out: tuple[Tensor, ...], dout: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Gradients of all three; the statistics have none."""
+        found: tuple[Tensor, ...] = self.backward(dout[0], x, gamma, out[1], out[3])
+        return found
+
+
+class BatchNormalisation(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """`ops.BatchNorm` in training."""
+
+    def __init__(self, library: Path, layer: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.normalised = _Normalised(library, layer)
+        self.share = layer.momentum  # of the batch in the new running mean; nn.BatchNorm2d has turned it round
+
+    def construct(
+        self, x: Tensor, gamma: Tensor, beta: Tensor, mean: mindspore.Parameter, variance: mindspore.Parameter
+    ) -> tuple[Tensor, ...]:
+        """Like `ops.BatchNorm`, whose first result alone is used."""
+        y, batch_mean, batch_variance, _ = self.normalised(x, gamma, beta)
+        y = ops.depend(y, ops.assign(mean, mean * (1.0 - self.share) + batch_mean * self.share))
+        y = ops.depend(y, ops.assign(variance, variance * (1.0 - self.share) + batch_variance * self.share))
+        return (y,)
+
+
+class _Pooled(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """Maxima and where they were."""
+
+    def __init__(self, library: Path, layer: nn.MaxPool2d) -> None:
+        super().__init__()
+        size, stride = _pair(layer.kernel_size), _pair(layer.stride)
+        before = both = (_SAME, _SAME) if layer.pad_mode.lower() == "same" else (0, 0)
+        self.geometry = Tensor([*size, *stride, *before], mindspore.int32)
+
+        def result(x: list[int], _geometry: list[int]) -> tuple[list[int], list[int]]:
+            y = [x[0], x[1], *(_results(x[2 + a], size[a], stride[a], before[a], both[a]) for a in (0, 1))]
+            return y, y
+
+        self.forward = _operator(library, "max_pooling", result, _FLOAT, mindspore.int32)
+        self.backward = _operator(library, "max_pooling_gradient", lambda _dy, _at, x: x)
+
+    def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Maxima, and their places in the image plane."""
+        found: tuple[Tensor, Tensor] = self.forward(x, self.geometry)
+        return found
+
+    def bprop(self, x: Tensor, out: tuple[Tensor, Tensor], dout: tuple[Tensor, Tensor]) -> tuple[Tensor]:
+        """The gradient goes where the maximum was."""
+        return (self.backward(dout[0], out[1], x),)
+
+
+class MaxPooling(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """`ops.MaxPool`."""
+
+    def __init__(self, library: Path, layer: nn.MaxPool2d) -> None:
+        super().__init__()
+        self.pooled = _Pooled(library, layer)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Like `ops.MaxPool`."""
+        return self.pooled(x)[0]
+
+
+# Layer, its operator, the operator's kind, and what takes its place. The kind is asked for since a layer may hold
+# another one: pooling with padding of its own is done by MaxPool3DWithArgmax.
+_LAYERS: tuple[tuple[type[nn.Cell], str, type[ops.Primitive], Callable[[Path, Any], nn.Cell]], ...] = (
+    (nn.Conv2d, "conv2d", ops.Conv2D, Convolution),
+    (nn.BatchNorm2d, "bn_train", ops.BatchNorm, BatchNormalisation),
+    (nn.MaxPool2d, "max_pool", ops.MaxPool, MaxPooling),
+)
+
+
+def _in_planes(layer: nn.Cell) -> bool:
+    """Images are stored channel by channel, which is all that the kernels know."""
+    return "NCHW" in (getattr(layer, "format", None), getattr(layer, "data_format", None))
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[-2], value[-1])
+
+
+def _padding(mode: str, padding: int | tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Padding before, and before and after together, of rows and columns."""
+    if mode == "same":
+        return (_SAME, _SAME), (_SAME, _SAME)
+    if mode == "valid":
+        return (0, 0), (0, 0)
+    top, bottom, left, right = (padding,) * 4 if isinstance(padding, int) else padding
+    return (top, left), (top + bottom, left + right)
+
+
+def _results(size: int, reach: int, stride: int, before: int, both: int) -> int:
+    """Number of results along an axis."""
+    return -(-size // stride) if before == _SAME else (size + both - reach) // stride + 1

@@ -1,0 +1,65 @@
+"""Answer images one by one, with a checkpoint that stays loaded for as long as somebody asks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .evaluation.inference import network_forward
+from .failures import InputError
+from .preprocess import PRESETS, normalise
+from .protocol import event
+from .training.checkpoint import load_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from mindspore import nn
+    from numpy.typing import NDArray
+
+    from .spec.train_spec import TrainSpec
+
+_WARM = 5  # as before a measurement of latency (tutorials.md T4)
+
+
+def answer(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], checkpoint: Path, requests: Iterable[str]) -> None:
+    """Say `ready` once the network is warm, then an event `answer` to each request, until there are no more.
+
+    An answer has `logits`, and the `milliseconds` of normalisation and network.
+
+    Args:
+        spec: what the checkpoint was trained with.
+        build: makes the network.
+        checkpoint: the parameters.
+        requests: an image a line, base64 of uint8 [image_size, image_size, 3], RGB.
+
+    Raises:
+        Failure: the checkpoint is missing or damaged, or a request is no such image.
+    """
+    network = build(spec)
+    load_checkpoint(checkpoint, network)
+    forward, normalisation = network_forward(network), PRESETS[spec.normalisation]
+    for _ in range(_WARM):
+        forward(normalise(np.zeros((1, spec.image_size, spec.image_size, 3), np.uint8), normalisation))
+    event("ready")
+    for request in requests:
+        pixels = _pixels(request, spec.image_size)
+        began = time.perf_counter()
+        logits = forward(normalise(pixels, normalisation))[0]
+        milliseconds = (time.perf_counter() - began) * 1000
+        event("answer", logits=[float(value) for value in logits], milliseconds=milliseconds)
+
+
+def _pixels(request: str, size: int) -> NDArray[np.uint8]:
+    try:
+        content = base64.b64decode(request.strip(), validate=True)
+    except binascii.Error as error:
+        raise InputError(f"a request is not base64: {error}") from error
+    if len(content) != size * size * 3:
+        raise InputError(f"a request has {len(content):,} bytes, not {size} × {size} × 3")
+    return np.frombuffer(content, np.uint8).reshape(1, size, size, 3)

@@ -1,0 +1,105 @@
+"""What a person may ask for: recipes by name, and changes to single fields of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..failures import SpecError
+from ..networks.registry import check_network
+from .train_spec import TrainSpec, from_json, nearest, replaced, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RECIPES", "SpecError", "TrainSpec", "from_json", "load", "resolve", "to_json"]
+
+# tutorials.md T4: LeNet5, batch 32, Momentum 0.9, no weight decay, cosine from 0.01 over the whole length.
+_LENET5 = TrainSpec(network="lenet5", batch_size=32, momentum=0.9, learning_rate=0.01, schedule="cosine")
+
+# tutorials.md T0: ResNet50, batch 32, 90 epochs, warm-up from 0.01 to 0.1 over 5 epochs, then quadratic.
+_RESNET50 = TrainSpec(
+    network="resnet50",
+    batch_size=32,
+    epochs=90,
+    momentum=0.9,
+    learning_rate=0.1,
+    schedule="square",
+    warmup_epochs=5,
+    warmup_rate=0.01,
+)
+
+RECIPES: dict[str, TrainSpec] = {
+    "lenet5-sample": replaced(_LENET5, {"epochs": 30}),
+    "lenet5-tutorial": replaced(_LENET5, {"epochs": 50}),
+    "resnet50-tutorial": _RESNET50,
+    # tutorials.md T2: what the board program was made for sees 224 pixels.
+    "resnet50-board": replaced(_RESNET50, {"image_size": 224}),
+    # He et al. 2015 §4.2: 64,000 steps of 128 images, a tenth of the rate after 32,000 and 48,000.
+    "resnet20-paper": TrainSpec(
+        network="resnet20",
+        batch_size=128,
+        epochs=164,
+        learning_rate=0.1,
+        schedule="stage",
+        milestones=(82, 123),
+        decay_rate=0.1,
+        weight_decay=1e-4,
+    ),
+    # For the tuning score (docs/learning.md).
+    "compact": TrainSpec(
+        network="compact",
+        batch_size=128,
+        epochs=30,
+        nesterov=True,
+        learning_rate=0.1,
+        schedule="one-cycle",
+        weight_decay=5e-4,
+        decay_all=False,
+        evaluate_every=4,
+    ),
+    # A first result in minutes (docs/learning.md).
+    "quick": TrainSpec(
+        network="compact",
+        width=0.5,
+        batch_size=32,
+        epochs=1,
+        nesterov=True,
+        learning_rate=0.05,
+        schedule="one-cycle",
+        weight_decay=1e-4,
+        decay_all=False,
+        crop=0,
+    ),
+}
+
+
+def resolve(recipe: str, overrides: Mapping[str, object] | None = None) -> TrainSpec:
+    """The specification of a recipe with some fields changed.
+
+    Example:
+        >>> resolve("lenet5-sample", {"epochs": "3"}).epochs
+        3
+
+    Args:
+        recipe: a name in `RECIPES`.
+        overrides: field to value; text is read as the field's type.
+
+    Raises:
+        SpecError: an unknown recipe, field or network (the nearest valid name is given), or a wrong value.
+    """
+    if recipe not in RECIPES:
+        raise SpecError(f"recipe: there is no '{recipe}'", nearest(recipe, RECIPES))
+    spec = replaced(RECIPES[recipe], overrides or {})
+    check_network(spec)
+    return spec
+
+
+def load(text: str) -> TrainSpec:
+    """Read a specification from JSON and check its network too.
+
+    Raises:
+        SpecError: it is not one.
+    """
+    spec = from_json(text)
+    check_network(spec)
+    return spec

@@ -1,0 +1,79 @@
+"""What pays on an Ascend device only: float16 where it is safe, and batches that the device fetches by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import mindspore
+from mindspore import amp, dataset, nn
+
+from ..failures import Refusal
+from .runtime import device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..data.cifar10 import Pipeline
+    from ..spec.train_spec import TrainSpec
+
+LOSS_SCALE = 1024.0
+"""The loss is multiplied by it, so that small gradients stay above float16's smallest number (6e-8)."""
+
+
+def check_device(spec: TrainSpec) -> None:
+    """Refuse what this machine's device cannot do.
+
+    Raises:
+        Refusal: mixed precision or sinking on a CPU.
+    """
+    if device() == "Ascend":
+        return
+    if spec.precision != "float32":
+        raise Refusal(
+            f"precision: {spec.precision} is for Ascend; this machine trains on its CPU, where float16 is slower",
+            "take precision=float32, or train on Ascend",
+        )
+    if spec.sink:
+        raise Refusal(
+            "sink: this machine trains on its CPU, which has no queue of batches that a device could fetch from",
+            "take sink=false, or train on Ascend",
+        )
+
+
+def mixed(network: nn.Cell) -> nn.Cell:
+    """The network with float16 inside and float32 for normalisation, parameters and logits (MindSpore's level O2)."""
+    return amp.auto_mixed_precision(network, "O2")
+
+
+class Batches:
+    """The batches of several epochs in a row, as MindSpore's data pipeline wants them."""
+
+    def __init__(self, pipeline: Pipeline, first: int, last: int) -> None:
+        self._pipeline = pipeline
+        self._epochs = range(first, last + 1)
+
+    def __len__(self) -> int:
+        return len(self._epochs) * self._pipeline.steps
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
+        for epoch in self._epochs:
+            yield from self._pipeline.epoch(epoch)
+
+
+def sinking(step: nn.Cell, pipeline: Pipeline, first: int, last: int) -> Callable[[], mindspore.Tensor]:
+    """A step that takes its batch from the device's queue, which is filled meanwhile; each call gives a loss.
+
+    Args:
+        step: images and labels to the loss.
+        pipeline: makes the batches.
+        first: number of the first epoch.
+        last: of the last one.
+    """
+    batches = dataset.GeneratorDataset(
+        Batches(pipeline, first, last), ["image", "label"], shuffle=False, num_parallel_workers=1
+    )
+    call: Callable[[], mindspore.Tensor] = mindspore.data_sink(step, batches, sink_size=1)
+    return call

@@ -1,0 +1,68 @@
+"""Finished trainings in Aim, wherever they were trained. Tracking fails no run: what went wrong is said instead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from infra.errors import AtlasFlowError
+from infra.tracking import repository
+
+if TYPE_CHECKING:
+    from infra.store.receipts import Receipt
+    from tasks.engine.chain import Chain
+    from tasks.engine.stage import Reporter
+
+
+def track(chain: Chain, receipt: Receipt, reporter: Reporter) -> None:
+    """Write a training to Aim, unless it is there or the settings say no; a training that was reused is there."""
+    if not chain.settings.tracking.enabled or repository.run_of(chain.home, receipt.key) is not None:
+        return
+    if not repository.installed():
+        reporter.line("train", f"not tracked: {repository.MISSING}; {repository.HOW}")
+        return
+    try:
+        repository.write(chain.home, training_of(chain, receipt))
+    except AtlasFlowError as error:
+        reporter.line("train", f"not tracked: {error.message}; `atlasflow aim` tries again")
+
+
+def track_all(chain: Chain, reporter: Reporter) -> int:
+    """Write every training of the home to Aim that is not there; returns how many are there now."""
+    receipts = [receipt for receipt in chain.receipts.all("train") if "steps" in receipt.outputs]
+    for receipt in receipts:
+        track(chain, receipt, reporter)
+    return sum(repository.run_of(chain.home, receipt.key) is not None for receipt in receipts)
+
+
+def page(chain: Chain) -> str | None:
+    """The address of the page of the training that the chain knows; None when it is not tracked."""
+    receipt = chain.known.get("train")
+    if receipt is None or repository.run_of(chain.home, receipt.key) is None:
+        return None
+    return repository.page(chain.world.services, chain.home, chain.settings.tracking, receipt.key)
+
+
+def training_of(chain: Chain, receipt: Receipt) -> repository.Training:
+    """What Aim is told of a training: its receipt's own words, so that they are the same wherever it ran."""
+    recipe = receipt.ingredients["settings"]
+    producer = receipt.ingredients["producer"] or {}
+    started = datetime.fromtimestamp(receipt.started, UTC).isoformat(timespec="seconds")
+    about = {
+        "key": receipt.key,
+        "data": receipt.ingredients["inputs"]["data"],
+        "checkpoint": receipt.outputs["checkpoint"].sha256,
+        "producer": producer.get("name", ""),
+        "version": producer.get("version", ""),
+        "emulated": receipt.emulated,
+        "started": started,
+        "seconds": round(receipt.seconds, 3),
+    }
+    return repository.Training(
+        receipt.key,
+        experiment=recipe["network"],
+        name=f"{recipe['network']} {receipt.key[:8]}",
+        parameters={"hparams": recipe, "training": about},
+        history=chain.store.path(receipt.outputs["history"]),
+        steps=chain.store.path(receipt.outputs["steps"]),
+    )

@@ -1,0 +1,56 @@
+"""Gates: pure decisions that can stop the chain."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TRAIN_BETTER = "train better, or lower the bound if it is wrong"
+LOOK_AT_PARITY = (
+    "look at the ledger (latest/convert/parity.csv); name a precision that keeps more in convert.precisions, "
+    "or lower convert.min_agreement or raise convert.max_accuracy_drop if the bound is wrong"
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Pass or fail, why, the numbers that it rests on, and what to do when it fails."""
+
+    ok: bool
+    reason: str
+    numbers: Mapping[str, float]
+    hint: str = TRAIN_BETTER
+
+
+def accuracy_gate(accuracy: float, least: float) -> Decision:
+    """Is the accuracy (0 to 1) on the evaluation images at least `least`?"""
+    ok = accuracy >= least
+    word = "reaches" if ok else "is below"
+    reason = f"accuracy {accuracy:.4f} {word} evaluate.min_accuracy {least:.4f}"
+    return Decision(ok, reason, {"accuracy": accuracy, "min_accuracy": least})
+
+
+def parity_gate(ledger: Mapping[str, Any]) -> Decision:
+    """Does the export that was compiled, and for each chip one compiled model, compute what the checkpoint does?
+
+    Args:
+        ledger: what `tasks.release.parity.ledger` wrote.
+    """
+    hops = ledger["hops"]
+    numbers = {hop["to"]: hop["whole"]["agreement"] for hop in hops if hop["whole"] is not None}
+    source = [hop for hop in hops if not hop["soc_version"] and hop["to"] == ledger["source"]]
+    refused = [hop for hop in source if hop["objection"]]
+    for soc, precision in ledger["chosen"].items():
+        if precision is None:
+            refused += [hop for hop in hops if hop["soc_version"] == soc]
+    if refused:
+        reason = "; ".join(f"{hop['from']} → {hop['to']}: {hop['objection']}" for hop in refused)
+        return Decision(False, reason, numbers, LOOK_AT_PARITY)
+    return Decision(True, "; ".join(_passing(ledger, soc) for soc in ledger["chosen"]), numbers, LOOK_AT_PARITY)
+
+
+def _passing(ledger: Mapping[str, Any], soc: str) -> str:
+    precision = ledger["chosen"][soc]
+    hop = next(hop for hop in ledger["hops"] if (hop["soc_version"], hop["precision"]) == (soc, precision))
+    if hop["whole"] is None:
+        return f"{hop['to']} is not compared here ({hop['reason']})"
+    return f"{hop['to']} agrees on {hop['whole']['agreement']:.4f} of {hop['whole']['images']:,} images"

@@ -1,0 +1,123 @@
+"""What the key of a stage is made of: its inputs, from earlier stages or from outside, and everything else that counts.
+
+A key is SHA-256 over the ingredients: schema version, stage name, digests of the inputs, whether a stand-in had a
+hand in them, the settings that the stage reads, the digest of its code, who makes the bytes, and tool versions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from infra.errors import UserError
+from infra.home import CHECKOUT
+from infra.ports.values import LocalFile, Producer
+from infra.settings import Settings
+from infra.store.artifacts import TREE, Artifact, ArtifactStore, folder_files
+from infra.store.code_digest import closure
+from infra.store.digests import file_digest
+from infra.store.receipts import INGREDIENTS, Receipt
+from infra.world import World
+from tasks.engine.stage import Needs, Stage
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a stage works on, by input name.
+
+    Attributes:
+        artifacts: their digests and sizes.
+        files: their files, by relative name.
+        emulated: True when a stand-in had a hand in one of them.
+    """
+
+    artifacts: Mapping[str, Artifact]
+    files: Mapping[str, Mapping[str, LocalFile]]
+    emulated: bool
+
+
+def sources(stage: Stage, settings: Settings) -> list[str]:
+    """The stages whose results a stage needs, under these settings."""
+    given = stage.given(settings)
+    return [source for name, (source, _) in _needs(stage, settings).items() if name not in given]
+
+
+def inputs(stage: Stage, settings: Settings, known: Mapping[str, Receipt], store: ArtifactStore) -> Inputs:
+    """The inputs of a stage.
+
+    Args:
+        stage: whose inputs.
+        settings: they say what is needed and what comes from outside.
+        known: the receipts of earlier stages, by stage.
+        store: has the files.
+
+    Raises:
+        UserError: a file from outside is not there, or an earlier stage did not make what is needed.
+    """
+    artifacts: dict[str, Artifact] = {}
+    files: dict[str, Mapping[str, LocalFile]] = {}
+    given = stage.given(settings)
+    for name, path in given.items():
+        artifacts[name], files[name] = _outside(name, path)
+    emulated = False
+    for name, (source, output) in _needs(stage, settings).items():
+        if name in given:
+            continue
+        receipt = known[source]
+        if output not in receipt.outputs and name in stage.optional:
+            continue
+        if output not in receipt.outputs:
+            raise UserError(f"{stage.name} needs {output} of {source}, which made none", hint=f"see `why {source}`")
+        artifacts[name] = receipt.outputs[output]
+        files[name] = store.files(artifacts[name])
+        emulated = emulated or receipt.emulated
+    return Inputs(artifacts, files, emulated)
+
+
+def ingredients(stage: Stage, settings: Settings, world: World, found: Inputs) -> dict[str, Any]:
+    """Everything that the key of a stage is made of, as plain values."""
+    producer = stage.producer(world)
+    return {
+        "schema": INGREDIENTS,
+        "stage": stage.name,
+        "inputs": {name: artifact.sha256 for name, artifact in found.artifacts.items()},
+        "emulated": found.emulated,
+        "settings": dict(stage.settings(settings)),
+        "code": closure((stage.run.__module__, *stage.code(settings)), CHECKOUT),
+        "producer": None if producer is None else _producer_values(producer),
+        "tools": {name: version(name) for name in stage.tools},
+    }
+
+
+def emulated(ingredients: Mapping[str, Any]) -> bool:
+    """True when a stand-in made what has these ingredients, or had a hand in one of them."""
+    return bool(ingredients["emulated"]) or bool((ingredients["producer"] or {}).get("emulated"))
+
+
+def _needs(stage: Stage, settings: Settings) -> Needs:
+    return stage.needs(settings) if callable(stage.needs) else stage.needs
+
+
+def _producer_values(producer: Producer) -> dict[str, Any]:
+    return {
+        "name": producer.name,
+        "version": producer.version,
+        "emulated": producer.emulated,
+        "details": dict(producer.details),
+    }
+
+
+def _outside(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]]:
+    """A file or folder from outside the chain, as an input."""
+    if path.is_file():
+        digest = file_digest(path)
+        size = path.stat().st_size
+        return Artifact(path.name, digest, size, "file", "application/octet-stream"), {
+            path.name: LocalFile(path, digest, size)
+        }
+    if not path.is_dir():
+        raise UserError(f"{path} is not there", hint=f"it was given as {name}")
+    digest, files = folder_files(path)
+    size = sum(file.size for file in files.values())
+    return Artifact(name, digest, size, "tree", TREE), files

@@ -1,0 +1,120 @@
+"""What a stage is. Apart from `tasks/engine/chain.py`, so that a change of the engine changes no key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.ports.values import LocalFile, Producer
+    from infra.settings import Settings
+    from infra.store.artifacts import Artifact
+    from infra.world import World
+
+
+class Reporter(Protocol):
+    """Where a stage tells people what it is doing."""
+
+    def line(self, stage: str, text: str) -> None:
+        """One line to read."""
+        ...
+
+    def progress(self, stage: str, done: float, total: float, unit: str) -> None:
+        """How far the stage is."""
+        ...
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a running stage is given.
+
+    Attributes:
+        settings: all settings; a stage may read only those that its `settings` function names.
+        world: the ports.
+        key: the stage key.
+        inputs: artifacts by the names in `Stage.needs`.
+        files: the files of each input, by path inside it.
+        folder: scratch space of this key; kept after a failure only when the stage resumes.
+        emulated: True when a stand-in had a hand in an input.
+        reporter: for progress.
+        forced: True when it was asked for although a receipt may be there.
+    """
+
+    settings: Settings
+    world: World
+    key: str
+    inputs: Mapping[str, Artifact]
+    files: Mapping[str, Mapping[str, LocalFile]]
+    folder: Path
+    emulated: bool
+    reporter: Reporter
+    forced: bool = False
+
+    def input(self, name: str) -> Path:
+        """An input that is a single file, under its own name, since some tools judge a file by that; read only."""
+        return self.show(name, self.folder / "inputs" / name) / next(iter(self.files[name]))
+
+    def show(self, name: str, folder: Path) -> Path:
+        """Show an input's files in `folder` under their own names; returns `folder`."""
+        for relative, file in self.files[name].items():
+            link = folder / relative
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(file.path)
+        return folder
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """What a stage made: a file or a folder by output name, and a note for people."""
+
+    outputs: Mapping[str, Path]
+    note: str = ""
+
+
+Needs = Mapping[str, tuple[str, str]]
+
+
+def _nothing(_settings: Settings) -> Mapping[str, Any]:
+    return {}
+
+
+def _no_producer(_world: World) -> Producer | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named step of the chain.
+
+    Attributes:
+        name: one word.
+        kind: `pure` makes bytes, `effect` changes the world.
+        run: does the work.
+        needs: input name to (stage, output), or a function of the settings that gives it; an input that `given`
+            provides need not be made by its stage.
+        given: files that come from outside the chain, by input name.
+        settings: the settings that this stage reads, as plain values; no paths, host names, secrets.
+        code: modules whose closure is an ingredient, besides the stage's own module.
+        producer: who makes the bytes.
+        optional: inputs that need not be there, as their stage does not always make them.
+        tools: distributions whose version may change the bytes.
+        resumes: True when a killed run's scratch folder is worth keeping.
+        prove: for an effect, given the files of its outputs: None when the world is as they say, else what differs.
+    """
+
+    name: str
+    kind: Literal["pure", "effect"]
+    run: Callable[[StageContext], StageOutput]
+    needs: Needs | Callable[[Settings], Needs] = field(default_factory=dict)
+    given: Callable[[Settings], Mapping[str, Path]] = _nothing
+    settings: Callable[[Settings], Mapping[str, Any]] = _nothing
+    code: Callable[[Settings], tuple[str, ...]] = lambda _settings: ()
+    producer: Callable[[World], Producer | None] = _no_producer
+    optional: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    resumes: bool = False
+    prove: Callable[[StageContext, Mapping[str, Mapping[str, LocalFile]]], str | None] | None = None

@@ -1,0 +1,1 @@
+"""Roll-outs to a fleet of boards: state and execution."""

@@ -1,0 +1,1 @@
+"""Stages as Prefect tasks, with limits, automations, events and progress."""

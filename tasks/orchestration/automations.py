@@ -1,0 +1,216 @@
+"""The automations of the Prefect server: who is told of what, and that runs which are not heard of any more crash.
+
+They have fixed names; `establish` makes what is missing, changes what differs and removes doubles.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import CallWebhook, ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from pydantic import SecretStr
+
+from infra.errors import Transient
+from infra.store.locks import hold
+from tasks.orchestration.events import FELL_BACK, PROMOTED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+    from uuid import UUID
+
+    from prefect.client.orchestration import SyncPrefectClient
+
+    from infra.settings import Settings
+
+BLOCK = "atlasflow-notifications"
+CRASH = "AtlasFlow: runs that are not heard of have crashed"
+TAKE_UP = "AtlasFlow: crashed runs are taken up again"
+ATTEMPTS = 3
+"""How often a run begins at most when its machines die under it."""
+ONCE_IN = timedelta(minutes=10)
+"""A run that crashes again so soon stays so: it was not its machine."""
+SIGNS = ("Pending", "Submitting", "InfrastructurePending", "Running", "Retrying", "heartbeat")
+"""Events of a run after which another one has to come: from the moment that a worker takes it to its last heartbeat.
+
+All of them name the run's flow; those of pull steps do not (Prefect 3.8), so they neither begin nor end a watch.
+"""
+FAILURE = "AtlasFlow: tell of failed runs"
+PROMOTION = "AtlasFlow: tell of a new champion"
+FALLBACK = "AtlasFlow: tell of a board that fell back"
+TOLD = (FAILURE, PROMOTION, FALLBACK)
+TAGS = ["atlasflow"]
+_PAGE = 200
+
+# The server fills these in; `tojson` quotes whatever a run or an event says. By the event's id the relay knows what it
+# was told before: the server acts on an event at least once (seen with Prefect 3.8 on SQLite), not exactly once.
+_SAME = {"event": "{{ event.id | string | tojson }}"}
+_RUN = _SAME | {
+    "name": "{{ flow_run.name | default('', true) | tojson }}",
+    "state": "{{ flow_run.state.name | default('', true) | tojson }}",
+    "message": "{{ flow_run.state.message | default('', true) | tojson }}",
+    "address": "{{ flow_run | ui_url | default('', true) | tojson }}",
+}
+_EVENT = _SAME | {
+    "resource": "{{ event.resource['prefect.resource.name'] | default('', true) | tojson }}",
+    "payload": "{{ event.payload | default('', true) | tojson }}",
+}
+
+
+def establish(settings: Settings, home: Path, relay: str, flows: Collection[str], *, shared: bool) -> int:
+    """Make the server have our automations as the settings want them; returns how many were made or changed.
+
+    Args:
+        settings: who is told of what, and when a run counts as crashed.
+        home: two processes of it take turns.
+        relay: address of the relay of notifications; empty where no way to tell anybody is set.
+        flows: names of our flows, which are those of their deployments; runs of others are nobody's business here.
+        shared: True where the server is not ours alone: without a relay here, that of another machine stays in charge.
+
+    Raises:
+        Transient: the server does not answer.
+    """
+    try:
+        with hold(home / "locks" / "automations"), get_client(sync_client=True) as client:
+            wishes = wanted(settings, _block(relay) if relay else None, flows)
+            return _reconcile(client, wishes, spared=TOLD if shared and not relay else ())
+    except httpx.HTTPError as error:
+        message = f"the Prefect server did not take the automations: {type(error).__name__}"
+        raise Transient(message, hint="`atlasflow doctor` looks at it") from error
+
+
+def wanted(settings: Settings, block: UUID | None, flows: Collection[str]) -> list[AutomationCore]:
+    """The automations; those that tell somebody are there only with a webhook block to call."""
+    found = [crash(settings.prefect.crashed_seconds, flows), take_up(flows)]
+    if block is None:
+        return found
+    told = {
+        "failure": (FAILURE, {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, _RUN, _named("flow", flows)),
+        "promotion": (PROMOTION, {PROMOTED}, _EVENT, {}),
+        "fallback": (FALLBACK, {FELL_BACK}, _EVENT, {}),
+    }
+    return found + [_tell(block, kind, *told[kind]) for kind in settings.notify.kinds]
+
+
+def _named(role: str, names: Collection[str]) -> dict[str, str | list[str]]:
+    """Matches an event that names a resource in this role by one of the names; the server takes them as patterns."""
+    return {"prefect.resource.role": role, "prefect.resource.name": sorted(names)}
+
+
+def crash(seconds: float, flows: Collection[str]) -> AutomationCore:
+    """Marks a run of these flows as crashed that said nothing for so long after a sign of life; any event is one.
+
+    A run that a worker has taken and not begun is heard of no more either when the worker dies.
+    """
+    return AutomationCore(
+        name=CRASH,
+        description=f"Its process is gone when nothing was heard of it for {seconds:g} s.",
+        enabled=True,
+        tags=TAGS,
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=_named("flow", flows),
+            for_each={"prefect.resource.id"},
+            after={f"prefect.flow-run.{name}" for name in SIGNS},
+            expect={"prefect.flow-run.*"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=seconds),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"Nothing was heard of this run for {seconds:g} s: its process is gone.",
+            )
+        ],
+    )
+
+
+def take_up(deployments: Collection[str]) -> AutomationCore:
+    """Schedules a crashed run of these deployments again, under its own id: receipts save what it did.
+
+    A run without a deployment is a person's at a terminal, who sees that it ended.
+    """
+    return AutomationCore(
+        name=TAKE_UP,
+        description=f"By any worker, once in {ONCE_IN.seconds // 60} minutes, until it has begun {ATTEMPTS} times.",
+        enabled=True,
+        tags=TAGS,
+        trigger=EventTrigger(
+            match={
+                "prefect.resource.id": "prefect.flow-run.*",
+                "prefect.run-count": [str(count) for count in range(ATTEMPTS)],
+            },
+            match_related=_named("deployment", deployments),
+            for_each={"prefect.resource.id"},
+            expect={"prefect.flow-run.Crashed"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=ONCE_IN,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.SCHEDULED, name="AwaitingRetry", message="Its machine died; any worker may take it up."
+            )
+        ],
+    )
+
+
+def _tell(
+    block: UUID, kind: str, name: str, events: set[str], template: dict[str, str], of: dict[str, str | list[str]]
+) -> AutomationCore:
+    fields = [f'"kind": {json.dumps(kind)}', *(f'"{field}": {value}' for field, value in template.items())]
+    return AutomationCore(
+        name=name,
+        description="Calls AtlasFlow's relay, which tells people in the ways that the settings [notify] say.",
+        enabled=True,
+        tags=TAGS,
+        trigger=EventTrigger(
+            match_related=of, expect=events, posture=Posture.Reactive, threshold=1, within=timedelta(0)
+        ),
+        actions=[CallWebhook(block_document_id=block, payload="{" + ", ".join(fields) + "}")],
+    )
+
+
+def _block(relay: str) -> UUID:
+    """The webhook block by which the server calls the relay; it holds no secret."""
+    block = Webhook(method="POST", url=SecretStr(relay), headers={"Content-Type": "application/json"})
+    identifier: UUID = block.save(BLOCK, overwrite=True)  # type: ignore[assignment]  # no coroutine outside a loop
+    return identifier
+
+
+def _reconcile(client: SyncPrefectClient, automations: list[AutomationCore], *, spared: Collection[str] = ()) -> int:
+    """Make, change and remove; of those that are not wanted, the spared ones stay."""
+    ours = [found for found in client.read_automations(limit=_PAGE) if set(TAGS) <= set(found.tags)]
+    changed = 0
+    for wish in automations:
+        there = [found for found in ours if found.name == wish.name]
+        if not there:
+            client.create_automation(wish)
+            changed += 1
+        elif _values(there[0]) != _values(wish):
+            client.update_automation(there[0].id, wish)
+            changed += 1
+    kept = {wish.name for wish in automations} | set(spared)
+    seen: set[str] = set()
+    for found in ours:
+        if found.name not in kept or found.name in seen:
+            client.delete_automation(found.id)
+            changed += 1
+        seen.add(found.name)
+    return changed
+
+
+def _values(automation: AutomationCore) -> dict[str, Any]:
+    """What an automation says, without what the server adds."""
+    said = automation.model_dump(mode="json", include=set(AutomationCore.model_fields) - {"owner_resource"})
+    for name in ("expect", "after", "for_each"):
+        said["trigger"][name] = sorted(said["trigger"][name])
+    return said

@@ -1,0 +1,134 @@
+"""Stages as Prefect tasks. Receipts are ours; a stage that was reused ends in a state named `Cached`.
+
+The tasks are closures without parameters: what they work on is neither searched for futures nor written to the server.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prefect import State, Task, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import Completed
+
+from infra.errors import GateFailed, Transient
+from infra.settings import Settings
+from tasks.aim import track
+from tasks.engine.chain import Chain, Result
+from tasks.engine.gates import Decision
+from tasks.engine.reporter import reporter
+from tasks.engine.stage import Reporter, Stage
+from tasks.orchestration.events import board_fell_back, tell_of_fallen_boards
+from tasks.orchestration.limits import board_limits, holding, training_limit
+from tasks.orchestration.progress import ProgressArtifact
+
+LIMITS: Mapping[str, Callable[[Settings], Mapping[str, int]]] = {
+    "train": training_limit,
+    "deploy": lambda settings: board_limits(settings.deploy.boards),
+}
+"""Stage to the concurrency limits that it holds slots of while it works."""
+
+
+class FlowReporter:
+    """Passes everything on, and writes the lines to the log of the flow run."""
+
+    def __init__(self, inner: Reporter) -> None:
+        self._inner = inner
+
+    def line(self, stage: str, text: str) -> None:
+        """One line to read."""
+        get_run_logger().info("%s: %s", stage, text)
+        self._inner.line(stage, text)
+
+    def progress(self, stage: str, done: float, total: float, unit: str) -> None:
+        """How far the stage is; too often for a log."""
+        self._inner.progress(stage, done, total, unit)
+
+
+def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "") -> Result:
+    """Run or reuse a stage as a Prefect task of the current flow run.
+
+    A `Transient` error is tried again with growing pauses; every other error ends the task at once.
+    """
+    retry = chain.settings.retry
+    results: list[Result] = []
+    pauses = [retry.seconds * 2**number for number in range(retry.attempts - 1)]
+
+    @task(
+        name=stage.name,
+        task_run_name=title or stage.name,
+        description=(stage.run.__doc__ or "").strip(),
+        retries=len(pauses),
+        retry_delay_seconds=pauses,
+        retry_jitter_factor=0.5,
+        retry_condition_fn=_is_transient,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    def stage_task() -> State[None]:
+        limits = LIMITS[stage.name](chain.settings) if stage.name in LIMITS else {}
+        with _shown(chain, stage.name) as told, _telling_of_fallen_boards(chain, stage.name) as look:
+
+            @contextmanager
+            def around() -> Iterator[None]:
+                with holding(limits, chain.home, lambda text: told.line(stage.name, text)):
+                    look()
+                    yield
+
+            result = chain.run(stage, force=force, around=around)
+            told.done(result.note)
+        results.append(result)
+        message = f"{result.reason}; {result.note}" if result.note else result.reason
+        return Completed(name="Cached" if result.reused else "Completed", message=message)
+
+    stage_task()
+    result = results[-1]
+    if stage.name == "train":
+        track(chain, result.receipt, FlowReporter(reporter.get()))
+    return result
+
+
+def pass_gate(name: str, decision: Decision) -> None:
+    """Show a gate's decision as a Prefect task.
+
+    Raises:
+        GateFailed: the decision was no.
+    """
+
+    @task(name=f"gate: {name}", task_run_name=f"gate: {name}", cache_policy=NO_CACHE, persist_result=False)
+    def gate_task() -> State[None]:
+        if not decision.ok:
+            raise GateFailed(f"gate {name}: {decision.reason}", hint=decision.hint)
+        return Completed(message=decision.reason)
+
+    gate_task()
+
+
+@contextmanager
+def _shown(chain: Chain, name: str) -> Iterator[ProgressArtifact]:
+    """Show the progress of a stage of the chain in the Prefect UI, besides where it is shown already."""
+    before = chain.reporter
+    with ProgressArtifact(name, before) as shown:
+        chain.reporter = shown
+        try:
+            yield shown
+        finally:
+            chain.reporter = before
+
+
+@contextmanager
+def _telling_of_fallen_boards(chain: Chain, name: str) -> Iterator[Callable[[], None]]:
+    """Tell of boards that fell back while a release was deployed; yields a look for those that did so before."""
+    boards = chain.settings.deploy.boards if name == "deploy" else ()
+    try:
+        yield lambda: tell_of_fallen_boards(chain, boards)
+    except GateFailed as error:  # the board's smoke test: it stays with, or went back to, what it ran before
+        for board in boards:
+            if error.message.startswith(f"board {board}: "):
+                board_fell_back(board, "", f"{error.message}; {error.hint}")
+        raise
+
+
+def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    return isinstance(state.data, Transient)

@@ -1,0 +1,45 @@
+"""The program that runs beside a model on a board, and the contract between the two."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from infra.home import CHECKOUT
+from tasks.specs import network_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from infra.settings import Settings
+
+AGENT = CHECKOUT / "infra" / "board" / "agent"
+BESIDE = {"preprocess": CHECKOUT / "models" / "preprocess.py", "parity": CHECKOUT / "models" / "parity.py"}
+
+
+def contract(settings: Settings, labels: Sequence[str], soc_version: str, emulated: bool) -> dict[str, Any]:
+    """What the program must know of a model; the `.om` itself tells whether it takes pixels or normalised planes."""
+    from models import preprocess
+
+    network = network_settings(settings)
+    return {
+        "labels": list(labels),
+        "image_size": network["image_size"],
+        "normalisation": preprocess.PRESETS[network["normalisation"]]._asdict(),
+        "soc_version": soc_version,
+        "emulated": emulated,
+    }
+
+
+def lay_out(folder: Path, files: Mapping[str, Path]) -> None:
+    """Copy the program into `folder/agent`; `files` are the agent's, by their path inside it."""
+    for name, source in files.items():
+        target = folder / "agent" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def own_files() -> dict[str, Path]:
+    """The program as it is in this checkout."""
+    return {**{path.name: path for path in sorted(AGENT.glob("*.py"))}, **{path.name: path for path in BESIDE.values()}}

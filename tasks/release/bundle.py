@@ -1,0 +1,115 @@
+"""A release: what a board needs to run a model and to check that it runs it right, under an id that names its bytes.
+
+For each chip it is a folder: `model.om`, `agent/` (the program), `smoke/` (images, their true classes, and the logits
+that they must give), `reference.json` (what the evaluation images look like to the model, for
+`tasks/retrain/drift.py`) and `release.json` (id, class names, image size, normalisation, soc_version, emulated,
+tolerance).
+The folders of all chips bear one id, so that a fleet with several chips runs one release.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from infra.store.digests import file_digest, value_digest
+from tasks.evaluation_images import evaluation_images, expected_logits, labels
+from tasks.release import agent_bundle, drift_baseline
+from tasks.specs import network_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from infra.ports.values import LocalFile
+    from infra.settings import Settings
+    from tasks.engine.stage import StageContext
+
+SMOKE_IMAGES_A_CLASS = 5
+# Half precision keeps 11 bits, a relative error of 2^-11 an operation (IEEE 754-2008, binary16). A percent of the
+# largest logit leaves room for some twenty roundings, and is far below what a wrong pixel format does. Where the model
+# was executed before and passed the gate of parity, a board may be as far off as twice of what was seen there.
+TOLERANCE = 0.01
+SEEN_FACTOR = 2
+DESCRIPTION = "release.json"
+MODEL = "model.om"
+
+NEEDS = {
+    "om": ("convert", "om"),
+    "ledger": ("convert", "ledger"),
+    "data": ("download", "data"),
+    "predictions": ("evaluate", "predictions"),
+}
+
+
+def agent_files(_settings: Settings) -> dict[str, Path]:
+    """The program that goes with the model; an outside input of the stages that make a release."""
+    return {"agent": agent_bundle.AGENT, **agent_bundle.BESIDE}
+
+
+def build(work: StageContext) -> Path:
+    """Lay a release out in `work.folder/release`, a folder a chip, from the inputs in `NEEDS` and `agent_files`."""
+    folder = work.folder / "release"
+    ledger = json.loads(work.input("ledger").read_text(encoding="utf-8"))
+    facts: dict[str, dict[str, Any]] = {}
+    for name, file in work.files["om"].items():
+        soc = name.partition("/")[0]
+        _lay_out(work, file.path, folder / soc)
+        facts[soc] = _facts(work, ledger, soc, folder / soc)
+    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder.rglob("*") if path.is_file()}
+    identifier = value_digest({"chips": facts, "files": files})[:16]
+    for soc, said in facts.items():
+        text = json.dumps({"id": identifier, **said}, indent=1, sort_keys=True)
+        (folder / soc / DESCRIPTION).write_text(text, encoding="utf-8")
+    return folder
+
+
+def chips(files: Mapping[str, LocalFile]) -> dict[str, dict[str, LocalFile]]:
+    """The files of a built release by chip: soc_version to path inside its folder to file."""
+    found: dict[str, dict[str, LocalFile]] = {}
+    for name, file in files.items():
+        soc, _, rest = name.partition("/")
+        found.setdefault(soc, {})[rest] = file
+    return found
+
+
+def identifier(files: Mapping[str, LocalFile]) -> str:
+    """The id of a built release."""
+    first = next(iter(chips(files).values()))
+    return str(json.loads(first[DESCRIPTION].path.read_text(encoding="utf-8"))["id"])
+
+
+def _lay_out(work: StageContext, om: Path, folder: Path) -> None:
+    """Program, model and smoke test; the latter has some images of each class."""
+    import numpy as np
+
+    agent = {name: file.path for name, file in work.files["agent"].items()}
+    beside = {source.name: work.input(name) for name, source in agent_bundle.BESIDE.items()}
+    agent_bundle.lay_out(folder, {**agent, **beside})
+    shutil.copyfile(om, folder / MODEL)
+    images, numbers = evaluation_images(work)
+    classes = np.array(numbers, np.int64)
+    chosen = np.sort(np.concatenate([np.flatnonzero(classes == n)[:SMOKE_IMAGES_A_CLASS] for n in np.unique(classes)]))
+    looks = drift_baseline.reference(images, expected_logits(work), network_settings(work.settings)["image_size"])
+    (folder / drift_baseline.FILE).write_text(json.dumps(looks, sort_keys=True), encoding="utf-8")
+    (folder / "smoke").mkdir()
+    np.save(folder / "smoke" / "images.npy", images[chosen])
+    np.save(folder / "smoke" / "logits.npy", expected_logits(work)[chosen])
+    np.save(folder / "smoke" / "labels.npy", classes[chosen])
+
+
+def _facts(work: StageContext, ledger: Mapping[str, Any], soc: str, folder: Path) -> dict[str, Any]:
+    import numpy as np
+
+    chosen = next(
+        hop for hop in ledger["hops"] if (hop["soc_version"], hop["precision"]) == (soc, ledger["chosen"][soc])
+    )
+    largest = float(np.abs(np.load(folder / "smoke" / "logits.npy", allow_pickle=False)).max())
+    seen = chosen["whole"]["max_difference"] if chosen["whole"] else 0.0
+    return {
+        **agent_bundle.contract(work.settings, labels(work), soc, work.emulated),
+        "precision_mode": chosen["precision"],
+        "cann": "" if ledger["emulated"] else ledger["compiler"]["version"],  # no board's CANN may be older
+        "tolerance": max(TOLERANCE * largest, SEEN_FACTOR * seen),
+    }

@@ -1,0 +1,61 @@
+"""The reference of a release: what its evaluation images look like to the model, in the counts that boards keep."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from infra.board.agent.counts import QUANTITIES, count, none
+from infra.errors import Corrupt, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+    from infra.fleet import Fleet
+
+FILE = "reference.json"  # in a release, for each chip
+
+
+def reference(
+    images: np.ndarray[Any, np.dtype[np.uint8]], logits: np.ndarray[Any, np.dtype[np.float32]], size: int
+) -> dict[str, Any]:
+    """Count evaluation images as a board would.
+
+    Args:
+        images: uint8 [n, height, width, 3], RGB.
+        logits: the answers to them, [n, classes].
+        size: height and width of the network's input in pixels.
+
+    Returns:
+        `images`, and `counts` by quantity.
+    """
+    from models.preprocess import resize, softmax
+
+    counts = none(logits.shape[1])
+    probabilities = softmax(logits)
+    colours = resize(images, size).mean(axis=(1, 2)).round(1)
+    for number, confidence, colour in zip(logits.argmax(axis=1), probabilities.max(axis=1), colours, strict=True):
+        count(counts, int(number), float(confidence), colour.tolist())
+    return {"images": len(images), "counts": counts}
+
+
+def reference_of(fleet: Fleet, release: str) -> Mapping[str, Sequence[int]]:
+    """The counts in a release that is kept here.
+
+    Raises:
+        UserError: the release is not kept here, or was made before releases had a reference.
+        Corrupt: the file is damaged.
+    """
+    files = next(iter(fleet.release(release).values())).files
+    if FILE not in files:
+        raise UserError(f"release {release} has no {FILE}", hint="`atlasflow run` makes one that has")
+    path = files[FILE].path
+    try:
+        counts: dict[str, list[int]] = json.loads(path.read_text(encoding="utf-8"))["counts"]
+        if not all(isinstance(number, int) for name in QUANTITIES for number in counts[name]):
+            raise TypeError("its counts are no numbers")
+    except (ValueError, KeyError, TypeError) as error:
+        raise Corrupt(f"{path} is damaged: {error}", hint="roll the release out again") from error
+    return counts

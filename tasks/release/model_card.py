@@ -1,0 +1,92 @@
+"""The model card that goes with every export: what the model is, what it was made from, how good it is, its limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PARITY = (
+    "from", "to", "images", "agreement", "cosine", "max difference", "accuracy", "worst class", "bytes", "verdict",
+)  # fmt: skip
+
+
+def markdown(
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    checks: Mapping[str, Any],
+    parity: Sequence[Mapping[str, Any]],
+    digests: Mapping[str, str],
+) -> str:
+    """Write the card.
+
+    Args:
+        recipe: every field of the training specification.
+        metrics: of the evaluation (`metrics.json`).
+        checks: what is known of each exported format (`checks.json`).
+        parity: the rows of the parity ledger (`tasks.release.parity.rows`).
+        digests: name to SHA-256, of data, checkpoint and exported files.
+    """
+    lines = [
+        f"# {recipe['network']} on CIFAR-10",
+        "",
+        f"Classifies {recipe['image_size']}×{recipe['image_size']} colour images into {recipe['classes']} classes: "
+        f"{', '.join(metrics['classes'])}.",
+        "",
+        *_quality(metrics),
+        *_table("Training", ("field", "value"), sorted(recipe.items())),
+        *_table("Formats", ("format", "logits against the checkpoint"), [(k, _check(v)) for k, v in checks.items()]),
+        *_table("Parity", _PARITY, [[row[column] for column in _PARITY] for row in parity]),
+        *_table("Digests", ("file", "SHA-256"), [(name, f"`{digest}`") for name, digest in digests.items()]),
+        *_limits(recipe, metrics),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quality(metrics: Mapping[str, Any]) -> list[str]:
+    low, high = metrics["accuracy_interval_95"]
+    return [
+        "## Quality",
+        "",
+        f"Accuracy {metrics['accuracy']:.4f} on {metrics['images']:,} evaluation images "
+        f"(95 % Wilson interval {low:.4f} – {high:.4f}), mean loss {metrics['loss']:.4f}.",
+        "",
+        "| class | precision | recall | F1 | images |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {row['class']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
+            for row in metrics["per_class"]
+        ),
+        "",
+    ]
+
+
+def _table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = [f"| {' | '.join(map(str, row))} |" for row in (columns, *rows)]
+    return [f"## {heading}", "", lines[0], f"|{'---|' * len(columns)}", *lines[1:], ""]
+
+
+def _limits(recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    weakest = min(metrics["per_class"], key=lambda row: float(row["recall"]))
+    return [
+        "## Limits",
+        "",
+        f"- It knows {recipe['classes']} classes and answers with one of them whatever it is shown.",
+        f"- It recognises {weakest['class']} worst: recall {weakest['recall']:.3f}.",
+        "- Input is RGB, normalised as `preprocess.py` says; another colour order or scale gives wrong answers "
+        "without an error.",
+        "- Data: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.",
+    ]
+
+
+def _check(check: Mapping[str, Any]) -> str:
+    if not check["made"]:
+        return f"not made: {check['reason']}"
+    label = f" ({check['label']})" if "label" in check else ""
+    if "unchecked" in check:
+        return f"not executed here: {check['unchecked']}{label}"
+    return (
+        f"largest difference {check['max_difference']:.2g} on {check['images']:,} images, "
+        f"same top class on {check['agreement']:.2%}{label}"
+    )

@@ -1,0 +1,50 @@
+"""Which chips to compile for: those that the settings name, else those of the boards that get the release."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.errors import Transient, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infra.settings import Settings
+    from tasks.engine.stage import StageContext
+
+
+def soc_versions(settings: Settings) -> tuple[str, ...]:
+    """The chips, each once, in the order in which they are named; none where no chip is named and no board."""
+    named = settings.convert.soc_versions or tuple(
+        settings.boards[name].soc for name in settings.deploy.boards if name in settings.boards
+    )
+    return tuple(dict.fromkeys(named))
+
+
+def check_boards(work: StageContext, socs: Sequence[str]) -> None:
+    """Ask each real board what it is, before anything is compiled for what the settings say it is.
+
+    A board that does not answer is told of and left to the preflight of its deployment.
+
+    Raises:
+        UserError: there is no chip at all, or a board has a chip that nothing would be compiled for.
+    """
+    if not socs:
+        raise UserError(
+            "there is no chip to compile for",
+            hint="set convert.soc_versions (such as '[\"Ascend310\"]'), or name boards in deploy.boards",
+        )
+    for name in work.settings.deploy.boards:
+        board = work.settings.boards.get(name)
+        if board is None or not board.address:
+            continue  # a stand-in plays the chip that the settings name
+        try:
+            found = work.world.board(name).facts().soc_version
+        except Transient as error:
+            work.reporter.line("convert", f"board {name} cannot be asked for its chip now: {error.message}")
+            continue
+        if found and found not in socs:
+            raise UserError(
+                f"board {name} has {found}; compiled would be for {', '.join(socs)}",
+                hint=f'set boards.{name}.soc = "{found}", or add {found} to convert.soc_versions',
+            )

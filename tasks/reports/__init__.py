@@ -1,0 +1,1 @@
+"""What the Prefect UI and the files show of a run."""

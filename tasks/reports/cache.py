@@ -1,0 +1,48 @@
+"""Pictures of reports that were drawn before: a run that reuses everything draws none and imports nothing for it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.store.atomic import replacing
+from infra.store.digests import file_digest, value_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MOST = 200
+"""Pictures that are kept; the oldest go."""
+
+
+def kept(home: Path, name: str, inputs: Sequence[str], draw: Callable[[], bytes]) -> str:
+    """A picture as a `data:` address, drawn unless it was drawn before from the same inputs by the same code.
+
+    Args:
+        home: of the installation; the pictures lie in its folder `reports`.
+        name: what it shows.
+        inputs: digests of what is drawn.
+        draw: gives the PNG.
+    """
+    code = file_digest(Path(__file__).with_name("run_plots.py"))
+    path = home / "reports" / f"{name}-{value_digest([code, *inputs])[:32]}.png"
+    if not path.exists():
+        with replacing(path) as temporary:
+            temporary.write_bytes(draw())
+        for old in sorted(path.parent.glob("*.png"), key=_age)[:-MOST]:
+            old.unlink(missing_ok=True)
+    return address(path.read_bytes())
+
+
+def _age(path: Path) -> float:
+    """When it was drawn; before everything where another run has just removed it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+def address(picture: bytes) -> str:
+    """A PNG as a `data:` address."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"

@@ -1,0 +1,144 @@
+"""What the tutorials look at before and after a training: images, learning rates, histories, layers, costs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import UserError
+from tasks.specs import network_settings, recipe_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.store.receipts import Receipt
+    from tasks.engine.chain import Chain
+
+FULL = 50_000
+"""Training images of the whole data set, for schedules when no data set is here (tutorials.md T0)."""
+
+
+def samples(chain: Chain, part: str, count: int, picture: Path) -> list[tuple[int, str]]:
+    """Draw the first images of the data set.
+
+    Args:
+        chain: has looked at its stages.
+        part: `train` or `eval`.
+        count: how many images.
+        picture: the PNG file.
+
+    Returns:
+        Place in the data set and label of each.
+    """
+    from models.preprocess import CLASSES
+    from tasks.reports.learning_plots import image_grid
+
+    images = _images(chain, part)
+    chosen = list(range(min(count, len(images))))
+    labels = [CLASSES[images.labels[index]] for index in chosen]
+    image_grid(images.pixels[chosen], labels, picture, f"the first {len(chosen)} of {len(images):,} {part} images")
+    return list(zip(chosen, labels, strict=True))
+
+
+def schedules(chain: Chain, names: Sequence[str], picture: Path) -> tuple[dict[str, list[float]], int]:
+    """Draw the learning rates that a recipe would have with several schedules.
+
+    Args:
+        chain: has looked at its stages; without a data set, that of the whole one is assumed.
+        names: of schedules.
+        picture: the PNG file.
+
+    Returns:
+        Name to one rate a step, and the steps of an epoch.
+
+    Raises:
+        UserError: a schedule is unknown or does not go with the recipe, or a batch is more than the data set.
+    """
+    from tasks.reports.learning_plots import learning_rates
+
+    spec = import_module("models.spec.recipes")
+    count = len(_images(chain, "train")) if "download" in chain.known else FULL
+    base = recipe_settings(chain.settings)
+    steps = count // int(base["batch_size"])
+    if not steps:
+        raise UserError(
+            f"setting train.batch_size: {base['batch_size']} is more than the {count:,} training images",
+            hint="take a smaller batch",
+        )
+    rates: dict[str, list[float]] = {}
+    for name in names:
+        try:
+            wanted = spec.load(json.dumps({**base, **_fitting(base, name)}))
+        except spec.SpecError as error:
+            raise UserError(f"schedule {name}: {error.message}", hint=error.hint) from error
+        rates[name] = [float(rate) for rate in import_module("models.training.schedules").learning_rates(wanted, steps)]
+    learning_rates(rates, steps, picture)
+    return rates, steps
+
+
+def history(chain: Chain, picture: Path) -> list[dict[str, str]]:
+    """Draw loss and accuracy of the last training, and give the rows of its history."""
+    from tasks.reports.learning_plots import history as draw
+
+    with chain.store.path(_receipt(chain, "train").outputs["history"]).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    draw(rows, picture)
+    return rows
+
+
+def network(chain: Chain, folder: Path) -> dict[str, Any]:
+    """Every layer of the recipe's network with its output shape; runs MindSpore, with its log in `folder`."""
+    return _run(chain, "describe", {}, folder, "network.json")
+
+
+def profile(chain: Chain, folder: Path) -> dict[str, Any]:
+    """What the trained network costs, and its tuning score; also of the ONNX file, when it was exported."""
+    arguments = {
+        "data_url": str(_shown(chain, "download", "data", folder / "data")),
+        "checkpoint": str(_shown(chain, "train", "checkpoint", folder / "train") / "checkpoint.ckpt"),
+    }
+    exported = chain.known.get("export")
+    if exported is not None and "onnx" in exported.outputs:
+        name = exported.outputs["onnx"].name
+        arguments["model"] = str(_shown(chain, "export", "onnx", folder / "export") / name)
+    return _run(chain, "profile", arguments, folder, "profile.json")
+
+
+def _fitting(base: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A schedule, with what it demands of the other fields."""
+    changes: dict[str, Any] = {"schedule": name}
+    if name == "stage" and not base["milestones"]:
+        changes["milestones"] = sorted({max(1, base["epochs"] // 2), max(1, base["epochs"] * 3 // 4)})
+    if name != "stage":
+        changes["milestones"] = []
+    if name == "one-cycle":
+        changes["warmup_epochs"] = 0
+    return changes
+
+
+def _run(chain: Chain, command: Any, arguments: dict[str, str], folder: Path, result: str) -> dict[str, Any]:
+    spec = json.dumps(network_settings(chain.settings), sort_keys=True)
+    chain.world.run_model(command, {**arguments, "spec": spec, "output": str(folder)}, folder / f"{command}.log")
+    found: dict[str, Any] = json.loads((folder / result).read_text(encoding="utf-8"))
+    return found
+
+
+def _images(chain: Chain, part: str) -> Any:
+    """Read the data set under its own names, which the store does not keep."""
+    with tempfile.TemporaryDirectory() as folder:
+        return import_module("models.data.cifar10").read_images(_shown(chain, "download", "data", Path(folder)), part)
+
+
+def _shown(chain: Chain, stage: str, output: str, folder: Path) -> Path:
+    return chain.store.link_into(_receipt(chain, stage).outputs[output], folder)
+
+
+def _receipt(chain: Chain, stage: str) -> Receipt:
+    if stage not in chain.known:
+        hint = f"`atlasflow run --to {stage}` makes it, with the same --profile and --set"
+        raise UserError(f"what {stage} makes is not there for these settings", hint=hint)
+    return chain.known[stage]

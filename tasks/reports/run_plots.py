@@ -1,0 +1,109 @@
+"""The pictures of a run's report, small enough to travel inside its Markdown, where they never expire."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tasks.reports.cache import address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+GRID = 5
+COLOURS = 128
+RIGHT, WRONG = "#15803d", "#b91c1c"
+TICK, CROSS = "✓", "✗"
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Numbers = np.ndarray[Any, np.dtype[Any]]
+
+
+def embedded(picture: Path | bytes) -> str:
+    """A PNG as a `data:` address."""
+    return address(small(picture))
+
+
+def small(picture: Path | bytes) -> bytes:
+    """A PNG with a palette: charts lose nothing that an eye sees, but much of their size."""
+    content = io.BytesIO()
+    with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
+        opened.convert("RGB").quantize(COLOURS).save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def curves(epochs: Sequence[Mapping[str, str]], steps: Sequence[Mapping[str, str]]) -> bytes:
+    """Draw loss, accuracy and learning rate of a training.
+
+    Args:
+        epochs: rows of `history.csv`; epochs without evaluation have empty figures.
+        steps: rows of `steps.csv`; empty where a training has none, then loss and rate are those of the epochs.
+    """
+    figure = _figure(11, 3.4)
+    loss, accuracy, rate = figure.subplots(1, 3)
+    figure.subplots_adjust(left=0.05, right=0.99, top=0.9, bottom=0.16, wspace=0.2)
+    if steps:
+        a_epoch = len(steps) / max(1, len(epochs))
+        places = [int(row["step"]) / a_epoch for row in steps]
+        loss.plot(places, [float(row["loss"]) for row in steps], linewidth=0.5, alpha=0.4, label="each step")
+        rate.plot(places, [float(row["learning_rate"]) for row in steps])
+    else:
+        _curve(rate, epochs, "learning_rate", "")
+    _curve(loss, epochs, "loss", "training")
+    _curve(loss, epochs, "evaluation_loss", "evaluation")
+    loss.legend(fontsize=8)
+    _curve(accuracy, epochs, "accuracy", "")
+    for axes, title in ((loss, "loss"), (accuracy, "accuracy on the evaluation images"), (rate, "learning rate")):
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def samples(images: Pixels, labels: Numbers, logits: Numbers, names: Sequence[str]) -> bytes:
+    """Draw some images with their answers, right ones in green with a tick, wrong ones in red with the true class.
+
+    Args:
+        images: uint8 [n, height, width, 3], RGB.
+        labels: the true classes, integers [n].
+        logits: float [n, classes].
+        names: of the classes.
+    """
+    rows = max(1, -(-len(images) // GRID))
+    figure = _figure(1.75 * GRID, 1.95 * rows)
+    grid = figure.subplots(rows, GRID, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.35 / (1.95 * rows), bottom=0.01, hspace=0.32)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    confidence = (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1)
+    answers = logits.argmax(axis=1)
+    for axes, image, answer, label, sure in zip(grid.flat, images, answers, labels, confidence, strict=False):
+        right = answer == label
+        said = f"{TICK if right else CROSS} {names[answer]} {sure:.0%}"
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(said if right else f"{said}\nis {names[label]}", fontsize=8, color=RIGHT if right else WRONG)
+    return _png(figure)
+
+
+def _curve(axes: Any, rows: Sequence[Mapping[str, str]], column: str, label: str) -> None:
+    points = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
+    axes.plot([epoch for epoch, _ in points], [value for _, value in points], marker=".", label=label)
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=90, metadata={"Software": None})
+    return small(content.getvalue())

@@ -1,0 +1,1 @@
+"""Retraining as plain logic: champions, reasons, gates, drift."""

@@ -1,0 +1,166 @@
+"""Convert: ONNX or AIR → an `.om` for each chip and precision, a parity ledger, and the `.om` of each chip to use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.atc.emulator.options import FILE_OPTIONS
+from infra.errors import UserError
+from infra.ports.compilation import CompileRequest
+from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.release import execution, parity
+from tasks.release.parity_report import write
+from tasks.release.targets import check_boards, soc_versions
+from tasks.specs import image_shape, network_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.settings import Settings
+
+# What other settings say, and what the program on the boards could not feed.
+_PROGRAM = "what the boards' program feeds"
+_OWN = {
+    "precision_mode": "convert.precisions",
+    "precision_mode_v2": "convert.precisions",
+    "insert_op_conf": "convert.aipp",
+    "dynamic_batch_size": "convert.batch_gears",
+    "dynamic_image_size": _PROGRAM,
+    "dynamic_dims": _PROGRAM,
+    "out_nodes": _PROGRAM,
+}
+
+
+def run(work: StageContext) -> StageOutput:
+    """Compile each candidate, execute it where that is possible, and choose."""
+    socs = soc_versions(work.settings)
+    check_boards(work, socs)
+    compiler = work.world.compiler()
+    producer = compiler.producer()
+    candidates = [
+        parity.Candidate(soc, precision, work.folder / "candidates" / f"{soc}-{precision}.om")
+        for soc in socs
+        for precision in work.settings.convert.precisions
+    ]
+    options = _options(work)
+    lines: list[str] = []
+
+    def heard(line: str) -> None:
+        lines.append(line)
+        work.reporter.line("convert", line)
+
+    for done, candidate in enumerate(candidates):
+        work.reporter.progress("convert", done, len(candidates), "models")
+        compiler.compile(_request(work, candidate, options), heard)
+    (work.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
+    results = execution.run(work, candidates, emulated=producer.emulated)
+    made_by = {"name": producer.name, "version": producer.version}
+    ledger = {**parity.ledger(work, results, emulated=producer.emulated), "compiler": made_by}
+    outputs = write(ledger, parity.times_of(results), work.folder)
+    for candidate in candidates:
+        if ledger["chosen"][candidate.soc_version] == candidate.precision:
+            target = work.folder / "om" / candidate.soc_version / "model.om"
+            target.parent.mkdir(parents=True)
+            shutil.copyfile(candidate.om, target)
+    (work.folder / "om").mkdir(exist_ok=True)  # where nothing passes, the gate behind this stage stops the chain
+    stand_in = " (stand-in)" if producer.emulated else ""
+    chosen = "; ".join(f"{soc}: {precision or 'none passes'}" for soc, precision in ledger["chosen"].items())
+    note = f"{producer.name} {producer.version[:12]}{stand_in}, {len(candidates)} compiled, {chosen}"
+    return StageOutput({"om": work.folder / "om", "log": work.folder / "atc.log", **outputs}, note)
+
+
+def _request(work: StageContext, candidate: parity.Candidate, options: Mapping[str, str]) -> CompileRequest:
+    settings = work.settings
+    batch = -1 if settings.convert.batch_gears else settings.export.batch or 1
+    return CompileRequest(
+        model=work.input("model"),
+        output=candidate.om,
+        soc_version=candidate.soc_version,
+        input_shape={"image": (batch, *image_shape(settings))},
+        options={"precision_mode": candidate.precision, **options},
+    )
+
+
+def _options(work: StageContext) -> dict[str, str]:
+    """ATC's options that are the same for all candidates: AIPP, gears, and the further ones of the settings."""
+    from infra.atc.aipp import normalising
+    from infra.atc.request import AtcOptions
+    from models.preprocess import PRESETS
+
+    settings = work.settings.convert
+    for name in settings.options:
+        if name in _OWN:
+            raise UserError(f"convert.options.{name} is not a further option of ATC", hint=f"{_OWN[name]} decides that")
+    gears = settings.batch_gears
+    if gears and (work.settings.export.batch or work.input("model").suffix == ".air"):
+        raise UserError(
+            "convert.batch_gears needs a model with an open batch",
+            hint="compile the ONNX file (convert.source=onnx) and leave export.batch at 0",
+        )
+    aipp = None
+    if settings.aipp:
+        contract = PRESETS[network_settings(work.settings)["normalisation"]]
+        _, height, width = image_shape(work.settings)
+        # The pictures are RGB; the constants are in the order of the tensor's channels.
+        text = normalising(contract.mean, contract.std, width=width, height=height, swap=contract.order == "BGR")
+        aipp = work.folder / "aipp.cfg"
+        aipp.write_text(text)
+    more = {name: str(work.input(name)) if name in work.files else text for name, text in settings.options.items()}
+    return AtcOptions(aipp=aipp, batch_gears=gears, more=more).texts()
+
+
+def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
+    """A model of one's own is compiled as it is: there is nothing to compare it with."""
+    if settings.convert.model:
+        return {"model": ("export", settings.convert.source)}
+    return {
+        "model": ("export", settings.convert.source),
+        "checks": ("export", "checks"),
+        "logits": ("export", "logits"),
+        "data": ("download", "data"),
+        "predictions": ("evaluate", "predictions"),
+    }
+
+
+def _given(settings: Settings) -> Mapping[str, Path]:
+    """A model of one's own, and the files that options name: they count by their bytes."""
+    convert = settings.convert
+    files = {name: Path(convert.options[name]) for name in FILE_OPTIONS if convert.options.get(name)}
+    return {**files, **({"model": Path(convert.model)} if convert.model else {})}
+
+
+def _settings(settings: Settings) -> Mapping[str, Any]:
+    convert = settings.convert
+    return {
+        **network_settings(settings),
+        "soc_versions": list(soc_versions(settings)),
+        "precisions": list(convert.precisions),
+        "source": convert.source,
+        "batch": settings.export.batch,
+        "batch_gears": list(convert.batch_gears),
+        "aipp": convert.aipp,
+        "options": {name: text for name, text in convert.options.items() if name not in FILE_OPTIONS},
+        "min_agreement": convert.min_agreement,
+        "max_accuracy_drop": convert.max_accuracy_drop,
+    }
+
+
+STAGE = Stage(
+    "convert",
+    "pure",
+    run,
+    needs=_needs,
+    given=_given,
+    settings=_settings,
+    # The program that executes what was compiled, and the pyACL stand-in below it.
+    code=lambda _settings: (
+        "infra.board.agent.infer",
+        "infra.board.emulator.acl.acl.mdl",
+        "models.preprocess",
+        "models.parity",
+    ),
+    producer=lambda world: world.compiler().producer(),
+    tools=("numpy", "onnxruntime"),
+)

@@ -1,0 +1,187 @@
+"""Deploy: `.om` → a release in service on each board, then some pictures classified there and fetched back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.board.release_folder import releases_in
+from infra.errors import UserError
+from infra.ports.board import Release
+from infra.ports.values import Producer
+from infra.store.artifacts import folder_files
+from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.evaluation_images import evaluation_images, labels
+from tasks.release import bundle
+from tasks.release.parity_report import write_with_boards
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+    from infra.ports.board import Board, Classification
+    from infra.ports.values import LocalFile
+    from infra.settings import Settings
+    from infra.world import World
+
+SHOWN_PICTURES = 6
+
+
+def run(work: StageContext) -> StageOutput:
+    """Install the release on every board, then let each classify the same pictures."""
+    wanted = _identifier(work)
+    pictures = _pictures(work)
+    fleet = work.world.fleet()
+    fleet.keep(work.files["release"], "the release")
+    answers_folder = work.folder / "pictures"
+    boards: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
+    for name in work.settings.deploy.boards:
+        board = work.world.board(name)
+        boards[name] = _install(work, board)
+        found = board.classify(pictures, answers_folder / name)
+        answers[name] = [_answer(item) for item in found]
+        _show(work, board, found)
+        fleet.want(wanted, name)
+    files = {"boards": work.folder / "boards.json", "answers": work.folder / "answers.json"}
+    if "ledger" in work.files:
+        files |= write_with_boards(json.loads(work.input("ledger").read_text()), boards, work.folder)
+    files["boards"].write_text(json.dumps({"release": wanted, "boards": boards}, indent=1, sort_keys=True))
+    files["answers"].write_text(json.dumps(answers, indent=1, sort_keys=True))
+    changed = sum(1 for entry in boards.values() if entry["changed"])
+    note = f"release {wanted} on {len(boards)} of {len(boards)} boards, {changed} changed"
+    return StageOutput({**files, "pictures": answers_folder}, note)
+
+
+def prove(work: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
+    """Ask each board: is the release in service?"""
+    wanted = _identifier(work)
+    for name in work.settings.deploy.boards:
+        active = work.world.board(name).state().active
+        if active != wanted:
+            return f"board {name} runs {active or 'nothing'} instead of {wanted}"
+    return None
+
+
+def _identifier(work: StageContext) -> str:
+    return next(iter(releases_in(work.files["release"], "the release").values())).id
+
+
+def _release(work: StageContext, board: str, soc_version: str) -> Release:
+    """The part of the release that is for a board's chip."""
+    chips = releases_in(work.files["release"], "the release")
+    if soc_version not in chips:
+        raise UserError(
+            f"board {board} has {soc_version or 'an unknown chip'}; the release is for {', '.join(chips)}",
+            hint=f"set boards.{board}.soc to the chip, or name it in convert.soc_versions",
+        )
+    built = chips[soc_version]
+    return replace(built, emulated=built.emulated or work.emulated)
+
+
+def _install(work: StageContext, board: Board) -> dict[str, Any]:
+    facts = board.facts()
+    built = _release(work, board.name, facts.soc_version)
+    total, moved = sum(file.size for file in built.files.values()), 0
+
+    def progress(count: int) -> None:
+        nonlocal moved
+        moved += count
+        work.reporter.progress("deploy", moved, total, "bytes")
+
+    done = board.install(built, progress)
+    stand_in = " (stand-in)" if facts.emulated else ""
+    word = "now runs" if done.changed else "already ran"
+    smoke = (
+        f"{done.smoke['agreement']:.0%} of {done.smoke['images']} images agree, largest logit difference "
+        f"{done.smoke['max_difference']:.2g} ({done.smoke['tolerance']:.2g} allowed)"
+    )
+    work.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test: {smoke}")
+    return {"facts": asdict(facts), "changed": done.changed, "bytes_sent": done.bytes_sent, "smoke": dict(done.smoke)}
+
+
+def _pictures(work: StageContext) -> list[Path]:
+    """The pictures to classify: the operator's, or one evaluation image of each of the first classes."""
+    if "pictures" in work.files:
+        if not work.files["pictures"]:
+            raise UserError(f"deploy.pictures is {work.settings.deploy.pictures}, which holds no file")
+        return [file.path for file in work.files["pictures"].values()]
+    from PIL import Image
+
+    images, numbers, names = _examples(work)
+    folder = work.folder / "samples"
+    folder.mkdir()
+    chosen = []
+    for number in sorted(set(numbers))[:SHOWN_PICTURES]:
+        index = numbers.index(number)
+        path = folder / f"{names[number]}-{index}.png"
+        Image.fromarray(images[index]).save(path)
+        chosen.append(path)
+    return chosen
+
+
+def _examples(work: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int], list[str]]:
+    """Images, their classes and the names of these: of the evaluation, or of a release from elsewhere."""
+    import numpy as np
+
+    if "data" in work.files:
+        return (*evaluation_images(work), labels(work))
+    files = next(iter(releases_in(work.files["release"], "the release").values())).files
+    images, numbers = (np.load(files[f"smoke/{name}.npy"].path, allow_pickle=False) for name in ("images", "labels"))
+    return images, numbers.tolist(), json.loads(files[bundle.DESCRIPTION].path.read_text(encoding="utf-8"))["labels"]
+
+
+def _answer(found: Classification) -> dict[str, Any]:
+    return {
+        "picture": Path(found.picture).name,
+        "top": [{"class": name, "probability": probability} for name, probability in found.top],
+        "milliseconds": found.milliseconds,
+        "problem": found.problem,
+    }
+
+
+def _show(work: StageContext, board: Board, found: Sequence[Classification]) -> None:
+    for item in found:
+        answer = item.problem or "{} ({:.1%})".format(*item.top[0])
+        work.reporter.line("deploy", f"{board.name}: {Path(item.picture).name} → {answer}")
+
+
+def _given(settings: Settings) -> Mapping[str, Path]:
+    named = {"pictures": settings.deploy.pictures, "release": settings.deploy.release}
+    return {name: Path(path) for name, path in named.items() if path}
+
+
+def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
+    """A release from elsewhere is deployed as it is: this machine need not have made anything."""
+    if settings.deploy.release:
+        return {"release": ("publish", "release")}
+    return {"release": ("publish", "release"), "ledger": ("convert", "ledger"), "data": ("download", "data")}
+
+
+def _producer(world: World) -> Producer | None:
+    """Who made a release from elsewhere is not known from receipts, so the release itself has to tell."""
+    given = world.settings.deploy.release
+    if not given:
+        return None
+    found = releases_in(folder_files(Path(given))[1], given)
+    emulated = any(built.emulated for built in found.values())
+    return Producer("release", next(iter(found.values())).id, emulated=emulated)
+
+
+def _settings(settings: Settings) -> Mapping[str, Any]:
+    return {"boards": list(settings.deploy.boards)}
+
+
+STAGE = Stage(
+    "deploy",
+    "effect",
+    run,
+    needs=_needs,
+    given=_given,
+    settings=_settings,
+    producer=_producer,
+    prove=prove,
+)

@@ -1,0 +1,178 @@
+"""Download: an archive of CIFAR-10 in the official binary layout → a checked tree of `train/`, `eval/` and labels."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+
+from infra.errors import Corrupt, UserError
+from infra.home import CHECKOUT
+from tasks.engine.stage import Stage, StageContext, StageOutput
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+SAMPLE = CHECKOUT / "data" / "cifar10-sample.tar.gz"
+SAMPLE_SHA256 = "320110b4cf40185c6c199ab710d2855e9089c5c44f890b8b7b88ff53cd00d6bb"
+# cifar-10-binary.tar.gz; ascend-domain.md §7.4.
+OFFICIAL_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+
+# One label byte and 3 × 32 × 32 pixels; at most 10,000 records a file (ascend-domain.md §7.4).
+RECORD_BYTES = 3073
+MOST_RECORDS = 10_000
+CLASSES = 10
+
+PLACES = {
+    **{f"data_batch_{number}.bin": f"train/data_batch_{number}.bin" for number in range(1, 6)},
+    "test_batch.bin": "eval/test_batch.bin",
+    "batches.meta.txt": "batches.meta.txt",
+}
+
+
+def archive_digest(settings: Settings) -> str:
+    """SHA-256 of the archive that the settings ask for.
+
+    Raises:
+        UserError: an address without its digest.
+    """
+    if settings.data.sha256:
+        return settings.data.sha256
+    known = {"sample": SAMPLE_SHA256, "full": OFFICIAL_SHA256}
+    if settings.data.source not in known:
+        raise UserError(
+            f"data.source is '{settings.data.source}', but data.sha256 is not set",
+            hint="give the archive's SHA-256 with --set data.sha256=…, or take data.source=sample or full",
+        )
+    return known[settings.data.source]
+
+
+def run(work: StageContext) -> StageOutput:
+    """Fetch, unpack and check; the archive itself is not kept."""
+    archive = work.folder / "archive"
+    _fetch(work, archive)
+    tree = work.folder / "cifar10"
+    try:
+        unpack(archive, tree)
+        records = {name: check_records(tree / place) for name, place in PLACES.items() if name.endswith(".bin")}
+    except BaseException:
+        shutil.rmtree(work.folder)  # only an unfinished archive is worth keeping
+        raise
+    train = sum(count for name, count in records.items() if name.startswith("data_batch"))
+    return StageOutput({"data": tree}, f"{train:,} training and {records['test_batch.bin']:,} test images")
+
+
+def _fetch(work: StageContext, archive: Path) -> None:
+    source, digest = work.settings.data.source, archive_digest(work.settings)
+
+    def progress(done: float, total: float) -> None:
+        work.reporter.progress("download", done, total, "bytes")
+
+    if source.startswith("obs://"):
+        work.world.fetch_object(source, archive, digest, progress)
+        return
+    addresses = {"sample": (SAMPLE.as_uri(),), "full": work.settings.data.mirrors}.get(source, (source,))
+    work.world.fetch(addresses, archive, digest, progress)
+
+
+def unpack(archive: Path, tree: Path) -> None:
+    """Take the seven files out of a `.tar.gz` or `.zip` and lay them out; all else in it is left alone.
+
+    Raises:
+        Corrupt: the archive is damaged, or a file is missing, doubled or too large.
+        UserError: a path in it leaves the folder, or one of the seven is not a plain file.
+    """
+    found: set[str] = set()
+    with _members(archive) as members:
+        for path, file in members:
+            place = PLACES.get(PurePosixPath(path).name)
+            if place is None:
+                continue
+            if place in found:
+                raise Corrupt(f"the archive holds {PurePosixPath(path).name} twice")
+            found.add(place)
+            target = tree / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy(file, target, path)
+    missing = [name for name, place in PLACES.items() if place not in found]
+    if missing:
+        raise Corrupt(f"the archive lacks {', '.join(missing)}", hint="it must be CIFAR-10's binary version")
+
+
+def _copy(file: IO[bytes], target: Path, name: str) -> None:
+    limit = RECORD_BYTES * MOST_RECORDS
+    content = file.read(limit + 1)
+    if len(content) > limit:
+        raise Corrupt(f"{name} holds more than {MOST_RECORDS:,} records")
+    target.write_bytes(content)
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+    """The plain files of an archive, in its order, each open for reading."""
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as pack:
+                yield _zip_members(pack)
+        else:
+            with tarfile.open(archive) as pack:
+                yield _tar_members(pack)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's trouble, not the archive's
+        raise Corrupt(f"the archive is damaged: {error}", hint="fetch it again") from error
+
+
+def _tar_members(pack: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
+    for member in pack:
+        _refuse_escape(member.name)
+        if member.isdir():
+            continue
+        file = pack.extractfile(member) if member.isreg() else None
+        if file is None:
+            raise UserError(f"{member.name} in the archive is a link or a device", hint="such an archive is not opened")
+        yield member.name, file
+
+
+def _zip_members(pack: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
+    for member in pack.infolist():
+        _refuse_escape(member.filename)
+        if not member.is_dir():
+            with pack.open(member) as file:
+                yield member.filename, file
+
+
+def _refuse_escape(name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(f"{name} in the archive leaves its folder", hint="such an archive is not opened")
+
+
+def check_records(path: Path) -> int:
+    """Check each record of a batch file; returns how many there are.
+
+    Raises:
+        Corrupt: the size is no multiple of 3,073 bytes, or a label is above 9.
+    """
+    import numpy as np
+
+    content = np.fromfile(path, np.uint8)
+    if content.size == 0 or content.size % RECORD_BYTES:
+        raise Corrupt(f"{path.name} has {content.size} bytes, which is not a whole number of records")
+    labels = content.reshape(-1, RECORD_BYTES)[:, 0]
+    wrong = np.flatnonzero(labels >= CLASSES)
+    if wrong.size:
+        raise Corrupt(f"record {wrong[0]} of {path.name} has the label {labels[wrong[0]]}; labels end at {CLASSES - 1}")
+    return int(labels.size)
+
+
+def _settings(settings: Settings) -> Mapping[str, Any]:
+    return {"archive": archive_digest(settings)}
+
+
+STAGE = Stage("download", "pure", run, settings=_settings, resumes=True)

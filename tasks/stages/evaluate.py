@@ -1,0 +1,64 @@
+"""Evaluate: checkpoint and data set → metrics, predictions, per-class table, and what pictures say of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.specs import evaluation_code, network_settings, write_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def run(work: StageContext) -> StageOutput:
+    """Classify the evaluation images with the checkpoint."""
+    from models.data.cifar10 import read_images
+    from tasks.reports.learning_plots import confident_mistakes, reliability
+    from tasks.reports.plots import confusion_matrix
+
+    data = work.show("data", work.folder / "data")
+    results = work.folder / "results"
+    results.mkdir()
+    arguments = {
+        "data_url": str(data),
+        "checkpoint": str(work.input("checkpoint")),
+        "spec": str(write_spec(work.settings, work.folder / "spec.json")),
+        "output": str(results),
+    }
+    work.world.run_model("evaluate", arguments, work.folder / "evaluate.log")
+    metrics = json.loads((results / "metrics.json").read_text())
+    _write_per_class(metrics, results / "per_class.csv")
+    confusion_matrix(metrics, results / "confusion.png")
+    reliability(metrics, results / "reliability.png")
+    confident_mistakes(metrics, read_images(data, "eval").pixels, results / "mistakes.png")
+    outputs = {
+        "metrics": results / "metrics.json",
+        "predictions": results / "predictions.npz",
+        "per_class": results / "per_class.csv",
+        "confusion": results / "confusion.png",
+        "reliability": results / "reliability.png",
+        "mistakes": results / "mistakes.png",
+    }
+    return StageOutput(outputs, f"accuracy {metrics['accuracy']:.4f}")
+
+
+def _write_per_class(metrics: Mapping[str, Any], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["class", "precision", "recall", "f1", "support"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(metrics["per_class"])
+
+
+STAGE = Stage(
+    "evaluate",
+    "pure",
+    run,
+    needs={"data": ("download", "data"), "checkpoint": ("train", "checkpoint")},
+    settings=network_settings,
+    code=evaluation_code,
+    tools=("mindspore", "numpy", "matplotlib"),
+)

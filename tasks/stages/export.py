@@ -1,0 +1,130 @@
+"""Export: checkpoint → MINDIR, ONNX and, on an Ascend backend, AIR; each in a process of its own, each checked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from infra.errors import Corrupt, Refused, UserError
+from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.evaluation_images import evaluation_images, expected_logits, labels
+from tasks.specs import export_code, network_settings, write_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from infra.settings import Settings
+
+
+def run(work: StageContext) -> StageOutput:
+    """Export each format that is asked for; AIR, which MindSpore cannot make on a CPU, is portable or not made."""
+    checks: dict[str, Any] = {}
+    latencies: dict[str, Any] = {}
+    outputs: dict[str, Path] = {}
+    logits = work.folder / "logits"
+    logits.mkdir()
+    formats = work.settings.export.formats
+    for done, name in enumerate(formats):
+        work.reporter.progress("export", done, len(formats), "formats")
+        results = work.folder / name
+        results.mkdir()
+        checks[name] = _export(work, name, results)
+        if not checks[name]["made"]:
+            continue
+        outputs[name] = results / f"model.{name}"
+        checks[name]["bytes"] = outputs[name].stat().st_size
+        if "max_difference" in checks[name]:
+            _check_difference(name, checks[name], work.settings.export.max_difference)
+            (results / "logits.npy").replace(logits / f"{name}.npy")
+            latencies[name] = json.loads((results / "latency.json").read_text())
+    outputs |= {"checks": work.folder / "checks.json", "latency": work.folder / "latency.json", "logits": logits}
+    outputs["checks"].write_text(json.dumps(checks, indent=1, sort_keys=True))
+    outputs["latency"].write_text(json.dumps(latencies, indent=1, sort_keys=True))
+    made = ", ".join(name for name in checks if checks[name]["made"])
+    left = "".join(f"; {name} not made" for name in checks if not checks[name]["made"])
+    return StageOutput(outputs, f"{made}{left}")
+
+
+def _export(work: StageContext, name: str, results: Path) -> dict[str, Any]:
+    """Make one format in a process of its own; what is known of it, or why there is none."""
+    if name == "air" and "air" in work.files:  # a training on an Ascend device has left it beside its checkpoint
+        shutil.copyfile(work.input("air"), results / "model.air")
+        return {"made": True, "by": "the training", **_check_air(work, results / "model.air")}
+    arguments = {
+        "data_url": str(work.show("data", work.folder / "data")),
+        "checkpoint": str(work.input("checkpoint")),
+        "spec": str(write_spec(work.settings, work.folder / "spec.json")),
+        "format": name,
+        "output": str(results),
+        "batch": str(work.settings.export.batch),
+    }
+    try:
+        work.world.run_model("export", arguments, work.folder / "export.log")
+    except Refused as refusal:
+        if name != "air":
+            raise
+        if not work.settings.export.portable_air:
+            return {"made": False, "reason": refusal.message}
+        return {"made": True, **_portable_air(work, results / "model.air"), **_check_air(work, results / "model.air")}
+    check: dict[str, Any] = {"made": True, **json.loads((results / "check.json").read_text())}
+    return check | _check_air(work, results / "model.air") if name == "air" else check
+
+
+def _portable_air(work: StageContext, target: Path) -> dict[str, Any]:
+    """Write AIR from the ONNX file that was exported just before."""
+    from tasks.release.onnx_to_air import write
+
+    onnx = work.folder / "onnx" / "model.onnx"
+    if not onnx.exists():
+        raise UserError("portable AIR is made from the ONNX file", hint="name onnx before air in export.formats")
+    return write(onnx, target, work.settings.export.batch or 1)
+
+
+def _check_air(work: StageContext, path: Path) -> dict[str, Any]:
+    """Execute an AIR file on the evaluation images; MindSpore's own may have operators that are not executed here."""
+    from tasks.release.onnx_to_air import check
+
+    images, numbers = evaluation_images(work)
+    try:
+        return check(path, images, expected_logits(work), numbers, labels(work), network_settings(work.settings))
+    except UserError as error:
+        return {"unchecked": error.message}
+
+
+def _check_difference(name: str, check: Mapping[str, Any], most: float) -> None:
+    """An exported file that does not compute what the checkpoint computes is no export."""
+    if check["max_difference"] is None or not check["max_difference"] <= most:  # None: logits that are no numbers
+        raise Corrupt(
+            f"the {name} file's logits differ from the checkpoint's by up to {check['max_difference']}, "
+            f"more than export.max_difference {most:.2g}",
+            hint="look at the log of the export; another batch size or MindSpore version may export it right",
+        )
+
+
+def _settings(settings: Settings) -> Mapping[str, Any]:
+    return {
+        **network_settings(settings),
+        "formats": list(settings.export.formats),
+        "batch": settings.export.batch,
+        "max_difference": settings.export.max_difference,
+        "portable_air": settings.export.portable_air,
+    }
+
+
+STAGE = Stage(
+    "export",
+    "pure",
+    run,
+    needs={
+        "data": ("download", "data"),
+        "checkpoint": ("train", "checkpoint"),
+        "predictions": ("evaluate", "predictions"),
+        "air": ("train", "air"),
+    },
+    optional=("air",),
+    settings=_settings,
+    code=export_code,
+    tools=("mindspore", "numpy", "onnx", "onnxruntime"),
+)

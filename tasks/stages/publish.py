@@ -1,0 +1,127 @@
+"""Publish: checkpoint, exports, `.om`, reports and the board release → objects under the release's prefix."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from infra.ports.values import LocalFile
+from infra.store.artifacts import folder_files
+from infra.store.digests import file_digest
+from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.release import bundle as release
+from tasks.release import model_card
+from tasks.release.parity_report import rows
+from tasks.specs import recipe_settings
+from tasks.stages.upload import bucket_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+CARD = "model-card.md"
+LISTING = "published.json"
+# Input name to the file name that people find in the bucket.
+PUBLISHED = {
+    "checkpoint": "checkpoint.ckpt",
+    "history": "history.csv",
+    "mindir": "model.mindir",
+    "onnx": "model.onnx",
+    "air": "model.air",
+    "ledger": "parity.json",
+    "checks": "export-checks.json",
+    "metrics": "metrics.json",
+    "per_class": "per_class.csv",
+    "confusion": "confusion.png",
+}
+
+
+def run(work: StageContext) -> StageOutput:
+    """Make the bucket hold the release; what is there already is not sent again."""
+    store = work.world.object_store()
+    store.ensure_bucket()
+    bundle = release.build(work)
+    bundled = folder_files(bundle)[1]
+    release_id = release.identifier(bundled)
+    card = work.folder / CARD
+    card.write_text(_card(work), encoding="utf-8")
+    files = _published(work, bundled, card)
+    prefix = f"{work.settings.obs.prefix}/releases/{release_id}"
+    total, moved = sum(file.size for file in files.values()), 0
+
+    def progress(count: int) -> None:
+        nonlocal moved
+        moved += count
+        work.reporter.progress("publish", moved, total, "bytes")
+
+    result = store.sync(prefix, files, progress)
+    listing = work.folder / LISTING
+    body = {
+        "id": release_id,
+        "prefix": prefix,
+        "bucket": store.bucket,
+        "stand_in_bucket": store.emulated,
+        "emulated": work.emulated,
+        "objects": {f"{prefix}/{name}": file.sha256 for name, file in sorted(files.items())},
+    }
+    listing.write_text(json.dumps(body, indent=1, sort_keys=True))
+    store.sync(prefix, {LISTING: _local(listing)})  # last, so that a release with a listing is whole
+    stand_in = " (stand-in)" if store.emulated else ""
+    sent = f"sent {len(result.sent)} of {len(files)} files"
+    return StageOutput(
+        {"published": listing, "release": bundle, "card": card}, f"{sent} to {store.bucket}/{prefix}{stand_in}"
+    )
+
+
+def prove(work: StageContext, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
+    """Ask the bucket: is every object of the release there, with its digest?"""
+    store = work.world.object_store()
+    listing = made["published"][LISTING]
+    prefix = json.loads(listing.path.read_text())["prefix"]
+    files = {**_published(work, made["release"], made["card"][CARD].path), LISTING: listing}
+    gone = store.missing(prefix, files)
+    return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file" if gone else None
+
+
+def _card(work: StageContext) -> str:
+    metrics = json.loads(work.input("metrics").read_text())
+    checks = json.loads(work.input("checks").read_text())
+    ledger = json.loads(work.input("ledger").read_text())
+    digests = {PUBLISHED.get(name, name): artifact.sha256 for name, artifact in work.inputs.items()}
+    return model_card.markdown(recipe_settings(work.settings), metrics, checks, rows(ledger, {}), digests)
+
+
+def _published(work: StageContext, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
+    """Every file of a release by its name in the bucket; what boards get lies under `board/<chip>/`."""
+    files = {f"board/{name}": file for name, file in bundled.items()}
+    files |= {f"model-{soc}.om": found[release.MODEL] for soc, found in release.chips(bundled).items()}
+    files[CARD] = _local(card)
+    named = {published: work.files[name] for name, published in PUBLISHED.items() if name in work.files}
+    return files | {published: next(iter(found.values())) for published, found in named.items()}
+
+
+def _local(path: Path) -> LocalFile:
+    return LocalFile(path, file_digest(path), path.stat().st_size)
+
+
+STAGE = Stage(
+    "publish",
+    "effect",
+    run,
+    needs={
+        **release.NEEDS,
+        "checkpoint": ("train", "checkpoint"),
+        "history": ("train", "history"),
+        "mindir": ("export", "mindir"),
+        "onnx": ("export", "onnx"),
+        "air": ("export", "air"),
+        "checks": ("export", "checks"),
+        "metrics": ("evaluate", "metrics"),
+        "per_class": ("evaluate", "per_class"),
+        "confusion": ("evaluate", "confusion"),
+    },
+    optional=("mindir", "onnx", "air"),
+    given=release.agent_files,
+    settings=lambda settings: {**bucket_settings(settings), "recipe": recipe_settings(settings)},
+    prove=prove,
+)

@@ -1,0 +1,64 @@
+"""Robustness: checkpoint and corrupted images → accuracy by corruption and severity, as table and picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.specs import network_settings, robustness_code, write_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def run(work: StageContext) -> StageOutput:
+    """Classify the corrupted images with the checkpoint."""
+    from tasks.reports.robustness_plot import accuracies
+
+    results = work.folder / "results"
+    results.mkdir()
+    arguments = {
+        "data_url": str(work.show("data", work.folder / "data")),
+        "corrupted_url": str(work.show("images", work.folder / "corrupted")),
+        "checkpoint": str(work.input("checkpoint")),
+        "spec": str(write_spec(work.settings, work.folder / "spec.json")),
+        "output": str(results),
+    }
+    work.world.run_model("evaluate", arguments, work.folder / "robustness.log")
+    found = json.loads((results / "robustness.json").read_text())
+    _write_table(found, results / "robustness.csv")
+    accuracies(found, results / "robustness.png")
+    outputs = {
+        "robustness": results / "robustness.json",
+        "predictions": results / "predictions.npz",
+        "table": results / "robustness.csv",
+        "plot": results / "robustness.png",
+    }
+    return StageOutput(outputs, f"mean corruption error {found['mean_corruption_error']:.4f}")
+
+
+def _write_table(found: Mapping[str, Any], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["corruption", "severity", "accuracy"])
+        writer.writerow(["clean", 0, found["clean_accuracy"]])
+        for name, row in found["accuracy"].items():
+            writer.writerows([name, severity, accuracy] for severity, accuracy in row.items())
+
+
+STAGE = Stage(
+    "robustness",
+    "pure",
+    run,
+    needs={
+        "data": ("download", "data"),
+        "images": ("corrupt", "images"),
+        "checkpoint": ("train", "checkpoint"),
+    },
+    settings=network_settings,
+    code=robustness_code,
+    tools=("mindspore", "numpy", "matplotlib"),
+)

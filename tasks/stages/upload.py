@@ -1,0 +1,109 @@
+"""Upload: the data set and the code of `models/` → objects in the bucket, each compared by digest.
+
+A data set of many small files travels as one archive, which the boot script unpacks; code never does, since ModelArts
+takes the files of a code directory as they lie in the bucket (ascend-domain.md §1.6).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from infra.obs.layout import DATA_ARCHIVE, MODELS, as_archive, code_prefix, data_prefix
+from infra.ports.values import LocalFile
+from tasks.engine.stage import Stage, StageContext, StageOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from infra.settings import Settings
+    from infra.store.artifacts import Artifact
+
+
+def run(work: StageContext) -> StageOutput:
+    """Make the bucket hold both; what is there already with the right digest is not sent again."""
+    store = work.world.object_store()
+    store.ensure_bucket()
+    sent = kept = moved = 0
+    total = sum(artifact.size for artifact in work.inputs.values())
+
+    def progress(count: int) -> None:
+        nonlocal moved
+        moved += count
+        work.reporter.progress("upload", moved, total, "bytes")
+
+    archive = _archive(work)
+    for name, prefix in prefixes(work.settings, work.inputs).items():
+        files = work.files[name]
+        if name == "data" and archive:
+            unsent = not store.sync_archive(archive, files, progress).sent
+            sent, kept = (sent, kept + len(files)) if unsent else (sent + len(files), kept)
+        else:
+            result = store.sync(prefix, files, progress)
+            sent, kept = sent + len(result.sent), kept + len(result.kept)
+    listing = work.folder / "objects.json"
+    listing.write_text(json.dumps(_listing(work), indent=1, sort_keys=True))
+    packed = f", {len(work.files['data'])} of them in one archive," if archive else ""
+    stand_in = " (stand-in)" if store.emulated else ""
+    return StageOutput(
+        {"objects": listing}, f"sent {sent} of {sent + kept} files{packed} to bucket {store.bucket}{stand_in}"
+    )
+
+
+def prove(work: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
+    """Ask the bucket: is every object there, with its digest?"""
+    store = work.world.object_store()
+    archive = _archive(work)
+    if archive and not store.holds_archive(archive, work.files["data"]):
+        return f"{archive} in bucket {store.bucket} is missing or another file"
+    for name, prefix in prefixes(work.settings, work.inputs).items():
+        gone = [] if name == "data" and archive else store.missing(prefix, work.files[name])
+        if gone:
+            return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file"
+    return None
+
+
+def prefixes(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    """Where each input goes in the bucket."""
+    return {
+        "data": data_prefix(settings.obs, inputs["data"].sha256),
+        "code": code_prefix(settings.obs, inputs["code"].sha256),
+    }
+
+
+def _archive(work: StageContext) -> str:
+    """The key of the data set's archive; empty when its files travel as single objects."""
+    if not as_archive(work.settings.obs, [file.size for file in work.files["data"].values()]):
+        return ""
+    return f"{prefixes(work.settings, work.inputs)['data']}/{DATA_ARCHIVE}"
+
+
+def _listing(work: StageContext) -> dict[str, str]:
+    """Key to SHA-256; a file in an archive has the archive's key, `#` and its own name."""
+    files: dict[str, LocalFile] = {}
+    archive = _archive(work)
+    for name, prefix in prefixes(work.settings, work.inputs).items():
+        start = f"{archive}#" if name == "data" and archive else f"{prefix}/"
+        files |= {f"{start}{relative}": file for relative, file in work.files[name].items()}
+    return {key: file.sha256 for key, file in files.items()}
+
+
+def bucket_settings(settings: Settings) -> Mapping[str, Any]:
+    """Which bucket of which object store, without naming a host."""
+    return {
+        "stand_in": settings.obs.endpoint == "",
+        "region": settings.obs.region,
+        "bucket": settings.obs.bucket,
+        "prefix": settings.obs.prefix,
+    }
+
+
+STAGE = Stage(
+    "upload",
+    "effect",
+    run,
+    needs={"data": ("download", "data")},
+    given=lambda _settings: {"code": MODELS},
+    settings=lambda settings: {**bucket_settings(settings), "archive": settings.obs.archive},
+    prove=prove,
+)

@@ -1,0 +1,1 @@
+"""Tuning as plain logic: the search space, the study, trials, pruning, reports."""

@@ -1,0 +1,116 @@
+import errno
+import sqlite3
+import sys
+from contextlib import closing
+
+import httpx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from flows.cli import app as commands
+from infra import errors
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """`atlasflow ARGUMENTS` whose work is to raise an error; returns the exit code."""
+
+    def run(error, *arguments):
+        def app(given):
+            assert "--debug" not in given
+            raise error
+
+        monkeypatch.setattr(commands, "app", app)
+        monkeypatch.setattr(sys, "argv", ["atlasflow", *arguments])
+        with pytest.raises(SystemExit) as left:
+            commands.main()
+        return left.value.code
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (errors.AtlasFlowError, 1),
+        (errors.UserError, 2),
+        (errors.GateFailed, 3),
+        (errors.Refused, 4),
+        (errors.Transient, 5),
+        (errors.Corrupt, 6),
+    ],
+)
+def test_the_class_of_an_error_is_the_exit_code(command, capsys, kind, code):
+    assert command(kind("the bucket [red] is closed", hint="open it"), "run") == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "error: the bucket [red] is closed\n  → open it\n"
+
+
+def test_a_full_disk_is_told_in_words(command, capsys):
+    assert command(OSError(errno.ENOSPC, "No space left on device", "/somewhere"), "run") == 4
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_database_without_room_is_a_full_disk(command, capsys, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "small.db")) as database:
+        database.execute("CREATE TABLE rows (text)")
+        database.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(sqlite3.Error) as full:
+            database.execute("INSERT INTO rows VALUES (?)", ["x" * 100_000])
+    wrapped = RuntimeError("the study could not be written")
+    wrapped.__cause__ = full.value
+    for error in (full.value, wrapped):
+        assert command(error, "tune") == 4
+        assert "the disk is full" in capsys.readouterr().err
+
+
+def test_other_trouble_with_files_is_told_in_words(command, capsys):
+    assert command(PermissionError(errno.EACCES, "Permission denied", "/somewhere"), "run") == 1
+    said = capsys.readouterr().err
+    assert "/somewhere" in said
+    assert "who may read and write it" in said
+    assert "Traceback" not in said
+
+
+def test_a_prefect_server_that_went_away_is_worth_another_try(command, capsys):
+    assert command(httpx.ConnectError("[Errno 111] Connection refused"), "retrain") == 5
+    said = capsys.readouterr().err
+    assert said.startswith("error: the Prefect server does not answer: [Errno 111] Connection refused")
+    assert "fault" not in said
+
+
+def test_a_fault_of_ours_says_so(command, capsys):
+    assert command(KeyError("x"), "run") == 1
+    assert "a fault of AtlasFlow" in capsys.readouterr().err
+
+
+def test_a_traceback_is_shown_on_request(command, capsys):
+    assert command(errors.UserError("wrong"), "run", "--debug") == 2
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "error: wrong" in said
+
+
+def every_command(group, words=()):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from every_command(command, (*words, name))
+        else:
+            yield (*words, name)
+
+
+@pytest.mark.parametrize("words", list(every_command(typer.main.get_command(commands.app))), ids=" ".join)
+def test_the_help_of_every_command_shows_an_example_of_it(words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = CliRunner().invoke(commands.app, [*words, "--help"])
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert f"atlasflow {' '.join(words)}" in shown.output
+
+
+def test_without_a_command_the_commands_are_listed():
+    shown = CliRunner().invoke(commands.app, [])
+    for name in ("run", "status", "why", "verify", "gc", "up", "down", "doctor"):
+        assert name in shown.output

@@ -1,0 +1,62 @@
+from contextlib import contextmanager
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from infra.errors import UserError
+from infra.tracking import repository
+from infra.web import server
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Run a command in an empty home; gives its output, or raises its error."""
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        return CliRunner().invoke(app.app, words, catch_exceptions=False).output
+
+    return run
+
+
+def test_without_gradio_one_sentence_says_what_to_install(invoke, monkeypatch):
+    monkeypatch.setattr(server, "installed", lambda: False)
+    with pytest.raises(UserError, match=r"Gradio is not installed\n.*make setup"):
+        invoke("demo")
+
+
+def test_without_aim_one_sentence_says_what_to_install(invoke, monkeypatch):
+    monkeypatch.setattr(repository, "installed", lambda: False)
+    with pytest.raises(UserError, match=r"Aim is not installed\n.*make setup"):
+        invoke("aim")
+
+
+def test_without_a_model_the_stage_to_run_is_named(invoke, monkeypatch):
+    monkeypatch.setattr(server, "installed", lambda: True)
+    with pytest.raises(UserError, match=r"what download makes is not there(.|\n)*atlasflow run --to export"):
+        invoke("demo")
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])  # noqa: S104
+def test_letting_others_in_is_warned_of(invoke, monkeypatch, host, warned):
+    seen = []
+
+    @contextmanager
+    def opened(chain, boards):
+        seen.append(boards)
+        yield "the page"
+
+    def serve(page, host, port, tell):
+        seen.append((page, host, port))
+        tell(f"http://{host}:1234/")
+
+    monkeypatch.setattr(server, "installed", lambda: True)
+    monkeypatch.setattr("tasks.demo.opened", opened)
+    monkeypatch.setattr(server, "serve", serve)
+    said = invoke("demo", "--host", host, "--port", "1234", "--no-board")
+    assert seen == [[], ("the page", host, 1234)]
+    assert ("everybody who reaches" in said) is warned
+    assert f"http://{host}:1234/" in said
+    assert said.endswith("demo: stopped\n")

@@ -1,0 +1,95 @@
+import pytest
+
+from flows.cli import fresh_run, main
+from infra.store import proofs
+from infra.store.artifacts import Artifact
+from infra.store.receipts import Receipt
+
+ROW = {"stage": "upload", "key": "a" * 64, "finished": 0.0, "emulated": False, "outputs": 2, "bytes": 1_500_000}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s"),
+        (0, "0 s"),
+        (59.6, "60 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7_199, "120 min"),
+        (7_200, "2 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_a_span_of_time_in_one_unit(seconds, text):
+    assert fresh_run.age(seconds) == text
+
+
+def test_the_rows_are_plain_values_of_the_receipts():
+    outputs = {name: Artifact(name, "0" * 64, size, "file", "text/plain") for name, size in (("a", 3), ("b", 4))}
+    receipt = Receipt("train", "k", {"secret": "not shown"}, outputs, emulated=True, started=10.0, seconds=5.0)
+    assert fresh_run.rows_of([receipt]) == [
+        {"stage": "train", "key": "k", "finished": 15.0, "emulated": True, "outputs": 2, "bytes": 7}
+    ]
+
+
+@pytest.fixture
+def shown(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(fresh_run.time, "time", lambda: 1_000.0)
+
+    def show(*rows):
+        fresh_run.show(rows, tmp_path)
+        return capsys.readouterr().out
+
+    return show
+
+
+def test_a_row_says_how_old_it_is_and_how_much_there_is(shown):
+    said = shown(ROW)
+    assert "upload" in said
+    assert "aaaaaaaaaaaa " in said
+    assert "2 (1.5 MB)" in said
+    assert "17 min ago" in said
+    assert "proved" not in said
+    assert "Everything is fresh" in said
+
+
+def test_a_row_says_when_its_effect_was_last_proved(shown, tmp_path):
+    proofs.note(tmp_path, "upload", ROW["key"], 990.0)
+    assert "last proved 10 s ago" in shown(ROW)
+    assert "proved" not in shown(ROW | {"key": "b" * 64})
+
+
+def test_what_a_stand_in_made_is_marked(shown):
+    assert "(stand-in)" in shown(ROW | {"emulated": True})
+    assert "(stand-in)" not in shown(ROW)
+
+
+@pytest.fixture
+def called(monkeypatch, tmp_path):
+    """The command with its two ways out watched."""
+    ways = []
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
+    monkeypatch.setattr("flows.cli.app.main", lambda: ways.append("full"))
+    monkeypatch.setattr("flows.cli.fresh_run.show", lambda rows, home: ways.append((rows, home)))
+    return ways
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remembered", "way"),
+    [
+        (["run"], {"rows": ["row"]}, "fresh"),
+        (["run", "--to", "train"], {"rows": ["row"]}, "fresh"),
+        (["run"], None, "full"),
+        (["status"], {"rows": ["row"]}, "full"),
+        ([], {"rows": ["row"]}, "full"),
+    ],
+)
+def test_only_a_run_is_answered_from_memory(called, monkeypatch, tmp_path, arguments, remembered, way):
+    asked = []
+    monkeypatch.setattr("sys.argv", ["atlasflow", *arguments])
+    monkeypatch.setattr(main, "recall", lambda home, words: asked.append((home, words)) or remembered)
+    main.main()
+    assert called == ([(["row"], tmp_path)] if way == "fresh" else ["full"])
+    assert asked == ([(tmp_path, arguments[1:])] if arguments[:1] == ["run"] else [])

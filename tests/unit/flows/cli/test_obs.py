@@ -1,0 +1,104 @@
+"""`atlasflow obs` on the embedded server."""
+
+import json
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from infra.errors import Refused, UserError
+from infra.services import Services
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    yield folder
+    services = Services(folder)
+    for status in services.status():
+        services.stop(status.name)
+
+
+@pytest.fixture
+def obs(home, monkeypatch):
+    monkeypatch.setenv("ATLASFLOW_HOME", str(home))
+
+    def run(*words, profile="local"):
+        result = CliRunner().invoke(app, ["obs", *map(str, words), "--profile", profile])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run
+
+
+@pytest.fixture
+def tree(tmp_path):
+    folder = tmp_path / "tree"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "one.txt").write_text("one")
+    (folder / "inner" / "two.txt").write_text("two!")
+    return folder
+
+
+@pytest.mark.parametrize(("profile", "scheme"), [("local", "obs"), ("twin", "s3")])
+def test_a_folder_goes_there_and_back(obs, tree, tmp_path, profile, scheme):
+    place = f"{scheme}://atlasflow/{profile}"
+    assert "copied 2 files" in obs("copy", tree, f"{place}/", profile=profile)
+    listed = json.loads(obs("list", place, "--json", profile=profile))
+    assert listed == [{"name": "inner/", "size": 4}, {"name": "one.txt", "size": 3}]
+    names = [entry["name"] for entry in json.loads(obs("list", place, "--recursive", "--json", profile=profile))]
+    assert names == ["inner/two.txt", "one.txt"]
+    obs("copy", place, tmp_path / "back", profile=profile)
+    assert (tmp_path / "back" / "inner" / "two.txt").read_text() == "two!"
+    obs("remove", place, "--recursive", profile=profile)
+    with pytest.raises(Refused, match="there is nothing at"):
+        obs("list", place, profile=profile)
+
+
+def test_a_file_into_a_folder_keeps_its_name(obs, tree, tmp_path):
+    assert "(stand-in)" in obs("copy", tree / "one.txt", "obs://atlasflow/files/")
+    obs("copy", "obs://atlasflow/files/one.txt", "obs://atlasflow/files/renamed.txt")
+    assert "            3  one.txt" in obs("list", "obs://atlasflow/files/one.txt")
+    (tmp_path / "out").mkdir()
+    obs("copy", "s3://atlasflow/files/renamed.txt", tmp_path / "out")
+    assert (tmp_path / "out" / "renamed.txt").read_text() == "one"
+    obs("remove", "obs://atlasflow/files/one.txt")
+    assert "one.txt" not in obs("list", "obs://atlasflow/files")
+
+
+def test_a_folder_as_one_archive(obs, tree, tmp_path):
+    assert "2 files as one archive" in obs("copy", tree, "obs://atlasflow/tree.tar", "--archive")
+    assert "nothing" in obs("copy", tree, "obs://atlasflow/tree.tar", "--archive")
+    obs("copy", "obs://atlasflow/tree.tar", tmp_path / "unpacked", "--archive")
+    assert (tmp_path / "unpacked" / "inner" / "two.txt").read_text() == "two!"
+    with pytest.raises(UserError, match="--archive is for a folder"):
+        obs("copy", "obs://atlasflow/tree.tar", "obs://atlasflow/other.tar", "--archive")
+
+
+def test_a_link_works_for_anybody_until_it_expires(obs, tree):
+    obs("copy", tree / "one.txt", "obs://atlasflow/linked.txt", profile="twin")
+    link = obs("link", "obs://atlasflow/linked.txt", "--seconds", "90", profile="twin").strip()
+    assert "X-Amz-Expires=90&" in link
+    assert httpx.get(link).text == "one"
+    with pytest.raises(Refused, match="no such object"):
+        obs("link", "obs://atlasflow/absent.txt")
+
+
+def test_what_cannot_work_is_explained(obs, tree):
+    with pytest.raises(Refused, match="no such bucket"):
+        obs("copy", tree, "obs://somebody-elses/x/")
+    with pytest.raises(Refused, match="no such object"):
+        obs("copy", "obs://atlasflow/absent", tree / "absent")
+    with pytest.raises(UserError, match="not the address of an object"):
+        obs("remove", tree)
+    with pytest.raises(UserError, match="not the address of an object"):
+        obs("link", "obs://atlasflow")
+    with pytest.raises(UserError, match="not the address of an object"):
+        obs("list", "http://atlasflow/x")
+    with pytest.raises(UserError, match="whole bucket"):
+        obs("remove", "obs://atlasflow/", "--recursive")
+    with pytest.raises(UserError, match="there is no file"):
+        obs("copy", tree / "absent", "obs://atlasflow/absent")

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tasks.reports import inspection
+
+NETWORK = {
+    "network": "lenet5",
+    "layers": [{"name": "fc3", "kind": "Dense", "shape": [1, 10], "parameters": 850, "multiply_adds": 840}],
+    "parameters": 61_984,
+    "multiply_adds": 651_720,
+}
+TIMES = {"mean": 0.9, "median": 0.85, "p10": 0.8, "p90": 1.0, "p99": 1.5, "pinned": True}
+COSTS = {
+    **NETWORK,
+    "size_mb": 0.247936,
+    "latency_ms": TIMES,
+    "onnx": {"size_mb": 0.25, "latency_ms": TIMES},
+    "accuracy": 0.66,
+    "images": 10_000,
+    "score": 32.78,
+}
+
+
+@pytest.fixture
+def atlasflow(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app.app, list(map(str, arguments)))
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run
+
+
+def test_schedules_become_a_table_and_a_picture(atlasflow, tmp_path):
+    picture = tmp_path / "rates.png"
+    printed = atlasflow("show", "schedules", "constant", "square", "--set", "train.learning_rate=0.1", "-o", picture)
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["constant", *["0.100000"] * 6] in lines
+    assert next(line for line in lines if line[0] == "square")[1:4] == ["0.100000", "0.056250", "0.025000"]
+    assert "46,860 steps, 1,562 an epoch" in printed
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_samples_and_history_become_tables(atlasflow, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        inspection, "samples", lambda chain, part, count, picture: [(0, f"{part} {count} {picture.name}")]
+    )
+    assert "train 9 samples.png" in atlasflow("show", "samples")
+    row = dict.fromkeys(("epoch", "loss", "learning_rate", "images_per_second", "peak_memory_mb"), "2.50000001")
+    monkeypatch.setattr(inspection, "history", lambda chain, picture: [{**row, "evaluation_loss": "", "accuracy": ""}])
+    assert atlasflow("show", "history").count("2.5 ") >= 4
+    assert "--part" in atlasflow("show", "samples", "--part", "test", code=2)
+
+
+def test_a_network_becomes_a_table(atlasflow, monkeypatch):
+    monkeypatch.setattr(inspection, "network", lambda chain, folder: NETWORK)
+    printed = atlasflow("show", "network")
+    assert ["fc3", "Dense", "1", "×", "10", "850", "840"] in [line.split() for line in printed.splitlines()]
+    assert "61,984 parameters, 651,720 multiply-adds" in printed
+    assert json.loads(atlasflow("show", "network", "--json")) == NETWORK
+
+
+def test_costs_and_score_are_shown_and_written(atlasflow, monkeypatch, tmp_path):
+    monkeypatch.setattr(inspection, "profile", lambda chain, folder: COSTS)
+    printed = atlasflow("profile", "-o", tmp_path / "profile.json")
+    latency = ("mean 0.900 ms, median 0.850", "p99 1.500, threads pinned")
+    for words in ("32.78 = 0.50", "0.6600 on 10,000 images", *latency, "0.2479 MB"):
+        assert words in printed
+    assert json.loads((tmp_path / "profile.json").read_text()) == COSTS
+    assert json.loads(atlasflow("profile", "--json")) == COSTS

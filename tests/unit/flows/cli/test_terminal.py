@@ -1,0 +1,179 @@
+import io
+import os
+import sys
+import time
+
+import pytest
+from rich.console import Console
+
+from flows.cli import run as running
+from flows.cli.terminal import show_result
+from infra.errors import UserError
+from infra.store import fresh_cache
+from infra.store.runs import RunRecord, StageRecord
+from tasks.pipeline import NAMES
+
+
+@pytest.fixture
+def run(small, monkeypatch):
+    """`atlasflow run WORDS`: what it handed to Prefect, or None when it handed nothing over."""
+    handed = []
+    monkeypatch.setattr("flows.cli.terminal.run_with_prefect", lambda chain, *request: handed.append(request))
+
+    def call(*words, **options):
+        handed.clear()
+        monkeypatch.setattr(sys, "argv", ["atlasflow", "run", *words])
+        running.run(**options)
+        return handed[0] if handed else None
+
+    return call
+
+
+def test_a_chain_that_never_ran_goes_to_prefect(run):
+    assert run() == ("local", {}, NAMES, ())
+
+
+def test_a_fresh_chain_is_shown_and_nothing_else(run, small, capsys):
+    small.make_all()
+    assert run() is None
+    assert "Everything is fresh" in capsys.readouterr().out
+    assert small.ran == list(NAMES)
+
+
+def test_a_part_that_is_fresh_is_enough_when_only_it_is_asked_for(run, small, capsys):
+    chain = small.chain()
+    chain.run(chain.stages["download"])
+    assert run(last="download") is None
+    shown = capsys.readouterr().out
+    assert "download" in shown
+    assert "deploy" not in shown
+    assert run(last="upload") == ("local", {}, ("download", "upload"), ())
+
+
+@pytest.mark.parametrize("options", [{"force": ["train"]}, {"record": True}, {"settings": ["train.epochs=3"]}])
+def test_what_needs_a_run_goes_to_prefect(run, small, options):
+    small.make_all()
+    _, overrides, selected, forced = run(**options)
+    assert selected == NAMES
+    assert forced == tuple(options.get("force", ()))
+    assert overrides == ({"train.epochs": "3"} if "settings" in options else {})
+
+
+def test_a_gate_that_would_stop_a_fresh_chain_goes_to_prefect(run, small):
+    small.accuracy = 0.4
+    small.make_all()
+    assert run() is not None
+    assert run(settings=["evaluate.min_accuracy=0.3"]) is None
+    assert run(last="train") is None, "the gate comes later"
+
+
+def test_prove_asks_the_world_and_says_what_it_puts_right(run, small, capsys):
+    small.make_all()
+    small.gone.add("publish")
+    assert run() is None
+    assert "is gone" not in capsys.readouterr().out
+    assert run("--prove", prove=True) is None
+    assert "publish   starts: publish is gone" in capsys.readouterr().out
+    assert small.ran == [*NAMES, "publish"]
+    assert run("--prove", prove=True) is None
+    assert small.ran == [*NAMES, "publish"]
+
+
+def test_prove_looks_only_at_what_was_asked_for(run, small):
+    small.make_all()
+    small.gone.add("deploy")
+    assert run("--prove", prove=True, last="publish") is None
+    assert small.ran == list(NAMES)
+
+
+def settle(folder):
+    """Make every file of a home old enough for a verdict to rest on it."""
+    newest = max(path.stat().st_ctime_ns for path in folder.rglob("*"))
+    while time.time_ns() < newest + 50_000_000:
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def remembered(small, monkeypatch, tmp_path):
+    """What the next run would recall; no file of this machine that others may touch meanwhile counts."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    monkeypatch.setattr(fresh_cache, "_code_files", list)
+    monkeypatch.setattr(fresh_cache.sysconfig, "get_path", lambda name: str(tools))
+    monkeypatch.setattr(fresh_cache.shutil, "which", lambda name: None)
+
+    def recall(*words):
+        return fresh_cache.recall(small.folder, list(words))
+
+    return recall
+
+
+def test_a_verdict_is_remembered_for_the_same_words(run, small, remembered):
+    small.make_all()
+    settle(small.folder)
+    assert remembered() is None
+    run("--to", "train", last="train")
+    answer = remembered("--to", "train")
+    assert [row["stage"] for row in answer["rows"]] == list(NAMES[:3])
+    assert remembered() is None
+
+
+def test_a_verdict_rests_on_the_profile_and_the_secret_files(run, small, remembered, monkeypatch, tmp_path):
+    profile, secrets = tmp_path / "own.toml", tmp_path / "secrets"
+    profile.write_text("[train]\nepochs = 3\n")
+    secrets.mkdir()
+    (secrets / "OBS__BUCKET").write_text("bucket")
+    monkeypatch.setenv("ATLASFLOW_SECRETS_DIR", str(secrets))
+    small.make_all(**{"train.epochs": "3"})
+    settle(tmp_path)
+
+    def judge():
+        assert run("--profile", str(profile), profile=str(profile)) is None
+        assert remembered("--profile", str(profile)) is not None
+
+    judge()
+    os.utime(secrets / "OBS__BUCKET")
+    assert remembered("--profile", str(profile)) is None
+    settle(tmp_path)
+    judge()
+    profile.write_text("[train]\nepochs = 4\n")
+    assert remembered("--profile", str(profile)) is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (None, {}),
+        (["train.epochs=3", "obs.bucket = b "], {"train.epochs": "3", "obs.bucket": "b"}),
+        (["data.source=https://example.org/?a=b"], {"data.source": "https://example.org/?a=b"}),
+        (["train.epochs=3", "train.epochs=4"], {"train.epochs": "4"}),
+    ],
+)
+def test_settings_are_read_from_the_command_line(texts, expected):
+    assert running.parse_overrides(texts) == expected
+
+
+def test_a_text_without_an_equals_sign_is_refused():
+    with pytest.raises(UserError, match="'train' is not a setting"):
+        running.parse_overrides(["train"])
+
+
+def test_a_forced_stage_must_be_among_those_that_run(run):
+    with pytest.raises(UserError, match="--force export is not among"):
+        run(last="train", force=["export"])
+
+
+def test_a_board_that_nobody_knows_is_told_before_anything_starts(run):
+    with pytest.raises(UserError, match="there is no board 'latpop'; did you mean 'laptop'"):
+        run(settings=['deploy.boards=["latpop"]'])
+    assert run(settings=['deploy.boards=["latpop"]'], last="train") is not None, "no board is asked for so far"
+
+
+@pytest.mark.parametrize(("outcome", "shown"), [("ran", True), ("reused", False)])
+def test_links_are_shown_for_what_was_published_just_now(small, monkeypatch, outcome, shown):
+    published = small.make_all().known["publish"]
+    monkeypatch.setattr("tasks.reports.run.published_links", lambda chain: {"model.onnx": chain.known["publish"].key})
+    record = RunRecord("1", 0.0, "local", [StageRecord("publish", published.key, outcome, "", 1.0)])
+    out = io.StringIO()
+    show_result(Console(file=out, width=200), small.chain(), record, "http://127.0.0.1:4200")
+    assert (f"model.onnx           {published.key}" in out.getvalue()) == shown

@@ -1,0 +1,116 @@
+import contextlib
+import json
+import sqlite3
+import threading
+
+import pytest
+
+from infra.backup.restore import restore
+from infra.backup.write import back_up
+from infra.errors import Corrupt, UserError
+from infra.store.artifacts import ArtifactStore
+from infra.store.receipts import Receipts
+from tests.unit.infra.backup.homes import make
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("backup.zip", "does not say what it is"), ("there.tar", "is there already")]
+)
+def test_a_target_that_cannot_be_one_is_refused(home, tmp_path, name, text):
+    (tmp_path / "there.tar").write_text("something else")
+    with pytest.raises(UserError, match=text):
+        back_up(home, home / "boards.toml", tmp_path / name)
+    assert (tmp_path / "there.tar").read_text() == "something else"
+    with pytest.raises(UserError, match="nothing to back up"):
+        back_up(tmp_path / "absent", tmp_path / "boards.toml", tmp_path / "b.tar")
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "receipt"])
+def test_a_damaged_store_gives_no_backup(home, tmp_path, damage):
+    receipt = next(Receipts(home).all())
+    path = ArtifactStore(home).path(receipt.outputs["file"])
+    if damage == "receipt":
+        Receipts(home).path("train", receipt.key).write_text("{")
+    elif damage == "missing":
+        path.unlink()
+    else:
+        path.chmod(0o644)
+        path.write_text("x" * path.stat().st_size)
+    words = {"changed": "was changed on disk", "missing": "is missing", "receipt": "is damaged"}
+    with pytest.raises(Corrupt, match=words[damage]):
+        back_up(home, home / "boards.toml", tmp_path / "b.tar")
+    assert not list(tmp_path.glob("*b.tar*"))
+
+
+def test_a_damaged_database_gives_no_backup(home, tmp_path):
+    path = home / "prefect" / "prefect.db"
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + bytes(range(84)) + content[100:])
+    with pytest.raises(Corrupt, match=r"prefect/prefect\.db is damaged"):
+        back_up(home, home / "boards.toml", tmp_path / "b.tar")
+    assert not list(tmp_path.glob("*b.tar*"))
+
+
+def test_a_backup_is_consistent_while_a_run_goes_on(home, tmp_path):
+    """Rows come in pairs, a receipt after its bytes, and the registry names a receipt that is there."""
+    begun, over = threading.Event(), threading.Event()
+    database = home / "prefect" / "prefect.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE halves (number, half)")
+        connection.commit()
+
+    def go_on():
+        number = 10
+        with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+            while not over.is_set() and number < 500:
+                number += 1
+                receipt = make(home, number)
+                (home / ".r.tmp").write_text(json.dumps({"champion": receipt.key}))
+                (home / ".r.tmp").rename(home / "registry.json")
+                with connection:
+                    connection.executemany("INSERT INTO halves VALUES (?, ?)", [(number, 0), (number, 1)])
+                begun.set()
+
+    running = threading.Thread(target=go_on)
+    running.start()
+    assert begun.wait(60)
+    try:
+        for number in range(4):
+            back_up(home, home / "boards.toml", tmp_path / f"{number}.tar.gz")
+    finally:
+        over.set()
+        running.join()
+    for number in range(4):
+        new = tmp_path / f"new-{number}"
+        restore(tmp_path / f"{number}.tar.gz", new)
+        receipts = {receipt.key: receipt for receipt in Receipts(new).all()}
+        for receipt in receipts.values():
+            for artifact in receipt.outputs.values():
+                ArtifactStore(new).verify(artifact, deep=True)
+        assert json.loads((new / "registry.json").read_text())["champion"] in receipts
+        with contextlib.closing(sqlite3.connect(new / "prefect" / "prefect.db")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            counts = connection.execute("SELECT COUNT(*) FROM halves GROUP BY number").fetchall()
+            assert set(counts) == {(2,)}
+
+
+def test_a_release_that_goes_while_it_is_read_is_left_out_whole(home, tmp_path, monkeypatch):
+    second = home / "fleet" / "releases" / "second"
+    second.mkdir()
+    (second / "a.json").write_text("a")
+    (second / "b.json").write_text("b")
+    real = type(home).read_bytes
+
+    def vanishing(path):
+        if path.parent == second:
+            (second / "b.json").unlink(missing_ok=True)
+        return real(path)
+
+    monkeypatch.setattr(type(home), "read_bytes", vanishing)
+    back_up(home, home / "boards.toml", tmp_path / "b.tar")
+    monkeypatch.undo()
+    restore(tmp_path / "b.tar", tmp_path / "new")
+    assert not (tmp_path / "new" / "fleet" / "releases" / "second").exists()
+    assert (tmp_path / "new" / "fleet" / "releases" / "first").exists()

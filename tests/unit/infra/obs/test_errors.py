@@ -1,0 +1,92 @@
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.exceptions import ProtocolError
+
+from infra.errors import Refused, Transient, UserError
+from infra.obs.errors import mapped
+
+
+def raised(error):
+    with pytest.raises(Exception) as caught, mapped("obs://b/k", "https://obs.test"):
+        raise error
+    return caught.value
+
+
+def answer(code, status, message="said so"):
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": message},
+            "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "R1"},
+        },
+        "Op",
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("SlowDown", 503, Transient),
+        ("ServiceUnavailable", 503, Transient),
+        ("InternalError", 0, Transient),  # of one key in a multi-delete
+        ("ServiceUnavailable", 0, Transient),
+        ("InternalError", 500, Transient),
+        ("NobodyKnows", 502, Transient),
+        ("RequestTimeout", 400, Transient),
+        ("OperationAborted", 409, Transient),
+        ("BadDigest", 400, Transient),
+        ("NotImplemented", 501, Refused),
+        ("InArrearOrInsufficientBalance", 403, Refused),
+        ("AccountProblem", 403, Refused),
+        ("InvalidAccessKeyId", 403, Refused),
+        ("RequestTimeTooSkewed", 403, Refused),
+        ("VirtualHostDomainRequired", 403, Refused),
+        ("NobodyKnows", 400, Refused),
+        ("403", 403, Refused),
+        ("404", 404, Refused),
+        ("301", 301, UserError),
+        ("412", 412, Transient),
+        ("TooManyRequests", 429, Transient),
+        ("KeyTooLong", 400, UserError),
+        ("InvalidBucketName", 400, UserError),
+    ],
+)
+def test_answers(code, status, error):
+    found = raised(answer(code, status))
+    assert type(found) is error
+    assert "obs://b/k at https://obs.test" in found.message
+    assert "R1" in found.message
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("problem", "error"),
+    [
+        (ConnectTimeoutError(endpoint_url="x"), Transient),
+        (ReadTimeoutError(endpoint_url="x"), Transient),
+        (ProtocolError("cut"), Transient),
+        (SSLError(endpoint_url="x", error="EOF occurred in violation of protocol"), Transient),
+        (SSLError(endpoint_url="x", error="[SSL: CERTIFICATE_VERIFY_FAILED] no"), Refused),
+        (NoCredentialsError(), UserError),
+        (ParamValidationError(report="Bucket"), UserError),
+    ],
+)
+def test_no_answer(problem, error):
+    found = raised(problem)
+    assert type(found) is error
+    assert "obs://b/k at https://obs.test" in found.message
+
+
+def test_what_the_server_says_of_keys_is_not_repeated():
+    found = raised(answer("SignatureDoesNotMatch", 403, "StringToSign AKIDSECRET"))
+    assert "AKIDSECRET" not in str(found)
+
+
+def test_other_errors_pass():
+    assert isinstance(raised(ZeroDivisionError()), ZeroDivisionError)

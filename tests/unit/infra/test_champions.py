@@ -1,0 +1,246 @@
+"""The registry: promotions and demotions that fit what stands, damage, concurrent writers, and the copy in a mirror."""
+
+import json
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from infra import champions as module
+from infra.champions import Registry, State
+from infra.errors import Corrupt, Refused, Transient, UserError
+from infra.faults import NO_FAULTS
+from infra.store.gc import living
+from infra.store.mirror import Mirror
+from infra.store.receipts import Receipt, Receipts
+from infra.store.runs import Runs
+from tests.unit.infra.champions import champion
+from tests.unit.infra.store.test_mirror import FolderStore
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return Registry(tmp_path / "home")
+
+
+def promote(registry, release, over="", **changed):
+    return registry.promote(champion(release, **changed), [f"train {release}"], over=over, pending=True)
+
+
+def test_an_empty_home_has_no_champion(registry):
+    assert registry.read() == State()
+    assert not registry.path.exists()
+
+
+def test_promotions_and_demotions_are_remembered(registry):
+    promote(registry, "a")
+    promote(registry, "b", over="a")
+    registry.keep("checkpoint", ["k"], "Bea", "it may be chance", over="b")
+    state = registry.read()
+    assert state.champion.release == "b"
+    assert state.champion.before == "a"
+    assert state.predecessor().release == "a"
+    state = registry.demote("", "Ada", "trucks", pending=False)
+    assert (state.champion.release, state.pending, state.predecessor()) == ("a", False, None)
+    assert [(event.kind, event.about, event.champion, event.who) for event in registry.read().history] == [
+        ("promoted", "a", "a", "Ada"),
+        ("promoted", "b", "b", "Ada"),
+        ("kept", "", "b", "Bea"),
+        ("demoted", "b", "a", "Ada"),
+    ]
+    assert registry.read().history[-1].checkpoint == "checkpoint of b"
+    state = registry.demote("b", "Ada", "trucks are fine", pending=True)
+    assert (state.champion.release, state.pending) == ("b", True)
+    assert state.revision == 5
+
+
+def test_the_first_champion_can_be_taken_back_to_none(registry):
+    promote(registry, "a")
+    assert registry.demote("", "rollout", "its boards failed", of="a", pending=True).champion is None
+    assert not registry.read().pending, "there is nothing to tell"
+    promote(registry, "b", over="")
+
+
+def test_what_does_not_fit_changes_nothing(registry):
+    with pytest.raises(UserError, match="no champion"):
+        registry.demote("", "Ada", "", pending=False)
+    promote(registry, "a")
+    before = registry.path.read_bytes()
+    with pytest.raises(Refused, match="compared with z; the champion is a by now"):
+        promote(registry, "b", over="z")
+    with pytest.raises(Refused, match="compared with none"):
+        promote(registry, "b")
+    with pytest.raises(Refused, match="compared with z; the champion is a by now"):
+        registry.keep("checkpoint", ["k"], "Bea", "it may be chance", over="z")
+    with pytest.raises(Refused, match="not z by now"):
+        registry.demote("", "Ada", "", of="z", pending=False)
+    for wrong in ("z", "a"):
+        with pytest.raises(UserError, match="no former champion"):
+            registry.demote(wrong, "Ada", "", pending=False)
+    assert registry.path.read_bytes() == before
+
+
+def test_boards_are_told_once_and_of_the_present_champion_alone(registry):
+    promote(registry, "a")
+    registry.told("z")
+    assert registry.read().pending
+    registry.told("a")
+    revision = registry.read().revision
+    assert not registry.read().pending
+    registry.told("a")
+    assert registry.read().revision == revision
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        "[]",
+        '{"schema": 0}',
+        '{"schema": 1, "revision": 1, "champion": "a", "pending": false, "models": {}, "history": []}',
+        '{"schema": 1, "revision": 1, "champion": "", "pending": false, "models": {"a": {}}, "history": []}',
+    ],
+)
+def test_a_damaged_registry_is_no_empty_one(registry, damage):
+    registry.path.parent.mkdir(parents=True)
+    registry.path.write_text(damage)
+    with pytest.raises(Corrupt, match="is damaged"):
+        registry.read()
+    with pytest.raises(Corrupt):
+        promote(registry, "a")
+    assert registry.path.read_text() == damage
+
+
+def test_a_newer_registry_is_refused_and_left_as_it_is(registry):
+    registry.path.parent.mkdir(parents=True)
+    registry.path.write_text('{"schema": 2, "what": "ever"}')
+    for act in (registry.read, lambda: promote(registry, "a")):
+        with pytest.raises(Refused, match=r"newer AtlasFlow \(schema 2, here 1\)"):
+            act()
+    assert registry.path.read_text() == '{"schema": 2, "what": "ever"}'
+
+
+def test_a_writer_that_dies_leaves_what_was(registry, monkeypatch):
+    promote(registry, "a")
+    before = registry.path.read_bytes()
+
+    def dies(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_text", dies)
+    with pytest.raises(OSError, match="No space"):
+        promote(registry, "b", over="a")
+    assert registry.path.read_bytes() == before
+
+
+def test_of_two_promotions_over_the_same_champion_one_wins(registry):
+    promote(registry, "a")
+    barrier = threading.Barrier(2, timeout=10)
+    outcomes = []
+
+    def compete(name):
+        barrier.wait()
+        try:
+            promote(registry, name, over="a")
+            outcomes.append(name)
+        except Refused:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=compete, args=(name,)) for name in "bc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(outcomes)[1] == "refused"
+    assert registry.read().champion.release == sorted(outcomes)[0]
+
+
+def test_people_can_read_the_file(registry):
+    promote(registry, "a")
+    said = json.loads(registry.path.read_text())
+    assert (said["schema"], said["champion"]) == (1, "a")
+    assert said["models"]["a"]["keys"]["train"] == "train a"
+
+
+def test_garbage_collection_keeps_the_champion_and_its_predecessor_with_what_they_came_from(registry, tmp_path):
+    receipts = Receipts(tmp_path / "home", NO_FAULTS)
+    for release in "abc":
+        promote(registry, release, over=chr(ord(release) - 1) if release != "a" else "")
+        for stage in ("train", "publish"):
+            receipts.save(Receipt(stage, f"{stage} {release}", {"inputs": {}, "settings": {}}, {}))
+    kept = living(receipts, Runs(tmp_path / "home"), 1, registry.read().kept_keys())
+    assert kept == {"train b", "publish b", "train c", "publish c"}
+
+
+class TestMirror:
+    @pytest.fixture
+    def bucket(self, tmp_path):
+        return FolderStore(tmp_path / "bucket")
+
+    @pytest.fixture
+    def machines(self, tmp_path, bucket):
+        return [Registry(tmp_path / name, Mirror(lambda: bucket, "team")) for name in ("one", "two")]
+
+    def test_another_machine_sees_the_champion_and_goes_on_from_it(self, machines):
+        one, two = machines
+        promote(one, "a")
+        assert two.read().champion.release == "a"
+        promote(two, "b", over="a")
+        assert one.read().champion.release == "b"
+        with pytest.raises(Refused):
+            promote(one, "c", over="a")
+
+    def test_a_mirror_that_does_not_answer_is_no_empty_registry(self, machines, bucket):
+        promote(machines[0], "a")
+        bucket.broken = True
+        for registry in machines:
+            with pytest.raises(Transient):
+                registry.read()
+
+    def test_what_the_mirror_did_not_take_was_not_changed(self, machines, bucket, monkeypatch):
+        one, two = machines
+        promote(one, "a")
+
+        def broken(key, source, progress=None):
+            raise Transient("no answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bucket, "put", broken)
+            with pytest.raises(Transient):
+                promote(one, "b", over="a")
+        promote(two, "c", over="a")
+        assert one.read() == two.read()
+        assert one.read().champion.release == "c"
+
+    def test_of_two_equally_old_copies_the_mirror_s_counts(self, machines, tmp_path):
+        one, two = machines
+        promote(one, "a")
+        promote(Registry(tmp_path / "one"), "b", over="a")
+        promote(two, "c", over="a")
+        assert one.read().champion.release == two.read().champion.release == "c"
+
+    def test_a_change_holds_the_lock_of_all_machines(self, tmp_path, bucket):
+        seen = []
+
+        class Leases:
+            @contextmanager
+            def hold(self, name, waiting):
+                seen.append((name, bucket.head("team/registry.json")))
+                yield False
+                seen.append((name, bucket.head("team/registry.json")))
+
+        registry = Registry(tmp_path / "one", Mirror(lambda: bucket, "team"), Leases())
+        promote(registry, "a")
+        (before, after) = seen
+        assert before == ("atlasflow-registry", None)
+        assert after[0] == "atlasflow-registry"
+        assert after[1] is not None, "it was sent while the lock was held"
+
+    def test_a_newer_own_copy_counts(self, machines, tmp_path):
+        promote(machines[0], "a")
+        alone = Registry(tmp_path / "one")
+        promote(alone, "b", over="a")
+        assert machines[0].read().champion.release == "b"
+        machines[0].told("b")
+        assert machines[1].read().champion.release == "b"

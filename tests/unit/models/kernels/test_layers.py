@@ -1,0 +1,206 @@
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from models.kernels import build
+
+PROGRAM = Path(__file__).with_name("compare_kernels.py")
+SPEC = '{"network": "resnet20", "width": 0.5, "epochs": 2, "batch_size": 20}'
+
+needs_kernels = pytest.mark.skipif(build.library() is None, reason=f"no kernels here: {build.why_not()}")
+
+
+def compare(run, *what: str) -> dict[str, float]:
+    done = run(*what, main=PROGRAM)
+    assert done.code == 0, done.errors
+    return json.loads(done.lines[-1])
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+def test_every_kernel_computes_what_mindspore_computes(run):
+    differences = compare(run, "layers")
+    assert len(differences) == 18
+    assert {name: value for name, value in differences.items() if not value < 1e-5} == {}
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["lenet5", "compact", "resnet20", "resnet18", "resnet50", "resnet50 3x3"])
+def test_the_gradients_of_a_network_are_those_of_mindspore(run, network):
+    (difference,) = compare(run, "networks", network).values()
+    assert difference < 1e-4
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+def test_training_with_kernels_repeats_to_the_bit_and_learns_what_mindspore_learns(run, data, tmp_path):
+    def trained(name: str, **environment: str) -> dict[str, object]:
+        place = tmp_path / name
+        options = ("--data_url", data, "--train_url", place, "--spec", SPEC)
+        done = run("train", *options, environment=environment)
+        assert done.code == 0, done.errors
+        return json.loads((place / "result.json").read_text())
+
+    first, again, stock = trained("first"), trained("again"), trained("stock", **{build.SWITCH: "off"})
+    assert (first["compiled_kernels"], stock["compiled_kernels"]) == (True, False)
+    assert first == again
+    assert first["loss"] == pytest.approx(stock["loss"], rel=1e-2)
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+def test_what_is_exported_after_training_with_kernels_has_plain_operators(run, data, tmp_path):
+    import onnx
+
+    options = ("--data_url", data, "--spec", SPEC)
+    assert run("train", *options, "--train_url", tmp_path / "run").code == 0
+    checkpoint = tmp_path / "run" / "checkpoint.ckpt"
+    done = run("export", *options, "--checkpoint", checkpoint, "--output", tmp_path / "out", "--format", "onnx")
+    assert done.code == 0, done.errors
+    used = {node.op_type for node in onnx.load(str(tmp_path / "out" / "model.onnx")).graph.node}
+    assert {"Conv", "Relu", "MaxPool", "Gemm"} <= used
+    assert "Custom" not in used
+
+
+def test_without_a_compiler_there_are_no_kernels(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert build.library() is None
+    assert build.why_not()
+
+
+@pytest.mark.mindspore
+def test_without_a_compiler_a_network_trains_to_the_same_results_as_with_the_kernels_off(run, data, tmp_path):
+    def trained(name, **environment):
+        options = ("--data_url", data, "--train_url", tmp_path / name, "--spec", '{"epochs": 2, "batch_size": 20}')
+        done = run("train", *options, environment=environment)
+        assert done.code == 0, done.errors
+        return done.lines, json.loads((tmp_path / name / "result.json").read_text())
+
+    lines, result = trained("none", PATH=str(tmp_path / "empty"))
+    assert any(line.startswith("training with MindSpore's own kernels: ") for line in lines)
+    assert result["compiled_kernels"] is False
+    assert result == trained("off", **{build.SWITCH: "off"})[1]
+
+
+def test_kernels_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv(build.SWITCH, "off")
+    assert build.library() is None
+    assert build.why_not() == "ATLASFLOW_KERNELS is off"
+
+
+@needs_kernels
+def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch, tmp_path):
+    calls = tmp_path / "calls"
+    compiler = tmp_path / "bin" / "c++"
+    compiler.parent.mkdir()
+    compiler.write_text(f"#!/bin/sh\necho x >> {calls}\necho 'no such header' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(compiler.parent), prepend=os.pathsep)
+    monkeypatch.setenv(build.SWITCH, str(tmp_path / "cache"))
+    assert build.library() is None
+    assert build.library() is None
+    assert calls.read_text() == "x\n"
+    (reason,) = (tmp_path / "cache").rglob("failed.txt")
+    assert "no such header" in reason.read_text()
+    assert str(reason) in build.why_not()
+    assert [path for path in reason.parent.parent.iterdir() if path != reason.parent] == []
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("script", "seconds", "reason"),
+    [
+        ("kill -KILL $$", 300, "was ended"),
+        ("echo 'fatal error: Killed signal terminated program cc1plus' >&2; exit 1", 300, "was ended"),
+        ("exec sleep 60", 0.2, "took more than"),
+    ],
+)
+def test_a_compiler_that_is_ended_is_asked_again(monkeypatch, tmp_path, script, seconds, reason):
+    compiler = tmp_path / "bin" / "c++"
+    compiler.parent.mkdir()
+    compiler.write_text(f"#!/bin/sh\n{script}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(compiler.parent), prepend=os.pathsep)
+    monkeypatch.setenv(build.SWITCH, str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "_SECONDS", seconds)
+    assert build.library() is None
+    assert reason in build.why_not()
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@needs_kernels
+def test_a_folder_that_cannot_be_written_means_no_kernels_this_time(monkeypatch, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv(build.SWITCH, str(file / "kernels"))
+    assert build.library() is None
+    assert str(file) in build.why_not()
+    monkeypatch.setenv(build.SWITCH, "off")
+    assert build.library() is None
+    assert build.why_not() == "ATLASFLOW_KERNELS is off"
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.parametrize("hindrance", ["folder", "start"])
+def test_training_goes_on_without_kernels_that_cannot_be_had(run, data, tmp_path, hindrance):
+    """A file stands where the folder of the kernels should be; or they are there, but do not start."""
+    file = tmp_path / "file"
+    file.touch()
+    program = tmp_path / "train.py"
+    program.write_text(
+        "import sys\n"
+        "from models import kernels, main\n"
+        "def start(path, threads):\n"
+        "    raise RuntimeError(f'the kernels {path} do not start')\n"
+        f"if {hindrance == 'start'}:\n"
+        "    kernels.start = start\n"
+        "sys.exit(main.main())\n"
+    )
+    environment = {build.SWITCH: str(file / "kernels")} if hindrance == "folder" else {}
+    options = ("--data_url", data, "--train_url", tmp_path / "out", "--spec", '{"epochs": 1, "batch_size": 20}')
+    done = run("train", *options, main=program, environment=environment)
+    assert done.code == 0, done.errors
+    (said,) = [line for line in done.lines if line.startswith("training with MindSpore's own kernels: ")]
+    assert (str(file) if hindrance == "folder" else "do not start") in said
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["compiled_kernels"] is False
+
+
+@needs_kernels
+def test_kernels_that_nobody_used_for_long_make_room_and_others_stay(monkeypatch, tmp_path):
+    """Another environment may share the folder, and MindSpore opens the library anew while it trains."""
+    monkeypatch.setenv(build.SWITCH, str(tmp_path))
+    older, other = (tmp_path / (digit * len(build._folder().name)) for digit in "01")
+    long_ago = time.time() - build._UNUSED_SECONDS - 60
+    for folder in (older, other):
+        folder.mkdir()
+    os.utime(older, (long_ago, long_ago))
+    (tmp_path / "notes.txt").touch()
+    mine = build.library().parent
+    assert mine.parent == tmp_path
+    assert not older.exists()
+    assert other.exists()
+    os.utime(mine, (long_ago, long_ago))
+    assert build.library().parent == mine
+    assert mine.stat().st_mtime > long_ago, "to use them is noted"
+    assert (tmp_path / "notes.txt").exists()
+
+
+@needs_kernels
+def test_a_changed_source_is_another_library(monkeypatch, tmp_path):
+    copy = tmp_path / "kernels"
+    shutil.copytree(Path(build.__file__).parent, copy)
+    before = build._folder()
+    monkeypatch.setattr(build, "_HERE", copy)
+    assert build._folder() == before
+    (copy / "pool.cc").write_text((copy / "pool.cc").read_text() + "// more\n")
+    assert build._folder() != before

@@ -1,0 +1,173 @@
+import json
+
+import pytest
+
+from models.failures import InputError
+from models.files import checkpoint_at
+
+pytestmark = pytest.mark.mindspore
+
+# How other implementations call the parts; "{}" is the number of a block's convolution.
+PARTS = ("stem.conv", "stem.norm", "conv", "norm", "shortcut.conv", "shortcut.norm", "head")
+NAMES = {
+    "model zoo": "conv1 bn1 conv{} bn{} down_sample_layer.0 down_sample_layer.1 end_point",
+    "mindcv": "conv1 bn1 conv{} bn{} down_sample.0 down_sample.1 classifier",
+    "tutorial": "conv1 norm conv{} norm{} down_sample.0 down_sample.1 fc",
+    "mindvision": "backbone.conv1.features.0 backbone.conv1.features.1 conv{}.features.0 conv{}.features.1 "
+    "down_sample.features.0 down_sample.features.1 head.dense",
+    "torch": "conv1 bn1 conv{} bn{} downsample.0 downsample.1 fc",
+}
+STYLES = {style: dict(zip(PARTS, names.split(), strict=True)) for style, names in NAMES.items()}
+STYLES["mindvision"]["layer"] = "backbone.layer"
+STYLES["torch"] |= {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+
+# Prints what each parameter is called in another style, and what that is taken for; also writes a checkpoint with a
+# network's own values under those names, and a head of three, when there is a path for it.
+PROGRAM = """
+import json, re, sys
+from models import runtime
+runtime.prepare(5)
+import mindspore
+import numpy as np
+from models.networks import resnet
+from models.spec.recipes import from_json
+spec = from_json(sys.argv[1])
+style, path, left_out = json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
+places = [(stage + 1, index) for stage, depth in enumerate(resnet._depths(spec.network)) for index in range(depth)]
+names, values = [], {}
+for parameter in resnet.build(spec).get_parameters():
+    *parts, last = parameter.name.split(".")
+    before = []
+    if parts[0] == "blocks":
+        stage, index = places[int(parts[1])]
+        before, parts = [style.get("layer", "layer") + str(stage), str(index)], parts[2:]
+    part = ".".join(parts)
+    numbered = re.fullmatch(r"(conv|norm)(\\d)", part)
+    theirs = style[numbered[1]].format(numbered[2]) if numbered else style[part]
+    name = ".".join([*before, theirs, style.get(last, last)])
+    names.append([parameter.name, name, resnet.known_as(spec, name)])
+    value = parameter.asnumpy()
+    values[name] = value[:3] if part == "head" else value
+values["global_step"] = np.zeros(1, np.float32)
+values.pop(left_out, None)
+if path:
+    listed = [{"name": name, "data": mindspore.Tensor(value)} for name, value in values.items()]
+    mindspore.save_checkpoint(listed, path, format="safetensors" if path.endswith("safetensors") else "ckpt")
+print(json.dumps(names))
+"""
+SPEC = json.dumps({"network": "resnet18", "stem": "3x3", "width": 0.125, "epochs": 1, "batch_size": 50})
+
+
+@pytest.fixture
+def rename(run, tmp_path):
+    """Names, and a checkpoint when there is a path for it, in another style."""
+    script = tmp_path / "rename.py"
+    script.write_text(PROGRAM)
+
+    def renamer(spec, style, path="", left_out=""):
+        done = run(spec, json.dumps(STYLES[style]), path, left_out, main=script)
+        assert done.code == 0, done.errors
+        return json.loads(done.lines[-1])
+
+    return renamer
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_name_of_every_style_is_understood(rename, style):
+    names = rename(json.dumps({"network": "resnet50", "width": 0.125}), style)
+    assert len(names) == 267
+    assert [[ours, taken] for ours, _, taken in names if taken != ours] == []
+
+
+@pytest.mark.parametrize(("style", "name"), [("mindvision", "vision.ckpt"), ("torch", "torch.safetensors")])
+def test_foreign_names_are_understood_and_the_head_is_replaced(run, rename, data, tmp_path, style, name):
+    rename(SPEC, style, tmp_path / name)
+    start = ("train", "--data_url", data, "--spec", SPEC)
+    done = run(*start, "--train_url", tmp_path / "out", "--pretrain_url", tmp_path / name)
+    assert done.code == 0, done.errors
+    report = json.loads((tmp_path / "out" / "pretrained.json").read_text())
+    assert len(report["matched"]) == 100
+    assert report["other_shape"] == ["head.weight", "head.bias"]
+    assert report["missing"] == []
+    assert report["unused"] == ["global_step"]
+    fresh = run(*start, "--train_url", tmp_path / "fresh")
+    assert fresh.code == 0
+    digests = [
+        json.loads((tmp_path / folder / "result.json").read_text())["parameters_sha256"] for folder in ("out", "fresh")
+    ]
+    assert digests[0] != digests[1]
+
+
+@pytest.mark.parametrize(("left_out", "code"), [("layer2.0.downsample.0.weight", 2), ("fc.bias", 0)])
+def test_only_the_head_may_be_missing(run, rename, data, tmp_path, left_out, code):
+    checkpoint = tmp_path / "torch.safetensors"
+    rename(SPEC, "torch", checkpoint, left_out)
+    start = ("train", "--data_url", data, "--spec", SPEC, "--train_url", tmp_path / "out")
+    done = run(*start, "--pretrain_url", checkpoint)
+    assert done.code == code, done.errors
+    if code:
+        message = str(done.events("error")[0]["message"])
+        assert message.endswith("has nothing for 1 parameters of the network: blocks.2.shortcut.conv.weight")
+    else:
+        assert json.loads((tmp_path / "out" / "pretrained.json").read_text())["missing"] == ["head.bias"]
+
+
+def test_a_lenet_goes_on_from_its_own_checkpoint(run, data, tmp_path):
+    spec = json.dumps({"epochs": 1, "batch_size": 20, "learning_rate": 1e-9})
+    start = ("train", "--data_url", data, "--spec", spec)
+    first = run(*start, "--train_url", tmp_path / "one")
+    assert first.code == 0
+    checkpoint = tmp_path / "one" / "checkpoint.ckpt"
+    seeded = json.dumps({**json.loads(spec), "seed": 9})
+    arguments = ("train", "--data_url", data, "--spec", seeded, "--train_url", tmp_path / "two")
+    done = run(*arguments, "--pretrain_url", checkpoint)
+    assert done.code == 0, done.errors
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("one", "two")]
+    assert results[1]["evaluation_loss"] == pytest.approx(results[0]["evaluation_loss"], rel=1e-4)
+
+
+def test_a_head_that_would_fit_is_left_out_when_asked(run, data, tmp_path):
+    spec = {"epochs": 1, "batch_size": 20}
+    start = ("train", "--data_url", data, "--spec")
+    assert run(*start, json.dumps(spec), "--train_url", tmp_path / "one").code == 0
+    again = json.dumps({**spec, "new_head": True})
+    done = run(*start, again, "--train_url", tmp_path / "two", "--pretrain_url", tmp_path / "one" / "checkpoint.ckpt")
+    assert done.code == 0, done.errors
+    report = json.loads((tmp_path / "two" / "pretrained.json").read_text())
+    assert len(report["left_out"]) == 2
+    assert {name.rpartition(".")[2] for name in report["left_out"]} == {"weight", "bias"}
+    assert not set(report["left_out"]) & set(report["matched"])
+    assert (len(report["matched"]), report["missing"], report["unused"]) == (6, [], [])
+
+
+def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path):
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    (folder / "README").write_text("not this")
+    with pytest.raises(InputError, match="not: none"):
+        checkpoint_at(folder)
+    (folder / "start.safetensors").write_bytes(b"")
+    assert checkpoint_at(folder) == folder / "start.safetensors"
+    (folder / "other.ckpt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"not: other.ckpt, start.safetensors"):
+        checkpoint_at(folder)
+    assert checkpoint_at(folder / "other.ckpt") == folder / "other.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "word"),
+    [
+        ("none.ckpt", None, 2, "no checkpoint"),
+        ("bad.ckpt", b"junk", 6, "cannot be read"),
+        ("bad.safetensors", b"junk", 6, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(run, data, tmp_path, name, content, code, word):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = run(
+        *("train", "--data_url", data, "--spec", SPEC, "--train_url", tmp_path / "out"),
+        *("--pretrain_url", tmp_path / name),
+    )
+    assert done.code == code
+    assert word in str(done.events("error")[0]["message"])

@@ -1,0 +1,267 @@
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from infra.errors import Corrupt, Refused, Transient, UserError
+from infra.faults import Fault, FaultPlan
+from infra.ports.values import Producer
+from infra.settings import load
+from infra.store.proofs import proofs
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+from tasks.engine.stage import Stage, StageOutput
+
+
+class Recorder(Silent):
+    """Counts which stages really ran, and holds the world that an effect changes."""
+
+    def __init__(self):
+        self.ran = []
+        self.world = set()
+
+
+def run_source(work):
+    work.reporter.ran.append("source")
+    (work.folder / "data").mkdir()
+    (work.folder / "data" / "a.txt").write_text(work.settings.data.source)
+    return StageOutput({"data": work.folder / "data"})
+
+
+def run_refine(work):
+    work.reporter.ran.append("refine")
+    text = work.files["data"]["a.txt"].path.read_text()
+    result = work.folder / "refined.txt"
+    result.write_text(text[:3])
+    return StageOutput({"refined": result}, "refined")
+
+
+def run_send(work):
+    work.reporter.ran.append("send")
+    work.reporter.world.add(work.input("refined").read_text())
+    listing = work.folder / "listing.json"
+    listing.write_text(json.dumps(["sent"]))
+    return StageOutput({"listing": listing})
+
+
+def prove_send(work, made):
+    assert json.loads(made["listing"]["listing.json"].path.read_text()) == ["sent"]
+    return None if work.input("refined").read_text() in work.reporter.world else "it is gone"
+
+
+SOURCE = Stage("source", "pure", run_source, settings=lambda settings: {"source": settings.data.source})
+REFINE = Stage("refine", "pure", run_refine, needs={"data": ("source", "data")})
+SEND = Stage("send", "effect", run_send, needs={"refined": ("refine", "refined")}, prove=prove_send)
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def chain_of(tmp_path, recorder):
+    def make(*stages, source="sample", faults=None):
+        settings = load(overrides={"data.source": source})
+        arguments = (settings, tmp_path / "home", SimpleNamespace(), recorder)
+        return Chain(stages or (SOURCE, REFINE, SEND), *arguments, *([faults] if faults else []))
+
+    return make
+
+
+def run_all(chain):
+    return {name: chain.run(stage) for name, stage in chain.stages.items()}
+
+
+def test_the_second_run_does_nothing_but_look_at_the_world(chain_of, recorder, tmp_path):
+    run_all(chain_of())
+    results = run_all(chain_of())
+    assert recorder.ran == ["source", "refine", "send"]
+    assert all(result.reused for result in results.values())
+    assert list(proofs(tmp_path / "home").values()) == [pytest.approx(time.time(), abs=60)]
+
+
+def test_an_effect_that_no_longer_holds_is_done_again(chain_of, recorder):
+    run_all(chain_of())
+    recorder.world.clear()
+    results = run_all(chain_of())
+    assert recorder.ran == ["source", "refine", "send", "send"]
+    assert results["send"].reason == "it is gone"
+
+
+def test_equal_outputs_cut_the_rest_off(chain_of, recorder):
+    run_all(chain_of(source="sample"))
+    results = run_all(chain_of(source="sam"))
+    assert recorder.ran == ["source", "refine", "send", "source", "refine"]
+    assert results["send"].reused
+
+
+def test_the_reason_names_the_setting(chain_of):
+    run_all(chain_of(source="sample"))
+    assert chain_of(source="full").look_at_all()[0].reason == "settings source: sample → full"
+
+
+def test_nothing_is_known_behind_a_missing_stage(chain_of):
+    looks = chain_of().look_at_all()
+    assert [(look.state, look.reason) for look in looks] == [
+        ("missing", "never ran"),
+        ("missing", "waits for source"),
+        ("missing", "waits for refine"),
+    ]
+
+
+def test_a_stage_alone_uses_what_is_there_and_names_what_is_not(chain_of, recorder):
+    chain = chain_of()
+    with pytest.raises(UserError, match="refine needs what source makes"):
+        chain.run(REFINE)
+    run_all(chain_of())
+    chain = chain_of()
+    chain.look(SOURCE)
+    assert chain.run(REFINE).reused
+
+
+def test_force_runs_a_fresh_stage(chain_of, recorder):
+    run_all(chain_of())
+    chain = chain_of()
+    result = chain.run(SOURCE, force=True)
+    assert not result.reused
+    assert recorder.ran.count("source") == 2
+
+
+def test_a_flipped_byte_makes_the_stage_run_again_and_heals_the_store(chain_of, recorder):
+    chain = chain_of()
+    run_all(chain)
+    damaged = chain.store.files(chain.known["source"].outputs["data"])["a.txt"].path
+    damaged.chmod(0o644)
+    damaged.write_text("other")
+    results = run_all(chain_of())
+    assert "a.txt" in results["source"].reason
+    assert recorder.ran == ["source", "refine", "send", "source"]
+    assert all(look.state == "fresh" for look in chain_of().look_at_all())
+
+
+def test_a_damaged_receipt_is_an_error_and_no_reason_to_run(chain_of, recorder):
+    chain = chain_of()
+    run_all(chain)
+    path = chain.receipts.path("source", chain.known["source"].key)
+    path.write_text(path.read_text()[:-5])
+    with pytest.raises(Corrupt, match="receipt"):
+        run_all(chain_of())
+    assert recorder.ran.count("source") == 1
+
+
+def test_changed_code_is_named(chain_of, monkeypatch):
+    run_all(chain_of())
+    monkeypatch.setattr(
+        "tasks.engine.keys.closure", lambda modules, checkout: {"models/training/schedules.py": "0" * 64}
+    )
+    assert "code models/training/schedules.py is new" in chain_of().look_at_all()[0].reason
+
+
+def test_an_emulated_producer_taints_every_later_receipt(chain_of):
+    stand_in = Producer("stand-in", "1", emulated=True)
+    run_all(chain_of(SOURCE, REFINE, SEND))
+    chain = chain_of(SOURCE, replace(REFINE, producer=lambda world: stand_in), SEND)
+    results = run_all(chain)
+    assert [result.receipt.emulated for result in results.values()] == [False, True, True]
+    assert not results["send"].reused, "the receipt of the real chain must not pass for the emulated one"
+
+
+def test_a_missing_output_of_an_optional_kind_is_named(chain_of):
+    wants_more = replace(REFINE, needs={"data": ("source", "air")})
+    chain = chain_of(SOURCE, wants_more)
+    chain.run(SOURCE)
+    with pytest.raises(UserError, match="refine needs air of source"):
+        chain.run(wants_more)
+
+
+def test_an_outside_input_replaces_the_stage_that_would_make_it(chain_of, tmp_path, recorder):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "a.txt").write_text("mine")
+    chain = chain_of(SOURCE, replace(REFINE, given=lambda settings: {"data": own}))
+    chain.run(chain.stages["refine"])
+    assert recorder.ran == ["refine"]
+    (own / "a.txt").write_text("other")
+    assert not chain.run(chain.stages["refine"]).reused
+
+
+def test_a_missing_outside_input_is_named(chain_of, tmp_path):
+    chain = chain_of(SOURCE, replace(REFINE, given=lambda settings: {"data": tmp_path / "absent"}))
+    with pytest.raises(UserError, match="absent"):
+        chain.run(chain.stages["refine"])
+
+
+def test_a_failed_stage_leaves_neither_receipt_nor_scratch(chain_of, tmp_path):
+    def fail(work):
+        (work.folder / "half").write_text("half")
+        raise Transient("broken")
+
+    chain = chain_of(replace(SOURCE, run=fail))
+    with pytest.raises(Transient):
+        run_all(chain)
+    assert chain.receipts.latest("source") is None
+    assert list((tmp_path / "home" / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("point", ["object.start", "object.written", "tree.written", "receipt.written", "receipt.done"])
+def test_a_full_disk_is_refused_in_plain_words(chain_of, point, tmp_path):
+    chain = chain_of(faults=FaultPlan([Fault("full", point)]))
+    with pytest.raises(Refused, match="source: the disk is full"):
+        run_all(chain)
+    assert list((tmp_path / "home" / "work").iterdir()) == []
+    run_all(chain_of())
+
+
+def test_a_proof_leaves_no_scratch(chain_of, tmp_path):
+    run_all(chain_of())
+    run_all(chain_of())
+    chain = chain_of()
+    chain.look_at_all()
+    chain.prove([SEND])
+    assert list((tmp_path / "home" / "work").iterdir()) == []
+
+
+def test_what_a_killed_run_left_goes_when_its_work_is_reused(chain_of, tmp_path):
+    chain = chain_of()
+    run_all(chain)
+    scratch = tmp_path / "home" / "work" / f"source-{chain.known['source'].key[:16]}"
+    scratch.mkdir()
+    run_all(chain_of())
+    assert not scratch.exists()
+
+
+def test_two_runs_at_once_show_whole_outputs(chain_of, tmp_path):
+    chains = [chain_of(), chain_of()]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            list(pool.map(run_all, chains))
+    assert (tmp_path / "home" / "latest" / "refine" / "refined.txt").read_text() == "sam"
+    assert not [path for path in (tmp_path / "home" / "latest").iterdir() if path.name.startswith(".")]
+
+
+def test_the_outputs_are_shown_under_readable_names(chain_of, tmp_path):
+    run_all(chain_of())
+    assert (tmp_path / "home" / "latest" / "refine" / "refined.txt").read_text() == "sam"
+    assert (tmp_path / "home" / "latest" / "source" / "data" / "a.txt").read_text() == "sample"
+
+
+def test_to_prove_is_to_look_at_effects_alone_and_to_put_them_right(chain_of, recorder, tmp_path):
+    run_all(chain_of())
+    chain = chain_of()
+    chain.look_at_all()
+    recorder.world.clear()
+    chain.prove(chain.stages.values())
+    assert recorder.ran == ["source", "refine", "send", "send"]
+    assert recorder.world == {"sam"}
+    assert [name.partition(" ")[0] for name in proofs(tmp_path / "home")] == ["send"]
+
+
+def test_an_optional_input_may_be_missing(chain_of):
+    wants_more = replace(REFINE, needs={"data": ("source", "data"), "air": ("source", "air")}, optional=("air",))
+    chain = chain_of(SOURCE, wants_more)
+    chain.run(SOURCE)
+    assert chain.run(wants_more).note == "refined"

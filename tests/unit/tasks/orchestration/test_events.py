@@ -1,0 +1,63 @@
+from types import SimpleNamespace
+
+import pytest
+
+from infra.errors import GateFailed, Transient
+from tasks.orchestration import events, prefect_task
+from tests.unit.tasks.doubles import Lines
+
+GAVE_UP = {"previous": "r2", "journal": [{"event": "switch"}, {"event": "rollback", "reason": "the live images fail"}]}
+FINE = {"previous": "r1", "journal": [{"event": "switch"}]}
+
+
+class Away:
+    def status(self):
+        raise Transient("no route")
+
+
+@pytest.fixture
+def told(monkeypatch):
+    found = []
+    monkeypatch.setattr(events, "emit_event", lambda event, resource, payload: found.append((event, resource, payload)))
+    return found
+
+
+def chain(**boards):
+    """A chain whose boards were given release r2."""
+    world = SimpleNamespace(
+        fleet=lambda: SimpleNamespace(wanted=lambda: dict.fromkeys(boards, "r2")),
+        board=lambda name: boards[name],
+    )
+    deploy = SimpleNamespace(boards=tuple(boards))
+    return SimpleNamespace(world=world, reporter=Lines(), settings=SimpleNamespace(deploy=deploy))
+
+
+def answering(status):
+    return SimpleNamespace(status=lambda: status)
+
+
+def test_boards_that_gave_their_release_up_are_told_of_and_others_are_not(told):
+    found = chain(roof=answering(GAVE_UP), porch=answering(FINE), shed=Away())
+    events.tell_of_fallen_boards(found, ("roof", "porch", "shed", "new"))
+    [(event, resource, payload)] = told
+    assert event == events.FELL_BACK == "atlasflow.board.fell-back"
+    assert resource == {"prefect.resource.id": "atlasflow.board.roof", "prefect.resource.name": "board roof"}
+    assert payload == {"board": "roof", "release": "r2", "reason": "the live images fail"}
+    assert found.reporter.lines == ["board shed was not asked whether it fell back: no route"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "boards"),
+    [
+        ("deploy", GateFailed("board roof: 3 of 50 images differ", hint="release r1 stays in service"), ["roof"]),
+        ("deploy", Transient("board roof: no route"), []),
+        ("evaluate", GateFailed("board roof: no"), []),
+    ],
+)
+def test_a_smoke_test_that_failed_is_told_of(told, stage, error, boards):
+    with (
+        pytest.raises(type(error)),
+        prefect_task._telling_of_fallen_boards(chain(roof=Away(), porch=Away()), stage),
+    ):
+        raise error
+    assert [payload["board"] for _, _, payload in told] == boards

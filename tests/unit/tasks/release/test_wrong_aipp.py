@@ -1,0 +1,96 @@
+"""The same mistakes with AIPP, where the `.om` normalises; and logits that half precision cannot hold."""
+
+import re
+
+import numpy as np
+import pytest
+
+from models import preprocess
+from tasks.engine.gates import parity_gate
+from tasks.stages import convert
+from tests.unit.tasks.doubles import read
+from tests.unit.tasks.linear import (
+    CORNER,
+    IMAGENET,
+    Machine,
+    code,
+    decision_of,
+    evaluation_rows,
+    fitted_weights,
+    network,
+    work_for,
+)
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return evaluation_rows()
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fitted_weights()
+
+
+def swapped(text):
+    return text.replace("rbuv_swap_switch : false", "rbuv_swap_switch : true")
+
+
+def imagenet(text):
+    for index, value in enumerate(IMAGENET):
+        text = re.sub(rf"min_chn_{index} : \S+", f"min_chn_{index} : {255 * value}", text)
+    return text
+
+
+def unscaled(text):
+    for index, value in enumerate(preprocess.CIFAR10.std):
+        text = re.sub(rf"var_reci_chn_{index} : \S+", f"var_reci_chn_{index} : {1 / value}", text)
+    return text
+
+
+def planes_instead_of_pixels(folder):
+    """The bytes of NCHW where NHWC is taken: the sizes are equal, so nothing else can notice."""
+    path = folder / "agent" / "release.py"
+    path.write_text(path.read_text().replace(
+        "            tensor = images\n",
+        "            tensor = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(images.shape)\n",
+    ))  # fmt: skip
+
+
+AIPP_MISTAKES = {
+    "BGR instead of RGB": {"text": swapped},
+    "ImageNet's mean": {"text": imagenet},
+    "no division by 255": {"text": unscaled},
+    "resized without scaling": {"spoil": code(CORNER)},
+    "NCHW fed as NHWC": {"spoil": planes_instead_of_pixels},
+}
+
+
+def test_with_aipp_the_road_passes_too(tmp_path, evaluation, fitted):
+    work = work_for(tmp_path, evaluation, network(*fitted), Machine(), **{"convert.aipp": "true"})
+    assert decision_of(work).ok
+
+
+@pytest.mark.parametrize("mistake", AIPP_MISTAKES)
+def test_a_mistake_in_aipp_is_stopped(tmp_path, evaluation, fitted, mistake):
+    world = Machine(**AIPP_MISTAKES[mistake])
+    work = work_for(tmp_path, evaluation, network(*fitted), world, **{"convert.aipp": "true"})
+    decision = decision_of(work)
+    assert not decision.ok
+    assert decision.reason.startswith("onnx → Ascend310 force_fp16: agreement 0.")
+
+
+def test_logits_beyond_half_precision_are_stopped_and_the_next_precision_is_taken(tmp_path, evaluation, fitted):
+    model = network(*(values * np.float32(30_000) for values in fitted))
+    alone = decision_of(work_for(tmp_path / "alone", evaluation, model, Machine()))
+    assert not alone.ok
+    assert re.search(r"\d+ of 300 images give logits that are not numbers", alone.reason)
+    precisions = {"convert.precisions": '["force_fp16", "must_keep_origin_dtype"]'}
+    work = work_for(tmp_path / "two", evaluation, model, Machine(), **precisions)
+    made = convert.run(work)
+    found = read(made.outputs["ledger"])
+    assert found["chosen"] == {"Ascend310": "must_keep_origin_dtype"}
+    assert parity_gate(found).ok
+    failed = next(hop for hop in found["hops"] if hop["precision"] == "force_fp16")
+    assert failed["whole"]["not_finite"] > 0
+    assert failed["whole"]["max_difference"] is None

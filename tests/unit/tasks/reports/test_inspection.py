@@ -1,0 +1,160 @@
+import csv
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.errors import UserError
+from infra.settings import load
+from infra.store.artifacts import ArtifactStore
+from infra.store.receipts import Receipt
+from models.preprocess import CLASSES
+from models.training.history import COLUMNS
+from tasks.reports import inspection
+from tests.unit.tasks.doubles import data_tree
+
+
+class World:
+    """Runs no model, but remembers what it was asked and writes the answer."""
+
+    def __init__(self):
+        self.asked = []
+
+    def run_model(self, command, arguments, log):
+        self.asked.append((command, arguments))
+        name = {"describe": "network.json", "profile": "profile.json"}[command]
+        (log.parent / name).write_text(json.dumps({"command": command}))
+
+
+@pytest.fixture
+def chain_of(tmp_path):
+    """Makes a chain that knows a data set of 30 images a file, a training and an export, under given settings."""
+
+    def make(**settings):
+        store = ArtifactStore(tmp_path / "home")
+        tree = tmp_path / "cifar10"
+        for name, content in {**data_tree(), "train/data_batch_1.bin": data_tree(64)["eval/test_batch.bin"]}.items():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes(content)
+        rows = [dict.fromkeys(COLUMNS, "") | {"epoch": "1", "loss": "2.0"}]
+        rows += [dict.fromkeys(COLUMNS, "0.5") | {"epoch": "2", "loss": "1.5"}]
+        with (tmp_path / "history.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        for name in ("checkpoint.ckpt", "model.onnx"):
+            (tmp_path / name).write_bytes(name.encode())
+
+        def kept(stage, **outputs):
+            return Receipt(stage, "k", {}, {name: kind(path) for name, (kind, path) in outputs.items()})
+
+        def file(path):
+            return store.put_file(path.name, path, "application/octet-stream")
+
+        def folder(path):
+            return store.put_tree(path.name, path)
+
+        known = {
+            "download": kept("download", data=(folder, tree)),
+            "train": kept(
+                "train", history=(file, tmp_path / "history.csv"), checkpoint=(file, tmp_path / "checkpoint.ckpt")
+            ),
+            "export": kept("export", onnx=(file, tmp_path / "model.onnx")),
+        }
+        overrides = {f"train.{name}": value for name, value in settings.items()}
+        return SimpleNamespace(store=store, settings=load(overrides=overrides), world=World(), known=known)
+
+    return make
+
+
+def is_picture(path):
+    with Image.open(path) as picture:
+        return picture.format == "PNG"
+
+
+@pytest.mark.parametrize(("part", "count", "found"), [("train", 9, 9), ("eval", 100, 30)])
+def test_samples_are_the_first_images_with_their_labels(chain_of, tmp_path, part, count, found):
+    rows = inspection.samples(chain_of(), part, count, tmp_path / "samples.png")
+    assert rows == [(index, CLASSES[index % 10]) for index in range(found)]
+    assert is_picture(tmp_path / "samples.png")
+
+
+def test_schedules_have_the_recipe_s_length_and_the_tutorial_s_formulas(chain_of, tmp_path):
+    chain = chain_of(epochs="3", learning_rate="0.1")
+    rates, steps = inspection.schedules(chain, ["constant", "square", "cosine"], tmp_path / "rates.png")
+    assert steps == 2  # 64 training images, 32 a batch
+    assert rates["constant"] == pytest.approx([0.1] * 6)
+    assert rates["square"] == pytest.approx([0.1 * (1 - step / 6) ** 2 for step in range(6)])
+    assert rates["cosine"] == pytest.approx([0.05 * (1 + np.cos(np.pi * step / 6)) for step in range(6)], abs=1e-8)
+    assert is_picture(tmp_path / "rates.png")
+
+
+def test_without_a_data_set_the_whole_one_is_assumed(chain_of, tmp_path):
+    chain = chain_of(epochs="3")
+    chain.known.clear()
+    rates, steps = inspection.schedules(chain, ["constant"], tmp_path / "rates.png")
+    assert (steps, len(rates["constant"])) == (1562, 3 * 1562)
+
+
+def test_every_schedule_goes_with_every_recipe(chain_of, tmp_path):
+    names = ["constant", "cosine", "square", "exponential", "stage", "one-cycle"]
+    for recipe in ("lenet5-tutorial", "resnet50-tutorial", "resnet20-paper", "compact"):
+        chain = chain_of(recipe=recipe)
+        chain.known.clear()
+        rates, _ = inspection.schedules(chain, names, tmp_path / "rates.png")
+        assert list(rates) == names
+        assert all(rates.values())
+
+
+def test_a_batch_of_more_than_the_data_set_is_refused(chain_of, tmp_path):
+    with pytest.raises(UserError, match=r"setting train.batch_size: 65 is more than the 64 training images"):
+        inspection.schedules(chain_of(batch_size="65"), ["constant"], tmp_path / "rates.png")
+    assert not (tmp_path / "rates.png").exists()
+
+
+def test_an_unknown_schedule_is_named(chain_of, tmp_path):
+    with pytest.raises(UserError, match="cosinus") as caught:
+        inspection.schedules(chain_of(), ["cosinus"], tmp_path / "rates.png")
+    assert "cosine" in caught.value.hint
+
+
+def test_the_history_is_that_of_the_training(chain_of, tmp_path):
+    rows = inspection.history(chain_of(), tmp_path / "history.png")
+    assert [(row["epoch"], row["loss"], row["accuracy"]) for row in rows] == [("1", "2.0", ""), ("2", "1.5", "0.5")]
+    assert is_picture(tmp_path / "history.png")
+
+
+def test_a_network_is_described_as_the_recipe_has_it(chain_of, tmp_path):
+    chain = chain_of(recipe="resnet50-tutorial", stem="3x3", width="0.5")
+    assert inspection.network(chain, tmp_path) == {"command": "describe"}
+    spec = json.loads(chain.world.asked[0][1]["spec"])
+    assert (spec["network"], spec["stem"], spec["width"]) == ("resnet50", "3x3", 0.5)
+
+
+def test_a_profile_is_of_checkpoint_and_export(chain_of, tmp_path):
+    chain = chain_of()
+    inspection.profile(chain, tmp_path / "with")
+    arguments = chain.world.asked[0][1]
+    for name, file in (("checkpoint", "checkpoint.ckpt"), ("model", "model.onnx")):
+        assert arguments[name].endswith(file)
+    del chain.known["export"]
+    inspection.profile(chain, tmp_path / "without")
+    assert "model" not in chain.world.asked[1][1]
+
+
+@pytest.mark.parametrize(
+    ("stage", "show"),
+    [
+        ("download", lambda chain, folder: inspection.samples(chain, "train", 9, folder / "a.png")),
+        ("train", lambda chain, folder: inspection.history(chain, folder / "a.png")),
+        ("train", inspection.profile),
+    ],
+)
+def test_what_was_not_made_is_named(chain_of, tmp_path, stage, show):
+    chain = chain_of()
+    del chain.known[stage]
+    with pytest.raises(UserError, match=f"what {stage} makes") as caught:
+        show(chain, tmp_path)
+    assert stage in caught.value.hint

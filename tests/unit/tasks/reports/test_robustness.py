@@ -1,0 +1,34 @@
+import json
+from types import SimpleNamespace
+
+from infra.store.artifacts import ArtifactStore
+from infra.store.receipts import Receipt
+from tasks.reports.robustness import robustness
+from tasks.reports.robustness_plot import accuracies
+
+FOUND = {
+    "images": 1000,
+    "clean_accuracy": 0.75,
+    "accuracy": {"contrast": {"1": 0.7, "5": 0.5}, "jpeg_compression": {"1": 0.6, "5": 0.4}},
+    "corruption_error": {"contrast": 0.4, "jpeg_compression": 0.5},
+    "mean_corruption_error": 0.45,
+}
+
+
+def test_accuracy_by_corruption_is_told_and_shown(tmp_path):
+    store = ArtifactStore(tmp_path / "home")
+    (tmp_path / "robustness.json").write_text(json.dumps(FOUND))
+    accuracies(FOUND, tmp_path / "robustness.png")
+    names = {"robustness": "robustness.json", "plot": "robustness.png"}
+    outputs = {name: store.put_file(file, tmp_path / file, "") for name, file in names.items()}
+    text = "\n".join(
+        robustness(SimpleNamespace(store=store, known={"robustness": Receipt("robustness", "k", {}, outputs)}))
+    )
+    assert "Mean corruption error **0.4500** on 1,000 images" in text
+    assert "| corruption | severity 1 | severity 5 |" in text
+    assert "| jpeg compression | 0.600 | 0.400 |" in text
+    assert "](data:image/png;base64," in text
+
+
+def test_nothing_is_said_where_it_was_not_measured():
+    assert robustness(SimpleNamespace(known={})) == []

@@ -1,0 +1,336 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra.atc import aipp
+from infra.errors import Refused, Transient, UserError
+from infra.ports.board import BoardFacts
+from infra.settings import load
+from models import parity as arithmetic
+from models.preprocess import CLASSES
+from tasks.stages import convert
+from tests.unit.tasks.doubles import FakeCompiler, data_tree, read, work_of
+
+COUNT = 30
+LOGITS = np.eye(10, dtype=np.float32)[np.arange(COUNT) % 10] * 4
+EXPORTED = {"made": True, "bytes": 7, **arithmetic.compare(LOGITS, LOGITS, np.arange(COUNT) % 10, CLASSES)}
+
+
+class Machine:
+    """A world that compiles, and whose models answer with the checkpoint's logits, or with `answers` by precision."""
+
+    def __init__(self, compiler=None, answers=None, boards=None):
+        self.made_by = compiler or FakeCompiler()
+        self.answers = answers or {}
+        self.boards = boards or {}
+        self.trials = []
+
+    def compiler(self):
+        return self.made_by
+
+    def board(self, name):
+        return self.boards[name]
+
+    def infer(self, folder, soc_version, images, logits):
+        precision = folder.parent.name.removeprefix(f"{soc_version}-")
+        assert np.load(images).shape == (COUNT, 32, 32, 3)
+        said = read(folder / "release.json")
+        assert (said["soc_version"], said["image_size"]) == (soc_version, 32)
+        assert {"main.py", "infer.py", "preprocess.py", "parity.py"} <= {
+            path.name for path in (folder / "agent").iterdir()
+        }
+        self.trials.append((soc_version, precision, (folder / "model.om").read_bytes()))
+        np.save(logits, self.answers.get(precision, LOGITS))
+        return 0.5
+
+
+def bytes_of(array, name="logits.npy"):
+    file = io.BytesIO()
+    np.save(file, array)
+    return {name: file.getvalue()}
+
+
+def predictions():
+    file = io.BytesIO()
+    np.savez(file, logits=LOGITS)
+    return file.getvalue()
+
+
+def run(tmp_path, world=None, *, emulated=False, given=None, **settings):
+    world = world or Machine()
+    inputs = {
+        "model": {f"model.{settings.get('convert.source', 'onnx')}": b"network"},
+        "checks": json.dumps({"onnx": EXPORTED, "air": {"made": False, "reason": "needs Ascend"}}).encode(),
+        "logits": bytes_of(LOGITS, "onnx.npy"),
+        "data": data_tree(COUNT),
+        "predictions": predictions(),
+        **(given or {}),
+    }
+    work = work_of(tmp_path, inputs, world=world, settings=settings, emulated=emulated)
+    return work, convert.run(work)
+
+
+def test_one_model_is_compiled_for_the_board_executed_and_chosen(tmp_path):
+    world = Machine()
+    work, made = run(tmp_path, world)
+    assert (made.outputs["om"] / "Ascend310" / "model.om").read_bytes() == b"om:network"
+    assert made.outputs["log"].read_text() == "ATC start working now\n"
+    assert work.reporter.lines == ["ATC start working now"]
+    assert world.trials == [("Ascend310", "force_fp16", b"om:network")]
+    assert made.note == "atc-stand-in 0123456789ab (stand-in), 1 compiled, Ascend310: force_fp16"
+
+
+def test_there_is_a_model_for_each_chip_and_precision(tmp_path):
+    world = Machine()
+    settings = {
+        "convert.soc_versions": '["Ascend310", "Ascend310B4"]',
+        "convert.precisions": '["allow_fp32_to_fp16", "must_keep_origin_dtype"]',
+    }
+    _, made = run(tmp_path, world, **settings)
+    asked = [(request.soc_version, request.options["precision_mode"]) for request in world.made_by.requests]
+    assert asked == [(soc, precision) for soc in ("Ascend310", "Ascend310B4") for precision in (
+        "allow_fp32_to_fp16", "must_keep_origin_dtype")]  # fmt: skip
+    assert {tuple(request.input_shape["image"]) for request in world.made_by.requests} == {(1, 3, 32, 32)}
+    ledger = read(made.outputs["ledger"])
+    assert ledger["chosen"] == {"Ascend310": "allow_fp32_to_fp16", "Ascend310B4": "allow_fp32_to_fp16"}
+    assert [hop["to"] for hop in ledger["hops"]] == [
+        "air", "onnx", *(f"{soc} {precision}" for soc, precision in asked),
+    ]  # fmt: skip
+    assert sorted(path.name for path in made.outputs["om"].iterdir()) == ["Ascend310", "Ascend310B4"]
+
+
+def test_without_chips_named_those_of_the_boards_are_compiled_for(tmp_path):
+    def socs(**settings):
+        return convert.STAGE.settings(load(overrides=settings))["soc_versions"]
+
+    assert socs() == ["Ascend310"]
+    two = {"boards.attic.soc": "Ascend310B4", "boards.cellar.soc": "Ascend310B4"}
+    assert socs(**two, **{"deploy.boards": '["attic", "laptop", "cellar"]'}) == ["Ascend310B4", "Ascend310"]
+    assert socs(**two, **{"convert.soc_versions": '["Ascend310P3"]'}) == ["Ascend310P3"]
+    assert socs(**{"deploy.boards": "[]"}) == [], "looking at a chain without boards is no error"
+    with pytest.raises(UserError, match="no chip"):
+        run(tmp_path, **{"deploy.boards": "[]"})
+
+
+class Asked:
+    """A real board that says which chip it has and tries models, or does not answer."""
+
+    def __init__(self, soc=None, *, busy=False):
+        self.soc = soc
+        self.busy = busy
+        self.tried = 0
+
+    def infer(self, release, images, logits):
+        """Each model answers rightly; those that come later are faster."""
+        if self.busy:
+            raise Transient("the device is busy")
+        assert (release.soc_version, release.emulated) == (self.soc, False)
+        assert {"model.om", "release.json", "agent/main.py", "agent/parity.py"} <= set(release.files)
+        assert np.load(images).shape == (COUNT, 32, 32, 3)
+        np.save(logits, LOGITS)
+        self.tried += 1
+        return 1 / self.tried
+
+    def facts(self):
+        if self.soc is None:
+            raise Transient("board attic does not answer")
+        return BoardFacts("attic", self.soc, "7.0", "aarch64", "3.9", 1 << 30, False)
+
+
+ATTIC = {"boards.attic.address": "192.168.1.2", "deploy.boards": '["attic"]'}
+
+
+def test_a_real_boards_own_chip_counts(tmp_path):
+    with pytest.raises(UserError, match="board attic has Ascend310B4; compiled would be for Ascend310") as caught:
+        run(tmp_path, Machine(boards={"attic": Asked("Ascend310B4")}), **ATTIC)
+    assert 'boards.attic.soc = "Ascend310B4"' in caught.value.hint
+    world = Machine(boards={"attic": Asked("Ascend310B4")})
+    run(tmp_path / "right", world, **ATTIC, **{"boards.attic.soc": "Ascend310B4"})
+    assert [request.soc_version for request in world.made_by.requests] == ["Ascend310B4"]
+
+
+def test_a_board_that_does_not_answer_is_told_of_and_does_not_stop_the_compilation(tmp_path):
+    work, made = run(tmp_path, Machine(boards={"attic": Asked()}), **ATTIC)
+    assert "board attic cannot be asked for its chip now: board attic does not answer" in work.reporter.lines
+    assert read(made.outputs["ledger"])["chosen"] == {"Ascend310": "force_fp16"}
+
+
+def test_the_first_that_passes_is_chosen_and_the_others_figures_are_kept(tmp_path):
+    wrong = np.roll(LOGITS, 1, axis=1)
+    precisions = '["force_fp16", "allow_fp32_to_fp16", "must_keep_origin_dtype"]'
+    _, made = run(tmp_path, Machine(answers={"force_fp16": wrong}), **{"convert.precisions": precisions})
+    ledger = read(made.outputs["ledger"])
+    assert ledger["chosen"] == {"Ascend310": "allow_fp32_to_fp16"}
+    hops = {hop["precision"]: hop for hop in ledger["hops"] if hop["precision"]}
+    assert hops["force_fp16"]["whole"]["agreement"] == 0.0
+    assert "worst is airplane" in hops["force_fp16"]["objection"]
+    assert hops["allow_fp32_to_fp16"]["step"] == {"agreement": 1.0, "cosine": pytest.approx(1), "max_difference": 0.0}
+    assert hops["must_keep_origin_dtype"]["objection"] is None
+
+
+def test_where_none_passes_no_model_is_given_away(tmp_path):
+    _, made = run(tmp_path, Machine(answers={"force_fp16": np.full_like(LOGITS, np.nan)}))
+    assert read(made.outputs["ledger"])["chosen"] == {"Ascend310": None}
+    assert list(made.outputs["om"].iterdir()) == []
+    assert made.note.endswith("Ascend310: none passes")
+
+
+def test_what_was_compiled_for_hardware_is_not_executed_and_the_ledger_says_so(tmp_path):
+    world = Machine(FakeCompiler(emulated=False))
+    _, made = run(tmp_path, world, **{"convert.precisions": '["force_fp16", "must_keep_origin_dtype"]'})
+    assert world.trials == []
+    assert "stand-in" not in made.note
+    ledger = read(made.outputs["ledger"])
+    assert ledger["chosen"] == {"Ascend310": "force_fp16"}
+    assert ledger["why"] == {"Ascend310": "the first of the declared order; none was executed here"}
+    hop = next(hop for hop in ledger["hops"] if hop["precision"])
+    assert (hop["whole"], hop["objection"]) == (None, None)
+    assert "smoke test on the board" in hop["reason"]
+    assert "not executed here" in made.outputs["parity"].read_text()
+
+
+TWO = {"convert.precisions": '["force_fp16", "must_keep_origin_dtype"]'}
+REAL = {**ATTIC, "boards.attic.soc": "Ascend310B4"}
+
+
+def test_a_real_board_decides_between_candidates_and_the_fastest_that_passes_is_chosen(tmp_path):
+    board = Asked("Ascend310B4")
+    world = Machine(FakeCompiler(emulated=False), boards={"attic": board})
+    _, made = run(tmp_path, world, **TWO, **REAL)
+    ledger = read(made.outputs["ledger"])
+    assert board.tried == 2
+    assert ledger["chosen"] == {"Ascend310B4": "must_keep_origin_dtype"}
+    assert ledger["why"] == {"Ascend310B4": "the fastest that passes"}
+    assert all(hop["whole"]["images"] == COUNT for hop in ledger["hops"] if hop["precision"])
+    assert read(made.outputs["latency"]) == {
+        "Ascend310B4 force_fp16": 1.0, "Ascend310B4 must_keep_origin_dtype": 0.5,
+    }  # fmt: skip
+
+
+def test_one_candidate_alone_is_left_to_the_smoke_test(tmp_path):
+    board = Asked("Ascend310B4")
+    run(tmp_path, Machine(FakeCompiler(emulated=False), boards={"attic": board}), **REAL)
+    assert board.tried == 0
+
+
+def test_a_board_that_is_busy_decides_nothing_and_stops_nothing(tmp_path):
+    world = Machine(FakeCompiler(emulated=False), boards={"attic": Asked("Ascend310B4", busy=True)})
+    work, made = run(tmp_path, world, **TWO, **REAL)
+    ledger = read(made.outputs["ledger"])
+    assert ledger["chosen"] == {"Ascend310B4": "force_fp16"}
+    assert "board attic cannot try Ascend310B4 force_fp16 now: the device is busy" in work.reporter.lines
+    assert "could not try it: the device is busy" in ledger["hops"][-1]["reason"]
+
+
+def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path):
+    own = tmp_path / "own.onnx"
+    own.write_bytes(b"network")
+    world = Machine()
+    _, made = run(tmp_path, world, **{"convert.model": str(own)})
+    assert world.trials == []
+    ledger = read(made.outputs["ledger"])
+    (hop,) = ledger["hops"]
+    assert (hop["from"], hop["whole"]) == ("model", None)
+    assert "not an export of this chain" in hop["reason"]
+    settings = load(overrides={"convert.model": str(own)})
+    assert convert.STAGE.given(settings) == {"model": own}
+    assert convert.STAGE.needs(settings) == {"model": ("export", "onnx")}
+    assert convert.STAGE.given(load()) == {}
+
+
+@pytest.mark.parametrize(("preset", "swap"), [("cifar10", False), ("cifar10-bgr", True)])
+def test_aipp_is_written_from_the_one_contract(tmp_path, preset, swap):
+    texts = []
+
+    class Reading(FakeCompiler):
+        def compile(self, request, lines):
+            texts.append(Path(request.options["insert_op_conf"]).read_text())
+            super().compile(request, lines)
+
+    run(tmp_path, Machine(Reading()), **{"convert.aipp": "true", "train.normalisation": preset})
+    (block,) = aipp.read(texts[0], "aipp.cfg")
+    assert (block["input_format"], block["rbuv_swap_switch"]) == ("RGB888_U8", swap)
+    assert (block["src_image_size_w"], block["src_image_size_h"]) == (32, 32)
+    assert [block[f"min_chn_{index}"] for index in range(3)] == pytest.approx([125.307, 122.961, 113.8575])
+
+
+def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path):
+    kept = tmp_path / "kept.cfg"
+    kept.write_text("dense3")
+    texts = []
+
+    class Reading(FakeCompiler):
+        def compile(self, request, lines):
+            texts.append((request.options["deterministic"], Path(request.options["keep_dtype"]).read_text()))
+            super().compile(request, lines)
+
+    options = {"convert.options.deterministic": '"1"', "convert.options.keep_dtype": str(kept)}
+    settings = load(overrides=options)
+    assert convert.STAGE.given(settings) == {"keep_dtype": kept}
+    assert convert.STAGE.settings(settings)["options"] == {"deterministic": "1"}
+    run(tmp_path / "run", Machine(Reading()), given={"keep_dtype": kept.read_bytes()}, **options)
+    assert texts == [("1", "dense3")]
+
+
+@pytest.mark.parametrize("name", ["precision_mode", "insert_op_conf", "dynamic_batch_size", "dynamic_dims"])
+def test_options_that_other_settings_decide_are_refused(tmp_path, name):
+    with pytest.raises(UserError, match=rf"convert\.options\.{name}"):
+        run(tmp_path, **{f"convert.options.{name}": "x"})
+
+
+def test_gears_leave_the_batch_open_and_a_fixed_batch_is_kept(tmp_path):
+    gears, fixed = Machine(), Machine()
+    run(tmp_path / "gears", gears, **{"convert.batch_gears": "[1, 4, 8]"})
+    run(tmp_path / "fixed", fixed, **{"export.batch": "4"})
+    assert gears.made_by.requests[0].input_shape == {"image": (-1, 3, 32, 32)}
+    assert gears.made_by.requests[0].options["dynamic_batch_size"] == "1,4,8"
+    assert fixed.made_by.requests[0].input_shape == {"image": (4, 3, 32, 32)}
+
+
+@pytest.mark.parametrize("other", [{"export.batch": "4"}, {"convert.source": "air"}])
+def test_gears_without_an_open_batch_are_refused(tmp_path, other):
+    with pytest.raises(UserError, match="open batch"):
+        run(tmp_path, **{"convert.batch_gears": "[1, 4]"}, **other)
+
+
+def test_a_refusal_of_the_compiler_is_passed_on(tmp_path):
+    with pytest.raises(Refused, match="E10001"):
+        run(tmp_path, Machine(FakeCompiler(error=Refused("E10001: the value is invalid"))))
+
+
+def test_the_settings_that_change_the_bytes_are_ingredients():
+    def ingredients(**overrides):
+        return convert.STAGE.settings(load(overrides=overrides))
+
+    plain = ingredients()
+    changes = {
+        "convert.soc_versions": '["Ascend310B4"]',
+        "convert.precisions": '["must_keep_origin_dtype"]',
+        "convert.aipp": "true",
+        "convert.batch_gears": "[1, 2]",
+        "convert.min_agreement": "0.5",
+        "convert.max_accuracy_drop": "0.5",
+        "convert.options.deterministic": '"1"',
+        "export.batch": "2",
+        "train.normalisation": "cifar10-bgr",
+        "boards.laptop.soc": "Ascend310P3",
+    }
+    for name, value in changes.items():
+        assert ingredients(**{name: value}) != plain, name
+    assert ingredients(**{"train.epochs": "3", "obs.bucket": "other"}) == plain
+
+
+def test_air_or_onnx_is_compiled_as_asked():
+    assert convert.STAGE.needs(load())["model"] == ("export", "onnx")
+    assert convert.STAGE.needs(load(overrides={"convert.source": "air"}))["model"] == ("export", "air")
+    with pytest.raises(UserError, match=r"convert\.source"):
+        load(overrides={"convert.source": "mindir"})
+
+
+@pytest.mark.parametrize(("name", "value"), [("precisions", '["half"]'), ("precisions", "[]"), ("min_agreement", "2")])
+def test_settings_that_cannot_work_are_refused(name, value):
+    with pytest.raises(UserError, match=rf"convert\.{name}"):
+        load(overrides={f"convert.{name}": value})

@@ -1,0 +1,112 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from infra.ports.values import LocalFile
+from infra.settings import load
+from infra.store.artifacts import folder_files
+from infra.store.digests import file_digest
+from tasks.stages import publish
+from tests.unit.tasks.doubles import CHECKS, METRICS, Bucket, data_tree, ledger, read, work_of
+from tests.unit.tasks.release.test_bundle import predictions
+
+
+@pytest.fixture
+def bucket():
+    return Bucket()
+
+
+def work_for(tmp_path, bucket, **options):
+    files = {name: name.encode() for name in publish.PUBLISHED}
+    files |= {"metrics": json.dumps(METRICS).encode(), "checks": json.dumps(CHECKS).encode()}
+    files |= {"om": {"Ascend310/model.om": b"compiled"}, "ledger": json.dumps(ledger()).encode()}
+    program = {"agent": {"main.py": b"print()"}, "preprocess": b"MEAN = ()", "parity": b"NONE = 0"}
+    world = SimpleNamespace(object_store=lambda: bucket)
+    inputs = {**files, **program, "data": data_tree(), "predictions": predictions()}
+    tmp_path.mkdir(exist_ok=True)
+    return work_of(tmp_path, inputs, world=world, **options)
+
+
+def files_of(made):
+    """The outputs as `prove` is given them."""
+    _, bundle = folder_files(made.outputs["release"])
+    single = {name: made.outputs[name] for name in ("published", "card")}
+    return {"release": bundle, **{name: {path.name: local(path)} for name, path in single.items()}}
+
+
+def local(path):
+    return LocalFile(path, file_digest(path), path.stat().st_size)
+
+
+def test_the_release_is_laid_out_for_people_and_for_boards(tmp_path, bucket):
+    made = publish.run(work_for(tmp_path, bucket, emulated=True))
+    listing = read(made.outputs["published"])
+    names_of_all = {f"{listing['prefix']}/{publish.LISTING}": file_digest(made.outputs["published"])}
+    assert {**listing["objects"], **names_of_all} == bucket.objects
+    assert (listing["bucket"], listing["stand_in_bucket"], listing["emulated"]) == ("bucket", True, True)
+    assert listing["prefix"] == f"atlasflow/releases/{listing['id']}"
+    names = {key.removeprefix(f"{listing['prefix']}/") for key in bucket.objects}
+    assert set(publish.PUBLISHED.values()) | {publish.CARD} <= names
+    board = ("model.om", "release.json", "agent/main.py", "smoke/logits.npy")
+    assert {"model-Ascend310.om", *(f"board/Ascend310/{name}" for name in board)} <= names
+    count = len(names) - 1  # the listing comes on top
+    assert made.note == f"sent {count} of {count} files to bucket/{listing['prefix']} (stand-in)"
+    assert read(made.outputs["release"] / "Ascend310" / "release.json")["id"] == listing["id"]
+
+
+def test_the_listing_is_sent_last_so_that_a_release_with_one_is_whole(tmp_path, bucket):
+    publish.run(work_for(tmp_path, bucket))
+    assert list(bucket.objects)[-1].endswith(publish.LISTING)
+
+
+def test_formats_that_were_not_made_are_left_out(tmp_path, bucket):
+    work = work_for(tmp_path, bucket)
+    for name in ("mindir", "air"):
+        del work.files[name]
+    publish.run(work)
+    names = {key.rpartition("/")[2] for key in bucket.objects}
+    assert "model.onnx" in names
+    assert not {"model.mindir", "model.air"} & names
+
+
+def test_the_same_release_is_sent_once(tmp_path, bucket):
+    publish.run(work_for(tmp_path / "one", bucket))
+    assert publish.run(work_for(tmp_path / "two", bucket)).note.startswith("sent 0 of ")
+
+
+def test_every_object_is_proved(tmp_path, bucket):
+    work = work_for(tmp_path, bucket)
+    made = files_of(publish.run(work))
+    assert publish.prove(work, made) is None
+    for key in list(bucket.objects):
+        kept = bucket.objects.pop(key)
+        assert publish.prove(work, made) == f"{key} in bucket bucket is missing or another file"
+        bucket.objects[key] = kept
+    assert publish.prove(work, made) is None
+
+
+def test_proving_leaves_no_scratch(tmp_path, bucket):
+    work = work_for(tmp_path, bucket)
+    made = files_of(publish.run(work))
+    before = sorted(work.folder.rglob("*"))
+    publish.prove(work, made)
+    assert sorted(work.folder.rglob("*")) == before
+
+
+def test_the_card_says_what_the_model_is_made_of_and_how_good_it_is(tmp_path, bucket):
+    work = work_for(tmp_path, bucket)
+    card = publish.run(work).outputs["card"].read_text()
+    assert card.startswith("# lenet5 on CIFAR-10")
+    assert "Accuracy 0.7500 on 1,000 evaluation images (95 % Wilson interval 0.7000 – 0.8000)" in card
+    assert "| epochs | 30 |" in card
+    assert f"| model.onnx | `{work.inputs['onnx'].sha256}` |" in card
+    assert "| air | not made: AIR needs an Ascend device |" in card
+    assert "recognises dog worst: recall 0.500" in card
+    assert "| onnx | Ascend310 force_fp16 | 20 | 1.0 | 1.0 | 0.5 | 0.5 | cat (1.0000) | 7 | chosen |" in card
+
+
+def test_the_recipe_is_an_ingredient_since_the_card_quotes_it():
+    plain = publish.STAGE.settings(load())
+    assert publish.STAGE.settings(load(overrides={"train.epochs": "3"})) != plain
+    assert publish.STAGE.settings(load(overrides={"obs.threads": "2"})) == plain

@@ -1,0 +1,25 @@
+from flows.deployments import PLANS
+from infra.settings import load
+from tasks.orchestration.automations import ATTEMPTS, CRASH, TAKE_UP, wanted
+
+AUTOMATIONS = {automation.name: automation for automation in wanted(load(), None, [plan.name for plan in PLANS])}
+
+
+def test_a_run_is_missed_wherever_its_worker_dies():
+    """An event that is expected and not waited after ends the watch; one of a pull step names no flow, and is none."""
+    trigger = AUTOMATIONS[CRASH].trigger
+    met = ("Pending", "Submitting", "Running", "heartbeat")
+    assert {f"prefect.flow-run.{name}" for name in met} <= trigger.after
+    for ended in ("Completed", "Failed", "Cancelled", "Crashed", "Scheduled", "AwaitingRetry", "Late", "Paused"):
+        assert f"prefect.flow-run.{ended}" not in trigger.after
+
+
+def test_only_runs_of_deployments_are_taken_up_again_and_not_for_ever():
+    trigger = AUTOMATIONS[TAKE_UP].trigger
+    assert trigger.expect == {"prefect.flow-run.Crashed"}
+    assert trigger.within.seconds >= 300  # a run that cannot even start crashes with a count of 0 each time
+    assert trigger.match["prefect.run-count"] == [str(count) for count in range(ATTEMPTS)]
+    assert trigger.match_related["prefect.resource.role"] == ["deployment"]
+    assert {"train", "pipeline", "retrain"} <= set(trigger.match_related["prefect.resource.name"])
+    (action,) = AUTOMATIONS[TAKE_UP].actions
+    assert (action.state.value, action.name) == ("SCHEDULED", "AwaitingRetry")
