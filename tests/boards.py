@@ -20,7 +20,7 @@ from models import preprocess
 
 CHECKOUT = Path(__file__).parents[1]
 AGENT = CHECKOUT / "infra" / "board" / "agent"
-ACL = CHECKOUT / "infra" / "board" / "acl"
+ACL = CHECKOUT / "infra" / "board" / "emulator" / "acl"
 
 
 def weights(seed=0):

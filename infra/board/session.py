@@ -22,7 +22,7 @@ BEAT_SECONDS = 15.0  # between signs of life, while there is nothing to ask
 IDLE_SECONDS = 90  # without one the board lets go of its lock
 AGENT = Path(__file__).parent / "agent"
 # The part of the agent that is sent along, in this order, since each imports those before it.
-MODULES = ("failure", "files", "facts", "releases", "forking", "counting", "seen", "serve")
+MODULES = ("failure", "files", "facts", "releases", "fork", "counts", "observations", "serve")
 CLASSES: Mapping[int, type[AtlasFlowError]] = {
     error.exit_code: error for error in (UserError, GateFailed, Refused, Transient, Corrupt)
 }

@@ -29,7 +29,7 @@ from tests.unit.infra.modelarts import doubles
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # ModelArts' SDK, on 3.12
 
-FAKE_MAIN = Path(__file__).parents[1] / "unit" / "infra" / "training" / "fake_main.py"
+FAKE_MAIN = Path(__file__).parents[1] / "unit" / "infra" / "local_training" / "fake_main.py"
 
 
 @pytest.fixture

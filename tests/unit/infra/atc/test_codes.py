@@ -168,7 +168,7 @@ def _no_space(target: Path, _text: str) -> None:
 
 def test_the_table_has_every_code_that_the_stand_in_can_raise():
     raised = set()
-    for path in (CHECKOUT / "infra" / "atc").glob("*.py"):
+    for path in (CHECKOUT / "infra" / "atc").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "AtcError":
                 raised |= {

@@ -17,7 +17,7 @@ PROGRAM = textwrap.dedent(
     """
     import os, resource, signal, sys
     from pathlib import Path
-    from infra.backup import restoring, writing
+    from infra.backup import restore, write
 
     what, number, home, archive = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
     if what.startswith("full"):
@@ -34,16 +34,16 @@ PROGRAM = textwrap.dedent(
         return call
 
     if what == "kill-backup":
-        writing._Writer._add = dying(writing._Writer._add)
+        write._Writer._add = dying(write._Writer._add)
     if what == "kill-restore":
-        restoring._write = dying(restoring._write)
+        restore._write = dying(restore._write)
     if what == "kill-replace":
         Path.rename = dying(Path.rename)
     try:
         if what.endswith("backup"):
-            writing.back_up(home, home / "boards.toml", archive)
+            write.back_up(home, home / "boards.toml", archive)
         else:
-            restoring.restore(archive, home, replace=True)
+            restore.restore(archive, home, replace=True)
     except Exception as error:
         print(type(error).__name__, error)
         sys.exit(3)

@@ -83,7 +83,7 @@ def test_the_program_ends_when_we_are_killed(fake_main, job, tmp_path):
     todo = job(pid_file=str(tmp_path / "pid"))
     script = f"""
         from pathlib import Path
-        from infra.ports import TrainJob
+        from infra.ports.training import TrainJob
         from infra.local_training.trainer import LocalTrainer
         job = TrainJob("{KEY}", Path("{todo.data}"), {dict(todo.spec)!r}, Path("{todo.folder}"))
         LocalTrainer(Path("{fake_main}")).train(job, print)

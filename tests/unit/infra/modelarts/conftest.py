@@ -19,7 +19,7 @@ def fake_main(tmp_path):
     """A checkout whose models/main.py speaks the protocol and trains in no time; yields the program's path."""
     path = tmp_path / "checkout" / "models" / "main.py"
     path.parent.mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("fake_main.py"), path)
+    shutil.copy(Path(__file__).parents[1] / "local_training" / "fake_main.py", path)
     return path
 
 

@@ -266,7 +266,7 @@ def test_a_killed_client_costs_no_second_job(world, job, tmp_path, store, point,
         port = int(trainer.client._client._endpoints[0].rpartition(":")[2])
         script = f"""
             from pathlib import Path
-            from infra.ports import TrainJob
+            from infra.ports.training import TrainJob
             from tests.unit.infra.training import doubles
             store = doubles.FolderStore(Path({str(store.folder.parent)!r}))
             settings = doubles.settings_for({port})

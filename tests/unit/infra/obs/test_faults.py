@@ -152,7 +152,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from infra.faults import FaultPlan
 from infra.obs.client import connect
-from infra.ports import LocalFile
+from infra.ports.values import LocalFile
 from infra.settings import ObsSettings
 endpoint, bucket, access, path, sha256, size, plan = sys.argv[1:]
 settings = ObsSettings(endpoint=endpoint, bucket=bucket, access_key=access, secret_key=sys.stdin.readline(), threads=1)

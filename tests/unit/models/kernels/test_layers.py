@@ -159,11 +159,11 @@ def test_training_goes_on_without_kernels_that_cannot_be_had(run, data, tmp_path
     program = tmp_path / "train.py"
     program.write_text(
         "import sys\n"
-        "from models import kernels, main\n"
+        "from models.kernels import build; from models import main\n"
         "def start(path, threads):\n"
         "    raise RuntimeError(f'the kernels {path} do not start')\n"
         f"if {hindrance == 'start'}:\n"
-        "    kernels.start = start\n"
+        "    build.start = start\n"
         "sys.exit(main.main())\n"
     )
     environment = {build.SWITCH: str(file / "kernels")} if hindrance == "folder" else {}

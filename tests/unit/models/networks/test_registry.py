@@ -9,7 +9,7 @@ import pytest
 from infra.store.code_digest import closure
 from models.networks.registry import code_of
 
-CHECKOUT = Path(__file__).parents[3]
+CHECKOUT = Path(__file__).parents[4]
 # Plumbing, and what is wholly expressed in the resolved specification.
 PLUMBING = ("main", "remote", "unpacking", "spec", "registry", "trainspec")
 APART = {f"models/{name}.py" for name in PLUMBING}

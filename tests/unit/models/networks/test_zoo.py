@@ -10,7 +10,7 @@ import pytest
 from infra.store.digests import file_digest
 from models.spec.recipes import from_json, resolve
 
-CHECKOUT = Path(__file__).parents[3]
+CHECKOUT = Path(__file__).parents[4]
 SHIPPED = CHECKOUT / "data" / "compact"
 
 

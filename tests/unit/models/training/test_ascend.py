@@ -11,10 +11,10 @@ pytestmark = pytest.mark.mindspore
 PROGRAM = """
 import json, sys
 import numpy as np
-from models import runtime
+from models.training import runtime
 runtime.prepare(1)
 import mindspore
-from models import ascend, parameters
+from models.training import ascend, checkpoint
 from models.data.cifar10 import Pipeline, read_images
 from models.networks import resnet
 from models.training.optimizers import build_optimizer
@@ -44,7 +44,7 @@ def of(kind):
 
 def run(step, batches):
     losses = [float(step(mindspore.Tensor(x), mindspore.Tensor(y)).asnumpy()) for x, y in batches]
-    values = parameters.arrays(step.network.get_parameters())
+    values = checkpoint.arrays(step.network.get_parameters())
     return {"losses": losses, "names": list(values), "types": sorted({str(value.dtype) for value in values.values()})}
 
 found = {kind: run(of(kind), [*pipeline.epoch(1), *pipeline.epoch(2)]) for kind in ("plain", "scaled", "mixed")}

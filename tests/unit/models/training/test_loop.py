@@ -11,11 +11,11 @@ pytestmark = pytest.mark.mindspore
 PROGRAM = """
 import json, sys
 import numpy as np
-from models import runtime
+from models.training import runtime
 runtime.prepare(1)
 import mindspore
 from mindspore import nn
-from models import parameters
+from models.training import checkpoint
 from models.training.optimizers import build_optimizer
 from models.spec.recipes import from_json
 from models.training.step import TrainStep
@@ -38,16 +38,16 @@ def steps(labels_are, layer, values):
     if labels_are == "soft":
         labels = np.eye(3, dtype=np.float32)[labels]
     network = Linear(layer == "normalised")
-    start = parameters.arrays(network.get_parameters())
+    start = checkpoint.arrays(network.get_parameters())
     step = TrainStep(network, build_optimizer(spec, network, np.full(5, spec.learning_rate, np.float32)),
                      soft=labels_are == "soft", ema=spec.ema)
     step.set_train(True)
     losses = [float(step(mindspore.Tensor(x), mindspore.Tensor(y)).asnumpy()) for x, y in zip(images, labels)]
     result = {"losses": losses, "start": {k: v.tolist() for k, v in start.items()},
-              "end": {k: v.tolist() for k, v in parameters.arrays(network.get_parameters()).items()},
+              "end": {k: v.tolist() for k, v in checkpoint.arrays(network.get_parameters()).items()},
               "images": images.tolist(), "labels": labels.tolist()}
     if spec.ema:
-        result["means"] = {k: v.tolist() for k, v in parameters.arrays(step.means).items()}
+        result["means"] = {k: v.tolist() for k, v in checkpoint.arrays(step.means).items()}
     return result
 
 print(json.dumps([steps(*case) for case in json.loads(sys.argv[1])]))
@@ -204,11 +204,11 @@ def test_other_optimizers(all_steps, decay):
 EPOCH = """
 import json, sys
 from types import SimpleNamespace
-from models import runtime
+from models.training import runtime
 runtime.prepare(1)
 import numpy as np
 from mindspore import Tensor, nn
-from models import training
+from models.training import loop
 from models.failures import InputError
 from models.spec.recipes import TrainSpec
 found = []
@@ -217,7 +217,7 @@ for losses, weight, epoch in json.loads(sys.argv[1]):
     step = SimpleNamespace(network=network, set_train=lambda _on: None)
     run = SimpleNamespace(spec=TrainSpec(batch_size=8), step=step)
     try:
-        row, steps = training._train_epoch(run, epoch, runtime.Layout(False), iter(losses))
+        row, steps = loop._train_epoch(run, epoch, runtime.Layout(False), iter(losses))
         found.append([row["loss"], steps])
     except InputError as error:
         found.append([error.message, error.hint])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-MAIN = Path(__file__).parents[3] / "models" / "main.py"
+MAIN = Path(__file__).parents[4] / "models" / "main.py"
 
 pytestmark = [pytest.mark.mindspore, pytest.mark.slow]
 
@@ -54,24 +54,24 @@ def test_two_processes_train_as_one_with_the_whole_batch(run, make_data, tmp_pat
 HALVES = """
 import json, sys
 from pathlib import Path
-from models import runtime
+from models.training import runtime
 spec_text, data = sys.argv[1], Path(sys.argv[2])
 from models.spec.recipes import from_json
 spec = from_json(spec_text)
 runtime.prepare(spec.seed)
 import mindspore
 import numpy as np
-from models import parameters, training
+from models.training import checkpoint, loop
 from models.data.cifar10 import read_images
 from models.networks.resnet import build
 from models.training.optimizers import build_optimizer
 from models.training.schedules import learning_rates
 from models.training.step import TrainStep
 images = read_images(data, "train")
-pipelines = [training._pipeline(spec, images, rank, 2) for rank in (0, 1)]
+pipelines = [loop._pipeline(spec, images, rank, 2) for rank in (0, 1)]
 rates = learning_rates(spec, pipelines[0].steps)
 networks = [build(spec), build(spec)]
-parameters.assign(networks[1].get_parameters(), parameters.arrays(networks[0].get_parameters()), data)
+checkpoint.assign(networks[1].get_parameters(), checkpoint.arrays(networks[0].get_parameters()), data)
 steps = [TrainStep(network, build_optimizer(spec, network, rates)) for network in networks]
 for step in steps:
     step.set_train(True)

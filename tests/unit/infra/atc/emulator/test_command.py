@@ -69,7 +69,7 @@ def test_values_may_stand_apart_and_the_suffix_is_not_added_twice(folder: Path):
 
 def test_as_a_command_it_starts_without_the_onnx_library_for_a_wrong_option(folder: Path):
     script = (
-        "import sys; from infra.atc import emulator; code = emulator.main(['--model=net.onnx']); "
+        "import sys; from infra.atc.emulator import command; code = command.main(['--model=net.onnx']); "
         "sys.exit(99 if {'onnx', 'numpy'} & set(sys.modules) else code)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 from infra.atc.emulator.version import stand_in_version
 from infra.store.code_digest import closure
 
-CHECKOUT = Path(__file__).resolve().parents[4]
+CHECKOUT = Path(__file__).resolve().parents[5]
 
 
 def test_the_version_covers_all_that_decides_over_the_bytes():

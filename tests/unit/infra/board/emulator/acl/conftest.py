@@ -8,7 +8,7 @@ import pytest
 from infra.atc.emulator.om import write_om
 from tests import boards
 
-FOLDER = str(boards.CHECKOUT / "infra" / "board" / "acl")
+FOLDER = str(boards.CHECKOUT / "infra" / "board" / "emulator" / "acl")
 H2H, H2D, D2H, D2D = range(4)  # the kinds of `acl.rt.memcpy`: host and device
 
 
