@@ -30,7 +30,7 @@ def flow(small, monkeypatch):
     monkeypatch.setattr(pipeline, "open_chain", open_chain)
     monkeypatch.setattr(pipeline, "run_stage", lambda chain, stage, force, title: chain.run(stage, force=force))
     monkeypatch.setattr(pipeline, "pass_gate", pass_gate)
-    monkeypatch.setattr(pipeline.report, "publish", lambda chain, record: seen.reports.append(record))
+    monkeypatch.setattr(pipeline.run_report, "publish", lambda chain, record: seen.reports.append(record))
 
     def run(**request):
         run_stages(RunRequest(**request))

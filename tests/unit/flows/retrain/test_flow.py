@@ -99,7 +99,7 @@ def site(tmp_path, monkeypatch):
     }
     for name, double in doubles.items():
         monkeypatch.setattr(module, name, double)
-    monkeypatch.setattr(module.report, "publish", lambda chain, record: found.did.append("report"))
+    monkeypatch.setattr(module.run_report, "publish", lambda chain, record: found.did.append("report"))
     return found
 
 
