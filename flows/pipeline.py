@@ -16,7 +16,7 @@ from tasks.engine.chain import Chain
 from tasks.engine.reporter import reporter
 from tasks.orchestration.prefect_task import FlowReporter, pass_gate, run_stage
 from tasks.pipeline import NAMES, gate_after, select
-from tasks.reports import run
+from tasks.reports import run as run_report
 
 
 def _name() -> str:
@@ -61,7 +61,7 @@ def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, reco
                 pass_gate(stage.name, decision)
     finally:
         runs.save(record)
-        run.publish(chain, record)
+        run_report.publish(chain, record)
 
 
 def run_one(chain: Chain, name: str, record: RunRecord, *, force: bool = False, title: str = "") -> None:

@@ -27,7 +27,7 @@ from tasks.engine.reporter import reporter
 from tasks.engine.stage import Reporter
 from tasks.orchestration.events import tell_of_fallen_boards
 from tasks.orchestration.prefect_task import FlowReporter
-from tasks.reports import run
+from tasks.reports import run as run_report
 from tasks.retrain.champions import announce, as_champion, back_to, registry_of, release_folder, trained_by
 from tasks.retrain.drift import reason as drifted
 from tasks.retrain.drift import survey
@@ -109,7 +109,7 @@ def _challenge(
         challenger = hold_challenge(chain, request, registry.read().history, challenge, record, teller)
     finally:
         Runs(chain.home).save(record)
-    run.publish(challenger, record)
+    run_report.publish(challenger, record)
     if challenge.refused is not None:
         name, decision = challenge.refused
         _keep(request.who or NOBODY, f"{name}: {decision.reason}", registry, challenge)
