@@ -161,7 +161,7 @@ def _storage_access(settings: Settings, world: World) -> Finding:
     except AtlasFlowError as error:
         return Finding("object storage", "wrong", error.message, error.hint)
     found = f"{settings.obs.endpoint}: a probe was written, read and deleted in {access.seconds:.1f} s"
-    # ascend-domain.md §2.2: a clock that is too far off is answered with RequestTimeTooSkewed.
+    # docs/reference/obs.md §2.2: a clock that is too far off is answered with RequestTimeTooSkewed.
     if abs(access.clock_ahead) > CLOCK_SECONDS:
         return Finding(
             "object storage", "note", f"{found}; this clock is {access.clock_ahead:.0f} s off", "set the clock"

@@ -1,6 +1,6 @@
 """Export a checkpoint, and prove on the evaluation images that the file computes the same.
 
-One format a process: MindSpore's exporters disturb one another (ascend-domain.md §6).
+One format a process: MindSpore's exporters disturb one another (docs/reference/mindspore.md §6).
 """
 
 from __future__ import annotations

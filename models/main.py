@@ -85,8 +85,8 @@ def _train(options: argparse.Namespace) -> None:
 def _export_air(spec: Any, options: argparse.Namespace) -> None:
     """Write the AIR file, so that it needs no second job on such a device.
 
-    MindSpore gives AIR up (ascend-domain.md §8, no. 5) and ONNX is enough for everything after it, so the lack of one
-    does not spoil a training that was paid for.
+    MindSpore gives AIR up (docs/reference/pitfalls.md §8.5) and ONNX is enough for everything after it, so a failed
+    AIR export does not spoil a training that was paid for.
     """
     checkpoint = options.train_url / "checkpoint.ckpt"
     try:

@@ -1,4 +1,6 @@
-"""`obs://` addresses instead of folders, which old ModelArts jobs pass (ascend-domain.md §1.6, §1.7), through MoXing.
+"""`obs://` addresses instead of folders, which old ModelArts jobs pass, through MoXing.
+
+Source: docs/reference/modelarts.md §1.6, §1.7.
 
 New jobs pass folders that the platform fills and empties; then nothing here happens.
 """

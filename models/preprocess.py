@@ -29,14 +29,14 @@ class Normalisation(NamedTuple):
     order: str
 
 
-# ascend-domain.md §7.4; tutorials.md T0.
+# docs/reference/cifar10.md §7.4; docs/reference/tutorials.md T0.
 CIFAR10 = Normalisation((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), "RGB")
 
 PRESETS = {
     "cifar10": CIFAR10,
-    # tutorials.md T4 lists the same constants in reverse order for RGB images.
+    # docs/reference/tutorials.md T4 lists the same constants in reverse order for RGB images.
     "cifar10-reversed": Normalisation((0.4465, 0.4822, 0.4914), (0.2010, 0.1994, 0.2023), "RGB"),
-    # ascend-domain.md §8 pitfall 1: a sample program turns the colours round and keeps the constants.
+    # docs/reference/pitfalls.md §8.1: a sample program turns the colours round and keeps the constants.
     "cifar10-bgr": Normalisation((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), "BGR"),
 }  # type: Dict[str, Normalisation]
 
@@ -80,7 +80,8 @@ def from_picture(picture, size):
     """Turn any picture into an RGB image of the network's size.
 
     Rotation marks of cameras are obeyed; transparent pixels lie on white; grey, palette, CMYK and 16-bit pictures
-    become RGB. The whole picture is squeezed into the square, as the board tutorial does (tutorials.md T2).
+    become RGB. The whole picture is squeezed into the square, as the board tutorial does (docs/reference/tutorials.md
+    T2).
 
     Args:
         picture: a Pillow image.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .spec.train_spec import TrainSpec
 
-_WARM = 5  # as before a measurement of latency (tutorials.md T4)
+_WARM = 5  # as before a measurement of latency (docs/reference/tutorials.md T4)
 
 
 def answer(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], checkpoint: Path, requests: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from tasks.engine.stage import StageContext
 
-RECORD_BYTES = 3073  # ascend-domain.md §7.4
+RECORD_BYTES = 3073  # docs/reference/cifar10.md §7.4
 
 
 def evaluation_images(work: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:

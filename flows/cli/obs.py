@@ -1,4 +1,7 @@
-"""`atlasflow obs`: list, copy, remove and link objects, as the tutorials do with MoXing (ascend-domain.md §1.7)."""
+"""`atlasflow obs`: list, copy, remove and link objects, as the tutorials do with MoXing.
+
+Source: docs/reference/modelarts.md §1.7.
+"""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The protobuf schema `ge.proto` of an AIR file, built in memory: no generated code (ascend-domain.md §3.6).
+"""The protobuf schema `ge.proto` of an AIR file, built in memory: no generated code (docs/reference/atc.md §3.6).
 
 An AIR file is one serialized `ModelDef`. Field numbers and enumerations are those of Huawei's public `ge_ir.proto`.
 """

@@ -1,4 +1,4 @@
-"""AIPP, the preprocessing in front of a model: its configuration text, written and read (ascend-domain.md §3.5).
+"""AIPP, the preprocessing in front of a model: its configuration text, written and read (docs/reference/atc.md §3.5).
 
 The text is protobuf's text format: blocks `aipp_op { key : value … }`. On the chip `mean_chn` is an unsigned byte and
 `min_chn` and `var_reci_chn` are float16, so what is computed is

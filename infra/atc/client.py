@@ -1,7 +1,7 @@
 """The Compiler port: Huawei's `atc` or its stand-in, run as a command; one class, two heads of the argument list.
 
 ATC runs in a folder of its own beside the output, on copies with plain names, because it litters its working folder
-and takes few characters in paths (ascend-domain.md §3.1, §3.2); only a whole `.om` leaves that folder.
+and takes few characters in paths (docs/reference/atc.md §3.1, §3.2); only a whole `.om` leaves that folder.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """ATC's error codes: what each means, why it happens, what to do, and which of our errors it becomes.
 
-Numbers, meanings and arguments are those of ascend-domain.md §3.4; the wording is ours. The stand-in prints these
+Numbers, meanings and arguments are those of docs/reference/atc.md §3.4; the wording is ours. The stand-in prints these
 texts, and the client explains codes with them, whoever printed them.
 """
 

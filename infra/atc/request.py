@@ -10,7 +10,7 @@ from infra.errors import UserError
 
 @dataclass(frozen=True)
 class AtcOptions:
-    """ATC's further options (ascend-domain.md §3.2); what is empty is not given.
+    """ATC's further options (docs/reference/atc.md §3.2); what is empty is not given.
 
     Attributes:
         precision_mode: such as `force_fp16`; ATC's default when empty.

@@ -1,4 +1,7 @@
-"""Finding a CANN toolkit on this machine: its `atc`, its environment and its version (ascend-domain.md §3.1, §5)."""
+"""Finding a CANN toolkit on this machine: its `atc`, its environment and its version.
+
+Source: docs/reference/atc.md §3.1, boards.md §5.
+"""
 
 import hashlib
 import os
@@ -81,7 +84,10 @@ def source(script: Path) -> dict[str, str]:
 
 
 def _python(environment: Mapping[str, str]) -> str:
-    """The version of the system's `python3`, in which ATC compiles operators (ascend-domain.md §3.1, last line)."""
+    """The version of the system's `python3`, in which ATC compiles operators.
+
+    Source: docs/reference/atc.md §3.1, last line.
+    """
     python = shutil.which("python3", path=environment.get("PATH", ""))
     if python is None:
         return ""
@@ -98,7 +104,7 @@ def _python(environment: Mapping[str, str]) -> str:
 def _stub_libraries(home: Path, environment: Mapping[str, str]) -> str:
     """LD_LIBRARY_PATH with the toolkit's stubs at its very end on a machine without a driver, else empty.
 
-    In front they would hide the real libraries (ascend-domain.md §3.1, §8.14).
+    In front they would hide the real libraries (docs/reference/atc.md §3.1, pitfalls.md §8.14).
     """
     present = environment.get("LD_LIBRARY_PATH", "").split(":")
     if any((Path(folder) / "libascend_hal.so").is_file() for folder in present if folder):

@@ -9,7 +9,7 @@ from infra.errors import Refused
 from infra.ports.board import Release
 from infra.settings import BoardSettings
 
-FACTORY_PASSWORDS = {"Mind@123"}  # ascend-domain.md §5
+FACTORY_PASSWORDS = {"Mind@123"}  # docs/reference/boards.md §5
 LITTLE_BYTES = 256 * 1024 * 1024
 SPARE_BYTES = 16 * 1024 * 1024  # what a board needs beside the files of a release: journal, links, pictures
 
@@ -137,7 +137,7 @@ def _npu(facts: Mapping[str, Any]) -> Check:
     if not npu:
         return Check("npu-smi", "note", "npu-smi tells nothing", "log in and try `npu-smi info`")
     if not facts["emulated"] and " OK" not in npu:
-        return Check("npu-smi", "note", npu, "some healthy boards report Alarm (ascend-domain.md §5)")
+        return Check("npu-smi", "note", npu, "some healthy boards report Alarm (docs/reference/boards.md §5)")
     return Check("npu-smi", "good", npu)
 
 
@@ -159,7 +159,7 @@ def _chip(facts: Mapping[str, Any], settings: BoardSettings, release: Release | 
 
 
 def _cann(facts: Mapping[str, Any], release: Release | None) -> Check:
-    """A board's CANN must not be older than the compiler's (ascend-domain.md §3.2)."""
+    """A board's CANN must not be older than the compiler's (docs/reference/atc.md §3.2)."""
     board = facts["cann"]
     if release is None or not release.cann:
         return Check("CANN", "good", board) if board else Check("CANN", "note", "the version is unknown")

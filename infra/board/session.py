@@ -28,7 +28,7 @@ CLASSES: Mapping[int, type[AtlasFlowError]] = {
 }
 GREETING = b'{"atlasflow"'
 
-# Where toolkits and runtimes put their environment script (ascend-domain.md §5).
+# Where toolkits and runtimes put their environment script (docs/reference/boards.md §5).
 ENVIRONMENTS = (
     '"$HOME/Ascend/ascend-toolkit/set_env.sh"',
     "/usr/local/Ascend/ascend-toolkit/set_env.sh",
@@ -179,8 +179,8 @@ class Session:
 def helper_command(settings: BoardSettings) -> str:
     """The one command that is started on the board: source the environment, become the helper.
 
-    A non-interactive shell reads no .bashrc, so the toolkit's script is sourced here (ascend-domain.md §8, pitfall 13);
-    bash is used where there is one, since some of those scripts ask for it.
+    A non-interactive shell reads no .bashrc, so the toolkit's script is sourced here; bash is used where there is one,
+    since some of those scripts need it (docs/reference/pitfalls.md §8.13).
     """
     candidates = shlex.quote(settings.environment) if settings.environment else " ".join(ENVIRONMENTS)
     script = (

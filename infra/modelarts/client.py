@@ -1,4 +1,7 @@
-"""ModelArts through its official SDK: the calls that AtlasFlow makes, and its errors as ours (ascend-domain.md §1)."""
+"""ModelArts through its official SDK: the calls that AtlasFlow makes, and its errors as ours.
+
+Source: docs/reference/modelarts.md §1.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,7 +101,7 @@ class ModelArts:
         """Create a job.
 
         Args:
-            body: as JSON values (ascend-domain.md §1.2).
+            body: as JSON values (docs/reference/modelarts.md §1.2).
 
         Raises:
             DuplicateName: a job has this name already.

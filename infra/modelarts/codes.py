@@ -1,4 +1,7 @@
-"""ModelArts' error codes and job phases (ascend-domain.md §1.3 and §1.4), for the client and the stand-in alike."""
+"""ModelArts' error codes and job phases, for the client and the stand-in alike.
+
+Source: docs/reference/modelarts.md §1.3 and §1.4.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,7 +93,7 @@ class DuplicateName(Refused):
 
 
 class JobMissing(Refused):
-    """There is no such job; the platform says so with HTTP 400 (ascend-domain.md §8, no. 24)."""
+    """There is no such job; the platform says so with HTTP 400 (docs/reference/pitfalls.md §8.24)."""
 
 
 class UnknownEngine(UserError):
@@ -115,7 +118,7 @@ class ApiError(Exception):
     """A no of the stand-in's API.
 
     Args:
-        code: four digits (ascend-domain.md §1.4).
+        code: four digits (docs/reference/modelarts.md §1.4).
         message: what is wrong.
     """
 

@@ -1,4 +1,7 @@
-"""The errors of the official SDK as ours, each with the platform's own words and a hint (ascend-domain.md §1.4)."""
+"""The errors of the official SDK as ours, each with the platform's own words and a hint.
+
+Source: docs/reference/modelarts.md §1.4.
+"""
 
 import json
 from collections.abc import Iterator

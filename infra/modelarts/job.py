@@ -1,4 +1,4 @@
-"""What the platform says of a job, and of its log, as values of ours (ascend-domain.md §1.3)."""
+"""What the platform says of a job, and of its log, as values of ours (docs/reference/modelarts.md §1.3)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

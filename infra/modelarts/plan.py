@@ -92,7 +92,7 @@ def _by(installation: str) -> str:
 
 
 def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, place: Place) -> dict[str, object]:
-    """The body of the job's creation (ascend-domain.md §1.2).
+    """The body of the job's creation (docs/reference/modelarts.md §1.2).
 
     Args:
         job: the work.

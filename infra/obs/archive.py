@@ -1,4 +1,4 @@
-"""Many small files as one object: a request a file is what makes them slow (ascend-domain.md §8, no. 21)."""
+"""Many small files as one object: a request a file is what makes them slow (docs/reference/pitfalls.md §8.21)."""
 
 import hashlib
 import io

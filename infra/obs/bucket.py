@@ -79,7 +79,7 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
     try:
         s3.create_bucket(Bucket=bucket, **options)
     except botocore.exceptions.ClientError as error:
-        # OBS answers 200 to a repeated creation, others this (ascend-domain.md §8, no. 22).
+        # OBS answers 200 to a repeated creation, others this (docs/reference/pitfalls.md §8.22).
         if code(error) != "BucketAlreadyOwnedByYou":
             raise
         return False

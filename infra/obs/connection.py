@@ -70,7 +70,7 @@ class Connection:
 
 
 def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettings) -> Connection:
-    """Build the boto3 client as OBS wants it (ascend-domain.md §2.1 to §2.3).
+    """Build the boto3 client as OBS wants it (docs/reference/obs.md §2.1 to §2.3).
 
     Nothing of another tool's set-up reaches it: neither `~/.aws` nor `AWS_…` variables count.
 
@@ -134,7 +134,7 @@ def _timestamp(text: str) -> datetime:
 
 
 def _add_content_md5(request: "AWSRequest", **_: object) -> None:
-    """OBS demands Content-MD5 on a multi-delete, where boto3 sends a CRC32 instead (ascend-domain.md §2.3)."""
+    """OBS demands Content-MD5 on a multi-delete, where boto3 sends a CRC32 instead (docs/reference/obs.md §2.3)."""
     body = request.data if isinstance(request.data, bytes) else str(request.data).encode()
     for name in [name for name in request.headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-check"))]:
         del request.headers[name]

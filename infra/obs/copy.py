@@ -1,4 +1,4 @@
-"""Moves and copies as the tutorials do them with MoXing (ascend-domain.md §1.7), in any bucket.
+"""Moves and copies as the tutorials do them with MoXing (docs/reference/modelarts.md §1.7), in any bucket.
 
 An address is one of `infra/obs/addresses.py`.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 SINGLE_COPY = 5 * 1024**3
-"""Largest object that one request copies (ascend-domain.md §2.4); larger ones are copied in parts."""
+"""Largest object that one request copies (docs/reference/obs.md §2.4); larger ones are copied in parts."""
 COPY_PART = 512 * 1024**2
 
 

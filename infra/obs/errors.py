@@ -1,4 +1,4 @@
-"""What the object store and the network say, mapped once to the project's own errors (ascend-domain.md §2.4)."""
+"""What the object store and the network say, mapped once to the project's own errors (docs/reference/obs.md §2.4)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

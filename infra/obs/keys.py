@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from infra.errors import UserError
 
 DIGEST = "sha256"
-"""Name of our own metadata: the SHA-256 of the whole object, since an ETag is none (ascend-domain.md §8, no. 20)."""
+"""Name of our own metadata: the SHA-256 of the whole object, since an ETag is none.
+
+Source: docs/reference/pitfalls.md §8.20.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ def checked(bucket: str, key: str) -> Place:
     """The place of a key that every object store takes.
 
     Raises:
-        UserError: empty, with a leading slash or an empty part, or longer than 1,024 bytes (ascend-domain.md §2.4).
+        UserError: empty, with a leading slash or an empty part, or longer than 1,024 bytes (docs/reference/obs.md
+            §2.4).
     """
     if not key or key.startswith("/") or "//" in key:
         raise UserError(f"'{key}' is not an object key", hint="write it as part/part/name")

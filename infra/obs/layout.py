@@ -18,7 +18,7 @@ def data_prefix(settings: ObsSettings, digest: str) -> str:
 
 
 def as_archive(settings: ObsSettings, sizes: Collection[int]) -> bool:
-    """Whether a data set of files of these sizes travels as one archive (ascend-domain.md §8, no. 21)."""
+    """Whether a data set of files of these sizes travels as one archive (docs/reference/pitfalls.md §8.21)."""
     if settings.archive == "auto":
         return len(sizes) > MANY and sum(sizes) < SMALL * len(sizes)
     return settings.archive == "always"

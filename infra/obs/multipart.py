@@ -32,7 +32,7 @@ MEMORY = 48 * MEBIBYTE
 
 
 def part_size(size: int) -> int:
-    """Bytes a part, in whole MiB, so that 10,000 parts are never passed (ascend-domain.md §2.4).
+    """Bytes a part, in whole MiB, so that 10,000 parts are never passed (docs/reference/obs.md §2.4).
 
     Raises:
         UserError: the file is larger than the 48.8 TB that an object may have.

@@ -36,7 +36,7 @@ class ExportSettings(Section):
     portable_air: bool = Field(False, description="where MindSpore cannot write AIR, write it without an Ascend device")
 
 
-# The values of ATC's --precision_mode (ascend-domain.md §3.2).
+# The values of ATC's --precision_mode (docs/reference/atc.md §3.2).
 Precision = Literal[
     "force_fp16",
     "force_fp32",

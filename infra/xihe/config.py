@@ -1,4 +1,4 @@
-"""Training configs of the xihe platform (ascend-domain.md §7.1): read, check, turn into settings and back."""
+"""Training configs of the xihe platform (docs/reference/xihe.md §7.1): read, check, turn into settings and back."""
 
 import json
 import re

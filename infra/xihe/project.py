@@ -1,4 +1,7 @@
-"""Write a project for the xihe platform: `train/` with two configs, `inference/` with a page (tutorials.md T1)."""
+"""Write a project for the xihe platform: `train/` with two configs, `inference/` with a page.
+
+Source: docs/reference/tutorials.md T1.
+"""
 
 import json
 import shutil

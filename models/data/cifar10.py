@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 32
-RECORD = 1 + 3 * SIDE * SIDE  # label, then 1,024 red, green and blue values, row by row (ascend-domain.md §7.4)
+RECORD = 1 + 3 * SIDE * SIDE  # label, then 1,024 red, green and blue values, row by row; docs/reference/cifar10.md §7.4
 CLASSES = 10
 
 

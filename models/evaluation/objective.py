@@ -1,4 +1,7 @@
-"""The tuning tutorial's objective (tutorials.md T4): accuracy, then size, then latency. Standard library only."""
+"""The tuning tutorial's objective: accuracy, then size, then latency. Standard library only.
+
+Source: docs/reference/tutorials.md T4.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ def size_mb(parameters: int) -> float:
 
 
 def score(accuracy: float, megabytes: float, milliseconds: float) -> float:
-    """0.50 · accuracy(%) - 0.35 · size(MB) - 0.15 · latency(ms), tutorials.md T4.
+    """0.50 · accuracy(%) - 0.35 · size(MB) - 0.15 · latency(ms), docs/reference/tutorials.md T4.
 
     Args:
         accuracy: 0 to 1.

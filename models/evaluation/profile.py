@@ -1,4 +1,7 @@
-"""What a network costs: parameters, multiply-adds, size, latency, and the tuning tutorial's score (tutorials.md T4)."""
+"""What a network costs: parameters, multiply-adds, size, latency, and the tuning tutorial's score.
+
+Source: docs/reference/tutorials.md T4.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..spec.train_spec import TrainSpec
 
-_WARM, _TIMED = 5, 100  # tutorials.md T4
+_WARM, _TIMED = 5, 100  # docs/reference/tutorials.md T4
 _SETTLE = 25  # more than a layout of threads needs to choose itself
 
 

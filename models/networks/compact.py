@@ -1,4 +1,4 @@
-"""A small residual network for 32-pixel images, designed for the tuning score (tutorials.md T4).
+"""A small residual network for 32-pixel images, designed for the tuning score (docs/reference/tutorials.md T4).
 
 The score takes 0.35 points a megabyte and 0.15 a millisecond, and gives 0.5 a percent: 100,000 parameters more must
 earn 0.28 % to pay for themselves. So the network is narrow, and of few, plain layers; each stage widens before it

@@ -1,4 +1,4 @@
-"""LeNet5 as the tuning tutorial builds it (tutorials.md T4)."""
+"""LeNet5 as the tuning tutorial builds it (docs/reference/tutorials.md T4)."""
 
 from __future__ import annotations
 

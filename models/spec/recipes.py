@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RECIPES", "SpecError", "TrainSpec", "from_json", "load", "resolve", "to_json"]
 
-# tutorials.md T4: LeNet5, batch 32, Momentum 0.9, no weight decay, cosine from 0.01 over the whole length.
+# docs/reference/tutorials.md T4: LeNet5, batch 32, Momentum 0.9, no weight decay, cosine from 0.01 over all steps.
 _LENET5 = TrainSpec(network="lenet5", batch_size=32, momentum=0.9, learning_rate=0.01, schedule="cosine")
 
-# tutorials.md T0: ResNet50, batch 32, 90 epochs, warm-up from 0.01 to 0.1 over 5 epochs, then quadratic.
+# docs/reference/tutorials.md T0: ResNet50, batch 32, 90 epochs, warm-up from 0.01 to 0.1 over 5 epochs, then quadratic.
 _RESNET50 = TrainSpec(
     network="resnet50",
     batch_size=32,
@@ -32,7 +32,7 @@ RECIPES: dict[str, TrainSpec] = {
     "lenet5-sample": replaced(_LENET5, {"epochs": 30}),
     "lenet5-tutorial": replaced(_LENET5, {"epochs": 50}),
     "resnet50-tutorial": _RESNET50,
-    # tutorials.md T2: what the board program was made for sees 224 pixels.
+    # docs/reference/tutorials.md T2: what the board program was made for sees 224 pixels.
     "resnet50-board": replaced(_RESNET50, {"image_size": 224}),
     # He et al. 2015 §4.2: 64,000 steps of 128 images, a tenth of the rate after 32,000 and 48,000.
     "resnet20-paper": TrainSpec(

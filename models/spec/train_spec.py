@@ -43,7 +43,8 @@ class TrainSpec:
         width: factor of the numbers of channels.
         classes: outputs of the network.
         image_size: height and width in pixels of what the network sees; images of 32 are resized to it.
-        epochs: passes over the training images; a last incomplete batch of a pass is dropped (tutorials.md T4).
+        epochs: passes over the training images; a last incomplete batch of a pass is dropped
+            (docs/reference/tutorials.md T4).
         batch_size: images a step, over all devices.
         optimizer: `momentum` (with `nesterov` if asked), `sgd`, `adam`, `adamw` (MindSpore's, which does not correct
             the bias of the first steps) or `lamb` (not on a CPU).

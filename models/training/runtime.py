@@ -1,4 +1,4 @@
-"""Setting MindSpore up, above all on a CPU, where the stock settings are slow (measured.md).
+"""Setting MindSpore up, above all on a CPU, where the stock settings are slow (docs/reference/mindspore.md §6.2).
 
 `prepare` comes before the first import of MindSpore; everything else is called after it.
 """
@@ -45,7 +45,7 @@ def _check_company() -> None:
     """Refuse to be one of several processes or nodes that would each train alone, and write the same results.
 
     msrun sets MS_ROLE; Ascend's launcher sets RANK_ID, RANK_SIZE and RANK_TABLE_FILE for each device
-    (ascend-domain.md §1.6), and MA_NUM_HOSTS is how many nodes a ModelArts job has.
+    (docs/reference/modelarts.md §1.6), and MA_NUM_HOSTS is how many nodes a ModelArts job has.
     """
     if "MS_ROLE" in os.environ:
         return
@@ -114,9 +114,9 @@ class Layout:
     """Where MindSpore's threads run: as the system likes, or pinned.
 
     Pinned means the main thread on the first core and all others on the rest, which on some machines makes a step five
-    times as fast (measured.md). The first steps are timed in both ways and the faster one is kept; what is computed
-    stays the same. Nothing is pinned on one core, off Linux, on Ascend, among several processes, or while another
-    training of this user runs; one that starts later ends the pinning at the next `refresh`.
+    times as fast (docs/reference/mindspore.md §6.2). The first steps are timed in both ways and the faster one is kept;
+    what is computed stays the same. Nothing is pinned on one core, off Linux, on Ascend, among several processes, or
+    while another training of this user runs; one that starts later ends the pinning at the next `refresh`.
 
     Args:
         possible: False never pins.

@@ -1,6 +1,7 @@
 """Learning rates, one value a step.
 
-With i the step from 0, w the steps of warm-up, T all steps, and base the highest rate (tutorials.md T0, T4):
+With i the step from 0, w the steps of warm-up, T all steps, and base the highest rate
+(docs/reference/tutorials.md T0, T4):
 
     warm-up       first + (base - first) · i / w                      while i < w
     constant      base

@@ -47,7 +47,7 @@ def choose_mode(spec: TrainSpec) -> None:
 def stepping(spec: TrainSpec, network: nn.Cell) -> Iterator[None]:
     """In PyNative mode, print each layer's output shape in the first pass.
 
-    Breakpoints and `print` in a network's `construct` work as in any Python then (tutorials.md T4).
+    Breakpoints and `print` in a network's `construct` work as in any Python then (docs/reference/tutorials.md T4).
     """
     if spec.mode != "pynative":
         yield

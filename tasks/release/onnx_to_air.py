@@ -1,6 +1,7 @@
 """AIR without an Ascend device: the exported ONNX graph, written in AIR's format and proved against the checkpoint.
 
-MindSpore writes AIR on Ascend alone (ascend-domain.md §3.6). This one was never read by Huawei's own ATC, and says so.
+MindSpore writes AIR on Ascend alone (docs/reference/atc.md §3.6). Huawei's own ATC never read this one, and the file
+says so.
 """
 
 from __future__ import annotations

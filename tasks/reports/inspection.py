@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.engine.chain import Chain
 
 FULL = 50_000
-"""Training images of the whole data set, for schedules when no data set is here (tutorials.md T0)."""
+"""Training images of the whole data set, for schedules when no data set is here (docs/reference/tutorials.md T0)."""
 
 
 def samples(chain: Chain, part: str, count: int, picture: Path) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def image_grid(images: Pixels, captions: Sequence[str], path: Path, title: str = "") -> None:
-    """Draw images with a caption under each, in a square as far as they go (tutorials.md T4: 3 × 3).
+    """Draw images with a caption under each, in a square as far as they go (docs/reference/tutorials.md T4: 3 × 3).
 
     Args:
         images: uint8 [n, height, width, 3].
@@ -34,7 +34,7 @@ def image_grid(images: Pixels, captions: Sequence[str], path: Path, title: str =
 
 
 def learning_rates(rates: Mapping[str, Sequence[float]], steps_per_epoch: int, path: Path) -> None:
-    """Draw the learning rate of every step, a curve a schedule (tutorials.md T4).
+    """Draw the learning rate of every step, a curve a schedule (docs/reference/tutorials.md T4).
 
     Args:
         rates: name to one value a step.

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 SAMPLE = CHECKOUT / "data" / "cifar10-sample.tar.gz"
 SAMPLE_SHA256 = "320110b4cf40185c6c199ab710d2855e9089c5c44f890b8b7b88ff53cd00d6bb"
-# cifar-10-binary.tar.gz; ascend-domain.md §7.4.
+# cifar-10-binary.tar.gz; docs/reference/cifar10.md §7.4.
 OFFICIAL_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 
-# One label byte and 3 × 32 × 32 pixels; at most 10,000 records a file (ascend-domain.md §7.4).
+# One label byte and 3 × 32 × 32 pixels; at most 10,000 records a file (docs/reference/cifar10.md §7.4).
 RECORD_BYTES = 3073
 MOST_RECORDS = 10_000
 CLASSES = 10

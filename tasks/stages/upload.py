@@ -1,7 +1,7 @@
 """Upload: the data set and the code of `models/` → objects in the bucket, each compared by digest.
 
 A data set of many small files travels as one archive, which the boot script unpacks; code never does, since ModelArts
-takes the files of a code directory as they lie in the bucket (ascend-domain.md §1.6).
+takes the files of a code directory as they lie in the bucket (docs/reference/modelarts.md §1.6).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ TUTORIAL = (
     "accuracy (%)",
     "score",
 )
-"""The columns of the tuning tutorial's table (tutorials.md T4), with the score."""
+"""The columns of the tuning tutorial's table (docs/reference/tutorials.md T4), with the score."""
 CHANCE = "seed"
 _YARDSTICK = "The seed means nothing: a change above that is no larger than these differences may be chance as well."
 _FIELDS = {

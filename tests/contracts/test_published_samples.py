@@ -1,8 +1,9 @@
 """Huawei's published Python samples run unchanged: their models come from the stand-in compiler, `acl` is the stand-in.
 
 The samples are not part of the project: `ATLASFLOW_ASCEND_SAMPLES` names a folder with a copy of Ascend/samples
-(ascend-domain.md §4.3 lists the files). Each sample is copied, since it writes beside itself, and given pictures and a
-small network that was fitted to tell them apart; what it prints must be what ONNX Runtime says of the same pictures.
+(docs/reference/pyacl.md §4.3 lists the files). Each sample is copied, since it writes beside itself, and given pictures
+and a small network that was fitted to tell them apart; what it prints must be what ONNX Runtime says of the same
+pictures.
 """
 
 import importlib.util
@@ -40,7 +41,7 @@ Pixels = np.ndarray
 
 
 def as_cifar(picture: Image.Image) -> Pixels:
-    """What the MindSpore samples feed: BGR, with constants in the order of RGB (ascend-domain.md §8, pitfall 1)."""
+    """What the MindSpore samples feed: BGR, with constants in the order of RGB (docs/reference/pitfalls.md §8.1)."""
     planes = np.asarray(picture.resize((224, 224)))[..., ::-1].astype(np.float32) * np.float32(0.003922)
     return ((planes - [0.4914, 0.4822, 0.4465]) / [0.2023, 0.1994, 0.2010]).transpose(2, 0, 1)
 
@@ -80,7 +81,7 @@ YUV = aipp.write(
     {
         "aipp_mode": "static", "input_format": "YUV420SP_U8", "csc_switch": True,
         "src_image_size_w": 224, "src_image_size_h": 224,
-        # YUV of a JPEG to BGR; ascend-domain.md §3.5
+        # YUV of a JPEG to BGR; docs/reference/atc.md §3.5
         "matrix_r0c0": 256, "matrix_r0c1": 454, "matrix_r0c2": 0, "matrix_r1c0": 256, "matrix_r1c1": -88,
         "matrix_r1c2": -183, "matrix_r2c0": 256, "matrix_r2c1": 0, "matrix_r2c2": 359,
         "input_bias_0": 0, "input_bias_1": 128, "input_bias_2": 128,

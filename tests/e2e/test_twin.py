@@ -51,7 +51,7 @@ def test_the_whole_chain_runs_and_says_what_stands_in(twin):
     assert "Everything is fresh" in home.atlasflow("run", *TWIN)
 
 
-# What is taken away from the client, the command that then fails, and what OBS says (ascend-domain.md §2.1 to §2.3).
+# What is taken from the client, the command that then fails, and what OBS says (docs/reference/obs.md §2.1 to §2.3).
 BROKEN = {
     "virtual hosts": ({"s3": None}, "upload", "must be part of the host name"),
     "no trailers": ({"request_checksum_calculation": None}, "upload", "NotImplemented"),

@@ -1,7 +1,7 @@
 """AIPP as ONNX nodes, in the hardware's order: channel swap → crop → colour conversion → mean and variance → padding.
 
 Colour conversion is exact integer arithmetic. The normalisation has float16 constants and its result is rounded to
-float16, which is what AIPP hands to the model (ascend-domain.md §3.5).
+float16, which is what AIPP hands to the model (docs/reference/atc.md §3.5).
 """
 
 from collections.abc import Sequence

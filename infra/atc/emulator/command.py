@@ -1,7 +1,8 @@
 """A stand-in for Huawei's `atc` command: `python -m infra.atc.emulator.command --model=… --framework=5 --output=… …`.
 
 It takes ATC's options, checks them in ATC's order, prints ATC's lines on standard output, fails with ATC's error codes,
-and writes an `.om` that the stand-in pyACL runs and no hardware does (ascend-domain.md §3). Its second line says so.
+and writes an `.om` that the stand-in pyACL runs and no hardware does. Its second line says so.
+Source: docs/reference/atc.md §3.
 
 What it refuses with E10055: Caffe and TensorFlow models, single operators, modes 5 and 30, ranges of shapes, outputs
 whose shape depends on values, dynamic AIPP, YUV420SP with dynamic image sizes, bfloat16. Options that only steer how
@@ -22,7 +23,7 @@ from infra.store.atomic import write_text
 START = "ATC start working now, please wait for a moment."
 SUCCESS = "ATC run success, welcome to the next use."
 FAILURE = "ATC run failed, Please check the detail log, Try 'atc --help' for more information"
-FAILED = 255  # -1 as an exit status; ascend-domain.md §3.1
+FAILED = 255  # -1 as an exit status; docs/reference/atc.md §3.1
 _LEVELS = ("debug", "info", "warning", "error", "null")
 
 
@@ -74,7 +75,7 @@ def _compile(options: Mapping[str, str], warnings: list[str]) -> None:
 
     compiled = compile_model(options, stand_in_version(), warnings.append)
     write_om(target, compiled.om)
-    # ATC leaves these in the working folder; ascend-domain.md §3.1.
+    # ATC leaves these in the working folder; docs/reference/atc.md §3.1.
     Path("kernel_meta").mkdir(exist_ok=True)
     passes = {name: {"effect_times": str(times), "match_times": str(times)} for name, times in compiled.fusions.items()}
     result = [{"graph_fusion": passes, "session_and_graph_id": "0_0", "ub_fusion": {}}]

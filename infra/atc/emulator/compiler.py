@@ -28,7 +28,7 @@ def parse_model(options: Mapping[str, str], report: Path | None) -> onnx.ModelPr
     Args:
         options: `--model` and `--framework`.
         report: where the result of the check goes; None: to `check_result.json` in the working folder, but only
-            when something is wrong, as ATC does (ascend-domain.md §3.1).
+            when something is wrong, as ATC does (docs/reference/atc.md §3.1).
 
     Raises:
         AtcError: what the parser stops with; the first wrong operator.
@@ -163,7 +163,10 @@ def _aipp(options: Mapping[str, str]) -> list[aipp.Aipp]:
 
 
 def _effective(options: Mapping[str, str], warn: Callable[[str], None]) -> dict[str, str]:
-    """The options that count: ATC ignores some for AIR, and `--weight` for AIR and ONNX (ascend-domain.md §3.2)."""
+    """The options that count: ATC ignores some for AIR, and `--weight` for AIR and ONNX.
+
+    Source: docs/reference/atc.md §3.2.
+    """
     ignored = ["weight"] if options["framework"] in ("1", "5") else []
     ignored += IGNORED_FOR_AIR if options["framework"] == "1" else ()
     for name in ignored:

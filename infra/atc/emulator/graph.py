@@ -11,13 +11,13 @@ from onnx import TensorProto, helper, shape_inference
 from infra.atc.codes import AtcError
 from infra.atc.emulator.shapes import Gears, at_gear
 
-OPSETS = range(11, 19)  # what the manual documents; ascend-domain.md §3.4
+OPSETS = range(11, 19)  # what the manual documents; docs/reference/atc.md §3.4
 ACL_TYPES: Mapping[int, int] = {
     TensorProto.FLOAT: 0, TensorProto.FLOAT16: 1, TensorProto.INT8: 2, TensorProto.INT32: 3, TensorProto.UINT8: 4,
     TensorProto.INT16: 6, TensorProto.UINT16: 7, TensorProto.UINT32: 8, TensorProto.INT64: 9, TensorProto.UINT64: 10,
     TensorProto.DOUBLE: 11, TensorProto.BOOL: 12,
 }  # fmt: skip
-"""ONNX element type → ACL dtype code (ascend-domain.md §4.2)."""
+"""ONNX element type → ACL dtype code (docs/reference/pyacl.md §4.2)."""
 
 Checked = tuple[str, str, AtcError | None]
 """An operator's name and type, and what is wrong with it."""

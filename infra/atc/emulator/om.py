@@ -1,4 +1,4 @@
-"""The `.om` file: the true header and partition table around a stand-in's own payload (ascend-domain.md §3.7).
+"""The `.om` file: the true header and partition table around a stand-in's own payload (docs/reference/atc.md §3.7).
 
 A file is a 256-byte header, a partition table with 64-bit sizes, and the partitions, in this order without gaps.
 The stand-in writes two partitions:
@@ -30,7 +30,7 @@ MODEL_DEF, WEIGHTS_DATA = 0, 1
 MARK = b"AtlasFlow stand-in model, not for hardware: 1\n"
 STAND_IN = "AtlasFlow stand-in"
 
-# Codes that the loader gives (ascend-domain.md §3.7 and §4.2).
+# Codes that the loader gives (docs/reference/atc.md §3.7 and pyacl.md §4.2).
 PATH_INVALID = 145002
 DATA_SIZE_INVALID = 145006
 PARTITION_COUNT_INVALID = 145010
@@ -41,9 +41,9 @@ GEAR_INPUT = "ascend_mbatch_shape_data"
 ITEM_BYTES: Mapping[int, int] = {
     0: 4, 1: 2, 2: 1, 3: 4, 4: 1, 6: 2, 7: 2, 8: 4, 9: 8, 10: 8, 11: 8, 12: 1, 27: 2,
 }  # fmt: skip
-"""ACL dtype code → bytes an element (ascend-domain.md §4.2)."""
+"""ACL dtype code → bytes an element (docs/reference/pyacl.md §4.2)."""
 FORMATS: Mapping[str, int] = {"NCHW": 0, "NHWC": 1, "ND": 2}
-"""ACL format codes of the layouts that a model's ends can have (ascend-domain.md §4.2)."""
+"""ACL format codes of the layouts that a model's ends can have (docs/reference/pyacl.md §4.2)."""
 
 
 class OmError(Corrupt):

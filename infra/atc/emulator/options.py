@@ -1,4 +1,4 @@
-"""ATC's command line: parsing in gflags' style, and the checks of single values (ascend-domain.md §3.2).
+"""ATC's command line: parsing in gflags' style, and the checks of single values (docs/reference/atc.md §3.2).
 
 The checks run in ATC's order (§3.4, last lines but one).
 """
@@ -15,7 +15,7 @@ SOC_VERSIONS = (
     "Ascend910A", "Ascend910B", "Ascend910PremiumA", "Ascend910ProA", "Ascend910ProB",
     "Ascend910B1", "Ascend910B2", "Ascend910B2C", "Ascend910B3", "Ascend910B4",
 )  # fmt: skip
-"""The chips that the stand-in knows (ascend-domain.md §3.3)."""
+"""The chips that the stand-in knows (docs/reference/atc.md §3.3)."""
 BFLOAT16_SOCS = tuple(soc for soc in SOC_VERSIONS if re.fullmatch(r"Ascend910B\d.*", soc))
 
 FRAMEWORKS = {"0": "Caffe", "1": "MindSpore", "3": "TensorFlow", "5": "ONNX"}

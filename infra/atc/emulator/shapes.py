@@ -1,4 +1,4 @@
-"""`--input_shape` and the dynamic gears: read, and checked against each other (ascend-domain.md §3.2, §3.4)."""
+"""`--input_shape` and the dynamic gears: read, and checked against each other (docs/reference/atc.md §3.2, §3.4)."""
 
 import math
 import re

@@ -8,7 +8,7 @@ import numpy as np
 from .model import Model
 from .release import Release
 
-WARM_UP = 5  # executions before the clock starts, as tutorials.md T4 does
+WARM_UP = 5  # executions before the clock starts, as docs/reference/tutorials.md T4 does
 PERCENTILES = (50, 90, 99)
 
 

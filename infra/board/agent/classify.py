@@ -61,7 +61,7 @@ def classify(
 
 
 def describe(answer: Dict[str, Any]) -> Iterator[str]:
-    """The lines that a person reads (tutorials.md T2)."""
+    """The lines that a person reads (docs/reference/tutorials.md T2)."""
     if "error" in answer:
         yield f"{answer['picture']}: skipped, {answer['error']}"
         return

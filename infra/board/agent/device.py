@@ -7,7 +7,7 @@ from typing import Any, Callable, List, Optional, Tuple, Type, TypeVar
 
 from .failure import REFUSED, Failure, explain
 
-HOST = 1  # acl.rt.get_run_mode: 0 on the device itself, 1 on a host with a card (ascend-domain.md §4.1)
+HOST = 1  # acl.rt.get_run_mode: 0 on the device itself, 1 on a host with a card (docs/reference/pyacl.md §4.1)
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
 NORMAL_ONLY = 2
 
@@ -15,7 +15,7 @@ Undo = Tuple[str, Callable[..., int], Tuple[Any, ...]]
 
 
 def load_acl() -> Any:
-    """Import `acl`, or say why it cannot be imported (ascend-domain.md §8, pitfall 13)."""
+    """Import `acl`, or say why it cannot be imported (docs/reference/pitfalls.md §8.13)."""
     try:
         return importlib.import_module("acl")
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a board is: chip, toolkit, Python, space, and whether it only plays a board (ascend-domain.md §5)."""
+"""What a board is: chip, toolkit, Python, space, and whether it only plays a board (docs/reference/boards.md §5)."""
 
 import glob
 import grp

@@ -1,4 +1,7 @@
-"""What can go wrong on a board, in words: AscendCL's codes (ascend-domain.md §4.2) with what to do about them."""
+"""What can go wrong on a board, in words: AscendCL's codes with what to do about them.
+
+Source: docs/reference/pyacl.md §4.2.
+"""
 
 from typing import Dict, Tuple
 

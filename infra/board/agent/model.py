@@ -7,7 +7,7 @@ import numpy as np
 from .device import NORMAL_ONLY, Device, Resources
 from .failure import REFUSED, Failure
 
-# AscendCL's numbers of data types and formats (ascend-domain.md §4.2).
+# AscendCL's numbers of data types and formats (docs/reference/pyacl.md §4.2).
 TYPES: Dict[int, Any] = {0: np.float32, 1: np.float16, 4: np.uint8}
 NHWC = 1
 GEAR_INPUT = "ascend_mbatch_shape_data"
@@ -82,7 +82,7 @@ class Model(Resources):
         acl = self.acl
         pointer = acl.util.bytes_to_ptr(data) if hasattr(acl.util, "bytes_to_ptr") else acl.util.numpy_to_ptr(whole)
         target = self._inputs[0]
-        # `data` and `whole` stay referenced until the copy is done (ascend-domain.md §8, pitfall 15).
+        # `data` and `whole` stay referenced until the copy is done (docs/reference/pitfalls.md §8.15).
         code = acl.rt.memcpy(target.address, target.size, pointer, len(data), self.device.upload)
         self.check("rt.memcpy", code)
         if self.gear_index is not None:

@@ -1,4 +1,7 @@
-"""The calls that the ModelArts stand-in answers: the paths of ascend-domain.md §1.1, and those of notebooks."""
+"""The calls that the ModelArts stand-in answers: training jobs and notebooks.
+
+Source: docs/reference/modelarts.md §1.1.
+"""
 
 import json
 import re

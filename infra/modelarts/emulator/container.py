@@ -1,4 +1,7 @@
-"""The container of a stand-in job: what ModelArts lays out before the boot script starts (ascend-domain.md §1.6)."""
+"""The container of a stand-in job: what ModelArts lays out before the boot script starts.
+
+Source: docs/reference/modelarts.md §1.6.
+"""
 
 import os
 import shutil

@@ -1,4 +1,7 @@
-"""`pip-requirements.txt` of a stand-in job: installed before the boot script starts (ascend-domain.md §1.6)."""
+"""`pip-requirements.txt` of a stand-in job: installed before the boot script starts.
+
+Source: docs/reference/modelarts.md §1.6.
+"""
 
 import importlib.metadata
 import re

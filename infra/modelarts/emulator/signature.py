@@ -1,4 +1,4 @@
-"""The server's side of the signature `SDK-HMAC-SHA256` (ascend-domain.md §1.5)."""
+"""The server's side of the signature `SDK-HMAC-SHA256` (docs/reference/modelarts.md §1.5)."""
 
 import hashlib
 import hmac

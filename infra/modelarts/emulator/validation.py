@@ -1,4 +1,7 @@
-"""What the ModelArts stand-in checks before it takes a job, in the platform's error codes (ascend-domain.md §1.4)."""
+"""What the ModelArts stand-in checks before it takes a job, in the platform's error codes.
+
+Source: docs/reference/modelarts.md §1.4.
+"""
 
 import re
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What OBS does differently from the server behind the stand-in: refusals and answers, as pure functions.
 
-Facts: ascend-domain.md §2.1 (addressing), §2.3 (checksums), §2.4 (operations, error format).
+Facts: docs/reference/obs.md §2.1 (addressing), §2.3 (checksums), §2.4 (operations, error format).
 """
 
 import re
@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 
 def domain(region: str) -> str:
-    """OBS's host name in a region (ascend-domain.md §2.1)."""
+    """OBS's host name in a region (docs/reference/obs.md §2.1)."""
     return f"obs.{region}.myhuaweicloud.com"
 
 

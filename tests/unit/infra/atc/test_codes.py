@@ -180,7 +180,7 @@ def test_the_table_has_every_code_that_the_stand_in_can_raise():
 
 
 def test_checks_come_in_atcs_order(capsys: pytest.CaptureFixture[str]):
-    """Everything is wrong at once; each repair shows the next complaint (ascend-domain.md §3.4, "Check order")."""
+    """Everything is wrong at once; each repair shows the next complaint (docs/reference/atc.md §3.4, "Check order")."""
     steps = [
         ("E10010", "--log=loud"),
         ("E10054: The required option --soc_version", "--log=null"),

@@ -4,7 +4,7 @@ from models.evaluation.objective import score, size_mb
 
 
 def test_the_tutorial_s_preset():
-    # tutorials.md T4: 0.061984 M parameters, 0.528 ms, 65.7 to 66.3 % accuracy.
+    # docs/reference/tutorials.md T4: 0.061984 M parameters, 0.528 ms, 65.7 to 66.3 % accuracy.
     assert size_mb(61_984) == pytest.approx(0.247936)
     assert score(0.66, size_mb(61_984), 0.528) == pytest.approx(33.0 - 0.0867776 - 0.0792)
 

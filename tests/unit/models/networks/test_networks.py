@@ -6,8 +6,9 @@ import pytest
 from models.networks.registry import NETWORKS, check_network
 from models.spec.train_spec import SpecError, TrainSpec, replaced
 
-# Parameters of ten classes: tutorials.md T4; He et al. 2015 table 6 (0.27, 0.46, 0.66, 0.85 M); the others are the
-# counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten. Compact is ours.
+# Parameters of ten classes: docs/reference/tutorials.md T4; He et al. 2015 table 6 (0.27, 0.46, 0.66, 0.85 M); the
+# others are the counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten. Compact
+# is ours.
 COUNTS = {
     "lenet5": 61_984,
     "compact": 278_810,
@@ -180,7 +181,7 @@ def test_the_stages_of_resnet50_are_those_of_the_paper(run, tmp_path):
 
 @pytest.mark.mindspore
 def test_a_residual_network_has_three_or_four_stages(run, tmp_path):
-    """tutorials.md T0 refuses lists of blocks of another length."""
+    """docs/reference/tutorials.md T0 refuses lists of blocks of another length."""
     program = tmp_path / "stages.py"
     program.write_text(
         "from models import runtime\n"

@@ -26,7 +26,7 @@ STEPS = 1562  # an epoch of 50,000 images, 32 a batch
 
 @pytest.mark.parametrize("recipe", ["resnet50-tutorial", "resnet50-board"])
 def test_the_rates_of_the_resnet_recipes_are_the_tutorial_s_formula(recipe):
-    """tutorials.md T0, step by step as it is written there."""
+    """docs/reference/tutorials.md T0, step by step as it is written there."""
     lr_init, lr_max, warmup_steps, total_steps = 0.01, 0.1, 5 * STEPS, 90 * STEPS
     expected = []
     for i in range(total_steps):
@@ -39,7 +39,7 @@ def test_the_rates_of_the_resnet_recipes_are_the_tutorial_s_formula(recipe):
 
 
 def test_the_rates_of_the_lenet_recipe_are_the_tutorial_s_formula():
-    """tutorials.md T4: a cosine over the whole length."""
+    """docs/reference/tutorials.md T4: a cosine over the whole length."""
     total = 50 * STEPS
     expected = [0.5 * 0.01 * (1 + math.cos(math.pi * i / total)) for i in range(total)]
     np.testing.assert_allclose(learning_rates(resolve("lenet5-tutorial"), STEPS), expected, rtol=1e-5, atol=1e-12)

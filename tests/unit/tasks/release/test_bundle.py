@@ -65,7 +65,7 @@ def test_the_smoke_test_is_some_images_of_each_class_with_the_checkpoints_own_lo
     assert images.shape == (10 * bundle.SMOKE_IMAGES_A_CLASS, 32, 32, 3)
     assert images.dtype == np.uint8
     assert classes.tolist() == list(range(10)) * bundle.SMOKE_IMAGES_A_CLASS
-    # The record holds planes: red, green, blue (ascend-domain.md §7.4).
+    # The record holds planes: red, green, blue (docs/reference/cifar10.md §7.4).
     assert images[5, 3, 7].tolist() == [records[5, 1 + plane * 1024 + 3 * 32 + 7] for plane in range(3)]
     expected = np.load(io.BytesIO(predictions(count)))["logits"][: len(images)]
     assert np.array_equal(logits, expected)

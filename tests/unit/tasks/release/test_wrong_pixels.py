@@ -1,4 +1,4 @@
-"""Mistakes that published programs make (ascend-domain.md §8, pitfalls 1 to 4), made on purpose at each hop.
+"""Mistakes that published programs make (docs/reference/pitfalls.md §8.1 to §8.4), made on purpose at each hop.
 
 The gate must stop each mistake, and let the same road pass without it.
 """

@@ -1,4 +1,4 @@
-"""The stand-in for Huawei's pyACL: every function of ascend-domain.md §4.1, with its exact return shape.
+"""The stand-in for Huawei's pyACL: every function of docs/reference/pyacl.md §4.1, with its exact return shape.
 
 It is no accelerator: models run in ONNX Runtime on the CPU, and `EMULATED` says so to whoever asks. Handles are
 plain integers, memory is real and addressable, every handle and address is checked, and what is wrong is answered
@@ -147,7 +147,8 @@ def data_type_size(data_type: int) -> int:
 class _Surface:
     """What programs see in place of a module: the interpreter empties modules at its end, and leaves objects alone.
 
-    A program's own `__del__` may call `acl` then (ascend-domain.md §4.1), and must find the functions still there.
+    A program's own `__del__` may call `acl` then, and must find the functions still there (docs/reference/pyacl.md
+    §4.1).
     """
 
     def __init__(self, module: ModuleType) -> None:

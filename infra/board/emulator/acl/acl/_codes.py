@@ -1,4 +1,7 @@
-"""Return codes and constants of AscendCL (ascend-domain.md §4.2), named as in its headers without the `ACL_` prefix."""
+"""Return codes and constants of AscendCL, named as in its headers without the `ACL_` prefix.
+
+Source: docs/reference/pyacl.md §4.2.
+"""
 
 SUCCESS = 0
 

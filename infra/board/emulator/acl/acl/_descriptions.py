@@ -1,4 +1,4 @@
-"""Descriptions of loaded models: the part of `acl.mdl` that only tells (ascend-domain.md §4.1)."""
+"""Descriptions of loaded models: the part of `acl.mdl` that only tells (docs/reference/pyacl.md §4.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from ._models import DTYPES, Model
 from ._shapes import AclError
 from ._world import WORLD
 
-SLACK = 64  # a buffer may be this much shorter than its tensor (ascend-domain.md §4.2, the end)
+SLACK = 64  # a buffer may be this much shorter than its tensor (docs/reference/pyacl.md §4.2, the end)
 
 
 @dataclass

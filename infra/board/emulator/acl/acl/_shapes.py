@@ -1,4 +1,7 @@
-"""The three shapes in which pyACL answers (ascend-domain.md §4.1): a code, a value, or a tuple of value and code."""
+"""The three shapes in which pyACL answers: a code, a value, or a tuple of value and code.
+
+Source: docs/reference/pyacl.md §4.1.
+"""
 
 import functools
 import sys

@@ -1,7 +1,7 @@
 """The one process-wide state: life cycle, contexts and the table of handles.
 
 The order that AscendCL asks for is: init → set_device → create_context → … → reset_device → finalize
-(ascend-domain.md §4.1). The machine that is played is chosen by environment variables, which the board's
+(docs/reference/pyacl.md §4.1). The machine that is played is chosen by environment variables, which the board's
 `set_env.sh` sets: `ATLASFLOW_ACL_SOC` (default Ascend310), `ATLASFLOW_ACL_RUN_MODE` (`device`, as on an Atlas 200,
 or `host`, as with a PCIe card) and `ATLASFLOW_ACL_DEVICES` (default 1).
 """

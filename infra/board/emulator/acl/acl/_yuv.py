@@ -9,7 +9,7 @@ from PIL import Image
 from . import _codes
 from ._shapes import AclError
 
-NV12, NV21 = 1, 2  # colour as UVUV… or VUVU… (ascend-domain.md §4.2)
+NV12, NV21 = 1, 2  # colour as UVUV… or VUVU… (docs/reference/pyacl.md §4.2)
 Plane = npt.NDArray[np.uint8]
 
 

@@ -1,4 +1,4 @@
-"""`acl.mdl`: load, describe and run models (ascend-domain.md §4.1; the checks and their codes: end of §4.2)."""
+"""`acl.mdl`: load, describe and run models (docs/reference/pyacl.md §4.1; the checks and their codes: end of §4.2)."""
 
 from typing import Any
 

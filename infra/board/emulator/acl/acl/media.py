@@ -1,4 +1,4 @@
-"""`acl.media`: the part of DVPP that picture programs use, done with Pillow (ascend-domain.md §4.1, §4.3).
+"""`acl.media`: the part of DVPP that picture programs use, done with Pillow (docs/reference/pyacl.md §4.1, §4.3).
 
 JPEG decoding and encoding, resizing, and crop-and-paste, on pictures in NV12 or NV21. Video is not there.
 """

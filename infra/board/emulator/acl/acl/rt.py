@@ -1,4 +1,4 @@
-"""`acl.rt`: devices, contexts, streams, events, memory, callbacks (ascend-domain.md §4.1)."""
+"""`acl.rt`: devices, contexts, streams, events, memory, callbacks (docs/reference/pyacl.md §4.1)."""
 
 import queue
 import threading

@@ -1,4 +1,4 @@
-"""`acl.util`: addresses of Python objects, and threads (ascend-domain.md §4.1)."""
+"""`acl.util`: addresses of Python objects, and threads (docs/reference/pyacl.md §4.1)."""
 
 import ctypes
 import threading

@@ -228,7 +228,7 @@ def test_crop_and_padding_follow_each_other(tmp_path: Path):
     assert np.array_equal(run(model, pixels), expected)
 
 
-JPEG = {  # YUV420SP to RGB as for JPEG (ascend-domain.md §3.5), for YVU order
+JPEG = {  # YUV420SP to RGB as for JPEG (docs/reference/atc.md §3.5), for YVU order
     "matrix_r0c0": 256, "matrix_r0c1": 0, "matrix_r0c2": 359, "matrix_r1c0": 256, "matrix_r1c1": -88,
     "matrix_r1c2": -183, "matrix_r2c0": 256, "matrix_r2c1": 454, "matrix_r2c2": 0, "input_bias_1": 128,
     "input_bias_2": 128,

@@ -1,4 +1,4 @@
-"""The `.om` format, checked byte for byte against the offsets of ascend-domain.md §3.7."""
+"""The `.om` format, checked byte for byte against the offsets of docs/reference/atc.md §3.7."""
 
 import struct
 from pathlib import Path

@@ -55,7 +55,7 @@ def test_smoke_fails_on_other_logits(tmp_path, wrong):
 
 
 def test_smoke_tells_colours_apart(tmp_path):
-    """A board that feeds BGR to a network trained on RGB must not pass (ascend-domain.md §8, pitfall 1)."""
+    """A board that feeds BGR to a network trained on RGB must not pass (docs/reference/pitfalls.md §8.1)."""
     folder = boards.release_folder(tmp_path / "r")
     description = json.loads((folder / "release.json").read_text())
     description["normalisation"]["order"] = "BGR"
@@ -97,7 +97,7 @@ def test_dynamic_batch_gives_what_single_images_give(tmp_path):
 
 
 def test_pixels_go_in_as_they_are_when_the_model_has_aipp(tmp_path):
-    """An `.om` with AIPP takes uint8 NHWC (ascend-domain.md §8, pitfall 32)."""
+    """An `.om` with AIPP takes uint8 NHWC (docs/reference/pitfalls.md §8.32)."""
     from dataclasses import replace
 
     from onnx import TensorProto, helper, numpy_helper

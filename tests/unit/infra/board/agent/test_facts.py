@@ -4,7 +4,7 @@ import pytest
 
 from infra.board.agent import facts
 
-# Tables in the layout of ascend-domain.md §5, of a board with one chip and of a server with two.
+# Tables in the layout of docs/reference/boards.md §5, of a board with one chip and of a server with two.
 BOARD = """\
 +--------------------------------------------------------------------------------------------------------+
 | npu-smi 23.0.rc3                                 Version: 23.0.rc3                                     |

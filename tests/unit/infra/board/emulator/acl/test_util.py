@@ -5,7 +5,7 @@ from .conftest import D2D
 
 
 def test_bytes_get_what_is_copied_into_them(acl):
-    """Programs receive results in the memory of a `bytes` object (ascend-domain.md §4.1)."""
+    """Programs receive results in the memory of a `bytes` object (docs/reference/pyacl.md §4.1)."""
     device, _ = acl.rt.malloc(64, 2)
     acl.rt.memset(device, 64, 9, 64)
     data = np.zeros(16, np.float32).tobytes()
