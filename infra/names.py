@@ -5,7 +5,7 @@ import unicodedata
 
 from infra.errors import AtlasFlowError, Corrupt
 
-MAX_NAME_BYTES = 1024  # the longest object key (ascend-domain.md §2.4)
+MAX_NAME_BYTES = 1024  # the longest object key (docs/reference/obs.md §2.4)
 MAX_PART_BYTES = 255  # the longest file name of the usual file systems
 MAX_DEPTH = 32
 

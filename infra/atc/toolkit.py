@@ -86,7 +86,7 @@ def source(script: Path) -> dict[str, str]:
 def _python(environment: Mapping[str, str]) -> str:
     """The version of the system's `python3`, in which ATC compiles operators.
 
-    Source: docs/reference/atc.md §3.1, last line.
+    Source: docs/reference/atc.md §3.1.
     """
     python = shutil.which("python3", path=environment.get("PATH", ""))
     if python is None:

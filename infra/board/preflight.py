@@ -159,7 +159,7 @@ def _chip(facts: Mapping[str, Any], settings: BoardSettings, release: Release | 
 
 
 def _cann(facts: Mapping[str, Any], release: Release | None) -> Check:
-    """A board's CANN must not be older than the compiler's (docs/reference/atc.md §3.2)."""
+    """A board's CANN must not be older than the compiler's (docs/reference/atc.md §3.3)."""
     board = facts["cann"]
     if release is None or not release.cann:
         return Check("CANN", "good", board) if board else Check("CANN", "note", "the version is unknown")

@@ -1,6 +1,6 @@
 """ATC's command line: parsing in gflags' style, and the checks of single values (docs/reference/atc.md §3.2).
 
-The checks run in ATC's order (§3.4, last lines but one).
+The checks run in ATC's order (docs/reference/atc.md §3.4, "Check order").
 """
 
 import os
