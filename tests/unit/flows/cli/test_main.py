@@ -1,0 +1,16 @@
+"""What `atlasflow` imports before it knows that there is work to do."""
+
+import json
+import subprocess
+import sys
+
+from infra.home import CHECKOUT
+
+PROGRAM = "import json, sys; import flows.cli.main; print(json.dumps(sorted(sys.modules)))"
+
+
+def test_a_run_without_work_imports_the_standard_library_only() -> None:
+    command = [sys.executable, "-S", "-c", PROGRAM]  # -S: packages with start-up hooks import modules of their own
+    finished = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    names = {name.partition(".")[0] for name in json.loads(finished.stdout)}
+    assert names <= sys.stdlib_module_names | {"__main__", "flows", "infra"}
