@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 RECORD_BYTES = 3073  # docs/reference/cifar10.md §7.4
 
 
-def evaluation_images(work: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:
+def evaluation_images(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:
     """The images of the input `data` (uint8, [n, 32, 32, 3], RGB) and the numbers of their classes."""
     import numpy as np
 
-    records = np.fromfile(work.files["data"]["eval/test_batch.bin"].path, np.uint8).reshape(-1, RECORD_BYTES)
+    records = np.fromfile(context.files["data"]["eval/test_batch.bin"].path, np.uint8).reshape(-1, RECORD_BYTES)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, 0].tolist()
 
 
-def labels(work: StageContext) -> list[str]:
+def labels(context: StageContext) -> list[str]:
     """The class names, in the order of their numbers."""
-    text = work.files["data"]["batches.meta.txt"].path.read_text(encoding="utf-8")
+    text = context.files["data"]["batches.meta.txt"].path.read_text(encoding="utf-8")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def expected_logits(work: StageContext) -> np.ndarray[Any, np.dtype[np.float32]]:
+def expected_logits(context: StageContext) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The checkpoint's logits of the evaluation images, from the input `predictions`: float32 [n, classes]."""
     import numpy as np
 
-    with np.load(work.input("predictions"), allow_pickle=False) as predictions:
+    with np.load(context.input("predictions"), allow_pickle=False) as predictions:
         logits: np.ndarray[Any, np.dtype[np.float32]] = predictions["logits"].astype(np.float32)
     return logits

@@ -108,6 +108,6 @@ def _rests_on(chain: Chain) -> list[Path]:
             if artifact.kind == "tree":
                 paths.append(chain.store.tree_path(artifact.sha256))
             paths += [file.path for file in chain.store.files(artifact).values()]
-        for given in chain.stages[name].given(chain.settings).values():
+        for given in chain.stages[name].external_inputs(chain.settings).values():
             paths += [item for item in (given, *given.rglob("*")) if "__pycache__" not in item.parts]
     return paths

@@ -47,7 +47,7 @@ def chains_of(chain: Chain, seeds: Sequence[int]) -> dict[int, Chain]:
     for seed in dict.fromkeys(seeds):
         train = chain.settings.train.model_copy(update={"seed": seed})
         stages = tuple(chain.stages.values())
-        found[seed] = chain.beside(stages, chain.settings.model_copy(update={"train": train}))
+        found[seed] = chain.with_settings(stages, chain.settings.model_copy(update={"train": train}))
         found[seed].known.update({name: chain.known[name] for name in PREPARED if name in chain.known})
     return found
 

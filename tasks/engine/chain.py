@@ -95,7 +95,7 @@ class Chain:
         self._faults = faults
         self._shows_latest = shows_latest
 
-    def beside(self, stages: Sequence[Stage], settings: Settings) -> "Chain":
+    def with_settings(self, stages: Sequence[Stage], settings: Settings) -> "Chain":
         """Another chain of the same home and world, under other settings; it leaves `latest/` as it is."""
         return Chain(
             stages,
@@ -142,26 +142,26 @@ class Chain:
         self.known[stage.name] = receipt
         return StageState(stage.name, "fresh", "nothing changed", key, found, receipt)
 
-    def run(self, stage: Stage, *, force: bool = False, around: OnRun = nullcontext) -> Result:
+    def run(self, stage: Stage, *, force: bool = False, on_run: OnRun = nullcontext) -> Result:
         """Reuse what is there, or run the stage; two runs at once on one key: the second waits and reuses.
 
         Args:
             stage: what to run.
             force: run it even when it is fresh.
-            around: entered while the stage works, and only then.
+            on_run: entered while the stage works, and only then.
 
         Raises:
             UserError: an input is not there.
             Refused: the disk is full; nothing half-made is left.
         """
         try:
-            return self._run(stage, force, around)
+            return self._run(stage, force, on_run)
         except OSError as error:
             if not is_full(error):
                 raise
             raise Refused(f"{stage.name}: the disk is full", hint=f"free some space below {self.home}") from error
 
-    def _run(self, stage: Stage, force: bool, around: OnRun) -> Result:
+    def _run(self, stage: Stage, force: bool, on_run: OnRun) -> Result:
         started = time.monotonic()
         look = self.look(stage)
         if look.key is None:
@@ -181,7 +181,7 @@ class Chain:
                 result = self._reuse(stage, look, started)
             else:
                 with hold(self.home / "locks" / GARBAGE_LOCK, shared=True):
-                    result = self._make(stage, look, reason, started, force, around)
+                    result = self._make(stage, look, reason, started, force, on_run)
             if self._mirror is not None:
                 self._mirror.send(result.receipt, self.receipts, self.store)
         self.known[stage.name] = result.receipt
@@ -262,11 +262,11 @@ class Chain:
         if stage.prove is None:
             return None
         made = {name: self.store.files(artifact) for name, artifact in receipt.outputs.items()}
-        work = self._work(stage, receipt.key)
+        context = self._work(stage, receipt.key)
         try:
-            return stage.prove(work, made)
+            return stage.prove(context, made)
         finally:
-            shutil.rmtree(work.folder, ignore_errors=True)
+            shutil.rmtree(context.folder, ignore_errors=True)
 
     def _reuse(self, stage: Stage, look: StageState, started: float) -> Result:
         assert look.receipt is not None  # noqa: S101 - without one there is a reason to run
@@ -277,19 +277,19 @@ class Chain:
         note = "proved" if stage.kind == "effect" else ""
         return Result(look.receipt, True, look.reason, note, time.monotonic() - started)
 
-    def _make(self, stage: Stage, look: StageState, reason: str, started: float, forced: bool, around: OnRun) -> Result:
+    def _make(self, stage: Stage, look: StageState, reason: str, started: float, forced: bool, on_run: OnRun) -> Result:
         assert look.key is not None  # noqa: S101 - `run` has refused this case
         assert look.ingredients is not None  # noqa: S101
         self.reporter.line(stage.name, f"starts: {brief(reason)}")
         begun = time.time()
-        work = replace(self._work(stage, look.key), forced=forced)
+        context = replace(self._work(stage, look.key), forced=forced)
         if not stage.resumes:
-            shutil.rmtree(work.folder, ignore_errors=True)
-        work.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(context.folder, ignore_errors=True)
+        context.folder.mkdir(parents=True, exist_ok=True)
         try:
             self._faults.reach(f"stage.{stage.name}.start")
-            with around():
-                made = stage.run(work)
+            with on_run():
+                made = stage.run(context)
             self._faults.reach(f"stage.{stage.name}.made")
             receipt = Receipt(
                 stage.name,
@@ -304,11 +304,11 @@ class Chain:
             self.receipts.save(receipt)
         except BaseException:
             if not stage.resumes:
-                shutil.rmtree(work.folder, ignore_errors=True)
+                shutil.rmtree(context.folder, ignore_errors=True)
             raise
         if stage.kind == "effect":
             proofs.note(self.home, stage.name, look.key, time.time())
-        shutil.rmtree(work.folder)
+        shutil.rmtree(context.folder)
         self._faults.reach(f"stage.{stage.name}.done")
         return Result(receipt, False, reason, made.note, time.monotonic() - started)
 

@@ -39,7 +39,7 @@ class Inputs:
 
 def sources(stage: Stage, settings: Settings) -> list[str]:
     """The stages whose results a stage needs, under these settings."""
-    given = stage.given(settings)
+    given = stage.external_inputs(settings)
     return [source for name, (source, _) in _needs(stage, settings).items() if name not in given]
 
 
@@ -57,7 +57,7 @@ def inputs(stage: Stage, settings: Settings, known: Mapping[str, Receipt], store
     """
     artifacts: dict[str, Artifact] = {}
     files: dict[str, Mapping[str, LocalFile]] = {}
-    given = stage.given(settings)
+    given = stage.external_inputs(settings)
     for name, path in given.items():
         artifacts[name], files[name] = _outside(name, path)
     emulated = False

@@ -29,7 +29,7 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a running stage is given.
+    """What a running stage is external_inputs.
 
     Attributes:
         settings: all settings; a stage may read only those that its `settings` function names.
@@ -55,9 +55,9 @@ class StageContext:
 
     def input(self, name: str) -> Path:
         """An input that is a single file, under its own name, since some tools judge a file by that; read only."""
-        return self.show(name, self.folder / "inputs" / name) / next(iter(self.files[name]))
+        return self.link_input(name, self.folder / "inputs" / name) / next(iter(self.files[name]))
 
-    def show(self, name: str, folder: Path) -> Path:
+    def link_input(self, name: str, folder: Path) -> Path:
         """Show an input's files in `folder` under their own names; returns `folder`."""
         for relative, file in self.files[name].items():
             link = folder / relative
@@ -94,23 +94,23 @@ class Stage:
         name: one word.
         kind: `pure` makes bytes, `effect` changes the world.
         run: does the work.
-        needs: input name to (stage, output), or a function of the settings that gives it; an input that `given`
-            provides need not be made by its stage.
-        given: files that come from outside the chain, by input name.
+        needs: input name to (stage, output), or a function of the settings that returns this mapping; an input that
+            `external_inputs` provides need not be made by its stage.
+        external_inputs: files that come from outside the chain, by input name.
         settings: the settings that this stage reads, as plain values; no paths, host names, secrets.
         code: modules whose closure is an ingredient, besides the stage's own module.
         producer: who makes the bytes.
         optional: inputs that need not be there, as their stage does not always make them.
         tools: distributions whose version may change the bytes.
         resumes: True when a killed run's scratch folder is worth keeping.
-        prove: for an effect, given the files of its outputs: None when the world is as they say, else what differs.
+        prove: for an effect, from the files of its outputs: None when the world matches them, else what differs.
     """
 
     name: str
     kind: Literal["pure", "effect"]
     run: Callable[[StageContext], StageOutput]
     needs: Needs | Callable[[Settings], Needs] = field(default_factory=dict)
-    given: Callable[[Settings], Mapping[str, Path]] = _nothing
+    external_inputs: Callable[[Settings], Mapping[str, Path]] = _nothing
     settings: Callable[[Settings], Mapping[str, Any]] = _nothing
     code: Callable[[Settings], tuple[str, ...]] = lambda _settings: ()
     producer: Callable[[World], Producer | None] = _no_producer

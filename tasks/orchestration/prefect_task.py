@@ -71,12 +71,12 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "
         with _shown(chain, stage.name) as told, _telling_of_fallen_boards(chain, stage.name) as look:
 
             @contextmanager
-            def around() -> Iterator[None]:
+            def on_run() -> Iterator[None]:
                 with holding(limits, chain.home, lambda text: told.line(stage.name, text)):
                     look()
                     yield
 
-            result = chain.run(stage, force=force, around=around)
+            result = chain.run(stage, force=force, on_run=on_run)
             told.done(result.note)
         results.append(result)
         message = f"{result.reason}; {result.note}" if result.note else result.reason

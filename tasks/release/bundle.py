@@ -48,15 +48,15 @@ def agent_files(_settings: Settings) -> dict[str, Path]:
     return {"agent": agent_bundle.AGENT, **agent_bundle.BESIDE}
 
 
-def build(work: StageContext) -> Path:
-    """Lay a release out in `work.folder/release`, a folder a chip, from the inputs in `NEEDS` and `agent_files`."""
-    folder = work.folder / "release"
-    ledger = json.loads(work.input("ledger").read_text(encoding="utf-8"))
+def build(context: StageContext) -> Path:
+    """Lay a release out in `context.folder/release`, a folder a chip, from the inputs in `NEEDS` and `agent_files`."""
+    folder = context.folder / "release"
+    ledger = json.loads(context.input("ledger").read_text(encoding="utf-8"))
     facts: dict[str, dict[str, Any]] = {}
-    for name, file in work.files["om"].items():
+    for name, file in context.files["om"].items():
         soc = name.partition("/")[0]
-        _lay_out(work, file.path, folder / soc)
-        facts[soc] = _facts(work, ledger, soc, folder / soc)
+        _lay_out(context, file.path, folder / soc)
+        facts[soc] = _facts(context, ledger, soc, folder / soc)
     files = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder.rglob("*") if path.is_file()}
     identifier = value_digest({"chips": facts, "files": files})[:16]
     for soc, said in facts.items():
@@ -80,26 +80,26 @@ def identifier(files: Mapping[str, LocalFile]) -> str:
     return str(json.loads(first[DESCRIPTION].path.read_text(encoding="utf-8"))["id"])
 
 
-def _lay_out(work: StageContext, om: Path, folder: Path) -> None:
+def _lay_out(context: StageContext, om: Path, folder: Path) -> None:
     """Program, model and smoke test; the latter has some images of each class."""
     import numpy as np
 
-    agent = {name: file.path for name, file in work.files["agent"].items()}
-    beside = {source.name: work.input(name) for name, source in agent_bundle.BESIDE.items()}
+    agent = {name: file.path for name, file in context.files["agent"].items()}
+    beside = {source.name: context.input(name) for name, source in agent_bundle.BESIDE.items()}
     agent_bundle.lay_out(folder, {**agent, **beside})
     shutil.copyfile(om, folder / MODEL)
-    images, numbers = evaluation_images(work)
+    images, numbers = evaluation_images(context)
     classes = np.array(numbers, np.int64)
     chosen = np.sort(np.concatenate([np.flatnonzero(classes == n)[:SMOKE_IMAGES_A_CLASS] for n in np.unique(classes)]))
-    looks = drift_baseline.reference(images, expected_logits(work), network_settings(work.settings)["image_size"])
+    looks = drift_baseline.reference(images, expected_logits(context), network_settings(context.settings)["image_size"])
     (folder / drift_baseline.FILE).write_text(json.dumps(looks, sort_keys=True), encoding="utf-8")
     (folder / "smoke").mkdir()
     np.save(folder / "smoke" / "images.npy", images[chosen])
-    np.save(folder / "smoke" / "logits.npy", expected_logits(work)[chosen])
+    np.save(folder / "smoke" / "logits.npy", expected_logits(context)[chosen])
     np.save(folder / "smoke" / "labels.npy", classes[chosen])
 
 
-def _facts(work: StageContext, ledger: Mapping[str, Any], soc: str, folder: Path) -> dict[str, Any]:
+def _facts(context: StageContext, ledger: Mapping[str, Any], soc: str, folder: Path) -> dict[str, Any]:
     import numpy as np
 
     chosen = next(
@@ -108,7 +108,7 @@ def _facts(work: StageContext, ledger: Mapping[str, Any], soc: str, folder: Path
     largest = float(np.abs(np.load(folder / "smoke" / "logits.npy", allow_pickle=False)).max())
     seen = chosen["whole"]["max_difference"] if chosen["whole"] else 0.0
     return {
-        **agent_bundle.contract(work.settings, labels(work), soc, work.emulated),
+        **agent_bundle.contract(context.settings, labels(context), soc, context.emulated),
         "precision_mode": chosen["precision"],
         "cann": "" if ledger["emulated"] else ledger["compiler"]["version"],  # no board's CANN may be older
         "tolerance": max(TOLERANCE * largest, SEEN_FACTOR * seen),

@@ -28,64 +28,64 @@ OWN_MODEL = "convert.model is not an export of this chain: there is nothing to c
 FOR_HARDWARE = "compiled for hardware, which this machine is not; the smoke test on the board compares it"
 
 
-def run(work: StageContext, candidates: Sequence[Candidate], *, emulated: bool) -> list[Result]:
+def run(context: StageContext, candidates: Sequence[Candidate], *, emulated: bool) -> list[Result]:
     """The logits and the latency of each candidate, or why there are none.
 
     Args:
-        work: of the convert stage.
+        context: of the convert stage.
         candidates: compiled.
         emulated: True for a stand-in's `.om`, which the stand-in pyACL executes here.
     """
     results = []
     for done, candidate in enumerate(candidates):
-        work.reporter.progress("convert", done, len(candidates), "trials")
+        context.reporter.progress("convert", done, len(candidates), "trials")
         rivals = [other for other in candidates if other.soc_version == candidate.soc_version]
-        if work.settings.convert.model:
+        if context.settings.convert.model:
             results.append(Result(candidate, reason=OWN_MODEL))
         elif emulated:
-            results.append(_execute(work, candidate, None))
+            results.append(_execute(context, candidate, None))
         else:
-            board = _board(work, candidate.soc_version) if len(rivals) > 1 else None
-            results.append(Result(candidate, reason=FOR_HARDWARE) if board is None else _try(work, candidate, board))
+            board = _board(context, candidate.soc_version) if len(rivals) > 1 else None
+            results.append(Result(candidate, reason=FOR_HARDWARE) if board is None else _try(context, candidate, board))
     return results
 
 
-def _board(work: StageContext, soc_version: str) -> str | None:
+def _board(context: StageContext, soc_version: str) -> str | None:
     """The first real board with that chip among those that get the release."""
-    boards = work.settings.boards
-    named = [name for name in work.settings.deploy.boards if name in boards and boards[name].address]
+    boards = context.settings.boards
+    named = [name for name in context.settings.deploy.boards if name in boards and boards[name].address]
     return next((name for name in named if boards[name].soc == soc_version), None)
 
 
-def _try(work: StageContext, candidate: Candidate, board: str) -> Result:
+def _try(context: StageContext, candidate: Candidate, board: str) -> Result:
     """Execute on a board; one that does not answer now keeps nothing from being compiled."""
-    work.reporter.line("convert", f"board {board} tries {candidate.name}")
+    context.reporter.line("convert", f"board {board} tries {candidate.name}")
     try:
-        return _execute(work, candidate, board)
+        return _execute(context, candidate, board)
     except Transient as error:
-        work.reporter.line("convert", f"board {board} cannot try {candidate.name} now: {error.message}")
+        context.reporter.line("convert", f"board {board} cannot try {candidate.name} now: {error.message}")
         return Result(candidate, reason=f"board {board} could not try it: {error.message}")
 
 
-def _execute(work: StageContext, candidate: Candidate, board: str | None) -> Result:
+def _execute(context: StageContext, candidate: Candidate, board: str | None) -> Result:
     """Execute a candidate on a board, or on this machine when there is none."""
     import numpy as np
 
-    folder = work.folder / "trials" / candidate.om.stem
-    lay_out(work, candidate, folder / "release", emulated=board is None)
+    folder = context.folder / "trials" / candidate.om.stem
+    lay_out(context, candidate, folder / "release", emulated=board is None)
     images, logits = folder / "images.npy", folder / "logits.npy"
-    np.save(images, evaluation_images(work)[0])
+    np.save(images, evaluation_images(context)[0])
     if board is None:
-        milliseconds = work.world.infer(folder / "release", candidate.soc_version, images, logits)
+        milliseconds = context.world.infer(folder / "release", candidate.soc_version, images, logits)
     else:
         release = Release("trial", folder_files(folder / "release")[1], candidate.soc_version, emulated=False)
-        milliseconds = work.world.board(board).infer(release, images, logits)
+        milliseconds = context.world.board(board).infer(release, images, logits)
     return Result(candidate, np.load(logits, allow_pickle=False), milliseconds)
 
 
-def lay_out(work: StageContext, candidate: Candidate, folder: Path, *, emulated: bool) -> None:
+def lay_out(context: StageContext, candidate: Candidate, folder: Path, *, emulated: bool) -> None:
     """A release without a smoke test."""
     agent_bundle.lay_out(folder, agent_bundle.own_files())
     shutil.copyfile(candidate.om, folder / "model.om")
-    facts = agent_bundle.contract(work.settings, labels(work), candidate.soc_version, emulated)
+    facts = agent_bundle.contract(context.settings, labels(context), candidate.soc_version, emulated)
     (folder / "release.json").write_text(json.dumps({"id": "trial", **facts, "tolerance": 0.0}))

@@ -51,25 +51,25 @@ class Result:
     reason: str = ""
 
 
-def ledger(work: StageContext, results: Sequence[Result], *, emulated: bool) -> Ledger:
+def ledger(context: StageContext, results: Sequence[Result], *, emulated: bool) -> Ledger:
     """Compare everything, judge each hop by the settings' bounds, and choose a model for each chip.
 
     Args:
-        work: of the convert stage.
+        context: of the convert stage.
         results: of every candidate, in the order of preference.
         emulated: a stand-in executed them, so their times mean nothing.
 
     Returns:
         source, bounds, images, hops, chosen (chip to precision, None where none passes) and why.
     """
-    bounds = bounds_of(work.settings)
-    hops = _export_hops(work, bounds) + _compiled_hops(work, results, bounds)
+    bounds = bounds_of(context.settings)
+    hops = _export_hops(context, bounds) + _compiled_hops(context, results, bounds)
     times = {} if emulated else times_of(results)
     chosen, why = {}, {}
     for soc in dict.fromkeys(result.candidate.soc_version for result in results):
         chosen[soc], why[soc] = choose([hop for hop in hops if hop["soc_version"] == soc], times)
     return {
-        "source": source_of(work.settings),
+        "source": source_of(context.settings),
         "bounds": bounds,
         "images": max((hop["whole"]["images"] for hop in hops if hop["whole"]), default=0),
         "emulated": emulated,
@@ -130,12 +130,12 @@ def with_board(book: Ledger, board: str, soc_version: str, smoke: Mapping[str, A
     return {**book, "hops": [*book["hops"], hop]}
 
 
-def _export_hops(work: StageContext, bounds: Mapping[str, float]) -> list[Hop]:
-    if work.settings.convert.model:
+def _export_hops(context: StageContext, bounds: Mapping[str, float]) -> list[Hop]:
+    if context.settings.convert.model:
         return []
-    checks = json.loads(work.input("checks").read_text(encoding="utf-8"))
+    checks = json.loads(context.input("checks").read_text(encoding="utf-8"))
     hops = []
-    for name, check in sorted(checks.items(), key=lambda item: item[0] == source_of(work.settings)):
+    for name, check in sorted(checks.items(), key=lambda item: item[0] == source_of(context.settings)):
         compared = "per_class" in check
         whole = {key: check[key] for key in _FIGURES} if compared else None
         hop = _hop(CHECKPOINT, name, check.get("bytes", 0), whole, bounds)
@@ -147,17 +147,17 @@ def _export_hops(work: StageContext, bounds: Mapping[str, float]) -> list[Hop]:
 _FIGURES = ("images", "not_finite", "agreement", "cosine", "max_difference", "accuracy", "accuracy_drop", "per_class")
 
 
-def _compiled_hops(work: StageContext, results: Sequence[Result], bounds: Mapping[str, float]) -> list[Hop]:
+def _compiled_hops(context: StageContext, results: Sequence[Result], bounds: Mapping[str, float]) -> list[Hop]:
     from models import parity as arithmetic
 
-    source = source_of(work.settings)
+    source = source_of(context.settings)
     hops = []
     for result in results:
         whole = step = None
         if result.logits is not None:
-            numbers, names = _classes(work)
-            whole = arithmetic.compare(expected_logits(work), result.logits, numbers, names)
-            step = _step(work, source, result.logits)
+            numbers, names = _classes(context)
+            whole = arithmetic.compare(expected_logits(context), result.logits, numbers, names)
+            step = _step(context, source, result.logits)
         size = result.candidate.om.stat().st_size
         hop = _hop(source, result.candidate.name, size, whole, bounds)
         facts = {"soc_version": result.candidate.soc_version, "precision": result.candidate.precision}
@@ -165,22 +165,22 @@ def _compiled_hops(work: StageContext, results: Sequence[Result], bounds: Mappin
     return hops
 
 
-def _classes(work: StageContext) -> tuple[np.ndarray[Any, Any], list[str]]:
+def _classes(context: StageContext) -> tuple[np.ndarray[Any, Any], list[str]]:
     import numpy as np
 
-    return np.array(evaluation_images(work)[1]), labels(work)
+    return np.array(evaluation_images(context)[1]), labels(context)
 
 
-def _step(work: StageContext, source: str, found: np.ndarray[Any, Any]) -> dict[str, Any] | None:
+def _step(context: StageContext, source: str, found: np.ndarray[Any, Any]) -> dict[str, Any] | None:
     """The comparison with the file that was compiled; None where that was not executed."""
     import numpy as np
 
     from models import parity as arithmetic
 
-    file = work.files["logits"].get(f"{source}.npy")
+    file = context.files["logits"].get(f"{source}.npy")
     if file is None:
         return None
-    numbers, names = _classes(work)
+    numbers, names = _classes(context)
     compared = arithmetic.compare(np.load(file.path, allow_pickle=False), found, numbers, names)
     return {name: compared[name] for name in ("agreement", "cosine", "max_difference")}
 

@@ -21,7 +21,7 @@ def soc_versions(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def check_boards(work: StageContext, socs: Sequence[str]) -> None:
+def check_boards(context: StageContext, socs: Sequence[str]) -> None:
     """Ask each real board what it is, before anything is compiled for what the settings say it is.
 
     A board that does not answer is told of and left to the preflight of its deployment.
@@ -34,14 +34,14 @@ def check_boards(work: StageContext, socs: Sequence[str]) -> None:
             "there is no chip to compile for",
             hint="set convert.soc_versions (such as '[\"Ascend310\"]'), or name boards in deploy.boards",
         )
-    for name in work.settings.deploy.boards:
-        board = work.settings.boards.get(name)
+    for name in context.settings.deploy.boards:
+        board = context.settings.boards.get(name)
         if board is None or not board.address:
             continue  # a stand-in plays the chip that the settings name
         try:
-            found = work.world.board(name).facts().soc_version
+            found = context.world.board(name).facts().soc_version
         except Transient as error:
-            work.reporter.line("convert", f"board {name} cannot be asked for its chip now: {error.message}")
+            context.reporter.line("convert", f"board {name} cannot be asked for its chip now: {error.message}")
             continue
         if found and found not in socs:
             raise UserError(

@@ -24,7 +24,7 @@ def about(chain: Chain, trained: Receipt) -> Chain:
     """
     settings = chain.settings.train
     theirs = TrainSettings(target=settings.target, recipe=settings.recipe, **trained.ingredients["settings"])
-    other = chain.beside(STAGES, chain.settings.model_copy(update={"train": theirs}))
+    other = chain.with_settings(STAGES, chain.settings.model_copy(update={"train": theirs}))
     look = other.look(download.STAGE)
     if look.receipt is None:
         raise UserError(f"the data set is not there: {look.reason}", hint="run the stage download first")

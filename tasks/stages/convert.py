@@ -33,49 +33,49 @@ _OWN = {
 }
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Compile each candidate, execute it where that is possible, and choose."""
-    socs = soc_versions(work.settings)
-    check_boards(work, socs)
-    compiler = work.world.compiler()
+    socs = soc_versions(context.settings)
+    check_boards(context, socs)
+    compiler = context.world.compiler()
     producer = compiler.producer()
     candidates = [
-        parity.Candidate(soc, precision, work.folder / "candidates" / f"{soc}-{precision}.om")
+        parity.Candidate(soc, precision, context.folder / "candidates" / f"{soc}-{precision}.om")
         for soc in socs
-        for precision in work.settings.convert.precisions
+        for precision in context.settings.convert.precisions
     ]
-    options = _options(work)
+    options = _options(context)
     lines: list[str] = []
 
     def heard(line: str) -> None:
         lines.append(line)
-        work.reporter.line("convert", line)
+        context.reporter.line("convert", line)
 
     for done, candidate in enumerate(candidates):
-        work.reporter.progress("convert", done, len(candidates), "models")
-        compiler.compile(_request(work, candidate, options), heard)
-    (work.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
-    results = execution.run(work, candidates, emulated=producer.emulated)
+        context.reporter.progress("convert", done, len(candidates), "models")
+        compiler.compile(_request(context, candidate, options), heard)
+    (context.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
+    results = execution.run(context, candidates, emulated=producer.emulated)
     made_by = {"name": producer.name, "version": producer.version}
-    ledger = {**parity.ledger(work, results, emulated=producer.emulated), "compiler": made_by}
-    outputs = write(ledger, parity.times_of(results), work.folder)
+    ledger = {**parity.ledger(context, results, emulated=producer.emulated), "compiler": made_by}
+    outputs = write(ledger, parity.times_of(results), context.folder)
     for candidate in candidates:
         if ledger["chosen"][candidate.soc_version] == candidate.precision:
-            target = work.folder / "om" / candidate.soc_version / "model.om"
+            target = context.folder / "om" / candidate.soc_version / "model.om"
             target.parent.mkdir(parents=True)
             shutil.copyfile(candidate.om, target)
-    (work.folder / "om").mkdir(exist_ok=True)  # where nothing passes, the gate behind this stage stops the chain
+    (context.folder / "om").mkdir(exist_ok=True)  # where nothing passes, the gate behind this stage stops the chain
     stand_in = " (stand-in)" if producer.emulated else ""
     chosen = "; ".join(f"{soc}: {precision or 'none passes'}" for soc, precision in ledger["chosen"].items())
     note = f"{producer.name} {producer.version[:12]}{stand_in}, {len(candidates)} compiled, {chosen}"
-    return StageOutput({"om": work.folder / "om", "log": work.folder / "atc.log", **outputs}, note)
+    return StageOutput({"om": context.folder / "om", "log": context.folder / "atc.log", **outputs}, note)
 
 
-def _request(work: StageContext, candidate: parity.Candidate, options: Mapping[str, str]) -> CompileRequest:
-    settings = work.settings
+def _request(context: StageContext, candidate: parity.Candidate, options: Mapping[str, str]) -> CompileRequest:
+    settings = context.settings
     batch = -1 if settings.convert.batch_gears else settings.export.batch or 1
     return CompileRequest(
-        model=work.input("model"),
+        model=context.input("model"),
         output=candidate.om,
         soc_version=candidate.soc_version,
         input_shape={"image": (batch, *image_shape(settings))},
@@ -83,31 +83,33 @@ def _request(work: StageContext, candidate: parity.Candidate, options: Mapping[s
     )
 
 
-def _options(work: StageContext) -> dict[str, str]:
+def _options(context: StageContext) -> dict[str, str]:
     """ATC's options that are the same for all candidates: AIPP, gears, and the further ones of the settings."""
     from infra.atc.aipp import normalising
     from infra.atc.request import AtcOptions
     from models.preprocess import PRESETS
 
-    settings = work.settings.convert
+    settings = context.settings.convert
     for name in settings.options:
         if name in _OWN:
             raise UserError(f"convert.options.{name} is not a further option of ATC", hint=f"{_OWN[name]} decides that")
     gears = settings.batch_gears
-    if gears and (work.settings.export.batch or work.input("model").suffix == ".air"):
+    if gears and (context.settings.export.batch or context.input("model").suffix == ".air"):
         raise UserError(
             "convert.batch_gears needs a model with an open batch",
             hint="compile the ONNX file (convert.source=onnx) and leave export.batch at 0",
         )
     aipp = None
     if settings.aipp:
-        contract = PRESETS[network_settings(work.settings)["normalisation"]]
-        _, height, width = image_shape(work.settings)
+        contract = PRESETS[network_settings(context.settings)["normalisation"]]
+        _, height, width = image_shape(context.settings)
         # The pictures are RGB; the constants are in the order of the tensor's channels.
         text = normalising(contract.mean, contract.std, width=width, height=height, swap=contract.order == "BGR")
-        aipp = work.folder / "aipp.cfg"
+        aipp = context.folder / "aipp.cfg"
         aipp.write_text(text)
-    more = {name: str(work.input(name)) if name in work.files else text for name, text in settings.options.items()}
+    more = {
+        name: str(context.input(name)) if name in context.files else text for name, text in settings.options.items()
+    }
     return AtcOptions(aipp=aipp, batch_gears=gears, more=more).texts()
 
 
@@ -124,7 +126,7 @@ def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
     }
 
 
-def _given(settings: Settings) -> Mapping[str, Path]:
+def _external_inputs(settings: Settings) -> Mapping[str, Path]:
     """A model of one's own, and the files that options name: they count by their bytes."""
     convert = settings.convert
     files = {name: Path(convert.options[name]) for name in FILE_OPTIONS if convert.options.get(name)}
@@ -152,7 +154,7 @@ STAGE = Stage(
     "pure",
     run,
     needs=_needs,
-    given=_given,
+    external_inputs=_external_inputs,
     settings=_settings,
     # The program that executes what was compiled, and the pyACL stand-in below it.
     code=lambda _settings: (

@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 SHOWN_PICTURES = 6
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Install the release on every board, then let each classify the same pictures."""
-    wanted = _identifier(work)
-    pictures = _pictures(work)
-    fleet = work.world.fleet()
-    fleet.keep(work.files["release"], "the release")
-    answers_folder = work.folder / "pictures"
+    wanted = _identifier(context)
+    pictures = _pictures(context)
+    fleet = context.world.fleet()
+    fleet.keep(context.files["release"], "the release")
+    answers_folder = context.folder / "pictures"
     boards: dict[str, Any] = {}
     answers: dict[str, Any] = {}
-    for name in work.settings.deploy.boards:
-        board = work.world.board(name)
-        boards[name] = _install(work, board)
+    for name in context.settings.deploy.boards:
+        board = context.world.board(name)
+        boards[name] = _install(context, board)
         found = board.classify(pictures, answers_folder / name)
         answers[name] = [_answer(item) for item in found]
-        _show(work, board, found)
+        _show(context, board, found)
         fleet.want(wanted, name)
-    files = {"boards": work.folder / "boards.json", "answers": work.folder / "answers.json"}
-    if "ledger" in work.files:
-        files |= write_with_boards(json.loads(work.input("ledger").read_text()), boards, work.folder)
+    files = {"boards": context.folder / "boards.json", "answers": context.folder / "answers.json"}
+    if "ledger" in context.files:
+        files |= write_with_boards(json.loads(context.input("ledger").read_text()), boards, context.folder)
     files["boards"].write_text(json.dumps({"release": wanted, "boards": boards}, indent=1, sort_keys=True))
     files["answers"].write_text(json.dumps(answers, indent=1, sort_keys=True))
     changed = sum(1 for entry in boards.values() if entry["changed"])
@@ -56,41 +56,41 @@ def run(work: StageContext) -> StageOutput:
     return StageOutput({**files, "pictures": answers_folder}, note)
 
 
-def prove(work: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
+def prove(context: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask each board: is the release in service?"""
-    wanted = _identifier(work)
-    for name in work.settings.deploy.boards:
-        active = work.world.board(name).state().active
+    wanted = _identifier(context)
+    for name in context.settings.deploy.boards:
+        active = context.world.board(name).state().active
         if active != wanted:
             return f"board {name} runs {active or 'nothing'} instead of {wanted}"
     return None
 
 
-def _identifier(work: StageContext) -> str:
-    return next(iter(releases_in(work.files["release"], "the release").values())).id
+def _identifier(context: StageContext) -> str:
+    return next(iter(releases_in(context.files["release"], "the release").values())).id
 
 
-def _release(work: StageContext, board: str, soc_version: str) -> Release:
+def _release(context: StageContext, board: str, soc_version: str) -> Release:
     """The part of the release that is for a board's chip."""
-    chips = releases_in(work.files["release"], "the release")
+    chips = releases_in(context.files["release"], "the release")
     if soc_version not in chips:
         raise UserError(
             f"board {board} has {soc_version or 'an unknown chip'}; the release is for {', '.join(chips)}",
             hint=f"set boards.{board}.soc to the chip, or name it in convert.soc_versions",
         )
     built = chips[soc_version]
-    return replace(built, emulated=built.emulated or work.emulated)
+    return replace(built, emulated=built.emulated or context.emulated)
 
 
-def _install(work: StageContext, board: Board) -> dict[str, Any]:
+def _install(context: StageContext, board: Board) -> dict[str, Any]:
     facts = board.facts()
-    built = _release(work, board.name, facts.soc_version)
+    built = _release(context, board.name, facts.soc_version)
     total, moved = sum(file.size for file in built.files.values()), 0
 
     def progress(count: int) -> None:
         nonlocal moved
         moved += count
-        work.reporter.progress("deploy", moved, total, "bytes")
+        context.reporter.progress("deploy", moved, total, "bytes")
 
     done = board.install(built, progress)
     stand_in = " (stand-in)" if facts.emulated else ""
@@ -99,20 +99,20 @@ def _install(work: StageContext, board: Board) -> dict[str, Any]:
         f"{done.smoke['agreement']:.0%} of {done.smoke['images']} images agree, largest logit difference "
         f"{done.smoke['max_difference']:.2g} ({done.smoke['tolerance']:.2g} allowed)"
     )
-    work.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test: {smoke}")
+    context.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test: {smoke}")
     return {"facts": asdict(facts), "changed": done.changed, "bytes_sent": done.bytes_sent, "smoke": dict(done.smoke)}
 
 
-def _pictures(work: StageContext) -> list[Path]:
+def _pictures(context: StageContext) -> list[Path]:
     """The pictures to classify: the operator's, or one evaluation image of each of the first classes."""
-    if "pictures" in work.files:
-        if not work.files["pictures"]:
-            raise UserError(f"deploy.pictures is {work.settings.deploy.pictures}, which holds no file")
-        return [file.path for file in work.files["pictures"].values()]
+    if "pictures" in context.files:
+        if not context.files["pictures"]:
+            raise UserError(f"deploy.pictures is {context.settings.deploy.pictures}, which holds no file")
+        return [file.path for file in context.files["pictures"].values()]
     from PIL import Image
 
-    images, numbers, names = _examples(work)
-    folder = work.folder / "samples"
+    images, numbers, names = _examples(context)
+    folder = context.folder / "samples"
     folder.mkdir()
     chosen = []
     for number in sorted(set(numbers))[:SHOWN_PICTURES]:
@@ -123,13 +123,13 @@ def _pictures(work: StageContext) -> list[Path]:
     return chosen
 
 
-def _examples(work: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int], list[str]]:
+def _examples(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int], list[str]]:
     """Images, their classes and the names of these: of the evaluation, or of a release from elsewhere."""
     import numpy as np
 
-    if "data" in work.files:
-        return (*evaluation_images(work), labels(work))
-    files = next(iter(releases_in(work.files["release"], "the release").values())).files
+    if "data" in context.files:
+        return (*evaluation_images(context), labels(context))
+    files = next(iter(releases_in(context.files["release"], "the release").values())).files
     images, numbers = (np.load(files[f"smoke/{name}.npy"].path, allow_pickle=False) for name in ("images", "labels"))
     return images, numbers.tolist(), json.loads(files[bundle.DESCRIPTION].path.read_text(encoding="utf-8"))["labels"]
 
@@ -143,13 +143,13 @@ def _answer(found: Classification) -> dict[str, Any]:
     }
 
 
-def _show(work: StageContext, board: Board, found: Sequence[Classification]) -> None:
+def _show(context: StageContext, board: Board, found: Sequence[Classification]) -> None:
     for item in found:
         answer = item.problem or "{} ({:.1%})".format(*item.top[0])
-        work.reporter.line("deploy", f"{board.name}: {Path(item.picture).name} → {answer}")
+        context.reporter.line("deploy", f"{board.name}: {Path(item.picture).name} → {answer}")
 
 
-def _given(settings: Settings) -> Mapping[str, Path]:
+def _external_inputs(settings: Settings) -> Mapping[str, Path]:
     named = {"pictures": settings.deploy.pictures, "release": settings.deploy.release}
     return {name: Path(path) for name, path in named.items() if path}
 
@@ -180,7 +180,7 @@ STAGE = Stage(
     "effect",
     run,
     needs=_needs,
-    given=_given,
+    external_inputs=_external_inputs,
     settings=_settings,
     producer=_producer,
     prove=prove,

@@ -52,32 +52,32 @@ def archive_digest(settings: Settings) -> str:
     return known[settings.data.source]
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Fetch, unpack and check; the archive itself is not kept."""
-    archive = work.folder / "archive"
-    _fetch(work, archive)
-    tree = work.folder / "cifar10"
+    archive = context.folder / "archive"
+    _fetch(context, archive)
+    tree = context.folder / "cifar10"
     try:
         unpack(archive, tree)
         records = {name: check_records(tree / place) for name, place in PLACES.items() if name.endswith(".bin")}
     except BaseException:
-        shutil.rmtree(work.folder)  # only an unfinished archive is worth keeping
+        shutil.rmtree(context.folder)  # only an unfinished archive is worth keeping
         raise
     train = sum(count for name, count in records.items() if name.startswith("data_batch"))
     return StageOutput({"data": tree}, f"{train:,} training and {records['test_batch.bin']:,} test images")
 
 
-def _fetch(work: StageContext, archive: Path) -> None:
-    source, digest = work.settings.data.source, archive_digest(work.settings)
+def _fetch(context: StageContext, archive: Path) -> None:
+    source, digest = context.settings.data.source, archive_digest(context.settings)
 
     def progress(done: float, total: float) -> None:
-        work.reporter.progress("download", done, total, "bytes")
+        context.reporter.progress("download", done, total, "bytes")
 
     if source.startswith("obs://"):
-        work.world.fetch_object(source, archive, digest, progress)
+        context.world.fetch_object(source, archive, digest, progress)
         return
-    addresses = {"sample": (SAMPLE.as_uri(),), "full": work.settings.data.mirrors}.get(source, (source,))
-    work.world.fetch(addresses, archive, digest, progress)
+    addresses = {"sample": (SAMPLE.as_uri(),), "full": context.settings.data.mirrors}.get(source, (source,))
+    context.world.fetch(addresses, archive, digest, progress)
 
 
 def unpack(archive: Path, tree: Path) -> None:

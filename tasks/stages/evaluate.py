@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Classify the evaluation images with the checkpoint."""
     from models.data.cifar10 import read_images
     from tasks.reports.learning_plots import confident_mistakes, reliability
     from tasks.reports.plots import confusion_matrix
 
-    data = work.show("data", work.folder / "data")
-    results = work.folder / "results"
+    data = context.link_input("data", context.folder / "data")
+    results = context.folder / "results"
     results.mkdir()
     arguments = {
         "data_url": str(data),
-        "checkpoint": str(work.input("checkpoint")),
-        "spec": str(write_spec(work.settings, work.folder / "spec.json")),
+        "checkpoint": str(context.input("checkpoint")),
+        "spec": str(write_spec(context.settings, context.folder / "spec.json")),
         "output": str(results),
     }
-    work.world.run_model("evaluate", arguments, work.folder / "evaluate.log")
+    context.world.run_model("evaluate", arguments, context.folder / "evaluate.log")
     metrics = json.loads((results / "metrics.json").read_text())
     _write_per_class(metrics, results / "per_class.csv")
     confusion_matrix(metrics, results / "confusion.png")

@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Export each format that is asked for; AIR, which MindSpore cannot make on a CPU, is portable or not made."""
     checks: dict[str, Any] = {}
     latencies: dict[str, Any] = {}
     outputs: dict[str, Path] = {}
-    logits = work.folder / "logits"
+    logits = context.folder / "logits"
     logits.mkdir()
-    formats = work.settings.export.formats
+    formats = context.settings.export.formats
     for done, name in enumerate(formats):
-        work.reporter.progress("export", done, len(formats), "formats")
-        results = work.folder / name
+        context.reporter.progress("export", done, len(formats), "formats")
+        results = context.folder / name
         results.mkdir()
-        checks[name] = _export(work, name, results)
+        checks[name] = _export(context, name, results)
         if not checks[name]["made"]:
             continue
         outputs[name] = results / f"model.{name}"
         checks[name]["bytes"] = outputs[name].stat().st_size
         if "max_difference" in checks[name]:
-            _check_difference(name, checks[name], work.settings.export.max_difference)
+            _check_difference(name, checks[name], context.settings.export.max_difference)
             (results / "logits.npy").replace(logits / f"{name}.npy")
             latencies[name] = json.loads((results / "latency.json").read_text())
-    outputs |= {"checks": work.folder / "checks.json", "latency": work.folder / "latency.json", "logits": logits}
+    outputs |= {"checks": context.folder / "checks.json", "latency": context.folder / "latency.json", "logits": logits}
     outputs["checks"].write_text(json.dumps(checks, indent=1, sort_keys=True))
     outputs["latency"].write_text(json.dumps(latencies, indent=1, sort_keys=True))
     made = ", ".join(name for name in checks if checks[name]["made"])
@@ -47,48 +47,54 @@ def run(work: StageContext) -> StageOutput:
     return StageOutput(outputs, f"{made}{left}")
 
 
-def _export(work: StageContext, name: str, results: Path) -> dict[str, Any]:
+def _export(context: StageContext, name: str, results: Path) -> dict[str, Any]:
     """Make one format in a process of its own; what is known of it, or why there is none."""
-    if name == "air" and "air" in work.files:  # a training on an Ascend device has left it beside its checkpoint
-        shutil.copyfile(work.input("air"), results / "model.air")
-        return {"made": True, "by": "the training", **_check_air(work, results / "model.air")}
+    if name == "air" and "air" in context.files:  # a training on an Ascend device has left it beside its checkpoint
+        shutil.copyfile(context.input("air"), results / "model.air")
+        return {"made": True, "by": "the training", **_check_air(context, results / "model.air")}
     arguments = {
-        "data_url": str(work.show("data", work.folder / "data")),
-        "checkpoint": str(work.input("checkpoint")),
-        "spec": str(write_spec(work.settings, work.folder / "spec.json")),
+        "data_url": str(context.link_input("data", context.folder / "data")),
+        "checkpoint": str(context.input("checkpoint")),
+        "spec": str(write_spec(context.settings, context.folder / "spec.json")),
         "format": name,
         "output": str(results),
-        "batch": str(work.settings.export.batch),
+        "batch": str(context.settings.export.batch),
     }
     try:
-        work.world.run_model("export", arguments, work.folder / "export.log")
+        context.world.run_model("export", arguments, context.folder / "export.log")
     except Refused as refusal:
         if name != "air":
             raise
-        if not work.settings.export.portable_air:
+        if not context.settings.export.portable_air:
             return {"made": False, "reason": refusal.message}
-        return {"made": True, **_portable_air(work, results / "model.air"), **_check_air(work, results / "model.air")}
+        return {
+            "made": True,
+            **_portable_air(context, results / "model.air"),
+            **_check_air(context, results / "model.air"),
+        }
     check: dict[str, Any] = {"made": True, **json.loads((results / "check.json").read_text())}
-    return check | _check_air(work, results / "model.air") if name == "air" else check
+    return check | _check_air(context, results / "model.air") if name == "air" else check
 
 
-def _portable_air(work: StageContext, target: Path) -> dict[str, Any]:
+def _portable_air(context: StageContext, target: Path) -> dict[str, Any]:
     """Write AIR from the ONNX file that was exported just before."""
     from tasks.release.onnx_to_air import write
 
-    onnx = work.folder / "onnx" / "model.onnx"
+    onnx = context.folder / "onnx" / "model.onnx"
     if not onnx.exists():
         raise UserError("portable AIR is made from the ONNX file", hint="name onnx before air in export.formats")
-    return write(onnx, target, work.settings.export.batch or 1)
+    return write(onnx, target, context.settings.export.batch or 1)
 
 
-def _check_air(work: StageContext, path: Path) -> dict[str, Any]:
+def _check_air(context: StageContext, path: Path) -> dict[str, Any]:
     """Execute an AIR file on the evaluation images; MindSpore's own may have operators that are not executed here."""
     from tasks.release.onnx_to_air import check
 
-    images, numbers = evaluation_images(work)
+    images, numbers = evaluation_images(context)
     try:
-        return check(path, images, expected_logits(work), numbers, labels(work), network_settings(work.settings))
+        return check(
+            path, images, expected_logits(context), numbers, labels(context), network_settings(context.settings)
+        )
     except UserError as error:
         return {"unchecked": error.message}
 

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 _CPU = Path("/proc/cpuinfo")
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Count the parameters of the recipe's network and time one image, as `atlasflow profile` does."""
     arguments = {
-        "data_url": str(work.show("data", work.folder / "data")),
-        "spec": str(write_spec(work.settings, work.folder / "spec.json")),
-        "output": str(work.folder),
+        "data_url": str(context.link_input("data", context.folder / "data")),
+        "spec": str(write_spec(context.settings, context.folder / "spec.json")),
+        "output": str(context.folder),
     }
-    work.world.run_model("profile", arguments, work.folder / "profile.log")
-    found = json.loads((work.folder / "profile.json").read_text(encoding="utf-8"))
+    context.world.run_model("profile", arguments, context.folder / "profile.log")
+    found = json.loads((context.folder / "profile.json").read_text(encoding="utf-8"))
     note = f"{found['parameters']:,} parameters, {found['latency_ms']['mean']:.3f} ms"
-    return StageOutput({"profile": work.folder / "profile.json"}, note)
+    return StageOutput({"profile": context.folder / "profile.json"}, note)
 
 
 def _code(settings: Settings) -> tuple[str, ...]:

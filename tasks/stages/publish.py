@@ -36,32 +36,32 @@ PUBLISHED = {
 }
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Make the bucket hold the release; what is there already is not sent again."""
-    store = work.world.object_store()
+    store = context.world.object_store()
     store.ensure_bucket()
-    bundle = release.build(work)
+    bundle = release.build(context)
     bundled = folder_files(bundle)[1]
     release_id = release.identifier(bundled)
-    card = work.folder / CARD
-    card.write_text(_card(work), encoding="utf-8")
-    files = _published(work, bundled, card)
-    prefix = f"{work.settings.obs.prefix}/releases/{release_id}"
+    card = context.folder / CARD
+    card.write_text(_card(context), encoding="utf-8")
+    files = _published(context, bundled, card)
+    prefix = f"{context.settings.obs.prefix}/releases/{release_id}"
     total, moved = sum(file.size for file in files.values()), 0
 
     def progress(count: int) -> None:
         nonlocal moved
         moved += count
-        work.reporter.progress("publish", moved, total, "bytes")
+        context.reporter.progress("publish", moved, total, "bytes")
 
     result = store.sync(prefix, files, progress)
-    listing = work.folder / LISTING
+    listing = context.folder / LISTING
     body = {
         "id": release_id,
         "prefix": prefix,
         "bucket": store.bucket,
         "stand_in_bucket": store.emulated,
-        "emulated": work.emulated,
+        "emulated": context.emulated,
         "objects": {f"{prefix}/{name}": file.sha256 for name, file in sorted(files.items())},
     }
     listing.write_text(json.dumps(body, indent=1, sort_keys=True))
@@ -73,30 +73,30 @@ def run(work: StageContext) -> StageOutput:
     )
 
 
-def prove(work: StageContext, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
+def prove(context: StageContext, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object of the release there, with its digest?"""
-    store = work.world.object_store()
+    store = context.world.object_store()
     listing = made["published"][LISTING]
     prefix = json.loads(listing.path.read_text())["prefix"]
-    files = {**_published(work, made["release"], made["card"][CARD].path), LISTING: listing}
+    files = {**_published(context, made["release"], made["card"][CARD].path), LISTING: listing}
     gone = store.missing(prefix, files)
     return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file" if gone else None
 
 
-def _card(work: StageContext) -> str:
-    metrics = json.loads(work.input("metrics").read_text())
-    checks = json.loads(work.input("checks").read_text())
-    ledger = json.loads(work.input("ledger").read_text())
-    digests = {PUBLISHED.get(name, name): artifact.sha256 for name, artifact in work.inputs.items()}
-    return model_card.markdown(recipe_settings(work.settings), metrics, checks, rows(ledger, {}), digests)
+def _card(context: StageContext) -> str:
+    metrics = json.loads(context.input("metrics").read_text())
+    checks = json.loads(context.input("checks").read_text())
+    ledger = json.loads(context.input("ledger").read_text())
+    digests = {PUBLISHED.get(name, name): artifact.sha256 for name, artifact in context.inputs.items()}
+    return model_card.markdown(recipe_settings(context.settings), metrics, checks, rows(ledger, {}), digests)
 
 
-def _published(work: StageContext, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
+def _published(context: StageContext, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
     """Every file of a release by its name in the bucket; what boards get lies under `board/<chip>/`."""
     files = {f"board/{name}": file for name, file in bundled.items()}
     files |= {f"model-{soc}.om": found[release.MODEL] for soc, found in release.chips(bundled).items()}
     files[CARD] = _local(card)
-    named = {published: work.files[name] for name, published in PUBLISHED.items() if name in work.files}
+    named = {published: context.files[name] for name, published in PUBLISHED.items() if name in context.files}
     return files | {published: next(iter(found.values())) for published, found in named.items()}
 
 
@@ -121,7 +121,7 @@ STAGE = Stage(
         "confusion": ("evaluate", "confusion"),
     },
     optional=("mindir", "onnx", "air"),
-    given=release.agent_files,
+    external_inputs=release.agent_files,
     settings=lambda settings: {**bucket_settings(settings), "recipe": recipe_settings(settings)},
     prove=prove,
 )

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Classify the corrupted images with the checkpoint."""
     from tasks.reports.robustness_plot import accuracies
 
-    results = work.folder / "results"
+    results = context.folder / "results"
     results.mkdir()
     arguments = {
-        "data_url": str(work.show("data", work.folder / "data")),
-        "corrupted_url": str(work.show("images", work.folder / "corrupted")),
-        "checkpoint": str(work.input("checkpoint")),
-        "spec": str(write_spec(work.settings, work.folder / "spec.json")),
+        "data_url": str(context.link_input("data", context.folder / "data")),
+        "corrupted_url": str(context.link_input("images", context.folder / "corrupted")),
+        "checkpoint": str(context.input("checkpoint")),
+        "spec": str(write_spec(context.settings, context.folder / "spec.json")),
         "output": str(results),
     }
-    work.world.run_model("evaluate", arguments, work.folder / "robustness.log")
+    context.world.run_model("evaluate", arguments, context.folder / "robustness.log")
     found = json.loads((results / "robustness.json").read_text())
     _write_table(found, results / "robustness.csv")
     accuracies(found, results / "robustness.png")

@@ -29,23 +29,23 @@ OUTPUTS = {
 AIR = "model.air"  # only where MindSpore trained on an Ascend device
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Train, or go on where a killed run stopped."""
-    data = work.show("data", work.folder / "data")
-    results = work.folder / "results"
+    data = context.link_input("data", context.folder / "data")
+    results = context.folder / "results"
     last: dict[str, Any] = {}
 
     def heard(event: Mapping[str, Any]) -> None:
         if event["event"] == "epoch":
             last.update(event)
-            work.reporter.progress("train", event["epoch"], event["epochs"], "epochs")
-            work.reporter.line("train", epoch_line(event))
+            context.reporter.progress("train", event["epoch"], event["epochs"], "epochs")
+            context.reporter.line("train", epoch_line(event))
         elif event["event"] == "job":  # what becomes of a ModelArts job: phase, queue, cost
-            work.reporter.line("train", event["text"])
+            context.reporter.line("train", event["text"])
 
-    digest, spec = work.inputs["data"].sha256, recipe_settings(work.settings)
-    start = next(iter(work.files["pretrained"].values())) if "pretrained" in work.files else None
-    work.world.train(work.key, data, digest, spec, results, heard, again=work.forced, pretrained=start)
+    digest, spec = context.inputs["data"].sha256, recipe_settings(context.settings)
+    start = next(iter(context.files["pretrained"].values())) if "pretrained" in context.files else None
+    context.world.train(context.key, data, digest, spec, results, heard, again=context.forced, pretrained=start)
     air = {"air": results / AIR} if (results / AIR).exists() else {}
     note = f"accuracy {last['accuracy']:.4f} after {last['epochs']} epochs" if last else "was finished already"
     files = OUTPUTS if start is None else {**OUTPUTS, "pretrained": "pretrained.json"}
@@ -61,7 +61,7 @@ def epoch_line(event: Mapping[str, Any]) -> str:
     )
 
 
-def _given(settings: Settings) -> Mapping[str, Path]:
+def _external_inputs(settings: Settings) -> Mapping[str, Path]:
     return {"pretrained": Path(settings.train.pretrained)} if settings.train.pretrained else {}
 
 
@@ -78,7 +78,7 @@ STAGE = Stage(
     "pure",
     run,
     needs={"data": ("download", "data")},
-    given=_given,
+    external_inputs=_external_inputs,
     settings=recipe_settings,
     code=training_code,
     producer=_producer,

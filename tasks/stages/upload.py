@@ -20,44 +20,44 @@ if TYPE_CHECKING:
     from infra.store.artifacts import Artifact
 
 
-def run(work: StageContext) -> StageOutput:
+def run(context: StageContext) -> StageOutput:
     """Make the bucket hold both; what is there already with the right digest is not sent again."""
-    store = work.world.object_store()
+    store = context.world.object_store()
     store.ensure_bucket()
     sent = kept = moved = 0
-    total = sum(artifact.size for artifact in work.inputs.values())
+    total = sum(artifact.size for artifact in context.inputs.values())
 
     def progress(count: int) -> None:
         nonlocal moved
         moved += count
-        work.reporter.progress("upload", moved, total, "bytes")
+        context.reporter.progress("upload", moved, total, "bytes")
 
-    archive = _archive(work)
-    for name, prefix in prefixes(work.settings, work.inputs).items():
-        files = work.files[name]
+    archive = _archive(context)
+    for name, prefix in prefixes(context.settings, context.inputs).items():
+        files = context.files[name]
         if name == "data" and archive:
             unsent = not store.sync_archive(archive, files, progress).sent
             sent, kept = (sent, kept + len(files)) if unsent else (sent + len(files), kept)
         else:
             result = store.sync(prefix, files, progress)
             sent, kept = sent + len(result.sent), kept + len(result.kept)
-    listing = work.folder / "objects.json"
-    listing.write_text(json.dumps(_listing(work), indent=1, sort_keys=True))
-    packed = f", {len(work.files['data'])} of them in one archive," if archive else ""
+    listing = context.folder / "objects.json"
+    listing.write_text(json.dumps(_listing(context), indent=1, sort_keys=True))
+    packed = f", {len(context.files['data'])} of them in one archive," if archive else ""
     stand_in = " (stand-in)" if store.emulated else ""
     return StageOutput(
         {"objects": listing}, f"sent {sent} of {sent + kept} files{packed} to bucket {store.bucket}{stand_in}"
     )
 
 
-def prove(work: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
+def prove(context: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object there, with its digest?"""
-    store = work.world.object_store()
-    archive = _archive(work)
-    if archive and not store.holds_archive(archive, work.files["data"]):
+    store = context.world.object_store()
+    archive = _archive(context)
+    if archive and not store.holds_archive(archive, context.files["data"]):
         return f"{archive} in bucket {store.bucket} is missing or another file"
-    for name, prefix in prefixes(work.settings, work.inputs).items():
-        gone = [] if name == "data" and archive else store.missing(prefix, work.files[name])
+    for name, prefix in prefixes(context.settings, context.inputs).items():
+        gone = [] if name == "data" and archive else store.missing(prefix, context.files[name])
         if gone:
             return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file"
     return None
@@ -71,20 +71,20 @@ def prefixes(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
     }
 
 
-def _archive(work: StageContext) -> str:
+def _archive(context: StageContext) -> str:
     """The key of the data set's archive; empty when its files travel as single objects."""
-    if not as_archive(work.settings.obs, [file.size for file in work.files["data"].values()]):
+    if not as_archive(context.settings.obs, [file.size for file in context.files["data"].values()]):
         return ""
-    return f"{prefixes(work.settings, work.inputs)['data']}/{DATA_ARCHIVE}"
+    return f"{prefixes(context.settings, context.inputs)['data']}/{DATA_ARCHIVE}"
 
 
-def _listing(work: StageContext) -> dict[str, str]:
+def _listing(context: StageContext) -> dict[str, str]:
     """Key to SHA-256; a file in an archive has the archive's key, `#` and its own name."""
     files: dict[str, LocalFile] = {}
-    archive = _archive(work)
-    for name, prefix in prefixes(work.settings, work.inputs).items():
+    archive = _archive(context)
+    for name, prefix in prefixes(context.settings, context.inputs).items():
         start = f"{archive}#" if name == "data" and archive else f"{prefix}/"
-        files |= {f"{start}{relative}": file for relative, file in work.files[name].items()}
+        files |= {f"{start}{relative}": file for relative, file in context.files[name].items()}
     return {key: file.sha256 for key, file in files.items()}
 
 
@@ -103,7 +103,7 @@ STAGE = Stage(
     "effect",
     run,
     needs={"data": ("download", "data")},
-    given=lambda _settings: {"code": MODELS},
+    external_inputs=lambda _settings: {"code": MODELS},
     settings=lambda settings: {**bucket_settings(settings), "archive": settings.obs.archive},
     prove=prove,
 )

@@ -160,7 +160,7 @@ def chain_of(chain: Chain, levels: Mapping[str, str]) -> Chain:
     """The chain of a trial: as `chain`, with its levels, and with the stage that measures what its network costs."""
     train = TrainSettings.model_validate({**chain.settings.train.model_dump(), **levels})
     stages = (*chain.stages.values(), tuning_cost.STAGE)
-    found = chain.beside(stages, chain.settings.model_copy(update={"train": train}))
+    found = chain.with_settings(stages, chain.settings.model_copy(update={"train": train}))
     found.known.update(chain.known)
     return found
 

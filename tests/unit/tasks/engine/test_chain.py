@@ -182,7 +182,7 @@ def test_an_outside_input_replaces_the_stage_that_would_make_it(chain_of, tmp_pa
     own = tmp_path / "own"
     own.mkdir()
     (own / "a.txt").write_text("mine")
-    chain = chain_of(SOURCE, replace(REFINE, given=lambda settings: {"data": own}))
+    chain = chain_of(SOURCE, replace(REFINE, external_inputs=lambda settings: {"data": own}))
     chain.run(chain.stages["refine"])
     assert recorder.ran == ["refine"]
     (own / "a.txt").write_text("other")
@@ -190,7 +190,7 @@ def test_an_outside_input_replaces_the_stage_that_would_make_it(chain_of, tmp_pa
 
 
 def test_a_missing_outside_input_is_named(chain_of, tmp_path):
-    chain = chain_of(SOURCE, replace(REFINE, given=lambda settings: {"data": tmp_path / "absent"}))
+    chain = chain_of(SOURCE, replace(REFINE, external_inputs=lambda settings: {"data": tmp_path / "absent"}))
     with pytest.raises(UserError, match="absent"):
         chain.run(chain.stages["refine"])
 

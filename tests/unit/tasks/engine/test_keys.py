@@ -23,7 +23,7 @@ def stage(**changes):
 
 def test_what_comes_from_outside_is_needed_of_no_stage():
     assert sources(stage(), load()) == ["export", "download"]
-    assert sources(stage(given=lambda _settings: {"model": None}), load()) == ["download"]
+    assert sources(stage(external_inputs=lambda _settings: {"model": None}), load()) == ["download"]
 
 
 def test_what_is_needed_may_depend_on_the_settings():
@@ -37,7 +37,10 @@ def test_a_file_and_a_folder_from_outside_are_inputs(tmp_path):
     (data / "one").mkdir(parents=True)
     (data / "one" / "a.bin").write_bytes(b"12345")
     found = inputs(
-        stage(given=lambda _settings: {"model": model, "data": data}), load(), {}, ArtifactStore(tmp_path / "home")
+        stage(external_inputs=lambda _settings: {"model": model, "data": data}),
+        load(),
+        {},
+        ArtifactStore(tmp_path / "home"),
     )
     assert {name: (item.kind, item.size) for name, item in found.artifacts.items()} == {
         "model": ("file", 5),
@@ -50,7 +53,7 @@ def test_a_file_and_a_folder_from_outside_are_inputs(tmp_path):
 def test_what_is_not_there_is_named(tmp_path):
     absent = tmp_path / "absent"
     with pytest.raises(UserError, match=r"absent is not there") as caught:
-        inputs(stage(given=lambda _settings: {"model": absent}), load(), {}, ArtifactStore(tmp_path))
+        inputs(stage(external_inputs=lambda _settings: {"model": absent}), load(), {}, ArtifactStore(tmp_path))
     assert caught.value.hint == "it was given as model"
 
 

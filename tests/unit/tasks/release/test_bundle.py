@@ -58,8 +58,8 @@ def test_a_release_holds_model_program_and_smoke_test(tmp_path):
 
 def test_the_smoke_test_is_some_images_of_each_class_with_the_checkpoints_own_logits(tmp_path):
     count = 80
-    work = work_for(tmp_path, data=data_tree(count), predictions=predictions(count))
-    folder = bundle.build(work) / "Ascend310" / "smoke"
+    context = work_for(tmp_path, data=data_tree(count), predictions=predictions(count))
+    folder = bundle.build(context) / "Ascend310" / "smoke"
     images, logits, classes = (np.load(folder / f"{name}.npy") for name in ("images", "logits", "labels"))
     records = np.frombuffer(data_tree(count)["eval/test_batch.bin"], np.uint8).reshape(-1, 3073)
     assert images.shape == (10 * bundle.SMOKE_IMAGES_A_CLASS, 32, 32, 3)
@@ -104,8 +104,8 @@ def test_the_tolerance_is_a_percent_of_the_largest_logit_or_twice_what_was_seen(
     largest = float(np.abs(np.load(io.BytesIO(predictions()))["logits"]).max())
     for name, seen, tolerance in (("small", 1e-5, 0.01 * largest), ("large", 0.5, 1.0)):
         book = ledger(whole={**FIGURES, "max_difference": seen})
-        work = work_for(tmp_path / name, ledger=json.dumps(book).encode())
-        assert read(bundle.build(work) / "Ascend310" / "release.json")["tolerance"] == pytest.approx(tolerance)
+        context = work_for(tmp_path / name, ledger=json.dumps(book).encode())
+        assert read(bundle.build(context) / "Ascend310" / "release.json")["tolerance"] == pytest.approx(tolerance)
     unseen = work_for(tmp_path / "unseen", ledger=json.dumps(ledger(whole=None)).encode())
     assert read(bundle.build(unseen) / "Ascend310" / "release.json")["tolerance"] == pytest.approx(0.01 * largest)
 
@@ -127,8 +127,8 @@ def test_the_id_names_the_bytes(tmp_path):
 
 
 def test_labels_are_lines_without_blanks(tmp_path):
-    work = work_for(tmp_path, data={"eval/test_batch.bin": b"", "batches.meta.txt": b" airplane \r\n\nbird\n"})
-    assert labels(work) == ["airplane", "bird"]
+    context = work_for(tmp_path, data={"eval/test_batch.bin": b"", "batches.meta.txt": b" airplane \r\n\nbird\n"})
+    assert labels(context) == ["airplane", "bird"]
 
 
 def test_the_program_comes_from_this_checkout():

@@ -67,15 +67,15 @@ AIPP_MISTAKES = {
 
 
 def test_with_aipp_the_road_passes_too(tmp_path, evaluation, fitted):
-    work = work_for(tmp_path, evaluation, network(*fitted), Machine(), **{"convert.aipp": "true"})
-    assert decision_of(work).ok
+    context = work_for(tmp_path, evaluation, network(*fitted), Machine(), **{"convert.aipp": "true"})
+    assert decision_of(context).ok
 
 
 @pytest.mark.parametrize("mistake", AIPP_MISTAKES)
 def test_a_mistake_in_aipp_is_stopped(tmp_path, evaluation, fitted, mistake):
     world = Machine(**AIPP_MISTAKES[mistake])
-    work = work_for(tmp_path, evaluation, network(*fitted), world, **{"convert.aipp": "true"})
-    decision = decision_of(work)
+    context = work_for(tmp_path, evaluation, network(*fitted), world, **{"convert.aipp": "true"})
+    decision = decision_of(context)
     assert not decision.ok
     assert decision.reason.startswith("onnx → Ascend310 force_fp16: agreement 0.")
 
@@ -86,8 +86,8 @@ def test_logits_beyond_half_precision_are_stopped_and_the_next_precision_is_take
     assert not alone.ok
     assert re.search(r"\d+ of 300 images give logits that are not numbers", alone.reason)
     precisions = {"convert.precisions": '["force_fp16", "must_keep_origin_dtype"]'}
-    work = work_for(tmp_path / "two", evaluation, model, Machine(), **precisions)
-    made = convert.run(work)
+    context = work_for(tmp_path / "two", evaluation, model, Machine(), **precisions)
+    made = convert.run(context)
     found = read(made.outputs["ledger"])
     assert found["chosen"] == {"Ascend310": "must_keep_origin_dtype"}
     assert parity_gate(found).ok

@@ -73,8 +73,8 @@ each_mistake = pytest.mark.parametrize("mistake", MISTAKES)
 
 
 def test_without_a_mistake_the_road_passes(tmp_path, evaluation, fitted, om):
-    work = work_for(tmp_path, evaluation, network(*fitted), Machine(om=om))
-    made = convert.run(work)
+    context = work_for(tmp_path, evaluation, network(*fitted), Machine(om=om))
+    made = convert.run(context)
     found = read(made.outputs["ledger"])
     assert parity_gate(found).ok
     onnx, model = found["hops"]
@@ -86,8 +86,8 @@ def test_without_a_mistake_the_road_passes(tmp_path, evaluation, fitted, om):
 
 @each_mistake
 def test_a_compiled_model_that_is_fed_wrong_is_stopped(tmp_path, evaluation, fitted, om, mistake):
-    work = work_for(tmp_path, evaluation, network(*fitted), Machine(MISTAKES[mistake], om))
-    decision = decision_of(work)
+    context = work_for(tmp_path, evaluation, network(*fitted), Machine(MISTAKES[mistake], om))
+    decision = decision_of(context)
     assert not decision.ok
     assert re.match(r"onnx → Ascend310 force_fp16: agreement 0\.\d+ is below 0\.9800", decision.reason)
     assert re.search(rf"worst is ({'|'.join(preprocess.CLASSES)}) ", decision.reason)
@@ -119,8 +119,8 @@ def right_order(planes, *, swapped):
 def test_an_export_that_computes_wrong_is_stopped_at_its_own_hop(tmp_path, evaluation, fitted, om, mistake):
     model = network(*fitted)
     wrong = logits_of(model, wrong_planes(mistake, pixels_of(evaluation)))
-    work = work_for(tmp_path, evaluation, model, Machine(om=om), exported=wrong)
-    decision = decision_of(work)
+    context = work_for(tmp_path, evaluation, model, Machine(om=om), exported=wrong)
+    decision = decision_of(context)
     assert not decision.ok
     assert decision.reason.startswith("checkpoint → onnx: agreement 0.")
 
@@ -146,7 +146,7 @@ def test_the_program_makes_the_very_mistake_that_the_formula_describes(tmp_path,
 @pytest.fixture
 def board(tmp_path, evaluation, fitted, om):
     """A release as a board has it, whose smoke test passes."""
-    work = work_for(tmp_path / "given", evaluation, network(*fitted), Machine())
+    context = work_for(tmp_path / "given", evaluation, network(*fitted), Machine())
     files = {name: path.read_bytes() for name, path in agent_bundle.own_files().items()}
     more = {
         "om": {"Ascend310/model.om": om.read_bytes()},
@@ -156,7 +156,7 @@ def board(tmp_path, evaluation, fitted, om):
         "parity": files["parity.py"],
     }
     other = work_of(tmp_path / "more", more, settings=SETTINGS, emulated=True)
-    whole = replace(other, inputs={**work.inputs, **other.inputs}, files={**work.files, **other.files})
+    whole = replace(other, inputs={**context.inputs, **other.inputs}, files={**context.files, **other.files})
     folder = bundle.build(whole) / "Ascend310"
     assert run_agent(folder, "Ascend310", ["smoke"])["agreement"] == 1.0
     return folder

@@ -69,16 +69,16 @@ def run(tmp_path, world=None, *, emulated=False, given=None, **settings):
         "predictions": predictions(),
         **(given or {}),
     }
-    work = work_of(tmp_path, inputs, world=world, settings=settings, emulated=emulated)
-    return work, convert.run(work)
+    context = work_of(tmp_path, inputs, world=world, settings=settings, emulated=emulated)
+    return context, convert.run(context)
 
 
 def test_one_model_is_compiled_for_the_board_executed_and_chosen(tmp_path):
     world = Machine()
-    work, made = run(tmp_path, world)
+    context, made = run(tmp_path, world)
     assert (made.outputs["om"] / "Ascend310" / "model.om").read_bytes() == b"om:network"
     assert made.outputs["log"].read_text() == "ATC start working now\n"
-    assert work.reporter.lines == ["ATC start working now"]
+    assert context.reporter.lines == ["ATC start working now"]
     assert world.trials == [("Ascend310", "force_fp16", b"om:network")]
     assert made.note == "atc-stand-in 0123456789ab (stand-in), 1 compiled, Ascend310: force_fp16"
 
@@ -153,8 +153,8 @@ def test_a_real_boards_own_chip_counts(tmp_path):
 
 
 def test_a_board_that_does_not_answer_is_told_of_and_does_not_stop_the_compilation(tmp_path):
-    work, made = run(tmp_path, Machine(boards={"attic": Asked()}), **ATTIC)
-    assert "board attic cannot be asked for its chip now: board attic does not answer" in work.reporter.lines
+    context, made = run(tmp_path, Machine(boards={"attic": Asked()}), **ATTIC)
+    assert "board attic cannot be asked for its chip now: board attic does not answer" in context.reporter.lines
     assert read(made.outputs["ledger"])["chosen"] == {"Ascend310": "force_fp16"}
 
 
@@ -218,10 +218,10 @@ def test_one_candidate_alone_is_left_to_the_smoke_test(tmp_path):
 
 def test_a_board_that_is_busy_decides_nothing_and_stops_nothing(tmp_path):
     world = Machine(FakeCompiler(emulated=False), boards={"attic": Asked("Ascend310B4", busy=True)})
-    work, made = run(tmp_path, world, **TWO, **REAL)
+    context, made = run(tmp_path, world, **TWO, **REAL)
     ledger = read(made.outputs["ledger"])
     assert ledger["chosen"] == {"Ascend310B4": "force_fp16"}
-    assert "board attic cannot try Ascend310B4 force_fp16 now: the device is busy" in work.reporter.lines
+    assert "board attic cannot try Ascend310B4 force_fp16 now: the device is busy" in context.reporter.lines
     assert "could not try it: the device is busy" in ledger["hops"][-1]["reason"]
 
 
@@ -236,9 +236,9 @@ def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path):
     assert (hop["from"], hop["whole"]) == ("model", None)
     assert "not an export of this chain" in hop["reason"]
     settings = load(overrides={"convert.model": str(own)})
-    assert convert.STAGE.given(settings) == {"model": own}
+    assert convert.STAGE.external_inputs(settings) == {"model": own}
     assert convert.STAGE.needs(settings) == {"model": ("export", "onnx")}
-    assert convert.STAGE.given(load()) == {}
+    assert convert.STAGE.external_inputs(load()) == {}
 
 
 @pytest.mark.parametrize(("preset", "swap"), [("cifar10", False), ("cifar10-bgr", True)])
@@ -269,7 +269,7 @@ def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path):
 
     options = {"convert.options.deterministic": '"1"', "convert.options.keep_dtype": str(kept)}
     settings = load(overrides=options)
-    assert convert.STAGE.given(settings) == {"keep_dtype": kept}
+    assert convert.STAGE.external_inputs(settings) == {"keep_dtype": kept}
     assert convert.STAGE.settings(settings)["options"] == {"deterministic": "1"}
     run(tmp_path / "run", Machine(Reading()), given={"keep_dtype": kept.read_bytes()}, **options)
     assert texts == [("1", "dense3")]

@@ -35,8 +35,8 @@ def work_for(tmp_path, *boards, data=None, settings=None, **inputs):
 
 def test_every_board_gets_the_release_and_classifies_the_same_pictures(tmp_path):
     boards = FakeBoard("porch"), FakeBoard("roof")
-    work = work_for(tmp_path, *boards)
-    made = deploy.run(work)
+    context = work_for(tmp_path, *boards)
+    made = deploy.run(context)
     assert [board.active for board in boards] == ["r1", "r1"]
     assert boards[0].pictures == boards[1].pictures
     assert made.note == "release r1 on 2 of 2 boards, 2 changed"
@@ -49,7 +49,7 @@ def test_every_board_gets_the_release_and_classifies_the_same_pictures(tmp_path)
     assert record["boards"]["roof"]["changed"] is True
     assert record["boards"]["roof"]["facts"]["emulated"] is True
     own = [content for name, content in RELEASE.items() if name.startswith("Ascend310/")]
-    assert work.reporter.moved[-1][:2] == (sum(map(len, own)),) * 2
+    assert context.reporter.moved[-1][:2] == (sum(map(len, own)),) * 2
 
 
 def test_each_board_gets_the_model_of_its_chip(tmp_path):
@@ -83,8 +83,8 @@ def test_the_ledger_gets_a_hop_for_each_board(tmp_path):
 
 def test_the_pictures_are_evaluation_images_of_the_first_classes(tmp_path):
     board = FakeBoard()
-    work = work_for(tmp_path, board)
-    deploy.run(work)
+    context = work_for(tmp_path, board)
+    deploy.run(context)
     assert [path.name for path in board.pictures] == [
         "airplane-0.png",
         "automobile-1.png",
@@ -109,7 +109,7 @@ def test_own_pictures_take_their_place(tmp_path):
     board = FakeBoard()
     deploy.run(work_for(tmp_path, board, pictures={"b.png": b"1", "a.jpg": b"2"}))
     assert [path.name for path in board.pictures] == ["a.jpg", "b.png"]
-    given = deploy.STAGE.given(load(overrides={"deploy.pictures": str(tmp_path)}))
+    given = deploy.STAGE.external_inputs(load(overrides={"deploy.pictures": str(tmp_path)}))
     assert given == {"pictures": tmp_path}
 
 
@@ -121,22 +121,24 @@ def test_a_folder_without_pictures_is_told_before_a_board_is_touched(tmp_path):
 
 
 def test_the_answers_are_kept_and_said(tmp_path):
-    work = work_for(tmp_path, FakeBoard())
-    answers = read(deploy.run(work).outputs["answers"])
+    context = work_for(tmp_path, FakeBoard())
+    answers = read(deploy.run(context).outputs["answers"])
     assert answers["laptop"][0] == {
         "picture": "airplane-0.png",
         "top": [{"class": "ship", "probability": 0.75}, {"class": "truck", "probability": 0.25}],
         "milliseconds": 1.5,
         "problem": "",
     }
-    assert "laptop: airplane-0.png → ship (75.0%)" in work.reporter.lines
-    assert work.reporter.lines[0].startswith("board laptop (stand-in) now runs r1; smoke test: 100% of 20 images agree")
+    assert "laptop: airplane-0.png → ship (75.0%)" in context.reporter.lines
+    assert context.reporter.lines[0].startswith(
+        "board laptop (stand-in) now runs r1; smoke test: 100% of 20 images agree"
+    )
 
 
 def test_a_picture_that_the_board_cannot_read_is_said_and_stops_nothing(tmp_path):
-    work = work_for(tmp_path, FakeBoard(problem="not a picture"), pictures={"notes.txt": b"hello"})
-    answers = read(deploy.run(work).outputs["answers"])
-    assert "laptop: notes.txt → not a picture" in work.reporter.lines
+    context = work_for(tmp_path, FakeBoard(problem="not a picture"), pictures={"notes.txt": b"hello"})
+    answers = read(deploy.run(context).outputs["answers"])
+    assert "laptop: notes.txt → not a picture" in context.reporter.lines
     assert answers["laptop"][0]["top"] == []
     assert answers["laptop"][0]["problem"] == "not a picture"
 
@@ -144,9 +146,9 @@ def test_a_picture_that_the_board_cannot_read_is_said_and_stops_nothing(tmp_path
 def test_a_board_that_runs_the_release_already_is_not_counted_as_changed(tmp_path):
     board = FakeBoard()
     board.active = "r1"
-    work = work_for(tmp_path, board)
-    assert deploy.run(work).note == "release r1 on 1 of 1 boards, 0 changed"
-    assert "already ran r1" in work.reporter.lines[0]
+    context = work_for(tmp_path, board)
+    assert deploy.run(context).note == "release r1 on 1 of 1 boards, 0 changed"
+    assert "already ran r1" in context.reporter.lines[0]
 
 
 def test_a_refusal_is_passed_on(tmp_path):
@@ -161,12 +163,12 @@ def test_no_board_at_all_is_no_error(tmp_path):
 
 def test_each_board_is_asked_whether_it_runs_the_release(tmp_path):
     porch, roof = FakeBoard("porch"), FakeBoard("roof")
-    work = work_for(tmp_path, porch, roof)
-    assert deploy.prove(work, {}) == "board porch runs nothing instead of r1"
+    context = work_for(tmp_path, porch, roof)
+    assert deploy.prove(context, {}) == "board porch runs nothing instead of r1"
     porch.active, roof.active = "r1", "r0"
-    assert deploy.prove(work, {}) == "board roof runs r0 instead of r1"
+    assert deploy.prove(context, {}) == "board roof runs r0 instead of r1"
     roof.active = "r1"
-    assert deploy.prove(work, {}) is None
+    assert deploy.prove(context, {}) is None
 
 
 def test_the_boards_are_an_ingredient_and_their_addresses_are_not():
@@ -202,19 +204,19 @@ def given_release(folder):
 def test_a_release_from_elsewhere_needs_nothing_of_this_machine(tmp_path):
     folder = given_release(tmp_path / "away")
     settings = load(overrides={"deploy.release": str(folder)})
-    assert deploy.STAGE.given(settings) == {"release": folder}
+    assert deploy.STAGE.external_inputs(settings) == {"release": folder}
     assert set(deploy.STAGE.needs(settings)) == {"release"}
     producer = deploy.STAGE.producer(SimpleNamespace(settings=settings))
     assert (producer.version, producer.emulated) == ("away", True)
     assert deploy.STAGE.producer(SimpleNamespace(settings=load())) is None
     board = FakeBoard()
-    work = work_of(
+    context = work_of(
         tmp_path,
         {"release": {path.relative_to(folder).as_posix(): path.read_bytes() for path in files_of(folder)}},
         world=SimpleNamespace(board=lambda name: board, fleet=lambda: Fleet(tmp_path / "home")),
         settings={"deploy.release": str(folder)},
     )
-    made = deploy.run(work)
+    made = deploy.run(context)
     assert made.note == "release away on 1 of 1 boards, 1 changed"
     assert [path.name for path in board.pictures] == [f"{name}-{number}.png" for number, name in enumerate(CLASSES[:6])]
 

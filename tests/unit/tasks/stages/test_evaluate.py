@@ -28,21 +28,21 @@ class Model:
 
 
 def run(tmp_path, world):
-    work = work_of(tmp_path, {"data": data_tree(), "checkpoint": b"weights"}, world=world)
-    return work, evaluate.run(work)
+    context = work_of(tmp_path, {"data": data_tree(), "checkpoint": b"weights"}, world=world)
+    return context, evaluate.run(context)
 
 
 def test_the_command_gets_data_checkpoint_and_the_networks_spec(tmp_path):
     world = Model()
-    work, _ = run(tmp_path, world)
+    context, _ = run(tmp_path, world)
     command, arguments = world.asked
     assert command == "evaluate"
-    assert (work.folder / "data" / "eval" / "test_batch.bin").resolve() == work.files["data"][
+    assert (context.folder / "data" / "eval" / "test_batch.bin").resolve() == context.files["data"][
         "eval/test_batch.bin"
     ].path
-    assert arguments["data_url"] == str(work.folder / "data")
+    assert arguments["data_url"] == str(context.folder / "data")
     assert Path(arguments["checkpoint"]).read_bytes() == b"weights"
-    assert read(work.folder / "spec.json")["network"] == "lenet5"
+    assert read(context.folder / "spec.json")["network"] == "lenet5"
 
 
 def test_metrics_become_a_table_and_a_picture(tmp_path):

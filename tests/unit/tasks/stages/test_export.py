@@ -57,8 +57,10 @@ def predictions(world):
 
 def run(tmp_path, world, inputs=(), **settings):
     inputs = {"data": data_tree(), "checkpoint": b"weights", "predictions": predictions(world), **dict(inputs)}
-    work = work_of(tmp_path, inputs, world=world, settings={f"export.{name}": text for name, text in settings.items()})
-    return export.run(work)
+    context = work_of(
+        tmp_path, inputs, world=world, settings={f"export.{name}": text for name, text in settings.items()}
+    )
+    return export.run(context)
 
 
 def test_each_format_is_exported_and_air_is_reported_as_not_made(tmp_path):

@@ -20,10 +20,10 @@ def test_a_network_is_profiled_without_a_training(tmp_path):
         asked.append((command, arguments))
         (log.parent / "profile.json").write_text(json.dumps(FOUND))
 
-    work = work_of(
+    context = work_of(
         tmp_path, {"data": {"eval/x": b"x"}}, world=SimpleNamespace(run_model=run_model), settings={"train.width": "2"}
     )
-    made = profile.run(work)
+    made = profile.run(context)
     ((command, arguments),) = asked
     assert (command, "checkpoint" in arguments) == ("profile", False)
     assert read(Path(arguments["spec"]))["width"] == 2.0

@@ -61,10 +61,10 @@ def test_the_listing_is_sent_last_so_that_a_release_with_one_is_whole(tmp_path, 
 
 
 def test_formats_that_were_not_made_are_left_out(tmp_path, bucket):
-    work = work_for(tmp_path, bucket)
+    context = work_for(tmp_path, bucket)
     for name in ("mindir", "air"):
-        del work.files[name]
-    publish.run(work)
+        del context.files[name]
+    publish.run(context)
     names = {key.rpartition("/")[2] for key in bucket.objects}
     assert "model.onnx" in names
     assert not {"model.mindir", "model.air"} & names
@@ -76,31 +76,31 @@ def test_the_same_release_is_sent_once(tmp_path, bucket):
 
 
 def test_every_object_is_proved(tmp_path, bucket):
-    work = work_for(tmp_path, bucket)
-    made = files_of(publish.run(work))
-    assert publish.prove(work, made) is None
+    context = work_for(tmp_path, bucket)
+    made = files_of(publish.run(context))
+    assert publish.prove(context, made) is None
     for key in list(bucket.objects):
         kept = bucket.objects.pop(key)
-        assert publish.prove(work, made) == f"{key} in bucket bucket is missing or another file"
+        assert publish.prove(context, made) == f"{key} in bucket bucket is missing or another file"
         bucket.objects[key] = kept
-    assert publish.prove(work, made) is None
+    assert publish.prove(context, made) is None
 
 
 def test_proving_leaves_no_scratch(tmp_path, bucket):
-    work = work_for(tmp_path, bucket)
-    made = files_of(publish.run(work))
-    before = sorted(work.folder.rglob("*"))
-    publish.prove(work, made)
-    assert sorted(work.folder.rglob("*")) == before
+    context = work_for(tmp_path, bucket)
+    made = files_of(publish.run(context))
+    before = sorted(context.folder.rglob("*"))
+    publish.prove(context, made)
+    assert sorted(context.folder.rglob("*")) == before
 
 
 def test_the_card_says_what_the_model_is_made_of_and_how_good_it_is(tmp_path, bucket):
-    work = work_for(tmp_path, bucket)
-    card = publish.run(work).outputs["card"].read_text()
+    context = work_for(tmp_path, bucket)
+    card = publish.run(context).outputs["card"].read_text()
     assert card.startswith("# lenet5 on CIFAR-10")
     assert "Accuracy 0.7500 on 1,000 evaluation images (95 % Wilson interval 0.7000 – 0.8000)" in card
     assert "| epochs | 30 |" in card
-    assert f"| model.onnx | `{work.inputs['onnx'].sha256}` |" in card
+    assert f"| model.onnx | `{context.inputs['onnx'].sha256}` |" in card
     assert "| air | not made: AIR needs an Ascend device |" in card
     assert "recognises dog worst: recall 0.500" in card
     assert "| onnx | Ascend310 force_fp16 | 20 | 1.0 | 1.0 | 0.5 | 0.5 | cat (1.0000) | 7 | chosen |" in card

@@ -30,19 +30,19 @@ FOUND = {
 
 
 def test_each_set_can_be_read_as_evaluation_images(tmp_path):
-    work = work_of(tmp_path, {"data": data_tree()}, settings=SETTINGS)
-    made = corrupt.run(work)
+    context = work_of(tmp_path, {"data": data_tree()}, settings=SETTINGS)
+    made = corrupt.run(context)
     folder = made.outputs["images"]
     found = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
     assert found == ["contrast/1", "contrast/5", "gaussian_noise/1", "gaussian_noise/5"]
     (tmp_path / "clean").mkdir()
-    clean = read_images(work.show("data", tmp_path / "clean"), "eval")
+    clean = read_images(context.link_input("data", tmp_path / "clean"), "eval")
     for name in found:
         kind, severity = name.split("/")
         images = read_images(folder / name, "eval")
         assert np.array_equal(images.labels, clean.labels[:20])
         assert np.array_equal(images.pixels, corrupted(clean.pixels[:20], kind, int(severity), 1))
-    assert work.reporter.moved[-1] == (4, 4, "sets")
+    assert context.reporter.moved[-1] == (4, 4, "sets")
     assert made.note == "20 images in 4 ways"
 
 
@@ -71,19 +71,19 @@ class Model:
 
 def run(tmp_path, world):
     inputs = {"data": data_tree(), "images": {"contrast/1/eval/test_batch.bin": b"1"}, "checkpoint": b"weights"}
-    work = work_of(tmp_path, inputs, world=world)
-    return work, robustness.run(work)
+    context = work_of(tmp_path, inputs, world=world)
+    return context, robustness.run(context)
 
 
 def test_the_command_gets_both_sets_of_images_and_the_checkpoint(tmp_path):
     world = Model()
-    work, _ = run(tmp_path, world)
+    context, _ = run(tmp_path, world)
     command, arguments = world.asked
     assert command == "evaluate"
     assert (Path(arguments["corrupted_url"]) / "contrast" / "1" / "eval" / "test_batch.bin").read_bytes() == b"1"
     assert (Path(arguments["data_url"]) / "eval" / "test_batch.bin").exists()
     assert Path(arguments["checkpoint"]).read_bytes() == b"weights"
-    assert read(work.folder / "spec.json")["network"] == "lenet5"
+    assert read(context.folder / "spec.json")["network"] == "lenet5"
 
 
 def test_figures_become_a_table_and_a_picture(tmp_path):

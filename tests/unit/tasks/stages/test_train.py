@@ -38,8 +38,8 @@ class Trainer:
 
 
 def run(tmp_path, world, **settings):
-    work = work_of(tmp_path, {"data": data_tree()}, world=world, settings=settings)
-    return work, train.run(work)
+    context = work_of(tmp_path, {"data": data_tree()}, world=world, settings=settings)
+    return context, train.run(context)
 
 
 def test_the_air_file_of_an_ascend_device_is_kept(tmp_path):
@@ -54,26 +54,26 @@ def test_the_air_file_of_an_ascend_device_is_kept(tmp_path):
 
 def test_the_trainer_gets_the_key_the_data_and_the_recipe(tmp_path):
     world = Trainer()
-    work, made = run(tmp_path, world, **{"train.epochs": "3"})
+    context, made = run(tmp_path, world, **{"train.epochs": "3"})
     key, data, digest, spec = world.asked
-    assert key == work.key
-    assert digest == work.inputs["data"].sha256
+    assert key == context.key
+    assert digest == context.inputs["data"].sha256
     assert (data / "eval" / "test_batch.bin").read_bytes() == data_tree()["eval/test_batch.bin"]
     assert spec["epochs"] == 3
     assert {name: path.read_text() for name, path in made.outputs.items()} == train.OUTPUTS
 
 
 def test_each_epoch_is_a_line_and_progress(tmp_path):
-    work, made = run(tmp_path, Trainer({"event": "start"}, EPOCH, {**EPOCH, "epoch": 3, "accuracy": 0.5}))
-    assert work.reporter.lines[0] == "epoch   2/3  loss 1.5000  accuracy 0.4321  17.2 ms a step  1,855 images/s"
-    assert work.reporter.moved == [(2, 3, "epochs"), (3, 3, "epochs")]
+    context, made = run(tmp_path, Trainer({"event": "start"}, EPOCH, {**EPOCH, "epoch": 3, "accuracy": 0.5}))
+    assert context.reporter.lines[0] == "epoch   2/3  loss 1.5000  accuracy 0.4321  17.2 ms a step  1,855 images/s"
+    assert context.reporter.moved == [(2, 3, "epochs"), (3, 3, "epochs")]
     assert made.note == "accuracy 0.5000 after 3 epochs"
 
 
 def test_an_epoch_without_evaluation_is_a_line_too(tmp_path):
     bare = {name: value for name, value in EPOCH.items() if name != "accuracy"}
-    work, _ = run(tmp_path, Trainer(bare, {**EPOCH, "epoch": 3}))
-    assert work.reporter.lines[0] == "epoch   2/3  loss 1.5000  17.2 ms a step  1,855 images/s"
+    context, _ = run(tmp_path, Trainer(bare, {**EPOCH, "epoch": 3}))
+    assert context.reporter.lines[0] == "epoch   2/3  loss 1.5000  17.2 ms a step  1,855 images/s"
 
 
 def test_a_training_that_was_finished_before_says_so(tmp_path):
@@ -84,8 +84,8 @@ def test_a_checkpoint_to_start_from_is_an_ingredient_and_its_report_a_result(tmp
     start = tmp_path / "start.safetensors"
     start.write_bytes(b"weights")
     settings = {"train.pretrained": str(start)}
-    assert train.STAGE.given(load(overrides=settings)) == {"pretrained": start}
-    assert train.STAGE.given(load()) == {}
+    assert train.STAGE.external_inputs(load(overrides=settings)) == {"pretrained": start}
+    assert train.STAGE.external_inputs(load()) == {}
     world = Trainer(EPOCH)
     made = train.run(work_of(tmp_path, {"data": data_tree(), "pretrained": b"weights"}, world=world, settings=settings))
     assert world.pretrained.path.read_bytes() == b"weights"
@@ -101,5 +101,5 @@ def test_a_killed_training_leaves_its_folder_for_the_next(tmp_path):
 
 
 def test_what_becomes_of_a_job_elsewhere_is_a_line(tmp_path):
-    work, _ = run(tmp_path, Trainer({"event": "job", "text": "waiting in the queue"}))
-    assert work.reporter.lines == ["waiting in the queue"]
+    context, _ = run(tmp_path, Trainer({"event": "job", "text": "waiting in the queue"}))
+    assert context.reporter.lines == ["waiting in the queue"]

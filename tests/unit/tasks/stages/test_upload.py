@@ -20,15 +20,15 @@ def work_for(tmp_path, bucket, settings=None, **changed):
 
 
 def test_everything_is_sent_once_under_names_that_tell_its_digest(tmp_path, bucket):
-    work = work_for(tmp_path, bucket)
-    made = upload.run(work)
+    context = work_for(tmp_path, bucket)
+    made = upload.run(context)
     assert made.note == "sent 4 of 4 files to bucket bucket (stand-in)"
     assert read(made.outputs["objects"]) == bucket.objects
-    done, total, _ = work.reporter.moved[-1]
-    assert done == total == sum(artifact.size for artifact in work.inputs.values())
-    for name, prefix in upload.prefixes(work.settings, work.inputs).items():
-        assert work.inputs[name].sha256[:8] in prefix
-    assert upload.run(work).note == "sent 0 of 4 files to bucket bucket (stand-in)"
+    done, total, _ = context.reporter.moved[-1]
+    assert done == total == sum(artifact.size for artifact in context.inputs.values())
+    for name, prefix in upload.prefixes(context.settings, context.inputs).items():
+        assert context.inputs[name].sha256[:8] in prefix
+    assert upload.run(context).note == "sent 0 of 4 files to bucket bucket (stand-in)"
 
 
 def test_a_real_bucket_is_not_called_a_stand_in(tmp_path, bucket):
@@ -37,15 +37,15 @@ def test_a_real_bucket_is_not_called_a_stand_in(tmp_path, bucket):
 
 
 def test_what_was_sent_is_proved_until_an_object_is_gone_or_another(tmp_path, bucket):
-    work = work_for(tmp_path, bucket)
-    assert "is missing or another file" in upload.prove(work, {})
-    upload.run(work)
-    assert upload.prove(work, {}) is None
+    context = work_for(tmp_path, bucket)
+    assert "is missing or another file" in upload.prove(context, {})
+    upload.run(context)
+    assert upload.prove(context, {}) is None
     for key in list(bucket.objects):
         kept = bucket.objects.pop(key)
-        assert upload.prove(work, {}) == f"{key} in bucket bucket is missing or another file"
+        assert upload.prove(context, {}) == f"{key} in bucket bucket is missing or another file"
         bucket.objects[key] = "0" * 64
-        assert key in upload.prove(work, {})
+        assert key in upload.prove(context, {})
         bucket.objects[key] = kept
 
 
@@ -69,26 +69,26 @@ def test_the_key_depends_on_the_bucket_and_on_no_host_or_secret(monkeypatch):
 
 
 def test_the_code_of_models_is_always_given():
-    (folder,) = upload.STAGE.given(load()).values()
+    (folder,) = upload.STAGE.external_inputs(load()).values()
     assert (folder / "main.py").is_file()
 
 
 def test_a_data_set_of_many_small_files_travels_as_one_archive(tmp_path, bucket):
     pictures = {f"train/{number}.png": b"%d" % number for number in range(101)}
-    work = work_for(tmp_path, bucket, data=pictures)
-    assert "is missing or another file" in upload.prove(work, {})
-    made = upload.run(work)
+    context = work_for(tmp_path, bucket, data=pictures)
+    assert "is missing or another file" in upload.prove(context, {})
+    made = upload.run(context)
     assert made.note == "sent 103 of 103 files, 101 of them in one archive, to bucket bucket (stand-in)"
-    archive = f"{upload.prefixes(work.settings, work.inputs)['data']}/data.tar"
+    archive = f"{upload.prefixes(context.settings, context.inputs)['data']}/data.tar"
     assert len(bucket.objects) == 3
     assert len(bucket.objects[archive]) == 101
     assert f"{archive}#train/7.png" in read(made.outputs["objects"])
-    done, total, _ = work.reporter.moved[-1]
+    done, total, _ = context.reporter.moved[-1]
     assert done == total
-    assert upload.run(work).note.startswith("sent 0 of 103 files")
-    assert upload.prove(work, {}) is None
+    assert upload.run(context).note.startswith("sent 0 of 103 files")
+    assert upload.prove(context, {}) is None
     bucket.objects[archive]["train/7.png"] = "0" * 64
-    assert upload.prove(work, {}).startswith(archive)
+    assert upload.prove(context, {}).startswith(archive)
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def test_few_or_large_files_and_those_that_are_asked_for_travel_as_single_object
     tmp_path, bucket, chosen, count, size, objects
 ):
     files = {f"{number}": b"x" * size for number in range(count)}
-    work = work_for(tmp_path, bucket, {"obs.archive": chosen}, data=files)
-    upload.run(work)
+    context = work_for(tmp_path, bucket, {"obs.archive": chosen}, data=files)
+    upload.run(context)
     assert len(bucket.objects) == objects
-    assert upload.prove(work, {}) is None
+    assert upload.prove(context, {}) is None
 
 
 def test_code_is_never_an_archive_since_modelarts_takes_it_as_it_lies(tmp_path, bucket):
     code = {"main.py": b"print()"} | {f"{number}.py": b"" for number in range(200)}
-    work = work_for(tmp_path, bucket, {"obs.archive": "always"}, code=code)
-    upload.run(work)
-    assert f"{upload.prefixes(work.settings, work.inputs)['code']}/main.py" in bucket.objects
+    context = work_for(tmp_path, bucket, {"obs.archive": "always"}, code=code)
+    upload.run(context)
+    assert f"{upload.prefixes(context.settings, context.inputs)['code']}/main.py" in bucket.objects
     assert len(bucket.objects) == 202
