@@ -4,6 +4,7 @@ import typer
 from rich.console import Console
 
 from flows.cli.fresh_run import Printer
+from flows.cli.output import print_line
 from flows.cli.run import Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import UserError
@@ -22,13 +23,13 @@ def aim(profile: Profile = "local", settings: Set = None) -> None:
         raise UserError(repository.MISSING, hint=repository.HOW)
     printer = Printer()
     chain = open_chain(profile, parse_overrides(settings), printer)
-    console = Console(soft_wrap=True)
+    console = Console()
     with console.status("writing trainings that Aim does not know"):
         count = track_all(chain, printer)
     services = chain.world.services
     service = repository.pages(services, chain.home, chain.settings.tracking)
     with console.status("starting Aim"):
         started = services.start(service)
-    console.print(f"Aim: {'started' if started else 'was up'}, {service.address}", highlight=False)
+    print_line(f"Aim: {'started' if started else 'was up'}, {service.address}")
     shown = f"{count} training{'s' if count != 1 else ''}" if count else "no training yet: `atlasflow run --to train`"
-    console.print(f"It shows {shown}. `atlasflow down` stops it.", highlight=False)
+    print_line(f"It shows {shown}. `atlasflow down` stops it.")

@@ -6,7 +6,6 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from flows.cli import (
     aim,
@@ -26,6 +25,7 @@ from flows.cli import (
     xihe,
 )
 from flows.cli.boards import status as boards
+from flows.cli.output import print_error
 from infra.errors import AtlasFlowError, Transient
 from infra.store.disk import is_full
 
@@ -86,8 +86,7 @@ def main() -> None:
 
 
 def _stop(message: str, code: int, debug: bool) -> NoReturn:
-    console = Console(stderr=True, soft_wrap=True)
     if debug:
-        console.print_exception()
-    console.print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print_exception()
+    print_error(message)
     sys.exit(code)

@@ -1,15 +1,13 @@
 """`atlasflow backup`, `restore` and `upgrade`: the state of an installation as a whole."""
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows.cli.output import print_json, print_line, print_table
 from flows.cli.run import Json
 from infra.backup.restore import restore as restore_home
 from infra.backup.write import back_up
@@ -36,10 +34,10 @@ def backup(
     """Write the state of this installation to one file; a run may go on meanwhile."""
     done = back_up(home(), fleet_file(), file.absolute(), secrets=secrets)
     if as_json:
-        print(json.dumps({"file": str(file), **asdict(done)}, indent=1))
+        print_json({"file": file, **asdict(done)})
         return
     size = f"{done.bytes / 1e6:.1f} MB in {done.files:,} files, {done.archive_bytes / 1e6:.1f} MB packed"
-    Console(soft_wrap=True).print(f"{file}: {size}", highlight=False, markup=False)
+    print_line(f"{file}: {size}")
 
 
 def restore(
@@ -50,7 +48,7 @@ def restore(
     """Put back what `backup` wrote; every byte is checked before anything takes its place."""
     done = restore_home(file.absolute(), home(), replace=replace)
     if as_json:
-        print(json.dumps({"home": str(home()), **asdict(done)}, indent=1, default=str))
+        print_json({"home": home(), **asdict(done)})
         return
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(done.created))
     lines = [f"{home()} is as it was on {when}: {done.files:,} files, {done.bytes / 1e6:.1f} MB"]
@@ -60,7 +58,7 @@ def restore(
         lines.append(f"its boards are in {home() / 'boards.toml'}; ATLASFLOW_FLEET names {fleet_file()}")
     lines.append("`atlasflow run --prove` asks bucket and boards whether they are as they were, too")
     for line in lines:
-        Console(soft_wrap=True).print(line, highlight=False, markup=False)
+        print_line(line)
 
 
 def upgrade(
@@ -70,15 +68,10 @@ def upgrade(
     """Write receipts of an older AtlasFlow in the present schema; as they were, they are kept aside."""
     done = rewrite(home(), dry_run=dry_run)
     if as_json:
-        print(json.dumps([asdict(item) for item in done], indent=1))
+        print_json(done)
         return
-    console = Console(soft_wrap=True)
     if not done:
-        console.print("Every receipt is of the present schema: nothing to do.")
+        print_line("Every receipt is of the present schema: nothing to do.")
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("stage", "key", "schema", "would be" if dry_run else "outcome", ""):
-        table.add_column(title, overflow="fold")
-    for item in done:
-        table.add_row(item.stage, item.key[:12], str(item.schema), item.outcome, item.note)
-    console.print(table)
+    rows = [(item.stage, item.key[:12], str(item.schema), item.outcome, item.note) for item in done]
+    print_table(("stage", "key", "schema", "would be" if dry_run else "outcome", ""), rows)

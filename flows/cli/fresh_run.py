@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
+from flows.cli.output import print_line, print_table
 from infra.store.proofs import proofs
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ class Printer:
 
     def line(self, stage: str, text: str) -> None:
         """One line to read."""
-        Console().print(f"{stage:9} {text}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"{stage:9} {text}")
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
         """How far the stage is; not shown."""
@@ -44,10 +42,8 @@ def rows_of(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
 
 def show(rows: Sequence[Mapping[str, Any]], home: Path) -> None:
     """Print one line a stage, and when each effect was last seen to hold."""
-    table = Table(box=None, pad_edge=False)
-    for title, side in (("stage", "left"), ("state", "left"), ("key", "left"), ("outputs", "right"), ("made", "left")):
-        table.add_column(title, justify=side)  # type: ignore[arg-type]  # one of rich's literals
     now, proved = time.time(), proofs(home)
+    lines = []
     for row in rows:
         made = f"{age(now - row['finished'])} ago"
         if f"{row['stage']} {row['key']}" in proved:
@@ -55,10 +51,9 @@ def show(rows: Sequence[Mapping[str, Any]], home: Path) -> None:
         if row["emulated"]:
             made += " (stand-in)"
         size = f"{row['outputs']} ({row['bytes'] / 1e6:.1f} MB)"
-        table.add_row(row["stage"], "fresh", row["key"][:12], size, made)
-    console = Console()
-    console.print(table)
-    console.print("Everything is fresh: nothing to do. `atlasflow run --prove` asks bucket and boards again.")
+        lines.append((row["stage"], "fresh", row["key"][:12], size, made))
+    print_table(("stage", "state", "key", "outputs", "made"), lines, right=("outputs",))
+    print_line("Everything is fresh: nothing to do. `atlasflow run --prove` asks bucket and boards again.")
 
 
 def age(seconds: float) -> str:

@@ -1,14 +1,12 @@
 """`atlasflow jobs`: look after training jobs on ModelArts, which cost money while they run."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows.cli.output import print_json, print_line, print_table
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import AtlasFlowError, UserError
@@ -33,14 +31,10 @@ def list_jobs(profile: Profile = "cloud", settings: Set = None, as_json: Json = 
     """List our jobs in the project, newest first."""
     found = _trainer(profile, settings).jobs()
     if as_json:
-        print(json.dumps([asdict(job) for job in found], indent=1))
+        print_json(found)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "phase", "queued", "ran", "id"):
-        table.add_column(title, overflow="fold")
-    for job in found:
-        table.add_row(job.name, job.phase, _duration(job.queued_ms), _duration(job.running_ms), job.id)
-    Console().print(table)
+    rows = [(job.name, job.phase, _duration(job.queued_ms), _duration(job.running_ms), job.id) for job in found]
+    print_table(("name", "phase", "queued", "ran", "id"), rows)
 
 
 @jobs.command("show", epilog="Example: `atlasflow jobs show atlasflow-1f2e…-1 --profile cloud`")
@@ -50,13 +44,12 @@ def show_job(name: Name, profile: Profile = "cloud", settings: Set = None, as_js
     job = trainer.job(name)
     events = trainer.client.events(job.id)
     if as_json:
-        print(json.dumps(asdict(job) | {"events": list(events)}, indent=1))
+        print_json(asdict(job) | {"events": events})
         return
-    console = Console()
     for field, value in asdict(job).items():
-        console.print(f"{field}: {value}", highlight=False, markup=False)
+        print_line(f"{field}: {value}")
     for event in events:
-        console.print(f"  {event}", highlight=False, markup=False)
+        print_line(f"  {event}")
 
 
 @jobs.command("logs", epilog="Examples: `atlasflow jobs logs NAME` · `atlasflow jobs logs NAME --link`")
@@ -87,17 +80,15 @@ def show_metrics(name: Name, profile: Profile = "cloud", settings: Set = None, a
     job = trainer.job(name)
     found = {task: trainer.client.metrics(job.id, task) for task in job.tasks}
     if as_json:
-        print(json.dumps(found, indent=1, default=list))
+        print_json(found)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("task", "metric", "latest", "highest"):
-        table.add_column(title)
+    rows = []
     for task, metrics in found.items():
         for metric, values in metrics.items():
             known = [value for value in values if value >= 0]  # -1 stands for an unknown minute
             if known:
-                table.add_row(task, metric, f"{known[-1]:.0f} %", f"{max(known):.0f} %")
-    Console().print(table)
+                rows.append((task, metric, f"{known[-1]:.0f} %", f"{max(known):.0f} %"))
+    print_table(("task", "metric", "latest", "highest"), rows, right=("latest", "highest"))
 
 
 @jobs.command("stop", epilog="Example: `atlasflow jobs stop NAME --profile cloud`")
@@ -107,7 +98,7 @@ def stop_job(name: Name, profile: Profile = "cloud", settings: Set = None) -> No
     job = trainer.job(name)
     if job.final:
         raise UserError(f"{job.name} has ended already: {job.phase}")
-    print(f"{job.name}: {trainer.stop(job.name).phase}")
+    print_line(f"{job.name}: {trainer.stop(job.name).phase}")
 
 
 @jobs.command("delete", epilog="Example: `atlasflow jobs delete NAME --profile cloud`")
@@ -116,7 +107,7 @@ def delete_job(name: Name, profile: Profile = "cloud", settings: Set = None) -> 
     trainer = _trainer(profile, settings)
     job = trainer.job(name)
     trainer.client.delete(job.id)
-    print(f"{job.name}: deleted")
+    print_line(f"{job.name}: deleted")
 
 
 @jobs.command("orphans", epilog="Example: `atlasflow jobs orphans --stop --profile cloud`")
@@ -139,12 +130,12 @@ def orphans(
         for job in found
     ]
     if as_json:
-        print(json.dumps(rows, indent=1))
+        print_json(rows)
     else:
         word = f"found, {len(found) - len(troubles)} stopped" if stop else "found; --stop ends them"
-        Console().print(f"{len(rows)} jobs {word}", highlight=False)
-        for row in rows:
-            Console().print(f"  {row['name']} ({row['phase']})", highlight=False)
+        print_line(f"{len(rows)} jobs {word}")
+        for job in found:
+            print_line(f"  {job.name} ({job.phase})")
     if troubles:
         worst = next(iter(troubles.values()))
         text = "; ".join(f"{name}: {error.message}" for name, error in troubles.items())

@@ -1,14 +1,10 @@
 """`atlasflow maintenance`: the chores, by hand."""
 
-import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from flows.cli.output import print_json, print_table
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import Refused, UserError
@@ -40,14 +36,10 @@ def maintenance(
     chain = open_chain(profile, parse_overrides(settings), Silent())
     outcomes = [perform(name, chain, dry_run=dry_run) for name in chores or CHORES]
     if as_json:
-        print(json.dumps([asdict(item) for item in outcomes], indent=1))
+        print_json(outcomes)
     else:
-        table = Table(box=None, pad_edge=False)
-        for title in ("chore", "", "found"):
-            table.add_column(title, overflow="fold")
-        for item in outcomes:
-            table.add_row(item.chore, "[red]look[/]" if item.failed else "[green]good[/]", escape(item.found))
-        Console().print(table)
+        rows = [(item.chore, "look" if item.failed else "good", item.found) for item in outcomes]
+        print_table(("chore", "", "found"), rows)
     failed = [item for item in outcomes if item.failed]
     if failed:
         lines = "\n".join(f"  {name}" for item in failed for name in item.items or (f"{item.chore}: {item.found}",))

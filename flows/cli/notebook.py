@@ -1,15 +1,12 @@
 """`atlasflow notebook`: notebook instances on ModelArts, and notebooks to run in them."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows.cli.output import print_json, print_line, print_table
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.obs.layout import MODELS
@@ -58,7 +55,7 @@ def list_notebooks(profile: Profile = "cloud", settings: Set = None, as_json: Js
 def delete_notebook(name: Name, profile: Profile = "cloud", settings: Set = None) -> None:
     """Delete an instance together with its disk."""
     _notebooks(profile, settings).delete(name)
-    Console().print(f"{name}: deleted", highlight=False)
+    print_line(f"{name}: deleted")
 
 
 @notebook.command(
@@ -83,9 +80,7 @@ def write(
     files = {} if data else _data_files(chain)
     title = f"{chain.settings.train.recipe} on CIFAR-10"
     written = write_notebook(folder, title, spec, MODELS, data or "data", files)
-    Console().print(
-        f"written: {written}, with the code in models/{'' if data else ' and the data in data/'}", highlight=False
-    )
+    print_line(f"written: {written}, with the code in models/{'' if data else ' and the data in data/'}")
 
 
 def _data_files(chain: Chain) -> dict[str, Path]:
@@ -107,11 +102,7 @@ def _notebooks(profile: str, settings: list[str] | None) -> "Notebooks":
 
 def _show(found: "Sequence[Notebook]", as_json: bool) -> None:
     if as_json:
-        print(json.dumps([asdict(item) for item in found], indent=1))
+        print_json(found)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "status", "flavor", "image", "opens at", "id"):
-        table.add_column(title, overflow="fold")
-    for item in found:
-        table.add_row(item.name, item.status, item.flavor, item.image, item.url, item.id)
-    Console().print(table)
+    rows = [(item.name, item.status, item.flavor, item.image, item.url, item.id) for item in found]
+    print_table(("name", "status", "flavor", "image", "opens at", "id"), rows)

@@ -3,7 +3,6 @@
 Source: docs/reference/modelarts.md §1.7.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from flows.cli.output import print_json, print_line
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import Refused, UserError
@@ -49,10 +49,10 @@ def list_objects(
             raise Refused(f"there is nothing at {address}", hint="check the address; `atlasflow obs list` its folder")
         names = [(address.rpartition("/")[2], files.size(address))]
     if as_json:
-        print(json.dumps([{"name": name, "size": size} for name, size in names], indent=1))
+        print_json([{"name": name, "size": size} for name, size in names])
         return
     for name, size in names:
-        Console(soft_wrap=True).print(f"{size:>14,}  {name}", highlight=False, markup=False)
+        print_line(f"{size:>14,}  {name}")
 
 
 @obs.command(
@@ -87,7 +87,7 @@ def copy_objects(
             folder = target.endswith("/") or ("://" not in target and Path(target).is_dir())
             client.files.copy(source, f"{target.rstrip('/')}/{name}" if folder else target, moved)
             done = name
-    Console(soft_wrap=True).print(f"copied {done} to {target}{_stand_in(client)}", highlight=False, markup=False)
+    print_line(f"copied {done} to {target}{_stand_in(client)}")
 
 
 @obs.command(

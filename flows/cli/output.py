@@ -64,6 +64,12 @@ def print_line(text: str, *, style: str = "", error: bool = False) -> None:
     Console(stderr=error).print(Text(printable(text), style), soft_wrap=True)
 
 
+def print_error(message: str) -> None:
+    """Print an error's message, which may have several lines, to standard error."""
+    text = "\n".join(map(printable, message.splitlines()))
+    Console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", text), soft_wrap=True)
+
+
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print a line for each (name, value), the values below each other."""
     rows = list(facts)

@@ -1,16 +1,13 @@
 """`atlasflow retrain` and `atlasflow champion`: challenge what is in service, look at it, go back."""
 
 import getpass
-import json
 import time
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from flows.cli.output import print_facts, print_json, print_line, print_table
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.champions import Champion
@@ -62,33 +59,25 @@ def show(profile: Profile = "local", as_json: Json = False) -> None:
     state = registry_of(open_chain(profile, {}, Silent())).read()
     before = state.predecessor()
     if as_json:
-        told = {"pending": state.pending, "predecessor": before.release if before else None}
-        print(json.dumps({"champion": asdict(state.champion) if state.champion else None, **told}, indent=1))
+        predecessor = before.release if before else None
+        print_json({"champion": state.champion, "pending": state.pending, "predecessor": predecessor})
         return
-    console = Console()
     if state.champion is None:
-        console.print("There is no champion yet: `atlasflow retrain` makes the first.")
+        print_line("There is no champion yet: `atlasflow retrain` makes the first.")
         return
-    for name, text in _facts(state.champion):
-        console.print(f"{name:12} {text}", markup=False, highlight=False, soft_wrap=True)
+    print_facts([*_facts(state.champion), ("predecessor", before.release if before else "none")])
     if state.pending:
-        console.print("The boards were not told of it yet; `atlasflow retrain` does that first.")
-    console.print(f"predecessor  {before.release if before else 'none'}", highlight=False)
+        print_line("The boards do not have it yet; `atlasflow retrain` deploys it first.")
 
 
 def history(profile: Profile = "local", as_json: Json = False) -> None:
     """Show every promotion, demotion and lost challenge, oldest first."""
     events = registry_of(open_chain(profile, {}, Silent())).read().history
     if as_json:
-        print(json.dumps([asdict(event) for event in events], indent=1))
+        print_json(events)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("when", "what", "release", "champion then", "who", "why"):
-        table.add_column(title, overflow="fold")
-    for event in events:
-        cells = (_moment(event.when), event.kind, event.about, event.champion, event.who, event.why)
-        table.add_row(*(escape(cell) for cell in cells))
-    Console().print(table)
+    rows = [(_moment(event.when), event.kind, event.about, event.champion, event.who, event.why) for event in events]
+    print_table(("when", "what", "release", "champion then", "who", "why"), rows)
 
 
 def demote(
@@ -109,8 +98,7 @@ def _in_prefect(chain: Chain, name: str, values: dict[str, Any]) -> None:
     """Run a flow on the installation's server, then say how it ended; an error of the flow is raised."""
     from flows.cli.terminal import under_prefect  # noqa: PLC0415 - Prefect takes seconds
 
-    console = Console()
-    with under_prefect(chain, console) as address:
+    with under_prefect(chain, Console()) as address:
         from flows.requests import DemoteRequest, RetrainRequest, asked  # noqa: PLC0415
         from flows.retrain.flow import demote as demotion  # noqa: PLC0415
         from flows.retrain.flow import retrain as retraining  # noqa: PLC0415
@@ -119,7 +107,7 @@ def _in_prefect(chain: Chain, name: str, values: dict[str, Any]) -> None:
             state = retraining(asked(RetrainRequest, values), return_state=True)
         else:
             state = demotion(asked(DemoteRequest, values), return_state=True)
-    console.print(f"in Prefect: {address}/runs/flow-run/{state.state_details.flow_run_id}", highlight=False)
+    print_line(f"in Prefect: {address}/runs/flow-run/{state.state_details.flow_run_id}")
     state.result()
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.cli.output import print_line
 from flows.cli.run import Profile
 from flows.context import open_chain
 from flows.server import prepare_server
@@ -74,7 +75,7 @@ def write() -> None:
     from flows.deployments import prefect_yaml  # noqa: PLC0415 - imports Prefect
 
     write_text(PREFECT_YAML, prefect_yaml())
-    Console().print(f"written: {PREFECT_YAML}", highlight=False)
+    print_line(f"written: {PREFECT_YAML}")
 
 
 @deployments.command("apply", epilog="Example: `atlasflow deployments apply`")
@@ -89,8 +90,7 @@ def apply(profile: Profile = "local") -> None:
         write_text(file, prefect_yaml(_everywhere(profile)))
         _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
     prepare_server(open_chain(profile, {}, Silent()), profile, {})
-    said = f"{len(PLANS)} deployments wait for workers of the pool {WORK_POOL}; `atlasflow worker` starts one"
-    Console().print(said, highlight=False, soft_wrap=True)
+    print_line(f"{len(PLANS)} deployments wait for workers of the pool {WORK_POOL}; `atlasflow worker` starts one")
 
 
 def _everywhere(profile: str) -> str:

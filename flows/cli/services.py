@@ -1,17 +1,13 @@
 """Commands for the local services and the machine: `up`, `down`, `doctor`."""
 
-import json
-from dataclasses import asdict
-
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from flows.cli.output import print_json, print_line, print_table
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from flows.server import prepare_server, told_by
-from infra.doctor import Finding, examine
+from infra.doctor import examine
 from infra.errors import UserError
 from infra.home import home
 from infra.prefect_server import server as prefect_server
@@ -37,26 +33,25 @@ def up(profile: Profile = "local", settings: Set = None) -> None:
     own = [] if outside else [prefect_server.service(services, chain.home, server)]
     if outside:
         prefect_server.start(services, chain.home, server)
-        console.print(prefect_server.note(services, server), highlight=False, soft_wrap=True)
+        print_line(prefect_server.note(services, server))
     for service in (*own, *chain.world.local_services()):
         with console.status(f"starting {service.title}"):
             started = services.start(service)
-        console.print(f"{service.title}: {'started' if started else 'was up'}, {service.address}", highlight=False)
+        print_line(f"{service.title}: {'started' if started else 'was up'}, {service.address}")
     with console.status("giving the Prefect server its limits and automations"):
         prepare_server(chain, profile, overrides)
-    console.print(f"notifications: {told_by(chain.settings)}", highlight=False, markup=False, soft_wrap=True)
+    print_line(f"notifications: {told_by(chain.settings)}")
 
 
 def down() -> None:
     """Stop the local services that were started here; their data stays."""
     services = Services(home())
-    console = Console()
     for status in services.status():
         if services.stop(status.name):
-            console.print(f"{status.title}: stopped", highlight=False)
-    console.print("No local service is running.")
+            print_line(f"{status.title}: stopped")
+    print_line("No local service is running.")
     if note := prefect_server.note(services, PrefectSettings()):
-        console.print(note, highlight=False, soft_wrap=True)
+        print_line(note)
 
 
 def doctor(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
@@ -64,19 +59,10 @@ def doctor(profile: Profile = "local", settings: Set = None, as_json: Json = Fal
     chain = open_chain(profile, parse_overrides(settings), Silent())
     findings = examine(chain.settings, chain.home, chain.world)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        print_json(findings)
     else:
-        _show(findings)
+        rows = [(finding.check, finding.level, finding.found, finding.hint) for finding in findings]
+        print_table(("check", "", "found", "hint"), rows)
     wrong = [finding.check for finding in findings if finding.level == "wrong"]
     if wrong:
         raise UserError(f"doctor found trouble with: {', '.join(wrong)}", hint="the hints above say what to do")
-
-
-def _show(findings: list[Finding]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for title in ("check", "", "found", "hint"):
-        table.add_column(title, overflow="fold")
-    marks = {"good": "[green]good[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
-    for finding in findings:
-        table.add_row(finding.check, marks[finding.level], escape(finding.found), escape(finding.hint))
-    Console().print(table)

@@ -2,14 +2,12 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows.cli.output import print_facts, print_json, print_line, print_table
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.store.atomic import write_text
@@ -43,8 +41,8 @@ def samples(
     if part not in ("train", "eval"):
         raise typer.BadParameter("train or eval", param_hint="--part")
     rows = inspection.samples(_looked(profile, settings), part, count, output)
-    _table(("image", "label"), [(str(index), label) for index, label in rows])
-    _say_where(output)
+    print_table(("image", "label"), [(str(index), label) for index, label in rows])
+    print_line(f"picture: {output}")
 
 
 def schedules(
@@ -64,17 +62,17 @@ def schedules(
         (name, *(f"{values[round(share * (len(values) - 1))]:.6f}" for share in shares), f"{max(values):.6f}")
         for name, values in rates.items()
     ]
-    _table(titles, rows)
-    Console().print(f"{len(rates[chosen[0]]):,} steps, {steps:,} an epoch", highlight=False)
-    _say_where(output)
+    print_table(titles, rows, right=titles[1:])
+    print_line(f"{len(rates[chosen[0]]):,} steps, {steps:,} an epoch")
+    print_line(f"picture: {output}")
 
 
 def history(output: Picture = Path("history.png"), profile: Profile = "local", settings: Set = None) -> None:
     """Draw loss and accuracy of the training, epoch by epoch."""
     rows = inspection.history(_looked(profile, settings), output)
     columns = ("epoch", "loss", "evaluation_loss", "accuracy", "learning_rate", "images_per_second", "peak_memory_mb")
-    _table(columns, [tuple(_short(row[column]) for column in columns) for row in rows])
-    _say_where(output)
+    print_table(columns, [tuple(_short(row[column]) for column in columns) for row in rows], right=columns)
+    print_line(f"picture: {output}")
 
 
 def network(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
@@ -83,7 +81,7 @@ def network(profile: Profile = "local", settings: Set = None, as_json: Json = Fa
     with tempfile.TemporaryDirectory() as folder:
         found = inspection.network(chain, Path(folder))
     if as_json:
-        print(json.dumps(found, indent=1))
+        print_json(found)
         return
     rows = [
         (
@@ -95,11 +93,9 @@ def network(profile: Profile = "local", settings: Set = None, as_json: Json = Fa
         )
         for row in found["layers"]
     ]
-    _table(("layer", "kind", "output", "parameters", "multiply-adds"), rows)
-    Console().print(
-        f"{found['network']}: {found['parameters']:,} parameters, {found['multiply_adds']:,} multiply-adds",
-        highlight=False,
-    )
+    numbers = ("parameters", "multiply-adds")
+    print_table(("layer", "kind", "output", *numbers), rows, right=numbers)
+    print_line(f"{found['network']}: {found['parameters']:,} parameters, {found['multiply_adds']:,} multiply-adds")
 
 
 def profile(output: Report = None, profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
@@ -110,9 +106,9 @@ def profile(output: Report = None, profile: Profile = "local", settings: Set = N
     if output is not None:
         write_text(output, json.dumps(found, indent=1, sort_keys=True) + "\n")
     if as_json:
-        print(json.dumps(found, indent=1))
+        print_json(found)
         return
-    _table(("", ""), _figures(found))
+    print_facts(_figures(found))
 
 
 def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -149,16 +145,3 @@ def _looked(profile: str, settings: list[str] | None) -> Chain:
 
 def _short(text: str) -> str:
     return f"{float(text):.6g}" if text else ""
-
-
-def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Table(box=None, pad_edge=False, show_header=any(titles))
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table, highlight=False)
-
-
-def _say_where(path: Path) -> None:
-    Console(soft_wrap=True).print(f"picture: {path}", highlight=False)

@@ -1,16 +1,13 @@
 """Commands that read: `status`, `why`, `verify`, `gc`."""
 
-import json
 import time
-from dataclasses import asdict
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from flows.cli.fresh_run import age
+from flows.cli.output import print_json, print_line, print_table
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import Corrupt
@@ -23,6 +20,29 @@ from tasks.engine.reporter import Silent
 from tasks.maintenance import examine
 from tasks.pipeline import EVERY_NAME, NAMES, gate_after, select
 from tasks.retrain.champions import registry_of
+
+
+@dataclass(frozen=True)
+class StatusOutput:
+    """An output of a stage's receipt; `size` in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class StatusRow:
+    """A stage as `status --json` prints it; the last three come from its receipt, if there is one."""
+
+    stage: str
+    state: str
+    reason: str
+    key: str | None
+    outputs: tuple[StatusOutput, ...] = ()
+    emulated: bool = False
+    seconds: float | None = None
+    finished: float | None = None
 
 
 def register(app: typer.Typer) -> None:
@@ -41,38 +61,35 @@ def status(profile: Profile = "local", settings: Set = None, as_json: Json = Fal
     looks = [look for look in chain.look_at_all() if look.stage in NAMES or chain.receipts.latest(look.stage)]
     rows = [_status_row(chain, look) for look in looks]
     if as_json:
-        print(json.dumps(rows, indent=1))
+        print_json(rows)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("stage", "state", "key", "outputs", "finished", "why"):
-        table.add_column(title, overflow="fold")
-    colors = {"fresh": "green", "stale": "yellow", "missing": "bright_black", "failed": "red"}
-    for row in rows:
-        outputs = ", ".join(item["name"] for item in row["outputs"])
-        finished = f"{age(time.time() - row['finished'])} ago" if row["finished"] else ""
-        state = f"[{colors[row['state']]}]{row['state']}[/]{' (stand-in)' if row['emulated'] else ''}"
-        table.add_row(row["stage"], state, (row["key"] or "")[:12], outputs, finished, escape(brief(row["reason"])))
-    Console().print(table)
+    print_table(("stage", "state", "key", "outputs", "finished", "why"), [_cells(row) for row in rows])
     if note := server.note(chain.world.services, chain.settings.prefect):
-        Console().print(note, highlight=False, soft_wrap=True)
+        print_line(note)
 
 
-def _status_row(chain: Chain, look: StageState) -> dict[str, Any]:
+def _cells(row: StatusRow) -> tuple[str, ...]:
+    outputs = ", ".join(output.name for output in row.outputs)
+    finished = f"{age(time.time() - row.finished)} ago" if row.finished else ""
+    state = f"{row.state} (stand-in)" if row.emulated else row.state
+    return row.stage, state, (row.key or "")[:12], outputs, finished, brief(row.reason)
+
+
+def _status_row(chain: Chain, look: StageState) -> StatusRow:
     state, reason = _state(chain, look)
     receipt = look.receipt
-    outputs = {} if receipt is None else receipt.outputs
-    return {
-        "stage": look.stage,
-        "state": state,
-        "reason": reason,
-        "key": look.key,
-        "outputs": [
-            {"name": name, "sha256": artifact.sha256, "size": artifact.size} for name, artifact in outputs.items()
-        ],
-        "emulated": receipt is not None and receipt.emulated,
-        "seconds": None if receipt is None else receipt.seconds,
-        "finished": None if receipt is None else receipt.finished,
-    }
+    if receipt is None:
+        return StatusRow(look.stage, state, reason, look.key)
+    return StatusRow(
+        look.stage,
+        state,
+        reason,
+        look.key,
+        tuple(StatusOutput(name, artifact.sha256, artifact.size) for name, artifact in receipt.outputs.items()),
+        emulated=receipt.emulated,
+        seconds=receipt.seconds,
+        finished=receipt.finished,
+    )
 
 
 def _state(chain: Chain, look: StageState) -> tuple[str, str]:
@@ -100,26 +117,22 @@ def why(
     if as_json:
         look = looks[stage]
         receipt = chain.receipts.latest(stage)
-        print(
-            json.dumps(
-                {
-                    "stage": stage,
-                    "state": look.state,
-                    "reason": look.reason,
-                    "key": look.key,
-                    "ingredients": look.ingredients,
-                    "last_receipt": None if receipt is None else {"key": receipt.key, "finished": receipt.finished},
-                },
-                indent=1,
-            )
+        print_json(
+            {
+                "stage": stage,
+                "state": look.state,
+                "reason": look.reason,
+                "key": look.key,
+                "ingredients": look.ingredients,
+                "last_receipt": None if receipt is None else {"key": receipt.key, "finished": receipt.finished},
+            }
         )
         return
-    console = Console(soft_wrap=True)
     while True:
         look = looks[stage]
-        console.print(f"[bold]{stage}[/] is {look.state}")
+        print_line(f"{stage} is {look.state}", style="bold")
         for line in look.reason.split("; "):
-            console.print(f"  {line}", markup=False, highlight=False)
+            print_line(f"  {line}")
         if look.key is not None:
             return
         stage = look.reason.removeprefix("waits for ")
@@ -136,9 +149,9 @@ def verify(
     chain = open_chain(profile, {}, Silent())
     checked, damaged = examine(chain, deep=deep)
     if as_json:
-        print(json.dumps({"checked": checked, "damaged": damaged}, indent=1))
+        print_json({"checked": checked, "damaged": damaged})
     else:
-        Console().print(f"{checked} artifacts checked, {len(damaged)} damaged or missing")
+        print_line(f"{checked} artifacts checked, {len(damaged)} damaged or missing")
     if damaged:
         lines = "\n".join(f"  {item['stage']} {item['output']}: {item['problem']}" for item in damaged)
         raise Corrupt(
@@ -163,13 +176,13 @@ def gc(
             registry_of(chain).read().kept_keys(),
         ),
         dry_run=dry_run,
-        waiting=lambda: Console(stderr=True).print("a run is under way; waiting for its end"),
+        waiting=lambda: print_line("a run is under way; waiting for its end", error=True),
     )
     if as_json:
-        print(json.dumps(asdict(garbage), indent=1))
+        print_json(garbage)
         return
     word = "would be removed" if dry_run else "removed"
-    Console().print(
+    print_line(
         f"{len(garbage.receipts)} receipts and {len(garbage.objects)} objects {word}, {garbage.bytes / 1e6:.1f} MB; "
         f"{garbage.kept} receipts are in use"
     )

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
+from flows.cli.output import print_facts, print_line, print_table, printable
 from infra.prefect_server import server as prefect_server
 from infra.store.runs import RunRecord, Runs
 from tasks.engine.chain import Chain
@@ -37,7 +37,7 @@ class TerminalReporter:
     def line(self, stage: str, text: str) -> None:
         """One line to read."""
         self._bar(stage)
-        self.console.print(f"{stage:9} {text}", markup=False, highlight=False, soft_wrap=True)
+        self.console.print(Text(printable(f"{stage:9} {text}")), soft_wrap=True)
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
         """How far the stage is."""
@@ -55,18 +55,18 @@ def run_with_prefect(
     chain: Chain, profile: str, overrides: dict[str, str], selected: tuple[str, ...], forced: tuple[str, ...]
 ) -> None:
     """Run stages as a Prefect flow run on the server, which is started when it is ours and not up."""
-    console = Console()
-    with under_prefect(chain, console) as address:
-        from flows.pipeline import pipeline  # noqa: PLC0415
-        from flows.requests import RunRequest, asked  # noqa: PLC0415
+    address = ""
+    try:
+        with under_prefect(chain, Console()) as address:
+            from flows.pipeline import pipeline  # noqa: PLC0415
+            from flows.requests import RunRequest, asked  # noqa: PLC0415
 
-        try:
             values = {"profile": profile, "settings": overrides, "stages": selected, "force": forced}
             pipeline(asked(RunRequest, values))
-        finally:
-            own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
-            for record in own[:1]:
-                show_result(console, chain, record, address)
+    finally:
+        own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
+        for record in own[:1]:
+            show_result(chain, record, address)
 
 
 @contextmanager
@@ -93,20 +93,22 @@ def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
             current.reset(token)
 
 
-def show_result(console: Console, chain: Chain, record: RunRecord, server: str) -> None:
-    """Print links to what was published, then, to be seen last, the final table and where to look next."""
+def show_result(chain: Chain, record: RunRecord, server: str) -> None:
+    """Print links to what was published, then the table of stages and where to look next.
+
+    Args:
+        chain: of the run.
+        record: of the run.
+        server: address of the Prefect server.
+    """
     sent = {item.stage: item.key for item in record.stages if item.stage == "publish" and item.outcome == "ran"}
     if sent and chain.adopt(sent):
-        _show_links(console, chain)
-    table = Table(box=None, pad_edge=False)
-    for title in ("stage", "outcome", "why", "time", "result"):
-        table.add_column(title, justify="right" if title == "time" else "left", overflow="fold")
-    colors = {"ran": "green", "reused": "cyan", "failed": "red"}
+        _show_links(chain)
+    rows = []
     for item in record.stages:
-        outcome = f"[{colors[item.outcome]}]{item.outcome}[/]"
         seconds = f"{item.seconds:.1f} s" if item.outcome != "failed" else ""
-        table.add_row(item.stage, outcome, escape(brief(item.reason)), seconds, escape(item.note))
-    console.print(table)
+        rows.append((item.stage, item.outcome, brief(item.reason), seconds, item.note))
+    print_table(("stage", "outcome", "why", "time", "result"), rows, right=("time",))
     latest = chain.home / "latest"
     done = {item.stage for item in record.stages if item.outcome != "failed"}
     places = [
@@ -114,13 +116,11 @@ def show_result(console: Console, chain: Chain, record: RunRecord, server: str) 
         ("deploy", "classified pictures", latest / "deploy" / "pictures"),
     ]
     shown = [(name, str(place)) for stage, name, place in places if stage in done]
-    for name, place in [*shown, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")]:
-        console.print(f"{name:20} {place}", markup=False, highlight=False, soft_wrap=True)
+    print_facts([*shown, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")])
 
 
-def _show_links(console: Console, chain: Chain) -> None:
+def _show_links(chain: Chain) -> None:
     from tasks.reports.run import link_time, published_links  # noqa: PLC0415 - only after a run
 
-    console.print(f"published; these links work for {link_time(chain.settings.obs.link_seconds)}:", highlight=False)
-    for name, link in published_links(chain).items():
-        console.print(f"  {name:20} {link}", markup=False, highlight=False, soft_wrap=True)
+    print_line(f"published; these links work for {link_time(chain.settings.obs.link_seconds)}:")
+    print_facts([(f"  {name}", link) for name, link in published_links(chain).items()])

@@ -1,15 +1,13 @@
 """`atlasflow tune`: search for the network and the training with the best score."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from flows.cli.output import print_facts, print_json, print_line, print_table
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from tasks.engine.chain import Chain
@@ -92,7 +90,7 @@ def tune(
     with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if as_json:
-        print(json.dumps({"study": folder.name, "folder": str(folder), "said": said, "trials": rows}, indent=1))
+        print_json({"study": folder.name, "folder": folder, "said": said, "trials": rows})
         return
     _show(rows, folder, said, address)
 
@@ -113,18 +111,11 @@ def _in_prefect(chain: Chain, values: dict[str, Any]) -> tuple[Path, str, str]:
 
 
 def _show(rows: list[dict[str, str]], folder: Path, said: str, address: str) -> None:
-    console = Console()
-    table = Table(box=None, pad_edge=False)
-    for title in rows[0]:
-        table.add_column(title, overflow="fold")
-    for row in rows[:_SHOWN]:
-        table.add_row(*(escape(value) for value in row.values()))
-    console.print(table)
+    print_table(tuple(rows[0]), [tuple(row.values()) for row in rows[:_SHOWN]])
     if len(rows) > _SHOWN:
-        console.print(f"… and {len(rows) - _SHOWN} more in trials.csv")
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
-    for name, place in (("table, summary, plots", str(folder)), ("run in Prefect", address)):
-        console.print(f"{name:22} {place}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"… and {len(rows) - _SHOWN} more in trials.csv")
+    print_line(said)
+    print_facts([("table, summary, plots", str(folder)), ("run in Prefect", address)])
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from flows.cli.output import print_line
 from flows.cli.run import Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import UserError
@@ -44,7 +44,7 @@ def import_xihe(
         print(text, end="")
     else:
         write_text(output, text)
-        Console().print(f"written: {output}", highlight=False)
+        print_line(f"written: {output}")
 
 
 @exporting.command("xihe", epilog="Example: `atlasflow export xihe project/ --profile mine.toml`")
@@ -58,4 +58,4 @@ def export_xihe(
 
     loaded = open_chain(profile, parse_overrides(settings), Silent()).settings
     written = write_project(loaded, recipe_settings(loaded), MODELS, folder)
-    Console().print(f"{len(written)} files written to {folder}", highlight=False)
+    print_line(f"{len(written)} files written to {folder}")

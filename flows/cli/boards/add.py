@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.boards.common import chain_of
+from flows.cli.output import print_line
 from flows.cli.run import Profile, Set
 from infra.errors import Refused, UserError
 from infra.home import fleet_file
@@ -62,23 +62,23 @@ def add(
     }
     if name in read_fleet(fleet_file()):
         raise UserError(f"{fleet_file()} has a board '{name}' already", hint="edit the file, or take another name")
-    console = Console(soft_wrap=True)
     if address and not offline:
         known = chain_of(profile, settings).settings.boards.get(name, BoardSettings())
         reach = known.model_copy(update=values)
-        values["host_key"] = _pin(_board(name, reach), "", fingerprint, yes, console)
+        values["host_key"] = _pin(_board(name, reach), "", fingerprint, yes)
         steps = _board(name, reach.model_copy(update={"host_key": values["host_key"]})).check()
         wrong = [step for step in steps if step.level == "wrong"]
         if wrong and wrong[0].step in ("reachable", "host key", "entry", "login", "Python"):
             raise Refused(f"board {name}: {wrong[0].found}", hint=wrong[0].hint)
         for step in steps:
             if step.level != "good":
-                console.print(f"{step.step}: {step.found}\n  → {step.hint}", highlight=False, markup=False)
+                print_line(f"{step.step}: {step.found}")
+                print_line(f"  → {step.hint}")
         found = next((step.found.partition(",")[0] for step in steps if step.step == "chip"), "")
         if not soc and found.startswith("Ascend"):
             values["soc"] = found
     edit_board(fleet_file(), name, values, new=True)
-    console.print(f"{name} is in {fleet_file()}", highlight=False)
+    print_line(f"{name} is in {fleet_file()}")
 
 
 def trust(
@@ -94,10 +94,9 @@ def trust(
         raise UserError(f"there is no board '{name}'", hint="`atlasflow boards list` shows them")
     if not known[name].address:
         raise UserError(f"board {name} is a stand-in on this machine; its key is known")
-    console = Console(soft_wrap=True)
-    key = _pin(_board(name, known[name]), known[name].host_key, fingerprint, yes, console)
+    key = _pin(_board(name, known[name]), known[name].host_key, fingerprint, yes)
     if key == known[name].host_key:
-        console.print(f"{name}: this key is pinned already", highlight=False)
+        print_line(f"{name}: this key is pinned already")
         return
     edit_board(fleet_file(), name, {"host_key": key})
     if chain_of(profile, settings).settings.boards[name].host_key != key:
@@ -105,7 +104,7 @@ def trust(
             f"the key of {name} is written to {fleet_file()}, and the profile or the environment names another one",
             hint=f"remove boards.{name}.host_key there",
         )
-    console.print(f"{name}: pinned in {fleet_file()}", highlight=False)
+    print_line(f"{name}: pinned in {fleet_file()}")
 
 
 def _entry(address: str, key: Path | None, labels: list[str] | None) -> dict[str, Value]:
@@ -130,7 +129,7 @@ def _board(name: str, settings: BoardSettings) -> "SshBoard":
     return SshBoard(name, settings)
 
 
-def _pin(board: "SshBoard", pinned: str, wanted: str, yes: bool, console: Console) -> str:
+def _pin(board: "SshBoard", pinned: str, wanted: str, yes: bool) -> str:
     """Show the key and let a person, or the given fingerprint, decide; returns the public key.
 
     Raises:
@@ -139,9 +138,9 @@ def _pin(board: "SshBoard", pinned: str, wanted: str, yes: bool, console: Consol
     key, shown = board.trust()
     if pinned and key == pinned:
         return pinned
-    console.print(f"{board.name} shows the host key {shown}", highlight=False)
+    print_line(f"{board.name} shows the host key {shown}")
     if pinned:
-        console.print("It is not the pinned one: the board was set up anew, or another machine answers in its place.")
+        print_line("It is not the pinned one: the board was set up anew, or another machine answers in its place.")
     if wanted and wanted != shown:
         raise Refused(f"board {board.name} shows {shown}, not {wanted}", hint="another machine may be answering")
     if not wanted and not yes:

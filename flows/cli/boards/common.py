@@ -1,15 +1,13 @@
 """What the commands for boards share: work on several at once, a table or JSON of what came of it, one exit code."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from flows.cli.output import Cell, print_json, print_table
 from flows.cli.run import parse_overrides
 from flows.context import open_chain
 from flows.selection import select_boards
@@ -24,11 +22,6 @@ AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=256, help="Boards t
 
 Row = dict[str, Any]
 FAILED = {"board", "problem", "hint", "exit_code"}  # the keys of a row that is an error
-COLORS = {
-    **dict.fromkeys(("good", "changed", "put right", "steady"), "green"),
-    **dict.fromkeys(("note", "shifted"), "yellow"),
-    **dict.fromkeys(("wrong", "failed", "drifted"), "red"),
-}
 CLASSES = {kind.exit_code: kind for kind in (UserError, GateFailed, Refused, Transient, Corrupt)}
 
 
@@ -58,23 +51,20 @@ def on_each(names: Sequence[str], at_once: int, work: Callable[[str], Row]) -> l
 def show(rows: Sequence[Row], columns: Mapping[str, str], *, as_json: bool) -> None:
     """Print rows as a table or as JSON, then end with the class of what went wrong, if anything did."""
     if as_json:
-        print(json.dumps(list(rows), indent=1))
+        print_json(rows)
     else:
-        print_table(rows, columns)
+        print_rows(rows, columns)
     stop_if_failed(rows)
 
 
-def print_table(rows: Sequence[Row], columns: Mapping[str, str]) -> None:
-    """Print rows as a table (column title to key); what went wrong with a board is in its last column."""
-    table = Table(box=None, pad_edge=False)
-    for title in columns:
-        table.add_column(title, overflow="fold")
+def print_rows(rows: Sequence[Row], columns: Mapping[str, str]) -> None:
+    """Print rows as a table (column title to key); the problem of a board that failed is in the last column."""
+    cells: list[list[Cell]] = []
     for row in rows:
-        cells = [_cell(row, key) for key in columns.values()]
+        cells.append([_cell(row, key) for key in columns.values()])
         if set(row) == FAILED:
-            cells[-1] = f"[red]{escape(row['problem'])}[/]"
-        table.add_row(*cells)
-    Console().print(table)
+            cells[-1][-1] = Text(row["problem"], "red")
+    print_table(tuple(columns), cells)
 
 
 def stop_if_failed(rows: Sequence[Row]) -> None:
@@ -97,6 +87,4 @@ def _cell(row: Row, key: str) -> str:
     value = row.get(key)
     if isinstance(value, list | tuple):
         value = " ".join(str(item) for item in value)
-    text = "" if value is None else str(value)
-    color = COLORS.get(text)
-    return f"[{color}]{escape(text)}[/]" if color else escape(text)
+    return "" if value is None else str(value)

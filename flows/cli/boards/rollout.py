@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, print_table, show, stop_if_failed
+from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, print_rows, show, stop_if_failed
 from flows.cli.fresh_run import Printer
+from flows.cli.output import print_line
 from flows.cli.run import Json, Profile, Set, parse_overrides
 from infra.errors import UserError
 from infra.fleet import Fleet
@@ -111,8 +112,8 @@ def undo(
         if not wave and any(row["outcome"] == "returned" for row in rows):
             demoted = gave_up(chain, opened.release, getpass.getuser(), f"rollout {opened.id} was undone")
     if demoted is not None:
-        told = f"release {demoted.release} is champion no more; `atlasflow champion show` tells which one is"
-        Console(stderr=True).print(told, highlight=False)
+        text = f"release {demoted.release} is champion no more; `atlasflow champion show` tells which one is"
+        print_line(text, error=True)
     show(rows, {"board": "board", "outcome": "outcome", "": "message"}, as_json=as_json)
 
 
@@ -121,7 +122,7 @@ def show_rollout(identifier: Id = "", profile: Profile = "local", as_json: Json 
     opened = work.reopen(Fleet(chain_of(profile, None).home), identifier)
     rows = work.rows(opened)
     if not as_json:
-        Console().print(f"rollout {opened.id} of release {opened.release}", highlight=False)
+        print_line(f"rollout {opened.id} of release {opened.release}")
     show([{**row, "exit_code": None} for row in rows], COLUMNS, as_json=as_json)
 
 
@@ -129,26 +130,24 @@ def _in_prefect(chain: Chain, values: dict[str, Any]) -> None:
     """Run the flow on the checkout's server, then show every board, also when the rollout was stopped."""
     from flows.cli.terminal import under_prefect  # noqa: PLC0415 - Prefect takes seconds
 
-    console = Console()
     fleet = Fleet(chain.home)
-    rows = []
-    with under_prefect(chain, console) as address:
-        from flows.requests import asked  # noqa: PLC0415
-        from flows.rollout import RolloutRequest  # noqa: PLC0415
-        from flows.rollout import rollout as flow  # noqa: PLC0415
+    before, address, rows = fleet.rollouts(), "", []
+    try:
+        with under_prefect(chain, Console()) as address:
+            from flows.requests import asked  # noqa: PLC0415
+            from flows.rollout import RolloutRequest  # noqa: PLC0415
+            from flows.rollout import rollout as flow  # noqa: PLC0415
 
-        before = fleet.rollouts()
-        try:
             flow(asked(RolloutRequest, values))
-        finally:
-            if values.get("resume") or fleet.rollouts() != before:
-                opened = work.reopen(fleet, values.get("resume", ""))
-                rows = work.rows(opened)
-                print_table(rows, COLUMNS)
-                step = opened.rollout.next(time.time())
-                stands = f", {step.why}: {step.reason}" if isinstance(step, Stand) else ""
-                console.print(f"rollout {opened.id}{stands}", highlight=False, soft_wrap=True)
-                console.print(f"in Prefect: {address}/runs", highlight=False, soft_wrap=True)
-                if isinstance(step, Stand) and step.why == "paused":
-                    console.print("`atlasflow boards rollout resume` goes on", highlight=False)
+    finally:
+        if values.get("resume") or fleet.rollouts() != before:
+            opened = work.reopen(fleet, values.get("resume", ""))
+            rows = work.rows(opened)
+            print_rows(rows, COLUMNS)
+            step = opened.rollout.next(time.time())
+            stands = f", {step.why}: {step.reason}" if isinstance(step, Stand) else ""
+            print_line(f"rollout {opened.id}{stands}")
+            print_line(f"in Prefect: {address}/runs")
+            if isinstance(step, Stand) and step.why == "paused":
+                print_line("`atlasflow boards rollout resume` goes on")
     stop_if_failed(rows)

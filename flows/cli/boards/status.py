@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flows.cli.boards import add, drift, rollout
 from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, on_each, show
+from flows.cli.output import print_json, print_line
 from flows.cli.run import Json, Profile, Set
 from flows.selection import release_files
 from infra.board.release_folder import releases_in
@@ -197,12 +197,11 @@ def pull(
     pulled = chain.world.board(name).pull(folder)
     write_text(folder / "latency.json", json.dumps(dict(pulled.report), indent=1))
     if as_json:
-        print(json.dumps({"board": name, "folder": str(folder), **asdict(pulled)}, indent=1))
+        print_json({"board": name, "folder": folder, **asdict(pulled)})
         return
-    console = Console(soft_wrap=True)
-    console.print(f"{len(pulled.fetched)} files fetched to {folder}, {pulled.kept} were there", highlight=False)
+    print_line(f"{len(pulled.fetched)} files fetched to {folder}, {pulled.kept} were there")
     numbers = ", ".join(f"{key} {value:g}" for key, value in pulled.report.items())
-    console.print(f"{numbers} (milliseconds)", highlight=False)
+    print_line(f"{numbers} (milliseconds)")
 
 
 def classify(

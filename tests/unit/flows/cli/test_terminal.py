@@ -1,10 +1,8 @@
-import io
 import os
 import sys
 import time
 
 import pytest
-from rich.console import Console
 
 from flows.cli import run as running
 from flows.cli.terminal import show_result
@@ -170,10 +168,9 @@ def test_a_board_that_nobody_knows_is_told_before_anything_starts(run):
 
 
 @pytest.mark.parametrize(("outcome", "shown"), [("ran", True), ("reused", False)])
-def test_links_are_shown_for_what_was_published_just_now(small, monkeypatch, outcome, shown):
+def test_links_are_shown_for_what_was_published_just_now(small, monkeypatch, capsys, outcome, shown):
     published = small.make_all().known["publish"]
     monkeypatch.setattr("tasks.reports.run.published_links", lambda chain: {"model.onnx": chain.known["publish"].key})
     record = RunRecord("1", 0.0, "local", [StageRecord("publish", published.key, outcome, "", 1.0)])
-    out = io.StringIO()
-    show_result(Console(file=out, width=200), small.chain(), record, "http://127.0.0.1:4200")
-    assert (f"model.onnx           {published.key}" in out.getvalue()) == shown
+    show_result(small.chain(), record, "http://127.0.0.1:4200")
+    assert (f"model.onnx  {published.key}" in capsys.readouterr().out) == shown
