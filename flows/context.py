@@ -1,37 +1,108 @@
-"""From a request to a chain that can be looked at or run."""
+"""From a request to a chain, its boards and its release."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+from infra.errors import UserError
 from infra.faults import FaultPlan
-from infra.home import home
-from infra.settings import load
+from infra.home import fleet_file, home
+from infra.ports.values import LocalFile
+from infra.settings import Settings, load, nearest
+from infra.settings.fleet import read_fleet
+from infra.store.artifacts import folder_files
 from infra.world import World
 from tasks.engine.chain import Chain
 from tasks.engine.stage import Reporter
+from tasks.fleet.state import share
 from tasks.pipeline import stages_for
 from tasks.specs import recipe_settings
 
 
-def open_chain(profile: str, overrides: dict[str, str], reporter: Reporter, selected: Iterable[str] = ()) -> Chain:
-    """Load the settings and put the chain together, with the optional stages when one is selected; nothing is started.
+def open_chain(profile: str, overrides: Mapping[str, str], reporter: Reporter, selected: Iterable[str] = ()) -> Chain:
+    """Load the settings and build the chain, with the optional stages when one of them is selected.
+
+    Nothing is started. Inputs that the settings name by an `obs://` address are fetched: from here on they are files,
+    and their digests are what counts.
 
     Raises:
         UserError: a setting is wrong.
     """
     settings = load(profile, overrides)
-    recipe_settings(settings)  # what cannot be trained is told now, not when data were fetched and sent
+    recipe_settings(settings)  # a recipe that cannot be trained is an error now, not after the data were fetched
     place = home()
-    # From here on these are files like any other; their digests are what counts.
-    if settings.convert.model.startswith("obs://"):
-        model = World(settings, place).fetched(settings.convert.model)
-        settings = settings.model_copy(update={"convert": settings.convert.model_copy(update={"model": str(model)})})
-    if settings.train.pretrained.startswith("obs://"):
-        start = World(settings, place).fetched(settings.train.pretrained)
-        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"pretrained": str(start)})})
-    if settings.deploy.release.startswith("obs://"):
-        release = World(settings, place).fetched_release(settings.deploy.release)
-        settings = settings.model_copy(update={"deploy": settings.deploy.model_copy(update={"release": str(release)})})
+    settings = _with_fetched_inputs(settings, place)
     faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
     world = World(settings, place, faults)
     return Chain(stages_for(selected), settings, place, world, reporter, faults, world.mirror(), leases=world.leases())
+
+
+def _with_fetched_inputs(settings: Settings, place: Path) -> Settings:
+    """Replace each `obs://` address of an input by the path of its local copy."""
+    inputs = (
+        ("convert", "model", World.fetched),
+        ("train", "pretrained", World.fetched),
+        ("deploy", "release", World.fetched_release),
+    )
+    for name, field, fetch in inputs:
+        section = getattr(settings, name)
+        address = getattr(section, field)
+        if address.startswith("obs://"):
+            path = fetch(World(settings, place), address)
+            settings = settings.model_copy(update={name: section.model_copy(update={field: str(path)})})
+    return settings
+
+
+def select_boards(
+    settings: Settings, names: Sequence[str], label: str = "", *, everything: bool = False, percent: float = 100
+) -> tuple[str, ...]:
+    """Select boards by name, by label or all of them; labels and "all" refer to the fleet file.
+
+    Args:
+        settings: the boards that are known.
+        names: boards, in this order.
+        label: every board of the fleet file with this label.
+        everything: every board of the fleet file.
+        percent: take only this share of the selected boards.
+
+    Raises:
+        UserError: an unknown name, a label that no board has, or not exactly one of names, label and everything.
+    """
+    if (bool(names) + bool(label) + everything) != 1:
+        raise UserError("which boards?", hint="name them, or use --label LABEL, or --all for the whole fleet file")
+    unknown = [name for name in names if name not in settings.boards]
+    if unknown:
+        hint = "`atlasflow boards list` shows them, `atlasflow boards add` adds one"
+        raise UserError(f"there is no board '{unknown[0]}'{nearest(unknown[0], settings.boards)}", hint=hint)
+    listed = list(read_fleet(fleet_file()))
+    selected = list(dict.fromkeys(names)) or [
+        name for name in listed if not label or label in settings.boards[name].labels
+    ]
+    if not selected:
+        what = f"no board of {fleet_file()} has the label '{label}'" if label else f"{fleet_file()} lists no board"
+        raise UserError(what, hint="`atlasflow boards add` adds one")
+    return share(selected, percent)
+
+
+def release_files(chain: Chain) -> tuple[Mapping[str, LocalFile], str]:
+    """Find the files of the release: the one that `deploy.release` names, else the one that the chain published.
+
+    Returns:
+        Path inside the release to file; and a description of its origin, for messages.
+
+    Raises:
+        UserError: there is no such folder, or the chain has no fresh release.
+    """
+    if chain.settings.deploy.release:
+        folder = Path(chain.settings.deploy.release)
+        if not folder.is_dir():
+            raise UserError(f"there is no release in {folder}", hint="give a folder, or obs://bucket/prefix/")
+        return folder_files(folder)[1], str(folder)
+    looks = {look.stage: look for look in chain.look_at_all()}
+    receipt = looks["publish"].receipt
+    if receipt is None:
+        raise UserError(
+            f"the chain has no published release that is up to date: {looks['publish'].reason}",
+            hint="`atlasflow run --to publish` makes one; `--release` selects another one",
+        )
+    return chain.store.files(receipt.outputs["release"]), f"the chain's release (receipt {receipt.key[:12]})"

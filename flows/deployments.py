@@ -14,11 +14,11 @@ from flows.maintenance import maintenance
 from flows.pipeline import pipeline
 from flows.retrain.flow import demote, retrain
 from flows.rollout import rollout
+from flows.server import WORK_POOL
 from flows.stages import STAGE_FLOWS
 from flows.tune.flow import tune
 from infra.home import enter_checkout
 
-WORK_POOL = "atlasflow"
 DEFAULT_PROFILE = "local"
 """Of every request, so that its deployment need not name it."""
 TIMEZONE = "Asia/Shanghai"

@@ -10,9 +10,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field, StringConstraints
 
-from flows.context import open_chain
+from flows.context import open_chain, release_files, select_boards
 from flows.requests import Target
-from flows.selection import release_files, select_boards
 from infra.errors import GateFailed, UserError
 from infra.fleet import Fleet
 from tasks.engine.chain import Chain

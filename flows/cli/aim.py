@@ -4,8 +4,8 @@ import typer
 from rich.console import Console
 
 from flows.cli.fresh_run import Printer
+from flows.cli.options import Profile, Set, parse_overrides
 from flows.cli.output import print_line
-from flows.cli.run import Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import UserError
 from infra.tracking import repository

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.options import Json
 from flows.cli.output import print_json, print_line, print_table
-from flows.cli.run import Json
 from infra.backup.restore import restore as restore_home
 from infra.backup.write import back_up
 from infra.home import fleet_file, home

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.run import Profile, Set, parse_overrides
+from flows.cli.options import Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import UserError
 from tasks.engine.reporter import Silent

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_json, print_line, print_table
-from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.obs.layout import MODELS
 from tasks.engine.chain import Chain

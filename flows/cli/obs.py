@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_json, print_line
-from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import Refused, UserError
 from infra.obs.addresses import describe_folder, parse

@@ -7,19 +7,13 @@ from typing import Annotated
 import typer
 
 from flows.cli import fresh_run
-from flows.context import open_chain
-from flows.selection import select_boards
+from flows.cli.options import Profile, Set, parse_overrides
+from flows.context import open_chain, select_boards
 from infra.errors import UserError
 from infra.settings import sources
 from infra.store import fresh_cache
 from tasks.engine.chain import Chain
 from tasks.pipeline import gate_after, select
-
-Profile = Annotated[str, typer.Option(help="A shipped profile (local, twin, cloud), or the path of a TOML file.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting, such as `train.epochs=3`; may be given several times.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -67,21 +61,6 @@ def run(
     from flows.cli.terminal import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
 
     run_with_prefect(chain, profile, overrides, selected, forced)
-
-
-def parse_overrides(settings: list[str] | None) -> dict[str, str]:
-    """`section.key=value` texts as a mapping.
-
-    Raises:
-        UserError: a text without `=`.
-    """
-    overrides = {}
-    for text in settings or []:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"'{text}' is not a setting", hint="write --set section.key=value")
-        overrides[name.strip()] = value.strip()
-    return overrides
 
 
 def _all_fresh(chain: Chain, selected: tuple[str, ...]) -> bool:

@@ -1,14 +1,12 @@
-"""Commands for the local services and the machine: `up`, `down`, `doctor`."""
+"""`atlasflow up` and `atlasflow down`: start and stop the local services."""
 
 import typer
 from rich.console import Console
 
-from flows.cli.output import print_json, print_line, print_table
-from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.cli.options import Profile, Set, parse_overrides
+from flows.cli.output import print_line
 from flows.context import open_chain
-from flows.server import prepare_server, told_by
-from infra.doctor import examine
-from infra.errors import UserError
+from flows.server import prepare_server, receivers
 from infra.home import home
 from infra.prefect_server import server as prefect_server
 from infra.services import Services
@@ -20,7 +18,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command(epilog="Examples: `atlasflow up` · `atlasflow up --profile twin`")(up)
     app.command(epilog="Example: `atlasflow down`")(down)
-    app.command(epilog="Examples: `atlasflow doctor` · `atlasflow doctor --profile cloud`")(doctor)
 
 
 def up(profile: Profile = "local", settings: Set = None) -> None:
@@ -40,7 +37,7 @@ def up(profile: Profile = "local", settings: Set = None) -> None:
         print_line(f"{service.title}: {'started' if started else 'was up'}, {service.address}")
     with console.status("giving the Prefect server its limits and automations"):
         prepare_server(chain, profile, overrides)
-    print_line(f"notifications: {told_by(chain.settings)}")
+    print_line(f"notifications: {receivers(chain.settings)}")
 
 
 def down() -> None:
@@ -52,17 +49,3 @@ def down() -> None:
     print_line("No local service is running.")
     if note := prefect_server.note(services, PrefectSettings()):
         print_line(note)
-
-
-def doctor(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
-    """Check this machine and the profile: Python, disk, ports, CPU, services, credentials; each with a hint."""
-    chain = open_chain(profile, parse_overrides(settings), Silent())
-    findings = examine(chain.settings, chain.home, chain.world)
-    if as_json:
-        print_json(findings)
-    else:
-        rows = [(finding.check, finding.level, finding.found, finding.hint) for finding in findings]
-        print_table(("check", "", "found", "hint"), rows)
-    wrong = [finding.check for finding in findings if finding.level == "wrong"]
-    if wrong:
-        raise UserError(f"doctor found trouble with: {', '.join(wrong)}", hint="the hints above say what to do")

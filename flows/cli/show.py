@@ -1,22 +1,19 @@
-"""Commands that show what is learnt from and with: `show samples|schedules|history|network`, and `profile`."""
+"""`atlasflow show`: images, learning rates, a training's history, a network."""
 
-import json
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from flows.cli.output import print_facts, print_json, print_line, print_table
-from flows.cli.run import Json, Profile, Set, parse_overrides
+from flows.cli.options import Json, Profile, Set, parse_overrides
+from flows.cli.output import print_json, print_line, print_table
 from flows.context import open_chain
-from infra.store.atomic import write_text
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 from tasks.reports import inspection
 
 Picture = Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")]
-Report = Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write, too.")]
 app = typer.Typer(no_args_is_help=True, help="Show images, learning rates, a training's history, or a network.")
 
 
@@ -27,7 +24,6 @@ def register(parent: typer.Typer) -> None:
     app.command(epilog="Example: `atlasflow show history -o history.png`")(history)
     app.command(epilog="Example: `atlasflow show network --set train.recipe=resnet50-tutorial`")(network)
     parent.add_typer(app, name="show")
-    parent.command(epilog="Examples: `atlasflow profile` · `atlasflow profile -o profile.json`")(profile)
 
 
 def samples(
@@ -96,45 +92,6 @@ def network(profile: Profile = "local", settings: Set = None, as_json: Json = Fa
     numbers = ("parameters", "multiply-adds")
     print_table(("layer", "kind", "output", *numbers), rows, right=numbers)
     print_line(f"{found['network']}: {found['parameters']:,} parameters, {found['multiply_adds']:,} multiply-adds")
-
-
-def profile(output: Report = None, profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
-    """Measure the trained network: parameters, size, latency of one image, accuracy, and the tuning score."""
-    chain = _looked(profile, settings)
-    with tempfile.TemporaryDirectory() as folder:
-        found = inspection.profile(chain, Path(folder))
-    if output is not None:
-        write_text(output, json.dumps(found, indent=1, sort_keys=True) + "\n")
-    if as_json:
-        print_json(found)
-        return
-    print_facts(_figures(found))
-
-
-def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
-    latency = found["latency_ms"]
-    rows = [
-        ("parameters", f"{found['parameters']:,}"),
-        ("multiply-adds", f"{found['multiply_adds']:,}"),
-        ("size", f"{found['size_mb']:.4f} MB"),
-        ("latency, MindSpore", _latency(latency)),
-        ("accuracy", f"{found['accuracy']:.4f} on {found['images']:,} images"),
-        ("tuning score", f"{found['score']:.2f} = 0.50 · accuracy (%) - 0.35 · size (MB) - 0.15 · mean latency (ms)"),
-    ]
-    if "onnx" in found:
-        onnx = found["onnx"]
-        rows[4:4] = [
-            ("ONNX file", f"{onnx['size_mb']:.4f} MB"),
-            ("latency, ONNX Runtime", _latency(onnx["latency_ms"])),
-        ]
-    return rows
-
-
-def _latency(figures: dict[str, float]) -> str:
-    return (
-        f"mean {figures['mean']:.3f} ms, median {figures['median']:.3f}, p10 {figures['p10']:.3f}, "
-        f"p90 {figures['p90']:.3f}, p99 {figures['p99']:.3f}, threads {'pinned' if figures['pinned'] else 'not pinned'}"
-    )
 
 
 def _looked(profile: str, settings: list[str] | None) -> Chain:

@@ -1,4 +1,4 @@
-"""Commands that read: `status`, `why`, `verify`, `gc`."""
+"""`atlasflow status` and `atlasflow why`: the state of each stage, and the reason for it."""
 
 import time
 from dataclasses import dataclass
@@ -7,19 +7,15 @@ from typing import Annotated
 import typer
 
 from flows.cli.fresh_run import age
+from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_json, print_line, print_table
-from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
-from infra.errors import Corrupt
 from infra.prefect_server import server
-from infra.store.gc import collect, living
 from infra.store.runs import Runs
 from tasks.engine.chain import Chain, StageState
 from tasks.engine.diff import brief
 from tasks.engine.reporter import Silent
-from tasks.maintenance import examine
 from tasks.pipeline import EVERY_NAME, NAMES, gate_after, select
-from tasks.retrain.champions import registry_of
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,6 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Examples: `atlasflow why train` · `atlasflow why deploy --set boards.laptop.soc=Ascend310B4`")(
         why
     )
-    app.command(epilog="Examples: `atlasflow verify` · `atlasflow verify --deep`")(verify)
-    app.command(epilog="Examples: `atlasflow gc --dry-run` · `atlasflow gc`")(gc)
 
 
 def status(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
@@ -136,53 +130,3 @@ def why(
         if look.key is not None:
             return
         stage = look.reason.removeprefix("waits for ")
-
-
-def verify(
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Read every byte instead of trusting unchanged file marks.")
-    ] = False,
-    profile: Profile = "local",
-    as_json: Json = False,
-) -> None:
-    """Check every artifact of every receipt against its digest, and name what is damaged or missing."""
-    chain = open_chain(profile, {}, Silent())
-    checked, damaged = examine(chain, deep=deep)
-    if as_json:
-        print_json({"checked": checked, "damaged": damaged})
-    else:
-        print_line(f"{checked} artifacts checked, {len(damaged)} damaged or missing")
-    if damaged:
-        lines = "\n".join(f"  {item['stage']} {item['output']}: {item['problem']}" for item in damaged)
-        raise Corrupt(
-            f"{len(damaged)} artifacts are not what they were:\n{lines}", hint="`atlasflow run` makes them again"
-        )
-
-
-def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
-    profile: Profile = "local",
-    as_json: Json = False,
-) -> None:
-    """Remove what no recent run, no champion and no board needs any more."""
-    chain = open_chain(profile, {}, Silent())
-    garbage = collect(
-        chain.home,
-        chain.receipts,
-        lambda: living(
-            chain.receipts,
-            Runs(chain.home),
-            chain.settings.store.keep_runs,
-            registry_of(chain).read().kept_keys(),
-        ),
-        dry_run=dry_run,
-        waiting=lambda: print_line("a run is under way; waiting for its end", error=True),
-    )
-    if as_json:
-        print_json(garbage)
-        return
-    word = "would be removed" if dry_run else "removed"
-    print_line(
-        f"{len(garbage.receipts)} receipts and {len(garbage.objects)} objects {word}, {garbage.bytes / 1e6:.1f} MB; "
-        f"{garbage.kept} receipts are in use"
-    )

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_facts, print_json, print_line, print_table
-from flows.cli.run import Json, Profile, Set, parse_overrides
 from flows.context import open_chain
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent

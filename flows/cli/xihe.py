@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.options import Profile, Set, parse_overrides
 from flows.cli.output import print_line
-from flows.cli.run import Profile, Set, parse_overrides
 from flows.context import open_chain
 from infra.errors import UserError
 from infra.obs.layout import MODELS

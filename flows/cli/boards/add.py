@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.boards.common import chain_of
+from flows.cli.options import Profile, Set
 from flows.cli.output import print_line
-from flows.cli.run import Profile, Set
 from infra.errors import Refused, UserError
 from infra.home import fleet_file
 from infra.settings import BoardSettings

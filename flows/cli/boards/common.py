@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from flows.cli.options import parse_overrides
 from flows.cli.output import Cell, print_json, print_table
-from flows.cli.run import parse_overrides
-from flows.context import open_chain
-from flows.selection import select_boards
+from flows.context import open_chain, select_boards
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent

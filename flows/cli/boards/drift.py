@@ -5,7 +5,7 @@ from dataclasses import asdict
 import typer
 
 from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, show
-from flows.cli.run import Json, Profile, Set
+from flows.cli.options import Json, Profile, Set
 from infra.fleet import Fleet
 from tasks.retrain.drift import survey
 

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, print_rows, show, stop_if_failed
 from flows.cli.fresh_run import Printer
+from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_line
-from flows.cli.run import Json, Profile, Set, parse_overrides
 from infra.errors import UserError
 from infra.fleet import Fleet
 from tasks.engine.chain import Chain

@@ -9,9 +9,9 @@ import typer
 
 from flows.cli.boards import add, drift, rollout
 from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, on_each, show
+from flows.cli.options import Json, Profile, Set
 from flows.cli.output import print_json, print_line
-from flows.cli.run import Json, Profile, Set
-from flows.selection import release_files
+from flows.context import release_files
 from infra.board.release_folder import releases_in
 from infra.errors import UserError
 from infra.fleet import Fleet

@@ -95,6 +95,6 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     found = Small(tmp_path / "home")
-    for module in ("flows.cli.run", "flows.cli.status"):
+    for module in ("flows.cli.run", "flows.cli.status", "flows.cli.maintenance"):
         monkeypatch.setattr(f"{module}.open_chain", found.chain)
     return found

@@ -6,9 +6,8 @@ import pytest
 import yaml
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 
-from flows.cli.serve import PREFECT_YAML
-from flows.cli.serve import WORK_POOL as COMMANDS_POOL
-from flows.deployments import PLANS, RETRAIN_CRON, TIMEZONE, WORK_POOL, prefect_yaml, runner_deployments
+from flows.cli.deployments import PREFECT_YAML
+from flows.deployments import PLANS, RETRAIN_CRON, TIMEZONE, prefect_yaml, runner_deployments
 from infra.home import CHECKOUT
 from tasks.pipeline import EVERY_NAME
 
@@ -29,7 +28,6 @@ def test_each_stage_and_each_flow_has_one():
     names = [plan.name for plan in PLANS]
     assert set(names) == {"pipeline", *EVERY_NAME, "rollout", "retrain", "demote", "tune", "maintenance"}
     assert len(names) == len(set(names))
-    assert WORK_POOL == COMMANDS_POOL
 
 
 @pytest.mark.parametrize(("name", "cron"), [("maintenance", "30 3 * * 0"), ("retrain", RETRAIN_CRON)])

@@ -8,7 +8,8 @@ import prefect
 import pytest
 import yaml
 
-from flows.cli import app, serve
+import flows.server as preparation
+from flows.cli import app, deployments, serve
 from flows.deployments import PLANS
 from infra.errors import UserError
 from infra.home import CHECKOUT
@@ -27,7 +28,7 @@ def started(monkeypatch, tmp_path):
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(server, "start", lambda services, home, settings: False)
-    monkeypatch.setattr(serve.subprocess, "run", run)
+    monkeypatch.setattr(preparation.subprocess, "run", run)
     monkeypatch.setattr(serve.os, "chdir", programs.append)
     monkeypatch.setattr(serve.os, "execv", lambda path, words: programs.append(words))
     return programs
@@ -58,8 +59,8 @@ def test_what_is_applied_has_the_profile_that_was_asked_for(started, monkeypatch
             applied.append(of_schedule(Path(command[command.index("--prefect-file") + 1]).read_text()))
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(serve.subprocess, "run", run)
-    monkeypatch.setattr(serve, "prepare_server", lambda chain, named, settings: None)
+    monkeypatch.setattr(preparation.subprocess, "run", run)
+    monkeypatch.setattr(deployments, "prepare_server", lambda chain, named, settings: None)
     app.app(["deployments", "apply", "--profile", profile], standalone_mode=False)
     assert applied == [parameters]
     assert f"{len(PLANS)} deployments wait for workers of the pool atlasflow" in capsys.readouterr().out
@@ -69,8 +70,8 @@ def test_what_prefect_says_is_shown_when_it_fails(started, monkeypatch, capsys):
     def run(command, **options):
         return subprocess.CompletedProcess(command, 1, "the pool is of another type\n", "")
 
-    monkeypatch.setattr(serve.subprocess, "run", run)
-    with pytest.raises(UserError, match="ended with exit code 1"):
+    monkeypatch.setattr(preparation.subprocess, "run", run)
+    with pytest.raises(UserError, match="failed with exit code 1"):
         app.app(["deployments", "apply"], standalone_mode=False)
     assert "the pool is of another type" in capsys.readouterr().err
 

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from flows.cli import run as running
+from flows.cli.options import parse_overrides
 from flows.cli.terminal import show_result
 from infra.errors import UserError
 from infra.store import fresh_cache
@@ -148,12 +149,12 @@ def test_a_verdict_rests_on_the_profile_and_the_secret_files(run, small, remembe
     ],
 )
 def test_settings_are_read_from_the_command_line(texts, expected):
-    assert running.parse_overrides(texts) == expected
+    assert parse_overrides(texts) == expected
 
 
 def test_a_text_without_an_equals_sign_is_refused():
     with pytest.raises(UserError, match="'train' is not a setting"):
-        running.parse_overrides(["train"])
+        parse_overrides(["train"])
 
 
 def test_a_forced_stage_must_be_among_those_that_run(run):

@@ -1,0 +1,28 @@
+"""Options that many commands share."""
+
+from typing import Annotated
+
+import typer
+
+from infra.errors import UserError
+
+Profile = Annotated[str, typer.Option(help="A shipped profile (local, twin, cloud), or the path of a TOML file.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, such as `train.epochs=3`; may be given several times.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def parse_overrides(settings: list[str] | None) -> dict[str, str]:
+    """Read `section.key=value` texts into a mapping.
+
+    Raises:
+        UserError: a text without `=`.
+    """
+    overrides = {}
+    for text in settings or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"'{text}' is not a setting", hint="write --set section.key=value")
+        overrides[name.strip()] = value.strip()
+    return overrides
