@@ -1,33 +1,138 @@
-"""What the documentation tells people to type exists."""
+"""What the documentation names exists: commands, options, links, files, functions, make targets."""
 
+import ast
 import re
 import shlex
+import subprocess
+from functools import cache
+from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from flows.cli import app
 from infra.home import CHECKOUT
 
-DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "README.zh-CN.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+ROOT = sorted(CHECKOUT.glob("*.md"))
+DOCUMENTS = [*ROOT, *(path for place in ("docs", "data", "tests") for path in sorted((CHECKOUT / place).rglob("*.md")))]
+TEXTS = {path.relative_to(CHECKOUT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 LINES = [
-    pytest.param(line, id=f"{path.name}: {line[:60]}")
-    for path in DOCUMENTS
-    for line in re.findall(r"^atlasflow .*$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    pytest.param(line, id=f"{name}: {line[:60]}")
+    for name, text in TEXTS.items()
+    for line in re.findall(r"^atlasflow .*$", text, re.MULTILINE)
 ]
+INLINE = sorted({line for text in TEXTS.values() for line in re.findall(r"`(atlasflow [^`\n]+)`", text)})
+COMMANDS = typer.main.get_command(app.app)
+# A path in backticks, optionally with a qualified name: `tasks/engine/chain.py:Chain.run`.
+PATHS = re.compile(r"`((?:flows|tasks|models|infra|tests|docs|data)/[\w./-]*)(?::([\w.]+))?`")
+HISTORY = "CHANGELOG.md"  # names what an older version had
 
 
-def test_there_is_something_to_check():
+def test_there_is_something_to_check() -> None:
     assert len(LINES) > 20
+    assert len(INLINE) > 20
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_commands_and_options_in_the_documentation_exist(line):
+def test_commands_and_options_in_the_documentation_exist(line: str) -> None:
     words = shlex.split(re.split(r"[|;>]", line)[0], comments=True)[1:]
-    command = typer.main.get_command(app.app)
-    while hasattr(command, "commands"):
-        assert words, f"no such command: {line}"
-        command = command.commands[words.pop(0)]
-    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    used = {word.split("=")[0] for word in words if word.startswith("-")}
-    assert used <= known | {"--help", "--debug"}
+    command, words = _command(words)
+    assert not isinstance(command, TyperGroup) or "--help" in words, f"no such command: {line}"
+    assert {word.split("=")[0] for word in words if word.startswith("-")} <= _options(command)
+
+
+@pytest.mark.parametrize("line", INLINE)
+def test_commands_and_options_in_sentences_exist(line: str) -> None:
+    command, words = _command([word for word in line.split()[1:] if word not in ("…", "\\")])
+    if isinstance(command, TyperGroup):
+        assert not words or words[0].startswith(("-", "…")), f"no such command: {line}"
+    assert {word.split("=")[0] for word in words if word.startswith("--")} <= _options(command)
+
+
+def _command(words: list[str]) -> tuple[TyperCommand | TyperGroup, list[str]]:
+    """The command that the words name, and its arguments."""
+    assert isinstance(COMMANDS, TyperCommand | TyperGroup)
+    command: TyperCommand | TyperGroup = COMMANDS
+    while isinstance(command, TyperGroup) and words and words[0] in command.commands:
+        found, words = command.commands[words[0]], words[1:]
+        assert isinstance(found, TyperCommand | TyperGroup)
+        command = found
+    return command, words
+
+
+def _options(command: TyperCommand | TyperGroup) -> set[str]:
+    named = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return named | {"--help", "--debug"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readme_names_every_command(name: str) -> None:
+    assert isinstance(COMMANDS, TyperGroup)
+    words = set(re.findall(r"[a-z]+", TEXTS[name]))
+    assert set(COMMANDS.commands) <= words
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_lead_somewhere(name: str) -> None:
+    folder = (CHECKOUT / name).parent
+    missing = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[name]):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        found = folder / path if path else CHECKOUT / name
+        if not found.exists() or (anchor and anchor not in _anchors(found)):
+            missing.append(target)
+    assert not missing
+
+
+@cache
+def _anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", sorted(set(TEXTS) - {HISTORY}))
+def test_files_and_functions_in_the_documentation_exist(name: str) -> None:
+    missing = []
+    for path, qualified in PATHS.findall(TEXTS[name]):
+        if "NAME" in path or path.startswith("docs/zh/"):  # a file to be written; a path in a repository of Huawei's
+            continue
+        found = CHECKOUT / path
+        if not found.exists() or (qualified and qualified not in _names(found)):
+            missing.append(f"{path}:{qualified}")
+    assert not missing
+
+
+@cache
+def _names(path: Path) -> set[str]:
+    """Functions, classes, their methods and fields, and constants that a module defines."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names |= _defined(node)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{inner}" for item in node.body for inner in _defined(item)}
+    return names
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def test_the_changelog_knows_the_version() -> None:
+    project = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert re.search(rf"^## \[{re.escape(version)}\]", TEXTS["CHANGELOG.md"], re.MULTILINE)
+    images = subprocess.run(
+        ["grep", "--recursive", "--only-matching", "--no-filename", "atlasflow:[0-9.]*[0-9]", "infra"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(images.stdout.split()) == {f"atlasflow:{version}"}
