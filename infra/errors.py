@@ -49,9 +49,14 @@ class Refused(AtlasFlowError):
 
 
 class Transient(AtlasFlowError):
-    """The outside failed in a way that often passes: time-outs, overload, cut connections."""
+    """The outside failed in a way that often passes: time-outs, overload, cut connections.
+
+    Attributes:
+        retried: `infra.retry.retry` has spent its attempts on it, so no other loop tries again.
+    """
 
     exit_code = 5
+    retried = False
 
 
 class Corrupt(AtlasFlowError):

@@ -12,6 +12,7 @@ from flows.pipeline import run_one
 from flows.requests import TuneRequest
 from flows.tune.workers import outcome_of, threads_of, trial, worker_count, workers
 from infra.errors import UserError
+from infra.retry import JITTER, delays
 from infra.store.locks import hold
 from infra.store.runs import Outcome as Ended
 from infra.store.runs import RunRecord, StageRecord
@@ -173,8 +174,10 @@ class Sweep:
             deadline=self._deadline,
             threads=0 if request.cluster else threads_of(settings),
         )
-        pauses = [settings.retry.seconds * 2**number for number in range(settings.retry.attempts - 1)]
-        ready = trial.with_options(retries=len(pauses), retry_delay_seconds=pauses, retry_jitter_factor=0.5)
+        retry_delays = delays(settings.retry)
+        ready = trial.with_options(
+            retries=len(retry_delays), retry_delay_seconds=retry_delays, retry_jitter_factor=JITTER
+        )
         title = f"trial {asked.number}: {' '.join(asked.levels.values())}"
         self._teller.line(STAGE, f"{title} starts")
         found: PrefectFuture[Any] = self._begin().submit(ready, {"title": title, "job": job})

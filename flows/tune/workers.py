@@ -14,6 +14,7 @@ from prefect.states import Completed
 
 from flows.context import open_chain
 from infra.errors import Transient
+from infra.retry import is_retryable
 from infra.settings import Settings
 from tasks.engine.stage import Reporter
 from tasks.tune.trial import INTERRUPTED, Job, Outcome, chain_of, perform
@@ -49,7 +50,7 @@ class _WorkerReporter:
 
 
 def _worth_another(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    return isinstance(state.data, Transient) and not INTERRUPTED.is_set()
+    return is_retryable(state.data) and not INTERRUPTED.is_set()
 
 
 @task(name="trial", task_run_name="{title}", retry_condition_fn=_worth_another, cache_policy=NO_CACHE)

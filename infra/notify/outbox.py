@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
-from infra.errors import AtlasFlowError, Transient
+from infra.errors import AtlasFlowError
 from infra.notify.message import Message
-from infra.settings import RetrySettings
+from infra.retry import RetryPolicy
+from infra.retry import retry as call_with_retries
 from infra.store.atomic import write_text
 
 Sender = Callable[[Message], None]
@@ -30,7 +31,7 @@ class Outbox:
     def deliver(
         self,
         senders: Mapping[str, Sender],
-        retry: RetrySettings,
+        retry: RetryPolicy,
         say: Callable[[str], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -55,7 +56,7 @@ class Outbox:
         self,
         path: Path,
         senders: Mapping[str, Sender],
-        retry: RetrySettings,
+        retry: RetryPolicy,
         say: Callable[[str], None],
         sleep: Callable[[float], None],
     ) -> None:
@@ -93,21 +94,14 @@ def _subject(path: Path) -> str:
         return f"{path.name}, which is damaged"
 
 
-def _tell(sender: Sender, message: Message, retry: RetrySettings, sleep: Callable[[float], None]) -> str | None:
+def _tell(sender: Sender, message: Message, retry: RetryPolicy, sleep: Callable[[float], None]) -> str | None:
     """None when the way took it, else why not."""
-    for attempt in range(retry.attempts):
-        try:
-            sender(message)
-        except Transient as error:
-            if attempt + 1 == retry.attempts:
-                return error.message
-            sleep(retry.seconds * 2**attempt)
-        except AtlasFlowError as error:
-            return error.message
-        except Exception as error:  # noqa: BLE001 - it is the answer: another way may still take it
-            return type(error).__name__  # its text may hold an address or a header, which are secrets
-        else:
-            return None
+    try:
+        call_with_retries(lambda: sender(message), retry, sleep=sleep)
+    except AtlasFlowError as error:
+        return error.message
+    except Exception as error:  # noqa: BLE001 - it is the answer: another way may still take it
+        return type(error).__name__  # its text may hold an address or a header, which are secrets
     return None
 
 

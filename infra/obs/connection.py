@@ -1,12 +1,10 @@
-"""The one place where a boto3 client is built, and the one loop that retries its requests."""
+"""The one place where a boto3 client is built, and where its requests are retried."""
 
 import base64
 import hashlib
 import ipaddress
 import os
-import random
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
-from infra.errors import Transient, UserError
+from infra.errors import UserError
 from infra.faults import FaultPlan
 from infra.obs.errors import mapped
+from infra.retry import retry
 from infra.settings import ObsSettings, RetrySettings
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 Result = TypeVar("Result")
-_LONGEST_PAUSE = 20.0
 
 
 @dataclass(frozen=True)
@@ -54,19 +52,13 @@ class Connection:
             address: what the request is about, for messages.
             action: makes the request, and reads its answer whole.
         """
-        attempt = 1
-        while True:
-            try:
-                self.faults.reach(f"obs.{point}")
-                with mapped(address, self.endpoint):
-                    return action()
-            except Transient as error:
-                if attempt >= self.retry.attempts:
-                    tried = f" (tried {attempt} times)" if attempt > 1 else ""
-                    raise Transient(f"{error.message}{tried}", hint=error.hint) from error
-            pause = min(self.retry.seconds * 2 ** (attempt - 1), _LONGEST_PAUSE)
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter is no secret
-            attempt += 1
+
+        def attempt() -> Result:
+            self.faults.reach(f"obs.{point}")
+            with mapped(address, self.endpoint):
+                return action()
+
+        return retry(attempt, self.retry)
 
 
 def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettings) -> Connection:
@@ -116,7 +108,7 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
             connect_timeout=10,
             read_timeout=60,
             tcp_keepalive=True,
-            # `Connection.call` is the only retry loop, so that every repetition follows the class of its error.
+            # `Connection.call` retries, so that every repetition follows the class of its error.
             retries={"total_max_attempts": 1, "mode": "standard"},
             proxies=_proxies(settings),
         ),

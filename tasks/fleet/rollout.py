@@ -11,7 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.errors import AtlasFlowError, GateFailed, Transient, UserError
+from infra.errors import AtlasFlowError, GateFailed, UserError
+from infra.retry import retry
 from tasks.fleet.state import Policy, Rollout, Start
 
 if TYPE_CHECKING:
@@ -133,18 +134,10 @@ def _remember(opened: Opened, fleet: Fleet, boards: Sequence[str], wave: int) ->
 def install_on(world: World, releases: Mapping[str, Release], name: str) -> dict[str, Any]:
     """Deploy to one board; an error becomes an outcome. What passes by itself is tried as often as the settings say."""
     begun = time.monotonic()
-    retry = world.settings.retry
     try:
         release = _for_chip(world, releases, name)
         board = world.board(name)
-        for attempt in range(retry.attempts):
-            try:
-                done = board.install(release)
-                break
-            except Transient:
-                if attempt + 1 == retry.attempts:
-                    raise
-                time.sleep(retry.seconds * 2**attempt)
+        done = retry(lambda: board.install(release), world.settings.retry)
     except AtlasFlowError as error:
         told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         return {"outcome": "failed", **told, "seconds": time.monotonic() - begun}

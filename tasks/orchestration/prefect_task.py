@@ -12,7 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Completed
 
-from infra.errors import GateFailed, Transient
+from infra.errors import GateFailed
+from infra.retry import JITTER, delays, is_retryable
 from infra.settings import Settings
 from tasks.aim import track
 from tasks.engine.chain import Chain, Result
@@ -49,20 +50,19 @@ class FlowReporter:
 def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "") -> Result:
     """Run or reuse a stage as a Prefect task of the current flow run.
 
-    A `Transient` error is tried again with growing pauses; every other error ends the task at once.
+    A `Transient` error that was not retried below is retried with growing delays; every other error ends the task.
     """
-    retry = chain.settings.retry
     results: list[Result] = []
-    pauses = [retry.seconds * 2**number for number in range(retry.attempts - 1)]
+    retry_delays = delays(chain.settings.retry)
 
     @task(
         name=stage.name,
         task_run_name=title or stage.name,
         description=(stage.run.__doc__ or "").strip(),
-        retries=len(pauses),
-        retry_delay_seconds=pauses,
-        retry_jitter_factor=0.5,
-        retry_condition_fn=_is_transient,
+        retries=len(retry_delays),
+        retry_delay_seconds=retry_delays,
+        retry_jitter_factor=JITTER,
+        retry_condition_fn=_is_retryable,
         cache_policy=NO_CACHE,
         persist_result=False,
     )
@@ -130,5 +130,5 @@ def _telling_of_fallen_boards(chain: Chain, name: str) -> Iterator[Callable[[], 
         raise
 
 
-def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    return isinstance(state.data, Transient)
+def _is_retryable(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    return is_retryable(state.data)
