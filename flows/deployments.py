@@ -1,4 +1,4 @@
-"""Every Prefect deployment and schedule, in one place; `prefect.yaml` is written from here."""
+"""Every Prefect deployment and schedule; `prefect.yaml` is written from here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +18,11 @@ from flows.server import WORK_POOL
 from flows.stages import STAGE_FLOWS
 from flows.tune.flow import tune
 from infra.home import enter_checkout
+from infra.settings import RetrainSettings
 
 DEFAULT_PROFILE = "local"
-"""Of every request, so that its deployment need not name it."""
-TIMEZONE = "Asia/Shanghai"
-"""Of every schedule: the clock of the people who use it, and of Huawei Cloud's cn-north-4."""
-RETRAIN_CRON = "30 1 * * *"
+"""The default of every request, so that a deployment with this profile needs no parameters."""
+MAINTENANCE_CRON = "30 3 * * 0"
 HEADER = "# Written by `atlasflow deployments write` from flows/deployments.py; change that file instead.\n"
 
 
@@ -32,24 +31,24 @@ class Plan:
     """One deployment.
 
     Attributes:
-        flow: what is run.
-        module: where it is defined, as Prefect's entry points name it.
+        flow: the flow.
+        module: the module that defines it, for the entry point.
         tags: for filtering in the UI.
-        cron: when it runs by itself; empty: only when it is triggered.
+        cron: its schedule; empty: only when triggered.
         timezone: of `cron`.
-        alone: True when a run that is due while another one goes on is cancelled; others wait.
+        alone: cancel a run that is due while another one is running; without it both run.
     """
 
     flow: Flow[..., Any]
     module: str
     tags: tuple[str, ...]
     cron: str = ""
-    timezone: str = TIMEZONE
+    timezone: str = ""
     alone: bool = False
 
     @property
     def name(self) -> str:
-        """Flow and deployment have one name."""
+        """Name of the flow and of the deployment."""
         return str(self.flow.name)
 
     @property
@@ -58,19 +57,29 @@ class Plan:
         return f"{self.module.replace('.', '/')}.py:{self.flow.fn.__name__}"
 
 
-PLANS = (
-    Plan(pipeline, "flows.pipeline", ("chain",)),
-    *(Plan(single, "flows.stages", ("chain", "stage")) for single in STAGE_FLOWS.values()),
-    Plan(retrain, "flows.retrain.flow", ("retraining",), cron=RETRAIN_CRON, alone=True),
-    Plan(demote, "flows.retrain.flow", ("retraining", "boards")),
-    Plan(rollout, "flows.rollout", ("boards",)),
-    Plan(tune, "flows.tune.flow", ("tuning",)),
-    Plan(maintenance, "flows.maintenance", ("maintenance",), cron="30 3 * * 0", alone=True),
-)
+def plans(schedule: RetrainSettings = RetrainSettings()) -> tuple[Plan, ...]:  # noqa: B008 - frozen
+    """List the deployments.
+
+    Args:
+        schedule: cron expression of `retrain`, and the time zone of every schedule.
+    """
+    zone = schedule.timezone
+    return (
+        Plan(pipeline, "flows.pipeline", ("chain",)),
+        *(Plan(single, "flows.stages", ("chain", "stage")) for single in STAGE_FLOWS.values()),
+        Plan(retrain, "flows.retrain.flow", ("retraining",), schedule.cron, zone, alone=True),
+        Plan(demote, "flows.retrain.flow", ("retraining", "boards")),
+        Plan(rollout, "flows.rollout", ("boards",)),
+        Plan(tune, "flows.tune.flow", ("tuning",)),
+        Plan(maintenance, "flows.maintenance", ("maintenance",), MAINTENANCE_CRON, zone, alone=True),
+    )
 
 
-def runner_deployments(profile: str = DEFAULT_PROFILE) -> list[RunnerDeployment]:
-    """The deployments for one serving process; what their runs are not told otherwise, they do with `profile`."""
+def runner_deployments(
+    profile: str = DEFAULT_PROFILE,
+    schedule: RetrainSettings = RetrainSettings(),  # noqa: B008 - frozen
+) -> list[RunnerDeployment]:
+    """Build the deployments for one serving process; their runs use `profile` unless their request names another."""
     return [
         RunnerDeployment.from_flow(
             plan.flow,
@@ -81,15 +90,19 @@ def runner_deployments(profile: str = DEFAULT_PROFILE) -> list[RunnerDeployment]
             parameters=_parameters(profile),
             concurrency_limit=_limit(plan),
         )
-        for plan in PLANS
+        for plan in plans(schedule)
     ]
 
 
-def prefect_yaml(profile: str = DEFAULT_PROFILE) -> str:
-    """The text of `prefect.yaml`, by which workers of the pool `atlasflow` get the same deployments."""
-    # Without a pull step, a deployment would hold the path of the checkout in which it was made.
+def prefect_yaml(
+    profile: str = DEFAULT_PROFILE,
+    schedule: RetrainSettings = RetrainSettings(),  # noqa: B008 - frozen
+) -> str:
+    """Write the text of `prefect.yaml`, from which workers of the pool `atlasflow` get the same deployments."""
+    # Without a pull step, a deployment would contain the path of the checkout in which it was created.
     pull: list[dict[str, object]] = [{f"{enter_checkout.__module__}.{enter_checkout.__name__}": {}}]
-    content = {"name": "atlasflow", "pull": pull, "deployments": [_entry(plan, profile) for plan in PLANS]}
+    entries = [_entry(plan, profile) for plan in plans(schedule)]
+    content = {"name": "atlasflow", "pull": pull, "deployments": entries}
     return f"{HEADER}{yaml.safe_dump(content, sort_keys=False, width=110)}"
 
 
@@ -100,7 +113,7 @@ def _limit(plan: Plan) -> ConcurrencyLimitConfig | None:
 
 
 def _parameters(profile: str) -> dict[str, Any]:
-    """What every flow is given, as each takes one request; nothing where its own default says the same."""
+    """Parameters of every flow, each of which takes one request; empty where the request's defaults are the same."""
     return {} if profile == DEFAULT_PROFILE else {"request": {"profile": profile}}
 
 

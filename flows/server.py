@@ -50,13 +50,13 @@ def prepare_server(chain: Chain, profile: str, overrides: Mapping[str, str]) -> 
             service = relay.service(services, chain.home, settings.notify.relay_host, profile, overrides)
             services.start(service)
             address = service.address
-    from flows.deployments import PLANS  # noqa: PLC0415
+    from flows.deployments import plans  # noqa: PLC0415
     from tasks.orchestration.automations import establish  # noqa: PLC0415
     from tasks.orchestration.limits import board_limits, ensure, training_limit  # noqa: PLC0415
 
     ensure(training_limit(settings) | board_limits(settings.boards))
     shared = server.outside(services, settings.prefect) is not None
-    establish(settings, chain.home, address, [plan.name for plan in PLANS], shared=shared)
+    establish(settings, chain.home, address, [plan.name for plan in plans()], shared=shared)
 
 
 def receivers(settings: Settings) -> str:

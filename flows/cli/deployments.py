@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 @deployments.command("write", epilog="Example: `atlasflow deployments write`")
 def write() -> None:
-    """Write prefect.yaml anew from flows/deployments.py."""
+    """Write prefect.yaml from flows/deployments.py, with the default schedule."""
     from flows.deployments import prefect_yaml  # noqa: PLC0415 - imports Prefect
 
     write_text(PREFECT_YAML, prefect_yaml())
@@ -34,12 +34,12 @@ def write() -> None:
 def apply(profile: Profile = "local") -> None:
     """Create or update every deployment on the Prefect server, for the workers of the pool, with this profile."""
     chain = connect(profile)
-    from flows.deployments import PLANS, prefect_yaml  # noqa: PLC0415 - imports Prefect, which reads its settings then
+    from flows.deployments import prefect_yaml  # noqa: PLC0415 - imports Prefect, which reads its settings then
 
     create_work_pool()
     with TemporaryDirectory() as folder:
         file = Path(folder) / PREFECT_YAML.name
-        write_text(file, prefect_yaml(absolute_profile(profile)))
+        write_text(file, prefect_yaml(absolute_profile(profile), chain.settings.retrain))
         prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
     prepare_server(chain, profile, {})
-    print_line(f"{len(PLANS)} deployments wait for workers of the pool {WORK_POOL}; `atlasflow worker` starts one")
+    print_line(f"deployments wait for workers of the pool {WORK_POOL}; `atlasflow worker` starts one")

@@ -21,7 +21,8 @@ def register(app: typer.Typer) -> None:
 
 def serve(limit: Limit = 2, profile: Profile = "local") -> None:
     """Serve every flow from this machine until Ctrl-C: schedules start, and the Prefect UI's Run buttons work."""
-    prepare_server(connect(profile), profile, {})
+    chain = connect(profile)
+    prepare_server(chain, profile, {})
     # Prefect reads its settings while it is imported, so `connect` must come first.
     from prefect import serve as prefect_serve  # noqa: PLC0415
 
@@ -29,7 +30,7 @@ def serve(limit: Limit = 2, profile: Profile = "local") -> None:
 
     profile = absolute_profile(profile)
     os.chdir(CHECKOUT)  # entry points are relative to it
-    prefect_serve(*runner_deployments(profile), limit=limit, pause_on_shutdown=False)
+    prefect_serve(*runner_deployments(profile, chain.settings.retrain), limit=limit, pause_on_shutdown=False)
 
 
 def worker(

@@ -1,4 +1,4 @@
-"""Typed settings: `section`s by subject, `all` of them together, and their `loading`."""
+"""Typed settings: a module for each subject, `all` of them together, and `load`."""
 
 from infra.settings.all import Settings
 from infra.settings.boards import BoardSettings, DeploySettings

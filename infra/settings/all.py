@@ -1,5 +1,6 @@
-"""All settings of one invocation."""
+"""All settings together."""
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.settings.boards import BoardSettings, DeploySettings
@@ -34,22 +35,22 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    data: DataSettings = DataSettings()
-    store: StoreSettings = StoreSettings()
-    obs: ObsSettings = ObsSettings()
-    train: TrainSettings = TrainSettings()
-    modelarts: ModelArtsSettings = ModelArtsSettings()
-    xihe: XiheSettings = XiheSettings()
-    evaluate: EvaluateSettings = EvaluateSettings()
-    robustness: RobustnessSettings = RobustnessSettings()
-    export: ExportSettings = ExportSettings()
-    convert: ConvertSettings = ConvertSettings()
-    deploy: DeploySettings = DeploySettings()
-    boards: dict[str, BoardSettings] = {"laptop": BoardSettings()}
-    retrain: RetrainSettings = RetrainSettings()
-    drift: DriftSettings = DriftSettings()
-    prefect: PrefectSettings = PrefectSettings()
-    tracking: TrackingSettings = TrackingSettings()
-    tune: TuneSettings = TuneSettings()
-    notify: NotifySettings = NotifySettings()
-    retry: RetrySettings = RetrySettings()
+    data: DataSettings = Field(DataSettings(), description="the source of the images")
+    store: StoreSettings = Field(StoreSettings(), description="the artifact store")
+    obs: ObsSettings = Field(ObsSettings(), description="object storage")
+    train: TrainSettings = Field(TrainSettings(), description="training")
+    modelarts: ModelArtsSettings = Field(ModelArtsSettings(), description="ModelArts")
+    xihe: XiheSettings = Field(XiheSettings(), description="the xihe platform")
+    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="the gate after evaluation")
+    robustness: RobustnessSettings = Field(RobustnessSettings(), description="the robustness measurement")
+    export: ExportSettings = Field(ExportSettings(), description="export")
+    convert: ConvertSettings = Field(ConvertSettings(), description="compilation to .om")
+    deploy: DeploySettings = Field(DeploySettings(), description="deployment")
+    boards: dict[str, BoardSettings] = Field({"laptop": BoardSettings()}, description="the boards, by name")
+    retrain: RetrainSettings = Field(RetrainSettings(), description="retraining")
+    drift: DriftSettings = Field(DriftSettings(), description="drift of what boards see")
+    prefect: PrefectSettings = Field(PrefectSettings(), description="the Prefect server")
+    tracking: TrackingSettings = Field(TrackingSettings(), description="experiment tracking")
+    tune: TuneSettings = Field(TuneSettings(), description="the search for a better network or training")
+    notify: NotifySettings = Field(NotifySettings(), description="notifications")
+    retry: RetrySettings = Field(RetrySettings(), description="retries of transient errors")

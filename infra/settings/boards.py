@@ -1,4 +1,4 @@
-"""The boards and what they get."""
+"""Settings of the boards and of deployment."""
 
 from pydantic import Field, SecretStr
 
@@ -6,10 +6,12 @@ from infra.settings.section import Section
 
 
 class DeploySettings(Section):
-    """Which boards get the release."""
+    """Which boards get which release."""
 
-    boards: tuple[str, ...] = Field(("laptop",), description="names in [boards]")
-    release: str = Field("", description="deploy this one instead: a folder, or obs://bucket/prefix/")
+    boards: tuple[str, ...] = Field(("laptop",), description="names of boards in [boards]")
+    release: str = Field(
+        "", description="release to deploy, a folder or obs://bucket/prefix/; empty: the one that the chain published"
+    )
     pictures: str = Field("", description="folder of pictures to classify at the end; empty: some test images")
 
 
@@ -18,12 +20,12 @@ class BoardSettings(Section):
 
     address: str = Field("", description="host name or IP address; empty: the stand-in")
     soc: str = Field("Ascend310", description="the chip, as ATC names it")
-    port: int = Field(22, ge=1, le=65_535)
-    user: str = "HwHiAiUser"
+    port: int = Field(22, ge=1, le=65_535, description="SSH port")
+    user: str = Field("HwHiAiUser", description="SSH user")
     key: str = Field("", description="path of the private key")
     host_key: str = Field("", description="pinned public host key, such as 'ssh-ed25519 AAAA…'")
-    password: SecretStr = SecretStr("")
-    python: str = "python3"
-    environment: str = Field("", description="script to source on the board before anything runs there")
-    folder: str = Field("atlasflow", description="where releases live; relative to the user's home")
-    labels: tuple[str, ...] = Field((), description="words to select boards by, such as a site or a floor")
+    password: SecretStr = Field(SecretStr(""), description="SSH password; a key is better")
+    python: str = Field("python3", description="Python command on the board")
+    environment: str = Field("", description="script on the board to source before anything runs there")
+    folder: str = Field("atlasflow", description="folder of the releases, relative to the user's home")
+    labels: tuple[str, ...] = Field((), description="labels to select boards by, such as a site or a floor")

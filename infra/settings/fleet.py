@@ -1,4 +1,4 @@
-"""The fleet file: the boards of an installation, kept as TOML that people and commands edit alike.
+"""The fleet file: the boards of an installation, in TOML that people and commands edit.
 
     [boards.porch]
     address = "192.168.1.2"
@@ -6,76 +6,64 @@
     host_key = "ssh-ed25519 AAAA…"
     labels = ["home"]
 
-It is a source of settings below the profile: a profile that says something else of a board wins. Commands change only
-the lines that they mean and leave comments and layout alone.
+It is a source of settings below the profile: where both set a key of a board, the profile wins. Commands change only
+the keys that they set; comments, order and layout of the file survive.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from infra.errors import UserError
+from infra.errors import AtlasFlowError, UserError
 from infra.settings.boards import BoardSettings
 from infra.store.atomic import write_text
 from infra.store.locks import hold
 
-BUILT_IN = "laptop"  # the stand-in that is there without an entry
+if TYPE_CHECKING:
+    from tomlkit.items import AbstractTable
+
+BUILT_IN = "laptop"  # the stand-in, which needs no entry
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_HEADER = re.compile(r"\s*\[")
-_ENTRY = re.compile(
-    r"""[^=]+=\s*("([^"\\]|\\.)*"|'[^']*'|\[[^]#]*\]|[^#"'\[]+?)(?P<comment>\s*\#.*)?""",
-)
 _SECRETS = ("password",)
-DELETE, ESCAPED_DELETE = "\x7f", "\\u007f"  # the one character that JSON allows in a text and TOML does not
 
 Value = str | int | tuple[str, ...]
 
 
 def read_fleet(path: Path) -> dict[str, dict[str, Any]]:
-    """The boards of the fleet file by name, in the order of the file; none when there is no file.
+    """Read the boards of the fleet file by name, in the order of the file; none when there is no file.
 
     Raises:
-        UserError: the file is not TOML, or holds something else than `[boards.NAME]` tables.
+        UserError: the file is not TOML, or contains anything but `[boards.NAME]` tables.
     """
     return _parse(path.read_text(encoding="utf-8"), path) if path.exists() else {}
 
 
 def edit_board(path: Path, name: str, values: Mapping[str, Value], *, new: bool = False) -> None:
-    """Set keys of one board in the fleet file, whole or not at all; two writers take turns.
+    """Set keys of one board in the fleet file. The file is replaced atomically, and concurrent writers take turns.
 
     Args:
-        path: the fleet file; made when it is not there.
+        path: the fleet file; created when it does not exist.
         name: the board's name.
         values: keys of `BoardSettings` to their new values.
-        new: the board must not be there yet.
+        new: the board must not exist yet.
 
     Raises:
-        UserError: a bad name or value, a board that is there already, or a file that cannot be edited by lines.
+        UserError: a bad name or value, or a board that exists already.
     """
     _check(name, values)
     with hold(path.with_name(f".{path.name}.lock")):
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         before = _parse(text, path)
         if new and name in before:
-            raise UserError(f"{path} has a board '{name}' already", hint="take another name, or edit the file")
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-        wanted = {**before, name: {**before.get(name, {}), **plain}}
+            raise UserError(f"{path} has a board '{name}' already", hint="choose another name, or edit the file")
         edited = _edit(text, name, values)
-        try:
-            understood = tomllib.loads(edited).get("boards") == wanted
-        except tomllib.TOMLDecodeError:
-            understood = False
-        if not understood:
-            raise UserError(
-                f"the table of board '{name}' in {path} is written in a way that cannot be edited here",
-                hint="write it as [boards.NAME] with one key a line, or make the change by hand:\n"
-                + "\n".join(_lines(values)),
-            )
+        lists = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        if _parse(edited, path) != {**before, name: {**before.get(name, {}), **lists}}:
+            raise AtlasFlowError(f"{path} was not changed: the edit of board '{name}' would damage it")
         write_text(path, edited)
 
 
@@ -93,42 +81,38 @@ def _check(name: str, values: Mapping[str, Value]) -> None:
 
 def _parse(text: str, path: Path) -> dict[str, dict[str, Any]]:
     try:
-        said = tomllib.loads(text)
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
-    boards = said.get("boards", {})
-    if set(said) - {"boards"} or not isinstance(boards, dict):
-        raise UserError(f"{path} may hold only [boards.NAME] tables", hint="other settings belong into a profile")
-    strangers = [name for name, board in boards.items() if not isinstance(board, dict)]
-    if strangers:
-        raise UserError(f"{path}: '{strangers[0]}' is no table", hint="write [boards.NAME] above a board's keys")
+    boards = content.get("boards", {})
+    if set(content) - {"boards"} or not isinstance(boards, dict):
+        raise UserError(f"{path} may contain only [boards.NAME] tables", hint="other settings belong in a profile")
+    others = [name for name, board in boards.items() if not isinstance(board, dict)]
+    if others:
+        raise UserError(f"{path}: '{others[0]}' is not a table", hint="write [boards.NAME] above the keys of a board")
     return boards
 
 
 def _edit(text: str, name: str, values: Mapping[str, Value]) -> str:
-    """Replace or add lines in the board's table, or add the table at the end."""
-    lines = text.splitlines()
-    header = re.compile(rf"\s*\[\s*boards\s*\.\s*(\"{name}\"|'{name}'|{name})\s*\]\s*(#.*)?")
-    begin = next((index for index, line in enumerate(lines) if header.fullmatch(line)), None)
-    if begin is None:
-        above = [""] if lines and lines[-1].strip() else []
-        return "\n".join([*lines, *above, f"[boards.{name}]", *_lines(values)]) + "\n"
-    end = next((index for index in range(begin + 1, len(lines)) if _HEADER.match(lines[index])), len(lines))
-    table = lines[begin:end]
-    for key, line in zip(values, _lines(values), strict=True):
-        place = next((index for index, old in enumerate(table) if re.match(rf"\s*{key}\s*=", old)), None)
-        if place is None:
-            last = max(index for index, old in enumerate(table) if old.strip() and not old.lstrip().startswith("#"))
-            table.insert(last + 1, line)
-        else:
-            old = _ENTRY.fullmatch(table[place])
-            table[place] = line + (old["comment"] or "" if old else "")
-    return "\n".join([*lines[:begin], *table, *lines[end:]]) + "\n"
+    """Set the keys in the board's table, which is added at the end when there is none."""
+    import tomlkit  # noqa: PLC0415 - only edits need it
+    from tomlkit.items import AbstractTable, InlineTable  # noqa: PLC0415
+
+    document = tomlkit.parse(text)
+    boards = document.setdefault("boards", tomlkit.table(is_super_table=True))
+    board = boards.setdefault(name, tomlkit.inline_table() if isinstance(boards, InlineTable) else tomlkit.table())
+    comments = _pop_trailing_comments(board) if isinstance(board, AbstractTable) else []
+    for key, value in values.items():
+        board[key] = value
+    if comments:
+        board.value.body.extend(comments)
+    return tomlkit.dumps(document)
 
 
-def _lines(values: Mapping[str, Value]) -> list[str]:
-    """`key = value` in TOML: a JSON number, text or array of texts is one."""
-    return [
-        f"{key} = {json.dumps(value, ensure_ascii=False).replace(DELETE, ESCAPED_DELETE)}"
-        for key, value in values.items()
-    ]
+def _pop_trailing_comments(table: "AbstractTable") -> list[Any]:
+    """Remove the comments and empty lines after the last key; they belong to the next table."""
+    body = table.value.body
+    comments: list[Any] = []
+    while body and body[-1][0] is None:
+        comments.insert(0, body.pop())
+    return comments

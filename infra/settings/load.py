@@ -1,6 +1,6 @@
-"""Puts the settings together.
+"""Load the settings.
 
-The first wins: command line, `ATLASFLOW_…` environment, secret files, profile, fleet file, default.
+Precedence, highest first: command line, `ATLASFLOW_…` environment, secret files, profile, fleet file, default.
 An environment variable names its setting with two underscores between section and key:
 `ATLASFLOW_OBS__ENDPOINT=https://obs.cn-north-4.myhuaweicloud.com`. A secret file has the same name without
 `ATLASFLOW_`, in the folder that `ATLASFLOW_SECRETS_DIR` names.
@@ -31,16 +31,16 @@ from infra.settings.fleet import BUILT_IN, read_fleet
 from infra.settings.section import Section
 
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
-# Variables with our prefix that choose where and how a command runs and are not settings of the chain.
+# Variables with the prefix that are not settings: they select where and how a command runs.
 CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_FLEET", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS", "ATLASFLOW_KERNELS")
 
 
 def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> Settings:
-    """Put the settings together.
+    """Load the settings from all sources.
 
     Args:
         profile: the name of a shipped profile, or the path of a TOML file.
-        overrides: `section.key` to text, from the command line; the text is read as a TOML value where it is one.
+        overrides: `section.key` to text, from the command line; text that is a TOML value is read as one.
 
     Raises:
         UserError: an unknown profile, an unknown key (the nearest valid one is named), or a wrong value.
@@ -81,14 +81,14 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
 
 
 def sources(profile: str) -> list[Path]:
-    """The files and folders that `load` reads, besides the environment: profile, fleet file, secret files."""
+    """List the files and folders that `load` reads: profile, fleet file, secret files."""
     secrets = os.environ.get("ATLASFLOW_SECRETS_DIR")
     folder = [Path(secrets), *Path(secrets).rglob("*")] if secrets else []
     return [_profile_path(profile), *(path for path in (fleet_file(),) if path.exists()), *folder]
 
 
 def _fleet() -> dict[str, dict[str, Any]]:
-    """The boards of the fleet file; beside them there is always this machine's own stand-in."""
+    """Read the boards of the fleet file, and add this machine's own stand-in."""
     path = fleet_file()
     boards = read_fleet(path)
     _refuse_secrets({"boards": boards}, str(path))
@@ -99,10 +99,10 @@ def _profile_path(profile: str) -> Path:
     path = Path(profile) if profile.endswith(".toml") else PROFILES / f"{profile}.toml"
     if not path.is_file():
         if profile.endswith(".toml"):
-            raise UserError(f"there is no file {profile}", hint="it was given as the profile, as seen from this folder")
+            raise UserError(f"there is no file {profile}", hint="--profile is relative to the current folder")
         known = sorted(item.stem for item in PROFILES.glob("*.toml"))
         raise UserError(
-            f"there is no profile '{profile}'", hint=f"take one of {', '.join(known)}, or a path to a .toml"
+            f"there is no profile '{profile}'", hint=f"use one of {', '.join(known)}, or the path of a .toml file"
         )
     return path
 
@@ -122,7 +122,7 @@ def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
 
 
 def secret_names() -> frozenset[str]:
-    """Last names of the settings that are secrets, such as `secret_key`; they never travel as text."""
+    """Names of the secret settings, without their section, such as `secret_key`."""
     return frozenset(
         name
         for section in Section.__subclasses__()
@@ -132,7 +132,7 @@ def secret_names() -> frozenset[str]:
 
 
 def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
-    """Secrets on a command line or in a profile end up in histories, parameters and repositories."""
+    """Refuse secrets where they would end up in shell histories, Prefect parameters or repositories."""
     secrets = secret_names()
     for path in _paths(values):
         if secrets & set(path):
@@ -157,7 +157,7 @@ def _toml_value(text: str) -> object:
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse `ATLASFLOW_…` names that mean nothing, which the settings library would pass over."""
+    """Refuse unknown `ATLASFLOW_…` names, which the settings library ignores."""
     for name in environment:
         if not name.startswith(PREFIX) or name in CONTROL or name.startswith("ATLASFLOW_TEST_"):
             continue
@@ -167,13 +167,13 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
-    """A question that names the candidate most like `word`; empty when none is like it."""
+    """Ask whether the most similar candidate was meant; empty when none is similar."""
     close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _explain(error: ValidationError | SettingsError) -> str:
-    """One line a problem; values are left out, since they may be secrets."""
+    """Describe each problem in a line, without values, which may be secrets."""
     if isinstance(error, SettingsError):
         return str(error)
     lines = []

@@ -1,4 +1,4 @@
-"""Who is told of failures, promotions and boards that fell back, and how."""
+"""Settings of the notifications of failures, promotions and board fallbacks."""
 
 import string
 from typing import Literal, Self
@@ -12,29 +12,31 @@ FIELDS = ("kind", "subject", "text", "address")
 
 
 class NotifySettings(Section):
-    """Ways to tell people; each is on when its address is set. Secrets come from the environment or secret files."""
+    """Channels; each is on when its address is set. Secrets come from the environment or secret files."""
 
-    kinds: tuple[Kind, ...] = Field(("failure", "promotion", "fallback"), description="what is told")
-    webhook: SecretStr = Field(SecretStr(""), description="address that gets each notification as JSON")
-    webhook_headers: dict[str, SecretStr] = Field({}, description='such as {"Authorization": "Bearer …"}')
+    kinds: tuple[Kind, ...] = Field(("failure", "promotion", "fallback"), description="events to notify of")
+    webhook: SecretStr = Field(SecretStr(""), description="URL that receives each notification as JSON")
+    webhook_headers: dict[str, SecretStr] = Field({}, description='HTTP headers, such as {"Authorization": "Bearer …"}')
     mail_host: str = Field("", description="SMTP server; empty: no e-mail")
-    mail_port: int = Field(587, ge=1, le=65_535)
-    mail_security: Literal["starttls", "tls", "none"] = Field("starttls", description="tls: from the start, port 465")
-    mail_user: str = Field("", description="empty: without a login")
-    mail_password: SecretStr = SecretStr("")
-    mail_from: str = "atlasflow@localhost"
-    mail_to: tuple[str, ...] = ()
+    mail_port: int = Field(587, ge=1, le=65_535, description="port of the SMTP server")
+    mail_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="tls: implicit TLS, as at port 465"
+    )
+    mail_user: str = Field("", description="SMTP user; empty: no login")
+    mail_password: SecretStr = Field(SecretStr(""), description="SMTP password")
+    mail_from: str = Field("atlasflow@localhost", description="sender address")
+    mail_to: tuple[str, ...] = Field((), description="recipient addresses")
     cloud_webhook: SecretStr = Field(
         SecretStr(""),
-        description="address that gets {subject, message} as JSON, such as the publish address of an SMN topic",
+        description="URL that receives {subject, message} as JSON, such as the publish URL of an SMN topic",
     )
-    cloud_headers: dict[str, SecretStr] = Field({}, description='such as {"X-Auth-Token": "…"}')
-    cloud_subject: str = Field("{subject}", description=f"template; it may hold {', '.join(FIELDS)} in braces")
-    cloud_message: str = Field("{text}\n{address}", description="template, likewise")
+    cloud_headers: dict[str, SecretStr] = Field({}, description='HTTP headers, such as {"X-Auth-Token": "…"}')
+    cloud_subject: str = Field("{subject}", description=f"template; its fields: {', '.join(FIELDS)}")
+    cloud_message: str = Field("{text}\n{address}", description="template of the message, with the same fields")
     relay_host: str = Field(
-        "127.0.0.1", description="this machine's address for the Prefect server, which calls the relay there"
+        "127.0.0.1", description="address of this machine at which the Prefect server calls the relay"
     )
-    seconds: float = Field(10, gt=0, le=120, description="how long a receiver may take to answer")
+    seconds: float = Field(10, gt=0, le=120, description="timeout of a receiver, in seconds")
 
     @field_validator("cloud_subject", "cloud_message")
     @classmethod

@@ -1,27 +1,51 @@
-"""When the champion is challenged, and what a challenger has to show."""
+"""Settings of retraining."""
 
 from typing import Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from infra.settings.section import Section
 
 
 class RetrainSettings(Section):
-    """Retraining: reasons, gates, and what a promotion sets in motion."""
+    """Retraining: its schedule, reasons, gates, and what follows a promotion."""
 
-    max_age_days: float = Field(30, ge=0, description="a champion unchallenged for longer is challenged; 0: never")
-    drift: bool = Field(True, description="ask boards that run the champion what they have seen, as [drift] says")
-    seeds: tuple[int, ...] = Field((), description="train a challenger with each; empty: with the recipe's own seed")
-    significance: float = Field(0.05, gt=0, lt=1, description="McNemar's test: the largest p value that counts")
-    max_recall_drop: float = Field(0.05, ge=0, le=1, description="how much recall any class may lose")
-    robustness: bool = Field(True, description="compare both on corrupted images too, as [robustness] says")
-    max_robustness_drop: float = Field(0.05, ge=0, le=1, description="how much mean accuracy any corruption may cost")
-    approval: bool = Field(False, description="a person has to say yes in the Prefect UI before a promotion")
-    approval_hours: float = Field(24, gt=0, le=8760, description="how long the person's word is waited for")
-    rollout: Literal["subflow", "deployment", "none"] = Field(
-        "subflow", description="within the run, by the deployment `rollout` of the server, or not at all"
+    cron: str = Field(
+        "30 1 * * *",
+        pattern=r"^(\S+( \S+){4})?$",
+        description="when retraining starts by itself, as a cron expression of five fields; empty: never",
     )
-    boards: Literal["deploy", "fleet"] = Field("deploy", description="those of deploy.boards, or the whole fleet file")
-    waves: tuple[str, ...] = Field(("1", "10%", "50%"), description="boards that are done at the end of each wave")
-    max_failed: float = Field(0, ge=0, le=1, description="share of a wave's boards that may fail")
+    timezone: str = Field("Asia/Shanghai", description="time zone of retrain.cron, such as Europe/Berlin")
+    max_age_days: float = Field(
+        30, ge=0, description="days without a challenge after which the champion is challenged; 0: never"
+    )
+    drift: bool = Field(True, description="check the boards that run the champion for drift, as [drift] says")
+    seeds: tuple[int, ...] = Field((), description="train a challenger with each seed; empty: with the recipe's own")
+    significance: float = Field(0.05, gt=0, lt=1, description="largest p value of McNemar's test that counts")
+    max_recall_drop: float = Field(0.05, ge=0, le=1, description="largest loss of recall of any class")
+    robustness: bool = Field(True, description="compare both models on corrupted images too, as [robustness] says")
+    max_robustness_drop: float = Field(
+        0.05, ge=0, le=1, description="largest loss of mean accuracy under any corruption"
+    )
+    approval: bool = Field(False, description="wait for a person's approval in the Prefect UI before a promotion")
+    approval_hours: float = Field(24, gt=0, le=8760, description="how long to wait for the approval, in hours")
+    rollout: Literal["subflow", "deployment", "none"] = Field(
+        "subflow", description="roll out within the run, by the deployment `rollout` of the server, or not at all"
+    )
+    boards: Literal["deploy", "fleet"] = Field(
+        "deploy", description="boards of the rollout: those of deploy.boards, or the whole fleet file"
+    )
+    waves: tuple[str, ...] = Field(
+        ("1", "10%", "50%"), description="boards done at the end of each wave: a number, or a share in percent"
+    )
+    max_failed: float = Field(0, ge=0, le=1, description="largest share of a wave's boards that may fail")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:  # KeyError: not in the database of the system
+            raise ValueError(f"there is no time zone '{name}'") from error
+        return name

@@ -1,4 +1,4 @@
-"""How robustness is measured."""
+"""Settings of the robustness measurement."""
 
 from typing import Literal
 
@@ -22,11 +22,13 @@ Severity = Literal[1, 2, 3, 4, 5]
 
 
 class RobustnessSettings(Section):
-    """Which corruptions of the evaluation images are made, for the stages `corrupt` and `robustness`."""
+    """The corrupted evaluation images of the stages `corrupt` and `robustness`."""
 
     corruptions: tuple[Corruption, ...] = Field(
-        ("gaussian_noise", "defocus_blur", "contrast", "jpeg_compression", "brightness"), min_length=1
+        ("gaussian_noise", "defocus_blur", "contrast", "jpeg_compression", "brightness"),
+        min_length=1,
+        description="corruptions to apply",
     )
-    severities: tuple[Severity, ...] = Field((1, 3, 5), min_length=1, description="1 to 5")
-    images: int = Field(1000, ge=1, description="so many of the evaluation images, from the first")
-    seed: int = Field(1, ge=0, description="of noise and directions")
+    severities: tuple[Severity, ...] = Field((1, 3, 5), min_length=1, description="of each corruption, 1 to 5")
+    images: int = Field(1000, ge=1, description="number of evaluation images to corrupt, from the first")
+    seed: int = Field(1, ge=0, description="seed of noise and blur directions")

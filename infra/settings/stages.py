@@ -1,4 +1,4 @@
-"""Training, evaluation, export, compilation; the server and retries."""
+"""Settings of training, evaluation, export and compilation, of the Prefect server and of retries."""
 
 from typing import Literal
 
@@ -8,35 +8,41 @@ from infra.settings.section import Section
 
 
 class TrainSettings(Section):
-    """Which recipe, where; every further key is a field of the recipe (`models/spec/recipes.py` checks them)."""
+    """What is trained and where. Any other key is a field of the recipe, checked by `models/spec/recipes.py`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    target: Literal["local", "modelarts"] = "local"
-    recipe: str = "lenet5-sample"
-    pretrained: str = Field("", description="start from this .ckpt or .safetensors: a path or an obs:// address")
+    target: Literal["local", "modelarts"] = Field("local", description="where training runs")
+    recipe: str = Field("lenet5-sample", description="name of the recipe")
+    pretrained: str = Field(
+        "", description="start from this .ckpt or .safetensors file: a path or an obs:// address; empty: from scratch"
+    )
 
     def overrides(self) -> dict[str, object]:
-        """The recipe's fields that are set here."""
+        """Fields of the recipe that are set here."""
         return dict(self.model_extra or {})
 
 
 class EvaluateSettings(Section):
     """The gate after evaluation."""
 
-    min_accuracy: float = Field(0.50, ge=0, le=1, description="below this the chain stops with exit code 3")
+    min_accuracy: float = Field(0.50, ge=0, le=1, description="with a lower accuracy the chain stops with exit code 3")
 
 
 class ExportSettings(Section):
     """Formats to export."""
 
-    formats: tuple[Literal["mindir", "onnx", "air"], ...] = ("mindir", "onnx", "air")
-    max_difference: float = Field(1e-4, gt=0, description="largest absolute logit difference to the checkpoint")
-    batch: int = Field(0, ge=0, le=4096, description="images a call of MINDIR, ONNX and AIR; 0: any number, AIR one")
-    portable_air: bool = Field(False, description="where MindSpore cannot write AIR, write it without an Ascend device")
+    formats: tuple[Literal["mindir", "onnx", "air"], ...] = Field(
+        ("mindir", "onnx", "air"), description="formats to write"
+    )
+    max_difference: float = Field(1e-4, gt=0, description="largest absolute difference of a logit to the checkpoint's")
+    batch: int = Field(0, ge=0, le=4096, description="batch size of MINDIR, ONNX and AIR; 0: dynamic, for AIR one")
+    portable_air: bool = Field(
+        False, description="write AIR without an Ascend device when MindSpore cannot write it itself"
+    )
 
 
-# The values of ATC's --precision_mode (docs/reference/atc.md §3.2).
+# The values of ATC's --precision_mode (docs/reference/ascend-domain.md §3.2).
 Precision = Literal[
     "force_fp16",
     "force_fp32",
@@ -52,30 +58,40 @@ Precision = Literal[
 class ConvertSettings(Section):
     """Compilation to `.om`."""
 
-    compiler: Literal["auto", "atc", "stand-in"] = Field("auto", description="auto: atc when it is on PATH")
+    compiler: Literal["auto", "atc", "stand-in"] = Field(
+        "auto", description="auto: ATC when it is on PATH, else the stand-in"
+    )
     model: str = Field("", description="compile this file (a path or an obs:// address) instead of the export")
-    source: Literal["onnx", "air"] = Field("onnx", description="which export is compiled")
+    source: Literal["onnx", "air"] = Field("onnx", description="export to compile")
     soc_versions: tuple[str, ...] = Field((), description="chips, as ATC names them; empty: those of deploy.boards")
-    precisions: tuple[Precision, ...] = Field(("force_fp16",), min_length=1, description="the preferred one first")
-    aipp: bool = Field(False, description="put the normalisation into the .om, which then takes pixels as bytes")
+    precisions: tuple[Precision, ...] = Field(
+        ("force_fp16",), min_length=1, description="precision modes to compile, the preferred one first"
+    )
+    aipp: bool = Field(False, description="include the normalisation in the .om, whose input is then uint8 pixels")
     batch_gears: tuple[int, ...] = Field((), description="batch sizes of a model with dynamic batch; empty: one size")
-    options: dict[str, str] = Field({}, description="further options of ATC, by name without dashes")
-    min_agreement: float = Field(0.98, ge=0, le=1, description="share of images with the checkpoint's answer")
-    max_accuracy_drop: float = Field(0.01, ge=0, le=1, description="how much accuracy the compiled model may lose")
+    options: dict[str, str] = Field({}, description="other options of ATC, by name without dashes")
+    min_agreement: float = Field(
+        0.98, ge=0, le=1, description="least share of images with the same answer as the checkpoint"
+    )
+    max_accuracy_drop: float = Field(0.01, ge=0, le=1, description="largest loss of accuracy of the compiled model")
 
 
 class PrefectSettings(Section):
-    """The checkout's own Prefect server."""
+    """The installation's own Prefect server."""
 
-    port: int = Field(0, ge=0, le=65_535, description="0: 4200, or a free one that is then kept")
-    start_seconds: int = Field(120, ge=5, description="how long a new server may take to answer")
-    keep_days: int = Field(90, ge=1, description="the server forgets runs, with their logs and reports, after so long")
-    training_jobs: int = Field(1, ge=1, le=64, description="trainings at once, on all machines of this server")
-    crashed_seconds: int = Field(120, ge=70, description="a run that was not heard of for so long is marked as crashed")
+    port: int = Field(0, ge=0, le=65_535, description="port of the server; 0: 4200, or a free one that is then kept")
+    start_seconds: int = Field(120, ge=5, description="how long to wait for a new server to answer, in seconds")
+    keep_days: int = Field(90, ge=1, description="days after which the server deletes runs with their logs and reports")
+    training_jobs: int = Field(
+        1, ge=1, le=64, description="trainings that run at the same time, on all machines of this server"
+    )
+    crashed_seconds: int = Field(
+        120, ge=70, description="seconds without a heartbeat after which a run is marked as crashed"
+    )
 
 
 class RetrySettings(Section):
     """Retries of transient errors."""
 
-    attempts: int = Field(3, ge=1, le=10)
-    seconds: float = Field(2.0, ge=0, le=600, description="before the first retry; doubles, with jitter")
+    attempts: int = Field(3, ge=1, le=10, description="tries in all")
+    seconds: float = Field(2.0, ge=0, le=600, description="delay before the first retry; it doubles, with jitter")

@@ -1,4 +1,4 @@
-"""Where the images, the artifacts and the objects live."""
+"""Settings of the data source, the artifact store and object storage."""
 
 from typing import Literal
 
@@ -8,17 +8,17 @@ from infra.settings.section import Section
 
 
 class DataSettings(Section):
-    """Where the images come from."""
+    """The source of the images."""
 
     source: str = Field("sample", description="sample, full, or an https://, file:// or obs:// address")
-    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the archive; needed for an address")
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the archive; required with an address")
     mirrors: tuple[str, ...] = Field(
         (
             "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
             "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
             "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/cifar-10-binary.tar.gz",
         ),
-        description="where `full` is fetched from, in this order",
+        description="addresses to fetch `full` from, in this order",
     )
 
 
@@ -37,27 +37,27 @@ class ObsSettings(Section):
     """Object storage; without an endpoint the embedded stand-in is used."""
 
     endpoint: str = Field("", description="such as https://obs.cn-north-4.myhuaweicloud.com; empty: embedded stand-in")
-    region: str = "cn-north-4"
-    bucket: str = Field("atlasflow", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    region: str = Field("cn-north-4", description="region of the endpoint")
+    bucket: str = Field("atlasflow", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="name of the bucket")
     prefix: str = Field(
-        "atlasflow", pattern=r"^[^/](.*[^/])?$", description="all our keys start with this; without slashes at its ends"
+        "atlasflow", pattern=r"^[^/](.*[^/])?$", description="prefix of every key, without slashes at its ends"
     )
-    access_key: SecretStr = SecretStr("")
-    secret_key: SecretStr = SecretStr("")
-    security_token: SecretStr = SecretStr("")
+    access_key: SecretStr = Field(SecretStr(""), description="access key ID (AK)")
+    secret_key: SecretStr = Field(SecretStr(""), description="secret access key (SK)")
+    security_token: SecretStr = Field(SecretStr(""), description="security token of temporary keys")
     threads: int = Field(8, ge=1, le=64, description="parallel transfers")
     archive: Literal["auto", "always", "never"] = Field(
-        "auto", description="a data set travels as one archive; auto: when it is more than 100 files, small on average"
+        "auto", description="upload a data set as one archive; auto: when it has more than 100 files, small on average"
     )
     ca: str = Field("", description="path of a CA certificate to trust instead of the public ones")
-    proxy: str = Field("", description="HTTP proxy, such as http://proxy:3128; empty: what the environment says")
-    acl: Literal["private", "public-read"] = Field("private", description="who may read a bucket that is made")
-    storage_class: Literal["STANDARD", "STANDARD_IA"] = Field("STANDARD", description="of a bucket that is made")
-    link_seconds: int = Field(86_400, ge=60, le=604_800, description="how long a pre-signed link works")
-    link_endpoint: str = Field("", description="where people open links, when not at the endpoint; empty: there")
+    proxy: str = Field("", description="HTTP proxy, such as http://proxy:3128; empty: as the environment says")
+    acl: Literal["private", "public-read"] = Field("private", description="who may read a bucket that is created")
+    storage_class: Literal["STANDARD", "STANDARD_IA"] = Field("STANDARD", description="of a bucket that is created")
+    link_seconds: int = Field(86_400, ge=60, le=604_800, description="how long a pre-signed link works, in seconds")
+    link_endpoint: str = Field("", description="address for people who open links; empty: the endpoint")
     stand_in: Literal["plain", "as-obs"] = Field(
-        "plain", description="the embedded stand-in as it is, or under OBS's host names, over TLS, with OBS's refusals"
+        "plain", description="run the stand-in as it is, or with OBS's host names, TLS and refusals"
     )
     stand_in_checksums: Literal["refuse", "accept"] = Field(
-        "refuse", description="what the stand-in does with x-amz-checksum headers; what OBS does is not documented"
+        "refuse", description="how the stand-in treats x-amz-checksum headers; OBS does not document it"
     )

@@ -1,4 +1,4 @@
-"""Trainings in Aim."""
+"""Settings of experiment tracking."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from infra.settings.section import Section
 
 
 class TrackingSettings(Section):
-    """Whether finished trainings are written to Aim, and where its pages are shown."""
+    """Finished trainings in Aim."""
 
     enabled: bool = Field(True, description="write trainings to the Aim repository of the home, where Aim is installed")
-    port: int = Field(0, ge=0, le=65_535, description="of Aim's pages; 0: 43800, or a free one that is then kept")
+    port: int = Field(0, ge=0, le=65_535, description="port of Aim's pages; 0: 43800, or a free one that is then kept")

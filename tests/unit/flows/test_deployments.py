@@ -1,22 +1,30 @@
 """The deployments: each can be loaded as a worker does, and `prefect.yaml` says the same."""
 
 import importlib
+from typing import Any
 
 import pytest
 import yaml
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 
 from flows.cli.deployments import PREFECT_YAML
-from flows.deployments import PLANS, RETRAIN_CRON, TIMEZONE, prefect_yaml, runner_deployments
+from flows.deployments import MAINTENANCE_CRON, plans, prefect_yaml, runner_deployments
 from infra.home import CHECKOUT
+from infra.settings import RetrainSettings
 from tasks.pipeline import EVERY_NAME
+
+
+def listed(name: str, schedule: RetrainSettings) -> dict[str, Any]:
+    """The entry of a deployment in prefect.yaml."""
+    (entry,) = (item for item in yaml.safe_load(prefect_yaml(schedule=schedule))["deployments"] if item["name"] == name)
+    return dict(entry)
 
 
 def test_prefect_yaml_is_not_stale():
     assert PREFECT_YAML.read_text() == prefect_yaml(), "run `atlasflow deployments write`"
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
+@pytest.mark.parametrize("plan", plans(), ids=lambda plan: plan.name)
 def test_the_entry_point_leads_to_the_flow(plan):
     path, _, function = plan.entrypoint.partition(":")
     assert (CHECKOUT / path).is_file()
@@ -25,19 +33,32 @@ def test_the_entry_point_leads_to_the_flow(plan):
 
 
 def test_each_stage_and_each_flow_has_one():
-    names = [plan.name for plan in PLANS]
+    names = [plan.name for plan in plans()]
     assert set(names) == {"pipeline", *EVERY_NAME, "rollout", "retrain", "demote", "tune", "maintenance"}
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize(("name", "cron"), [("maintenance", "30 3 * * 0"), ("retrain", RETRAIN_CRON)])
-def test_what_has_a_schedule_comes_by_itself_and_never_twice_at_once(name, cron):
-    (found,) = (item for item in runner_deployments() if item.name == name)
-    assert (found.schedules[0].schedule.cron, found.schedules[0].schedule.timezone) == (cron, TIMEZONE)
+@pytest.mark.parametrize(("name", "cron"), [("maintenance", MAINTENANCE_CRON), ("retrain", "0 4 * * 1-5")])
+def test_a_scheduled_flow_never_runs_twice_at_once(name: str, cron: str) -> None:
+    schedule = RetrainSettings(cron="0 4 * * 1-5", timezone="Europe/Berlin")
+    (found,) = (item for item in runner_deployments(schedule=schedule) if item.name == name)
+    assert (found.schedules[0].schedule.cron, found.schedules[0].schedule.timezone) == (cron, "Europe/Berlin")
     assert found.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
-    entry = next(item for item in yaml.safe_load(prefect_yaml())["deployments"] if item["name"] == name)
+    entry = next(
+        item for item in yaml.safe_load(prefect_yaml(schedule=schedule))["deployments"] if item["name"] == name
+    )
     assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-    assert entry["schedules"] == [{"cron": cron, "timezone": TIMEZONE}]
+    assert entry["schedules"] == [{"cron": cron, "timezone": "Europe/Berlin"}]
+
+
+def test_without_a_cron_expression_retraining_has_no_schedule() -> None:
+    schedule = RetrainSettings(cron="")
+    (found,) = (item for item in runner_deployments(schedule=schedule) if item.name == "retrain")
+    assert found.schedules == []
+    entry = next(
+        item for item in yaml.safe_load(prefect_yaml(schedule=schedule))["deployments"] if item["name"] == "retrain"
+    )
+    assert "schedules" not in entry
 
 
 def test_without_a_word_on_the_profile_a_run_takes_the_request_s_own():
@@ -45,7 +66,7 @@ def test_without_a_word_on_the_profile_a_run_takes_the_request_s_own():
     assert "parameters" not in prefect_yaml()
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
+@pytest.mark.parametrize("plan", plans(), ids=lambda plan: plan.name)
 def test_each_flow_that_comes_by_itself_runs_with_the_profile_that_was_asked_for(plan):
     (served,) = (item for item in runner_deployments("cloud") if item.name == plan.name)
     (listed,) = (item for item in yaml.safe_load(prefect_yaml("cloud"))["deployments"] if item["name"] == plan.name)

@@ -10,7 +10,6 @@ import yaml
 
 import flows.server as preparation
 from flows.cli import app, deployments, serve
-from flows.deployments import PLANS
 from infra.errors import UserError
 from infra.home import CHECKOUT
 from infra.prefect_server import server
@@ -63,7 +62,7 @@ def test_what_is_applied_has_the_profile_that_was_asked_for(started, monkeypatch
     monkeypatch.setattr(deployments, "prepare_server", lambda chain, named, settings: None)
     app.app(["deployments", "apply", "--profile", profile], standalone_mode=False)
     assert applied == [parameters]
-    assert f"{len(PLANS)} deployments wait for workers of the pool atlasflow" in capsys.readouterr().out
+    assert "deployments wait for workers of the pool atlasflow" in capsys.readouterr().out
 
 
 def test_what_prefect_says_is_shown_when_it_fails(started, monkeypatch, capsys):

@@ -159,3 +159,11 @@ def test_settings_cannot_be_changed_afterwards():
     settings = load()
     with pytest.raises(ValueError, match="frozen"):
         settings.obs.bucket = "other"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("cron", "every night"), ("timezone", "Mars/Olympus"), ("timezone", "../etc/passwd")]
+)
+def test_a_schedule_that_is_none_is_refused(name: str, value: str) -> None:
+    with pytest.raises(UserError, match=f"setting 'retrain.{name}'"):
+        load(overrides={f"retrain.{name}": value})

@@ -1,8 +1,8 @@
-from flows.deployments import PLANS
+from flows.deployments import plans
 from infra.settings import load
 from tasks.orchestration.automations import ATTEMPTS, CRASH, TAKE_UP, wanted
 
-AUTOMATIONS = {automation.name: automation for automation in wanted(load(), None, [plan.name for plan in PLANS])}
+AUTOMATIONS = {automation.name: automation for automation in wanted(load(), None, [plan.name for plan in plans()])}
 
 
 def test_a_run_is_missed_wherever_its_worker_dies():
