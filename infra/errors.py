@@ -17,14 +17,16 @@ class AtlasFlowError(Exception):
     Args:
         message: what happened, and to which thing.
         hint: what to do next.
+        board: the board that it is about; empty for none.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", board: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.board = board
 
     def __str__(self) -> str:
         return f"{self.message}\n  → {self.hint}" if self.hint else self.message
@@ -60,6 +62,11 @@ class Transient(AtlasFlowError):
 
 
 class Corrupt(AtlasFlowError):
-    """Bytes do not match their digest, or a file is damaged."""
+    """Bytes do not match their digest, or a file is damaged.
+
+    Attributes:
+        files: the damaged files, where they are known.
+    """
 
     exit_code = 6
+    files: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from typing import Any
 
 from infra.board.release_folder import releases_in
 from infra.errors import Corrupt, Refused, UserError
-from infra.ports.board import Release
+from infra.ports.release import Release
 from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
 from infra.store.atomic import sync, write_text

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from infra.atc.emulator.om import OmModel, OmTensor, pack_om
-from infra.ports.board import Release
+from infra.ports.release import Release
 from infra.ports.values import LocalFile
 from infra.store.digests import file_digest
 from models import preprocess

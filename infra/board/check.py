@@ -1,18 +1,20 @@
-"""Try everything that a deployment rests on, in order: network, host key, login, and what the board then says."""
+"""Try everything that a deployment needs, in order: network, host key, login, and the board's facts."""
 
 import asyncio
 
+from infra.board import answers
 from infra.board.connection import HostKeyRefused, LoginRefused, fingerprint, pinned_key
-from infra.board.preflight import Check, checks
+from infra.board.preflight import examine_facts
 from infra.board.session import Session
 from infra.errors import AtlasFlowError, UserError
-from infra.ports.board import Release
+from infra.ports.release import Release
+from infra.ports.upkeep import BoardCheck, Finding, Level, Step
 
 CONNECT_SECONDS = 10.0
 
 
-async def examine(session: Session, release: Release | None) -> list[Check]:
-    """All steps, up to the first one without which the next cannot be tried."""
+async def examine(session: Session, release: Release | None) -> BoardCheck:
+    """Try all steps, up to the first one without which the next cannot be tried."""
     settings = session.settings
     where = f"{settings.address}:{settings.port}"
     try:
@@ -20,22 +22,26 @@ async def examine(session: Session, release: Release | None) -> list[Check]:
         writer.close()
     except OSError as error:
         reason = "it does not answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        return [Check("reachable", "wrong", f"{where}: {reason}", "is the board up and in the same network?")]
-    found = [Check("reachable", "good", where)]
+        hint = "is the board up and in the same network?"
+        return BoardCheck((Finding(Step.REACHABLE, Level.WRONG, f"{where}: {reason}", hint),))
+    reachable = Finding(Step.REACHABLE, Level.GOOD, where)
     try:
         async with session:
-            facts = await session.ask("facts")
+            facts = await session.ask("facts", answers.agent_facts)
     except HostKeyRefused as error:
-        return [*found, Check("host key", "wrong", error.message, error.hint)]
+        return BoardCheck((reachable, _failed(Step.HOST_KEY, error)))
     except UserError as error:
-        return [*found, Check("entry", "wrong", error.message, error.hint)]
+        return BoardCheck((reachable, _failed(Step.ENTRY, error)))
     except AtlasFlowError as error:
-        found.append(_host_key(session))
-        step = "login" if isinstance(error, LoginRefused) else "Python"
-        return [*found, Check(step, "wrong", error.message, error.hint)]
-    return [*found, _host_key(session), *checks(facts, settings, release)]
+        step = Step.LOGIN if isinstance(error, LoginRefused) else Step.PYTHON
+        return BoardCheck((reachable, _host_key(session), _failed(step, error)))
+    return BoardCheck((reachable, _host_key(session), *examine_facts(facts, settings, release)), facts.board)
 
 
-def _host_key(session: Session) -> Check:
+def _failed(step: Step, error: AtlasFlowError) -> Finding:
+    return Finding(step, Level.WRONG, error.message, error.hint)
+
+
+def _host_key(session: Session) -> Finding:
     key = pinned_key(session.name, session.settings)
-    return Check("host key", "good", f"{fingerprint(key)}, as pinned" if key is not None else "")
+    return Finding(Step.HOST_KEY, Level.GOOD, f"{fingerprint(key)}, as pinned" if key is not None else "")

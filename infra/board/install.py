@@ -1,16 +1,21 @@
-"""Install a release over a session: look first, copy what is missing, verify, test, switch."""
+"""Install a release over a session: preflight, copy what is missing, verify, smoke test, switch."""
 
 import asyncio
 import getpass
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from infra.board import answers
 from infra.board.preflight import refuse
 from infra.board.release_folder import IDENTIFIER
 from infra.board.session import Session
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
-from infra.ports.board import Installed, Release
+from infra.names import check_name
+from infra.ports.board import BoardState, Installed, SmokeResult
+from infra.ports.release import Release
+from infra.ports.upkeep import RollbackCause
 from infra.ports.values import Bytes, LocalFile
 from infra.store.digests import file_digest
 
@@ -19,8 +24,17 @@ FILES_AT_ONCE = 8
 SMOKE_SECONDS = 300.0
 
 
+@dataclass(frozen=True)
+class CopyPlan:
+    """The board's answer to `plan`: its folder for the release, the files to send, and the suffix of a partial file."""
+
+    folder: str
+    missing: tuple[str, ...]
+    part: str
+
+
 def check_release(release: Release) -> None:
-    """Refuse a release that could not be installed anywhere.
+    """Check that a release can be installed at all.
 
     Raises:
         UserError: a bad id, an unsafe path, or no agent or model in it.
@@ -28,7 +42,8 @@ def check_release(release: Release) -> None:
     if not IDENTIFIER.fullmatch(release.id):
         raise UserError(f"'{release.id}' cannot name a release", hint="use letters, digits and -")
     for name in release.files:
-        if name == "manifest.json" or any(part in {"", ".", ".."} for part in name.split("/")) or "\\" in name:
+        check_name(name, f"release {release.id}", UserError)
+        if name == "manifest.json":
             raise UserError(f"'{name}' cannot be a file of a release")
     missing = {"agent/main.py", "model.om", "release.json"} - set(release.files)
     if missing:
@@ -36,94 +51,99 @@ def check_release(release: Release) -> None:
 
 
 async def install(session: Session, release: Release, progress: Bytes | None, lock_seconds: float) -> Installed:
-    """The whole installation; see `infra.ports.Board.install`."""
+    """Do the whole installation; see `infra.ports.board.Board.install`."""
     check_release(release)
-    refuse(session.name, await session.ask("facts"), session.settings, release)
+    refuse(session.name, await session.ask("facts", answers.agent_facts), session.settings, release)
     session.step("preflight")
     files = {name: {"sha256": file.sha256, "size": file.size} for name, file in release.files.items()}
     await lock(session, lock_seconds)
-    plan = await session.ask("plan", release=release.id, files=files)
+    plan = await session.ask("plan", lambda answer: _plan(answer, release), release=release.id, files=files)
     session.step("plan")
-    before = await session.ask("state")
-    if not plan["missing"] and before["active"] == release.id:
-        return Installed(False, 0, 0, await _last_smoke(session, release.id))
+    before = await session.ask("state", answers.state)
+    if not plan.missing and before.active == release.id:
+        return Installed(False, 0, 0, await session.ask("last_smoke", _optional_smoke, release=release.id))
     await _copy(session, plan, release.files, progress)
     try:
-        await session.ask("settle", release=release.id, files=files)
+        await session.ask("settle", answers.nothing, release=release.id, files=files)
     except Corrupt as error:
-        _blame(release.files, error)
+        _check_own_copy(release.files, error)
         raise
     session.step("settled")
     smoke = await _smoke(session, release.id, before)
     session.step("switch")
-    await session.ask("switch", release=release.id, smoke=smoke)
+    await session.ask("switch", answers.nothing, release=release.id, smoke=smoke.to_json())
     session.step("switched")
-    sent = [release.files[name].size for name in plan["missing"]]
+    sent = [release.files[name].size for name in plan.missing]
     return Installed(True, len(sent), sum(sent), smoke)
 
 
 async def lock(session: Session, seconds: float) -> None:
-    """Become the one who changes this board, until the session ends."""
+    """Take the board's lock until the session ends."""
     owner = f"{getpass.getuser()} on {platform.node()}"
-    await session.ask("lock", timeout=seconds + 30, seconds=seconds, owner=owner)
+    await session.ask("lock", answers.nothing, timeout=seconds + 30, seconds=seconds, owner=owner)
     session.step("lock")
 
 
-async def _copy(
-    session: Session, plan: Mapping[str, Any], files: Mapping[str, LocalFile], progress: Bytes | None
-) -> None:
+async def rollback(session: Session, reason: str, cause: RollbackCause) -> BoardState:
+    """Activate the previous release; the session holds the lock."""
+    return await session.ask("rollback", answers.state, reason=reason, cause=cause.value)
+
+
+def _plan(answer: Any, release: Release) -> CopyPlan:
+    missing = tuple(answers.text(name) for name in answers.items(answer["missing"]))
+    if not set(missing) <= release.files.keys() or len(set(missing)) != len(missing):
+        raise ValueError("it asks for files that the release does not have")
+    return CopyPlan(answers.text(answer["folder"]), missing, answers.text(answer["part"], answers.MAX_WORD))
+
+
+async def _copy(session: Session, plan: CopyPlan, files: Mapping[str, LocalFile], progress: Bytes | None) -> None:
     at_once = asyncio.Semaphore(FILES_AT_ONCE)  # many are small, and each costs three round trips
 
     async def send(name: str) -> None:
         async with at_once:
             session.step("copy")
             if not files[name].path.is_file():
-                raise UserError(f"there is no file {files[name].path}, which release file '{name}' comes from")
-            await session.send(files[name].path, f"{plan['folder']}/{name}{plan['part']}", progress)
+                raise UserError(f"there is no file {files[name].path}, the source of release file '{name}'")
+            await session.send(files[name].path, f"{plan.folder}/{name}{plan.part}", progress)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for name in plan["missing"]:
+            for name in plan.missing:
                 group.create_task(send(name))
     except* AtlasFlowError as errors:
         raise errors.exceptions[0] from None
     session.step("copied")
 
 
-async def _smoke(session: Session, release: str, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the golden images on the board; a release that fails them does not stay in service."""
+async def _smoke(session: Session, release: str, before: BoardState) -> SmokeResult:
+    """Run the golden images on the board; a release that fails is not active afterwards."""
     session.step("smoke")
     try:
-        result: dict[str, Any] = await session.ask(
+        return await session.ask(
             "agent",
+            answers.smoke,
             timeout=SMOKE_SECONDS + 30,
             release=release,
             arguments=["smoke", "--json"],
             seconds=SMOKE_SECONDS,
         )
     except (GateFailed, Refused, Corrupt, Transient) as error:
-        back = "nothing was in service before"
-        if before["active"] not in {None, release}:
-            back = f"release {before['active']} stays in service"
-        elif before["active"] == release and before["previous"] is not None:
-            await session.ask("rollback", reason=error.message)
-            back = f"release {before['previous']} is back in service"
-        error.hint = f"{back}. {error.hint}".strip()
+        outcome = "nothing was in service before"
+        if before.active not in {None, release}:
+            outcome = f"release {before.active} stays in service"
+        elif before.active == release and before.previous is not None:
+            await rollback(session, error.message, RollbackCause.SMOKE_TEST)
+            outcome = f"release {before.previous} is back in service"
+        error.hint = f"{outcome}. {error.hint}".strip()
         raise
-    return result
 
 
-async def _last_smoke(session: Session, release: str) -> dict[str, Any]:
-    """What the smoke test said when the release went into service."""
-    for entry in reversed(await session.ask("journal")):
-        if entry["event"] == "switch" and entry["release"] == release:
-            smoke: dict[str, Any] = entry["smoke"]
-            return smoke
-    return {}
+def _optional_smoke(answer: Any) -> SmokeResult | None:
+    return None if answer is None else answers.smoke(answer)
 
 
-def _blame(files: Mapping[str, LocalFile], error: Corrupt) -> None:
-    """Look whether our own copy is what was damaged, and say so."""
-    for name, file in files.items():
-        if f"'{name}'" in error.message and file_digest(file.path) != file.sha256:
+def _check_own_copy(files: Mapping[str, LocalFile], error: Corrupt) -> None:
+    """Find out whether a damaged file is damaged on this machine, and say so in the hint."""
+    for file in (files[name] for name in error.files if name in files):
+        if file_digest(file.path) != file.sha256:
             error.hint = f"{file.path} on this machine is not what its digest says; run `atlasflow verify --deep`"

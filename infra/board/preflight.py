@@ -1,193 +1,189 @@
-"""What is looked at before a byte goes to a board, one step after the other, each with its finding and a hint."""
+"""The preflight: check what a board reports about itself before a byte goes there."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
 
+from infra.board.answers import AgentFacts
 from infra.board.cann import older
-from infra.errors import Refused
-from infra.ports.board import Release
+from infra.ports.board import BoardFacts
+from infra.ports.release import Release
+from infra.ports.upkeep import Finding, Level, Step
 from infra.settings import BoardSettings
 
 FACTORY_PASSWORDS = {"Mind@123"}  # docs/reference/boards.md §5
 LITTLE_BYTES = 256 * 1024 * 1024
-SPARE_BYTES = 16 * 1024 * 1024  # what a board needs beside the files of a release: journal, links, pictures
+SPARE_BYTES = 16 * 1024 * 1024  # what a board needs besides the files of a release: journal, links, pictures
 
 
-@dataclass(frozen=True)
-class Check:
-    """One step: `good`, `note` (it works, but is worth knowing) or `wrong` (a deployment is refused)."""
-
-    step: str
-    level: Literal["good", "note", "wrong"]
-    found: str
-    hint: str = ""
-
-
-def checks(facts: Mapping[str, Any], settings: BoardSettings, release: Release | None = None) -> list[Check]:
-    """Judge what a board says of itself.
+def examine_facts(facts: AgentFacts, settings: BoardSettings, release: Release | None = None) -> list[Finding]:
+    """Check a board's facts.
 
     Args:
-        facts: as the agent's `facts` tells them.
+        facts: as the agent reports them.
         settings: of the board.
-        release: what is to go there; None looks at the board alone.
+        release: to be installed there; None checks the board alone.
     """
     return [
         _login(facts, settings),
         _devices(facts),
-        _space(facts, release),
+        _space(facts.board, release),
         *_modules(facts),
         _toolkit(facts),
-        _npu(facts),
-        _chip(facts, settings, release),
-        _cann(facts, release),
-        _emulation(facts, release),
+        _npu(facts.board),
+        _chip(facts.board, settings, release),
+        _cann(facts.board, release),
+        _emulation(facts.board, release),
     ]
 
 
-def refuse(name: str, facts: Mapping[str, Any], settings: BoardSettings, release: Release) -> None:
-    """Decide whether a release may go to a board.
+def refuse(name: str, facts: AgentFacts, settings: BoardSettings, release: Release) -> None:
+    """Refuse a release that does not fit the board.
 
     Raises:
-        Refused: it may not; the message tells the first reason.
+        Refused: with the first reason.
     """
-    for check in checks(facts, settings, release):
-        if check.level == "wrong":
-            raise Refused(f"board {name}: {check.found}", hint=check.hint)
+    for finding in examine_facts(facts, settings, release):
+        if finding.level is Level.WRONG:
+            raise finding.error(f"board {name}: {finding.found}", hint=finding.hint, board=name)
 
 
-def _login(facts: Mapping[str, Any], settings: BoardSettings) -> Check:
+def _login(facts: AgentFacts, settings: BoardSettings) -> Finding:
     password = settings.password.get_secret_value()
-    user = str(facts["user"])
+    user = facts.user
     if password in FACTORY_PASSWORDS:
-        return Check(
-            "login",
-            "note",
+        return Finding(
+            Step.LOGIN,
+            Level.NOTE,
             f"{user} still has the factory password, which everybody knows",
             "change it on the board (passwd), make a key (ssh-keygen -t ed25519) and log in with that",
         )
     if password:
-        return Check("login", "note", f"{user}, with a password", "a key is safer: ssh-keygen -t ed25519, ssh-copy-id")
-    return Check("login", "good", f"{user}, with a key")
-
-
-def _devices(facts: Mapping[str, Any]) -> Check:
-    groups = " ".join(facts["groups"])
-    closed = ", ".join(facts["closed_devices"])
-    if closed:
-        return Check(
-            "groups",
-            "wrong",
-            f"{facts['user']} ({groups}) may not open {closed}",
-            f"sudo usermod -aG HwHiAiUser {facts['user']}, then log in again",
+        return Finding(
+            Step.LOGIN, Level.NOTE, f"{user}, with a password", "a key is safer: ssh-keygen -t ed25519, ssh-copy-id"
         )
-    return Check("groups", "good", groups)
+    return Finding(Step.LOGIN, Level.GOOD, f"{user}, with a key")
 
 
-def _space(facts: Mapping[str, Any], release: Release | None) -> Check:
-    free = facts["free_bytes"]
+def _devices(facts: AgentFacts) -> Finding:
+    groups = " ".join(facts.groups)
+    closed = ", ".join(facts.closed_devices)
+    if closed:
+        return Finding(
+            Step.GROUPS,
+            Level.WRONG,
+            f"{facts.user} ({groups}) may not open {closed}",
+            f"sudo usermod -aG HwHiAiUser {facts.user}, then log in again",
+        )
+    return Finding(Step.GROUPS, Level.GOOD, groups)
+
+
+def _space(facts: BoardFacts, release: Release | None) -> Finding:
+    free = facts.free_bytes
     needed = 0 if release is None else sum(file.size for file in release.files.values()) + SPARE_BYTES
     found = f"{free // 2**20} MB free"
     if free < needed:
-        return Check(
-            "space",
-            "wrong",
+        return Finding(
+            Step.SPACE,
+            Level.WRONG,
             f"{found}, {needed // 2**20} MB are needed",
             "`atlasflow boards prune` removes old releases",
         )
     if free < LITTLE_BYTES:
-        return Check("space", "note", f"only {found}", "`atlasflow boards prune` removes old releases")
-    return Check("space", "good", found)
+        return Finding(Step.SPACE, Level.NOTE, f"only {found}", "`atlasflow boards prune` removes old releases")
+    return Finding(Step.SPACE, Level.GOOD, found)
 
 
-def _modules(facts: Mapping[str, Any]) -> Iterator[Check]:
-    python = facts["python"]
-    problems = {module: problem for module, problem in facts["modules"].items() if problem and module != "acl"}
+def _modules(facts: AgentFacts) -> Iterator[Finding]:
+    python = facts.board.python
+    problems = {module: problem for module, problem in facts.problems.items() if module != "acl"}
     for module, problem in problems.items():
-        yield Check(
-            "Python",
-            "wrong",
+        yield Finding(
+            Step.PYTHON,
+            Level.WRONG,
             f"Python {python} cannot use {module}: {problem}",
             f"install {'pillow' if module == 'PIL' else module} on the board for Python {python}, "
             "or name another Python in the board's `python`",
         )
     if not problems:
-        yield Check("Python", "good", f"{python} with numpy and Pillow")
+        yield Finding(Step.PYTHON, Level.GOOD, f"{python} with numpy and Pillow")
 
 
-def _toolkit(facts: Mapping[str, Any]) -> Check:
-    problem, script = facts["modules"]["acl"], facts["environment"]
+def _toolkit(facts: AgentFacts) -> Finding:
+    problem, script = facts.problems.get("acl"), facts.environment
     if problem and script:
-        hint = f"is the toolkit whole, and installed for Python {facts['python']}?"
-        return Check("toolkit", "wrong", f"{script} was sourced, and Python cannot use acl: {problem}", hint)
+        hint = f"is the toolkit whole, and installed for Python {facts.board.python}?"
+        return Finding(Step.TOOLKIT, Level.WRONG, f"{script} was sourced, and Python cannot use acl: {problem}", hint)
     if problem:
-        return Check(
-            "toolkit",
-            "wrong",
+        return Finding(
+            Step.TOOLKIT,
+            Level.WRONG,
             f"Python cannot use acl: {problem}; no set_env.sh was found in the usual places",
             "name the toolkit's script in the board's `environment`; .bashrc is not read here",
         )
     if not script:
-        return Check("toolkit", "good", "acl can be imported without any script")
-    return Check("toolkit", "good", f"{script} was sourced")
+        return Finding(Step.TOOLKIT, Level.GOOD, "acl can be imported without any script")
+    return Finding(Step.TOOLKIT, Level.GOOD, f"{script} was sourced")
 
 
-def _npu(facts: Mapping[str, Any]) -> Check:
-    npu = facts["npu"]
+def _npu(facts: BoardFacts) -> Finding:
+    npu = facts.npu
     if not npu:
-        return Check("npu-smi", "note", "npu-smi tells nothing", "log in and try `npu-smi info`")
-    if not facts["emulated"] and " OK" not in npu:
-        return Check("npu-smi", "note", npu, "some healthy boards report Alarm (docs/reference/boards.md §5)")
-    return Check("npu-smi", "good", npu)
+        return Finding(Step.NPU, Level.NOTE, "npu-smi tells nothing", "log in and try `npu-smi info`")
+    if not facts.emulated and " OK" not in npu:
+        return Finding(Step.NPU, Level.NOTE, npu, "some healthy boards report Alarm (docs/reference/boards.md §5)")
+    return Finding(Step.NPU, Level.GOOD, npu)
 
 
-def _chip(facts: Mapping[str, Any], settings: BoardSettings, release: Release | None) -> Check:
-    soc = facts["soc_version"]
+def _chip(facts: BoardFacts, settings: BoardSettings, release: Release | None) -> Finding:
+    soc = facts.soc_version
     wanted = settings.soc if release is None else release.soc_version
     if release is not None and soc != wanted:
-        return Check(
-            "chip",
-            "wrong",
+        return Finding(
+            Step.CHIP,
+            Level.WRONG,
             f"it has {soc or 'an unknown chip'}, release {release.id} is for {wanted}",
             f"compile for {soc or 'the name that npu-smi info shows'} (convert.soc_versions)",
         )
     if not soc:
-        return Check("chip", "wrong", "neither npu-smi nor acl tells which chip it has", "look at `npu-smi info`")
+        return Finding(
+            Step.CHIP, Level.WRONG, "neither npu-smi nor acl tells which chip it has", "look at `npu-smi info`"
+        )
     if soc != wanted:
-        return Check("chip", "note", f"{soc}, and its entry says {wanted}", f'set the board\'s soc = "{soc}"')
-    return Check("chip", "good", f"{soc}, {facts['architecture']}")
+        return Finding(Step.CHIP, Level.NOTE, f"{soc}, and its entry says {wanted}", f'set the board\'s soc = "{soc}"')
+    return Finding(Step.CHIP, Level.GOOD, f"{soc}, {facts.architecture}")
 
 
-def _cann(facts: Mapping[str, Any], release: Release | None) -> Check:
+def _cann(facts: BoardFacts, release: Release | None) -> Finding:
     """A board's CANN must not be older than the compiler's (docs/reference/atc.md §3.3)."""
-    board = facts["cann"]
+    board = facts.cann
     if release is None or not release.cann:
-        return Check("CANN", "good", board) if board else Check("CANN", "note", "the version is unknown")
+        return (
+            Finding(Step.CANN, Level.GOOD, board) if board else Finding(Step.CANN, Level.NOTE, "the version is unknown")
+        )
     if older(board, release.cann):
-        return Check(
-            "CANN",
-            "wrong",
+        return Finding(
+            Step.CANN,
+            Level.WRONG,
             f"it has CANN {board}, release {release.id} was compiled by CANN {release.cann}",
             "compile with a toolkit that is not newer than the board's, or update the board",
         )
     if older(board, release.cann) is None:
-        return Check("CANN", "note", f"'{board}' cannot be compared with the compiler's {release.cann}")
-    return Check("CANN", "good", f"{board}, not older than the compiler's {release.cann}")
+        return Finding(Step.CANN, Level.NOTE, f"'{board}' cannot be compared with the compiler's {release.cann}")
+    return Finding(Step.CANN, Level.GOOD, f"{board}, not older than the compiler's {release.cann}")
 
 
-def _emulation(facts: Mapping[str, Any], release: Release | None) -> Check:
-    if release is not None and release.emulated and not facts["emulated"]:
-        return Check(
-            "stand-in",
-            "wrong",
+def _emulation(facts: BoardFacts, release: Release | None) -> Finding:
+    if release is not None and release.emulated and not facts.emulated:
+        return Finding(
+            Step.STAND_IN,
+            Level.WRONG,
             f"it is no stand-in, and release {release.id} was made by a stand-in compiler",
             'compile the model with Huawei\'s atc (convert.compiler = "atc")',
         )
-    if release is not None and facts["emulated"] and not release.emulated:
-        return Check(
-            "stand-in",
-            "wrong",
+    if release is not None and facts.emulated and not release.emulated:
+        return Finding(
+            Step.STAND_IN,
+            Level.WRONG,
             f"it is a stand-in and cannot run release {release.id}, which was compiled for hardware",
             "compile it with the stand-in compiler, or deploy to a real board",
         )
-    return Check("stand-in", "good", "it is a stand-in" if facts["emulated"] else "it is real")
+    return Finding(Step.STAND_IN, Level.GOOD, "it is a stand-in" if facts.emulated else "it is real")

@@ -1,59 +1,128 @@
-"""Fetch what a board's agent has written while it watched a folder."""
+"""Fetch the files that a board's agent wrote while it watched a folder.
+
+The names and sizes are the board's: a name must be one that `watch` writes, and counts and sizes have bounds.
+"""
 
 import json
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from infra.board import answers
 from infra.board.session import Session
+from infra.errors import Corrupt
+from infra.names import check_name
+from infra.ports.upkeep import LatencyReport, Pulled
 from infra.store.atomic import replacing
 
 ANSWERS = "answers.jsonl"  # one JSON object a picture (agent/watch.py)
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """What was fetched.
-
-    Attributes:
-        fetched: names of the files that came now.
-        kept: how many were here already.
-        report: pictures answered, pictures skipped, and latency in milliseconds (median, 90 %, 99 %, largest).
-    """
-
-    fetched: tuple[str, ...]
-    kept: int
-    report: Mapping[str, float]
+MAX_FILES = 100_000
+MAX_PICTURE_BYTES = 64 * 2**20
+MAX_ANSWERS_BYTES = 2**30
+PAGE = 1000  # names in one answer
+_GROWTH = 2**20  # bytes that the file of answers may grow while it is fetched
+_MAX_LINE = 2**20
 
 
 async def pull(session: Session, folder: Path) -> Pulled:
-    """Fetch each file that is not here in the same size."""
-    said = await session.ask("outputs")
+    """Fetch each file that is not in `folder` in the same size.
+
+    Raises:
+        Corrupt: the board names a file that `watch` does not write, too many of them, or sends another one.
+    """
+    source, files = await _listing(session)
     folder.mkdir(parents=True, exist_ok=True)
     fetched = []
-    for name, size in said["files"].items():
+    for name, size in files.items():
         target = folder / name
-        if target.exists() and target.stat().st_size == size:
+        if target.is_file() and not target.is_symlink() and target.stat().st_size == size:
             continue
-        with replacing(target) as temporary:
-            await session.fetch(f"{said['folder']}/{name}", temporary)
+        await _fetch(session, f"{source}/{name}", target, size)
         fetched.append(name)
-    return Pulled(tuple(fetched), len(said["files"]) - len(fetched), report(folder / ANSWERS))
+    return Pulled(tuple(fetched), len(files) - len(fetched), latency_report(folder / ANSWERS))
 
 
-def report(answers: Path) -> dict[str, float]:
-    """Sum up a file of answers; a line that is torn is left out."""
-    entries: list[dict[str, Any]] = []
-    for line in answers.read_text(errors="replace").splitlines() if answers.exists() else ():
-        try:
-            entries.append(json.loads(line))
-        except ValueError:
-            continue
-    times = sorted(entry["milliseconds"] for entry in entries if "error" not in entry)
-    result: dict[str, float] = {"pictures": len(times), "skipped": len(entries) - len(times)}
-    if times:
-        cuts = statistics.quantiles(times, n=100, method="inclusive") if len(times) > 1 else times * 99
-        result |= {"p50": cuts[49], "p90": cuts[89], "p99": cuts[98], "largest": times[-1]}
-    return result
+async def _listing(session: Session) -> tuple[str, dict[str, int]]:
+    """The folder on the board, and the size in bytes of each file in it by name."""
+
+    def page(answer: Any) -> tuple[str, dict[str, int]]:
+        sizes = {_file_name(session.name, name): _size(name, size) for name, size in answer["files"].items()}
+        if len(sizes) > PAGE:
+            raise ValueError(f"a page has more than {PAGE} files")
+        return answers.text(answer["folder"]), sizes
+
+    found: dict[str, int] = {}
+    while True:
+        after = max(found, default="")
+        source, files = await session.ask("outputs", page, after=after, limit=PAGE)
+        if not files:
+            return source, found
+        if min(files) <= after:
+            raise Corrupt(f"board {session.name} lists a file twice")
+        found |= files
+        if len(found) > MAX_FILES:
+            raise Corrupt(
+                f"board {session.name} has more than {MAX_FILES} files to fetch",
+                hint="log in and empty the folder `outputs` there",
+            )
+
+
+def _file_name(board: str, name: Any) -> str:
+    """A name that `watch` writes.
+
+    Raises:
+        Corrupt: it is none.
+    """
+    if check_name(name, f"board {board}") == ANSWERS:
+        return ANSWERS
+    if "/" in name or name.startswith(".") or not name.endswith(".png"):
+        raise Corrupt(f"board {board} names {name!a}, which is not a file of `watch`")
+    return str(name)
+
+
+def _size(name: str, size: Any) -> int:
+    return answers.count(size, MAX_ANSWERS_BYTES if name == ANSWERS else MAX_PICTURE_BYTES)
+
+
+async def _fetch(session: Session, source: str, target: Path, size: int) -> None:
+    growth = _GROWTH if target.name == ANSWERS else 0  # a line may be added now
+    with replacing(target) as temporary:
+        await session.fetch(source, temporary, size + growth)
+        if not size <= temporary.stat().st_size <= size + growth:
+            raise Corrupt(f"board {session.name} sent another {target.name} than it listed", hint="pull again")
+
+
+def latency_report(path: Path) -> LatencyReport:
+    """Summarise a file of answers; a line that is not a whole answer is left out."""
+    times, skipped = [], 0
+    for entry in _entries(path):
+        if "error" in entry:
+            skipped += 1
+        elif (time := _milliseconds(entry)) is not None:
+            times.append(time)
+    times.sort()
+    if not times:
+        return LatencyReport(0, skipped)
+    cuts = statistics.quantiles(times, n=100, method="inclusive") if len(times) > 1 else times * 99
+    return LatencyReport(len(times), skipped, cuts[49], cuts[89], cuts[98], times[-1])
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for line in iter(lambda: file.readline(_MAX_LINE), b""):
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(entry, dict):
+                yield entry
+
+
+def _milliseconds(entry: dict[str, Any]) -> float | None:
+    try:
+        return answers.number(entry.get("milliseconds"))
+    except (TypeError, ValueError, OverflowError):
+        return None

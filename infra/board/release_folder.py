@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.errors import UserError
-from infra.ports.board import Release
+from infra.ports.release import Release
 from infra.ports.values import LocalFile
 
 DESCRIPTION = "release.json"

@@ -4,20 +4,25 @@ import asyncio
 import contextlib
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import asyncssh
 
+from infra.board import answers
 from infra.board.connection import connect, mapped
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.faults import FaultPlan
 from infra.ports.values import Bytes
 from infra.settings import BoardSettings
 
+T = TypeVar("T")
+
 REQUEST_SECONDS = 120.0
+MAX_LINE = 2**20  # bytes; a longer answer is cut by asyncssh's window of 2 MiB
+BLOCK_BYTES = 2**20
 BEAT_SECONDS = 15.0  # between signs of life, while there is nothing to ask
 IDLE_SECONDS = 90  # without one the board lets go of its lock
 AGENT = Path(__file__).parent / "agent"
@@ -52,17 +57,12 @@ BOOT = (
 
 
 class Session:
-    """A logged-in connection with the helper running: `async with Session(…) as session`.
-
-    Attributes:
-        root: absolute path of the board's release folder.
-    """
+    """A logged-in connection with the helper running: `async with Session(…) as session`."""
 
     def __init__(self, name: str, settings: BoardSettings, faults: FaultPlan) -> None:
         self.name = name
         self.settings = settings
         self.faults = faults
-        self.root = ""
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
         self._starting = asyncio.Lock()
@@ -100,21 +100,44 @@ class Session:
         if self.faults.reach(f"board.{point}") == "cut" and self._connection is not None:
             self._connection.abort()
 
-    async def ask(self, operation: str, *, timeout: float = REQUEST_SECONDS, **arguments: Any) -> Any:
-        """Let the helper do something; raises the class of error that its answer names."""
+    async def ask(
+        self, operation: str, reader: Callable[[Any], T], *, timeout: float = REQUEST_SECONDS, **arguments: Any
+    ) -> T:
+        """Let the helper do something, and read its answer.
+
+        Args:
+            operation: a public method of the agent's `Server`.
+            reader: makes a value of the answer and raises ValueError, TypeError or KeyError for a wrong one.
+            timeout: seconds.
+            arguments: of the operation.
+
+        Raises:
+            AtlasFlowError: of the class that the answer names.
+            Corrupt: the answer cannot be used.
+            Transient: the connection ended.
+        """
         request = json.dumps({"do": operation, **arguments}).encode() + b"\n"
         helper = self._running()
         async with self._asking:
             with mapped(self.name, self.settings):
                 helper.stdin.write(request)
                 line = await asyncio.wait_for(helper.stdout.readline(), timeout)
-        if not line:
+        if not line.endswith(b"\n") and len(line) < MAX_LINE:
             raise Transient(f"board {self.name} ended the connection while doing '{operation}'{await self._said()}")
-        answer = json.loads(line)
-        if answer["ok"]:
-            return answer["value"]
-        kind = CLASSES.get(answer["kind"], Refused)
-        raise kind(f"board {self.name}: {answer['message']}", hint=answer["hint"])
+        found = answers.read(self.name, lambda text: self._value_or_error(json.loads(text), reader), line)
+        if isinstance(found, AtlasFlowError):
+            raise found
+        return found
+
+    def _value_or_error(self, answer: Any, reader: Callable[[Any], T]) -> T | AtlasFlowError:
+        if answer["ok"] is True:
+            return reader(answer["value"])
+        kind = CLASSES.get(answers.count(answer["kind"]), Refused)
+        error = kind(f"board {self.name}: {answers.text(answer['message'])}", hint=answers.text(answer["hint"]))
+        error.board = self.name
+        if isinstance(error, Corrupt):
+            error.files = tuple(answers.text(name) for name in answers.items(answer.get("files", [])))
+        return error
 
     async def _beat(self) -> None:
         """Tell the board that we are there while files are on their way; what fails here shows itself there, too."""
@@ -122,25 +145,48 @@ class Session:
             while True:
                 await asyncio.sleep(BEAT_SECONDS)
                 if not self._asking.locked():
-                    await self.ask("still_here")
+                    await self.ask("still_here", answers.nothing)
 
     async def send(self, source: Path, target: str, progress: Bytes | None) -> None:
         """Copy a file to the board under the name `target`, which its caller makes temporary."""
+        sftp = await self._files()
         with mapped(self.name, self.settings):
-            sftp = await self._files()
             await sftp.put(str(source), target, progress_handler=_progress(progress))
 
-    async def fetch(self, source: str, target: Path) -> None:
-        """Copy a file from the board."""
+    async def fetch(self, source: str, target: Path, limit: int) -> None:
+        """Copy a file from the board into the new file `target`; a link on the board gives the bytes behind it.
+
+        Raises:
+            Corrupt: it has more than `limit` bytes.
+            Refused: the file cannot be written here.
+        """
+        sftp = await self._files()
         with mapped(self.name, self.settings):
-            sftp = await self._files()
-            await sftp.get(source, str(target))
+            remote = await sftp.open(source, "rb")
+        total = 0
+        try:
+            # "x" refuses a path that exists, a link included.
+            with _writing(target), target.open("xb") as local:
+                while block := await self._block(remote):
+                    total += len(block)
+                    if total > limit:
+                        raise Corrupt(f"board {self.name} sends more than {limit} bytes for {target.name}")
+                    local.write(block)
+        finally:
+            with contextlib.suppress(asyncssh.Error, OSError):
+                await remote.close()
+
+    async def _block(self, remote: asyncssh.SFTPClientFile) -> bytes:
+        with mapped(self.name, self.settings):
+            data: bytes = await asyncio.wait_for(remote.read(BLOCK_BYTES), REQUEST_SECONDS)
+        return data
 
     async def _files(self) -> asyncssh.SFTPClient:
         assert self._connection is not None  # noqa: S101 - for the type checker: entered
         async with self._starting:
             if self._sftp is None:
-                self._sftp = await self._connection.start_sftp_client()
+                with mapped(self.name, self.settings):
+                    self._sftp = await self._connection.start_sftp_client()
         return self._sftp
 
     def _running(self) -> "asyncssh.SSHClientProcess[bytes]":
@@ -159,7 +205,6 @@ class Session:
             for _ in range(1000):
                 line = await asyncio.wait_for(self._helper.stdout.readline(), REQUEST_SECONDS)
                 if line.startswith(GREETING):
-                    self.root = json.loads(line)["root"]
                     return
                 if not line:
                     break
@@ -173,7 +218,7 @@ class Session:
         with mapped(self.name, self.settings):
             text = await asyncio.wait_for(self._running().stderr.read(4000), 10)
         lines = (text or b"").decode(errors="replace").strip().splitlines()
-        return f": {lines[-1]}" if lines else ""
+        return f": {answers.printable(lines[-1])}" if lines else ""
 
 
 def helper_command(settings: BoardSettings) -> str:
@@ -190,6 +235,15 @@ def helper_command(settings: BoardSettings) -> str:
         f"done; exec {shlex.quote(settings.python)} -u -B -c {shlex.quote(BOOT)}"
     )
     return f'exec "$(command -v bash || echo /bin/sh)" -c {shlex.quote(script)}'
+
+
+@contextlib.contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Map errors of this machine's disk."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 def _progress(progress: Bytes | None) -> Callable[[bytes, bytes, int, int], None] | None:

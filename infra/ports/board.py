@@ -1,35 +1,29 @@
-"""The port to a board."""
+"""The port to a board: install a release and use it. `infra/ports/upkeep.py` has the rest of a board's operations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, Self
 
-from infra.ports.values import Bytes, LocalFile
-
-
-@dataclass(frozen=True)
-class Release:
-    """What is to be installed on a board.
-
-    Attributes:
-        id: names the release's folder on the board; letters, digits, `-`.
-        files: path inside the release folder to file.
-        soc_version: what the model was compiled for.
-        emulated: True when a stand-in had a hand in its bytes; real boards refuse it.
-        cann: the version of the CANN toolkit that compiled the model; empty when it is not known.
-    """
-
-    id: str
-    files: Mapping[str, LocalFile]
-    soc_version: str
-    emulated: bool
-    cann: str = ""
+from infra.ports.comparison import Comparison
+from infra.ports.release import Release
+from infra.ports.values import Bytes
 
 
 @dataclass(frozen=True)
 class BoardFacts:
-    """What a board says of itself; `cann` and `npu` may be empty when nothing tells."""
+    """What a board reports about itself; `cann` and `npu` are empty when the board does not know them.
+
+    Attributes:
+        name: its host name.
+        soc_version: its chip, such as `Ascend310`.
+        cann: version of its CANN toolkit.
+        architecture: of its processor, such as `aarch64`.
+        python: version of its Python.
+        free_bytes: free space in the file system of its releases.
+        emulated: True for a stand-in.
+        npu: the chips and their health, as `npu-smi` shows them.
+    """
 
     name: str
     soc_version: str
@@ -42,30 +36,8 @@ class BoardFacts:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a board has seen while it watched, under one release, in its last days.
-
-    Attributes:
-        release: which answered.
-        since: seconds since 1970, by the board's clock.
-        until: likewise.
-        images: how many were answered.
-        skipped: how many could not be read.
-        counts: images in each bin, by quantity: `class` (a bin a class), `confidence` (of the answer, 0 to 1), `red`,
-            `green` and `blue` (mean of the picture, 0 to 255; all in bins of equal width).
-    """
-
-    release: str
-    since: float
-    until: float
-    images: int
-    skipped: int
-    counts: Mapping[str, Sequence[int]]
-
-
-@dataclass(frozen=True)
 class BoardState:
-    """Which releases a board holds: the one in service, the one before it, and all that are there."""
+    """Which releases a board holds: the active one, the previous one, and all of them."""
 
     active: str | None
     previous: str | None
@@ -73,20 +45,71 @@ class BoardState:
 
 
 @dataclass(frozen=True)
+class SmokeResult:
+    """The result of a smoke test that passed.
+
+    Attributes:
+        images: number of golden images.
+        agreement: share of them with the golden top class, 0 to 1.
+        max_difference: largest absolute difference to the golden logits.
+        tolerance: the largest difference allowed.
+        milliseconds: time for one image; None when it was not measured.
+        comparison: the figures by class; None for a release whose agent computes none.
+    """
+
+    images: int
+    agreement: float
+    max_difference: float
+    tolerance: float
+    milliseconds: float | None = None
+    comparison: Comparison | None = None
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Read the JSON form: `smoke` in a board's journal, in `boards.json`, and in the agent's answer.
+
+        Raises:
+            KeyError, TypeError, ValueError: a figure is missing or is not a number.
+        """
+        time = value.get("milliseconds")
+        return cls(
+            images=int(value["images"]),
+            agreement=float(value["agreement"]),
+            max_difference=float(value["max_difference"]),
+            tolerance=float(value["tolerance"]),
+            milliseconds=None if time is None else float(time),
+            comparison=Comparison.from_json(value) if "per_class" in value else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Write the JSON form."""
+        values = {} if self.comparison is None else self.comparison.to_json()
+        values |= {"images": self.images, "agreement": self.agreement, "max_difference": self.max_difference}
+        return {**values, "tolerance": self.tolerance, "milliseconds": self.milliseconds}
+
+
+@dataclass(frozen=True)
 class Installed:
-    """What an installation did; `changed` is False when the release was in service already."""
+    """The result of an installation.
+
+    Attributes:
+        changed: False when the release was active already.
+        files_sent: number of files copied.
+        bytes_sent: their size.
+        smoke: the result of the smoke test; None when the board's journal no longer has that of an active release.
+    """
 
     changed: bool
     files_sent: int
     bytes_sent: int
-    smoke: Mapping[str, object]
+    smoke: SmokeResult | None
 
 
 @dataclass(frozen=True)
 class Classification:
     """A board's answer to one picture: the five best (class name, probability), best first.
 
-    For a picture that could not be read, `problem` says why and `top` is empty.
+    For an unreadable picture, `problem` says why and `top` is empty.
     """
 
     picture: str
@@ -105,44 +128,40 @@ class Board(Protocol):
         ...
 
     def facts(self) -> BoardFacts:
-        """Ask the board what it is."""
+        """Ask the board for its chip, toolkit, Python and free space."""
         ...
 
     def state(self) -> BoardState:
-        """Ask the board what it runs."""
+        """Ask the board for its releases."""
         ...
 
     def install(self, release: Release, progress: Bytes | None = None) -> Installed:
-        """Preflight, copy what is missing, verify, smoke test, switch; on any failure the old release stays in service.
+        """Preflight, copy what is missing, verify, smoke test, switch; on any failure the old release stays active.
 
         Raises:
-            Refused: the board is not one for this release (soc, emulation, host key, login).
-            GateFailed: the smoke test did not give the golden outputs; the previous release is in service.
+            Refused: the release does not fit the board (chip, emulation), or the board refuses the login.
+            GateFailed: the smoke test did not give the golden outputs; the previous release is active.
         """
         ...
 
     def infer(self, release: Release, images: Path, logits: Path) -> float:
-        """Run a release's model on an array of images; nothing is installed, and what is in service stays so.
+        """Run a release's model on an array of images, without installing it.
 
         Args:
-            release: with the program and the model; it needs no smoke test.
+            release: program and model; it needs no smoke test.
             images: NumPy file, uint8 [n, height, width, 3], RGB.
             logits: NumPy file to write, float32 [n, classes].
 
         Returns:
-            Milliseconds an image, the median.
+            Milliseconds for one image, the median.
 
         Raises:
-            Refused: the board is not one for this release.
+            Refused: the release does not fit the board.
         """
         ...
 
     def rollback(self) -> BoardState:
-        """Put the previous release back into service."""
-        ...
-
-    def seen(self) -> Seen | None:
-        """What the board has seen while it watched; None when it has not."""
+        """Activate the previous release."""
         ...
 
     def classify(self, pictures: Sequence[Path], folder: Path) -> Sequence[Classification]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import AtlasFlowError, GateFailed, UserError
+from infra.ports.upkeep import JournalEvent, RollbackCause
 from infra.retry import retry
 from tasks.fleet.state import Policy, Rollout, Start
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from infra.fleet import Fleet, Log
-    from infra.ports.board import Release
+    from infra.ports.release import Release
+    from infra.ports.upkeep import BoardStatus
     from infra.world import World
     from tasks.engine.stage import Reporter
 
@@ -141,7 +143,7 @@ def install_on(world: World, releases: Mapping[str, Release], name: str) -> dict
     except AtlasFlowError as error:
         told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         return {"outcome": "failed", **told, "seconds": time.monotonic() - begun}
-    smoke = done.smoke.get("milliseconds")
+    smoke = None if done.smoke is None else done.smoke.milliseconds
     message = f"{done.files_sent} files sent" if done.changed else "nothing to do"
     return {
         "outcome": "changed" if done.changed else "unchanged",
@@ -236,7 +238,7 @@ def reconcile(
             return {**row, "found": "nothing wanted"}
         try:
             status = world.board(name).status()
-            row["active"] = status["active"]
+            row["active"] = status.active
             if row["active"] == row["wanted"]:
                 return {**row, "found": "as wanted"}
             gave_up = gave_it_up(status, row["wanted"])
@@ -253,13 +255,13 @@ def reconcile(
     return _each(names, limit, look)
 
 
-def gave_it_up(status: Mapping[str, Any], release: str) -> str:
-    """Why a board returned from a release by itself; empty when it did not."""
-    for entry in reversed(status["journal"]):
-        if entry["event"] == "rollback":
-            by_itself = entry.get("reason") != "asked for" and status["previous"] == release
-            return str(entry["reason"]) if by_itself else ""
-        if entry["event"] == "switch":
+def gave_it_up(status: BoardStatus, release: str) -> str:
+    """Return why a board rolled back from a release without an operator; empty when it did not."""
+    for entry in reversed(status.journal):
+        if entry.event == JournalEvent.ROLLBACK:
+            by_itself = entry.cause is not RollbackCause.OPERATOR and status.previous == release
+            return entry.reason if by_itself else ""
+        if entry.event == JournalEvent.SWITCH:
             return ""
     return ""
 

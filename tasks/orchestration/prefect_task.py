@@ -124,9 +124,8 @@ def _telling_of_fallen_boards(chain: Chain, name: str) -> Iterator[Callable[[], 
     try:
         yield lambda: tell_of_fallen_boards(chain, boards)
     except GateFailed as error:  # the board's smoke test: it stays with, or went back to, what it ran before
-        for board in boards:
-            if error.message.startswith(f"board {board}: "):
-                board_fell_back(board, "", f"{error.message}; {error.hint}")
+        if error.board in boards:
+            board_fell_back(error.board, "", f"{error.message}; {error.hint}")
         raise
 
 

@@ -11,7 +11,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from infra.errors import Transient
-from infra.ports.board import Release
+from infra.ports.release import Release
 from infra.store.artifacts import folder_files
 from tasks.evaluation_images import evaluation_images, labels
 from tasks.release import agent_bundle

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from infra.fleet import Fleet
-    from infra.ports.board import Seen
+    from infra.ports.upkeep import Observations
     from infra.settings.drift import DriftSettings
     from infra.world import World
 
@@ -74,7 +74,7 @@ def _shares(counts: Sequence[int]) -> list[float]:
     return [(number + _SMOOTHING) / whole for number in counts]
 
 
-def judge(board: str, reference: Mapping[str, Sequence[int]], seen: Seen, limits: DriftSettings) -> BoardDrift:
+def judge(board: str, reference: Mapping[str, Sequence[int]], seen: Observations, limits: DriftSettings) -> BoardDrift:
     """Compare a board's counts with the reference of its release.
 
     Raises:
@@ -108,7 +108,7 @@ def survey(
 
     def look(name: str) -> BoardDrift:
         try:
-            seen = world.board(name).seen()
+            seen = world.board(name).observations()
             if seen is None:
                 return BoardDrift(name, "unknown", "it has not watched yet", {})
             return judge(name, reference_of(fleet, seen.release), seen, limits)

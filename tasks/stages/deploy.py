@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.board.release_folder import releases_in
 from infra.errors import UserError
-from infra.ports.board import Release
+from infra.ports.release import Release
 from infra.ports.values import Producer
 from infra.store.artifacts import folder_files
 from tasks.engine.stage import Stage, StageContext, StageOutput
@@ -95,12 +95,15 @@ def _install(context: StageContext, board: Board) -> dict[str, Any]:
     done = board.install(built, progress)
     stand_in = " (stand-in)" if facts.emulated else ""
     word = "now runs" if done.changed else "already ran"
-    smoke = (
-        f"{done.smoke['agreement']:.0%} of {done.smoke['images']} images agree, largest logit difference "
-        f"{done.smoke['max_difference']:.2g} ({done.smoke['tolerance']:.2g} allowed)"
-    )
+    smoke = "its result is no longer in the board's journal"
+    if done.smoke is not None:
+        smoke = (
+            f"{done.smoke.agreement:.0%} of {done.smoke.images} images agree, largest logit difference "
+            f"{done.smoke.max_difference:.2g} ({done.smoke.tolerance:.2g} allowed)"
+        )
     context.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test: {smoke}")
-    return {"facts": asdict(facts), "changed": done.changed, "bytes_sent": done.bytes_sent, "smoke": dict(done.smoke)}
+    result = {} if done.smoke is None else done.smoke.to_json()
+    return {"facts": asdict(facts), "changed": done.changed, "bytes_sent": done.bytes_sent, "smoke": result}
 
 
 def _pictures(context: StageContext) -> list[Path]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.local_training.trainer import LocalTrainer, run_model
-from infra.ports.board import BoardFacts, BoardState, Classification, Installed
+from infra.ports.board import BoardFacts, BoardState, Classification, Installed, SmokeResult
 from infra.store.atomic import replacing
 from infra.store.digests import file_digest
 from infra.world import World
@@ -73,7 +73,7 @@ class PlayedBoard:
         return BoardState(self._release, None, (self._release,))
 
     def install(self, release, progress=None):
-        return Installed(True, len(release.files), self._said["bytes_sent"], self._said["smoke"])
+        return Installed(True, len(release.files), self._said["bytes_sent"], SmokeResult.from_json(self._said["smoke"]))
 
     def classify(self, pictures, folder):
         shutil.copytree(self._recorded / "pictures" / self.name, folder)

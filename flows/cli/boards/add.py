@@ -12,12 +12,15 @@ from flows.cli.options import Profile, Set
 from flows.cli.output import print_line
 from infra.errors import Refused, UserError
 from infra.home import fleet_file
+from infra.ports.upkeep import Level, Step
 from infra.settings import BoardSettings
 from infra.settings.fleet import Value, edit_board, read_fleet
 
 if TYPE_CHECKING:
     from infra.board.client import SshBoard
 
+# Without these, nothing at all can be asked of a board.
+_NEEDED = {Step.REACHABLE, Step.HOST_KEY, Step.ENTRY, Step.LOGIN, Step.PYTHON}
 _ADDRESS = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<host>\[[0-9a-fA-F:]+\]|[^@:\s]+)(?::(?P<port>\d+))?")
 
 Fingerprint = Annotated[
@@ -66,17 +69,15 @@ def add(
         known = chain_of(profile, settings).settings.boards.get(name, BoardSettings())
         reach = known.model_copy(update=values)
         values["host_key"] = _pin(_board(name, reach), "", fingerprint, yes)
-        steps = _board(name, reach.model_copy(update={"host_key": values["host_key"]})).check()
-        wrong = [step for step in steps if step.level == "wrong"]
-        if wrong and wrong[0].step in ("reachable", "host key", "entry", "login", "Python"):
-            raise Refused(f"board {name}: {wrong[0].found}", hint=wrong[0].hint)
-        for step in steps:
-            if step.level != "good":
-                print_line(f"{step.step}: {step.found}")
-                print_line(f"  → {step.hint}")
-        found = next((step.found.partition(",")[0] for step in steps if step.step == "chip"), "")
-        if not soc and found.startswith("Ascend"):
-            values["soc"] = found
+        checked = _board(name, reach.model_copy(update={"host_key": values["host_key"]})).check()
+        if checked.wrong is not None and checked.wrong.step in _NEEDED:
+            raise Refused(f"board {name}: {checked.wrong.found}", hint=checked.wrong.hint)
+        for finding in checked.findings:
+            if finding.level is not Level.GOOD:
+                print_line(f"{finding.step}: {finding.found}")
+                print_line(f"  → {finding.hint}")
+        if not soc and checked.facts is not None and checked.facts.soc_version:
+            values["soc"] = checked.facts.soc_version
     edit_board(fleet_file(), name, values, new=True)
     print_line(f"{name} is in {fleet_file()}")
 
@@ -135,7 +136,8 @@ def _pin(board: "SshBoard", pinned: str, wanted: str, yes: bool) -> str:
     Raises:
         Refused: it is not the one.
     """
-    key, shown = board.trust()
+    shown_key = board.host_key()
+    key, shown = shown_key.public_key, shown_key.fingerprint
     if pinned and key == pinned:
         return pinned
     print_line(f"{board.name} shows the host key {shown}")

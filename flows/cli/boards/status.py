@@ -15,6 +15,7 @@ from flows.context import release_files
 from infra.board.release_folder import releases_in
 from infra.errors import UserError
 from infra.fleet import Fleet
+from infra.ports.upkeep import Finding, Level
 from infra.store.atomic import write_text
 from tasks.fleet.rollout import gave_it_up, interrupted, reconcile
 
@@ -95,24 +96,28 @@ def check(
     def ask(name: str) -> dict[str, Any]:
         soc = chain.settings.boards[name].soc
         fitting = releases.get(soc) or next(iter(releases.values()), None)
-        return {"steps": [asdict(step) for step in chain.world.board(name).check(fitting)]}
+        return {"findings": chain.world.board(name).check(fitting).findings}
 
     found = on_each(chosen(chain, names, label, everything), at_once, ask)
     rows = []
     for board in found:
-        steps = board.get("steps") or [{"step": "settings", "level": "wrong", "found": board["problem"], "hint": ""}]
-        for step in steps:
-            rows.append({"board": board["board"], **step, **_trouble(step, board.get("exit_code"))})
+        if "findings" in board:
+            rows += [
+                {"board": board["board"], **finding.to_json(), **_trouble(finding)} for finding in board["findings"]
+            ]
+        else:
+            step = {"step": "settings", "level": Level.WRONG, "found": board["problem"], "hint": ""}
+            problem = f"settings: {board['problem']}"
+            rows.append({"board": board["board"], **step, "exit_code": board["exit_code"], "problem": problem})
     columns = {"board": "board", "step": "step", "": "level", "found": "found", "hint": "hint"}
     show(rows, columns, as_json=as_json)
 
 
-def _trouble(step: dict[str, Any], exit_code: int | None) -> dict[str, Any]:
-    """A wrong step ends the command: unreachable is worth another try, a bad entry is a setting, the rest a refusal."""
-    if step["level"] != "wrong":
+def _trouble(finding: Finding) -> dict[str, Any]:
+    """The columns that end the command, for a wrong step."""
+    if finding.level is not Level.WRONG:
         return {}
-    codes = {"reachable": 5, "entry": 2}
-    return {"exit_code": exit_code or codes.get(step["step"], 4), "problem": f"{step['step']}: {step['found']}"}
+    return {"exit_code": finding.error.exit_code, "problem": f"{finding.step}: {finding.found}"}
 
 
 def status(
@@ -129,11 +134,11 @@ def status(
     wanted = Fleet(chain.home).wanted()
 
     def ask(name: str) -> dict[str, Any]:
-        said = chain.world.board(name).status()
-        last = said["journal"][-1] if said["journal"] else None
-        event = f"{last['event']} {last['release']} at {last['time']}" if last else ""
-        gave_up = gave_it_up(said, wanted[name]) if name in wanted else ""
-        return {**said, "wanted": wanted.get(name), "last": f"gave it up: {gave_up}" if gave_up else event}
+        found = chain.world.board(name).status()
+        last = found.journal[-1] if found.journal else None
+        event = f"{last.event} {last.release} at {last.time}" if last else ""
+        gave_up = gave_it_up(found, wanted[name]) if name in wanted else ""
+        return {**found.to_json(), "wanted": wanted.get(name), "last": f"gave it up: {gave_up}" if gave_up else event}
 
     rows = on_each(chosen(chain, names, label, everything), at_once, ask)
     columns = {"board": "board", "runs": "active", "wanted": "wanted", "before": "previous"}
@@ -195,12 +200,12 @@ def pull(
     chain = chain_of(profile, settings)
     folder = output or chain.home / "pulled" / name
     pulled = chain.world.board(name).pull(folder)
-    write_text(folder / "latency.json", json.dumps(dict(pulled.report), indent=1))
+    write_text(folder / "latency.json", json.dumps(pulled.report.to_json(), indent=1))
     if as_json:
-        print_json({"board": name, "folder": folder, **asdict(pulled)})
+        print_json({"board": name, "folder": folder, **pulled.to_json()})
         return
     print_line(f"{len(pulled.fetched)} files fetched to {folder}, {pulled.kept} were there")
-    numbers = ", ".join(f"{key} {value:g}" for key, value in pulled.report.items())
+    numbers = ", ".join(f"{key} {value:g}" for key, value in pulled.report.to_json().items())
     print_line(f"{numbers} (milliseconds)")
 
 

@@ -3,7 +3,7 @@
 Source: docs/reference/pyacl.md §4.2.
 """
 
-from typing import Dict, Tuple
+from typing import Dict, Sequence, Tuple
 
 USER, GATE, REFUSED, TRANSIENT, CORRUPT = 2, 3, 4, 5, 6  # exit codes, as those of the `atlasflow` command
 
@@ -62,14 +62,16 @@ class Failure(Exception):
         message: what happened.
         hint: what to do next.
         code: AscendCL's code, 0 when it is not about AscendCL.
+        files: the damaged files of a release.
     """
 
-    def __init__(self, exit_code: int, message: str, hint: str = "", code: int = 0) -> None:
+    def __init__(self, exit_code: int, message: str, hint: str = "", code: int = 0, files: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.exit_code = exit_code
         self.message = message
         self.hint = hint
         self.code = code
+        self.files = list(files)
 
 
 def explain(function: str, code: int, detail: str = "") -> Failure:

@@ -5,6 +5,7 @@ import os
 import shutil
 from typing import Any, Dict, List, Optional
 
+ANSWERS = "answers.jsonl"  # what `watch` answered, a JSON object a line
 PART = ".part"  # the suffix of a file that is being copied
 
 
@@ -97,3 +98,19 @@ def sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def watch_outputs(folder: str, after: str, limit: int) -> Dict[str, int]:
+    """The sizes in bytes of the files that `watch` wrote, by name: the first `limit` names behind `after`."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found: Dict[str, int] = {}
+    for name in sorted(name for name in names if name > after and (name == ANSWERS or _is_picture(name))):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and len(found) < limit:
+            found[name] = os.path.getsize(path)
+    return found
+
+
+def _is_picture(name: str) -> bool:
+    """Whether a client accepts a name that a camera gave."""
+    return name.endswith(".png") and name.isprintable() and name[0] != "." and name[1] != ":" and "\\" not in name

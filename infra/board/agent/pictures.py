@@ -52,6 +52,7 @@ def save(picture: Image.Image, folder: str, name: str, taken: Set[str]) -> str:
     """Write a PNG named after the original, whole or not at all; equal names get a number. Returns its path."""
     stem, suffix = os.path.splitext(os.path.basename(name))
     stem += "" if suffix.lower() == ".png" else suffix
+    stem = "".join(char if char.isprintable() and char not in "\\:" else "_" for char in stem)  # clients refuse others
     unique, number = stem, 1
     while unique in taken:
         number += 1

@@ -21,6 +21,7 @@ from typing import Any, Dict, List, Optional
 from .failure import CORRUPT, REFUSED, TRANSIENT, USER, Failure
 from .files import PART, ends_with_line, link_twin, remove_strangers, settle_files, sync, write
 
+WATCHDOG = "watchdog"  # the cause of a rollback by the board itself
 LIVE_IMAGES = 8  # a new release must answer so many before its predecessor is no longer kept ready
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
@@ -121,7 +122,8 @@ class Releases:
         folder = final if os.path.isdir(final) else staged
         broken = settle_files(folder, files)
         if broken:
-            raise Failure(CORRUPT, f"{', '.join(map(repr, broken))} did not arrive whole", "deploy again")
+            message = f"{', '.join(map(repr, broken))} did not arrive whole"
+            raise Failure(CORRUPT, message, "deploy again", files=broken)
         if folder == staged:
             remove_strangers(folder, files)
         write(os.path.join(folder, "manifest.json"), json.dumps(files, indent=1, sort_keys=True))
@@ -146,8 +148,13 @@ class Releases:
             self._link("current", release)
         self.note("switch", release, smoke=smoke)
 
-    def rollback(self, reason: str) -> Dict[str, Any]:
-        """Put the previous release back into service; the one that was in service becomes the previous one."""
+    def rollback(self, reason: str, cause: str) -> Dict[str, Any]:
+        """Activate the previous release; the one that was active becomes the previous one.
+
+        Args:
+            reason: for people.
+            cause: OPERATOR, WATCHDOG, or the client's word for a failed smoke test.
+        """
         self._check_lock()
         state = self.state()
         if state["previous"] is None:
@@ -156,7 +163,7 @@ class Releases:
         self._link("current", state["previous"])  # first, so that a cut leaves the wanted one in service
         if state["active"] is not None:
             self._link("previous", state["active"])
-        self.note("rollback", state["previous"], reason=reason)
+        self.note("rollback", state["previous"], reason=reason, cause=cause)
         return self.state()
 
     def probation(self) -> int:
@@ -216,6 +223,13 @@ class Releases:
                     except ValueError:
                         continue
         return entries
+
+    def last_smoke(self, release: str) -> Optional[Dict[str, Any]]:
+        """The smoke test of a release when it was activated last; None when the journal has none."""
+        for entry in reversed(self.journal()):
+            if entry["event"] == "switch" and entry["release"] == release:
+                return entry["smoke"]  # type: ignore[no-any-return]
+        return None
 
     def _check_lock(self) -> None:
         if self._lock is None:

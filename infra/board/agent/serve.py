@@ -15,9 +15,10 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .facts import facts
 from .failure import REFUSED, Failure
+from .files import watch_outputs
 from .fork import run_forked
-from .observations import FILE as SEEN
-from .observations import read as read_seen
+from .observations import FILE as OBSERVATIONS
+from .observations import read as read_observations
 from .releases import Releases
 
 
@@ -40,9 +41,9 @@ class Server:
         """What the board runs."""
         return self.releases.state()
 
-    def journal(self) -> List[Dict[str, Any]]:
-        """What happened here."""
-        return self.releases.journal()
+    def last_smoke(self, release: str) -> Optional[Dict[str, Any]]:
+        """The smoke test of a release when it was activated last; None when the journal has none."""
+        return self.releases.last_smoke(release)
 
     def lock(self, seconds: float, owner: str) -> None:
         """Become the only deployer."""
@@ -60,9 +61,9 @@ class Server:
         """Put a release into service."""
         self.releases.switch(release, smoke)
 
-    def rollback(self, reason: str) -> Dict[str, Any]:
-        """Put the previous release back."""
-        return self.releases.rollback(reason)
+    def rollback(self, reason: str, cause: str) -> Dict[str, Any]:
+        """Activate the previous release."""
+        return self.releases.rollback(reason, cause)
 
     def prune(self, keep: int) -> List[str]:
         """Remove old releases."""
@@ -76,16 +77,14 @@ class Server:
         """What the board runs, whether it is trusted, and what happened last."""
         return dict(self.releases.state(), probation=self.releases.probation(), journal=self.releases.journal()[-20:])
 
-    def outputs(self) -> Dict[str, Any]:
-        """What `watch` has left: the folder, and the size of each file in it."""
+    def outputs(self, after: str, limit: int) -> Dict[str, Any]:
+        """The folder that `watch` writes to, and the sizes of its files: the first `limit` names behind `after`."""
         folder = self.releases.path("outputs")
-        found = sorted(os.scandir(folder), key=lambda entry: entry.name) if os.path.isdir(folder) else []
-        whole = [entry for entry in found if entry.is_file() and not entry.name.endswith(".new")]
-        return {"folder": folder, "files": {entry.name: entry.stat().st_size for entry in whole}}
+        return {"folder": folder, "files": watch_outputs(folder, after, limit)}
 
-    def seen(self) -> Optional[Dict[str, Any]]:
-        """What `watch` has counted; None when it has not yet."""
-        return read_seen(self.releases.path(SEEN))
+    def observations(self) -> Optional[Dict[str, Any]]:
+        """The counts that `watch` wrote; None without any."""
+        return read_observations(self.releases.path(OBSERVATIONS))
 
     def make_work(self, folders: Sequence[str] = ()) -> str:
         """A new folder for pictures or a trial, with empty folders in it; it goes when the connection ends."""
@@ -134,7 +133,8 @@ class Server:
         try:
             return {"ok": True, "value": operation(**request)}
         except Failure as failure:
-            return {"ok": False, "kind": failure.exit_code, "message": failure.message, "hint": failure.hint}
+            told = {"kind": failure.exit_code, "message": failure.message, "hint": failure.hint}
+            return dict(told, ok=False, files=failure.files)
         except OSError as error:
             return {"ok": False, "kind": REFUSED, "message": f"on the board: {error}", "hint": ""}
 

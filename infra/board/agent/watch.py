@@ -7,14 +7,13 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .classify import classify
 from .failure import USER, Failure
-from .files import ends_with_line
+from .files import ANSWERS, ends_with_line
 from .model import Model
 from .observations import Seen
 from .release import Release
 from .watchdog import Watchdog
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-ANSWERS = "answers.jsonl"
 
 Mark = Tuple[int, int]  # size in bytes and time of change in ns: the same twice means that nobody writes any more
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .failure import GATE, TRANSIENT, USER, Failure
-from .releases import Releases
+from .releases import WATCHDOG, Releases
 
 DEATHS = 3  # a program that is killed once says little about its release
 
@@ -62,7 +62,7 @@ class Watchdog:
             return
         self.releases.lock(60, "the watchdog")
         if self.releases.state()["active"] == self.release:
-            state = self.releases.rollback("first live images failed: " + error.message)
+            state = self.releases.rollback("first live images failed: " + error.message, WATCHDOG)
             error.hint = f"release {state['active']} is back in service. {error.hint}".strip()
 
 

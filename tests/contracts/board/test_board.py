@@ -10,7 +10,7 @@ from PIL import Image
 
 from infra.errors import GateFailed, Refused
 from infra.fleet import Fleet
-from infra.ports.board import Release
+from infra.ports.release import Release
 from infra.settings.drift import DriftSettings
 from infra.store.artifacts import folder_files
 from tasks.release.drift_baseline import FILE, reference
@@ -40,8 +40,8 @@ def test_install_puts_a_release_into_service(board, site, tmp_path):
     assert installed.changed
     assert installed.files_sent == len(release.files)
     assert installed.bytes_sent == sum(moved) == sum(file.size for file in release.files.values())
-    assert installed.smoke["agreement"] == 1.0
-    assert installed.smoke["max_difference"] <= 1e-3
+    assert installed.smoke.agreement == 1.0
+    assert installed.smoke.max_difference <= 1e-3
     assert board.state().active == release.id
     assert (root(site) / "current" / "model.om").read_bytes() == (tmp_path / "r" / "model.om").read_bytes()
 
@@ -71,7 +71,7 @@ def test_rollback_brings_the_previous_release_back(board, tmp_path):
     board.install(boards.release(tmp_path / "b", "b", seed=7))
     state = board.rollback()
     assert (state.active, state.previous) == ("a", "b")
-    assert [entry["event"] for entry in board.journal()] == ["switch", "switch", "rollback"]
+    assert [entry.event for entry in board.status().journal] == ["switch", "switch", "rollback"]
 
 
 def test_a_release_that_fails_its_smoke_test_never_serves(board, site, tmp_path):
@@ -148,7 +148,7 @@ def test_what_a_board_sees_is_told_and_drift_is_named(board, site, tmp_path):
     fleet = Fleet(tmp_path / "home")
     fleet.keep(files, "here")
     board.install(Release("first", files, "Ascend310", True))
-    assert board.seen() is None
+    assert board.observations() is None
     camera = tmp_path / "camera"
     camera.mkdir()
 
@@ -166,11 +166,11 @@ def test_what_a_board_sees_is_told_and_drift_is_named(board, site, tmp_path):
     assert (calm.found, calm.images, max(calm.indices.values())) == ("steady", 40, 0.0)
     (camera / "torn.png").write_bytes(b"no picture")
     dark = watched(pictures // 8, "night")
-    assert (dark.found, dark.images, board.seen().skipped) == ("drifted", 80, 1)
+    assert (dark.found, dark.images, board.observations().skipped) == ("drifted", 80, 1)
     assert all(f"{colour} (" in reason([dark]) for colour in ("red", "green", "blue"))
     assert reason([dark]).startswith(f"board {NAME} sees other images: ")
     board.install(boards.release(tmp_path / "second", "second", seed=4))
-    assert board.seen().release == "first"  # until its program watches
+    assert board.observations().release == "first"  # until its program watches
     unknown = watched(pictures[:3], "next")
-    assert (board.seen().release, board.seen().images) == ("second", 3)
+    assert (board.observations().release, board.observations().images) == ("second", 3)
     assert (unknown.found, unknown.message) == ("unknown", "release second is not kept here")

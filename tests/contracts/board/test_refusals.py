@@ -36,7 +36,7 @@ def test_a_release_for_another_chip_is_refused(board, site, tmp_path):
 
 def test_an_unknown_host_key_is_refused(site):
     settings = site.settings.model_copy(update={"host_key": ""})
-    _, shown = SshBoard(NAME, settings).trust()
+    shown = SshBoard(NAME, settings).host_key().fingerprint
     with pytest.raises(Refused, match="is unknown") as caught:
         SshBoard(NAME, settings).state()
     assert shown in caught.value.message
@@ -47,7 +47,7 @@ def test_a_changed_host_key_is_refused(site):
     settings = site.settings.model_copy(update={"host_key": other})
     with pytest.raises(Refused, match="has changed") as caught:
         SshBoard(NAME, settings).state()
-    assert SshBoard(NAME, settings).trust()[1] in caught.value.message
+    assert SshBoard(NAME, settings).host_key().fingerprint in caught.value.message
 
 
 def test_another_key_cannot_log_in(site, tmp_path):
@@ -85,3 +85,16 @@ def test_a_trial_is_refused_where_an_installation_would_be(board, site, tmp_path
     with pytest.raises(Refused, match="Ascend310P3"):
         board.infer(release, tmp_path / "images.npy", tmp_path / "logits.npy")
     assert not (tmp_path / "logits.npy").exists()
+
+
+def test_a_link_on_the_board_is_not_a_link_here(board, site, tmp_path):
+    """Else the board would choose a file of this machine to be read, changed or overwritten later."""
+    outputs = root(site) / "outputs"
+    outputs.mkdir(parents=True)
+    (outputs / "a.png").write_bytes(b"picture")
+    (outputs / "b.png").symlink_to("a.png")
+    for odd in (".hidden.png", "new\nline.png", "back\\slash.png", "program.sh"):
+        (outputs / odd).write_bytes(b"odd")
+    assert board.pull(tmp_path / "out").fetched == ("a.png", "b.png")
+    assert not (tmp_path / "out" / "b.png").is_symlink()
+    assert (tmp_path / "out" / "b.png").read_bytes() == b"picture"

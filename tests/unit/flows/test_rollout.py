@@ -13,6 +13,7 @@ from flows.rollout import RolloutRequest, markdown
 from infra.champions import Registry
 from infra.errors import Corrupt, GateFailed, Refused, Transient, UserError
 from infra.fleet import Fleet
+from infra.ports.upkeep import BoardStatus, JournalEntry, RollbackCause
 from infra.settings import load
 from tasks.engine.reporter import Silent
 from tasks.fleet import rollout as work
@@ -44,7 +45,7 @@ class Board(FakeBoard):
                 raise self.errors.pop(0)
             if self.active != release.id:
                 self.previous, before = self.active, self.active
-                self.journal.append({"event": "switch", "release": release.id})
+                self.journal.append(JournalEntry("switch", release.id, ""))
                 done = super().install(release)
                 self.previous = before
                 return done
@@ -53,15 +54,15 @@ class Board(FakeBoard):
             with Board.counting:
                 Board.busy -= 1
 
-    def rollback(self, reason="asked for"):
+    def rollback(self, reason="", cause=RollbackCause.OPERATOR):
         if self.previous is None:
             raise Refused("no previous release")
         self.active, self.previous = self.previous, self.active
-        self.journal.append({"event": "rollback", "release": self.active, "reason": reason})
+        self.journal.append(JournalEntry("rollback", self.active, "", reason, cause))
         return self.state()
 
     def status(self):
-        return {"active": self.active, "previous": self.previous, "journal": self.journal}
+        return BoardStatus(self.active, self.previous, (), 0, tuple(self.journal))
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ def test_failures_below_the_threshold_are_left_for_reconcile(site):
 def test_reconcile_leaves_a_board_alone_that_gave_the_release_up(site):
     site.run("r1")
     site.run("r2")
-    site.boards["b2"].rollback("first live images failed: not numbers")
+    site.boards["b2"].rollback("first live images failed: not numbers", RollbackCause.WATCHDOG)
     world = site.open_chain("local", {}, None).world
     (row,) = work.reconcile(world, site.fleet, ["b2"], limit=1, dry_run=False, force=False)
     assert (row["found"], row["exit_code"]) == ("gave it up", GateFailed.exit_code)

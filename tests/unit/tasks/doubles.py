@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from infra.errors import Refused
-from infra.ports.board import BoardFacts, BoardState, Classification, Installed
+from infra.ports.board import BoardFacts, BoardState, Classification, Installed, SmokeResult
 from infra.ports.storage import SyncResult
 from infra.ports.values import Producer
 from infra.settings import load
@@ -131,7 +131,7 @@ class FakeBoard:
                 progress(file.size)
         figures = {name: FIGURES[name] for name in FIGURES if name != "max_difference"}
         smoke = {**figures, "max_difference": 0.001, "tolerance": 0.01, "milliseconds": 0.2}
-        return Installed(changed, len(release.files), 1, smoke)
+        return Installed(changed, len(release.files), 1, SmokeResult.from_json(smoke))
 
     def classify(self, pictures, folder):
         self.pictures += pictures

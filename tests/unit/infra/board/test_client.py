@@ -14,6 +14,7 @@ from infra.board.client import SshBoard
 from infra.board.emulator import service as emulator
 from infra.errors import Corrupt, Refused, Transient, UserError
 from infra.faults import FaultPlan
+from infra.ports.upkeep import LatencyReport
 from infra.services import Services
 from tests import boards
 
@@ -168,14 +169,14 @@ def test_status_tells_what_happened(stand_in, tmp_path):
     board.install(boards.release(tmp_path / "a", "a"))
     board.install(boards.release(tmp_path / "b", "b", seed=7))
     status = board.status()
-    assert (status["active"], status["previous"], status["probation"]) == ("b", "a", 8)
-    assert [entry["event"] for entry in status["journal"]] == ["switch", "switch"]
-    assert status["journal"][0]["smoke"]["agreement"] == 1.0
+    assert (status.active, status.previous, status.probation) == ("b", "a", 8)
+    assert [entry.event for entry in status.journal] == ["switch", "switch"]
+    assert status.journal[0].smoke.agreement == 1.0
 
 
 def test_pull_fetches_what_watch_left(stand_in, tmp_path):
     board = SshBoard("laptop", stand_in.settings)
-    assert board.pull(tmp_path / "empty").report == {"pictures": 0, "skipped": 0}
+    assert board.pull(tmp_path / "empty").report == LatencyReport(0, 0)
     board.install(boards.release(tmp_path / "a", "a"))
     (tmp_path / "in").mkdir()
     for number in range(3):
@@ -187,8 +188,8 @@ def test_pull_fetches_what_watch_left(stand_in, tmp_path):
     assert watching.returncode == 0, watching.stderr
     pulled = board.pull(tmp_path / "out")
     assert pulled.fetched == ("0.png", "1.png", "2.png", "answers.jsonl")
-    assert (pulled.report["pictures"], pulled.report["skipped"]) == (3, 1)
-    assert 0 < pulled.report["p50"] <= pulled.report["p99"] <= pulled.report["largest"]
+    assert (pulled.report.pictures, pulled.report.skipped) == (3, 1)
+    assert 0 < pulled.report.p50 <= pulled.report.p99 <= pulled.report.largest
     again = board.pull(tmp_path / "out")
     assert (again.fetched, again.kept) == ((), 4)
 

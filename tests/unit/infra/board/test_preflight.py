@@ -7,16 +7,18 @@ import asyncssh
 import pytest
 from pydantic import SecretStr
 
+from infra.board.answers import agent_facts
 from infra.board.cann import older, order
 from infra.board.client import SshBoard
-from infra.board.preflight import checks, refuse
+from infra.board.preflight import examine_facts, refuse
 from infra.errors import Refused
-from infra.ports.board import Release
+from infra.ports.release import Release
 from infra.ports.values import LocalFile
 from infra.settings import BoardSettings
 from tests import boards
 
 GOOD = {
+    "name": "porch",
     "soc_version": "Ascend310",
     "cann": "5.0.4",
     "architecture": "aarch64",
@@ -35,12 +37,13 @@ STEPS = ["login", "groups", "space", "Python", "toolkit", "npu-smi", "chip", "CA
 
 
 def levels(facts, release=RELEASE, settings=None):
-    return {check.step: check.level for check in checks({**GOOD, **facts}, settings or BoardSettings(), release)}
+    found = examine_facts(agent_facts({**GOOD, **facts}), settings or BoardSettings(), release)
+    return {finding.step: finding.level for finding in found}
 
 
 def test_a_board_that_is_ready():
     assert levels({}) == dict.fromkeys(STEPS, "good")
-    refuse("porch", GOOD, BoardSettings(), RELEASE)
+    refuse("porch", agent_facts(GOOD), BoardSettings(), RELEASE)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +72,14 @@ def test_a_board_that_is_ready():
 def test_what_refuses_a_release(facts, step, words):
     assert levels(facts)[step] == "wrong"
     with pytest.raises(Refused) as caught:
-        refuse("porch", {**GOOD, **facts}, BoardSettings(), RELEASE)
+        refuse("porch", agent_facts({**GOOD, **facts}), BoardSettings(), RELEASE)
     assert words in str(caught.value)
     assert "board porch: " in caught.value.message
 
 
 def test_a_real_board_refuses_what_a_stand_in_made():
     with pytest.raises(Refused, match="is no stand-in, and release r1 was made by a stand-in"):
-        refuse("porch", GOOD, BoardSettings(), replace(RELEASE, emulated=True))
+        refuse("porch", agent_facts(GOOD), BoardSettings(), replace(RELEASE, emulated=True))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_a_board_whose_entry_names_another_chip():
 def test_passwords_are_discouraged_and_the_factory_s_is_called_out():
     def login(password):
         settings = BoardSettings(password=SecretStr(password))
-        found = checks(GOOD, settings)[0]
+        found = examine_facts(agent_facts(GOOD), settings)[0]
         assert password not in f"{found}"
         return found
 
@@ -122,7 +125,7 @@ def test_versions_sort_as_they_were_released():
 
 
 def test_every_step_over_a_connection(stand_in, tmp_path):
-    found = SshBoard("laptop", stand_in.settings).check(boards.release(tmp_path / "a"))
+    found = SshBoard("laptop", stand_in.settings).check(boards.release(tmp_path / "a")).findings
     assert [check.step for check in found] == ["reachable", "host key", *STEPS]
     assert {check.level for check in found} == {"good"}
     assert "as pinned" in found[1].found
@@ -139,7 +142,7 @@ def test_every_step_over_a_connection(stand_in, tmp_path):
     ],
 )
 def test_the_first_step_that_fails_ends_the_check(stand_in, change, steps):
-    found = SshBoard("laptop", stand_in.settings.model_copy(update=change)).check()
+    found = SshBoard("laptop", stand_in.settings.model_copy(update=change)).check().findings
     assert [check.step for check in found] == steps
     assert [check.level for check in found] == ["good"] * (len(steps) - 1) + ["wrong"]
     assert found[-1].hint
@@ -147,6 +150,6 @@ def test_the_first_step_that_fails_ends_the_check(stand_in, change, steps):
 
 def test_a_changed_host_key(stand_in):
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
-    *_, last = SshBoard("laptop", stand_in.settings.model_copy(update={"host_key": other})).check()
+    *_, last = SshBoard("laptop", stand_in.settings.model_copy(update={"host_key": other})).check().findings
     assert (last.step, last.level) == ("host key", "wrong")
     assert "has changed" in last.found

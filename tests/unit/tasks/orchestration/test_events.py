@@ -3,11 +3,14 @@ from types import SimpleNamespace
 import pytest
 
 from infra.errors import GateFailed, Transient
+from infra.ports.upkeep import BoardStatus, JournalEntry, RollbackCause
 from tasks.orchestration import events, prefect_task
 from tests.unit.tasks.doubles import Lines
 
-GAVE_UP = {"previous": "r2", "journal": [{"event": "switch"}, {"event": "rollback", "reason": "the live images fail"}]}
-FINE = {"previous": "r1", "journal": [{"event": "switch"}]}
+SWITCH = JournalEntry("switch", "r2", "")
+ROLLBACK = JournalEntry("rollback", "r1", "", "the live images fail", RollbackCause.WATCHDOG)
+GAVE_UP = BoardStatus("r1", "r2", ("r1", "r2"), 0, (SWITCH, ROLLBACK))
+FINE = BoardStatus("r2", "r1", ("r1", "r2"), 0, (SWITCH,))
 
 
 class Away:
@@ -49,9 +52,9 @@ def test_boards_that_gave_their_release_up_are_told_of_and_others_are_not(told):
 @pytest.mark.parametrize(
     ("stage", "error", "boards"),
     [
-        ("deploy", GateFailed("board roof: 3 of 50 images differ", hint="release r1 stays in service"), ["roof"]),
-        ("deploy", Transient("board roof: no route"), []),
-        ("evaluate", GateFailed("board roof: no"), []),
+        ("deploy", GateFailed("3 of 50 images differ", hint="release r1 stays in service", board="roof"), ["roof"]),
+        ("deploy", Transient("no route", board="roof"), []),
+        ("evaluate", GateFailed("no", board="roof"), []),
     ],
 )
 def test_a_smoke_test_that_failed_is_told_of(told, stage, error, boards):

@@ -9,7 +9,7 @@ import pytest
 
 from infra.errors import Corrupt, Transient, UserError
 from infra.fleet import Fleet
-from infra.ports.board import Seen
+from infra.ports.upkeep import Observations
 from infra.settings import load
 from infra.store.artifacts import folder_files
 from models.preprocess import softmax
@@ -22,7 +22,7 @@ EVEN = {name: [100] * 10 for name in ("class", "confidence", "red", "green", "bl
 
 
 def seen(images=1000, release="first", **counts):
-    return Seen(release, 1.0, 2.0, images, 0, EVEN | counts)
+    return Observations(release, 1.0, 2.0, images, 0, EVEN | counts)
 
 
 def test_the_index_of_worked_examples():

@@ -154,7 +154,8 @@ def test_a_board_that_gave_up_says_why(command, deployed, home):
     deployed.board("two").rollback()
     assert "gave it up" not in command("status", "two").output
     journal = home / "boards" / "two" / "home" / command.file.parent.name / "journal.jsonl"
-    journal.write_text(journal.read_text().replace("asked for", "first live images failed: not numbers"))
+    text = journal.read_text().replace("an operator asked for it", "first live images failed")
+    journal.write_text(text.replace('"operator"', '"watchdog"'))
     assert "gave it up: first live images failed" in command("status", "two").output
     shown = command("reconcile", "two", error=GateFailed)
     assert "gave it up" in shown.output

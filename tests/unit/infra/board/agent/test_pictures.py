@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -59,3 +61,8 @@ def test_names_do_not_collide(tmp_path):
     names = [save(picture, folder, name, taken) for name in ("a/x.png", "b/x.png", "x.jpg", "x.PNG")]
     assert [name.rsplit("/", 1)[1] for name in names] == ["x.png", "x-2.png", "x.jpg.png", "x-3.png"]
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_a_name_that_no_client_would_fetch_is_changed(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (1, 1))
+    assert Path(save(picture, str(tmp_path), "new\nline\\C:\x1b.png", set())).name == "new_line_C__.png"

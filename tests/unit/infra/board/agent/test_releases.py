@@ -55,7 +55,7 @@ def test_install_and_roll_back(board):
     assert install(board, "a", FIRST) == ["agent/main.py", "model.om"]
     assert install(board, "b", SECOND) == ["model.om"]
     assert board.state() == {"active": "b", "previous": "a", "releases": ["a", "b"]}
-    assert board.rollback("a test") == {"active": "a", "previous": "b", "releases": ["a", "b"]}
+    assert board.rollback("a test", "operator") == {"active": "a", "previous": "b", "releases": ["a", "b"]}
     assert content(board, "current") == b"one"
     assert [(entry["event"], entry["release"]) for entry in board.journal()] == [
         ("switch", "a"),
@@ -112,7 +112,7 @@ def test_nothing_changes_without_the_lock(tmp_path):
         lambda: board.plan("a", {}),
         lambda: board.settle("a", {}),
         lambda: board.switch("a", {}),
-        lambda: board.rollback(""),
+        lambda: board.rollback("", "operator"),
         lambda: board.prune(1),
     ):
         with pytest.raises(Failure, match="lock is not held"):
@@ -150,7 +150,7 @@ def test_probation(board):
     assert board.probation() == 0  # nothing to return to
     install(board, "b", SECOND)
     assert board.probation() == LIVE_IMAGES
-    board.rollback("a test")
+    board.rollback("a test", "operator")
     assert board.probation() == 0
 
 
@@ -189,7 +189,7 @@ def cut_at(monkeypatch, number):
 def changes(board):
     """Everything that an operator does to a board that runs the first release."""
     install(board, "b", SECOND)
-    board.rollback("a test")
+    board.rollback("a test", "operator")
     install(board, "c", {"model.om": b"three"})
     board.prune(0)
 
