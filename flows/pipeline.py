@@ -1,9 +1,10 @@
 """The pipeline: download → upload → train → evaluate → export → convert → publish → deploy, stopping at gates."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
 
-from prefect import flow
+from prefect import Flow, flow
 from prefect.runtime import flow_run
 
 from flows.context import open_chain
@@ -14,6 +15,7 @@ from infra.store.locks import hold
 from infra.store.runs import Outcome, RunRecord, Runs, StageRecord
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import reporter
+from tasks.engine.stage import Reporter
 from tasks.orchestration.prefect_task import FlowReporter, pass_gate, run_stage
 from tasks.pipeline import NAMES, gate_after, select
 from tasks.reports import run as run_report
@@ -31,11 +33,30 @@ def pipeline(request: RunRequest = RunRequest()) -> None:  # noqa: B008 - frozen
     run_stages(request)
 
 
-def run_stages(request: RunRequest) -> None:
-    """Run the stages of a request inside the current flow run, and leave a record and a report."""
+def pipeline_of(chain: Chain) -> Flow[[RunRequest], None]:
+    """The pipeline flow over a chain that is open already, for the command that looked at it first."""
+
+    def opened(_request: RunRequest, current: Reporter) -> Chain:
+        chain.reporter = current
+        return chain
+
+    @flow(name=pipeline.name, description=pipeline.description, flow_run_name=_name, persist_result=False)
+    def run(request: RunRequest) -> None:
+        run_stages(request, opened)
+
+    return run
+
+
+def open_request(request: RunRequest, current: Reporter) -> Chain:
+    """Open the chain that a request names."""
+    return open_chain(request.profile, dict(request.settings), current, select(request.stages))
+
+
+def run_stages(request: RunRequest, opener: Callable[[RunRequest, Reporter], Chain] = open_request) -> None:
+    """Run the stages of a request inside the current flow run, and write a record and a report."""
     selected = select(request.stages)
     select(request.force)
-    chain = open_chain(request.profile, dict(request.settings), FlowReporter(reporter.get()), selected)
+    chain = opener(request, FlowReporter(reporter.get()))
     record = Runs(chain.home).begin(request.profile)
     record.flow_run = str(flow_run.id or "")
     with hold(chain.home / "locks" / GARBAGE_LOCK, shared=True):
@@ -85,4 +106,6 @@ def run_one(chain: Chain, name: str, record: RunRecord, *, force: bool = False, 
         record.stages.append(StageRecord(name, key, "failed", reason, 0.0))
         raise
     outcome: Outcome = "reused" if result.reused else "ran"
-    record.stages.append(StageRecord(name, result.receipt.key, outcome, result.reason, result.seconds, result.note))
+    record.stages.append(
+        StageRecord(name, result.receipt.key, outcome, str(result.reason), result.seconds, result.note)
+    )

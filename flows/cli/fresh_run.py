@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.output import print_line, print_table
@@ -40,8 +41,14 @@ def rows_of(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
     ]
 
 
-def show(rows: Sequence[Mapping[str, Any]], home: Path) -> None:
-    """Print one line a stage, and when each effect was last seen to hold."""
+def show(rows: Sequence[Mapping[str, Any]], home: Path, repeated: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Print one line for each stage, and when each effect was last proved.
+
+    Args:
+        rows: from `rows_of`.
+        home: has the times of the proofs.
+        repeated: the effects that no longer held and were repeated now, with the reason.
+    """
     now, proved = time.time(), proofs(home)
     lines = []
     for row in rows:
@@ -51,8 +58,12 @@ def show(rows: Sequence[Mapping[str, Any]], home: Path) -> None:
         if row["emulated"]:
             made += " (stand-in)"
         size = f"{row['outputs']} ({row['bytes'] / 1e6:.1f} MB)"
-        lines.append((row["stage"], "fresh", row["key"][:12], size, made))
+        lines.append((row["stage"], "repeated" if row["stage"] in repeated else "fresh", row["key"][:12], size, made))
     print_table(("stage", "state", "key", "outputs", "made"), lines, right=("outputs",))
+    for stage, reason in repeated.items():
+        print_line(f"{stage} was repeated: {reason}")
+    if repeated:
+        return
     print_line("Everything is fresh: nothing to do. `atlasflow run --prove` asks bucket and boards again.")
 
 

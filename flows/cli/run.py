@@ -51,12 +51,12 @@ def run(
     if "deploy" in selected and chain.settings.deploy.boards:
         select_boards(chain.settings, chain.settings.deploy.boards)  # an unknown one is told before the training
     if not forced and not record and ((prove and _judged_before(chain)) or _all_fresh(chain, selected)):
-        if prove:
-            chain.prove(chain.stages[name] for name in selected)
+        repeated = chain.prove(chain.stages[name] for name in selected) if prove else {}
+        chain.update_latest(selected)
         rows = fresh_run.rows_of(chain.known[name] for name in selected)
         answer = {"rows": rows, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
         fresh_cache.remember(chain.home, _without_prove(), begun_ns, [*sources(profile), *_rests_on(chain)], answer)
-        fresh_run.show(rows, chain.home)
+        fresh_run.show(rows, chain.home, {name: str(reason) for name, reason in repeated.items()})
         return
     from flows.cli.terminal import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
 
@@ -87,6 +87,8 @@ def _rests_on(chain: Chain) -> list[Path]:
             if artifact.kind == "tree":
                 paths.append(chain.store.tree_path(artifact.sha256))
             paths += [file.path for file in chain.store.files(artifact).values()]
+        marks = (*chain.stages[name].records, f"latest/{name}")
+        paths += [chain.home / mark for mark in marks if (chain.home / mark).exists()]
         for given in chain.stages[name].external_inputs(chain.settings).values():
             paths += [item for item in (given, *given.rglob("*")) if "__pycache__" not in item.parts]
     return paths

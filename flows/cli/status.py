@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
 def status(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
     """Show the state of each stage: fresh, stale, missing or failed; of the optional ones, those that ever ran."""
     chain = open_chain(profile, parse_overrides(settings), Silent(), EVERY_NAME)
-    looks = [look for look in chain.look_at_all() if look.stage in NAMES or chain.receipts.latest(look.stage)]
+    looks = [look for look in chain.look_at_all() if look.stage in NAMES or chain.receipts.exist(look.stage)]
     rows = [_status_row(chain, look) for look in looks]
     if as_json:
         print_json(rows)
@@ -91,11 +91,11 @@ def _state(chain: Chain, look: StageState) -> tuple[str, str]:
     if look.state == "fresh":
         decision = gate_after(chain, look.stage)
         closed = decision is not None and not decision.ok
-        return look.state, f"{look.reason}; gate closed: {decision.reason}" if closed and decision else look.reason
+        return look.state, f"{look.reason}; gate closed: {decision.reason}" if closed and decision else str(look.reason)
     last = Runs(chain.home).last_of(look.stage)
     if last is not None and last.outcome == "failed" and last.key == (look.key or ""):
         return "failed", last.reason
-    return look.state, look.reason
+    return look.state, str(look.reason)
 
 
 def why(
@@ -115,7 +115,7 @@ def why(
             {
                 "stage": stage,
                 "state": look.state,
-                "reason": look.reason,
+                "reason": str(look.reason),
                 "key": look.key,
                 "ingredients": look.ingredients,
                 "last_receipt": None if receipt is None else {"key": receipt.key, "finished": receipt.finished},
@@ -125,8 +125,8 @@ def why(
     while True:
         look = looks[stage]
         print_line(f"{stage} is {look.state}", style="bold")
-        for line in look.reason.split("; "):
+        for line in look.reason.lines():
             print_line(f"  {line}")
         if look.key is not None:
             return
-        stage = look.reason.removeprefix("waits for ")
+        stage = look.reason.detail

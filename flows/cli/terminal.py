@@ -58,11 +58,11 @@ def run_with_prefect(
     address = ""
     try:
         with under_prefect(chain, Console()) as address:
-            from flows.pipeline import pipeline  # noqa: PLC0415
+            from flows.pipeline import pipeline_of  # noqa: PLC0415
             from flows.requests import RunRequest, asked  # noqa: PLC0415
 
             values = {"profile": profile, "settings": overrides, "stages": selected, "force": forced}
-            pipeline(asked(RunRequest, values))
+            pipeline_of(chain)(asked(RunRequest, values))
     finally:
         own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
         for record in own[:1]:

@@ -8,6 +8,18 @@ from infra.store.locks import hold
 from infra.store.receipts import Receipt
 
 
+def shows(home: Path, store: ArtifactStore, receipt: Receipt) -> bool:
+    """True when `latest/<stage>` links exactly to the outputs of this receipt."""
+    folder = home / "latest" / receipt.stage
+    wanted = {
+        name if artifact.kind == "file" else f"{artifact.name}/{name}": str(file.path)
+        for artifact in receipt.outputs.values()
+        for name, file in store.files(artifact).items()
+    }
+    links = (path for path in folder.rglob("*") if path.is_symlink())
+    return wanted == {path.relative_to(folder).as_posix(): str(path.readlink()) for path in links}
+
+
 def show(home: Path, store: ArtifactStore, receipt: Receipt) -> None:
     """Show the outputs of a receipt through links: all of one run's, or for a moment none."""
     folder = home / "latest" / receipt.stage

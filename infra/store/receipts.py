@@ -79,6 +79,10 @@ class Receipts:
         """Write a receipt whole or not at all."""
         write_text(self.path(receipt.stage, receipt.key), text_of(receipt), faults=self._faults, point="receipt")
 
+    def exist(self, stage: str) -> bool:
+        """True when the stage has at least one receipt; none is read."""
+        return next((self.folder / stage).glob("*.json"), None) is not None
+
     def all(self, stage: str | None = None) -> Iterator[Receipt]:
         """Every receipt, of one stage or of all."""
         for path in sorted(self.folder.glob(f"{stage or '*'}/*.json")):

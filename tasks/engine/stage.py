@@ -103,6 +103,9 @@ class Stage:
         optional: inputs that need not be there, as their stage does not always make them.
         tools: distributions whose version may change the bytes.
         resumes: True when a killed run's scratch folder is worth keeping.
+        recorded: for an effect, from this home's records alone: None when they say that the world matches, else what
+            differs; the world is not asked.
+        records: files below the home that `recorded` reads.
         prove: for an effect, from the files of its outputs: None when the world matches them, else what differs.
     """
 
@@ -117,4 +120,6 @@ class Stage:
     optional: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     resumes: bool = False
+    recorded: Callable[[StageContext], str | None] | None = None
+    records: tuple[str, ...] = ()
     prove: Callable[[StageContext, Mapping[str, Mapping[str, LocalFile]]], str | None] | None = None

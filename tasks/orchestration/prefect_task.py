@@ -16,7 +16,8 @@ from infra.errors import GateFailed
 from infra.retry import JITTER, delays, is_retryable
 from infra.settings import Settings
 from tasks.aim import track
-from tasks.engine.chain import Chain, Result
+from tasks.engine.chain import Chain
+from tasks.engine.execution import Result
 from tasks.engine.gates import Decision
 from tasks.engine.reporter import reporter
 from tasks.engine.stage import Reporter, Stage
@@ -79,7 +80,7 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "
             result = chain.run(stage, force=force, on_run=on_run)
             told.done(result.note)
         results.append(result)
-        message = f"{result.reason}; {result.note}" if result.note else result.reason
+        message = f"{result.reason}; {result.note}" if result.note else str(result.reason)
         return Completed(name="Cached" if result.reused else "Completed", message=message)
 
     stage_task()

@@ -103,7 +103,7 @@ def look_for_reasons(
 def _changes(before: Mapping[str, Any], training: Training) -> Iterator[Reason]:
     lines: dict[Kind, list[str]] = {}
     for line in differences(_comparable(before, training), _comparable(training.ingredients, training)):
-        lines.setdefault(_KINDS.get(line.partition(" ")[0], "tools"), []).append(line)
+        lines.setdefault(_KINDS.get(line.path[0], "tools"), []).append(str(line))
     for kind, text in _WORDS.items():
         if kind in lines:
             yield Reason(kind, f"{text} ({brief('; '.join(lines[kind]))})")

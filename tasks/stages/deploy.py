@@ -56,6 +56,15 @@ def run(context: StageContext) -> StageOutput:
     return StageOutput({**files, "pictures": answers_folder}, note)
 
 
+def recorded(context: StageContext) -> str | None:
+    """Compare the release with what this home has recorded for each board; boards are not asked."""
+    wanted, known = _identifier(context), context.world.fleet().wanted()
+    for name in context.settings.deploy.boards:
+        if known.get(name) != wanted:
+            return f"board {name} was given {known.get(name, 'nothing')} since, not {wanted}"
+    return None
+
+
 def prove(context: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask each board: is the release in service?"""
     wanted = _identifier(context)
@@ -186,5 +195,7 @@ STAGE = Stage(
     external_inputs=_external_inputs,
     settings=_settings,
     producer=_producer,
+    recorded=recorded,
+    records=("fleet/wanted.jsonl",),
     prove=prove,
 )

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from infra.ports.values import LocalFile
     from infra.world import Events
-    from tasks.engine.chain import Chain, Result
+    from tasks.engine.chain import Chain
+    from tasks.engine.execution import Result
 
 QUIET = "quiet"
 """The lock that trials share while they compute, and that a measurement of latency has alone."""

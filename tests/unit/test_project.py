@@ -28,7 +28,7 @@ def test_commit_hooks_download_nothing() -> None:
 
 def test_the_workflow_does_what_continuous_integration_does() -> None:
     jobs = yaml.safe_load(_read(".github/workflows/ci.yml"))["jobs"]
-    assert [".ci/run"] == [step["run"] for step in jobs["test"]["steps"] if step.get("name") == "Check and test"]
+    assert [step["run"] for step in jobs["test"]["steps"] if step.get("name") == "Check and test"] == [".ci/run"]
     assert os.access(CHECKOUT / ".ci" / "run", os.X_OK)
     supported = re.findall(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', _read("pyproject.toml"))
     ((first, after),) = supported

@@ -63,7 +63,7 @@ def test_a_part_uses_the_receipts_of_the_others(flow, small):
 
 
 def test_a_stage_alone_names_what_is_missing(flow, small):
-    with pytest.raises(UserError, match="export needs what evaluate makes"):
+    with pytest.raises(UserError, match="export needs the output of evaluate"):
         flow(stages=("export",))
     assert outcomes(small) == {"export": "failed"}
 

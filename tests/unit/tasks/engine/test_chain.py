@@ -12,6 +12,7 @@ from infra.ports.values import Producer
 from infra.settings import load
 from infra.store.proofs import proofs
 from tasks.engine.chain import Chain
+from tasks.engine.diff import Cause
 from tasks.engine.reporter import Silent
 from tasks.engine.stage import Stage, StageOutput
 
@@ -89,7 +90,7 @@ def test_an_effect_that_no_longer_holds_is_done_again(chain_of, recorder):
     recorder.world.clear()
     results = run_all(chain_of())
     assert recorder.ran == ["source", "refine", "send", "send"]
-    assert results["send"].reason == "it is gone"
+    assert str(results["send"].reason) == "it is gone"
 
 
 def test_equal_outputs_cut_the_rest_off(chain_of, recorder):
@@ -101,12 +102,12 @@ def test_equal_outputs_cut_the_rest_off(chain_of, recorder):
 
 def test_the_reason_names_the_setting(chain_of):
     run_all(chain_of(source="sample"))
-    assert chain_of(source="full").look_at_all()[0].reason == "settings source: sample → full"
+    assert str(chain_of(source="full").look_at_all()[0].reason) == "settings source: sample → full"
 
 
 def test_nothing_is_known_behind_a_missing_stage(chain_of):
     looks = chain_of().look_at_all()
-    assert [(look.state, look.reason) for look in looks] == [
+    assert [(look.state, str(look.reason)) for look in looks] == [
         ("missing", "never ran"),
         ("missing", "waits for source"),
         ("missing", "waits for refine"),
@@ -115,7 +116,7 @@ def test_nothing_is_known_behind_a_missing_stage(chain_of):
 
 def test_a_stage_alone_uses_what_is_there_and_names_what_is_not(chain_of, recorder):
     chain = chain_of()
-    with pytest.raises(UserError, match="refine needs what source makes"):
+    with pytest.raises(UserError, match="refine needs the output of source"):
         chain.run(REFINE)
     run_all(chain_of())
     chain = chain_of()
@@ -138,7 +139,7 @@ def test_a_flipped_byte_makes_the_stage_run_again_and_heals_the_store(chain_of, 
     damaged.chmod(0o644)
     damaged.write_text("other")
     results = run_all(chain_of())
-    assert "a.txt" in results["source"].reason
+    assert "a.txt" in str(results["source"].reason)
     assert recorder.ran == ["source", "refine", "send", "source"]
     assert all(look.state == "fresh" for look in chain_of().look_at_all())
 
@@ -155,10 +156,9 @@ def test_a_damaged_receipt_is_an_error_and_no_reason_to_run(chain_of, recorder):
 
 def test_changed_code_is_named(chain_of, monkeypatch):
     run_all(chain_of())
-    monkeypatch.setattr(
-        "tasks.engine.keys.closure", lambda modules, checkout: {"models/training/schedules.py": "0" * 64}
-    )
-    assert "code models/training/schedules.py is new" in chain_of().look_at_all()[0].reason
+    monkeypatch.setattr("tasks.engine.keys.closure", lambda modules, checkout: {"models/new.py": "0" * 64})
+    reason = chain_of().look_at_all()[0].reason
+    assert "code models/new.py is new: 000000000000" in [str(item) for item in reason.differences]
 
 
 def test_an_emulated_producer_taints_every_later_receipt(chain_of):
@@ -265,3 +265,57 @@ def test_an_optional_input_may_be_missing(chain_of):
     chain = chain_of(SOURCE, wants_more)
     chain.run(SOURCE)
     assert chain.run(wants_more).note == "refined"
+
+
+def recorded_send(context):
+    """What this home has recorded, apart from the world itself."""
+    sent = context.reporter.records
+    return None if sent[-1:] == [context.input("refined").read_text()] else f"{sent[-1]} was sent since"
+
+
+def run_recorded_send(context):
+    context.reporter.records.append(context.input("refined").read_text())
+    return run_send(context)
+
+
+RECORDED = replace(SEND, run=run_recorded_send, recorded=recorded_send)
+
+
+def test_an_effect_is_stale_when_another_one_was_recorded_since(chain_of, recorder):
+    recorder.records = []
+    run_all(chain_of(SOURCE, REFINE, RECORDED, source="sample"))
+    run_all(chain_of(SOURCE, REFINE, RECORDED, source="full"))
+    first = chain_of(SOURCE, REFINE, RECORDED, source="sample")
+    state = first.look_at_all()[-1]
+    assert (state.state, state.reason.cause) == ("stale", Cause.RECORD_DIFFERS)
+    assert "ful was sent since" in str(state.reason)
+    assert not run_all(first)["send"].reused
+    assert chain_of(SOURCE, REFINE, RECORDED, source="sample").look_at_all()[-1].state == "fresh"
+
+
+def test_a_fresh_chain_shows_its_own_outputs_again(chain_of, tmp_path):
+    run_all(chain_of(source="sample"))
+    run_all(chain_of(source="full"))
+    first = chain_of(source="sample")
+    first.look_at_all()
+    first.update_latest(["source", "refine"])
+    assert (tmp_path / "home" / "latest" / "source" / "data" / "a.txt").read_text() == "sample"
+    assert (tmp_path / "home" / "latest" / "refine" / "refined.txt").read_text() == "sam"
+
+
+def test_a_reason_compares_with_the_nearest_receipt(chain_of, monkeypatch):
+    run_all(chain_of(source="sample"))
+    monkeypatch.setattr("tasks.engine.keys.closure", lambda modules, checkout: {"models/x.py": "0" * 64})
+    run_all(chain_of(source="full"))
+    monkeypatch.undo()
+    assert str(chain_of(source="other").look_at_all()[0].reason) == "settings source: sample → other"
+
+
+def test_a_hit_reads_one_receipt(chain_of):
+    run_all(chain_of(source="sample"))
+    run_all(chain_of(source="full"))
+    chain = chain_of(source="sample")
+    for path in chain.receipts.folder.glob("source/*.json"):
+        if path.stem != run_all(chain_of(source="sample"))["source"].receipt.key:
+            path.write_text("damaged")
+    assert chain.look(SOURCE).state == "fresh"

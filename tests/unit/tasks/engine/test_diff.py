@@ -24,12 +24,12 @@ DIGEST = "0123456789abcdef" * 4
     ],
 )
 def test_each_ingredient_that_differs_is_a_line(before, now, lines):
-    assert differences(before, now) == lines
+    assert [str(item) for item in differences(before, now)] == lines
 
 
 def test_deeper_values_are_named_by_their_path():
     before, now = ({"settings": {"stem": {"kernel": size}}} for size in (3, 7))
-    assert differences(before, now) == ["settings stem kernel: 3 → 7"]
+    assert [str(item) for item in differences(before, now)] == ["settings stem kernel: 3 → 7"]
 
 
 @pytest.mark.parametrize(
