@@ -171,7 +171,7 @@ def _stage(request: CompileRequest, folder: Path) -> list[str]:
 
 
 def _result(folder: Path, request: CompileRequest) -> Path:
-    """The `.om` that ATC wrote; with host code inside, its name has the system and processor added (§3.2)."""
+    """The `.om` that ATC wrote; with host code inside, its name has the system and processor added (atc.md §3.2)."""
     stem = request.output.stem
     found = [path for path in (folder / f"{stem}.om", *sorted(folder.glob(f"{stem}_*.om"))) if path.is_file()]
     if not found:

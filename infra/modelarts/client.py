@@ -24,7 +24,7 @@ from infra.settings import ModelArtsSettings, ObsSettings
 
 _MARK = "X-AtlasFlow-Stand-In"
 _SECONDS = (10, 60)  # to connect, to answer
-_PAGE = 50  # the most that a search answers with (§1.3)
+_PAGE = 50  # the most that a search answers with (modelarts.md §1.3)
 
 Result = TypeVar("Result")
 
@@ -162,8 +162,8 @@ class ModelArts:
         """An address for downloading a task's whole log, valid for five minutes; None while there is none.
 
         The SDK has no method for this path, so its answer is read as it came. The content type asks for the whole
-        log; `text/plain` would ask for its end (§1.1). The space behind it, which HTTP takes away, keeps the SDK from
-        sending a file.
+        log; `text/plain` would ask for its end (modelarts.md §1.1). The space behind it, which HTTP takes away, keeps
+        the SDK from sending a file.
         """
         what = "link to a log"
         answer = self._call(

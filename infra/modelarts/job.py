@@ -13,7 +13,7 @@ class Job:
     """What the platform says of a job.
 
     Attributes:
-        phase: one of §1.3, or `UNKNOWN`.
+        phase: one of modelarts.md §1.3, or `UNKNOWN`.
         final: True when it does not change any more.
         created_ms: when it was created, in milliseconds since 1970.
         queued_ms: from its creation to its start; None before that.

@@ -14,7 +14,7 @@ PREFIX = "atlasflow-"
 """Every job of ours has a name that starts with this."""
 
 SPEC_VARIABLE = "ATLASFLOW_SPEC"
-"""Carries the specification: a JSON text would not survive a shell that puts the boot command together (§1.6)."""
+"""Carries the specification: JSON would not survive a shell that builds the boot command (modelarts.md §1.6)."""
 
 CHANNELS = ("data_url", "train_url", "resume_url", "pretrain_url")
 """Arguments of the boot script that the platform fills with folders."""

@@ -115,7 +115,7 @@ def follow(
 
 
 def outcome(client: "ModelArts", job: "Job", reader: LogReader) -> AtlasFlowError | None:
-    """What a final job's phase means; None for success (§1.3)."""
+    """What a final job's phase means; None for success (modelarts.md §1.3)."""
     if job.phase == "Completed":
         return None
     what = f"the ModelArts job {job.name}"

@@ -72,7 +72,7 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
         options["CreateBucketConfiguration"] = {"LocationConstraint": settings.region}
 
     def with_storage_class(request: "AWSRequest", **_: object) -> None:
-        request.headers["x-default-storage-class"] = settings.storage_class  # OBS's own header (§2.4)
+        request.headers["x-default-storage-class"] = settings.storage_class  # OBS's own header (obs.md §2.4)
 
     event = "before-sign.s3.CreateBucket"
     s3.meta.events.register(event, with_storage_class)
@@ -89,7 +89,7 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
 
 
 def prove_access(connection: Connection, bucket: str, prefix: str) -> Access:
-    """Write, look at, read back and delete a probe object: a HEAD of the bucket alone proves nothing (§2.1).
+    """Write, look at, read back and delete a probe object: a HEAD of the bucket alone proves nothing (obs.md §2.1).
 
     Raises:
         Refused, Transient: what the store said to the first step that failed.

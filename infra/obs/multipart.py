@@ -193,7 +193,7 @@ class Multipart:
         return tags
 
     def _send_part(self, upload: str, number: int, data: bytes, there: str | None) -> str:
-        # The signature covers the SHA-256 of the part; a Content-MD5 as well would only cost time (§2.2).
+        # The signature covers the SHA-256 of the part; a Content-MD5 as well would only cost time (obs.md §2.2).
         if there is not None and there == hashlib.md5(data, usedforsecurity=False).hexdigest():
             return there
 

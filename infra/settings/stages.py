@@ -42,7 +42,7 @@ class ExportSettings(Section):
     )
 
 
-# The values of ATC's --precision_mode (docs/reference/ascend-domain.md §3.2).
+# The values of ATC's --precision_mode (docs/reference/atc.md §3.2).
 Precision = Literal[
     "force_fp16",
     "force_fp32",

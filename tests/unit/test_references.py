@@ -47,6 +47,20 @@ def test_cited_sections_exist() -> None:
     assert not missing
 
 
+def test_every_section_number_names_its_page() -> None:
+    """A paper's section follows its year; every other one follows the name of a page."""
+    nameless = set()
+    for path in files():
+        if REFERENCE in path.parents:
+            continue
+        text = CITATION.sub("", re.sub(r"\s*\n\s*(?:# *)?", " ", path.read_text(encoding="utf-8")))
+        for found in re.finditer(r"§\d", text):
+            before = text[max(0, found.start() - 90) : found.start()]
+            if not re.search(r"\b(?:19|20)\d\d\b", before):
+                nameless.add(f"{path.relative_to(CHECKOUT)}: {before[-40:]}")
+    assert not nameless
+
+
 def test_cited_pages_exist() -> None:
     named = {
         f"{path.relative_to(CHECKOUT)}: {page}"

@@ -22,7 +22,7 @@ from infra.errors import Corrupt
 from infra.store.atomic import replacing
 
 MAGIC = b"IMOD"  # 0x444F4D49, little-endian
-HEADER = struct.Struct("<4sII64sIBBBB32sI32sII20sB3xQBB62x")  # §3.7, field by field
+HEADER = struct.Struct("<4sII64sIBBBB32sI32sII20sB3xQBB62x")  # atc.md §3.7, field by field
 HEADER_BYTES = 256
 VERSION = 0x20000000
 STANDARD_MODEL = 1

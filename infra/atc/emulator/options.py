@@ -179,7 +179,7 @@ def output_path(value: str, name: str = "output", suffix: str = ".om") -> Path:
         raise AtcError("E10021", parameter=name, size=_PATH_LIMIT)
     if value.endswith("/") or Path(value).is_dir():
         raise AtcError("E10022", filename=value, parameter=name)
-    # Letters, digits, - _ . and the CJK ideographs; §3.2.
+    # Letters, digits, - _ . and the CJK ideographs; atc.md §3.2.
     if re.fullmatch(r"[A-Za-z0-9_./\u4e00-\u9fff-]+", value) is None:
         raise AtcError(
             "E10001", value=value, parameter=f"--{name}", reason="the path has other characters than A-Za-z0-9_-."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from infra.atc.codes import AtcError
 
 SAMPLE = '"name1:n1,c1,h1,w1;name2:n2,c2,h2,w2"'
-_LEAST, _MOST = 2, 100  # gears; §3.2
+_LEAST, _MOST = 2, 100  # gears; atc.md §3.2
 
 
 @dataclass(frozen=True)

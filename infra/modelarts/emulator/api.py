@@ -18,8 +18,8 @@ from infra.modelarts.emulator.notebooks import IMAGES, Notebooks
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.validation import ENGINES, FLAVORS, check_job
 
-_PREVIEW_BYTES = 5_000_000  # §1.3
-_LINK_SECONDS = 300  # §1.1
+_PREVIEW_BYTES = 5_000_000  # modelarts.md §1.3
+_LINK_SECONDS = 300  # modelarts.md §1.1
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Answers:
         return 200, {"content": text, "current_size": len(shown), "full_size": len(log)}
 
     def _link(self, call: Call) -> Answer:
-        """A link for downloading the log or, asked with another content type, one to its end alone (§1.1)."""
+        """A link to the log or, asked with another content type, to its end alone (modelarts.md §1.1)."""
         record = self._job(call)
         where = (record.body["spec"].get("log_export_path") or {}).get("obs_url")
         if not where or not record.final:
@@ -210,7 +210,7 @@ class Answers:
         return 200, {"total": len(found), "limit": limit, "offset": offset, "order": order, "events": page}
 
     def _metrics(self, call: Call) -> Answer:
-        """One value a minute, -1 for what a CPU does not have (§1.3)."""
+        """One value a minute, -1 for what a CPU does not have (modelarts.md §1.3)."""
         samples = self._job(call).samples
         values = {name: [-1.0] * len(samples) for name in ("gpuUtil", "gpuMemUsage", "npuUtil", "npuMemUsage")}
         values |= {"cpuUsage": [sample[0] for sample in samples], "memUsage": [sample[1] for sample in samples]}

@@ -122,7 +122,7 @@ class Container:
         shutil.rmtree(self._root)
 
     def push_log(self) -> None:
-        """Export the log to the folder that the request names, if it names one (§1.3)."""
+        """Export the log to the folder that the request names, if it names one (modelarts.md §1.3)."""
         where = (self._record.body["spec"].get("log_export_path") or {}).get("obs_url")
         if where and self.log.exists():
             bucket, prefix = addresses.split(where)
@@ -148,7 +148,7 @@ class Container:
             yield channel["name"], channel["remote"]["obs"]["obs_url"], local
 
     def _arguments(self) -> list[str]:
-        """The channels that travel as parameters, then the parameters; how they are spelled is unconfirmed (§1.6)."""
+        """The channels passed as parameters, then the parameters; their spelling is unconfirmed (modelarts.md §1.6)."""
         pairs = [(name, str(local)) for name, local, method in self._by_access() if method == "parameter"]
         pairs += [(item["name"], item["value"]) for item in self._algorithm.get("parameters") or []]
         if self._spelling == "joined":

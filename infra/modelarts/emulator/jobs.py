@@ -62,12 +62,12 @@ class Record:
             self.ended = time.time()
 
     def note(self, text: str, level: str = "Info", source: str = "Job") -> None:
-        """Note an event, with the time of China as the API has it (§1.3)."""
+        """Note an event, with the time of China as the API has it (modelarts.md §1.3)."""
         now = datetime.now(_CHINA).isoformat(timespec="seconds")
         self.events.append({"time": now, "level": level, "message": text, "source": source})
 
     def answer(self) -> dict[str, Any]:
-        """The job as the API shows it (§1.3)."""
+        """The job as the API shows it (modelarts.md §1.3)."""
         until = self.ended or time.time()
         duration = int((until - self.started) * 1000) if self.started is not None else 0
         statuses = [] if self.exit_code is None else [{"task": TASK, "exit_code": self.exit_code}]
@@ -154,7 +154,7 @@ class JobBook:
             shutil.rmtree(self.folder / record.id)
 
     def search(self, query: dict[str, Any]) -> dict[str, Any]:
-        """A page of jobs, newest first unless asked otherwise (§1.3).
+        """A page of jobs, newest first unless asked otherwise (modelarts.md §1.3).
 
         Raises:
             ApiError: a filter or a limit that the API does not know.

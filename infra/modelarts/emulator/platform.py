@@ -20,12 +20,12 @@ from infra.settings import ModelArtsStandInSettings
 _TICK_SECONDS = 0.05
 _SYNC_SECONDS = 1.0
 _GRACE_SECONDS = 5.0
-_SAMPLE_SECONDS = 60.0  # §1.3: a value a minute
+_SAMPLE_SECONDS = 60.0  # modelarts.md §1.3: a value a minute
 _OUT_OF_MEMORY = 137
 
 
 class Platform:
-    """Takes jobs through their phases (§1.3).
+    """Takes jobs through their phases (modelarts.md §1.3).
 
     The fault plan may say `stuck` at `modelarts.queue` (a job is about to leave the queue). At `modelarts.run` (its
     boot script has started) it may say `lost` (the node disappears), `preempt` (back into the queue), `fail`

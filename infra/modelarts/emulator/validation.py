@@ -39,7 +39,7 @@ FLAVORS: list[dict[str, Any]] = [
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MOST_VARIABLES, _LONGEST_KEY, _LONGEST_VALUE = 100, 8192, 4096  # §1.2
+_MOST_VARIABLES, _LONGEST_KEY, _LONGEST_VALUE = 100, 8192, 4096  # modelarts.md §1.2
 
 
 def check_job(body: Any, stores: Stores) -> dict[str, Any]:

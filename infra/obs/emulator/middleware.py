@@ -191,7 +191,7 @@ class _Exchange:
         if owned_is_fine and status == 409:
             text = b"".join([block async for block in _body(self.upstream_reader, headers, length)])
             owned = b"BucketAlreadyOwnedByYou" in text
-            # OBS answers 200 to the same owner's repeated creation in the same region (§2.4).
+            # OBS answers 200 to the same owner's repeated creation in the same region (obs.md §2.4).
             self.writer.write(rules.altered(head, b"200 OK") if owned else b"\r\n".join([*head, b"", b""]) + text)
             await self.writer.drain()
             return owned

@@ -1,6 +1,6 @@
 """What OBS does differently from the server behind the stand-in: refusals and answers, as pure functions.
 
-Facts: docs/reference/obs.md §2.1 (addressing), §2.3 (checksums), §2.4 (operations, error format).
+Facts: docs/reference/obs.md §2.1 (addressing), obs.md §2.3 (checksums), obs.md §2.4 (operations, errors).
 """
 
 import re
@@ -111,10 +111,11 @@ def refusal(request: Request, region: str, *, path_style: bool, checksums: bool 
         request: its head.
         region: the region that is stood in for.
         path_style: let path style pass, as on an IP address.
-        checksums: take the checksum headers of newer S3 clients; whether OBS does is not documented (§9).
+        checksums: take the checksum headers of newer S3 clients; whether OBS does is not documented
+            (docs/reference/README.md).
     """
     bucket, key, virtual = place(request, region)
-    # A HEAD of the bucket is reported to succeed where a PUT then fails (§2.1).
+    # A HEAD of the bucket is reported to succeed where a PUT then fails (obs.md §2.1).
     if bucket and not virtual and not path_style and not (request.method == "HEAD" and not key):
         hint = f"<VirtualHost>{escape(bucket)}.{domain(region)}</VirtualHost>"
         return Answer(403, "VirtualHostDomainRequired", "Virtual host domain is required to access this bucket.", hint)

@@ -14,7 +14,7 @@ from models.failures import InputError
 
 
 class Buckets:
-    """`moxing.file` as §1.7 describes it; counts its copies."""
+    """`moxing.file` as modelarts.md §1.7 describes it; counts its copies."""
 
     def __init__(self, root):
         self.root = root

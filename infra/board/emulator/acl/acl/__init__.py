@@ -2,7 +2,7 @@
 
 It is no accelerator: models run in ONNX Runtime on the CPU, and `EMULATED` says so to whoever asks. Handles are
 plain integers, memory is real and addressable, every handle and address is checked, and what is wrong is answered
-with Huawei's code (§4.2) and a sentence that `get_recent_err_msg` tells.
+with Huawei's code (pyacl.md §4.2) and a sentence that `get_recent_err_msg` tells.
 """
 
 import importlib

@@ -45,7 +45,7 @@ def execute_model(model: Model, inputs: Dataset, outputs: Dataset, *, allocate: 
         model: the loaded model.
         inputs: a buffer for each input; longer ones are accepted, as on a board.
         outputs: a buffer for each output.
-        allocate: an output buffer with a null address gets memory (synchronous execution only, §4.2).
+        allocate: an output buffer with a null address gets memory (synchronous execution only, pyacl.md §4.2).
     """
     if len(inputs.buffers) < len(model.inputs) or len(outputs.buffers) < len(model.outputs):
         raise AclError(

@@ -37,7 +37,7 @@ _PROT_NONE, _PROT_READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
 
 @dataclass
 class Block:
-    """One allocation; `size` is what was asked for, `room` what may be used: rounded up to 32, plus 32 (§4.1)."""
+    """One allocation; `size` as requested, `room` as usable: rounded up to 32, plus 32 (pyacl.md §4.1)."""
 
     address: int
     size: int

@@ -48,7 +48,7 @@ def _call(
 ) -> tuple[Any, int]:
     """Call, and tell a value and a code.
 
-    A program's `__del__` may call when the interpreter has already taken our modules apart (§4.1): that must not
+    A program's `__del__` may call when the interpreter has taken our modules apart (pyacl.md §4.1): that must not
     crash, so everything needed then is bound here as a default, and whatever fails is answered with a code.
     """
     try:

@@ -1,4 +1,4 @@
-"""`acl.mdl`: load, describe and run models (docs/reference/pyacl.md §4.1; the checks and their codes: end of §4.2)."""
+"""`acl.mdl`: load, describe and run models (docs/reference/pyacl.md §4.1 and §4.2)."""
 
 from typing import Any
 
@@ -116,7 +116,7 @@ def load_from_mem_with_mem(
 
 @code
 def unload(model_id: int) -> None:
-    """Unload; in the context that loaded it (§8, pitfall 15)."""
+    """Unload; in the context that loaded it (pitfalls.md §8.15)."""
     _of_this_context(model_id)
     WORLD.remove(model_id, Model)
 
@@ -145,7 +145,7 @@ def destroy_dataset(dataset: int) -> None:
 
 
 def add_dataset_buffer(dataset: int, buffer: int) -> tuple[int, int]:
-    """Append a buffer; answers with the dataset and a code (§8, pitfall 16)."""
+    """Append a buffer; answers with the dataset and a code (pitfalls.md §8.16)."""
 
     @code
     def add() -> None:

@@ -61,7 +61,7 @@ def get_device_count() -> int:
 
 @value_and_code(0)
 def get_run_mode() -> int:
-    """0 on the device itself, 1 on a host with a card; works before `acl.init` (§4.1)."""
+    """0 on the device itself, 1 on a host with a card; works before `acl.init` (pyacl.md §4.1)."""
     return run_mode()
 
 

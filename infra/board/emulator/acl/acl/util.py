@@ -13,7 +13,7 @@ from ._memory import MEMORY
 from ._shapes import AclError, code, value_and_code
 from ._streams import begin
 
-# NumPy's own numbers of C types (§4.1).
+# NumPy's own numbers of C types (pyacl.md §4.1).
 _NUMPY_TYPES = {
     0: np.bool_,
     1: np.int8,
@@ -35,7 +35,7 @@ _threads: dict[int, threading.Thread] = {}
 
 
 def bytes_to_ptr(data: bytes) -> int:
-    """The address of the payload itself: what is copied there changes the object (§4.1)."""
+    """The address of the payload itself: what is copied there changes the object (pyacl.md §4.1)."""
     if not isinstance(data, bytes):
         raise TypeError(f"bytes are needed, not {type(data).__name__}")
     address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
