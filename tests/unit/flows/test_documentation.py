@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from flows.cli import app
+from infra.errors import AtlasFlowError
 from infra.home import CHECKOUT
 
 ROOT = sorted(CHECKOUT.glob("*.md"))
@@ -73,6 +74,27 @@ def test_the_readme_names_every_command(name: str) -> None:
     assert set(COMMANDS.commands) <= words
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param(r"^#+ ", id="headings"),
+        pytest.param(r"^(atlasflow [^#\n]*[^#\n ])", id="commands"),
+        pytest.param(r"\]\((?!README)([^)]+)\)", id="links"),
+        pytest.param(r"^\| (\d+) \|", id="exit codes"),
+        pytest.param(r"^```(\w*)$", id="blocks"),
+    ],
+)
+def test_the_chinese_readme_is_in_step(pattern: str) -> None:
+    english, chinese = (re.findall(pattern, TEXTS[name], re.MULTILINE) for name in ("README.md", "README.zh-CN.md"))
+    assert english == chinese
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", TEXTS["README.md"], re.MULTILINE)}
+    classes = [AtlasFlowError, *AtlasFlowError.__subclasses__()]
+    assert listed >= {0, 130} | {error.exit_code for error in classes}
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_links_lead_somewhere(name: str) -> None:
     folder = (CHECKOUT / name).parent
@@ -98,7 +120,9 @@ def _anchors(path: Path) -> set[str]:
 def test_files_and_functions_in_the_documentation_exist(name: str) -> None:
     missing = []
     for path, qualified in PATHS.findall(TEXTS[name]):
-        if "NAME" in path or path.startswith(("docs/zh/", "docs/en/")):  # a file to be written; a path in a repository of Huawei's
+        if "NAME" in path or path.startswith(
+            ("docs/zh/", "docs/en/")
+        ):  # a file to be written; a path in a repository of Huawei's
             continue
         found = CHECKOUT / path
         if not found.exists() or (qualified and qualified not in _names(found)):
