@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from infra.errors import AtlasFlowError, Corrupt
-from infra.store.gc import collect, living
+from infra.store.gc import Garbage, Retained, collect, retained
 from infra.store.locks import remove_unheld
 from infra.store.runs import Runs
 from tasks.retrain.champions import registry_of
@@ -40,14 +40,19 @@ class Outcome:
     failed: bool = False
 
 
+def collect_garbage(chain: Chain, *, dry_run: bool, on_wait: Callable[[], None] | None = None) -> Garbage:
+    """Remove what no recent run, no champion and no board needs; see `infra.store.gc.collect`."""
+
+    def retain() -> Retained:
+        champions = registry_of(chain).read().kept_keys()
+        return retained(chain.receipts, Runs(chain.home), chain.settings.store.keep_runs, champions)
+
+    return collect(chain.home, chain.receipts, retain, dry_run=dry_run, on_wait=on_wait)
+
+
 def garbage(chain: Chain, *, dry_run: bool) -> Outcome:
-    """Remove what no recent run, no champion and no board needs any more."""
-    keep = chain.settings.store.keep_runs
-
-    def alive() -> set[str]:
-        return living(chain.receipts, Runs(chain.home), keep, registry_of(chain).read().kept_keys())
-
-    found = collect(chain.home, chain.receipts, alive, dry_run=dry_run)
+    """Remove what no recent run, no champion and no board needs."""
+    found = collect_garbage(chain, dry_run=dry_run)
     word = "would be removed" if dry_run else "removed"
     text = f"{len(found.receipts)} receipts and {len(found.objects)} objects {word}, {found.bytes / 1e6:.1f} MB"
     return Outcome("garbage", text, found.receipts)

@@ -9,11 +9,8 @@ from flows.cli.output import print_json, print_line, print_table
 from flows.context import open_chain
 from infra.errors import Corrupt, Refused, UserError
 from infra.settings import nearest
-from infra.store.gc import collect, living
-from infra.store.runs import Runs
 from tasks.engine.reporter import Silent
-from tasks.maintenance import CHORES, examine, perform
-from tasks.retrain.champions import registry_of
+from tasks.maintenance import CHORES, collect_garbage, examine, perform
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 
@@ -77,13 +74,10 @@ def verify(
 def gc(dry_run: DryRun = False, profile: Profile = "local", as_json: Json = False) -> None:
     """Remove what no recent run, no champion and no board needs any more."""
     chain = open_chain(profile, {}, Silent())
-    keep = chain.settings.store.keep_runs
-    garbage = collect(
-        chain.home,
-        chain.receipts,
-        lambda: living(chain.receipts, Runs(chain.home), keep, registry_of(chain).read().kept_keys()),
+    garbage = collect_garbage(
+        chain,
         dry_run=dry_run,
-        waiting=lambda: print_line("a run is in progress; waiting for it to end", error=True),
+        on_wait=lambda: print_line("a run is in progress; waiting for it to end", error=True),
     )
     if as_json:
         print_json(garbage)

@@ -1,6 +1,7 @@
 """Write whole or not at all: temporary file in the same folder → fsync → rename → fsync of the folder."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +9,19 @@ from pathlib import Path
 
 from infra.faults import NO_FAULTS, FaultPlan
 
+_TEMPORARY = re.compile(r"\.([1-9][0-9]*)-[0-9a-f]{12}\.tmp$")
+
 
 @contextmanager
 def replacing(
     target: Path, *, mode: int = 0o644, faults: FaultPlan = NO_FAULTS, point: str = "write"
 ) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; when the block ends well, it takes the target's place for good.
+    """Yield a temporary path in the same folder; when the block succeeds, it replaces `target` durably.
 
     The fault points are `{point}.start`, `{point}.written`, `{point}.renamed` and `{point}.done`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".{target.name[:80]}.{os.getpid()}-{secrets.token_hex(6)}.tmp")
     faults.reach(f"{point}.start")
     try:
         yield temporary
@@ -41,6 +44,20 @@ def write_text(
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
+
+
+def is_being_written(temporary: Path) -> bool:
+    """Tell whether the process that made a temporary file of `replacing` still runs on this machine."""
+    match = _TEMPORARY.search(temporary.name)
+    if match is None:
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # a process of another user
+    return True
 
 
 def sync(path: Path) -> None:

@@ -1,9 +1,12 @@
-"""Garbage: whatever no living receipt reaches. The caller says which receipts live; `dry_run` first."""
+"""Garbage collection: remove what no retained receipt reaches.
+
+The wall clock alone never decides: it may have been set back or forward since something was written.
+"""
 
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +14,26 @@ from pathlib import Path
 from infra.errors import Refused
 from infra.store import proofs
 from infra.store.artifacts import Artifact, ArtifactStore, Kind
+from infra.store.atomic import is_being_written
 from infra.store.digests import file_digest
 from infra.store.locks import hold
 from infra.store.receipts import Receipt, Receipts, parse
-from infra.store.runs import Runs
+from infra.store.runs import RunRecord, Runs
 
-# Runs hold it shared from their first stage to their last, so that nothing they rest on is taken for garbage.
 LOCK = "store"
+"""Runs hold it shared from their first stage to their last, so that what they rely on is not collected."""
 ASIDE = "aside"
 """In the home: receipts as they were before an upgrade, by schema, stage and key."""
-HALF_WRITTEN_SECONDS = 3600
-SCRATCH_SECONDS = 14 * 24 * 3600  # what nobody went on with for so long, nobody will
+TEMPORARY_FILE_SECONDS = 3600
+SCRATCH_SECONDS = 14 * 24 * 3600
+KEPT_ON_BOARDS = 2  # the release in service, and the one to roll back to
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _KINDS: tuple[Kind, ...] = ("file", "tree")
-KEPT_ON_BOARDS = 2  # the release in service, and the one to roll back to
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What was, or would be, removed; `kept` counts the receipts that stay."""
+    """What was removed, or would be: keys of receipts, names of objects and their bytes; `kept` counts receipts."""
 
     receipts: tuple[str, ...]
     objects: tuple[str, ...]
@@ -37,10 +41,24 @@ class Garbage:
     kept: int
 
 
-def living(receipts: Receipts, runs: Runs, keep_runs: int, champions: Collection[str] = ()) -> set[str]:
-    """Keys of the receipts to keep: of the last runs, of champions, on boards, and of all that these came from.
+@dataclass(frozen=True)
+class Retained:
+    """What a collection keeps.
 
-    Each board is believed to hold what was deployed to it last and before that, as far as the receipts tell.
+    Attributes:
+        keys: of the receipts.
+        since: last write of the oldest run that counts, in seconds since 1970; scratch files that were written later
+            stay, and all scratch files when no run counts (None).
+    """
+
+    keys: frozenset[str]
+    since: float | None
+
+
+def retained(receipts: Receipts, runs: Runs, keep_runs: int, champions: Collection[str] = ()) -> Retained:
+    """Find the receipts of the last runs, of champions and on boards, and all receipts that made their inputs.
+
+    A board holds what was deployed to it last and before that, as far as receipts and runs tell.
 
     Args:
         receipts: of the home.
@@ -49,61 +67,70 @@ def living(receipts: Receipts, runs: Runs, keep_runs: int, champions: Collection
         champions: keys of the receipts of the champion and its predecessor.
     """
     everything = list(receipts.all())
-    wanted = {item.key for run in runs.latest(keep_runs) for item in run.stages}
-    wanted.update(champions)
-    wanted |= _on_boards(item for item in everything if item.stage == "deploy")
+    history = runs.latest()
+    recent = history[:keep_runs]
+    roots = {item.key for run in recent for item in run.stages} | set(champions)
+    roots |= _on_boards([item for item in everything if item.stage == "deploy"], history)
     makers: dict[str, list[Receipt]] = {}
     for item in everything:
         for artifact in item.outputs.values():
             makers.setdefault(artifact.sha256, []).append(item)
-    kept: set[str] = set()
-    waiting = [item for item in everything if item.key in wanted]
-    while waiting:
-        item = waiting.pop()
-        if item.key in kept:
+    keys: set[str] = set()
+    pending = [item for item in everything if item.key in roots]
+    while pending:
+        item = pending.pop()
+        if item.key in keys:
             continue
-        kept.add(item.key)
+        keys.add(item.key)
         for digest in item.ingredients["inputs"].values():
-            waiting.extend(makers.get(digest, []))
-    return kept
+            pending.extend(makers.get(digest, []))
+    return Retained(frozenset(keys), min((runs.last_write(run) for run in recent), default=None))
 
 
-def _on_boards(deployed: Iterable[Receipt]) -> set[str]:
-    by_board: dict[str, list[str]] = {}
-    for item in sorted(deployed, key=lambda item: item.finished):
-        for board in item.ingredients["settings"]["boards"]:
-            by_board.setdefault(board, []).append(item.key)
-    return {key for keys in by_board.values() for key in keys[-KEPT_ON_BOARDS:]}
+def _on_boards(deployed: Sequence[Receipt], history: Sequence[RunRecord]) -> set[str]:
+    """Keys of the last deployments to each board, both by the receipts' times and by the order of the runs."""
+    last_run = {item.key: number for number, run in enumerate(reversed(history)) for item in run.stages}
+    found: set[str] = set()
+    for ordered in (
+        sorted(deployed, key=lambda item: item.finished),
+        sorted(deployed, key=lambda item: last_run.get(item.key, -1)),
+    ):
+        by_board: dict[str, list[str]] = {}
+        for item in ordered:
+            for board in item.ingredients["settings"]["boards"]:
+                by_board.setdefault(board, []).append(item.key)
+        found.update(key for keys in by_board.values() for key in keys[-KEPT_ON_BOARDS:])
+    return found
 
 
 def collect(
     home: Path,
     receipts: Receipts,
-    alive: Callable[[], set[str]],
+    retain: Callable[[], Retained],
     *,
     dry_run: bool,
-    waiting: Callable[[], None] | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> Garbage:
-    """Remove the receipts that are not alive, and then every object that no receipt reaches.
+    """Remove the receipts that are not retained, and then every object that no receipt reaches.
 
     Args:
         home: AtlasFlow's home.
         receipts: of that home.
-        alive: tells the keys to keep; asked once no run is under way, since a run adds to them.
+        retain: finds what to keep; called when no run is in progress, since a run adds to it.
         dry_run: only say what would be removed.
-        waiting: called once when a run is under way, whose end is waited for.
+        on_wait: called once when a run is in progress and the collection waits for its end.
     """
     store = ArtifactStore(home)
-    with hold(home / "locks" / LOCK, waiting):
-        keys = alive()
+    with hold(home / "locks" / LOCK, on_wait):
+        keep = retain()
         everything = list(receipts.all())
-        dead = [item for item in everything if item.key not in keys]
-        used = {path for item in everything if item.key in keys for path in _paths(store, item)}
+        dead = [item for item in everything if item.key not in keep.keys]
+        used = {path for item in everything if item.key in keep.keys for path in _paths(store, item)}
         used |= set(_paths_aside(home, store))
         unused = [
             path
-            for room in ("objects", "trees")
-            for path in (home / room).rglob("*")
+            for folder in ("objects", "trees")
+            for path in (home / folder).rglob("*")
             if path.is_file() and path not in used
         ]
         size = sum(path.stat().st_size for path in unused)
@@ -112,9 +139,9 @@ def collect(
                 receipts.path(item.stage, item.key).unlink()
             for path in unused:
                 path.unlink()
-            _remove_old_scratch(home, keys)
-            _remove_half_written(home)
-            proofs.forget(home, keys)
+            _remove_old_scratch(home, keep)
+            _remove_temporary_files(home)
+            proofs.forget(home, set(keep.keys))
     return Garbage(
         tuple(item.key for item in dead), tuple(path.name for path in unused), size, len(everything) - len(dead)
     )
@@ -130,14 +157,14 @@ def _paths_of(store: ArtifactStore, artifact: Artifact) -> Iterable[Path]:
         manifest = store.tree_path(artifact.sha256)
         yield manifest
         if not manifest.exists() or file_digest(manifest) != artifact.sha256:
-            return  # it names nothing any more; its stage will run again
+            return  # a damaged manifest keeps nothing; its stage runs again
     yield from (file.path for file in store.files(artifact).values())
 
 
 def _paths_aside(home: Path, store: ArtifactStore) -> Iterable[Path]:
-    """What receipts name that could not be upgraded: a newer step may read them, and their bytes may have been paid.
+    """Find the artifacts of receipts that could not be upgraded: a later version may read them, and they may be paid.
 
-    What else they say is not known, but an artifact is a SHA-256 in any schema.
+    The rest of such a receipt is unknown, but an artifact is a SHA-256 in any schema.
     """
     for path in (home / ASIDE).rglob("*.json"):
         text = path.read_text(encoding="utf-8")
@@ -149,22 +176,22 @@ def _paths_aside(home: Path, store: ArtifactStore) -> Iterable[Path]:
                     yield from _paths_of(store, Artifact("", digest, 0, kind, ""))
 
 
-def _remove_half_written(home: Path) -> None:
-    """Temporary files of killed processes; a living one is done with its own long before the hour is over."""
+def _remove_temporary_files(home: Path) -> None:
+    """Remove temporary files of killed processes."""
     for pattern in (".*.tmp", "*/.*.tmp", "receipts/*/.*.tmp", "tuning/*/.*.tmp", "notify/*/.*.tmp"):
         for path in home.glob(pattern):
-            with suppress(FileNotFoundError):  # whoever wrote it is done meanwhile
-                if path.stat().st_mtime < time.time() - HALF_WRITTEN_SECONDS:
+            with suppress(FileNotFoundError):  # its process has just finished it
+                if path.stat().st_mtime < time.time() - TEMPORARY_FILE_SECONDS and not is_being_written(path):
                     path.unlink()
 
 
-def _remove_old_scratch(home: Path, keys: set[str]) -> None:
-    """Scratch folders of stages that were finished by another run meanwhile, and of those that nobody went on with.
+def _remove_old_scratch(home: Path, keep: Retained) -> None:
+    """Remove the scratch folders of stages that another run has finished, and of those that were abandoned.
 
-    A training that was killed may resume, and so may a trial that was stopped for falling behind.
+    A training that was killed may resume, and so may a trial that pruning stopped.
     """
-    finished = {key[:16] for key in keys}
-    oldest = time.time() - SCRATCH_SECONDS
+    finished = {key[:16] for key in keep.keys}
+    oldest = min(time.time() - SCRATCH_SECONDS, keep.since or 0.0)
     for folder in (home / "work").glob("*"):
         touched = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
         if folder.name.rpartition("-")[2] in finished or touched < oldest:

@@ -1,10 +1,11 @@
 """Receipts: the record that a stage with this key produced these artifacts. One JSON file each, sealed by a digest.
 
-A receipt says which schema it was written in. One of an older schema is read as the present one, by the steps in
-`infra/store/migrations.py`; one of a newer schema is refused, since it may say what this code does not understand.
+A receipt names its schema. One of an older schema is converted by the steps in `infra/store/migrations.py`; one of a
+newer schema is refused, since this code may not understand it.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from infra.store.migrations import INGREDIENTS, SCHEMA, CannotUpgrade, upgraded
 
 __all__ = ["INGREDIENTS", "SCHEMA", "Receipt", "Receipts", "parse", "text_of"]
 
+_HEAD = 1024  # characters
+_TIMES = re.compile(r'^ "started": (?P<started>[-+.e0-9]+),\n "seconds": (?P<seconds>[-+.e0-9]+),$', re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -30,7 +34,7 @@ class Receipt:
         ingredients: everything that may change the outputs, as `why` shows it.
         outputs: artifacts by name.
         tools: versions of the tools that took part.
-        emulated: True when a stand-in trainer or compiler had a hand in the bytes.
+        emulated: True when a stand-in trainer or compiler took part in making the bytes.
         started: seconds since 1970.
         seconds: how long the stage took.
     """
@@ -46,7 +50,7 @@ class Receipt:
 
     @property
     def finished(self) -> float:
-        """Seconds since 1970 at which the stage was done."""
+        """When the stage ended, in seconds since 1970."""
         return self.started + self.seconds
 
 
@@ -58,15 +62,15 @@ class Receipts:
         self._faults = faults
 
     def path(self, stage: str, key: str) -> Path:
-        """Where the receipt lies, or would lie."""
+        """Return the path of the receipt, which need not exist."""
         return self.folder / stage / f"{key}.json"
 
     def load(self, stage: str, key: str) -> Receipt | None:
-        """The receipt, or None when there is none.
+        """Read one receipt; None when there is none.
 
         Raises:
-            Corrupt: there is one, but it is damaged. That is not a miss: it might have been a paid training.
-            Refused: there is one, of a schema that cannot be read here.
+            Corrupt: it is damaged. That is not a miss: it may stand for a paid training.
+            Refused: its schema cannot be read here.
         """
         path = self.path(stage, key)
         try:
@@ -84,23 +88,34 @@ class Receipts:
         return next((self.folder / stage).glob("*.json"), None) is not None
 
     def all(self, stage: str | None = None) -> Iterator[Receipt]:
-        """Every receipt, of one stage or of all."""
+        """Read every receipt, of one stage or of all."""
         for path in sorted(self.folder.glob(f"{stage or '*'}/*.json")):
             yield parse(path.read_text(encoding="utf-8"), path)
 
     def latest(self, stage: str) -> Receipt | None:
-        """The receipt of this stage that was finished last."""
-        return max(self.all(stage), key=lambda receipt: receipt.finished, default=None)
+        """Return the receipt of this stage that was finished last; only that one is checked."""
+        found = max((self.folder / stage).glob("*.json"), key=_finished, default=None)
+        return None if found is None else parse(found.read_text(encoding="utf-8"), found)
+
+
+def _finished(path: Path) -> float:
+    """Read when a stage was finished from the head of its receipt, where `text_of` writes it."""
+    with path.open(encoding="utf-8") as file:
+        head = file.read(_HEAD)
+    match = _TIMES.search(head)
+    if match is None:
+        return parse(path.read_text(encoding="utf-8"), path).finished
+    return float(match["started"]) + float(match["seconds"])
 
 
 def text_of(receipt: Receipt) -> str:
-    """A receipt as it is written, with its seal."""
+    """Return the text of a receipt's file, with its seal."""
     body = _body(receipt)
     return json.dumps({**body, "seal": value_digest(body)}, indent=1, ensure_ascii=False)
 
 
 def parse(text: str, path: Path) -> Receipt:
-    """A receipt from the text of its file.
+    """Read a receipt from the text of its file.
 
     Raises:
         Corrupt: it is damaged.

@@ -1,5 +1,6 @@
 """Records of runs: what each stage did, which key it used, what failed. `home/runs/<id>.json`."""
 
+import calendar
 import json
 import os
 import time
@@ -10,11 +11,12 @@ from typing import Any, Literal
 from infra.store.atomic import write_text
 
 Outcome = Literal["ran", "reused", "failed"]
+_STAMP = "%Y%m%dT%H%M%S"
 
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What became of one stage in one run."""
+    """The outcome of one stage in one run."""
 
     stage: str
     key: str
@@ -26,7 +28,7 @@ class StageRecord:
 
 @dataclass
 class RunRecord:
-    """One run, written anew after each stage; `flow_run` is the id of its Prefect flow run."""
+    """One run, saved again after each stage; `flow_run` is the id of its Prefect flow run."""
 
     id: str
     started: float
@@ -42,33 +44,52 @@ class Runs:
         self.folder = home / "runs"
 
     def begin(self, profile: str) -> RunRecord:
-        """A record whose id sorts by time and is unique on this machine."""
-        now = time.time()
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-        return RunRecord(f"{stamp}-{int(now * 1000) % 1000:03d}-{os.getpid()}", now, profile)
+        """Return a new record, with an id that is unique on this machine.
+
+        Ids sort in the order of the runs, also when the clock was set back in between.
+        """
+        started = time.time()
+        moment = max(started, self._last_moment() + 0.001)
+        milliseconds = round(moment * 1000)
+        stamp = time.strftime(_STAMP, time.gmtime(milliseconds // 1000))
+        return RunRecord(f"{stamp}-{milliseconds % 1000:03d}-{os.getpid()}", started, profile)
 
     def save(self, record: RunRecord) -> None:
         """Write the record whole or not at all."""
-        write_text(self.folder / f"{record.id}.json", json.dumps(asdict(record), indent=1, ensure_ascii=False))
+        write_text(self._path(record.id), json.dumps(asdict(record), indent=1, ensure_ascii=False))
 
     def count(self) -> int:
-        """How many runs there were."""
+        """Return how many runs there were."""
         return sum(1 for _ in self.folder.glob("*.json"))
 
-    def latest(self, count: int) -> list[RunRecord]:
-        """The last `count` runs, newest first."""
-        paths = sorted(self.folder.glob("*.json"), reverse=True)[:count]
-        return [_parse(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    def latest(self, count: int | None = None) -> list[RunRecord]:
+        """Return the last `count` runs (by default all), newest first."""
+        return [_read(path) for path in self._newest_first()[:count]]
+
+    def last_write(self, record: RunRecord) -> float:
+        """Return when a record was saved last, in seconds since 1970 by the clock of that time."""
+        return self._path(record.id).stat().st_mtime
 
     def last_of(self, stage: str) -> StageRecord | None:
-        """What became of a stage the last time that a run reached it."""
-        for path in sorted(self.folder.glob("*.json"), reverse=True):
-            for record in _parse(json.loads(path.read_text(encoding="utf-8"))).stages:
-                if record.stage == stage:
-                    return record
-        return None
+        """Return the record of a stage in the last run that reached it."""
+        found = (item for path in self._newest_first() for item in _read(path).stages if item.stage == stage)
+        return next(found, None)
+
+    def _path(self, identity: str) -> Path:
+        return self.folder / f"{identity}.json"
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("*.json"), reverse=True)
+
+    def _last_moment(self) -> float:
+        """Seconds since 1970 in the id that sorts last; 0 when there is none."""
+        stamp, _, rest = max((path.stem for path in self.folder.glob("*.json")), default="").partition("-")
+        try:
+            return calendar.timegm(time.strptime(stamp, _STAMP)) + int(rest.partition("-")[0]) / 1000
+        except ValueError:
+            return 0.0
 
 
-def _parse(body: dict[str, Any]) -> RunRecord:
-    stages = [StageRecord(**entry) for entry in body.pop("stages")]
-    return RunRecord(stages=stages, **body)
+def _read(path: Path) -> RunRecord:
+    body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return RunRecord(stages=[StageRecord(**entry) for entry in body.pop("stages")], **body)

@@ -10,7 +10,7 @@ from infra import champions as module
 from infra.champions import Registry, State
 from infra.errors import Corrupt, Refused, Transient, UserError
 from infra.faults import NO_FAULTS
-from infra.store.gc import living
+from infra.store.gc import retained
 from infra.store.mirror import Mirror
 from infra.store.receipts import Receipt, Receipts
 from infra.store.runs import Runs
@@ -169,7 +169,7 @@ def test_garbage_collection_keeps_the_champion_and_its_predecessor_with_what_the
         promote(registry, release, over=chr(ord(release) - 1) if release != "a" else "")
         for stage in ("train", "publish"):
             receipts.save(Receipt(stage, f"{stage} {release}", {"inputs": {}, "settings": {}}, {}))
-    kept = living(receipts, Runs(tmp_path / "home"), 1, registry.read().kept_keys())
+    kept = retained(receipts, Runs(tmp_path / "home"), 1, registry.read().kept_keys()).keys
     assert kept == {"train b", "publish b", "train c", "publish c"}
 
 

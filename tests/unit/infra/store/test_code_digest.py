@@ -16,7 +16,7 @@ FILES = {
     "models/only_types.py": "X = 1\n",
     "models/lazy.py": "def f():\n    from models.training.schedules import RATE\n    return RATE\n",
     "models/networks/__init__.py": "",
-    "models/networks/lenet.py": "from ..schedules import RATE\n",
+    "models/networks/lenet.py": "from ..training.schedules import RATE\n",
 }
 
 
@@ -79,7 +79,7 @@ def test_other_pythons_give_the_same_digests(version):
     """The digest code itself runs on them, over files that use the newer syntax of this checkout."""
     program = (
         "import sys, json, ast, hashlib; sys.path.insert(0, sys.argv[1]);"
-        "from pathlib import Path; source = Path(sys.argv[1], 'infra', 'store', 'codedigest.py').read_text();"
+        "from pathlib import Path; source = Path(sys.argv[1], 'infra', 'store', 'code_digest.py').read_text();"
         "start = source.index('def canonical_source'); space = {'ast': ast, '_DOCUMENTED':"
         " (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)}; exec(source[start:], space);"
         "print(hashlib.sha256(space['canonical_source'](ast.parse(Path(sys.argv[2]).read_text())).encode()).hexdigest())"
@@ -105,6 +105,7 @@ def _python(version):
 
 def test_compiled_sources_beside_a_package_belong_to_it(checkout):
     (checkout / "models/kernels").mkdir()
+    (checkout / "models/kernels/__init__.py").write_text("")
     (checkout / "models/kernels/build.py").write_text("")
     (checkout / "models/kernels/pool.cc").write_text("int threads = 1;\n")
     before = closure(["models.kernels.build"], checkout)

@@ -84,7 +84,7 @@ def replace_unchanged(path):
 def test_any_moved_file_is_doubt(home, receipt, checkout, change, which):
     places = {
         "receipt": receipt,
-        "module": checkout / "models" / "spec.py",
+        "module": checkout / "models" / "spec" / "recipes.py",
         "profile": checkout / "infra" / "profiles" / "local.toml",
     }
     remember(home, receipt)
@@ -128,7 +128,7 @@ def test_a_compiler_that_appears_is_doubt(home, receipt, tmp_path):
 
 
 def test_files_that_changed_while_they_were_judged_are_not_trusted(home, receipt):
-    assert not remember(home, receipt, begun=time.time_ns())
+    assert not remember(home, receipt, begun=receipt.stat().st_mtime_ns)
     assert recall(home) is None
 
 

@@ -198,7 +198,7 @@ def test_an_upgrade_that_finds_no_room_leaves_the_receipt_as_it_was(tmp_path, mo
     state.write(1)
     (path,) = (tmp_path / "receipts").glob("*/*.json")
     before = path.read_text()
-    for module in ("upgrades", "receipts", "rewriting"):
+    for module in ("migrations", "receipts", "rewrite"):
         monkeypatch.setattr(f"infra.store.{module}.SCHEMA", 2)
     monkeypatch.setattr("infra.store.migrations.STEPS", {1: dict})
     with full_disk(), pytest.raises(OSError, match="File too large"):

@@ -9,8 +9,9 @@ import pytest
 
 from infra.store import proofs
 from infra.store.artifacts import ArtifactStore
+from infra.store.atomic import replacing
 from infra.store.digests import value_digest
-from infra.store.gc import ASIDE, LOCK, SCRATCH_SECONDS, collect, living
+from infra.store.gc import ASIDE, LOCK, SCRATCH_SECONDS, collect, retained
 from infra.store.locks import hold
 from infra.store.receipts import SCHEMA, Receipt, Receipts
 from infra.store.runs import Runs, StageRecord
@@ -44,11 +45,11 @@ class Bench:
         record.stages = [StageRecord(item.stage, item.key, "ran", "", 0.0) for item in receipts]
         self.runs.save(record)
 
-    def living(self, keep_runs=1):
-        return living(self.receipts, self.runs, keep_runs)
+    def retained(self, keep_runs=1):
+        return retained(self.receipts, self.runs, keep_runs)
 
     def collect(self, keep_runs=1, **options):
-        return collect(self.home, self.receipts, lambda: self.living(keep_runs), **{"dry_run": False, **options})
+        return collect(self.home, self.receipts, lambda: self.retained(keep_runs), **{"dry_run": False, **options})
 
     def path(self, receipt):
         return self.store.path(receipt.outputs["out"])
@@ -96,8 +97,8 @@ def test_what_a_recent_run_used_lives_with_all_that_it_came_from(bench):
     report = bench.made("evaluate", "e", new)
     bench.ran(old)
     bench.ran(report)
-    assert bench.living() == {"e", "new", "d"}
-    assert bench.living(keep_runs=2) == {"e", "new", "d", "old"}
+    assert bench.retained().keys == {"e", "new", "d"}
+    assert bench.retained(keep_runs=2).keys == {"e", "new", "d", "old"}
 
 
 def test_a_dry_run_removes_nothing_and_foretells_what_is_removed(bench):
@@ -156,7 +157,7 @@ def test_each_board_keeps_what_it_runs_and_what_it_can_go_back_to(bench):
     bench.made("deploy", "3", boards=["laptop"])
     latest = bench.made("deploy", "4", boards=["laptop", "porch"])
     bench.ran(latest)
-    assert bench.living() == {first.key, "3", "4"}
+    assert bench.retained().keys == {first.key, "3", "4"}
 
 
 def test_half_written_files_of_killed_runs_are_removed(bench):
@@ -179,7 +180,8 @@ def test_scratch_goes_when_its_stage_is_finished_and_stays_when_it_may_resume(be
     assert resumable.exists()
 
 
-def test_scratch_that_nobody_went_on_with_goes_by_its_newest_file(bench):
+def test_abandoned_scratch_goes_by_its_newest_file(bench):
+    bench.ran(bench.made("train", "another"))
     abandoned, recent = (bench.home / "work" / f"train-{letter * 16}" for letter in "ab")
     long_ago = time.time() - SCRATCH_SECONDS - 60
     for folder in (abandoned, recent):
@@ -207,7 +209,7 @@ def test_a_run_under_way_is_waited_for_and_what_it_adds_is_kept(bench):
     announced = threading.Event()
     done = []
     with hold(bench.home / "locks" / LOCK, shared=True):
-        cleaning = threading.Thread(target=lambda: done.append(bench.collect(waiting=announced.set)))
+        cleaning = threading.Thread(target=lambda: done.append(bench.collect(on_wait=announced.set)))
         cleaning.start()
         assert announced.wait(10)
         added = bench.made("train", "added")
@@ -236,3 +238,60 @@ def test_what_killed_processes_left_half_written_goes_but_not_at_once(bench):
     bench.collect()
     assert not any(path.exists() for path in old)
     assert young.exists()
+
+
+LONG_AGO = 1_000_000_000.0
+
+
+class TestClockThatMoved:
+    """Neither a clock that was set back nor one that was set forward makes a collection remove what is needed."""
+
+    def test_what_a_run_made_after_the_clock_was_set_back_stays(self, bench, monkeypatch):
+        record = bench.runs.begin("local")
+        record.stages = [StageRecord("train", bench.made("train", "old").key, "ran", "", 0.0)]
+        bench.runs.save(record)
+        monkeypatch.setattr("infra.store.runs.time.time", lambda: LONG_AGO)
+        record = bench.runs.begin("local")
+        made = bench.made("train", "new")
+        record.stages = [StageRecord("train", made.key, "ran", "", 0.0)]
+        bench.runs.save(record)
+        assert bench.collect().receipts == ("old",)
+        assert bench.path(made).exists()
+
+    def test_what_a_board_runs_is_known_by_the_order_of_the_runs_too(self, bench):
+        receipts = [bench.made("deploy", str(number), boards=["porch"]) for number in range(4)]
+        back = replace(receipts[3], started=-1.0)  # deployed last, under a clock that was set back
+        bench.receipts.save(back)
+        bench.ran(*receipts[:3])
+        bench.ran(back)
+        bench.ran(bench.made("train", "t"))
+        assert bench.retained().keys == {"t", "1", "2", "3"}
+
+    def test_scratch_that_a_recent_run_wrote_under_another_clock_stays(self, bench):
+        """The training was killed under a clock that was set back; now the clock is right again."""
+        bench.ran(bench.made("download", "d"))
+        scratch = bench.home / "work" / f"train-{'b' * 16}"
+        scratch.mkdir(parents=True)
+        os.utime(scratch, (LONG_AGO, LONG_AGO))
+        (record,) = bench.runs.folder.iterdir()
+        os.utime(record, (LONG_AGO - 5, LONG_AGO - 5))
+        bench.collect()
+        assert scratch.exists()
+
+    def test_scratch_stays_when_no_run_tells_its_age(self, bench):
+        scratch = bench.home / "work" / f"train-{'b' * 16}"
+        scratch.mkdir(parents=True)
+        os.utime(scratch, (LONG_AGO, LONG_AGO))
+        bench.collect()
+        assert scratch.exists()
+
+    def test_a_temporary_file_of_a_living_process_stays(self, bench):
+        with replacing(bench.home / "registry.json") as living:
+            living.write_text("half")
+            dead = living.with_name(living.name.replace(f".{os.getpid()}-", ".4194305-"))  # above the largest pid
+            dead.write_text("half")
+            for path in (living, dead):
+                os.utime(path, (LONG_AGO, LONG_AGO))
+            bench.collect()
+            assert living.exists()
+            assert not dead.exists()

@@ -164,3 +164,25 @@ def test_the_latest_is_the_one_finished_last(tmp_path):
     receipts.save(later)
     assert receipts.latest("train") == later
     assert receipts.latest("export") is None
+
+
+def test_the_latest_is_found_without_reading_the_others_whole(tmp_path):
+    """Damage beyond the head of an older receipt shows when that one is loaded."""
+    receipts = Receipts(tmp_path)
+    receipts.save(RECEIPT)
+    latest = dataclasses.replace(RECEIPT, key="a" * 64, started=200.0)
+    receipts.save(latest)
+    path = receipts.path("train", RECEIPT.key)
+    path.write_text(path.read_text().replace('"epochs": 3', '"epochs": 4'))
+    assert receipts.latest("train") == latest
+    with pytest.raises(Corrupt):
+        receipts.load("train", RECEIPT.key)
+
+
+def test_a_receipt_in_another_layout_is_read_whole_for_its_time(tmp_path):
+    receipts, path = written(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()), separators=(",", ":")))
+    assert receipts.latest("train") == RECEIPT
+    path.write_text("{")
+    with pytest.raises(Corrupt):
+        receipts.latest("train")

@@ -62,3 +62,15 @@ def test_a_record_is_replaced_whole_after_each_stage(runs):
         runs.save(growing)
     (path,) = runs.folder.iterdir()
     assert [item["stage"] for item in json.loads(path.read_text())["stages"]] == ["download", "upload"]
+
+
+def test_ids_sort_in_the_order_of_the_runs_when_the_clock_was_set_back(runs, monkeypatch):
+    times = iter([100_000.0, 1_000.0, 999.0])
+    monkeypatch.setattr("infra.store.runs.time.time", lambda: next(times))
+    ids = []
+    for _ in range(3):
+        record = runs.begin("local")
+        runs.save(record)
+        ids.append(record.id)
+    assert ids == sorted(set(ids))
+    assert record.started == 999.0
