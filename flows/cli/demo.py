@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.options import Profile, Set, parse_overrides
+from flows.cli.output import print_line
 from flows.context import open_chain
 from infra.errors import UserError
 from tasks.engine.reporter import Silent
@@ -32,7 +32,7 @@ def demo(
     settings: Set = None,
 ) -> None:
     """Show the model on a page in the browser: drop a picture, see who answers what, and how fast. Ctrl-C ends it."""
-    from infra.web import server  # noqa: PLC0415 - numpy and Pillow are for this command alone
+    from infra.web import access, server  # noqa: PLC0415 - numpy and Pillow are for this command alone
     from tasks.demo import opened  # noqa: PLC0415
 
     if not server.installed():
@@ -41,17 +41,12 @@ def demo(
     chain = open_chain(profile, parse_overrides(settings), Silent())
     chain.look_at_all()
     named = [] if no_board else boards or list(chain.settings.deploy.boards[:1])
-    console = Console(soft_wrap=True)
-    if host not in server.LOCAL:
-        console.print(
-            f"[yellow]warning:[/] everybody who reaches {host} can upload pictures to this machine; "
-            "there is no password",
-            highlight=False,
+    if host not in access.LOCAL:
+        print_line(
+            f"warning: everybody who reaches {host} and knows the address can upload pictures to this machine",
+            style="yellow",
         )
-
-    def tell(address: str) -> None:
-        console.print(f"demo: {address} (Ctrl-C ends it)", highlight=False)
-
+    token = access.token_of(chain.home)
     with opened(chain, named) as page:
-        server.serve(page, host, port, tell)
-    console.print("demo: stopped", highlight=False)
+        server.serve(page, host, port, token, lambda address: print_line(f"demo: {address} (Ctrl-C ends it)"))
+    print_line("demo: stopped")

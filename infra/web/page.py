@@ -13,7 +13,7 @@ from infra.errors import AtlasFlowError, UserError
 from infra.web import html as rendering
 from infra.web.demo import Answer, Demo, Pixels, Predictor
 from infra.web.html import Judged
-from infra.web.pictures import MOST_BYTES, MOST_PICTURES, open_picture
+from infra.web.pictures import MOST_BYTES, MOST_PICTURES, is_upload, open_picture
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,12 @@ THEME = gr.themes.Base(font=("system-ui", "sans-serif"), font_mono=("ui-monospac
 EMPTY = "<p>Drop a picture, or take one of the examples.</p>"
 
 
-def build(demo: Demo) -> gr.Blocks:
-    """Lay the page out."""
+def build(demo: Demo, uploads: Path) -> gr.Blocks:
+    """Lay the page out; uploaded files are below the folder `uploads`."""
     names = [predictor.name for predictor in demo.predictors]
     page: gr.Blocks
     with gr.Blocks(title=demo.title, analytics_enabled=False, delete_cache=(60, _FORGET_SECONDS)) as page:
-        shown = gr.State([])
+        shown = gr.State([], time_to_live=_FORGET_SECONDS)
         gr.HTML(f"<h1>{escape(demo.title)}</h1><p>{escape(demo.summary)}</p>", elem_id="head")
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
@@ -41,7 +41,7 @@ def build(demo: Demo) -> gr.Blocks:
             with gr.Column(scale=3, min_width=420):
                 result = gr.HTML(EMPTY, elem_id="result")
         gr.HTML(rendering.table("Where the model comes from", ("what", "value"), demo.provenance), elem_id="provenance")
-        does = _Events(demo)
+        does = _Events(demo, uploads)
         one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "answers", "api_visibility": "private"}
         upload.upload(does.uploaded, [upload, chosen], [upload, shown, result], **one)
         examples.select(does.picked, [chosen], [shown, result], **one)
@@ -66,19 +66,23 @@ def _examples(demo: Demo) -> gr.Gallery:
 
 
 class _Events:
-    """What happens on the page: each method gives new values for the outputs that it was connected with."""
+    """Callbacks of the page: each method gives new values for the outputs that it is connected with."""
 
-    def __init__(self, demo: Demo) -> None:
+    def __init__(self, demo: Demo, uploads: Path) -> None:
         self._demo = demo
+        self._uploads = uploads
 
     def uploaded(self, paths: list[str] | None, names: list[str]) -> Iterator[tuple[None, list[Judged], str]]:
         """Files were dropped: the drop zone becomes free again, and they are answered."""
-        pictures, problems = read(self._demo, [Path(path) for path in paths or ()])
+        pictures, problems = read(self._demo, [Path(path) for path in paths or ()], self._uploads)
         for html in answered(pictures, problems, self._chosen(names)):
             yield None, pictures, html
 
     def picked(self, names: list[str], event: gr.SelectData) -> Iterator[tuple[list[Judged], str]]:
-        """An example was taken."""
+        """An example was chosen."""
+        if not isinstance(event.index, int) or not 0 <= event.index < len(self._demo.examples):
+            yield [], rendering.notice("there is no such example")
+            return
         example = self._demo.examples[event.index]
         pictures = [Judged(f"example {event.index + 1}", example.pixels, example.label)]
         for html in answered(pictures, (), self._chosen(names)):
@@ -92,12 +96,18 @@ class _Events:
         return [predictor for predictor in self._demo.predictors if predictor.name in names]
 
 
-def read(demo: Demo, paths: Sequence[Path]) -> tuple[list[Judged], list[str]]:
-    """Open uploaded files; returns the pictures, and what is wrong with the others."""
+def read(demo: Demo, paths: Sequence[Path], uploads: Path) -> tuple[list[Judged], list[str]]:
+    """Open uploaded files; returns the pictures, and what is wrong with the others.
+
+    Nothing outside the folder `uploads` is opened.
+    """
     if len(paths) > MOST_PICTURES:
         return [], [f"{len(paths)} files are too many at once: drop up to {MOST_PICTURES}"]
     pictures, problems = [], []
     for path in paths:
+        if not is_upload(path, uploads):
+            problems.append(f"{path.name} was not uploaded, or is deleted: drop it again")
+            continue
         try:
             opened = open_picture(path, path.name, demo.prepare)
         except UserError as error:

@@ -30,6 +30,15 @@ class Opened:
     note: str = ""
 
 
+def is_upload(path: Path, uploads: Path) -> bool:
+    """True for a regular file below the folder `uploads`, once links are followed."""
+    try:
+        real = path.resolve()
+        return real.is_relative_to(uploads.resolve()) and real.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def open_picture(path: Path, name: str, prepare: Callable[[Image.Image], Pixels]) -> Opened:
     """Read a picture whole.
 

@@ -1,38 +1,29 @@
-"""Serve the demo page: this machine alone unless told otherwise, and nothing from or to the outside."""
+"""Serve the demo page: for this machine by default, and with nothing from or to the outside."""
 
-import asyncio
 import errno
 import logging
 import os
 import signal
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, MutableMapping
+import threading
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infra.errors import UserError
+from infra.web.access import Access, App, with_token
 from infra.web.demo import Demo
-from infra.web.pictures import MOST_BYTES, MOST_PICTURES
+from infra.web.guard import Guard
+from infra.web.pictures import MOST_BYTES
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
 MISSING = "Gradio is not installed"
 HOW = "`make setup` installs it, as does `pip install -e '.[demo]'`"
 _GOODBYE_SECONDS = 1
-_LARGEST_REQUEST = MOST_PICTURES * MOST_BYTES + 1_000_000  # the million is for what surrounds the files
-# Whatever the page's libraries may come to ask of the outside, the browser refuses.
-_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; base-uri 'self'; form-action 'self'; "
-    "frame-ancestors 'self'; object-src 'none'"
-)
-_HEADERS = (
-    (b"content-security-policy", _POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-)
 _QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -40,25 +31,21 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
 }
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
 
 def installed() -> bool:
     """True when Gradio is; it is not imported."""
     return find_spec("gradio") is not None
 
 
-def serve(demo: Demo, host: str, port: int, tell: Callable[[str], None]) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; `tell` hears its address once it can be opened.
+def serve(demo: Demo, host: str, port: int, token: str, on_start: Callable[[str], None]) -> None:
+    """Serve the page until Ctrl-C or SIGTERM.
 
     Args:
         demo: what to show.
         host: the address to listen on.
         port: 0 for a free one.
-        tell: receives the address.
+        token: secret that opens the page; the address contains it.
+        on_start: is called with the address once it can be opened.
 
     Raises:
         UserError: the address cannot be listened on.
@@ -69,9 +56,10 @@ def serve(demo: Demo, host: str, port: int, tell: Callable[[str], None]) -> None
         with listener, tempfile.TemporaryDirectory(prefix="atlasflow-demo-") as uploads:
             os.environ.update({**_QUIET, "GRADIO_TEMP_DIR": uploads})  # read when Gradio is imported
             shown, number = listener.getsockname()[:2]
-            _run(application(demo, host), listener, lambda: tell(address(shown, number)))
-    except KeyboardInterrupt:
-        pass  # what ends it, in good order
+            app = application(demo, host, token, Path(uploads))
+            run(app, listener, lambda: on_start(with_token(address(shown, number), token)))
+    except KeyboardInterrupt:  # before the page was up
+        pass
     finally:
         signal.signal(signal.SIGTERM, earlier)
 
@@ -82,21 +70,19 @@ def address(host: str, port: int) -> str:
     return f"http://{shown}:{port}/"
 
 
-def application(demo: Demo, host: str) -> "FastAPI":
-    """The page as an ASGI application; `serve` has told Gradio to be quiet before this imports it."""
+def application(demo: Demo, host: str, token: str, uploads: Path) -> "FastAPI":
+    """Build the page as an ASGI application that listens on `host`; needs Gradio's environment as `serve` sets it."""
     import gradio  # noqa: PLC0415 - optional, heavy, and reads the environment
     from fastapi import FastAPI  # noqa: PLC0415
-    from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: PLC0415
 
     from infra.web import html, page  # noqa: PLC0415 - imports Gradio
 
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    if host in LOCAL:  # no other site's name may be made to lead here
-        outer.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
-    outer.add_middleware(Guard)
+    outer.add_middleware(Guard, uploads=uploads)
+    outer.add_middleware(Access, token=token, host=host)  # the last one added is the first one asked
     whole: FastAPI = gradio.mount_gradio_app(
         outer,
-        page.build(demo),
+        page.build(demo, uploads),
         path="/",
         max_file_size=MOST_BYTES,
         footer_links=[],
@@ -110,53 +96,6 @@ def application(demo: Demo, host: str) -> "FastAPI":
         css=html.STYLE,
     )
     return whole
-
-
-class Guard:
-    """Refuses requests that are too large or do not tell their size, and adds the headers that keep the page local."""
-
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers:
-            await _refuse(send, 411, "say how long the request is")
-        elif not length.isdigit() or int(length) > _LARGEST_REQUEST:
-            await _refuse(send, 413, f"more than {_LARGEST_REQUEST / 2**20:.0f} MB at once")
-        else:
-            await self._answer(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = finished = False
-
-        async def sending(message: Message) -> None:
-            nonlocal started, finished
-            if message["type"] == "http.response.start":
-                started = True
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
-            else:
-                finished = not message.get("more_body", False)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        except asyncio.CancelledError:  # the server ends while a page listens for news: that is no error
-            if not started:
-                await _refuse(send, 503, "the demo has ended")
-            elif not finished:
-                await send({"type": "http.response.body", "body": b""})
-
-
-async def _refuse(send: Send, status: int, why: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": why.encode()})
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -178,16 +117,26 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _run(app: "FastAPI", listener: socket.socket, ready: Callable[[], None]) -> None:
+def run(app: App, listener: socket.socket, on_start: Callable[[], None]) -> None:
+    """Serve an application until Ctrl-C, which ends it although an answer is still being computed."""
     import uvicorn  # noqa: PLC0415 - comes with Gradio
 
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_GOODBYE_SECONDS
     )
-    # A page that is open at the end is told so; uvicorn would call that an error.
+    # A page that is open at the end is closed; uvicorn would call that an error.
     logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown exceeded" not in str(record.msg))
-    ready()  # the socket listens already: who comes now waits for a moment
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    # The event loop waits for answers that are being computed, however long they take; nobody waits for a daemon thread
+    # and those that it starts.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    try:
+        on_start()  # the socket listens already: who comes now waits for a moment
+        thread.start()
+        thread.join()
+    except KeyboardInterrupt:
+        server.should_exit = True
+        thread.join(3 * _GOODBYE_SECONDS)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -90,7 +91,7 @@ def served(made, *options):
         text=True,
     )
     said = process.stdout.readline()
-    address = re.search(r"http://127\.0\.0\.1:\d+/", said)
+    address = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", said)
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     try:
         assert address, said
@@ -104,7 +105,7 @@ def served(made, *options):
     assert not any(psutil.pid_exists(pid) for pid in family)
     assert not list(Path(environment["TMPDIR"]).iterdir())
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", int(address[0].rstrip("/").rpartition(":")[2]))) != 0
+        assert probe.connect_ex(("127.0.0.1", urlsplit(address[0]).port)) != 0
 
 
 def upload(page, *paths):
@@ -172,7 +173,10 @@ def test_a_picture_is_classified_in_the_browser(made, evaluated, page, watch, tm
 def assert_private(address):
     """Files of this machine, other sites' names for it, and uploads without measure are refused."""
     secret = Path(__file__)
-    with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+    page, _, query = address.partition("?")
+    with httpx.Client(base_url=page, trust_env=False, timeout=30, follow_redirects=True) as client:
+        assert client.get("gradio_api/info").status_code == 401
+        assert client.get(f"?{query}").status_code == 200
         for place in (secret, Path("/etc/passwd"), f"{tempfile.gettempdir()}/../etc/passwd"):
             assert client.get(f"gradio_api/file={place}").status_code in (403, 404)
         assert client.get("", headers={"Host": "other.example"}).status_code == 400

@@ -1,3 +1,4 @@
+import re
 from contextlib import contextmanager
 
 import pytest
@@ -48,9 +49,9 @@ def test_letting_others_in_is_warned_of(invoke, monkeypatch, host, warned):
         seen.append(boards)
         yield "the page"
 
-    def serve(page, host, port, tell):
+    def serve(page, host, port, token, on_start):
         seen.append((page, host, port))
-        tell(f"http://{host}:1234/")
+        on_start(f"http://{host}:1234/?token={token}")
 
     monkeypatch.setattr(server, "installed", lambda: True)
     monkeypatch.setattr("tasks.demo.opened", opened)
@@ -58,5 +59,5 @@ def test_letting_others_in_is_warned_of(invoke, monkeypatch, host, warned):
     said = invoke("demo", "--host", host, "--port", "1234", "--no-board")
     assert seen == [[], ("the page", host, 1234)]
     assert ("everybody who reaches" in said) is warned
-    assert f"http://{host}:1234/" in said
+    assert re.search(rf"http://{host}:1234/\?token=.{{32}} ", said)
     assert said.endswith("demo: stopped\n")
