@@ -39,16 +39,12 @@ def open_chain(profile: str, overrides: Mapping[str, str], reporter: Reporter, s
 
 def _with_fetched_inputs(settings: Settings, place: Path) -> Settings:
     """Replace each `obs://` address of an input by the path of its local copy."""
-    inputs = (
-        ("convert", "model", World.fetched),
-        ("train", "pretrained", World.fetched),
-        ("deploy", "release", World.fetched_release),
-    )
-    for name, field, fetch in inputs:
+    for name, field in (("convert", "model"), ("train", "pretrained"), ("deploy", "release")):
         section = getattr(settings, name)
         address = getattr(section, field)
         if address.startswith("obs://"):
-            path = fetch(World(settings, place), address)
+            files = World(settings, place).external_files()
+            path = files.release(address) if field == "release" else files.local_copy(address)
             settings = settings.model_copy(update={name: section.model_copy(update={field: str(path)})})
     return settings
 

@@ -3,11 +3,10 @@
 Clients are imported when they are opened, so that looking at a chain costs none of them.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
@@ -17,15 +16,16 @@ from infra.ports.training import Trainer, TrainJob
 from infra.ports.values import LocalFile
 from infra.services import Service, Services
 from infra.settings import Settings, nearest
-from infra.store.digests import file_digest, text_digest
 
 if TYPE_CHECKING:
     from infra.board.client import SshBoard
     from infra.fleet import Fleet
     from infra.leases import Leases
-    from infra.local_training.answer_process import Answering
     from infra.modelarts.client import ModelArts
     from infra.obs.bucket import Access
+    from infra.ports.board import Simulator
+    from infra.ports.external import ExternalFiles
+    from infra.ports.models import ModelPrograms
     from infra.store.mirror import Mirror
 
 Events = Callable[[Mapping[str, Any]], None]
@@ -40,13 +40,11 @@ class World:
         self.faults = faults
         self.services = Services(home)
 
-    def fetch(
-        self, addresses: Sequence[str], target: Path, sha256: str, progress: Callable[[float, float], None]
-    ) -> None:
-        """Fetch a file over HTTP(S) or from this machine; see `infra.fetch.fetch`."""
-        from infra.fetch import fetch
+    def external_files(self) -> "ExternalFiles":
+        """Files that users name by address."""
+        from infra.external_files import AddressedFiles
 
-        fetch(addresses, target, sha256, progress, self.faults)
+        return AddressedFiles(self._open_store, self.home, self.faults)
 
     def train(
         self,
@@ -75,19 +73,11 @@ class World:
         job = TrainJob(key, data, spec, folder, data_address, code_address, again, pretrained)
         self.trainer().train(job, _events(heard))
 
-    def run_model(
-        self, command: Literal["evaluate", "export", "profile", "describe"], arguments: Mapping[str, str], log: Path
-    ) -> None:
-        """Run another command of `models/main.py` on this machine."""
-        from infra.local_training.trainer import run_model
+    def models(self) -> "ModelPrograms":
+        """The programs of `models/main.py` on this machine."""
+        from infra.local_training.model_programs import LocalModelPrograms
 
-        run_model(command, arguments, lambda _line: None, log)
-
-    def answering(self, checkpoint: Path, spec: Mapping[str, object]) -> "Answering":
-        """A checkpoint that answers images on this machine, in a process of its own that is not started yet."""
-        from infra.local_training.answer_process import Answering
-
-        return Answering({"checkpoint": str(checkpoint), "spec": json.dumps(dict(spec), sort_keys=True)})
+        return LocalModelPrograms()
 
     def trainer(self) -> Trainer:
         """Where training runs: this machine, or ModelArts."""
@@ -114,68 +104,11 @@ class World:
 
         return compiler(self.settings.convert.compiler, faults=self.faults)
 
-    def infer(self, release: Path, soc_version: str, images: Path, logits: Path) -> float:
-        """Run a stand-in's model on an array of images, by the agent and the pyACL stand-in on this machine.
+    def simulator(self) -> "Simulator":
+        """Compiled models on this machine, by the agent and the stand-in pyACL."""
+        from infra.board.local_execution import LocalSimulator
 
-        Args:
-            release: a release folder (`tasks/release/agent_bundle.py`).
-            soc_version: the chip that is played.
-            images: NumPy file, uint8 [n, height, width, 3].
-            logits: NumPy file to write, float32 [n, classes].
-
-        Returns:
-            Milliseconds an image; of a stand-in, so they say nothing about a board.
-        """
-        from infra.board.local_execution import run_agent
-
-        return float(run_agent(release, soc_version, ["infer", str(images), str(logits)])["milliseconds"])
-
-    def fetch_object(self, address: str, target: Path, sha256: str, progress: Callable[[float, float], None]) -> None:
-        """Fetch `obs://bucket/key` with the end point and the keys of the settings.
-
-        Raises:
-            UserError: the address names no object.
-        """
-        bucket, key = _object(address)
-        store = self._open_store(bucket)
-        found = store.head(key)
-        moved = 0.0
-
-        def moving(count: int) -> None:
-            nonlocal moved
-            moved += count
-            progress(moved, 0 if found is None else found.size)
-
-        store.get(key, target, sha256, moving)
-
-    def fetched(self, address: str) -> Path:
-        """The local copy of `obs://bucket/key`, below `home/inputs`; fetched again when the object is another one.
-
-        Raises:
-            UserError: the address names no object.
-            Refused: there is no such object.
-        """
-        bucket, key = _object(address)
-        store = self._open_store(bucket)
-        found = store.head(key)
-        target = self.home / "inputs" / text_digest(address)[:16] / key.rpartition("/")[2]
-        if found is None or not target.is_file() or found.sha256 != file_digest(target):
-            store.get(key, target, None if found is None else found.sha256)
-        return target
-
-    def fetched_release(self, address: str) -> Path:
-        """The local copy of what boards get of a release published under `obs://bucket/prefix/`, below `home/inputs`.
-
-        Raises:
-            Refused: there is no whole release.
-            Corrupt: an object is not what the release's listing says.
-        """
-        from infra.obs.release import fetch_release
-
-        bucket, _, prefix = address.removeprefix("obs://").partition("/")
-        if not bucket or not prefix.strip("/"):
-            raise UserError(f"'{address}' names no release", hint="write obs://bucket/prefix/")
-        return fetch_release(self._open_store(bucket), prefix, self.home / "inputs" / text_digest(address)[:16])
+        return LocalSimulator()
 
     def object_store(self) -> ObjectStore:
         """The bucket of the settings; the embedded stand-in is started when no end point is named."""
@@ -278,10 +211,3 @@ def _events(heard: Events) -> Callable[[str], None]:
             heard(found)
 
     return line
-
-
-def _object(address: str) -> tuple[str, str]:
-    bucket, _, key = address.removeprefix("obs://").partition("/")
-    if not bucket or not key or key.endswith("/"):
-        raise UserError(f"'{address}' names no object", hint="write obs://bucket/key")
-    return bucket, key

@@ -55,7 +55,7 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="atlasflow-demo-")))
         predictors = [_onnx(chain, folder / "onnx", PRESETS[network["normalisation"]])]
         checkpoint = chain.store.link_into(chain.known["train"].outputs["checkpoint"], folder / "train")
-        program = chain.world.answering(checkpoint / "checkpoint.ckpt", network)
+        program = chain.world.models().answering(checkpoint / "checkpoint.ckpt", network)
         stack.callback(program.close)
         program.start()
         predictors += [_checkpoint(program), *(_board(chain, name, folder) for name in boards)]

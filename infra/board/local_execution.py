@@ -45,3 +45,11 @@ def run_agent(folder: Path, soc_version: str, arguments: Sequence[str], *, secon
         problem: Mapping[str, Any] = said["error"]
         raise CLASSES.get(finished.code, Refused)(problem["message"], hint=problem["hint"])
     return said
+
+
+class LocalSimulator:
+    """Compiled models on this machine: the port `Simulator`."""
+
+    def infer(self, release: Path, soc_version: str, images: Path, logits: Path) -> float:
+        """Run a release's model on an array of images."""
+        return float(run_agent(release, soc_version, ["infer", str(images), str(logits)])["milliseconds"])

@@ -167,3 +167,21 @@ class Board(Protocol):
     def classify(self, pictures: Sequence[Path], folder: Path) -> Sequence[Classification]:
         """Classify pictures with the active release and fetch the annotated copies into `folder`."""
         ...
+
+
+class Simulator(Protocol):
+    """Executes what the stand-in compiler made, without a board."""
+
+    def infer(self, release: Path, soc_version: str, images: Path, logits: Path) -> float:
+        """Run a release's model on an array of images, with the program that boards run.
+
+        Args:
+            release: folder with `agent/`, `model.om` and `release.json`.
+            soc_version: the chip that is simulated.
+            images: NumPy file, uint8 [n, height, width, 3], RGB.
+            logits: NumPy file to write, float32 [n, classes].
+
+        Returns:
+            Milliseconds an image on this machine; no statement about a board.
+        """
+        ...

@@ -76,7 +76,7 @@ def _execute(context: StageContext, candidate: Candidate, board: str | None) -> 
     images, logits = folder / "images.npy", folder / "logits.npy"
     np.save(images, evaluation_images(context)[0])
     if board is None:
-        milliseconds = context.world.infer(folder / "release", candidate.soc_version, images, logits)
+        milliseconds = context.world.simulator().infer(folder / "release", candidate.soc_version, images, logits)
     else:
         release = Release("trial", folder_files(folder / "release")[1], candidate.soc_version, emulated=False)
         milliseconds = context.world.board(board).infer(release, images, logits)

@@ -122,7 +122,7 @@ def _fitting(base: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _run(chain: Chain, command: Any, arguments: dict[str, str], folder: Path, result: str) -> dict[str, Any]:
     spec = json.dumps(network_settings(chain.settings), sort_keys=True)
-    chain.world.run_model(command, {**arguments, "spec": spec, "output": str(folder)}, folder / f"{command}.log")
+    chain.world.models().run(command, {**arguments, "spec": spec, "output": str(folder)}, folder / f"{command}.log")
     found: dict[str, Any] = json.loads((folder / result).read_text(encoding="utf-8"))
     return found
 

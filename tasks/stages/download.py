@@ -73,11 +73,8 @@ def _fetch(context: StageContext, archive: Path) -> None:
     def progress(done: float, total: float) -> None:
         context.reporter.progress("download", done, total, "bytes")
 
-    if source.startswith("obs://"):
-        context.world.fetch_object(source, archive, digest, progress)
-        return
     addresses = {"sample": (SAMPLE.as_uri(),), "full": context.settings.data.mirrors}.get(source, (source,))
-    context.world.fetch(addresses, archive, digest, progress)
+    context.world.external_files().fetch(addresses, archive, digest, progress)
 
 
 def unpack(archive: Path, tree: Path) -> None:

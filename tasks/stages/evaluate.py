@@ -29,7 +29,7 @@ def run(context: StageContext) -> StageOutput:
         "spec": str(write_spec(context.settings, context.folder / "spec.json")),
         "output": str(results),
     }
-    context.world.run_model("evaluate", arguments, context.folder / "evaluate.log")
+    context.world.models().run("evaluate", arguments, context.folder / "evaluate.log")
     metrics = json.loads((results / "metrics.json").read_text())
     _write_per_class(metrics, results / "per_class.csv")
     confusion_matrix(metrics, results / "confusion.png")

@@ -61,7 +61,7 @@ def _export(context: StageContext, name: str, results: Path) -> dict[str, Any]:
         "batch": str(context.settings.export.batch),
     }
     try:
-        context.world.run_model("export", arguments, context.folder / "export.log")
+        context.world.models().run("export", arguments, context.folder / "export.log")
     except Refused as refusal:
         if name != "air":
             raise

@@ -32,7 +32,7 @@ def run(context: StageContext) -> StageOutput:
         "spec": str(write_spec(context.settings, context.folder / "spec.json")),
         "output": str(context.folder),
     }
-    context.world.run_model("profile", arguments, context.folder / "profile.log")
+    context.world.models().run("profile", arguments, context.folder / "profile.log")
     found = json.loads((context.folder / "profile.json").read_text(encoding="utf-8"))
     note = f"{found['parameters']:,} parameters, {found['latency_ms']['mean']:.3f} ms"
     return StageOutput({"profile": context.folder / "profile.json"}, note)

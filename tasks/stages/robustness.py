@@ -27,7 +27,7 @@ def run(context: StageContext) -> StageOutput:
         "spec": str(write_spec(context.settings, context.folder / "spec.json")),
         "output": str(results),
     }
-    context.world.run_model("evaluate", arguments, context.folder / "robustness.log")
+    context.world.models().run("evaluate", arguments, context.folder / "robustness.log")
     found = json.loads((results / "robustness.json").read_text())
     _write_table(found, results / "robustness.csv")
     accuracies(found, results / "robustness.png")

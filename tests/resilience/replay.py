@@ -36,11 +36,17 @@ class ReplayedWorld(World):
     def trainer(self):
         return LocalTrainer(PROGRAM)
 
-    def run_model(self, command, arguments, log):
+    def models(self):
+        return self
+
+    def run(self, command, arguments, log):
         run_model(command, arguments, lambda _line: None, log, main=PROGRAM)
 
     def compiler(self):
         return replace(super().compiler(), command=[sys.executable, "-S", "-E", str(PROGRAM), "atc"])
+
+    def simulator(self):
+        return self
 
     def infer(self, release, soc_version, images, logits):
         """For real the first time, and then from what that wrote; the model is always the same."""

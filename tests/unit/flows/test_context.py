@@ -2,7 +2,7 @@ import pytest
 
 from flows.context import open_chain
 from infra.errors import UserError
-from infra.world import World
+from infra.external_files import AddressedFiles
 from tasks.engine.reporter import Silent
 from tasks.pipeline import NAMES
 
@@ -29,11 +29,11 @@ def test_looking_at_a_new_home_starts_nothing(home):
 def test_what_lies_in_a_bucket_is_a_file_from_there_on(home, monkeypatch):
     asked = []
 
-    def fetched(world, address):
+    def local_copy(files, address):
         asked.append(address)
         return home / "inputs" / address.rpartition("/")[2]
 
-    monkeypatch.setattr(World, "fetched", fetched)
+    monkeypatch.setattr(AddressedFiles, "local_copy", local_copy)
     chain = open_chain("local", {"train.pretrained": "obs://bucket/start.ckpt"}, Silent())
     assert chain.settings.train.pretrained == str(home / "inputs" / "start.ckpt")
     assert asked == ["obs://bucket/start.ckpt"]

@@ -33,7 +33,7 @@ def test_a_board_that_the_settings_do_not_know_is_named(world_of):
 @pytest.mark.parametrize("address", ["obs://", "obs://bucket", "obs://bucket/", "obs:///key"])
 def test_an_address_that_names_no_object_is_refused(world_of, tmp_path, address):
     with pytest.raises(UserError, match="names no object"):
-        world_of().fetch_object(address, tmp_path / "target", "", lambda done, total: None)
+        world_of().external_files().fetch([address], tmp_path / "target", "", lambda done, total: None)
 
 
 def test_a_file_is_fetched_and_checked(world_of, tmp_path):
@@ -42,7 +42,7 @@ def test_a_file_is_fetched_and_checked(world_of, tmp_path):
     told = []
     target = tmp_path / "target"
     digest = hashlib.sha256(b"archive").hexdigest()
-    world_of().fetch([source.as_uri()], target, digest, lambda done, total: told.append((done, total)))
+    world_of().external_files().fetch([source.as_uri()], target, digest, lambda done, total: told.append((done, total)))
     assert target.read_bytes() == b"archive"
     assert told == [(7, 7)]
 

@@ -133,6 +133,9 @@ class Machine:
             request = replace(request, options={**request.options, "insert_op_conf": str(spoilt)})
         stand_in().compile(request, lines)
 
+    def simulator(self):
+        return self
+
     def infer(self, folder, soc_version, images, logits):
         self.spoil(folder)
         return run_agent(folder, soc_version, ["infer", str(images), str(logits)])["milliseconds"]

@@ -34,6 +34,9 @@ class Machine:
     def board(self, name):
         return self.boards[name]
 
+    def simulator(self):
+        return self
+
     def infer(self, folder, soc_version, images, logits):
         precision = folder.parent.name.removeprefix(f"{soc_version}-")
         assert np.load(images).shape == (COUNT, 32, 32, 3)

@@ -27,7 +27,10 @@ class Exporter:
         self.refused = refused
         self.formats = []
 
-    def run_model(self, command, arguments, log):
+    def models(self):
+        return self
+
+    def run(self, command, arguments, log):
         assert command == "export"
         name, folder = arguments["format"], Path(arguments["output"])
         self.formats.append(name)
@@ -114,8 +117,11 @@ def test_air_of_mindspore_with_operators_that_cannot_be_executed_here_is_made_an
 
 def test_portable_air_has_the_batch_asked_for_and_is_proved(tmp_path):
     class Real(Exporter):
-        def run_model(self, command, arguments, log):
-            super().run_model(command, arguments, log)
+        def models(self):
+            return self
+
+        def run(self, command, arguments, log):
+            super().run(command, arguments, log)
             if arguments["format"] == "onnx":
                 (Path(arguments["output"]) / "model.onnx").write_bytes(lenet("n").SerializeToString())
 
@@ -131,8 +137,11 @@ def test_portable_air_has_the_batch_asked_for_and_is_proved(tmp_path):
 
 def test_portable_air_that_computes_something_else_is_no_export(tmp_path):
     class Wrong(Exporter):
-        def run_model(self, command, arguments, log):
-            super().run_model(command, arguments, log)
+        def models(self):
+            return self
+
+        def run(self, command, arguments, log):
+            super().run(command, arguments, log)
             if arguments["format"] == "onnx":
                 network = lenet("n")
                 network.graph.node[1].op_type = "Tanh"

@@ -16,12 +16,16 @@ FOUND = {"parameters": 61_984, "size_mb": 0.247936, "latency_ms": {"mean": 0.5, 
 def test_a_network_is_profiled_without_a_training(tmp_path):
     asked = []
 
-    def run_model(command, arguments, log):
+    def run(command, arguments, log):
         asked.append((command, arguments))
         (log.parent / "profile.json").write_text(json.dumps(FOUND))
 
+    world = SimpleNamespace(models=lambda: SimpleNamespace(run=run))
     context = work_of(
-        tmp_path, {"data": {"eval/x": b"x"}}, world=SimpleNamespace(run_model=run_model), settings={"train.width": "2"}
+        tmp_path,
+        {"data": {"eval/x": b"x"}},
+        world=world,
+        settings={"train.width": "2"},
     )
     made = profile.run(context)
     ((command, arguments),) = asked
