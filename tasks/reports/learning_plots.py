@@ -48,7 +48,7 @@ def learning_rates(rates: Mapping[str, Sequence[float]], steps_per_epoch: int, p
     axes.set_xlabel("epoch")
     axes.set_ylabel("learning rate")
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(loc="upper right")
     _save(figure, path)
 
 
@@ -64,7 +64,7 @@ def history(rows: Sequence[Mapping[str, str]], path: Path) -> None:
     _curve(loss, rows, "loss", "training")
     _curve(loss, rows, "evaluation_loss", "evaluation")
     loss.set_ylabel("mean loss")
-    loss.legend()
+    loss.legend(loc="upper right")
     _curve(accuracy, rows, "accuracy", "evaluation")
     accuracy.set_ylabel("accuracy")
     for axes in (loss, accuracy):

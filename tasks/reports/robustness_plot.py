@@ -27,6 +27,6 @@ def accuracies(found: Mapping[str, Any], path: Path) -> None:
     axes.set_xlabel("severity")
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(loc="upper right", fontsize=8)
     axes.set_title(f"{found['images']:,} images, mean corruption error {found['mean_corruption_error']:.4f}")
     figure.savefig(path, dpi=110, metadata={"Software": None})

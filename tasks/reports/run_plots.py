@@ -57,7 +57,7 @@ def curves(epochs: Sequence[Mapping[str, str]], steps: Sequence[Mapping[str, str
         _curve(rate, epochs, "learning_rate", "")
     _curve(loss, epochs, "loss", "training")
     _curve(loss, epochs, "evaluation_loss", "evaluation")
-    loss.legend(fontsize=8)
+    loss.legend(loc="upper right", fontsize=8)
     _curve(accuracy, epochs, "accuracy", "")
     for axes, title in ((loss, "loss"), (accuracy, "accuracy on the evaluation images"), (rate, "learning rate")):
         axes.set_title(title, fontsize=10)

@@ -34,7 +34,7 @@ def scores(trials: Sequence[Trial], path: Path) -> None:
             axes.plot(*zip(*stopped, strict=True), "x", color="tab:red", label="stopped early, its last score")
         axes.set_xlabel("trial")
         axes.set_ylabel("score")
-        axes.legend()
+        axes.legend(loc="upper right")
 
     _picture(path, draw)
 
@@ -67,7 +67,7 @@ def pareto(trials: Sequence[Trial], front: Sequence[Trial], path: Path) -> None:
             axes.set_xscale("log")
         axes.set_xlabel("size (MB)")
         axes.set_ylabel("accuracy (%)")
-        axes.legend()
+        axes.legend(loc="upper right")
 
     _picture(path, draw)
 
