@@ -9,6 +9,7 @@ from infra.settings import Settings, nearest
 from tasks.engine.chain import Chain
 from tasks.engine.gates import Decision, accuracy_gate, parity_gate
 from tasks.engine.stage import Stage
+from tasks.release.ledger import Ledger
 from tasks.stages import convert, corrupt, deploy, download, evaluate, export, publish, robustness, train, upload
 
 STAGES: tuple[Stage, ...] = (
@@ -65,6 +66,6 @@ def gate_after(chain: Chain, stage: str) -> Decision | None:
 
 _GATES: Mapping[str, tuple[str, Callable[[Any, Settings], Decision]]] = {
     "evaluate": ("metrics", lambda said, settings: accuracy_gate(said["accuracy"], settings.evaluate.min_accuracy)),
-    "convert": ("ledger", lambda said, _settings: parity_gate(said)),
+    "convert": ("ledger", lambda said, _settings: parity_gate(Ledger.from_json(said))),
 }
 """Stage to the output that its gate reads, and the decision."""

@@ -1,8 +1,14 @@
 """Gates: pure decisions that can stop the chain."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tasks.release.ledger import Hop, Ledger
 
 TRAIN_BETTER = "train better, or lower the bound if it is wrong"
 LOOK_AT_PARITY = (
@@ -29,28 +35,21 @@ def accuracy_gate(accuracy: float, least: float) -> Decision:
     return Decision(ok, reason, {"accuracy": accuracy, "min_accuracy": least})
 
 
-def parity_gate(ledger: Mapping[str, Any]) -> Decision:
-    """Does the export that was compiled, and for each chip one compiled model, compute what the checkpoint does?
-
-    Args:
-        ledger: what `tasks.release.parity.ledger` wrote.
-    """
-    hops = ledger["hops"]
-    numbers = {hop["to"]: hop["whole"]["agreement"] for hop in hops if hop["whole"] is not None}
-    source = [hop for hop in hops if not hop["soc_version"] and hop["to"] == ledger["source"]]
-    refused = [hop for hop in source if hop["objection"]]
-    for soc, precision in ledger["chosen"].items():
+def parity_gate(ledger: Ledger) -> Decision:
+    """Does the export that was compiled, and for each chip one compiled model, compute what the checkpoint does?"""
+    numbers = {hop.target: hop.whole.agreement for hop in ledger.hops if hop.whole is not None}
+    exports = [hop for hop in ledger.hops if not hop.soc_version and hop.target == ledger.source]
+    refused = [hop for hop in exports if hop.objection is not None]
+    for soc, precision in ledger.chosen.items():
         if precision is None:
-            refused += [hop for hop in hops if hop["soc_version"] == soc]
+            refused += [hop for hop in ledger.hops if hop.soc_version == soc]
     if refused:
-        reason = "; ".join(f"{hop['from']} → {hop['to']}: {hop['objection']}" for hop in refused)
+        reason = "; ".join(f"{hop.source} → {hop.target}: {hop.objection}" for hop in refused)
         return Decision(False, reason, numbers, LOOK_AT_PARITY)
-    return Decision(True, "; ".join(_passing(ledger, soc) for soc in ledger["chosen"]), numbers, LOOK_AT_PARITY)
+    return Decision(True, "; ".join(_passing(ledger.chosen_hop(soc)) for soc in ledger.chosen), numbers, LOOK_AT_PARITY)
 
 
-def _passing(ledger: Mapping[str, Any], soc: str) -> str:
-    precision = ledger["chosen"][soc]
-    hop = next(hop for hop in ledger["hops"] if (hop["soc_version"], hop["precision"]) == (soc, precision))
-    if hop["whole"] is None:
-        return f"{hop['to']} is not compared here ({hop['reason']})"
-    return f"{hop['to']} agrees on {hop['whole']['agreement']:.4f} of {hop['whole']['images']:,} images"
+def _passing(hop: Hop) -> str:
+    if hop.whole is None:
+        return f"{hop.target} is not compared here ({hop.reason})"
+    return f"{hop.target} agrees on {hop.whole.agreement:.4f} of {hop.whole.images:,} images"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from infra.store.digests import file_digest, value_digest
 from tasks.evaluation_images import evaluation_images, expected_logits, labels
 from tasks.release import agent_bundle, drift_baseline
+from tasks.release.ledger import Ledger
 from tasks.specs import network_settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def agent_files(_settings: Settings) -> dict[str, Path]:
 def build(context: StageContext) -> Path:
     """Lay a release out in `context.folder/release`, a folder a chip, from the inputs in `NEEDS` and `agent_files`."""
     folder = context.folder / "release"
-    ledger = json.loads(context.input("ledger").read_text(encoding="utf-8"))
+    ledger = Ledger.from_json(json.loads(context.input("ledger").read_text(encoding="utf-8")))
     facts: dict[str, dict[str, Any]] = {}
     for name, file in context.files["om"].items():
         soc = name.partition("/")[0]
@@ -99,17 +100,15 @@ def _lay_out(context: StageContext, om: Path, folder: Path) -> None:
     np.save(folder / "smoke" / "labels.npy", classes[chosen])
 
 
-def _facts(context: StageContext, ledger: Mapping[str, Any], soc: str, folder: Path) -> dict[str, Any]:
+def _facts(context: StageContext, ledger: Ledger, soc: str, folder: Path) -> dict[str, Any]:
     import numpy as np
 
-    chosen = next(
-        hop for hop in ledger["hops"] if (hop["soc_version"], hop["precision"]) == (soc, ledger["chosen"][soc])
-    )
+    chosen = ledger.chosen_hop(soc)
     largest = float(np.abs(np.load(folder / "smoke" / "logits.npy", allow_pickle=False)).max())
-    seen = chosen["whole"]["max_difference"] if chosen["whole"] else 0.0
+    seen = chosen.whole.max_difference or 0.0 if chosen.whole else 0.0
     return {
         **agent_bundle.contract(context.settings, labels(context), soc, context.emulated),
-        "precision_mode": chosen["precision"],
-        "cann": "" if ledger["emulated"] else ledger["compiler"]["version"],  # no board's CANN may be older
+        "precision_mode": chosen.precision,
+        "cann": "" if ledger.emulated else ledger.compiler.version,  # no board's CANN may be older
         "tolerance": max(TOLERANCE * largest, SEEN_FACTOR * seen),
     }

@@ -1,4 +1,4 @@
-"""The parity ledger on file: as data, as a table and as a picture."""
+"""Write the parity ledger as data, as a table and as a picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tasks.release.parity import Hop, Ledger
+    from tasks.release.deployment import DeployedBoard
+    from tasks.release.ledger import Hop, Ledger
 
 COLUMNS = (
     "from", "to", "images", "agreement", "cosine", "max difference", "accuracy", "accuracy drop", "worst class",
@@ -20,31 +21,31 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def write_with_boards(book: Ledger, boards: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Path]:
+def write_with_boards(ledger: Ledger, boards: Mapping[str, DeployedBoard], folder: Path) -> dict[str, Path]:
     """Write the ledger with a hop for each board, as data, table and picture; output name to file.
 
     Args:
-        book: the ledger of the convert stage.
-        boards: what the deploy stage knows of each board: `facts` (with `soc_version`) and `smoke`.
+        ledger: of the convert stage.
+        boards: the result of the deployment on each board.
         folder: where the files go.
     """
     times = {}
-    for name, said in boards.items():
-        book = with_board(book, name, said["facts"]["soc_version"], said["smoke"])
-        if said["smoke"].get("milliseconds") is not None:
-            times[f"board {name}"] = said["smoke"]["milliseconds"]
-    return write(book, times, folder)
+    for name, board in boards.items():
+        ledger = with_board(ledger, name, board.facts.soc_version, board.smoke)
+        if board.smoke is not None and board.smoke.milliseconds is not None:
+            times[f"board {name}"] = board.smoke.milliseconds
+    return write(ledger, times, folder)
 
 
-def write(book: Ledger, times: Mapping[str, float], folder: Path) -> dict[str, Path]:
+def write(ledger: Ledger, times: Mapping[str, float], folder: Path) -> dict[str, Path]:
     """Write the ledger, the times, and both as a table and a picture; output name to file.
 
     Args:
-        book: the ledger.
-        times: milliseconds by the name of a hop's end.
+        ledger: to be written.
+        times: milliseconds by the target of a hop.
         folder: where the files go.
     """
-    from tasks.reports.plots import parity as draw
+    from tasks.release.parity_plot import draw
 
     files = {
         "ledger": folder / "ledger.json",
@@ -52,53 +53,51 @@ def write(book: Ledger, times: Mapping[str, float], folder: Path) -> dict[str, P
         "parity": folder / "parity.csv",
         "picture": folder / "parity.png",
     }
-    files["ledger"].write_text(json.dumps(book, indent=1, sort_keys=True))
+    files["ledger"].write_text(json.dumps(ledger.to_json(), indent=1, sort_keys=True))
     files["latency"].write_text(json.dumps(times, indent=1, sort_keys=True))
     with files["parity"].open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows(book, times))
-    draw(book, times, files["picture"])
+        writer.writerows(rows(ledger, times))
+    draw(ledger, times, files["picture"])
     return files
 
 
-def rows(book: Ledger, times: Mapping[str, float]) -> list[dict[str, Any]]:
+def rows(ledger: Ledger, times: Mapping[str, float]) -> list[dict[str, Any]]:
     """The ledger as a table for people.
 
     Args:
-        book: the ledger.
-        times: milliseconds by the name of a hop's end; what is not there is left empty.
+        ledger: to be shown.
+        times: milliseconds by the target of a hop; a hop without a time gets an empty cell.
     """
-    return [_row(hop, book, times) for hop in book["hops"]]
+    return [_row(hop, ledger, times) for hop in ledger.hops]
 
 
-def _row(hop: Hop, book: Ledger, times: Mapping[str, float]) -> dict[str, Any]:
+def _row(hop: Hop, ledger: Ledger, times: Mapping[str, float]) -> dict[str, Any]:
     from models.parity import worst_class
 
-    whole = hop["whole"]
     row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
-    row |= {"from": hop["from"], "to": hop["to"], "bytes": hop["bytes"], "verdict": verdict(hop, book)}
-    if hop["to"] in times:
-        row["ms"] = round(times[hop["to"]], 3)
-    if whole is not None:
-        worst = worst_class(whole)
-        difference = whole["max_difference"]
+    row |= {"from": hop.source, "to": hop.target, "bytes": hop.bytes, "verdict": verdict(hop, ledger)}
+    if hop.target in times:
+        row["ms"] = round(times[hop.target], 3)
+    if (whole := hop.whole) is not None:
+        worst = worst_class(whole.to_json())
         row |= {
-            "images": whole["images"],
-            "agreement": round(whole["agreement"], 4),
-            "cosine": round(whole["cosine"], 6),
-            "max difference": "not finite" if difference is None else f"{difference:.3g}",
-            "accuracy": round(whole["accuracy"], 4),
-            "accuracy drop": round(whole["accuracy_drop"], 4),
+            "images": whole.images,
+            "agreement": round(whole.agreement, 4),
+            "cosine": round(whole.cosine, 6),
+            "max difference": "not finite" if whole.max_difference is None else f"{whole.max_difference:.3g}",
+            "accuracy": round(whole.accuracy, 4),
+            "accuracy drop": round(whole.accuracy_drop, 4),
             "worst class": f"{worst['class']} ({worst['agreement']:.4f})",
         }
     return row
 
 
-def verdict(hop: Hop, book: Ledger) -> str:
-    """One word or a reason: chosen, passes, fails, or why it was not compared."""
-    if hop["objection"]:
+def verdict(hop: Hop, ledger: Ledger) -> str:
+    """The verdict for people: chosen, passes, fails, or why it was not compared."""
+    if hop.objection is not None:
         return "fails"
-    if hop["soc_version"] and book["chosen"][hop["soc_version"]] == hop["precision"]:
-        return "chosen" + (f", not executed here: {hop['reason']}" if hop["whole"] is None else "")
-    return "passes" if hop["whole"] is not None else f"not compared: {hop['reason']}"
+    if hop.soc_version and ledger.chosen[hop.soc_version] == hop.precision:
+        return "chosen" + (f", not executed here: {hop.reason}" if hop.whole is None else "")
+    return "passes" if hop.whole is not None else f"not compared: {hop.reason}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks.engine.diff import brief
+from tasks.release.ledger import Ledger
 from tasks.release.parity_report import rows
 from tasks.reports import sections
 from tasks.reports.robustness import robustness
@@ -59,7 +60,7 @@ def parity_rows(chain: Chain) -> list[dict[str, Any]]:
     """The rows of the newest parity ledger that is known, with the milliseconds that each stage measured."""
     if "convert" not in chain.known:
         return []
-    return rows(read_json(chain, last_ledger(chain), "ledger"), sections.milliseconds(chain))
+    return rows(Ledger.from_json(read_json(chain, last_ledger(chain), "ledger")), sections.milliseconds(chain))
 
 
 def published_links(chain: Chain) -> dict[str, str]:

@@ -112,10 +112,11 @@ def learning(chain: Chain) -> list[str]:
 def parity(chain: Chain, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Each form of the model against the checkpoint, and what the gate said."""
     from tasks.engine.gates import parity_gate
+    from tasks.release.ledger import Ledger
 
     if "convert" not in chain.known:
         return []
-    decision = parity_gate(read_json(chain, chain.known["convert"], "ledger"))
+    decision = parity_gate(Ledger.from_json(read_json(chain, chain.known["convert"], "ledger")))
     word = "passed" if decision.ok else "stopped the chain"
     lines = ["## Parity", "", f"The gate {word}: {decision.reason}.", ""]
     lines += [f"| {' | '.join(_PARITY)} |", f"|---|---|---|{'---:|' * 4}---|"]
@@ -132,14 +133,15 @@ def parity(chain: Chain, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def sizes(chain: Chain) -> list[str]:
     """Bytes and milliseconds of each form of the model."""
+    from tasks.release.ledger import Ledger
+
     times = milliseconds(chain)
     found: dict[str, int] = {}
     if "train" in chain.known and "checkpoint" in chain.known["train"].outputs:
         found["checkpoint"] = chain.known["train"].outputs["checkpoint"].size
     if "convert" in chain.known:
-        found |= {
-            hop["to"]: hop["bytes"] for hop in read_json(chain, last_ledger(chain), "ledger")["hops"] if hop["bytes"]
-        }
+        ledger = Ledger.from_json(read_json(chain, last_ledger(chain), "ledger"))
+        found |= {hop.target: hop.bytes for hop in ledger.hops if hop.bytes}
     if not found:
         return []
     lines = ["## Sizes and latencies", "", "| form | bytes | ms an image | measured on |", "|---|---:|---:|---|"]
@@ -151,17 +153,20 @@ def sizes(chain: Chain) -> list[str]:
 
 def boards(chain: Chain) -> list[str]:
     """What runs on each board, and what its smoke test said."""
+    from tasks.release.deployment import Deployment
+
     if "deploy" not in chain.known:
         return []
-    deployed = read_json(chain, chain.known["deploy"], "boards")
-    lines = ["## Boards", "", f"Release `{deployed['release']}`.", ""]
+    deployed = Deployment.from_json(read_json(chain, chain.known["deploy"], "boards"))
+    lines = ["## Boards", "", f"Release `{deployed.release}`.", ""]
     lines += ["| board | chip | CANN | smoke test | ms an image |", "|---|---|---|---|---:|"]
-    for name, said in deployed["boards"].items():
-        facts, smoke = said["facts"], said["smoke"]
-        who = f"{name} (stand-in)" if facts["emulated"] else name
-        agreed = f"{smoke['agreement'] * 100:.0f} % of {smoke['images']} images agree"
-        time = "" if smoke.get("milliseconds") is None else f"{smoke['milliseconds']:.3f}"
-        lines.append(f"| {who} | {facts['soc_version']} | {facts['cann']} | {agreed} | {time} |")
+    for name, board in deployed.boards.items():
+        who = f"{name} (stand-in)" if board.facts.emulated else name
+        agreed = time = ""
+        if (smoke := board.smoke) is not None:
+            agreed = f"{smoke.agreement * 100:.0f} % of {smoke.images} images agree"
+            time = "" if smoke.milliseconds is None else f"{smoke.milliseconds:.3f}"
+        lines.append(f"| {who} | {board.facts.soc_version} | {board.facts.cann} | {agreed} | {time} |")
     return [*lines, ""]
 
 

@@ -56,17 +56,16 @@ def run(context: StageContext) -> StageOutput:
         compiler.compile(_request(context, candidate, options), heard)
     (context.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
     results = execution.run(context, candidates, emulated=producer.emulated)
-    made_by = {"name": producer.name, "version": producer.version}
-    ledger = {**parity.ledger(context, results, emulated=producer.emulated), "compiler": made_by}
+    ledger = parity.compare(context, results, producer)
     outputs = write(ledger, parity.times_of(results), context.folder)
     for candidate in candidates:
-        if ledger["chosen"][candidate.soc_version] == candidate.precision:
+        if ledger.chosen[candidate.soc_version] == candidate.precision:
             target = context.folder / "om" / candidate.soc_version / "model.om"
             target.parent.mkdir(parents=True)
             shutil.copyfile(candidate.om, target)
     (context.folder / "om").mkdir(exist_ok=True)  # where nothing passes, the gate behind this stage stops the chain
     stand_in = " (stand-in)" if producer.emulated else ""
-    chosen = "; ".join(f"{soc}: {precision or 'none passes'}" for soc, precision in ledger["chosen"].items())
+    chosen = "; ".join(f"{soc}: {precision or 'none passes'}" for soc, precision in ledger.chosen.items())
     note = f"{producer.name} {producer.version[:12]}{stand_in}, {len(candidates)} compiled, {chosen}"
     return StageOutput({"om": context.folder / "om", "log": context.folder / "atc.log", **outputs}, note)
 

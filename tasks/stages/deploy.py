@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.board.release_folder import releases_in
+from infra.board.release_folder import DESCRIPTION, releases_in
 from infra.errors import UserError
 from infra.ports.release import Release
 from infra.ports.values import Producer
 from infra.store.artifacts import folder_files
 from tasks.engine.stage import Stage, StageContext, StageOutput
 from tasks.evaluation_images import evaluation_images, labels
-from tasks.release import bundle
+from tasks.release.deployment import DeployedBoard, Deployment
+from tasks.release.ledger import Ledger
 from tasks.release.parity_report import write_with_boards
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def run(context: StageContext) -> StageOutput:
     fleet = context.world.fleet()
     fleet.keep(context.files["release"], "the release")
     answers_folder = context.folder / "pictures"
-    boards: dict[str, Any] = {}
+    boards: dict[str, DeployedBoard] = {}
     answers: dict[str, Any] = {}
     for name in context.settings.deploy.boards:
         board = context.world.board(name)
@@ -48,10 +49,11 @@ def run(context: StageContext) -> StageOutput:
         fleet.want(wanted, name)
     files = {"boards": context.folder / "boards.json", "answers": context.folder / "answers.json"}
     if "ledger" in context.files:
-        files |= write_with_boards(json.loads(context.input("ledger").read_text()), boards, context.folder)
-    files["boards"].write_text(json.dumps({"release": wanted, "boards": boards}, indent=1, sort_keys=True))
+        ledger = Ledger.from_json(json.loads(context.input("ledger").read_text()))
+        files |= write_with_boards(ledger, boards, context.folder)
+    files["boards"].write_text(json.dumps(Deployment(wanted, boards).to_json(), indent=1, sort_keys=True))
     files["answers"].write_text(json.dumps(answers, indent=1, sort_keys=True))
-    changed = sum(1 for entry in boards.values() if entry["changed"])
+    changed = sum(1 for entry in boards.values() if entry.changed)
     note = f"release {wanted} on {len(boards)} of {len(boards)} boards, {changed} changed"
     return StageOutput({**files, "pictures": answers_folder}, note)
 
@@ -91,7 +93,7 @@ def _release(context: StageContext, board: str, soc_version: str) -> Release:
     return replace(built, emulated=built.emulated or context.emulated)
 
 
-def _install(context: StageContext, board: Board) -> dict[str, Any]:
+def _install(context: StageContext, board: Board) -> DeployedBoard:
     facts = board.facts()
     built = _release(context, board.name, facts.soc_version)
     total, moved = sum(file.size for file in built.files.values()), 0
@@ -111,8 +113,7 @@ def _install(context: StageContext, board: Board) -> dict[str, Any]:
             f"{done.smoke.max_difference:.2g} ({done.smoke.tolerance:.2g} allowed)"
         )
     context.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test: {smoke}")
-    result = {} if done.smoke is None else done.smoke.to_json()
-    return {"facts": asdict(facts), "changed": done.changed, "bytes_sent": done.bytes_sent, "smoke": result}
+    return DeployedBoard(facts, done.changed, done.bytes_sent, done.smoke)
 
 
 def _pictures(context: StageContext) -> list[Path]:
@@ -143,7 +144,7 @@ def _examples(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]
         return (*evaluation_images(context), labels(context))
     files = next(iter(releases_in(context.files["release"], "the release").values())).files
     images, numbers = (np.load(files[f"smoke/{name}.npy"].path, allow_pickle=False) for name in ("images", "labels"))
-    return images, numbers.tolist(), json.loads(files[bundle.DESCRIPTION].path.read_text(encoding="utf-8"))["labels"]
+    return images, numbers.tolist(), json.loads(files[DESCRIPTION].path.read_text(encoding="utf-8"))["labels"]
 
 
 def _answer(found: Classification) -> dict[str, Any]:

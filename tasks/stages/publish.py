@@ -11,6 +11,7 @@ from infra.store.digests import file_digest
 from tasks.engine.stage import Stage, StageContext, StageOutput
 from tasks.release import bundle as release
 from tasks.release import model_card
+from tasks.release.ledger import Ledger
 from tasks.release.parity_report import rows
 from tasks.specs import recipe_settings
 from tasks.stages.upload import bucket_settings
@@ -86,7 +87,7 @@ def prove(context: StageContext, made: Mapping[str, Mapping[str, LocalFile]]) ->
 def _card(context: StageContext) -> str:
     metrics = json.loads(context.input("metrics").read_text())
     checks = json.loads(context.input("checks").read_text())
-    ledger = json.loads(context.input("ledger").read_text())
+    ledger = Ledger.from_json(json.loads(context.input("ledger").read_text()))
     digests = {PUBLISHED.get(name, name): artifact.sha256 for name, artifact in context.inputs.items()}
     return model_card.markdown(recipe_settings(context.settings), metrics, checks, rows(ledger, {}), digests)
 

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from tasks.engine.gates import accuracy_gate, parity_gate
+from tasks.release.ledger import Ledger
 from tests.unit.tasks.doubles import ledger
 
 
@@ -23,7 +24,7 @@ def test_not_a_number_does_not_pass():
 
 
 def test_parity_passes_where_each_chip_has_a_model():
-    decision = parity_gate(ledger(socs=("Ascend310", "Ascend310B4")))
+    decision = parity_gate(Ledger.from_json(ledger(socs=("Ascend310", "Ascend310B4"))))
     assert decision.ok
     assert decision.reason == (
         "Ascend310 force_fp16 agrees on 1.0000 of 20 images; Ascend310B4 force_fp16 agrees on 1.0000 of 20 images"
@@ -32,7 +33,7 @@ def test_parity_passes_where_each_chip_has_a_model():
 
 
 def test_parity_fails_with_the_hop_and_what_is_wrong_with_it():
-    decision = parity_gate(ledger(precision=None))
+    decision = parity_gate(Ledger.from_json(ledger(precision=None)))
     assert not decision.ok
     assert decision.reason == "onnx → Ascend310 force_fp16: agreement 0.5000 is below 0.9800; worst is cat"
     assert "convert.precisions" in decision.hint
@@ -41,7 +42,7 @@ def test_parity_fails_with_the_hop_and_what_is_wrong_with_it():
 def test_parity_fails_where_the_export_is_wrong_even_if_a_model_passes():
     book = ledger()
     book["hops"][0]["objection"] = "agreement 0.9 is below 0.98; worst is dog"
-    decision = parity_gate(book)
+    decision = parity_gate(Ledger.from_json(book))
     assert not decision.ok
     assert decision.reason.startswith("checkpoint → onnx: agreement 0.9")
 
@@ -49,11 +50,11 @@ def test_parity_fails_where_the_export_is_wrong_even_if_a_model_passes():
 def test_an_export_that_is_not_compiled_does_not_stop_the_chain():
     book = ledger()
     book["hops"].append({**book["hops"][0], "to": "mindir", "objection": "agreement 0.9 is below 0.98"})
-    assert parity_gate(book).ok
+    assert parity_gate(Ledger.from_json(book)).ok
 
 
 def test_what_was_not_compared_passes_and_is_said():
-    decision = parity_gate(ledger(whole=None, reason="compiled for hardware"))
+    decision = parity_gate(Ledger.from_json(ledger(whole=None, reason="compiled for hardware")))
     assert decision.ok
     assert decision.reason == "Ascend310 force_fp16 is not compared here (compiled for hardware)"
     assert decision.numbers == {}

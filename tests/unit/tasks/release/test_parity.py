@@ -5,15 +5,25 @@ import csv
 import pytest
 from PIL import Image
 
+from infra.ports.board import SmokeResult
+from infra.ports.comparison import Comparison
+from tasks.release.ledger import Hop, Ledger
 from tasks.release.parity import choose, with_board
 from tasks.release.parity_report import rows, write
 from tests.unit.tasks.doubles import FIGURES, ledger, read
 
 
 def hop(precision, *, objection=None, whole=FIGURES):
-    return {"to": f"Ascend310 {precision}", "precision": precision, "objection": objection, "whole": whole}
+    found = None if whole is None else Comparison.from_json(whole)
+    return Hop("onnx", f"Ascend310 {precision}", 7, found, objection=objection, precision=precision)
 
 
+def read_ledger(**options):
+    return Ledger.from_json(ledger(**options))
+
+
+LEDGER = read_ledger()
+SMOKE = SmokeResult.from_json({**FIGURES, "tolerance": 0.1, "milliseconds": 0.25})
 CANDIDATES = [hop("force_fp16", objection="agreement"), hop("allow_fp32_to_fp16"), hop("must_keep_origin_dtype")]
 
 
@@ -36,22 +46,22 @@ def test_none_that_passes_is_none():
 
 
 def test_a_boards_smoke_test_becomes_a_hop_that_is_judged_like_the_others():
-    smoke = {**FIGURES, "agreement": 0.5, "tolerance": 0.1, "milliseconds": 0.2}
-    book = with_board(ledger(), "roof", "Ascend310", smoke)
-    last = book["hops"][-1]
-    assert (last["from"], last["to"], last["bytes"]) == ("Ascend310 force_fp16", "board roof", 7)
-    assert "agreement 0.5000 is below 0.9800; worst is" in last["objection"]
-    assert set(last["whole"]) == set(FIGURES)
+    smoke = SmokeResult.from_json({**FIGURES, "agreement": 0.5, "tolerance": 0.1, "milliseconds": 0.2})
+    last = with_board(LEDGER, "roof", "Ascend310", smoke).hops[-1]
+    assert (last.source, last.target, last.bytes) == ("Ascend310 force_fp16", "board roof", 7)
+    assert "agreement 0.5000 is below 0.9800; worst is" in last.objection
+    assert last.whole.to_json() == {**FIGURES, "agreement": 0.5}
 
 
 def test_a_board_that_tells_no_figures_is_listed_as_not_compared():
-    last = with_board(ledger(), "roof", "Ascend310", {"images": 8, "agreement": 1.0})["hops"][-1]
-    assert last["whole"] is None
-    assert "keeps no figures" in last["reason"]
+    for smoke in (SmokeResult(8, 1.0, 0.1, 0.2), None):
+        last = with_board(LEDGER, "roof", "Ascend310", smoke).hops[-1]
+        assert last.whole is None
+        assert "keeps no figures" in last.reason
 
 
 def test_the_table_has_a_row_a_hop(tmp_path):
-    files = write(with_board(ledger(), "roof", "Ascend310", FIGURES), {"board roof": 0.25}, tmp_path)
+    files = write(with_board(LEDGER, "roof", "Ascend310", SMOKE), {"board roof": 0.25}, tmp_path)
     with files["parity"].open(newline="") as file:
         found = list(csv.DictReader(file))
     assert [(row["from"], row["to"], row["verdict"], row["ms"]) for row in found] == [
@@ -65,10 +75,10 @@ def test_the_table_has_a_row_a_hop(tmp_path):
 
 
 def test_the_table_says_fails_and_not_finite_and_why_nothing_was_compared():
-    book = ledger(precision=None, whole={**FIGURES, "max_difference": None})
+    book = read_ledger(precision=None, whole={**FIGURES, "max_difference": None})
     last = rows(book, {})[-1]
     assert (last["verdict"], last["max difference"]) == ("fails", "not finite")
-    book = ledger(whole=None, reason="compiled for hardware")
+    book = read_ledger(whole=None, reason="compiled for hardware")
     assert [row["verdict"] for row in rows(book, {})] == [
         "not compared: compiled for hardware", "chosen, not executed here: compiled for hardware",
     ]  # fmt: skip
@@ -79,8 +89,16 @@ def test_the_picture_is_drawn_and_is_the_same_for_the_same_ledger(tmp_path, whol
     pictures = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        path = write(ledger(whole=whole), {}, tmp_path / name)["picture"]
+        path = write(read_ledger(whole=whole), {}, tmp_path / name)["picture"]
         with Image.open(path) as picture:
             assert picture.format == "PNG"
         pictures.append(path.read_bytes())
     assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize("whole", [FIGURES, {**FIGURES, "max_difference": None}, None])
+def test_the_json_form_is_read_and_written_alike(whole):
+    """Homes and releases have ledgers in this form."""
+    found = ledger(whole=whole, socs=("Ascend310", "Ascend310B4"))
+    found["hops"][1]["step"] = {"agreement": 1.0, "cosine": 1.0, "max_difference": None}
+    assert Ledger.from_json(found).to_json() == found

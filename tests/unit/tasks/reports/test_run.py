@@ -8,25 +8,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.ports.board import BoardFacts, SmokeResult
 from infra.services import Services
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
 from infra.store.runs import RunRecord, StageRecord
+from tasks.release.deployment import DeployedBoard, Deployment
 from tasks.release.parity import with_board
 from tasks.reports import cache, run_plots
 from tasks.reports.run import link_time, markdown, parity_rows, published_links
 from tests.unit.tasks.doubles import FIGURES, METRICS, Bucket, data_tree, ledger
 
-BOARDS = {
-    "release": "r1",
-    "boards": {
-        "roof": {
-            "facts": {"soc_version": "Ascend310", "cann": "7.0", "emulated": True},
-            "smoke": {"agreement": 1.0, "images": 50, "milliseconds": 0.5},
-        }
-    },
-}
+FACTS = BoardFacts("roof", "Ascend310", "7.0", "aarch64", "3.9", 1 << 30, emulated=True)
+SMOKE = SmokeResult(50, 1.0, 0.01, 0.1, 0.5)
+BOARDS = Deployment("r1", {"roof": DeployedBoard(FACTS, changed=True, bytes_sent=1, smoke=SMOKE)}).to_json()
 HISTORY = "epoch,loss,accuracy,evaluation_loss,learning_rate\n1,2.5,,,0.1\n2,1.25,0.5,1.5,0.05\n"
 STEPS = "step,epoch,loss,learning_rate\n1,1,2.5,0.1\n2,2,1.25,0.01\n"
 
@@ -69,13 +65,14 @@ def compiled(chain, tmp_path):
             outputs[name] = chain.store.put_file(path.name, path, "application/json")
         return Receipt(stage, "k", {}, outputs)
 
+    with_figures = SmokeResult.from_json({**FIGURES, "tolerance": 1.0})
     book = ledger()
     chain.known |= {
         "export": receipt("export", latency={"onnx": {"images": 1, "milliseconds": 0.125}}),
         "convert": receipt("convert", ledger=book, latency={"Ascend310 force_fp16": 0.25}),
         "deploy": receipt(
             "deploy",
-            ledger=with_board(book, "roof", "Ascend310", FIGURES),
+            ledger=with_board(Ledger.from_json(book), "roof", "Ascend310", with_figures).to_json(),
             latency={"board roof": 0.5},
             boards=BOARDS,
         ),
