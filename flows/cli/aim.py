@@ -9,6 +9,7 @@ from flows.cli.output import print_line
 from flows.context import open_chain
 from infra.errors import UserError
 from infra.tracking import repository
+from infra.web import access
 from tasks.aim import track_all
 
 
@@ -30,6 +31,8 @@ def aim(profile: Profile = "local", settings: Set = None) -> None:
     service = repository.pages(services, chain.home, chain.settings.tracking)
     with console.status("starting Aim"):
         started = services.start(service)
-    print_line(f"Aim: {'started' if started else 'was up'}, {service.address}")
+    print_line(
+        f"Aim: {'started' if started else 'was up'}, {access.with_token(service.address, access.token_of(chain.home))}"
+    )
     shown = f"{count} training{'s' if count != 1 else ''}" if count else "no training yet: `atlasflow run --to train`"
     print_line(f"It shows {shown}. `atlasflow down` stops it.")

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import AtlasFlowError
+from infra.home import python_path
 from infra.program import run_program
 from infra.services import Service, Services, answers_http
 from infra.settings import TrackingSettings
 from infra.store.atomic import write_text
 from infra.store.locks import hold
+from infra.web.access import HEALTH, token_of
 
 NAME = "aim"
 PREFERRED_PORT = 43_800  # Aim's own
 WRITER = Path(__file__).with_name("writer.py")
+SERVER = Path(__file__).with_name("server.py")
+TOKEN = "AIM_PAGES_TOKEN"  # noqa: S105 - the name of an environment variable
 MISSING = "Aim is not installed"
 HOW = "`make setup` installs it, as does `pip install -e '.[tracking]'`"
 _SAID = "run "
@@ -125,17 +129,17 @@ def address(services: Services, settings: TrackingSettings) -> str:
 
 
 def pages(services: Services, home: Path, settings: TrackingSettings) -> Service:
-    """Aim's pages as a local service."""
+    """Aim's pages as a local service; `infra.web.access` says who may open them."""
     folder = home / "tracking"
     folder.mkdir(parents=True, exist_ok=True)
     shown = address(services, settings)
     port = shown.rpartition(":")[2]
-    aim = str(Path(sys.executable).with_name("aim"))
     return Service(
         name=NAME,
         title="Aim",
-        command=(aim, "up", "--host", "127.0.0.1", "--port", port, "--repo", str(folder), "--workers", "1", "--yes"),
+        command=(sys.executable, "-P", str(SERVER), str(folder), port),
         address=shown,
-        ready=lambda: answers_http(f"{shown}/api/projects/"),
+        ready=lambda: answers_http(f"{shown}{HEALTH}"),
+        environment={TOKEN: token_of(home), "PYTHONPATH": python_path()},
         start_seconds=60,
     )

@@ -21,9 +21,11 @@ def test_the_training_is_in_aim_once_with_its_metrics_and_linked_from_the_report
     assert (list((made.folder / "tracking").glob("*.json")), repository.run_of(made.folder, key)) == (notes, run)
 
     said = made.atlasflow("aim")
-    address = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+    address, query = re.search(r"(http://127\.0\.0\.1:\d+)(/\?token=\S+)", said).groups()
     assert re.search(r"It shows \d+ training", said)
-    with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=30, follow_redirects=True) as client:
+        assert client.get(f"/runs/{run}").status_code == 401
+        assert client.get(query).status_code == 200
         page = client.get(f"/runs/{run}")
         assert "text/html" in page.headers["content-type"]
         deadline = time.monotonic() + 60  # Aim indexes what is new in the background

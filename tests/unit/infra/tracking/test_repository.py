@@ -16,6 +16,7 @@ from infra.services import Services
 from infra.settings import TrackingSettings
 from infra.tracking import repository
 from infra.tracking.repository import Training
+from infra.web.access import token_of, with_token
 from tests.processes import children
 
 KEY = "ab" * 32
@@ -85,10 +86,17 @@ def test_a_training_is_written_once_with_its_metrics_and_shown(training, tmp_pat
     try:
         page = repository.page(services, home, settings, KEY)
         assert page == f"{repository.address(services, settings)}/runs/{repository.run_of(home, KEY)}"
-        with httpx.Client(trust_env=False, timeout=30) as client:
+        with httpx.Client(trust_env=False, timeout=30, follow_redirects=True) as client:
+            refused = client.delete(page.replace("/runs/", "/api/runs/"))
+            assert (refused.status_code, client.get(page).status_code) == (401, 401)
+            opened = with_token(repository.address(services, settings), token_of(home))
+            assert "text/html" in client.get(opened).headers["content-type"]
             assert "text/html" in client.get(page).headers["content-type"]
             info = client.get(page.replace("/runs/", "/api/runs/") + "/info/").json()
             assert info["params"]["hparams"]["network"] == "lenet5"
+            foreign = client.delete(page.replace("/runs/", "/api/runs/"), headers={"Origin": "https://other.example"})
+            assert foreign.status_code == 403
+            assert "access-control-allow-origin" not in foreign.headers
     finally:
         assert services.stop(repository.NAME)
 
