@@ -15,6 +15,7 @@ from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
 from infra.store.runs import RunRecord, StageRecord
 from tasks.release.deployment import DeployedBoard, Deployment
+from tasks.release.ledger import Ledger
 from tasks.release.parity import with_board
 from tasks.reports import cache, run_plots
 from tasks.reports.run import link_time, markdown, parity_rows, published_links
