@@ -6,13 +6,13 @@ Clients are imported when they are opened, so that looking at a chain costs none
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports.compilation import Compiler
 from infra.ports.storage import ObjectStore
-from infra.ports.training import Trainer, TrainJob
+from infra.ports.training import Epoch, JobStatus, Trainer, TrainEvent, TrainJob
 from infra.ports.values import LocalFile
 from infra.services import Service, Services
 from infra.settings import Settings, nearest
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from infra.ports.external import ExternalFiles
     from infra.ports.models import ModelPrograms
     from infra.store.mirror import Mirror
-
-Events = Callable[[Mapping[str, Any]], None]
 
 
 class World:
@@ -53,16 +51,25 @@ class World:
         data_digest: str,
         spec: Mapping[str, object],
         folder: Path,
-        heard: Events,
+        on_epoch: Callable[[Epoch], None],
+        on_status: Callable[[str], None],
         *,
         again: bool = False,
         pretrained: LocalFile | None = None,
     ) -> None:
-        """Train, or resume, until the results are whole in `folder`; `heard` receives each event.
+        """Train, or resume, until the results are complete in `folder`.
 
-        With `pretrained`, training starts from that checkpoint. With `again`, a training that was finished before is
-        not taken instead.
-        A trainer elsewhere finds data and code where the upload stage put them, which their digests name.
+        Args:
+            key: the stage key.
+            data: folder with `train/` and `eval/`.
+            data_digest: of that folder; a remote trainer finds data and code where the upload stage put them, under
+                addresses made of their digests.
+            spec: the canonical training specification.
+            folder: receives the results.
+            on_epoch: receives the end of each epoch.
+            on_status: receives the status of a remote job, as lines to read.
+            again: train anew, even when a finished training of this key exists.
+            pretrained: a checkpoint to start from.
         """
         from infra.obs.layout import MODELS, address, code_prefix, data_prefix
         from infra.store.artifacts import folder_files
@@ -71,7 +78,14 @@ class World:
         data_address = address(obs, data_prefix(obs, data_digest))
         code_address = address(obs, code_prefix(obs, folder_files(MODELS)[0]))
         job = TrainJob(key, data, spec, folder, data_address, code_address, again, pretrained)
-        self.trainer().train(job, _events(heard))
+
+        def on_event(event: TrainEvent) -> None:
+            if isinstance(event, Epoch):
+                on_epoch(event)
+            elif isinstance(event, JobStatus):
+                on_status(event.text)
+
+        self.trainer().train(job, on_event)
 
     def models(self) -> "ModelPrograms":
         """The programs of `models/main.py` on this machine."""
@@ -200,14 +214,3 @@ class World:
         from infra.board.emulator import service as stand_in
 
         return stand_in.service(self.services, self.home, name, soc_version=self.settings.boards[name].soc)
-
-
-def _events(heard: Events) -> Callable[[str], None]:
-    from infra.local_training.protocol import event
-
-    def line(text: str) -> None:
-        found = event(text)
-        if found is not None:
-            heard(found)
-
-    return line

@@ -24,7 +24,7 @@ from tasks.specs import network_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from infra.local_training.answer_process import Answering
+    from infra.ports.models import LoadedCheckpoint
     from infra.store.receipts import Receipt
     from infra.web.demo import Pixels
     from models.preprocess import Normalisation
@@ -55,7 +55,7 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="atlasflow-demo-")))
         predictors = [_onnx(chain, folder / "onnx", PRESETS[network["normalisation"]])]
         checkpoint = chain.store.link_into(chain.known["train"].outputs["checkpoint"], folder / "train")
-        program = chain.world.models().answering(checkpoint / "checkpoint.ckpt", network)
+        program = chain.world.models().load(checkpoint / "checkpoint.ckpt", network)
         stack.callback(program.close)
         program.start()
         predictors += [_checkpoint(program), *(_board(chain, name, folder) for name in boards)]
@@ -113,7 +113,7 @@ def _onnx(chain: Chain, folder: Path, normalisation: Normalisation) -> Predictor
     return Predictor("ONNX (ONNX Runtime)", answer)
 
 
-def _checkpoint(program: Answering) -> Predictor:
+def _checkpoint(program: LoadedCheckpoint) -> Predictor:
     def answer(pixels: Pixels) -> Answer:
         logits, milliseconds = program.ask(pixels.tobytes())
         return Answer(tuple(best(np.array(logits), TOP)), milliseconds)

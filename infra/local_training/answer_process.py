@@ -1,4 +1,4 @@
-"""A checkpoint that answers images: `models/main.py answer` in a process of its own, which stays loaded."""
+"""Classify images with a checkpoint: `models/main.py answer` in its own process, which keeps the model loaded."""
 
 import base64
 import contextlib
@@ -10,24 +10,29 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, TypeVar
 
 from infra.errors import Transient
 from infra.local_training import protocol
+from infra.local_training.protocol import Answer, ProgramError, ProgramEvent, Ready
 from infra.local_training.trainer import MAIN
+from infra.ports.training import LogLine
 
 START_SECONDS = 300.0
 ANSWER_SECONDS = 60.0
 _END_SECONDS = 10.0
 
+_Expected = TypeVar("_Expected", Ready, Answer)
 
-class Answering:
-    """Starts the program at the first question, or at `start`; it ends with `close`, or when we die.
+
+class AnswerProcess:
+    """Starts the program at the first question, or at `start`; it ends with `close`, or with this process.
 
     Args:
         arguments: option names of `models/main.py answer` without dashes to values.
         main: the program.
-        start_seconds: how long it may take to get ready.
-        answer_seconds: how long an answer may take.
+        start_seconds: time limit for loading the checkpoint.
+        answer_seconds: time limit for one answer.
     """
 
     def __init__(
@@ -42,55 +47,53 @@ class Answering:
         self._command = [sys.executable, str(main), "answer", *options]
         self._start_seconds = start_seconds
         self._answer_seconds = answer_seconds
-        self._asking = threading.Lock()
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._ready = False
-        self._heard: queue.Queue[Mapping[str, object] | None] = queue.Queue()
+        self._events: queue.Queue[ProgramEvent | None] = queue.Queue()  # None: the program has exited
         self._tail: deque[str] = deque(maxlen=40)
 
     def start(self) -> None:
-        """Start the program unless it runs, and do not wait for it."""
-        with self._asking:
+        """Start the program unless it runs; return before it is ready."""
+        with self._lock:
             self._start()
 
     def ask(self, pixels: bytes) -> tuple[list[float], float]:
-        """The logits of an image, and the milliseconds that they took.
+        """Return the logits of an image, and the milliseconds of the inference.
 
         Args:
             pixels: uint8 [image_size, image_size, 3], RGB.
 
         Raises:
-            UserError, Refused, Corrupt: as the program says.
+            UserError, Refused, Corrupt: the program reports it.
             Transient: it was killed or takes too long; the next question starts it anew.
         """
-        with self._asking:
+        with self._lock:
             try:
                 process = self._start()
                 if not self._ready:
-                    self._next("ready", self._start_seconds)
+                    self._next(process, Ready, self._start_seconds)
                     self._ready = True
-                assert process.stdin is not None  # noqa: S101 - for the type checker: it was asked for
-                with contextlib.suppress(BrokenPipeError):  # it has ended; what it said tells why
-                    process.stdin.write(base64.b64encode(pixels).decode() + "\n")
-                    process.stdin.flush()
-                said = self._next("answer", self._answer_seconds)
+                with contextlib.suppress(BrokenPipeError):  # it has exited; its output tells why
+                    stdin = _pipe(process.stdin)
+                    stdin.write(base64.b64encode(pixels).decode() + "\n")
+                    stdin.flush()
+                answer = self._next(process, Answer, self._answer_seconds)
             except BaseException:
-                self._end(at_once=True)
+                self._end(kill=True)
                 raise
-            logits = said["logits"]
-            assert isinstance(logits, list)  # noqa: S101 - for the type checker: the protocol says so
-            return [float(value) for value in logits], float(str(said["milliseconds"]))
+            return list(answer.logits), answer.milliseconds
 
     def close(self) -> None:
         """End the program."""
-        with self._asking:
+        with self._lock:
             self._end()
 
     def _start(self) -> "subprocess.Popen[str]":
         if self._process is not None:
             return self._process
         self._ready = False
-        self._heard = queue.Queue()
+        self._events = queue.Queue()
         self._tail.clear()
         self._process = subprocess.Popen(
             self._command,
@@ -101,49 +104,52 @@ class Answering:
             errors="replace",
             bufsize=1,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,  # Ctrl-C is ours to answer
+            start_new_session=True,  # Ctrl-C is handled by this process
         )
-        threading.Thread(target=self._listen, args=(self._process, self._heard), daemon=True).start()
+        threading.Thread(target=self._read, args=(self._process, self._events), daemon=True).start()
         return self._process
 
-    def _listen(self, process: "subprocess.Popen[str]", heard: "queue.Queue[Mapping[str, object] | None]") -> None:
-        assert process.stdout is not None  # noqa: S101 - for the type checker: it was asked for
-        with process.stdout as lines:
+    def _read(self, process: "subprocess.Popen[str]", events: "queue.Queue[ProgramEvent | None]") -> None:
+        with _pipe(process.stdout) as lines:
             for raw in lines:
-                found = protocol.event(raw)
-                if found is None:
-                    self._tail.append(raw.rstrip("\n"))
+                event = protocol.parse(raw.rstrip("\n"))
+                if isinstance(event, LogLine):
+                    self._tail.append(event.text)
                 else:
-                    heard.put(found)
-        heard.put(None)
+                    events.put(event)
+        events.put(None)
 
-    def _next(self, event: str, seconds: float) -> Mapping[str, object]:
-        """The next event, which must be of this name.
+    def _next(self, process: "subprocess.Popen[str]", expected: type[_Expected], seconds: float) -> _Expected:
+        """Wait for the next event, which must be an `expected` one.
 
         Raises:
-            AtlasFlowError: the program says that something is wrong, or has ended.
+            AtlasFlowError: the program reports an error, or has exited.
         """
         try:
-            found = self._heard.get(timeout=seconds)
+            event = self._events.get(timeout=seconds)
         except queue.Empty:
             raise Transient(f"the checkpoint did not answer within {seconds:.0f} s", hint="ask again") from None
-        if found is not None and found["event"] == event:
-            return found
-        assert self._process is not None  # noqa: S101 - for the type checker: it was asked
-        code = self._process.wait(_END_SECONDS)
-        raise protocol.failure("models/main.py answer", code, found, list(self._tail))
+        if isinstance(event, expected):
+            return event
+        code = process.wait(_END_SECONDS)
+        error = event if isinstance(event, ProgramError) else None
+        raise protocol.failure("models/main.py answer", code, error, list(self._tail))
 
-    def _end(self, *, at_once: bool = False) -> None:
+    def _end(self, *, kill: bool = False) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        if at_once:
+        if kill:
             process.kill()
-        assert process.stdin is not None  # noqa: S101 - for the type checker: it was asked for
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+            _pipe(process.stdin).close()
         try:
             process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _pipe(stream: "IO[str] | None") -> "IO[str]":
+    assert stream is not None  # noqa: S101 - for the type checker: Popen was given PIPE
+    return stream

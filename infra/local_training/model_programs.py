@@ -1,21 +1,21 @@
-"""The programs of `models/main.py` on this machine: the port `ModelPrograms`."""
+"""The commands of `models/main.py` on this machine: the port `ModelPrograms`."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.local_training.answer_process import Answering
+from infra.local_training.answer_process import AnswerProcess
 from infra.local_training.trainer import run_model
 from infra.ports.models import ModelCommand
 
 
 class LocalModelPrograms:
-    """Runs each command in a process of its own."""
+    """Runs each command in its own process."""
 
     def run(self, command: ModelCommand, arguments: Mapping[str, str], log: Path) -> None:
         """Run a command to its end."""
-        run_model(command, arguments, lambda _line: None, log)
+        run_model(command, arguments, log=log)
 
-    def answering(self, checkpoint: Path, spec: Mapping[str, object]) -> Answering:
-        """A process that answers images with a checkpoint; it is not started yet."""
-        return Answering({"checkpoint": str(checkpoint), "spec": json.dumps(dict(spec), sort_keys=True)})
+    def load(self, checkpoint: Path, spec: Mapping[str, object]) -> AnswerProcess:
+        """Prepare a process for a checkpoint; its first question, or `start`, starts it."""
+        return AnswerProcess({"checkpoint": str(checkpoint), "spec": json.dumps(dict(spec), sort_keys=True)})

@@ -1,4 +1,4 @@
-"""Run `models/main.py` on this machine, each command in a process of its own."""
+"""Run `models/main.py` on this machine, each command in its own process."""
 
 import importlib.metadata
 import json
@@ -12,22 +12,23 @@ from typing import Literal
 from infra.errors import UserError
 from infra.home import CHECKOUT
 from infra.local_training import protocol
-from infra.ports.training import TrainJob
-from infra.ports.values import Lines, Producer
+from infra.local_training.protocol import ProgramError, ProgramEvent
+from infra.ports.training import Epoch, LogLine, OnEvent, TrainJob
+from infra.ports.values import Producer
 from infra.program import run_program
 from infra.store.atomic import write_text
 
 NAME = "mindspore-cpu"
-"""Who makes the bytes, in receipts."""
+"""The producer's name in receipts."""
 MAIN = CHECKOUT / "models" / "main.py"
-# With the first, the program ends itself when its standard input closes, so it never outlives us.
+# With the first variable, the program exits when its standard input closes, so it never outlives this process.
 _ENVIRONMENT = {"ATLASFLOW_EXIT_WITH_STDIN": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def run_model(
     command: Literal["train", "evaluate", "export", "profile", "describe"],
     arguments: Mapping[str, str],
-    lines: Lines,
+    on_event: OnEvent = lambda _event: None,
     log: Path | None = None,
     *,
     main: Path = MAIN,
@@ -36,28 +37,29 @@ def run_model(
     """Run one command of `models/main.py` to its end.
 
     Args:
-        command: what to do.
+        command: what to run.
         arguments: option names without dashes to values.
-        lines: receives every line as it comes, event lines included (`protocol.event` reads those).
-        log: file to which the lines are appended too.
+        on_event: receives epochs and log lines as they come.
+        log: file to which every line is appended.
         main: the program.
         seconds: time limit.
 
     Raises:
-        UserError, Refused, Corrupt: as the program says.
-        Transient: as the program says, or it was killed or took too long.
-        AtlasFlowError: it broke; the message quotes its last lines.
+        UserError, Refused, Corrupt: the program reports it.
+        Transient: the program reports it, was killed, or reached the time limit.
+        AtlasFlowError: the program crashed; the message quotes its last lines.
     """
     if not main.is_file():
-        raise UserError(f"there is no {main}", hint="run from a whole checkout")
-    last_error: Mapping[str, object] | None = None
+        raise UserError(f"{main} is missing", hint="run from a complete checkout")
+    last_error: ProgramError | None = None
 
     def receive(line: str) -> None:
         nonlocal last_error
-        event = protocol.event(line)
-        if event is not None and event["event"] == "error":
+        event: ProgramEvent | LogLine = protocol.parse(line)
+        if isinstance(event, ProgramError):
             last_error = event
-        lines(line)
+        elif isinstance(event, Epoch | LogLine):
+            on_event(event)
 
     options = [f"--{name}={value}" for name, value in arguments.items()]
     if log is not None:
@@ -74,7 +76,7 @@ def run_model(
 
 
 def processor() -> dict[str, str]:
-    """What of this machine changes the bytes of a training: sums are split over the cores, so 1 and 2 differ."""
+    """Return what of this machine changes a training's bytes: sums are split over the cores, so 1 and 2 differ."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"architecture": platform.machine(), "cores": str(cores)}
 
@@ -86,7 +88,7 @@ class LocalTrainer:
         self._main = main
 
     def producer(self) -> Producer:
-        """MindSpore on this kind of CPU; the version is read without importing it.
+        """Name MindSpore on this kind of CPU; the version is read without importing MindSpore.
 
         Raises:
             UserError: MindSpore is not installed.
@@ -97,8 +99,8 @@ class LocalTrainer:
             raise UserError("MindSpore is not installed", hint="run `make setup`") from error
         return Producer(NAME, version, emulated=False, details=processor())
 
-    def train(self, job: TrainJob, lines: Lines) -> None:
-        """Train, or go on from the last checkpoint in `job.folder`; `spec.json` and `train.log` lie there too."""
+    def train(self, job: TrainJob, on_event: OnEvent) -> None:
+        """Train, or resume from the last checkpoint in `job.folder`; writes `spec.json` and `train.log` there too."""
         if not job.data.is_dir():
             raise UserError(f"the training data {job.data} is not a folder", hint="run the download stage first")
         spec = job.folder / "spec.json"
@@ -106,4 +108,4 @@ class LocalTrainer:
         arguments = {"data_url": str(job.data), "train_url": str(job.folder), "spec": str(spec)}
         if job.pretrained is not None:
             arguments["pretrain_url"] = str(job.pretrained.path)
-        run_model("train", arguments, lines, job.folder / "train.log", main=self._main)
+        run_model("train", arguments, on_event, job.folder / "train.log", main=self._main)

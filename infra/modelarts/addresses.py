@@ -1,4 +1,4 @@
-"""Addresses in object storage: `obs://bucket/key`, `s3://bucket/key` and ModelArts' own `/bucket/key`."""
+"""Addresses in object storage: `obs://bucket/key`, `s3://bucket/key`, and ModelArts' own `/bucket/key`."""
 
 from infra.errors import UserError
 
@@ -6,10 +6,10 @@ _SCHEMES = ("obs://", "s3://", "/")
 
 
 def split(address: str) -> tuple[str, str]:
-    """Bucket and key of an address; the key of a folder comes without its last slash.
+    """Split an address into bucket and key; the key of a folder has no trailing slash.
 
     Raises:
-        UserError: it is not one.
+        UserError: not a valid address.
     """
     for scheme in _SCHEMES:
         if address.startswith(scheme):
@@ -20,5 +20,5 @@ def split(address: str) -> tuple[str, str]:
 
 
 def folder(bucket: str, key: str) -> str:
-    """The address of a folder."""
+    """Return the address of a folder."""
     return f"obs://{bucket}/{key.strip('/')}/"

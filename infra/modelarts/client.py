@@ -1,7 +1,4 @@
-"""ModelArts through its official SDK: the calls that AtlasFlow makes, and its errors as ours.
-
-Source: docs/reference/modelarts.md §1.
-"""
+"""The client of ModelArts, over its official SDK (docs/reference/modelarts.md §1)."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,40 +14,40 @@ from huaweicloudsdkcore.region.region import Region
 from requests.adapters import HTTPAdapter
 
 from infra.errors import AtlasFlowError, Refused, UserError
-from infra.modelarts.codes import FINAL_PHASES, UnknownEngine, UnknownFlavor
-from infra.modelarts.errors import mapped, mapped_look_up, unreadable
+from infra.modelarts.codes import STAND_IN_HEADER, UnknownEngine, UnknownFlavor
+from infra.modelarts.errors import map_errors, map_project_errors, unreadable
 from infra.modelarts.job import Job, LogPreview, read_job
+from infra.modelarts.phases import FINAL_PHASES, Phase
 from infra.settings import ModelArtsSettings, ObsSettings
 
-_MARK = "X-AtlasFlow-Stand-In"
-_SECONDS = (10, 60)  # to connect, to answer
-_PAGE = 50  # the most that a search answers with (modelarts.md §1.3)
+_TIMEOUT = (10, 60)  # seconds to connect, to respond
+_PAGE = 50  # the page size limit of a search (modelarts.md §1.3)
 
 Result = TypeVar("Result")
 
 
 def connect(settings: ModelArtsSettings, obs: ObsSettings, *, emulated: bool) -> "ModelArts":
-    """A client; nothing is asked of the platform yet, except for the project when the settings do not name it.
+    """Build a client; the only request is the project lookup, when the settings do not name the project.
 
     Args:
-        settings: with an end point; keys that are empty are those of `obs`.
+        settings: with an endpoint; empty keys fall back to those of `obs`.
         obs: for its keys and its region.
-        emulated: True when the end point is the stand-in.
+        emulated: True when the endpoint is the stand-in.
 
     Raises:
-        UserError: no end point, no keys, or a project that must be named as the region has none or several.
-        Refused: the keys are wrong, seen when the project is looked up.
-        Transient: nobody answers when the project is looked up.
+        UserError: no endpoint, no keys, or no project id where the region has no project, or several.
+        Refused: the project lookup rejects the keys.
+        Transient: the project lookup gets no response.
     """
     own = bool(settings.access_key.get_secret_value())
     keys = settings if own else obs
     access, secret = keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()
     if not settings.endpoint.startswith(("http://", "https://")):
-        raise UserError("modelarts.endpoint is not an http:// or https:// address")
+        raise UserError("modelarts.endpoint is not an http:// or https:// URL")
     if not access or not secret:
         raise UserError(
-            "there are no keys for ModelArts",
-            hint="set ATLASFLOW_MODELARTS__ACCESS_KEY and …__SECRET_KEY, or those of OBS, which serve both",
+            "the keys for ModelArts are not set",
+            hint="set ATLASFLOW_MODELARTS__ACCESS_KEY and …__SECRET_KEY, or those of OBS, which work for both",
         )
     credentials = BasicCredentials(access, secret, settings.project_id or None)
     token = keys.security_token.get_secret_value()
@@ -64,34 +61,34 @@ def connect(settings: ModelArtsSettings, obs: ObsSettings, *, emulated: bool) ->
 
 
 class ModelArts:
-    """The calls. Each raises `Transient`, `Refused` or `UserError` with the platform's own words and a hint."""
+    """The API calls. Each raises `Transient`, `Refused` or `UserError` with the platform's own message and a hint."""
 
     def __init__(self, *, emulated: bool) -> None:
         self.emulated = emulated
-        self._marked: bool | None = None
-        self._final = FINAL_PHASES
+        self._stand_in_answers: bool | None = None
+        self._final_phases = FINAL_PHASES
 
     def open(self, credentials: BasicCredentials, settings: ModelArtsSettings, region: Region) -> None:
-        """Build the SDK's client; with a region, the SDK looks up the project by its name."""
-        handler = HttpHandler().add_response_handler(self._see)
+        """Build the SDK's client; without a project id, the SDK looks the project up by the region's name."""
+        handler = HttpHandler().add_response_handler(self._note_stand_in)
         builder = (
             sdk.ModelArtsClient.new_builder()
-            .with_http_config(HttpConfig(timeout=_SECONDS))
+            .with_http_config(HttpConfig(timeout=_TIMEOUT))
             .with_http_handler(handler)
             .with_credentials(credentials)
         )
         if settings.project_id:
             self._client = builder.with_endpoint(settings.endpoint).build()
         else:
-            with mapped_look_up():
+            with map_project_errors():
                 self._client = builder.with_region(region).build()
-        # The SDK's own adapter answers a 429 to a GET with urllib3's words; this one lets the platform's through,
-        # and there is no other way to it than the private name.
+        # The SDK's own adapter replaces the platform's message for a 429 to a GET with urllib3's. A plain adapter
+        # keeps it, and only the private name reaches the session.
         session = self._client.get_http_client()._session
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter())
         if not settings.abnormal_is_final:
-            self._final = FINAL_PHASES - {"Abnormal"}
+            self._final_phases = FINAL_PHASES - {Phase.ABNORMAL}
 
     def close(self) -> None:
         """Close the connections."""
@@ -101,39 +98,47 @@ class ModelArts:
         """Create a job.
 
         Args:
-            body: as JSON values (docs/reference/modelarts.md §1.2).
+            body: JSON values (docs/reference/modelarts.md §1.2).
 
         Raises:
             DuplicateName: a job has this name already.
-            UserError: as for engine and flavor, with what the region offers instead.
+            UserError: a wrong body; for an unknown engine or flavor the hint lists those of the region.
         """
         request = sdk.CreateTrainingJobRequest(body=dict(body))
         try:
             return self._job("create a job", lambda: self._client.create_training_job(request))
         except UnknownEngine as error:
-            raise _offering(error, "engines", self.engines) from error
+            raise _with_offers(error, "engines", self.engines) from error
         except UnknownFlavor as error:
-            raise _offering(error, "flavors", self.flavors) from error
+            raise _with_offers(error, "flavors", self.flavors) from error
 
     def show(self, identity: str) -> Job:
-        """One job.
+        """Return one job.
 
         Raises:
-            JobMissing: there is none.
+            JobMissing: there is no such job.
         """
         request = sdk.ShowTrainingJobDetailsRequest(training_job_id=identity)
         return self._job("show a job", lambda: self._client.show_training_job_details(request))
 
     def find(self, part: str, workspace: str) -> Sequence[Job]:
-        """All jobs whose name contains `part`, newest first.
+        """Return all jobs with `part` in their name, newest first.
 
         Raises:
-            Transient: also when the answer does not say which jobs there are; that is not the same as none.
+            Transient: also for a response without a list of jobs, which does not mean that there are none.
         """
         return tuple(self._search(part, workspace))
 
+    def find_by_name(self, name: str, workspace: str) -> Job | None:
+        """Return the job of exactly this name; None when there is none.
+
+        Raises:
+            Transient: as for `find`.
+        """
+        return next((job for job in self.find(name, workspace) if job.name == name), None)
+
     def stop(self, identity: str) -> Job:
-        """Ask for the end of a job."""
+        """Request the end of a job."""
         action = sdk.JobActionType(action_type="terminate")
         request = sdk.StopTrainingJobRequest(training_job_id=identity, body=action)
         return self._job("stop a job", lambda: self._client.stop_training_job(request))
@@ -145,12 +150,12 @@ class ModelArts:
         self._call("describe a job", lambda: self._client.change_training_job_description(request))
 
     def delete(self, identity: str) -> None:
-        """Delete a job with its records; its outputs stay where they are."""
+        """Delete a job with its records; its outputs stay in the bucket."""
         request = sdk.DeleteTrainingJobRequest(training_job_id=identity)
         self._call("delete a job", lambda: self._client.delete_training_job(request))
 
     def preview(self, identity: str, task: str) -> LogPreview | None:
-        """The end of a task's log; None while it is not ready."""
+        """Return the end of a task's log; None while it is not ready."""
         request = sdk.ShowTrainingJobLogsPreviewRequest(training_job_id=identity, task_id=task)
         answer = self._call("read a log", lambda: self._client.show_training_job_logs_preview(request))
         if answer.status_code == 204 or answer.content is None:
@@ -159,15 +164,15 @@ class ModelArts:
         return LogPreview(answer.content, shown, answer.full_size or shown)
 
     def log_link(self, identity: str, task: str) -> str | None:
-        """An address for downloading a task's whole log, valid for five minutes; None while there is none.
+        """Return a URL for downloading a task's whole log, valid for five minutes; None while there is no log.
 
-        The SDK has no method for this path, so its answer is read as it came. The content type asks for the whole
-        log; `text/plain` would ask for its end (modelarts.md §1.1). The space behind it, which HTTP takes away, keeps
-        the SDK from sending a file.
+        The SDK has no method for this path, so its raw response is read. The content type asks for the whole log;
+        `text/plain` would ask for its end (modelarts.md §1.1). The trailing space, which HTTP strips, keeps the SDK
+        from sending a file.
         """
-        what = "link to a log"
+        action = "link to a log"
         answer = self._call(
-            what,
+            action,
             lambda: self._client.do_http_request(
                 "GET",
                 "/v2/{project_id}/training-jobs/{job}/tasks/{task}/logs/url",
@@ -178,85 +183,87 @@ class ModelArts:
         )
         if answer.status_code != 200:
             return None
-        with mapped(what):
-            told = json.loads(answer.raw_content)
-        if not isinstance(told, dict) or not isinstance(told.get("obs_url"), str):
-            raise unreadable(what)
-        return str(told["obs_url"])
+        with map_errors(action):
+            content = json.loads(answer.raw_content)
+        if not isinstance(content, dict) or not isinstance(content.get("obs_url"), str):
+            raise unreadable(action)
+        return str(content["obs_url"])
 
     def events(self, identity: str) -> Sequence[str]:
-        """The latest events of a job, oldest first, each with its time and level."""
+        """Return the latest 50 events of a job, oldest first, each with its time and level."""
         request = sdk.ListTrainingJobEventsRequest(training_job_id=identity, limit=50, order="desc", x_language="en-us")
         answer = self._call("list events", lambda: self._client.list_training_job_events(request))
         return tuple(f"{event.time} {event.level}: {event.message}" for event in reversed(answer.events or []))
 
     def metrics(self, identity: str, task: str) -> dict[str, Sequence[float]]:
-        """Use of processor, memory, GPU and NPU in percent, one value a minute, -1 where it is unknown."""
+        """Return the utilisation of CPU, memory, GPU and NPU in percent, a value a minute, -1 where it is unknown."""
         request = sdk.ShowTrainingJobMetricsRequest(training_job_id=identity, task_id=task)
         answer = self._call("show metrics", lambda: self._client.show_training_job_metrics(request))
         return {item.metric: tuple(float(value) for value in item.value) for item in answer.metrics or []}
 
     def engines(self) -> Sequence[str]:
-        """The ids of all engines of the region."""
+        """Return the ids of all engines of the region."""
         request = sdk.ShowTrainingJobEnginesRequest()
         answer = self._call("list engines", lambda: self._client.show_training_job_engines(request))
         return tuple(item.engine_id for item in answer.items or [])
 
     def flavors(self) -> Sequence[str]:
-        """The ids of all flavors of the region."""
+        """Return the ids of all flavors of the region."""
         request = sdk.ShowTrainingJobFlavorsRequest()
         answer = self._call("list flavors", lambda: self._client.show_training_job_flavors(request))
         return tuple(item.flavor_id for item in answer.flavors or [])
 
-    def call(self, what: str, action: Callable[[Any], Result]) -> Result:
-        """Make any other call of the SDK's client, with the same errors."""
-        return self._call(what, lambda: action(self._client))
+    def call(self, action: str, request: Callable[[Any], Result]) -> Result:
+        """Make any other call of the SDK's client, with the same error mapping."""
+        return self._call(action, lambda: request(self._client))
 
     def _search(self, part: str, workspace: str) -> Iterator[Job]:
-        page, what = 0, "search for jobs"
+        page, action = 0, "search for jobs"
         while True:
             body = sdk.JobSearches(
-                offset=page,
+                offset=page,  # counts pages
                 limit=_PAGE,
                 workspace_id=workspace,
                 filters=[sdk.Filter(key="name", operator="like", value=[part])],
             )
             request = sdk.ListTrainingJobsRequest(body=body)
-            answer = self._call(what, partial(self._client.list_training_jobs, request))
+            answer = self._call(action, partial(self._client.list_training_jobs, request))
             if answer.items is None and (answer.total is None or answer.total > page * _PAGE):
-                raise unreadable(what)
+                raise unreadable(action)
             items = answer.items or []
-            yield from (job for job in (self._read(what, item) for item in items) if part in job.name)
+            yield from (job for job in (self._read(action, item) for item in items) if part in job.name)
             page += 1
             if len(items) < _PAGE:
                 return
 
-    def _job(self, what: str, action: Callable[[], Any]) -> Job:
-        return self._read(what, self._call(what, action))
+    def _job(self, action: str, request: Callable[[], Any]) -> Job:
+        return self._read(action, self._call(action, request))
 
-    def _read(self, what: str, answer: Any) -> Job:
+    def _read(self, action: str, answer: Any) -> Job:
         if answer.metadata is None or not answer.metadata.id or not answer.metadata.name:
-            raise unreadable(what)
-        return read_job(answer, self._final)
+            raise unreadable(action)
+        return read_job(answer, self._final_phases)
 
-    def _call(self, what: str, action: Callable[[], Result]) -> Result:
-        with mapped(what):
-            result = action()
-        if self._marked is not None and self._marked != self.emulated:
+    def _call(self, action: str, request: Callable[[], Result]) -> Result:
+        with map_errors(action):
+            result = request()
+        if self._stand_in_answers is not None and self._stand_in_answers != self.emulated:
             raise Refused(
-                "modelarts.endpoint is a stand-in" if self._marked else "this is the real ModelArts, not the stand-in",
-                hint="leave modelarts.endpoint empty for the stand-in; what it makes is never taken for real",
+                "modelarts.endpoint is a stand-in"
+                if self._stand_in_answers
+                else "this is the real ModelArts, not the stand-in",
+                hint="leave modelarts.endpoint empty to use the stand-in; its results never count as real",
             )
         return result
 
-    def _see(self, response: requests.Response, **_: object) -> None:
-        self._marked = _MARK in response.headers
+    def _note_stand_in(self, response: requests.Response, **_: object) -> None:
+        self._stand_in_answers = STAND_IN_HEADER in response.headers
 
 
-def _offering(error: UserError, what: str, ask: Callable[[], Sequence[str]]) -> UserError:
-    """The error with what there is instead in its hint; as it was when the platform does not say."""
+def _with_offers(error: UserError, what: str, list_offers: Callable[[], Sequence[str]]) -> UserError:
+    """Add the region's engines or flavors to the hint, if they can be listed."""
     try:
-        known = ", ".join(ask())
+        known = ", ".join(list_offers())
     except AtlasFlowError as unknown:
         return UserError(error.message, hint=f"{error.hint} (the {what} could not be listed: {unknown.message})")
     return UserError(error.message, hint=f"{error.hint}; this region has the {what} {known or '(none)'}")

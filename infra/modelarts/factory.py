@@ -1,4 +1,7 @@
-"""Open a ModelArts trainer for some settings: the platform where they name its end point, else the stand-in."""
+"""Open ModelArts as the settings ask: the platform at `modelarts.endpoint`, or else the stand-in.
+
+The only module of the package that imports the stand-in, and only when a client is opened.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,15 +26,15 @@ def open_trainer(
     open_store: Callable[[], ObjectStore],
     faults: FaultPlan = NO_FAULTS,
 ) -> ModelArtsTrainer:
-    """A trainer; no service is started and nobody is asked before it trains.
+    """Open a trainer; it starts no service and makes no request before it trains.
 
     Args:
         settings: of ModelArts.
         obs: of object storage.
         services: of this home.
-        home: the folder of this installation; intents lie in `home/modelarts/intents`.
-        open_store: opens the bucket of `obs`, and starts its stand-in where it is one.
-        faults: what breaks on purpose.
+        home: the folder of this installation; intents are in `home/modelarts/intents`.
+        open_store: opens the bucket of `obs`, and starts its stand-in if it has one.
+        faults: faults to inject.
     """
     return ModelArtsTrainer(
         lambda: open_client(settings, obs, services, home),
@@ -45,10 +48,10 @@ def open_trainer(
 
 
 def open_client(settings: ModelArtsSettings, obs: ObsSettings, services: Services, home: Path) -> "ModelArts":
-    """The client; the stand-in, and the object store that it works with, are started when it is the one.
+    """Open the client; without an endpoint, start the stand-in and its object store first.
 
     Raises:
-        UserError: the platform itself cannot reach an object store on this machine.
+        UserError: the real platform cannot reach the embedded object store of this machine.
     """
     from infra.modelarts.client import connect
     from infra.modelarts.emulator import server
@@ -66,7 +69,7 @@ def open_client(settings: ModelArtsSettings, obs: ObsSettings, services: Service
 
 
 def stand_ins(settings: ModelArtsSettings, obs: ObsSettings, services: Services, home: Path) -> list[Service]:
-    """The services of this machine that these settings need, in the order in which they start."""
+    """Return the services of this machine that these settings need, in the order of their start."""
     from infra.modelarts.emulator import server
     from infra.obs.emulator import seaweedfs
 

@@ -1,33 +1,31 @@
-"""What the platform says of a job, and of its log, as values of ours (docs/reference/modelarts.md §1.3)."""
+"""Jobs and logs as the platform reports them, as typed values (docs/reference/modelarts.md §1.3)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-UNKNOWN = "Unknown"
-"""Stands for the phase of a job whose answer does not tell it."""
+from infra.modelarts.phases import STOPPED_PHASES, Phase
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the platform says of a job.
+    """One job as the platform reports it.
 
     Attributes:
-        phase: one of modelarts.md §1.3, or `UNKNOWN`.
-        final: True when it does not change any more.
-        created_ms: when it was created, in milliseconds since 1970.
-        queued_ms: from its creation to its start; None before that.
-        running_ms: how long it has run.
+        final: True when the job no longer changes.
+        created_ms: creation time, in milliseconds since 1970.
+        queued_ms: from creation to start; None before the start.
+        running_ms: running time so far.
         tasks: such as `worker-0`.
         exit_code: of the first task that failed; None while unknown.
         message: of that task.
-        output: address of its first output channel.
-        description: as it was given with the job, or changed later.
+        output: address of the first output channel.
+        description: the current one; it can be changed after creation.
     """
 
     id: str
     name: str
-    phase: str
+    phase: Phase
     final: bool
     created_ms: int
     queued_ms: int | None
@@ -38,29 +36,34 @@ class Job:
     output: str
     description: str
 
+    @property
+    def stopped(self) -> bool:
+        """True when the job was stopped by a request, or is stopping."""
+        return self.phase in STOPPED_PHASES
+
 
 @dataclass(frozen=True)
 class LogPreview:
-    """The end of a log: at most 5 MB of text, its bytes, and the bytes of the whole log."""
+    """The end of a log: at most 5 MB of text, the bytes in it, and the bytes of the whole log."""
 
     content: str
     shown: int
     total: int
 
 
-def read_job(answer: Any, final_phases: Collection[str]) -> Job:
-    """A job of any answer; what the platform leaves out while it creates a job is taken as not yet known.
+def read_job(answer: Any, final_phases: Collection[Phase]) -> Job:
+    """Read a job from an SDK response; fields that the platform omits during creation read as unknown.
 
     Args:
-        answer: with `metadata`, and whatever else is there.
+        answer: an SDK model with `metadata`, and possibly `status` and `algorithm`.
         final_phases: the phases that a job does not leave.
     """
     status, metadata = answer.status, answer.metadata
-    phase = (status and status.phase) or UNKNOWN
+    phase = Phase((status and status.phase) or Phase.UNKNOWN)
     failed = next((item for item in (status and status.task_statuses) or [] if item.exit_code), None)
     outputs = (answer.algorithm.outputs if answer.algorithm else None) or []
     started = (status and status.start_time) or 0
-    started_ms = started if started > 10**11 else started * 1000  # seen in both units
+    started_ms = started if started > 10**11 else started * 1000  # the platform uses both units
     created = metadata.create_time or 0
     return Job(
         id=metadata.id,

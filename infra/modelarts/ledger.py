@@ -1,4 +1,4 @@
-"""What this installation has asked ModelArts for: one small file a stage key, written before the job is submitted."""
+"""The jobs that this installation has requested: one small file for each stage key, written before submission."""
 
 import json
 import secrets
@@ -14,13 +14,13 @@ from infra.store.locks import hold, is_held, remove_unheld
 
 @dataclass(frozen=True)
 class Intent:
-    """A job that we wanted.
+    """A requested job.
 
     Attributes:
         key: the stage key.
         name: the job's name.
-        id: the platform's id of it; empty until its answer came, so a crash in between shows.
-        settled: True once its end, good or bad, has been told, or it was stopped by ourselves.
+        id: the platform's id; empty until its response came, so that a crash in between shows.
+        settled: True once the job's end was reported to the caller, or the job was stopped by this installation.
     """
 
     key: str
@@ -36,7 +36,7 @@ class Ledger:
         self.folder = folder
 
     def read(self, key: str) -> Intent | None:
-        """The last intent for a stage key.
+        """Read the last intent for a stage key.
 
         Raises:
             Corrupt: its file is damaged.
@@ -47,22 +47,22 @@ class Ledger:
         try:
             return Intent(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise Corrupt(f"{path} is damaged", hint="remove it; a job that still runs is found by its name") from error
+            raise Corrupt(f"{path} is damaged", hint="remove it; a running job is found by its name") from error
 
     def write(self, intent: Intent) -> None:
-        """Keep an intent, for good."""
+        """Write an intent durably."""
         write_text(self._path(intent.key), json.dumps(asdict(intent), indent=1))
 
     def all(self) -> Iterator[Intent]:
-        """Every intent."""
+        """Yield every intent."""
         for path in sorted(self.folder.glob("*.json")):
             intent = self.read(path.stem)
             if intent is not None:
                 yield intent
 
     @contextmanager
-    def watching(self, key: str) -> Iterator[None]:
-        """Hold the lock that says that somebody here waits for the job of a key; it dies with the process."""
+    def watch(self, key: str) -> Iterator[None]:
+        """Hold the lock that marks the job of a key as watched; the lock dies with the process."""
         path = self._lock(key)
         try:
             with hold(path):
@@ -70,12 +70,12 @@ class Ledger:
         finally:
             remove_unheld([path])
 
-    def watched(self, key: str) -> bool:
-        """True while a process of this machine waits for the job of a key."""
+    def is_watched(self, key: str) -> bool:
+        """Return True while a process of this machine watches the job of a key."""
         return is_held(self._lock(key))
 
     def installation(self) -> str:
-        """Names this installation among those that use the same project: 16 hexadecimal digits, made once."""
+        """Return the id of this installation among those of the same project: 16 hexadecimal digits, created once."""
         path = self.folder / "installation"
         if not path.exists():
             with hold(self.folder / "installation.lock"):

@@ -1,4 +1,4 @@
-"""Notebook instances on ModelArts, through the official SDK (`/v1/{project_id}/notebooks`)."""
+"""Notebook instances on ModelArts, over the official SDK (`/v1/{project_id}/notebooks`)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,12 +11,23 @@ import huaweicloudsdkmodelarts.v1 as sdk
 from infra.errors import Refused, Transient, UserError
 from infra.modelarts.client import ModelArts
 from infra.modelarts.errors import unreadable
+from infra.modelarts.phases import NotebookStatus
 from infra.settings import ModelArtsNotebookSettings, ModelArtsSettings
 
 _HOUR_MS = 3_600_000
 _PAGE = 50
-_MOVING = ("INIT", "CREATING", "STARTING", "STOPPING", "SNAPSHOTTING", "DELETING")
-_SECONDS = 900
+_SETTLE_SECONDS = 900
+
+
+_SETTLED = (NotebookStatus.RUNNING, NotebookStatus.STOPPED)
+_CHANGING = (
+    NotebookStatus.INIT,
+    NotebookStatus.CREATING,
+    NotebookStatus.STARTING,
+    NotebookStatus.STOPPING,
+    NotebookStatus.SNAPSHOTTING,
+    NotebookStatus.DELETING,
+)
 
 
 @dataclass(frozen=True)
@@ -24,15 +35,14 @@ class Notebook:
     """One instance.
 
     Attributes:
-        status: such as RUNNING or STOPPED (the SDK's model NotebookResp lists them).
-        url: where it opens in a browser; empty while it does not run.
-        until_ms: when the platform stops it, in milliseconds since 1970; None when it does not say.
+        url: its address for a browser; empty unless it runs.
+        until_ms: when the platform stops it, in milliseconds since 1970; None when unknown.
         reason: why it failed, if it did.
     """
 
     id: str
     name: str
-    status: str
+    status: NotebookStatus
     flavor: str
     image: str
     url: str
@@ -44,16 +54,16 @@ class Notebooks:
     """The instances of the project.
 
     Args:
-        client: the calls of the platform.
+        client: the API calls.
         settings: of ModelArts, with those of notebooks.
-        sleep: waits.
+        sleep: waits for seconds.
     """
 
     def __init__(
         self, client: ModelArts, settings: ModelArtsSettings, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._client = client
-        self._all = settings
+        self._all_settings = settings
         self._settings = settings.notebook
         self._sleep = sleep
 
@@ -61,11 +71,11 @@ class Notebooks:
         """Create an instance and wait until it runs.
 
         Raises:
-            UserError: image or flavor are not set, it could cost more than the cap, or there is one of this name: the
-                platform would make a second one, which is paid for as well.
+            UserError: image or flavor are not set, the cost may exceed the cap, or an instance has this name: the
+                platform would create a second one, and bill both.
             Refused: the platform could not create it.
         """
-        flavor = self._settings.flavor or self._all.flavor
+        flavor = self._settings.flavor or self._all_settings.flavor
         if not flavor:
             raise UserError("modelarts.notebook.flavor is not set", hint="`doctor` lists what your region offers")
         if not self._settings.image:
@@ -81,45 +91,48 @@ class Notebooks:
             flavor=flavor,
             image_id=self._settings.image,
             feature="NOTEBOOK",
-            workspace_id=self._all.workspace,
+            workspace_id=self._all_settings.workspace,
             volume=_volume(self._settings),
             duration=self._settings.hours * _HOUR_MS,
         )
         request = sdk.CreateNotebookRequest(body=body)
-        made = self._client.call("create a notebook", lambda client: client.create_notebook(request))
-        return self._settle(made.id)
+        created = self._client.call("create a notebook", lambda client: client.create_notebook(request))
+        return self._settle(created.id)
 
     def list(self) -> Sequence[Notebook]:
-        """All instances of the workspace."""
+        """Return all instances of the workspace."""
         found: list[Notebook] = []
         while True:
-            request = sdk.ListNotebooksRequest(limit=_PAGE, offset=len(found), workspace_id=self._all.workspace)
+            request = sdk.ListNotebooksRequest(
+                limit=_PAGE, offset=len(found), workspace_id=self._all_settings.workspace
+            )
             answer = self._client.call("list notebooks", methodcaller("list_notebooks", request))
             if answer.data is None and (answer.total is None or answer.total > len(found)):
                 raise unreadable("list notebooks")
             items = answer.data or []
-            found += map(_notebook, items)
+            found += map(_read_notebook, items)
             if len(items) < _PAGE:
                 return found
 
     def find(self, name: str) -> Notebook:
-        """The instance of this name or id.
+        """Return the instance of this name or id.
 
         Raises:
-            UserError: there is none, or several have the name.
+            UserError: no instance has the name, or several have it.
         """
-        found = [item for item in self.list() if name in (item.name, item.id)]
+        instances = self.list()
+        found = [item for item in instances if name in (item.name, item.id)]
         if len(found) == 1:
             return found[0]
         if found:
             raise UserError(f"{len(found)} notebooks are called '{name}'", hint="give the id of one of them")
-        known = ", ".join(sorted({item.name for item in self.list()})) or "none"
+        known = ", ".join(sorted({item.name for item in instances})) or "none"
         raise UserError(f"there is no notebook '{name}'", hint=f"there are: {known}")
 
     def start(self, name: str) -> Notebook:
-        """Start an instance and wait until it runs; one that runs already is left alone."""
+        """Start an instance and wait until it runs; a running one stays as it is."""
         found = self.find(name)
-        if found.status == "RUNNING":
+        if found.status == NotebookStatus.RUNNING:
             return found
         self._check_cost(found.flavor)
         request = sdk.StartNotebookRequest(id=found.id, duration=self._settings.hours * _HOUR_MS)
@@ -127,9 +140,9 @@ class Notebooks:
         return self._settle(found.id)
 
     def stop(self, name: str) -> Notebook:
-        """Stop an instance and wait until it has; its disk is kept, and may cost something."""
+        """Stop an instance and wait until it has stopped; its disk is kept, and may be billed."""
         found = self.find(name)
-        if found.status == "STOPPED":
+        if found.status == NotebookStatus.STOPPED:
             return found
         request = sdk.StopNotebookRequest(id=found.id)
         self._client.call("stop a notebook", lambda client: client.stop_notebook(request))
@@ -141,43 +154,45 @@ class Notebooks:
         self._client.call("delete a notebook", lambda client: client.delete_notebook(request))
 
     def images(self) -> Sequence[tuple[str, str]]:
-        """Id and name of every image of the region."""
+        """Return id and name of every image of the region."""
         request = sdk.ListImageRequest(limit=100)
         answer = self._client.call("list images", lambda client: client.list_image(request))
         return [(image.id, image.name) for image in answer.data or []]
 
     def _check_cost(self, flavor: str) -> None:
-        cap, price = self._all.cost_cap, self._all.prices.get(flavor)
+        cap, price = self._all_settings.cost_cap, self._all_settings.prices.get(flavor)
         if cap is None:
             return
         if price is None:
-            raise UserError(f"there is a cost cap, but the flavor {flavor} has no price", hint="set modelarts.prices")
+            raise UserError(
+                f"modelarts.cost_cap is set, but the flavor {flavor} has no price", hint="set modelarts.prices"
+            )
         cost = price * self._settings.hours
         if cost > cap:
             raise UserError(
                 f"the notebook could cost {cost:.2f}, more than modelarts.cost_cap {cap:.2f}",
-                hint="lower modelarts.notebook.hours, take a cheaper flavor, or raise the cap",
+                hint="lower modelarts.notebook.hours, use a cheaper flavor, or raise the cap",
             )
 
     def _settle(self, identity: str) -> Notebook:
-        """Wait until an instance stays as it is.
+        """Wait until an instance runs or has stopped.
 
         Raises:
             Refused: it failed.
-            Transient: it took too long.
+            Transient: it took longer than 15 minutes.
         """
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + _SETTLE_SECONDS
         request = sdk.ShowNotebookRequest(id=identity)
         while True:
             answer = self._client.call("show a notebook", lambda client: client.show_notebook(request))
-            found = _notebook(answer)
-            if found.status in ("RUNNING", "STOPPED"):
+            found = _read_notebook(answer)
+            if found.status in _SETTLED:
                 return found
-            if found.status not in _MOVING:
-                raise Refused(f"the notebook {found.name} is {found.status}: {found.reason}", hint="delete it")
+            if found.status not in _CHANGING:
+                raise Refused(f"the notebook {found.name} is {answer.status}: {found.reason}", hint="delete it")
             if time.monotonic() > deadline:
-                raise Transient(f"the notebook {found.name} is still {found.status}", hint="look again later")
-            self._sleep(self._all.poll_seconds)
+                raise Transient(f"the notebook {found.name} is still {found.status}", hint="check it again later")
+            self._sleep(self._all_settings.poll_seconds)
 
 
 def _volume(settings: ModelArtsNotebookSettings) -> Any:
@@ -186,7 +201,7 @@ def _volume(settings: ModelArtsNotebookSettings) -> Any:
     if not settings.storage_address or not settings.storage_credential:
         raise UserError(
             "storage in OBS needs modelarts.notebook.storage_address and .storage_credential",
-            hint="the credential is made in the console of the Data Encryption Workshop",
+            hint="create the credential in the console of the Data Encryption Workshop",
         )
     return sdk.VolumeMountRequest(
         category="OBS",
@@ -197,13 +212,14 @@ def _volume(settings: ModelArtsNotebookSettings) -> Any:
     )
 
 
-def _notebook(answer: Any) -> Notebook:
-    lease, running = answer.lease, answer.status == "RUNNING"
+def _read_notebook(answer: Any) -> Notebook:
+    status = NotebookStatus(answer.status)
+    lease, running = answer.lease, status == NotebookStatus.RUNNING
     ends = lease.update_at + lease.duration if running and lease and lease.update_at and lease.duration else None
     return Notebook(
         id=answer.id,
         name=answer.name,
-        status=answer.status,
+        status=status,
         flavor=answer.flavor or "",
         image=answer.image.name if answer.image else "",
         url=answer.url or "" if running else "",

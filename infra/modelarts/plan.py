@@ -1,7 +1,6 @@
-"""What a ModelArts job will be: its name, its body, what it may cost. Nothing here asks the platform."""
+"""Plan a ModelArts job: its name, its request body, its maximum cost. Makes no requests."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.errors import UserError
@@ -11,7 +10,7 @@ from infra.settings import ModelArtsSettings
 from infra.store.digests import canonical
 
 PREFIX = "atlasflow-"
-"""Every job of ours has a name that starts with this."""
+"""The names of all AtlasFlow jobs start with this."""
 
 SPEC_VARIABLE = "ATLASFLOW_SPEC"
 """Carries the specification: JSON would not survive a shell that builds the boot command (modelarts.md §1.6)."""
@@ -24,35 +23,35 @@ _NAME = re.compile(rf"{PREFIX}(?P<key>[0-9a-f]{{{_KEY_DIGITS}}})-(?P<attempt>[0-
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where our things lie in object storage: a bucket and the prefix of our keys."""
+class JobPaths:
+    """Where jobs read and write in object storage: a bucket and a key prefix."""
 
     bucket: str
     prefix: str
 
     def results(self, key: str) -> str:
-        """Key prefix under which the first attempt at a stage key writes its results, and others that go on with it."""
+        """Return the key prefix for the results of a stage key's first attempt, and of attempts that resume it."""
         return f"{self.prefix.strip('/')}/jobs/{key[:_KEY_DIGITS]}/results"
 
     def pretrained(self, sha256: str) -> str:
-        """Key prefix of the folder that holds the checkpoint which a training starts from, and nothing else."""
+        """Return the key prefix of a folder that holds one pretrained checkpoint and nothing else."""
         return f"{self.prefix.strip('/')}/pretrained/{sha256[:_KEY_DIGITS]}"
 
     def logs(self, folder: str) -> str:
-        """Key prefix of exported logs."""
+        """Return the key prefix of exported logs."""
         return f"{self.prefix.strip('/')}/{folder.strip('/')}"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One job for a stage key.
+    """One of the jobs for a stage key.
 
     Attributes:
-        number: counts the jobs for this work, from 1.
-        results: key prefix under which it writes.
-        resume: earlier attempts wrote something there: it becomes the input `resume_url`, since a new container starts
-            empty.
-        installation: which asks for it.
+        number: of the attempt, from 1.
+        results: key prefix of its results.
+        resume: True when earlier attempts left results there: they become the input `resume_url`, since a new
+            container starts empty.
+        installation: id of the installation that requests it.
     """
 
     number: int
@@ -61,47 +60,37 @@ class Attempt:
     installation: str
 
 
-def stem(key: str) -> str:
-    """What the names of all attempts at one stage key have in common."""
+def name_prefix(key: str) -> str:
+    """Return the common prefix of the names of all attempts at a stage key."""
     return f"{PREFIX}{key[:_KEY_DIGITS]}-"
 
 
 def name(key: str, attempt: int) -> str:
-    """The job's name; a second attempt at the same work needs another one, as names are unique (code 2751)."""
-    return f"{stem(key)}{attempt}"
+    """Return the job's name; each attempt has its own, as names are unique (code 2751)."""
+    return f"{name_prefix(key)}{attempt}"
 
 
-def attempt_of(job_name: str) -> int:
-    """The number of the attempt; 0 for a name that is not ours."""
+def attempt_number(job_name: str) -> int:
+    """Return the number of the attempt; 0 for the name of another program's job."""
     match = _NAME.fullmatch(job_name)
     return int(match["attempt"]) if match else 0
 
 
 def description(key: str, installation: str) -> str:
-    """What a job says of itself: which work it does, and for whom."""
-    return f"AtlasFlow, stage key {key[:_KEY_DIGITS]}, {_by(installation)}"
+    """Describe a job by its stage key and the installation that watches it."""
+    return f"AtlasFlow, stage key {key[:_KEY_DIGITS]}, installation {installation}"
 
 
 def is_of(text: str, installation: str) -> bool:
-    """True when a job's description names this installation."""
-    return text.endswith(_by(installation))
+    """Return True when a job's description names this installation."""
+    return text.endswith(f"installation {installation}")
 
 
-def _by(installation: str) -> str:
-    return f"installation {installation}"
-
-
-def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, place: Place) -> dict[str, object]:
-    """The body of the job's creation (docs/reference/modelarts.md §1.2).
-
-    Args:
-        job: the work.
-        attempt: which attempt at it.
-        settings: of ModelArts.
-        place: where logs go, and the checkpoint to start from lies.
+def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, paths: JobPaths) -> dict[str, object]:
+    """Build the request body that creates the job (docs/reference/modelarts.md §1.2).
 
     Raises:
-        UserError: engine or flavor are not set, data or code have no address, or a parameter has a name of ours.
+        UserError: engine or flavor are not set, data or code have no address, or a parameter has a reserved name.
     """
     for setting, value in (("modelarts.engine", settings.engine), ("modelarts.flavor", settings.flavor)):
         if not value:
@@ -109,10 +98,10 @@ def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, place: Pl
     if not job.data_address or not job.code_address:
         raise UserError("a ModelArts job needs data and code in object storage", hint="run the upload stage first")
     code = job.code_address.rstrip("/")
-    results = addresses.folder(place.bucket, attempt.results)
+    results = addresses.folder(paths.bucket, attempt.results)
     inputs = [_channel("data_url", job.data_address)]
     if job.pretrained is not None:
-        inputs.append(_channel("pretrain_url", addresses.folder(place.bucket, place.pretrained(job.pretrained.sha256))))
+        inputs.append(_channel("pretrain_url", addresses.folder(paths.bucket, paths.pretrained(job.pretrained.sha256))))
     if attempt.resume:
         inputs.append(_channel("resume_url", results))
     return {
@@ -133,49 +122,49 @@ def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, place: Pl
         },
         "spec": {
             "resource": {"flavor_id": settings.flavor, "node_count": settings.node_count},
-            "log_export_path": {"obs_url": addresses.folder(place.bucket, place.logs(settings.logs))},
+            "log_export_path": {"obs_url": addresses.folder(paths.bucket, paths.logs(settings.logs))},
             "auto_stop": {"time_unit": "HOURS", "duration": settings.auto_stop_hours},
         },
     }
 
 
-def most(settings: ModelArtsSettings) -> float | None:
-    """The most that a job can cost, as it is stopped after `auto_stop_hours`; None when its flavor has no price."""
+def maximum_cost(settings: ModelArtsSettings) -> float | None:
+    """Return the maximum cost of a job, which stops after `auto_stop_hours`; None when its flavor has no price."""
     price = settings.prices.get(settings.flavor)
     return None if price is None else price * settings.node_count * settings.auto_stop_hours
 
 
 def check_cost(settings: ModelArtsSettings) -> None:
-    """Refuse a job that could cost more than the cap.
+    """Check the maximum cost of a job against the cap.
 
     Raises:
-        UserError: it could, or nobody knows.
+        UserError: the cost may exceed the cap, or the price is unknown.
     """
     if settings.cost_cap is None:
         return
-    cost = most(settings)
+    cost = maximum_cost(settings)
     if cost is None:
         raise UserError(
-            f"there is a cost cap, but the flavor {settings.flavor} has no price",
-            hint=f'set its price an hour: modelarts.prices = {{ "{settings.flavor}" = … }}',
+            f"modelarts.cost_cap is set, but the flavor {settings.flavor} has no price",
+            hint=f'set its price per hour: modelarts.prices = {{ "{settings.flavor}" = … }}',
         )
     if cost > settings.cost_cap:
         raise UserError(
             f"the job could cost {cost:.2f}, more than modelarts.cost_cap {settings.cost_cap:.2f} "
             f"({settings.auto_stop_hours} h × {settings.node_count} × {settings.prices[settings.flavor]:.2f})",
-            hint="lower modelarts.auto_stop_hours, take a cheaper flavor, or raise the cap",
+            hint="lower modelarts.auto_stop_hours, use a cheaper flavor, or raise the cap",
         )
 
 
 def _parameters(settings: ModelArtsSettings) -> list[dict[str, str]]:
-    taken = sorted({*CHANNELS, "spec"} & set(settings.parameters))
-    if taken:
+    reserved = sorted({*CHANNELS, "spec"} & set(settings.parameters))
+    if reserved:
         raise UserError(
-            f"modelarts.parameters has {', '.join(taken)}, which AtlasFlow gives itself",
-            hint="choose other names; what is trained is set under [train]",
+            f"modelarts.parameters sets {', '.join(reserved)}, which AtlasFlow sets itself",
+            hint="choose other names; [train] sets what is trained",
         )
     return [{"name": item, "value": value} for item, value in settings.parameters.items()]
 
 
-def _channel(channel: str, address: str) -> Mapping[str, object]:
+def _channel(channel: str, address: str) -> dict[str, object]:
     return {"name": channel, "access_method": "parameter", "remote": {"obs": {"obs_url": f"{address.rstrip('/')}/"}}}

@@ -1,4 +1,4 @@
-"""Submit a ModelArts job once, whatever happens to the answers: it is paid for."""
+"""Submit a ModelArts job exactly once, even when responses are lost: it is billed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from infra.modelarts import addresses, plan
 from infra.modelarts.codes import DuplicateName
 from infra.modelarts.ledger import Intent, Ledger
 from infra.ports.storage import ObjectStore
-from infra.ports.training import TrainJob
-from infra.ports.values import Lines
+from infra.ports.training import JobStatus, OnEvent, TrainJob
 from infra.settings import ModelArtsSettings
 from infra.store.locks import hold
 
@@ -19,89 +18,89 @@ if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
     from infra.modelarts.job import Job
 
-_SUBMITS = 3
-
 
 @dataclass(frozen=True)
 class Submitter:
-    """Submits jobs; what each part is for is said at `ModelArtsTrainer`."""
+    """Submits jobs; `ModelArtsTrainer` documents each attribute."""
 
     client: "ModelArts"
     store: ObjectStore
     settings: ModelArtsSettings
-    place: plan.Place
+    paths: plan.JobPaths
     ledger: Ledger
     faults: FaultPlan
     sleep: Callable[[float], None]
 
-    def submit(self, job: TrainJob, latest: "Job | None", jobs: Callable[[], "Sequence[Job]"], tell: Lines) -> "Job":
-        """Write the intent down, wait for a place among our jobs, submit.
+    def submit(
+        self, job: TrainJob, latest: "Job | None", list_jobs: Callable[[], "Sequence[Job]"], on_event: OnEvent
+    ) -> "Job":
+        """Wait for a free slot, write the intent, create the job.
 
         Args:
-            job: the work.
+            job: the training.
             latest: the last attempt at it.
-            jobs: asks for all our jobs.
-            tell: receives lines for people.
+            list_jobs: lists all jobs of AtlasFlow.
+            on_event: receives status lines.
 
         Raises:
-            UserError: a setting is missing or the cost cap is passed.
-            Refused: the platform says no.
-            Transient: it does not answer; a job that it made all the same is found by its name.
+            UserError: a setting is missing, or the cost may exceed the cap.
+            Refused: the platform rejects the job.
+            Transient: the platform does not answer; if it created the job all the same, the next call finds it.
         """
         attempt = self._attempt(job, latest)
         if job.pretrained is not None:
-            place = self.place.pretrained(job.pretrained.sha256)
-            self.store.put(f"{place}/{job.pretrained.path.name}", job.pretrained)
-        body = plan.body(job, attempt, self.settings, self.place)
+            folder = self.paths.pretrained(job.pretrained.sha256)
+            self.store.put(f"{folder}/{job.pretrained.path.name}", job.pretrained)
+        body = plan.body(job, attempt, self.settings, self.paths)
         plan.check_cost(self.settings)
+        name = plan.name(job.key, attempt.number)
         with hold(self.ledger.folder / "submit.lock"):
-            self._wait_for_slot(jobs, tell)
-            name = plan.name(job.key, attempt.number)
+            self._wait_for_slot(list_jobs, on_event)
             self.ledger.write(Intent(job.key, name))
             self.faults.reach("train.job.intent")
-            remote = self._create(name, body)
+            submitted = self._create(name, body)
             self.faults.reach("train.job.submitted")
-            self.ledger.write(Intent(job.key, name, remote.id))
-        cost = plan.most(self.settings)
-        tell(f"submitted the ModelArts job {name}" + (f", which costs at most {cost:.2f}" if cost is not None else ""))
-        return remote
+            self.ledger.write(Intent(job.key, name, submitted.id))
+        cost = plan.maximum_cost(self.settings)
+        limit = "" if cost is None else f", which costs at most {cost:.2f}"
+        on_event(JobStatus(f"submitted the ModelArts job {name}{limit}"))
+        return submitted
 
     def _attempt(self, job: TrainJob, latest: "Job | None") -> plan.Attempt:
-        """The next attempt: it goes on where the one before it wrote, or in a place of its own when it starts anew."""
-        number = 1 if latest is None else plan.attempt_of(latest.name) + 1
-        results = self.place.results(job.key)
+        """Plan the next attempt: it resumes under the prefix of the last one, or starts anew under its own."""
+        number = 1 if latest is None else plan.attempt_number(latest.name) + 1
+        results = self.paths.results(job.key)
         if job.again:
             results = f"{results}-{number}"
         elif latest is not None and latest.output:
             bucket, before = addresses.split(latest.output)
-            results = before if bucket == self.place.bucket else results
-        left = not job.again and any(True for _ in self.store.list(f"{results}/"))
-        return plan.Attempt(number, results, left, self.ledger.installation())
+            results = before if bucket == self.paths.bucket else results
+        resume = not job.again and any(True for _ in self.store.list(f"{results}/"))
+        return plan.Attempt(number, results, resume, self.ledger.installation())
 
-    def _wait_for_slot(self, jobs: Callable[[], "Sequence[Job]"], tell: Lines) -> None:
-        """Wait until fewer than `jobs_at_once` of our jobs are there."""
-        told = False
+    def _wait_for_slot(self, list_jobs: Callable[[], "Sequence[Job]"], on_event: OnEvent) -> None:
+        """Wait until fewer than `jobs_at_once` jobs of AtlasFlow are active."""
+        reported = False
         while True:
-            busy = [job.name for job in jobs() if not job.final]
-            if len(busy) < self.settings.jobs_at_once:
+            active = [job.name for job in list_jobs() if not job.final]
+            if len(active) < self.settings.jobs_at_once:
                 return
-            if not told:
-                tell(f"waiting, as modelarts.jobs_at_once is {self.settings.jobs_at_once}: {', '.join(busy)}")
-                told = True
+            if not reported:
+                limit = f"modelarts.jobs_at_once is {self.settings.jobs_at_once}"
+                on_event(JobStatus(f"waiting, as {limit}: {', '.join(active)}"))
+                reported = True
             self.sleep(self.settings.poll_seconds)
 
     def _create(self, name: str, body: dict[str, object]) -> "Job":
-        """Create the job; its name is unique, so one that was made with the answer lost can be looked for."""
-        for last in (number == _SUBMITS for number in range(1, _SUBMITS + 1)):
-            try:
-                self.faults.reach("train.job.submit")
-                return self.client.submit(body)
-            except (DuplicateName, Transient) as trouble:
-                jobs = self.client.find(name, self.settings.workspace)
-                found = next((job for job in jobs if job.name == name), None)
-                if found is not None:
-                    return found
-                if last or isinstance(trouble, DuplicateName):
-                    raise
-                self.sleep(self.settings.poll_seconds)
-        raise AssertionError("the last round returns or raises")
+        """Create the job; after a lost response look it up by its name, which is unique.
+
+        Nothing is tried again here: the stage is, and finds a job that appears later.
+        """
+        try:
+            self.faults.reach("train.job.submit")
+            return self.client.submit(body)
+        except (DuplicateName, Transient):
+            found = self.client.find_by_name(name, self.settings.workspace)
+            if found is None:
+                raise
+            return found

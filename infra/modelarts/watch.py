@@ -1,38 +1,41 @@
-"""Follow a ModelArts job to its end: phases, log lines as they appear, and what its end means."""
+"""Watch a ModelArts job to its end: phases, log lines as they appear, and the error that its end means."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.errors import AtlasFlowError, Refused, Transient
 from infra.faults import FaultPlan
 from infra.local_training import protocol
-from infra.ports.values import Lines
+from infra.local_training.protocol import ProgramError
+from infra.modelarts.phases import Phase
+from infra.ports.training import Epoch, JobStatus, LogLine, OnEvent
 
 if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
     from infra.modelarts.job import Job
 
-_SLOWEST = 6  # times the first pause
-_PATIENCE = 5  # looks in a row that may fail
-_LATE_LOG_LOOKS = 5
+_MAX_BACKOFF = 6  # times the first pause
+_MAX_FAILURES = 5  # polls in a row
+_LATE_LOG_POLLS = 5
 _KEPT_LINES = 10_000
-_OUT_OF_MEMORY = 137  # 128 + SIGKILL, which nobody but the kernel sends into a container
+_OUT_OF_MEMORY = 137  # 128 + SIGKILL, which only the kernel sends into a container
 
 
 class LogReader:
-    """Turns previews of a growing log, of which only the end is shown, into lines, each told once."""
+    """Turns previews of a growing log, which show only its end, into events; each line is reported once."""
 
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event = on_event
         self._seen = 0
         self._rest = b""
-        self.error: Mapping[str, object] | None = None
+        self.error: ProgramError | None = None
         self.kept: deque[str] = deque(maxlen=_KEPT_LINES)
 
-    def take(self, content: str, total: int) -> bool:
-        """Tell the lines that are new.
+    def feed(self, content: str, total: int) -> bool:
+        """Report the lines that are new.
 
         Args:
             content: the end of the log.
@@ -47,118 +50,119 @@ class LogReader:
         fresh = total - self._seen
         if fresh > len(data):
             self._rest = b""
-            self._tell("… (a part of the log went by unseen; the whole one is kept in object storage)")
+            self._report("… (part of the log was skipped; object storage has the whole log)")
         self._rest += data[max(0, len(data) - fresh) :] if fresh else b""
         self._seen = total
-        *whole, self._rest = self._rest.split(b"\n")
-        for line in whole:
-            self._tell(line.decode(errors="replace").rstrip("\r"))
+        *lines, self._rest = self._rest.split(b"\n")
+        for line in lines:
+            self._report(line.decode(errors="replace").rstrip("\r"))
         return fresh > 0
 
     def close(self) -> None:
-        """Tell a last line that has no end."""
+        """Report a last line without a line end."""
         if self._rest:
-            self._tell(self._rest.decode(errors="replace"))
+            self._report(self._rest.decode(errors="replace"))
             self._rest = b""
 
-    def _tell(self, line: str) -> None:
-        event = protocol.event(line)
-        if event is not None and event["event"] == "error":
-            self.error = event
+    def _report(self, line: str) -> None:
         self.kept.append(line)
-        self._lines(line)
+        event = protocol.parse(line)
+        if isinstance(event, ProgramError):
+            self.error = event
+        elif isinstance(event, Epoch | LogLine):
+            self._on_event(event)
 
 
-def follow(
-    client: "ModelArts",
-    job: "Job",
-    lines: Lines,
-    pause: float,
-    faults: FaultPlan,
-    sleep: Callable[[float], None] = time.sleep,
-) -> "tuple[Job, LogReader]":
-    """Poll until the job is final.
+@dataclass(frozen=True)
+class Watcher:
+    """Polls a job.
 
-    Args:
-        client: to ask.
-        job: as it was last seen.
-        lines: receives the phases and the lines of its log.
-        pause: seconds between two looks; grows to six times that while nothing happens.
-        faults: breaks at `train.job.poll`.
-        sleep: waits.
-
-    Raises:
-        Transient: the platform did not answer several times in a row; the job goes on.
+    Attributes:
+        client: the API calls.
+        on_event: receives phases and log lines.
+        pause: seconds between two polls; grows to six times that while nothing changes.
+        faults: injected at `train.job.poll`.
+        sleep: waits for seconds.
     """
-    reader, phase, wait, failures = LogReader(lines), "", pause, 0
-    while True:
-        faults.reach("train.job.poll")
-        try:
-            job = client.show(job.id)
-            moved = _read_log(client, job, reader)
-            failures = 0
-        except Transient as trouble:
-            failures += 1
-            if failures == _PATIENCE:
-                hint = f"the job {job.name} goes on; run again to follow it"
-                raise Transient(trouble.message, hint=hint) from trouble
-            sleep(wait)
-            continue
-        if job.phase != phase:
-            phase, moved = job.phase, True
-            lines(protocol.note(_about(job)))
-        if job.final:
-            _read_late_log(client, job, reader, pause, sleep)
-            return job, reader
-        wait = pause if moved else min(wait * 1.5, pause * _SLOWEST)
-        sleep(wait)
+
+    client: "ModelArts"
+    on_event: OnEvent
+    pause: float
+    faults: FaultPlan
+    sleep: Callable[[float], None] = time.sleep
+
+    def watch(self, job: "Job") -> "tuple[Job, LogReader]":
+        """Poll until the job is final.
+
+        Raises:
+            Transient: five polls in a row failed; the job goes on.
+        """
+        log, phase, pause, failures = LogReader(self.on_event), None, self.pause, 0
+        while True:
+            self.faults.reach("train.job.poll")
+            try:
+                job = self.client.show(job.id)
+                changed = self._read_log(job, log)
+                failures = 0
+            except Transient as error:
+                failures += 1
+                if failures == _MAX_FAILURES:
+                    hint = f"the job {job.name} goes on; run again to watch it"
+                    raise Transient(error.message, hint=hint) from error
+                self.sleep(pause)
+                continue
+            if job.phase != phase:
+                phase, changed = job.phase, True
+                self.on_event(JobStatus(_phase_line(job)))
+            if job.final:
+                self._read_late_log(job, log)
+                return job, log
+            pause = self.pause if changed else min(pause * 1.5, self.pause * _MAX_BACKOFF)
+            self.sleep(pause)
+
+    def _read_log(self, job: "Job", log: LogReader) -> bool:
+        if not job.tasks or job.phase in (Phase.CREATING, Phase.PENDING):
+            return False
+        preview = self.client.preview(job.id, job.tasks[0])
+        return preview is not None and log.feed(preview.content, preview.total)
+
+    def _read_late_log(self, job: "Job", log: LogReader) -> None:
+        """Read on after the end: the log of a short job may appear only then, and its last lines may be late."""
+        for poll in range(_LATE_LOG_POLLS):
+            changed = self._read_log(job, log)
+            if not changed and (log.kept or job.running_ms == 0):
+                break
+            if poll + 1 < _LATE_LOG_POLLS and not changed:
+                self.sleep(self.pause)
+        log.close()
 
 
-def outcome(client: "ModelArts", job: "Job", reader: LogReader) -> AtlasFlowError | None:
-    """What a final job's phase means; None for success (modelarts.md §1.3)."""
-    if job.phase == "Completed":
+def job_error(client: "ModelArts", job: "Job", log: LogReader) -> AtlasFlowError | None:
+    """Build the error that a final job's phase means (modelarts.md §1.3); None for success."""
+    if job.phase == Phase.COMPLETED:
         return None
     what = f"the ModelArts job {job.name}"
-    if job.exit_code == _OUT_OF_MEMORY and reader.error is None:
+    if job.exit_code == _OUT_OF_MEMORY and log.error is None:
         return Refused(
-            f"{what} ended with exit code {job.exit_code}: most likely the container ran out of memory",
-            hint="take a smaller train.batch_size or a larger modelarts.flavor; the same job would end the same, and "
-            "be paid for",
+            f"{what} exited with code {job.exit_code}: most likely the container ran out of memory",
+            hint="use a smaller train.batch_size or a larger modelarts.flavor; the same job would fail again, and be "
+            "billed",
         )
-    if job.phase == "Failed" and (job.exit_code or reader.error):
-        return protocol.failure(what, job.exit_code or 1, reader.error, [*reader.kept, job.message])
-    said = "".join(f"\n    {event}" for event in client.events(job.id)[-4:])
-    if job.phase == "Terminated":
+    if job.phase == Phase.FAILED and (job.exit_code or log.error):
+        return protocol.failure(what, job.exit_code or 1, log.error, [*log.kept, job.message])
+    events = "".join(f"\n    {event}" for event in client.events(job.id)[-4:])
+    if job.phase == Phase.TERMINATED:
         return Refused(
-            f"{what} was stopped on the platform{said}",
-            hint="run again to go on from its checkpoints; modelarts.auto_stop_hours is a limit, too",
+            f"{what} was stopped on the platform{events}",
+            hint="run again to resume from its checkpoints; modelarts.auto_stop_hours also stops jobs",
         )
-    if job.phase == "Abnormal":
-        return Transient(f"{what} was lost by the platform{said}", hint="run again: it goes on from its checkpoints")
-    return Refused(f"{what} ended as {job.phase}{said}", hint="the events above are the platform's own words")
+    if job.phase == Phase.ABNORMAL:
+        return Transient(f"{what} was lost by the platform{events}", hint="run again: it resumes from its checkpoints")
+    return Refused(f"{what} ended as {job.phase}{events}", hint="the events above are the platform's own messages")
 
 
-def _about(job: "Job") -> str:
-    queued = f", after {job.queued_ms / 1000:.0f} s in the queue" if job.phase == "Running" and job.queued_ms else ""
+def _phase_line(job: "Job") -> str:
+    started = job.phase == Phase.RUNNING and job.queued_ms
+    queued = f", after {(job.queued_ms or 0) / 1000:.0f} s in the queue" if started else ""
     ran = f", after {job.running_ms / 1000:.0f} s" if job.final and job.running_ms else ""
     return f"ModelArts job {job.name}: {job.phase}{queued}{ran}"
-
-
-def _read_log(client: "ModelArts", job: "Job", reader: LogReader) -> bool:
-    if not job.tasks or job.phase in ("Creating", "Pending"):
-        return False
-    preview = client.preview(job.id, job.tasks[0])
-    return preview is not None and reader.take(preview.content, preview.total)
-
-
-def _read_late_log(
-    client: "ModelArts", job: "Job", reader: LogReader, pause: float, sleep: Callable[[float], None]
-) -> None:
-    """The log of a short job may appear only after its end, and its last lines may come late."""
-    for look in range(_LATE_LOG_LOOKS):
-        moved = _read_log(client, job, reader)
-        if not moved and (reader.kept or job.running_ms == 0):
-            break
-        if look + 1 < _LATE_LOG_LOOKS and not moved:
-            sleep(pause)
-    reader.close()

@@ -1,13 +1,31 @@
-"""The port to the programs of `models/main.py` that are not a training."""
+"""The port to the commands of `models/main.py` other than training."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:
-    from infra.local_training.answer_process import Answering
+from typing import Literal, Protocol
 
 ModelCommand = Literal["evaluate", "export", "profile", "describe"]
+
+
+class LoadedCheckpoint(Protocol):
+    """A checkpoint that a process keeps loaded to classify images."""
+
+    def start(self) -> None:
+        """Start the process unless it runs; return before it is ready."""
+        ...
+
+    def ask(self, pixels: bytes) -> tuple[list[float], float]:
+        """Return the logits of an image (uint8 [image_size, image_size, 3], RGB), and the inference's milliseconds.
+
+        Raises:
+            UserError, Refused, Corrupt: the program reports it.
+            Transient: it was killed or takes too long; the next question starts it anew.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the process."""
+        ...
 
 
 class ModelPrograms(Protocol):
@@ -19,13 +37,13 @@ class ModelPrograms(Protocol):
         Args:
             command: what to run.
             arguments: option names without dashes to values.
-            log: file that receives every line.
+            log: file to which every line is appended.
 
         Raises:
             UserError, Refused, Corrupt, Transient: by the program's exit code.
         """
         ...
 
-    def answering(self, checkpoint: Path, spec: Mapping[str, object]) -> "Answering":
-        """A process that keeps a checkpoint loaded and answers images; it is not started yet."""
+    def load(self, checkpoint: Path, spec: Mapping[str, object]) -> LoadedCheckpoint:
+        """Prepare a process for a checkpoint; its first question, or `start`, starts it."""
         ...

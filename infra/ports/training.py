@@ -1,11 +1,11 @@
 """The port to a trainer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from infra.ports.values import Lines, LocalFile, Producer
+from infra.ports.values import LocalFile, Producer
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,11 @@ class TrainJob:
     Attributes:
         key: the stage key, 64 hexadecimal digits; names the job.
         data: folder with `train/` and `eval/`.
-        spec: the canonical TrainSpec as plain JSON values.
-        folder: where checkpoints and results go; kept after a kill, so that training resumes in it.
-        data_address: `obs://bucket/prefix/` of the same data, for a trainer elsewhere; the upload stage put it there.
+        spec: the canonical training specification as JSON values.
+        folder: receives checkpoints and results; kept after a kill, so that training resumes in it.
+        data_address: `obs://bucket/prefix/` of the same data, for a remote trainer; the upload stage put it there.
         code_address: `obs://bucket/prefix/` of the folder with `main.py`, likewise.
-        again: True when a training that was finished before is not to be taken instead.
+        again: train anew, even when a finished training of this key exists.
         pretrained: a checkpoint to start from, `.ckpt` or `.safetensors`.
     """
 
@@ -33,13 +33,52 @@ class TrainJob:
     pretrained: LocalFile | None = None
 
 
+@dataclass(frozen=True)
+class Epoch:
+    """The end of one training epoch.
+
+    Attributes:
+        epoch: its number, from 1.
+        epochs: of the whole training.
+        loss: mean training loss.
+        step_ms: mean milliseconds a step.
+        images_per_second: training throughput.
+        accuracy: on the evaluation images, 0 to 1; None when this epoch was not evaluated.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    step_ms: float
+    images_per_second: float
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A change in the status of a remote job (submitted, queued, running, stopped), as a line to read."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """Any other line of the training log."""
+
+    text: str
+
+
+TrainEvent = Epoch | JobStatus | LogLine
+OnEvent = Callable[[TrainEvent], None]
+
+
 class Trainer(Protocol):
-    """Runs `models/main.py train` somewhere."""
+    """Runs `models/main.py train`, here or elsewhere."""
 
     def producer(self) -> Producer:
-        """Who trains; the same for two trainings whose bytes would be the same."""
+        """What makes the bytes; equal for two trainings that give equal bytes."""
         ...
 
-    def train(self, job: TrainJob, lines: Lines) -> None:
-        """Run or resume the job until its results are whole in `job.folder`; lines arrive while it runs."""
+    def train(self, job: TrainJob, on_event: OnEvent) -> None:
+        """Run or resume the job until its results are complete in `job.folder`; report events while it runs."""
         ...

@@ -24,7 +24,7 @@ _ALIASES = {
     "base_lr": "learning_rate",
 }
 _INPUTS = {"data_url": "data", "pretrain_url": "pretrained"}
-_TRACKING = "aim_repo"  # no field of a recipe: where an evaluation finds its metrics (xihe.md §7.1)
+_TRACKING = "aim_repo"  # not a recipe field: where an evaluation finds its metrics (xihe.md §7.1)
 
 Value = str | int | float | bool
 

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from infra.errors import UserError
 from infra.settings.stages import TrainSettings
@@ -17,11 +17,11 @@ from tasks.stages import profile as tuning_cost
 from tasks.tune.pruning import Pruning, objection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from infra.ports.training import Epoch
     from infra.ports.values import LocalFile
-    from infra.world import Events
     from tasks.engine.chain import Chain
     from tasks.engine.execution import Result
 
@@ -120,25 +120,25 @@ class _Watched(World):
         data_digest: str,
         spec: Mapping[str, object],
         folder: Path,
-        heard: Events,
+        on_epoch: Callable[[Epoch], None],
+        on_status: Callable[[str], None],
         *,
         again: bool = False,
         pretrained: LocalFile | None = None,
     ) -> None:
         """Train as ever; the process group of a training that is to end is killed by its trainer."""
 
-        def listen(event: Mapping[str, Any]) -> None:
-            heard(event)
-            if event["event"] == "epoch":
-                if not self.curve:
-                    earlier = curve_of(folder / "history.jsonl")
-                    self.curve = {epoch: value for epoch, value in earlier.items() if epoch < event["epoch"]}
-                if "accuracy" in event:
-                    self.curve[int(event["epoch"])] = float(event["accuracy"])
-                if event["epoch"] < event["epochs"]:
-                    self._judge("accuracy" in event)
+        def judge(event: Epoch) -> None:
+            on_epoch(event)
+            if not self.curve:
+                earlier = curve_of(folder / "history.jsonl")
+                self.curve = {epoch: value for epoch, value in earlier.items() if epoch < event.epoch}
+            if event.accuracy is not None:
+                self.curve[event.epoch] = event.accuracy
+            if event.epoch < event.epochs:
+                self._judge(event.accuracy is not None)
 
-        super().train(key, data, data_digest, spec, folder, listen, again=again, pretrained=pretrained)
+        super().train(key, data, data_digest, spec, folder, judge, on_status, again=again, pretrained=pretrained)
 
     def _judge(self, evaluated: bool) -> None:
         job = self._job

@@ -40,7 +40,7 @@ class ReplayedWorld(World):
         return self
 
     def run(self, command, arguments, log):
-        run_model(command, arguments, lambda _line: None, log, main=PROGRAM)
+        run_model(command, arguments, log=log, main=PROGRAM)
 
     def compiler(self):
         return replace(super().compiler(), command=[sys.executable, "-S", "-E", str(PROGRAM), "atc"])

@@ -71,7 +71,7 @@ def test_a_killed_training_goes_on(home, tmp_path):
     assert seen[0] > 1, "the second run began again"
     data = home / "latest" / "download" / "cifar10"
     spec = recipe_settings(load(overrides=overrides))
-    LocalTrainer().train(TrainJob("0" * 64, data, spec, tmp_path / "undisturbed"), lambda _line: None)
+    LocalTrainer().train(TrainJob("0" * 64, data, spec, tmp_path / "undisturbed"), lambda _event: None)
     expected = file_digest(tmp_path / "undisturbed" / "checkpoint.ckpt")
     assert file_digest(home / "latest" / "train" / "checkpoint.ckpt") == expected
 

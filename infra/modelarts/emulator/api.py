@@ -1,21 +1,19 @@
-"""The calls that the ModelArts stand-in answers: training jobs and notebooks.
-
-Source: docs/reference/modelarts.md §1.1.
-"""
+"""The API of the ModelArts stand-in: the paths of docs/reference/modelarts.md §1.1, and those of notebooks."""
 
 import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from infra.modelarts import addresses
-from infra.modelarts.codes import ApiError
 from infra.modelarts.emulator.container import Stores
+from infra.modelarts.emulator.errors import ApiError
 from infra.modelarts.emulator.jobs import TASK, Record
 from infra.modelarts.emulator.notebooks import IMAGES, Notebooks
 from infra.modelarts.emulator.platform import Platform
+from infra.modelarts.emulator.request import as_object
 from infra.modelarts.emulator.validation import ENGINES, FLAVORS, check_job
 
 _PREVIEW_BYTES = 5_000_000  # modelarts.md §1.3
@@ -24,42 +22,42 @@ _LINK_SECONDS = 300  # modelarts.md §1.1
 
 @dataclass(frozen=True)
 class Call:
-    """One request, taken apart: values in the path, the query, the body, and its content type."""
+    """One parsed request: values in the path, the query, the body, and its content type."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
-    kind: str
+    content_type: str
 
     def json(self) -> Any:
-        """The body as JSON.
+        """Parse the body as JSON.
 
         Raises:
-            ApiError: it is none.
+            ApiError: it is not JSON.
         """
         try:
             return json.loads(self.body or b"{}")
         except ValueError:
             raise ApiError("2787", "the body is not JSON") from None
 
-    def number(self, name: str, default: int, least: int, most: int) -> int:
-        """A whole number of the query.
+    def number(self, name: str, default: int, minimum: int, maximum: int) -> int:
+        """Return a whole number from the query.
 
         Raises:
-            ApiError: it is none, or out of range.
+            ApiError: it is not a number, or out of range.
         """
         text = self.query.get(name, str(default))
-        if not re.fullmatch(r"-?\d{1,9}", text) or not least <= int(text) <= most:
-            raise ApiError("0104", f"{name} must be between {least} and {most}")
+        if not re.fullmatch(r"-?\d{1,9}", text) or not minimum <= int(text) <= maximum:
+            raise ApiError("0104", f"{name} must be between {minimum} and {maximum}")
         return int(text)
 
 
-Answer = tuple[int, Any]
-"""HTTP status and what the body holds; None for an empty body."""
+Answer = tuple[int, object]
+"""HTTP status and JSON value of the body; None for an empty body."""
 
 
-class Answers:
-    """Everything that can be asked."""
+class Api:
+    """All calls of the API."""
 
     def __init__(self, platform: Platform, notebooks: Notebooks, stores: Stores) -> None:
         self._platform = platform
@@ -70,7 +68,7 @@ class Answers:
         self._routes: list[tuple[str, str, str, Callable[[Call], Answer]]] = [
             ("create", "POST", "/v2/{project}/training-jobs", self._create),
             ("search", "POST", "/v2/{project}/training-job-searches", lambda call: (200, self._search(call))),
-            ("show", "GET", f"/v2/{{project}}/{job}", lambda call: (200, self._job(call).answer())),
+            ("show", "GET", f"/v2/{{project}}/{job}", lambda call: (200, self._job(call).to_api())),
             ("describe", "PUT", f"/v2/{{project}}/{job}", self._describe),
             ("stop", "POST", f"/v2/{{project}}/{job}/actions", self._stop),
             ("delete", "DELETE", f"/v2/{{project}}/{job}", self._delete),
@@ -83,35 +81,35 @@ class Answers:
             ("engines", "GET", "/v2/{project}/training-job-engines", self._engines),
             ("flavors", "GET", "/v2/{project}/training-job-flavors", self._flavors),
             ("images", "GET", "/v1/{project}/images", lambda _call: (200, {"total": len(IMAGES), "data": IMAGES})),
-            ("notebook-create", "POST", "/v1/{project}/notebooks", self._notebook_create),
-            ("notebooks", "GET", "/v1/{project}/notebooks", self._notebook_page),
+            ("notebook-create", "POST", "/v1/{project}/notebooks", self._create_notebook),
+            ("notebooks", "GET", "/v1/{project}/notebooks", self._list_notebooks),
             ("notebook", "GET", "/v1/{project}/notebooks/{id}", lambda call: (200, notebooks.show(call.path["id"]))),
-            ("notebook-start", "POST", "/v1/{project}/notebooks/{id}/start", self._notebook_start),
-            ("notebook-stop", "POST", "/v1/{project}/notebooks/{id}/stop", self._notebook_stop),
-            ("notebook-delete", "DELETE", "/v1/{project}/notebooks/{id}", self._notebook_delete),
+            ("notebook-start", "POST", "/v1/{project}/notebooks/{id}/start", self._start_notebook),
+            ("notebook-stop", "POST", "/v1/{project}/notebooks/{id}/stop", self._stop_notebook),
+            ("notebook-delete", "DELETE", "/v1/{project}/notebooks/{id}", self._delete_notebook),
         ]
 
     def find(self, method: str, path: str) -> tuple[str, Mapping[str, str], Callable[[Call], Answer]] | None:
-        """The call that a path means: its name, the values in the path, its function.
+        """Find the route of a path: its name, the values in the path, its function.
 
         Raises:
             ApiError: the path exists, but not with this method.
         """
-        other = False
-        for name, wanted, pattern, function in self._routes:
+        path_exists = False
+        for name, route_method, pattern, function in self._routes:
             match = re.fullmatch(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", pattern), path)
-            if match is not None and wanted == method:
+            if match is not None and route_method == method:
                 return name, match.groupdict(), function
-            other = other or match is not None
-        if other:
+            path_exists = path_exists or match is not None
+        if path_exists:
             raise ApiError("2803", f"{method} is not allowed here")
         return None
 
     def _create(self, call: Call) -> Answer:
-        body = check_job(call.json(), self._stores)
-        return 201, self._book.add(body, self._platform.options.creating_seconds).answer()
+        request = check_job(call.json(), self._stores)
+        return 201, self._book.add(request, self._platform.options.creating_seconds).to_api()
 
-    def _search(self, call: Call) -> Any:
+    def _search(self, call: Call) -> object:
         query = call.json()
         if not isinstance(query, dict):
             raise ApiError("2787", "the body is not a JSON object")
@@ -124,28 +122,28 @@ class Answers:
         return record
 
     def _describe(self, call: Call) -> Answer:
-        description = call.json().get("description")
+        description = as_object(call.json()).get("description")
         if not isinstance(description, str) or len(description) > 256:
             raise ApiError("0104", "a description has at most 256 characters")
         with self._book.lock:
             record = self._job(call)
-            record.body["metadata"]["description"] = description
+            record.request = record.request.with_description(description)
             self._book.save(record)
-            return 200, record.answer()
+            return 200, record.to_api()
 
     def _stop(self, call: Call) -> Answer:
-        if call.json().get("action_type") != "terminate":
+        if as_object(call.json()).get("action_type") != "terminate":
             raise ApiError("0104", "the only action is terminate")
         record = self._job(call)
         self._platform.stop(record)
-        return 202, record.answer()
+        return 202, record.to_api()
 
     def _delete(self, call: Call) -> Answer:
         self._platform.delete(self._job(call))
         return 202, None
 
     def _log(self, call: Call) -> bytes | None:
-        """The log so far; None while it is not there yet."""
+        """Return the log so far; None while it is not available."""
         record = self._job(call)
         path = self._platform.container(record).log
         if not record.runs or not path.exists():
@@ -162,21 +160,20 @@ class Answers:
         return 200, {"content": text, "current_size": len(shown), "full_size": len(log)}
 
     def _link(self, call: Call) -> Answer:
-        """A link to the log or, asked with another content type, to its end alone (modelarts.md §1.1)."""
+        """Return a link to the whole log or, for the content type text/plain, to its end (modelarts.md §1.1)."""
         record = self._job(call)
-        where = (record.body["spec"].get("log_export_path") or {}).get("obs_url")
-        if not where or not record.final:
+        if not record.request.log_folder or not record.final:
             return 204, None
-        bucket, prefix = addresses.split(where)
+        bucket, prefix = addresses.split(record.request.log_folder)
         log, store = self._platform.container(record).log, self._stores(bucket)
         key = f"{prefix}/{log.name}"
-        if call.kind.startswith("text/plain"):
+        if call.content_type.startswith("text/plain"):
             end = log.with_suffix(".preview")
             end.write_bytes(log.read_bytes()[-_PREVIEW_BYTES:])
             key = f"{key}.preview"
             store.put_bare(key, end)
-        elif not call.kind.startswith("application/octet-stream"):
-            raise ApiError("0104", f"a link is asked for with another content type than {call.kind}")
+        elif not call.content_type.startswith("application/octet-stream"):
+            raise ApiError("0104", f"the content type {call.content_type} of a request for a link is not supported")
         return 200, {"obs_url": store.link(key, _LINK_SECONDS)}
 
     def _lines(self, call: Call) -> Answer:
@@ -202,15 +199,15 @@ class Answers:
         found = [
             event
             for event in self._job(call).events
-            if level in ("", event["level"]) and pattern.lower() in event["message"].lower()
+            if level in ("", event.level) and pattern.lower() in event.message.lower()
         ]
         if order == "desc":
             found.reverse()
-        page = found[offset : offset + limit]
+        page = [asdict(event) for event in found[offset : offset + limit]]
         return 200, {"total": len(found), "limit": limit, "offset": offset, "order": order, "events": page}
 
     def _metrics(self, call: Call) -> Answer:
-        """One value a minute, -1 for what a CPU does not have (modelarts.md §1.3)."""
+        """Return one value a minute, -1 for what a CPU does not have (modelarts.md §1.3)."""
         samples = self._job(call).samples
         values = {name: [-1.0] * len(samples) for name in ("gpuUtil", "gpuMemUsage", "npuUtil", "npuMemUsage")}
         values |= {"cpuUsage": [sample[0] for sample in samples], "memUsage": [sample[1] for sample in samples]}
@@ -227,19 +224,19 @@ class Answers:
         found = [item for item in FLAVORS if call.query.get("flavor_type", "") in ("", item["flavor_type"])]
         return 200, {"total_count": len(found), "flavors": found}
 
-    def _notebook_page(self, call: Call) -> Answer:
+    def _list_notebooks(self, call: Call) -> Answer:
         offset, limit = call.number("offset", 0, 0, 999_999_999), call.number("limit", 10, 1, 100)
         return 200, self._notebooks.page(call.query, offset, limit)
 
-    def _notebook_create(self, call: Call) -> Answer:
+    def _create_notebook(self, call: Call) -> Answer:
         return 200, self._notebooks.create(call.json())
 
-    def _notebook_start(self, call: Call) -> Answer:
+    def _start_notebook(self, call: Call) -> Answer:
         duration = call.number("duration", 0, 0, 999_999_999) or None
         return 200, self._notebooks.start(call.path["id"], duration)
 
-    def _notebook_stop(self, call: Call) -> Answer:
+    def _stop_notebook(self, call: Call) -> Answer:
         return 200, self._notebooks.stop(call.path["id"])
 
-    def _notebook_delete(self, call: Call) -> Answer:
+    def _delete_notebook(self, call: Call) -> Answer:
         return 200, self._notebooks.delete(call.path["id"])

@@ -1,4 +1,4 @@
-"""The container of a stand-in job: what ModelArts lays out before the boot script starts.
+"""The container of a stand-in job: what ModelArts prepares before the boot script starts.
 
 Source: docs/reference/modelarts.md §1.6.
 """
@@ -10,38 +10,39 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from infra.errors import AtlasFlowError
 from infra.modelarts import addresses
 from infra.modelarts.emulator.jobs import TASK, Record
+from infra.modelarts.emulator.request import Channel
 from infra.modelarts.emulator.requirements import RequirementsError, install
 from infra.ports.storage import ObjectStore
 
 
 class Bucket(ObjectStore, Protocol):
-    """A bucket that also takes what others write."""
+    """A bucket that can also write objects as other programs do."""
 
     def put_bare(self, key: str, source: Path) -> None:
-        """Send a file as other programs do: without our metadata."""
+        """Send a file without AtlasFlow's metadata."""
         ...
 
 
 Stores = Callable[[str], Bucket]
-"""The bucket of this name."""
+"""Opens a bucket by its name."""
 
 _MOUNT = PurePosixPath("/home/ma-user/modelarts")
 _SETTLED_SECONDS = 0.5
 KERNELS = "ATLASFLOW_KERNELS"
-"""Environment variable of `models/kernels`: where compiled kernels are kept."""
+"""Environment variable of `models/kernels`: the folder of compiled kernels."""
 
 
 class ContainerFailed(Exception):
-    """The container could not be made ready; says why."""
+    """The container could not be prepared; the message says why."""
 
 
 class Container:
-    """One job's own piece of the file system, under `folder`; its `/` is `folder/container`.
+    """One job's own part of the file system, under `folder`; its `/` is `folder/container`.
 
     Args:
         record: the job.
@@ -53,28 +54,28 @@ class Container:
     def __init__(
         self, record: Record, folder: Path, stores: Stores, spelling: Literal["joined", "separate"] = "joined"
     ) -> None:
-        self._record = record
-        self._algorithm: dict[str, Any] = record.body["algorithm"]
+        self._id = record.id
+        self._request = record.request
         self._folder = folder
         self._root = folder / "container"
         self._stores = stores
         self._spelling = spelling
-        self._sent: dict[Path, tuple[int, int]] = {}
+        self._sent: dict[Path, tuple[int, int]] = {}  # size and modification time
         self.log = folder / f"modelarts-job-{record.id}-{TASK}.log"
 
     def prepare(self) -> None:
-        """Fetch code and inputs, make the output folders, install `pip-requirements.txt`.
+        """Fetch code and inputs, create the output folders, install `pip-requirements.txt`.
 
         Raises:
-            ContainerFailed: something of it did not work.
+            ContainerFailed: one of these steps failed.
         """
-        for folder in (self._code, self._place(_MOUNT / "log"), self._place(PurePosixPath("/cache"))):
+        for folder in (self._code, self._local(_MOUNT / "log"), self._local(PurePosixPath("/cache"))):
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._fetch("code directory", self._algorithm["code_dir"], self._code)
-            for name, address, local in self._channels("inputs"):
-                self._fetch(f"input {name}", address, local)
-            for _, _, local in self._channels("outputs"):
+            self._fetch("code directory", self._request.code_dir, self._code)
+            for channel, local in self._inputs():
+                self._fetch(f"input {channel.name}", channel.address, local)
+            for _, local in self._outputs():
                 local.mkdir(parents=True, exist_ok=True)
         except AtlasFlowError as error:
             raise ContainerFailed(error.message) from error
@@ -84,15 +85,15 @@ class Container:
             raise ContainerFailed(str(error)) from error
 
     def start(self, endpoint: str) -> "subprocess.Popen[bytes]":
-        """Start the boot script in a process group of its own; its output goes to `log`.
+        """Start the boot script in its own process group; its output goes to `log`.
 
-        Its standard input is a pipe that closes when the stand-in dies: a script that watches it ends too.
+        Its standard input is a pipe that closes when the stand-in dies, so that a script that reads it ends too.
 
         Args:
             endpoint: of the object store, for scripts that use MoXing.
         """
-        boot = PurePosixPath(addresses.split(self._algorithm["boot_file"])[1])
-        code = PurePosixPath(addresses.split(self._algorithm["code_dir"])[1])
+        boot = PurePosixPath(addresses.split(self._request.boot_file)[1])
+        code = PurePosixPath(addresses.split(self._request.code_dir)[1])
         script = self._code / boot.relative_to(code)
         with self.log.open("ab") as log:
             return subprocess.Popen(
@@ -106,64 +107,66 @@ class Container:
             )
 
     def push_outputs(self, *, everything: bool) -> None:
-        """Synchronise the output folders to the object store; as the platform does, without metadata of ours.
+        """Synchronise the output folders to the object store, without AtlasFlow's metadata, as the platform does.
 
         Args:
-            everything: False while the script runs: a file that changed a moment ago is left for the next time.
+            everything: False while the script runs: a file that changed a moment ago waits for the next call.
         """
-        for _, address, local in self._channels("outputs"):
-            bucket, prefix = addresses.split(address)
+        for channel, local in self._outputs():
+            bucket, prefix = addresses.split(channel.address)
             for path, stamp in self._changed(local, everything=everything):
                 self._stores(bucket).put_bare(f"{prefix}/{path.relative_to(local).as_posix()}", path)
                 self._sent[path] = stamp
 
     def remove(self) -> None:
-        """Free the disk, as a platform does when a job has ended; the log is kept."""
+        """Free the disk space, as the platform does when a job has ended; the log is kept."""
         shutil.rmtree(self._root)
 
     def push_log(self) -> None:
-        """Export the log to the folder that the request names, if it names one (modelarts.md §1.3)."""
-        where = (self._record.body["spec"].get("log_export_path") or {}).get("obs_url")
-        if where and self.log.exists():
-            bucket, prefix = addresses.split(where)
+        """Export the log to the folder in the request, if it has one (modelarts.md §1.3)."""
+        if self._request.log_folder and self.log.exists():
+            bucket, prefix = addresses.split(self._request.log_folder)
             self._stores(bucket).put_bare(f"{prefix}/{self.log.name}", self.log)
 
     @property
     def _code(self) -> Path:
-        name = PurePosixPath(addresses.split(self._algorithm["code_dir"])[1]).name
-        return self._place(_MOUNT / "user-job-dir" / name)
+        name = PurePosixPath(addresses.split(self._request.code_dir)[1]).name
+        return self._local(_MOUNT / "user-job-dir" / name)
 
-    def _place(self, path: PurePosixPath) -> Path:
-        """Where a path of the container lies on this machine."""
-        place = self._root.joinpath(*path.parts[1:])
+    def _local(self, path: PurePosixPath) -> Path:
+        """Map a path of the container to this machine."""
         if not path.is_absolute() or ".." in path.parts:
             raise ContainerFailed(f"{path} is not an absolute path")
-        return place
+        return self._root.joinpath(*path.parts[1:])
 
-    def _channels(self, kind: str) -> Iterator[tuple[str, str, Path]]:
-        """Name, address and local folder of the inputs or the outputs."""
-        for index, channel in enumerate(self._algorithm.get(kind) or []):
-            default = str(_MOUNT / kind / f"{channel['name']}_{index}")
-            local = self._place(PurePosixPath(channel.get("local_dir") or default))
-            yield channel["name"], channel["remote"]["obs"]["obs_url"], local
+    def _inputs(self) -> Iterator[tuple[Channel, Path]]:
+        return self._placed("inputs", self._request.inputs)
+
+    def _outputs(self) -> Iterator[tuple[Channel, Path]]:
+        return self._placed("outputs", self._request.outputs)
+
+    def _placed(self, kind: str, channels: tuple[Channel, ...]) -> Iterator[tuple[Channel, Path]]:
+        """Yield each channel with its local folder."""
+        for index, channel in enumerate(channels):
+            default = _MOUNT / kind / f"{channel.name}_{index}"
+            yield channel, self._local(PurePosixPath(channel.local_dir or default))
+
+    def _channels(self) -> Iterator[tuple[Channel, Path]]:
+        yield from self._inputs()
+        yield from self._outputs()
 
     def _arguments(self) -> list[str]:
-        """The channels passed as parameters, then the parameters; their spelling is unconfirmed (modelarts.md §1.6)."""
-        pairs = [(name, str(local)) for name, local, method in self._by_access() if method == "parameter"]
-        pairs += [(item["name"], item["value"]) for item in self._algorithm.get("parameters") or []]
+        """Return channels passed as parameters, then parameters; the spelling is unconfirmed (modelarts.md §1.6)."""
+        pairs = [(channel.name, str(local)) for channel, local in self._channels() if channel.access == "parameter"]
+        pairs += self._request.parameters
         if self._spelling == "joined":
             return [f"--{name}={value}" for name, value in pairs]
         return [word for name, value in pairs for word in (f"--{name}", value)]
 
-    def _by_access(self) -> Iterator[tuple[str, Path, str]]:
-        for kind in ("inputs", "outputs"):
-            for (name, _, local), channel in zip(self._channels(kind), self._algorithm.get(kind) or [], strict=True):
-                yield name, local, channel.get("access_method") or "parameter"
-
     def _environment(self, endpoint: str) -> dict[str, str]:
-        """Nothing of ours but the search path: a container does not see its host's environment."""
-        mount = self._place(_MOUNT)
-        instance = f"modelarts-job-{self._record.id}-{TASK}"
+        """Return the platform's variables; of this machine's only the search path, as a container is isolated."""
+        mount = self._local(_MOUNT)
+        instance = f"modelarts-job-{self._id}-{TASK}"
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
@@ -183,18 +186,18 @@ class Container:
             "MA_TASK_NAME": "worker",
             "VC_TASK_INDEX": "0",
             "VC_WORKER_NUM": "1",
-            "VC_WORKER_HOSTS": f"{instance}.modelarts-job-{self._record.id}",
+            "VC_WORKER_HOSTS": f"{instance}.modelarts-job-{self._id}",
             "S3_ENDPOINT": endpoint,
             "S3_VERIFY_SSL": "0",
             "S3_USE_HTTPS": "1" if endpoint.startswith("https") else "0",
             "ATLASFLOW_EXIT_WITH_STDIN": "1",
-            KERNELS: os.environ.get(KERNELS, ""),  # so that not every job compiles them anew
+            KERNELS: os.environ.get(KERNELS, ""),  # spares each job the compilation
         }
-        environment |= {name: str(local) for name, local, method in self._by_access() if method == "env"}
-        return environment | (self._algorithm.get("environments") or {})
+        environment |= {channel.name: str(local) for channel, local in self._channels() if channel.access == "env"}
+        return environment | dict(self._request.environment)
 
     def _fetch(self, what: str, address: str, folder: Path) -> None:
-        """Bring everything under an address into a folder, or the one object that it names."""
+        """Fetch all objects under an address into a folder, or the one object at the address."""
         bucket, prefix = addresses.split(address)
         store = self._stores(bucket)
         keys = [key for key, _ in store.list(f"{prefix}/") if not key.endswith("/")]
@@ -207,7 +210,7 @@ class Container:
             store.get(key, folder / key.removeprefix(f"{prefix}/"))
 
     def _changed(self, folder: Path, *, everything: bool) -> Iterator[tuple[Path, tuple[int, int]]]:
-        """The files that were not sent as they are now, each with its size and time."""
+        """Yield the files that were not sent in their current state, each with its size and modification time."""
         for path in sorted(folder.rglob("*")):
             try:
                 status = path.stat()
@@ -215,5 +218,5 @@ class Container:
                 settled = everything or time.time() - status.st_mtime > _SETTLED_SECONDS
                 if path.is_file() and settled and self._sent.get(path) != stamp:
                     yield path, stamp
-            except FileNotFoundError:  # the script renamed or removed it meanwhile
+            except FileNotFoundError:  # the script renamed or removed it in between
                 continue

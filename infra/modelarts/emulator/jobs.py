@@ -1,82 +1,117 @@
-"""The jobs of the ModelArts stand-in: their records, kept in files over a restart, and what the API tells of them."""
+"""The jobs of the ModelArts stand-in: their records, which survive a restart, and their JSON in the API."""
 
 import json
 import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from infra.modelarts.codes import FINAL_PHASES, ApiError
+from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.request import JobRequest, JsonObject, as_list, as_object, read_request
+from infra.modelarts.phases import FINAL_PHASES, Phase
 from infra.store.atomic import write_text
 
 TASK = "worker-0"
 _CHINA = timezone(timedelta(hours=8))
 
 
+@dataclass(frozen=True)
+class Event:
+    """One event of a job, as the API returns it (modelarts.md §1.3)."""
+
+    time: str
+    level: str
+    message: str
+    source: str
+
+
+@dataclass
+class Run:
+    """One start of the boot script, as the API returns it; times are seconds since 1970."""
+
+    start_at: int
+    start_type: str
+    end_at: int | None = None
+    end_reason: str = ""
+    end_related_task: str = ""
+
+
+@dataclass(frozen=True)
+class ProcessMark:
+    """The boot script's process: its id, and its start time, which tells it from a later process of the same id."""
+
+    pid: int
+    created: float
+
+
 @dataclass
 class Record:
-    """One job. Times are seconds since 1970; `due` is when the next phase may come.
+    """One job. Times are seconds since 1970; `due` is the earliest time of the next phase.
 
     Attributes:
-        body: the request as it came.
-        process: process id and start time of the boot script while it runs.
-        runs: each start of the boot script, as the API shows it.
-        samples: load of the processor and use of memory, both in percent, one pair a minute.
+        process: the boot script while it runs.
+        samples: CPU load and memory use, both in percent, one pair a minute.
     """
 
     id: str
-    body: dict[str, Any]
+    request: JobRequest
     created: float
     due: float
-    phase: str = "Creating"
+    phase: Phase = Phase.CREATING
     secondary: str = "Creating"
     started: float | None = None
     ended: float | None = None
     exit_code: int | None = None
     message: str = ""
-    process: dict[str, float] | None = None
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    events: list[dict[str, str]] = field(default_factory=list)
+    process: ProcessMark | None = None
+    runs: list[Run] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         """The job's name."""
-        return str(self.body["metadata"]["name"])
+        return self.request.name
 
     @property
     def final(self) -> bool:
-        """True when the job does not change any more."""
+        """True when the job no longer changes."""
         return self.phase in FINAL_PHASES
 
-    def enter(self, phase: str, secondary: str, text: str, level: str = "Info") -> None:
-        """Change the phase, and note an event about it."""
-        self.phase, self.secondary = phase, secondary
-        self.note(text, level)
+    def enter(self, phase: Phase, text: str, *, secondary: str = "", level: str = "Info") -> None:
+        """Change the phase and add an event."""
+        self.phase, self.secondary = phase, secondary or phase.value
+        self.add_event(text, level)
         if self.final:
             self.ended = time.time()
 
-    def note(self, text: str, level: str = "Info", source: str = "Job") -> None:
-        """Note an event, with the time of China as the API has it (modelarts.md §1.3)."""
+    def add_event(self, text: str, level: str = "Info", source: str = "Job") -> None:
+        """Add an event, in China's time zone as the API does (modelarts.md §1.3)."""
         now = datetime.now(_CHINA).isoformat(timespec="seconds")
-        self.events.append({"time": now, "level": level, "message": text, "source": source})
+        self.events.append(Event(now, level, text, source))
 
-    def answer(self) -> dict[str, Any]:
-        """The job as the API shows it (modelarts.md §1.3)."""
+    def end_run(self, reason: str) -> None:
+        """Close the record of the current run of the boot script."""
+        if self.runs:
+            run = self.runs[-1]
+            run.end_at, run.end_reason, run.end_related_task = int(time.time()), reason, TASK
+
+    def to_api(self) -> JsonObject:
+        """Return the job as the API returns it (modelarts.md §1.3)."""
         until = self.ended or time.time()
         duration = int((until - self.started) * 1000) if self.started is not None else 0
-        statuses = [] if self.exit_code is None else [{"task": TASK, "exit_code": self.exit_code}]
-        if statuses and self.message:
-            statuses[0]["message"] = self.message
-        metadata = {
+        failure: JsonObject = {"message": self.message} if self.message else {}
+        statuses = [] if self.exit_code is None else [{"task": TASK, "exit_code": self.exit_code, **failure}]
+        document = self.request.document
+        metadata: JsonObject = {
             "workspace_id": "0",
             "description": "",
-            **self.body["metadata"],
+            **as_object(document["metadata"]),
             "id": self.id,
             "create_time": int(self.created * 1000),
             "user_name": "stand-in",
@@ -92,11 +127,29 @@ class Record:
                 "node_count_metrics": None,
                 "tasks": [TASK],
                 "task_statuses": statuses,
-                "running_records": self.runs,
+                "running_records": [{name: value for name, value in asdict(run).items() if value} for run in self.runs],
             },
-            "algorithm": self.body["algorithm"],
-            "spec": self.body["spec"],
+            "algorithm": document["algorithm"],
+            "spec": document["spec"],
         }
+
+
+def _write_record(record: Record) -> str:
+    document = asdict(record)
+    document["body"] = document.pop("request")["document"]
+    return json.dumps(document, indent=1)
+
+
+def _read_record(text: str) -> Record:
+    values: dict[str, Any] = json.loads(text)
+    body, process = values.pop("body"), values.pop("process")
+    values |= {
+        "phase": Phase(values["phase"]),
+        "runs": [Run(**run) for run in values["runs"]],
+        "events": [Event(**event) for event in values["events"]],
+    }
+    mark = ProcessMark(int(process["pid"]), process["created"]) if process else None
+    return Record(request=read_request(body), process=mark, **values)
 
 
 class JobBook:
@@ -107,35 +160,34 @@ class JobBook:
         self.lock = threading.RLock()
         self._records: dict[str, Record] = {}
         for path in sorted(folder.glob("*/job.json")):
-            record = Record(**json.loads(path.read_text(encoding="utf-8")))
+            record = _read_record(path.read_text(encoding="utf-8"))
             self._records[record.id] = record
 
-    def add(self, body: dict[str, Any], creating_seconds: float) -> Record:
-        """A new job in phase Creating.
+    def add(self, request: JobRequest, creating_seconds: float) -> Record:
+        """Add a job in phase Creating.
 
         Raises:
             ApiError: a job has this name already.
         """
         with self.lock:
-            name = body["metadata"]["name"]
-            if any(record.name == name for record in self._records.values()):
-                raise ApiError("2751", f"the training job name {name} is a duplicate")
+            if any(record.name == request.name for record in self._records.values()):
+                raise ApiError("2751", f"the training job name {request.name} is a duplicate")
             now = time.time()
-            record = Record(str(uuid.uuid4()), body, now, now + creating_seconds)
-            record.note("the training job is being created")
+            record = Record(str(uuid.uuid4()), request, now, now + creating_seconds)
+            record.add_event("the training job is being created")
             self._records[record.id] = record
             self.save(record)
             return record
 
     def save(self, record: Record) -> None:
         """Write the record to its file."""
-        write_text(self.folder / record.id / "job.json", json.dumps(asdict(record), indent=1))
+        write_text(self.folder / record.id / "job.json", _write_record(record))
 
     def get(self, identity: str) -> Record:
-        """One job.
+        """Return one job.
 
         Raises:
-            ApiError: there is none.
+            ApiError: there is no such job.
         """
         with self.lock:
             if identity not in self._records:
@@ -143,27 +195,27 @@ class JobBook:
             return self._records[identity]
 
     def all(self) -> list[Record]:
-        """All jobs, oldest first."""
+        """Return all jobs, oldest first."""
         with self.lock:
             return sorted(self._records.values(), key=lambda record: record.created)
 
     def remove(self, record: Record) -> None:
-        """Forget a job and everything that its container held."""
+        """Delete a job and its folder."""
         with self.lock:
             del self._records[record.id]
             shutil.rmtree(self.folder / record.id)
 
-    def search(self, query: dict[str, Any]) -> dict[str, Any]:
-        """A page of jobs, newest first unless asked otherwise (modelarts.md §1.3).
+    def search(self, query: JsonObject) -> JsonObject:
+        """Return a page of jobs, newest first by default (modelarts.md §1.3).
 
         Raises:
-            ApiError: a filter or a limit that the API does not know.
+            ApiError: an unsupported filter, or an offset or limit out of range.
         """
         offset, limit = query.get("offset", 0), query.get("limit", 50)
         if not isinstance(offset, int) or not isinstance(limit, int) or offset < 0 or not 1 <= limit <= 50:
             raise ApiError("0104", "offset must be 0 or more and limit between 1 and 50")
-        filters = query.get("filters") or []
-        found = [record for record in self.all() if all(_matches(record, item) for item in filters)]
+        conditions = [_condition(as_object(item)) for item in as_list(query.get("filters"))]
+        found = [record for record in self.all() if all(matches(record) for matches in conditions)]
         if query.get("order", "desc") == "desc":
             found.reverse()
         page = found[offset * limit : (offset + 1) * limit]  # the offset counts pages
@@ -177,33 +229,43 @@ class JobBook:
             "group_by": query.get("group_by", ""),
             "workspace_id": query.get("workspace_id", "0"),
             "ai_project": "default-ai-project",
-            "items": [record.answer() for record in page],
+            "items": [record.to_api() for record in page],
         }
 
 
-def _matches(record: Record, item: dict[str, Any]) -> bool:
-    key, operator, wanted = item.get("key"), item.get("operator"), item.get("value") or []
+_FIELDS: dict[str, Callable[[Record], str]] = {
+    "name": lambda record: record.name,
+    "phase": lambda record: record.phase,
+    "id": lambda record: record.id,
+}
+
+
+def _condition(item: JsonObject) -> Callable[[Record], bool]:
+    """Build the test that one filter of a search makes.
+
+    Raises:
+        ApiError: the filter is not supported.
+    """
+    key, operator = str(item.get("key")), item.get("operator")
+    wanted = [str(value) for value in as_list(item.get("value"))]
     if key == "create_time":
-        return _created_between(record, operator, wanted)
-    have = {"name": record.name, "phase": record.phase, "id": record.id}
-    if key not in have:
+        return _created_between(operator, wanted)
+    if key not in _FIELDS:
         raise ApiError("2807", f"searching by {key} is not supported")
+    read = _FIELDS[key]
     if operator == "in":
-        return have[key] in wanted
+        return lambda record: read(record) in wanted
     if operator == "not":
-        return have[key] not in wanted
+        return lambda record: read(record) not in wanted
     if operator == "like":
-        return _any_within(wanted, have[key])
+        return lambda record: any(part in read(record) for part in wanted)
     raise ApiError("2808", f"the operator {operator} is not supported for {key}")
 
 
-def _created_between(record: Record, operator: Any, wanted: Any) -> bool:
+def _created_between(operator: object, wanted: Sequence[str]) -> Callable[[Record], bool]:
     if operator != "between":
         raise ApiError("2808", f"the operator {operator} is not supported for create_time")
-    if len(wanted) != 2 or not all(str(end).isdigit() for end in wanted):
-        raise ApiError("2809", "between takes two times in milliseconds")
-    return int(wanted[0]) <= record.created * 1000 <= int(wanted[1])
-
-
-def _any_within(parts: Iterable[str], text: str) -> bool:
-    return any(part in text for part in parts)
+    if len(wanted) != 2 or not all(end.isdigit() for end in wanted):
+        raise ApiError("2809", "between needs two times in milliseconds")
+    first, last = map(int, wanted)
+    return lambda record: first <= record.created * 1000 <= last

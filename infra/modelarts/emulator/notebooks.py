@@ -1,4 +1,4 @@
-"""Notebook instances of the ModelArts stand-in: their records and phases; no Jupyter runs behind them."""
+"""Notebook instances of the ModelArts stand-in: records with phases, without a Jupyter behind them."""
 
 import json
 import re
@@ -6,19 +6,73 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.modelarts.codes import ApiError
-from infra.modelarts.emulator.validation import FLAVORS
+from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.request import JsonObject, as_object
+from infra.modelarts.emulator.validation import FLAVOR
+from infra.modelarts.phases import NotebookStatus
 from infra.store.atomic import write_text
 
 IMAGE = "00000000-0000-4000-8000-000000000001"
-IMAGES = [{"id": IMAGE, "name": "mindspore-stand-in", "arch": "X86_64", "type": "BUILD_IN", "status": "ACTIVE"}]
-_NAME = re.compile(r"[\w-]{1,128}")  # the SDK's model NotebookCreateRequest; two may have the same name
-_SHORTEST, _LONGEST, _DEFAULT = 3_600_000, 259_200_000, 3_600_000  # of a lease, in ms: the SDK's model LeaseReq
-_SETTLES: dict[str, str] = {"CREATING": "RUNNING", "STARTING": "RUNNING", "STOPPING": "STOPPED"}
-_SECONDS = 0.5
+_IMAGE_NAME = "mindspore-stand-in"
+IMAGES = [{"id": IMAGE, "name": _IMAGE_NAME, "arch": "X86_64", "type": "BUILD_IN", "status": "ACTIVE"}]
+_NAME = re.compile(r"[\w-]{1,128}")  # the SDK's model NotebookCreateRequest; names are not unique
+_MIN_LEASE, _MAX_LEASE, _DEFAULT_LEASE = 3_600_000, 259_200_000, 3_600_000  # ms: the SDK's model LeaseReq
+_NEXT = {
+    NotebookStatus.CREATING: NotebookStatus.RUNNING,
+    NotebookStatus.STARTING: NotebookStatus.RUNNING,
+    NotebookStatus.STOPPING: NotebookStatus.STOPPED,
+}
+_PHASE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Lease:
+    """How long an instance may run: milliseconds since 1970, and a duration in milliseconds."""
+
+    create_at: int
+    update_at: int
+    duration: int
+    enable: bool = True
+    type: str = "timing"
+
+
+@dataclass
+class Instance:
+    """One instance; its fields, apart from `changed`, are those of the API.
+
+    Attributes:
+        changed: time of the last change of its status, in seconds since 1970.
+    """
+
+    id: str
+    name: str
+    description: str
+    flavor: str
+    workspace_id: str
+    volume: JsonObject
+    url: str
+    lease: Lease
+    feature: str = "NOTEBOOK"
+    image: JsonObject = field(default_factory=lambda: {"id": IMAGE, "name": _IMAGE_NAME})
+    status: NotebookStatus = NotebookStatus.CREATING
+    changed: float = field(default_factory=time.time)
+
+    def enter(self, status: NotebookStatus) -> None:
+        """Change the status."""
+        self.status, self.changed = status, time.time()
+
+    def to_api(self) -> JsonObject:
+        """Return the instance as the API returns it."""
+        return {name: value for name, value in asdict(self).items() if name != "changed"}
+
+
+def _read_instance(values: dict[str, Any]) -> Instance:
+    values |= {"lease": Lease(**values["lease"]), "status": NotebookStatus(values["status"])}
+    return Instance(**values)
 
 
 class Notebooks:
@@ -27,101 +81,108 @@ class Notebooks:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._all: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+        stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self._all = {identity: _read_instance(values) for identity, values in stored.items()}
 
-    def create(self, body: Any) -> dict[str, Any]:
-        """Create one; it runs a moment later.
+    def create(self, body: object) -> JsonObject:
+        """Create an instance, which runs a moment later.
 
         Raises:
-            ApiError: something in the request is wrong.
+            ApiError: the request is not valid.
         """
-        if not isinstance(body, dict) or not _NAME.fullmatch(str(body.get("name", ""))):
+        request = as_object(body)
+        name, flavor, image = (str(request.get(field, "")) for field in ("name", "flavor", "image_id"))
+        if not _NAME.fullmatch(name):
             raise ApiError("0104", "a name has 1 to 128 letters, digits, _ and -")
-        if body.get("flavor") not in [item["flavor_id"] for item in FLAVORS]:
-            raise ApiError("2781", f"the flavor {body.get('flavor')} does not exist")
-        if body.get("image_id") != IMAGE:
-            raise ApiError("0104", f"the image {body.get('image_id')} does not exist")
-        asked = body.get("volume") or {}
-        if asked.get("category") == "OBS" and not (asked.get("uri") and asked.get("dew_secret_name")):
-            raise ApiError("0104", "storage in OBS takes an address and the name of a credential")
-        volume = {"category": "EVS", "ownership": "MANAGED", "capacity": 5, **asked}
+        if flavor != FLAVOR:
+            raise ApiError("2781", f"the flavor {flavor} does not exist")
+        if image != IMAGE:
+            raise ApiError("0104", f"the image {image} does not exist")
+        volume = as_object(request.get("volume"))
+        if volume.get("category") == "OBS" and not (volume.get("uri") and volume.get("dew_secret_name")):
+            raise ApiError("0104", "storage in OBS needs an address and the name of a credential")
+        defaults = {"category": "EVS", "ownership": "MANAGED", "capacity": 5}
+        identity = str(uuid.uuid4())
+        instance = Instance(
+            id=identity,
+            name=name,
+            description=str(request.get("description", "")),
+            flavor=flavor,
+            workspace_id=str(request.get("workspace_id", "0")),
+            volume={**defaults, **volume, "mount_path": "/home/ma-user/work/", "status": "MOUNTED"},
+            url=f"https://authoring-modelarts.invalid/{identity}/lab",
+            lease=_lease(as_object(request.get("lease")).get("duration") or request.get("duration")),
+        )
         with self._lock:
-            identity = str(uuid.uuid4())
-            self._all[identity] = {
-                "id": identity,
-                "name": body["name"],
-                "description": body.get("description", ""),
-                "flavor": body["flavor"],
-                "feature": "NOTEBOOK",
-                "workspace_id": body.get("workspace_id", "0"),
-                "image": {"id": IMAGE, "name": "mindspore-stand-in"},
-                "volume": {**volume, "mount_path": "/home/ma-user/work/", "status": "MOUNTED"},
-                "url": f"https://authoring-modelarts.invalid/{identity}/lab",
-                "lease": _lease((body.get("lease") or {}).get("duration") or body.get("duration") or _DEFAULT),
-            }
-            return self._enter(identity, "CREATING")
+            self._all[identity] = instance
+            self._save()
+            return instance.to_api()
 
-    def page(self, query: Mapping[str, str], offset: int, limit: int) -> dict[str, Any]:
-        """A page of them, filtered by name and status."""
+    def page(self, query: Mapping[str, str], offset: int, limit: int) -> JsonObject:
+        """Return a page of the instances, filtered by parts of name and status."""
         with self._lock:
-            found = [self._look(identity) for identity in self._all]
-            for key in ("name", "status"):
-                found = [item for item in found if query.get(key, "") in item[key]]
-            data = found[offset : offset + limit]
+            found = [self._get(identity) for identity in self._all]
+            found = [
+                item for item in found if query.get("name", "") in item.name and query.get("status", "") in item.status
+            ]
+            data = [item.to_api() for item in found[offset : offset + limit]]
             pages = -(-len(found) // limit)
             return {"current": offset // limit, "data": data, "pages": pages, "size": limit, "total": len(found)}
 
-    def show(self, identity: str) -> dict[str, Any]:
-        """One instance."""
+    def show(self, identity: str) -> JsonObject:
+        """Return one instance."""
         with self._lock:
-            return self._look(identity)
+            return self._get(identity).to_api()
 
-    def start(self, identity: str, duration: int | None) -> dict[str, Any]:
-        """Start a stopped one."""
+    def start(self, identity: str, duration: int | None) -> JsonObject:
+        """Start a stopped instance."""
         with self._lock:
-            if self._look(identity)["status"] != "STOPPED":
+            instance = self._get(identity)
+            if instance.status != NotebookStatus.STOPPED:
                 raise ApiError("0104", "only a stopped notebook can be started")
-            self._all[identity]["lease"] = _lease(duration or _DEFAULT)
-            return self._enter(identity, "STARTING")
+            instance.lease = _lease(duration)
+            return self._enter(instance, NotebookStatus.STARTING)
 
-    def stop(self, identity: str) -> dict[str, Any]:
-        """Stop a running one."""
+    def stop(self, identity: str) -> JsonObject:
+        """Stop a running instance."""
         with self._lock:
-            if self._look(identity)["status"] != "RUNNING":
+            instance = self._get(identity)
+            if instance.status != NotebookStatus.RUNNING:
                 raise ApiError("0104", "only a running notebook can be stopped")
-            return self._enter(identity, "STOPPING")
+            return self._enter(instance, NotebookStatus.STOPPING)
 
-    def delete(self, identity: str) -> dict[str, Any]:
-        """Delete one, whatever it does."""
+    def delete(self, identity: str) -> JsonObject:
+        """Delete an instance, whatever its status."""
         with self._lock:
-            gone = self._look(identity) | {"status": "DELETED"}
+            instance = self._get(identity)
             del self._all[identity]
-            self._save()
-            return gone
+            return self._enter(instance, NotebookStatus.DELETED)
 
-    def _look(self, identity: str) -> dict[str, Any]:
-        """The instance as it is by now: phases pass, and a lease ends, while nobody looks."""
+    def _get(self, identity: str) -> Instance:
+        """Return an instance in its current status: phases pass, and a lease ends, between two requests."""
         if identity not in self._all:
             raise ApiError("0104", f"the notebook {identity} does not exist")
-        item = self._all[identity]
-        if item["status"] in _SETTLES and time.time() > item["changed"] + _SECONDS:
-            self._enter(identity, _SETTLES[item["status"]])
-        lease = item["lease"]
-        if item["status"] == "RUNNING" and time.time() * 1000 > lease["update_at"] + lease["duration"]:
-            self._enter(identity, "STOPPED")
-        return {key: value for key, value in item.items() if key != "changed"}
+        instance = self._all[identity]
+        if instance.status in _NEXT and time.time() > instance.changed + _PHASE_SECONDS:
+            self._enter(instance, _NEXT[instance.status])
+        lease = instance.lease
+        if instance.status == NotebookStatus.RUNNING and time.time() * 1000 > lease.update_at + lease.duration:
+            self._enter(instance, NotebookStatus.STOPPED)
+        return instance
 
-    def _enter(self, identity: str, status: str) -> dict[str, Any]:
-        self._all[identity] |= {"status": status, "changed": time.time()}
+    def _enter(self, instance: Instance, status: NotebookStatus) -> JsonObject:
+        instance.enter(status)
         self._save()
-        return {key: value for key, value in self._all[identity].items() if key != "changed"}
+        return instance.to_api()
 
     def _save(self) -> None:
-        write_text(self._path, json.dumps(self._all, indent=1))
+        records = {identity: asdict(instance) for identity, instance in self._all.items()}
+        write_text(self._path, json.dumps(records, indent=1))
 
 
-def _lease(duration: int) -> dict[str, Any]:
-    if not _SHORTEST <= int(duration) <= _LONGEST:
-        raise ApiError("0104", f"a lease lasts between {_SHORTEST} and {_LONGEST} ms")
+def _lease(duration: object) -> Lease:
+    milliseconds = duration or _DEFAULT_LEASE
+    if not isinstance(milliseconds, int) or not _MIN_LEASE <= milliseconds <= _MAX_LEASE:
+        raise ApiError("0104", f"a lease lasts between {_MIN_LEASE} and {_MAX_LEASE} ms")
     now = int(time.time() * 1000)
-    return {"create_at": now, "update_at": now, "duration": int(duration), "enable": True, "type": "timing"}
+    return Lease(now, now, milliseconds)

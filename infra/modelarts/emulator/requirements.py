@@ -16,28 +16,28 @@ _INCLUDE = re.compile(r"(?:-r|--requirement)[ =]*(.+)")
 
 
 class RequirementsError(Exception):
-    """The requirements cannot be read or installed; says why."""
+    """The requirements cannot be read or installed; the message says why."""
 
 
 def install(requirements: Path, target: Path, log: Path) -> None:
-    """Install what the code asks for and this machine lacks, for one job alone.
+    """Install the requirements that this machine lacks, for one job alone.
 
     Args:
-        requirements: the file; nothing happens where there is none. Its options, and files that it includes, count.
+        requirements: the file, which may be missing; its options and included files are honoured.
         target: the folder for packages.
-        log: receives what pip says.
+        log: receives the output of pip.
 
     Raises:
-        RequirementsError: a line is wrong, or pip failed.
+        RequirementsError: a line is not valid, or pip failed.
     """
     if not requirements.is_file():
         return
     lines = list(_lines(requirements))
     options = [line for line in lines if line.startswith("-")]
-    missing = [line for line in lines if not line.startswith("-") and not _present(line)]
+    missing = [line for line in lines if not line.startswith("-") and not _is_installed(line)]
     if not missing:
         return
-    wanted = requirements.with_name("missing-requirements.txt")  # beside it, as options may name other files there
+    wanted = requirements.with_name("missing-requirements.txt")  # same folder: options may name other files
     wanted.write_text("\n".join([*options, *missing]), encoding="utf-8")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     with log.open("ab") as output:
@@ -54,7 +54,7 @@ def install(requirements: Path, target: Path, log: Path) -> None:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Requirements and options of a file and of those that it includes, without comments."""
+    """Yield the requirements and options of a file and of its includes, without comments."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -68,7 +68,7 @@ def _lines(path: Path) -> Iterator[str]:
             yield line
 
 
-def _present(line: str) -> bool:
+def _is_installed(line: str) -> bool:
     try:
         requirement = Requirement(line)
         return requirement.specifier.contains(importlib.metadata.version(requirement.name), prereleases=True)

@@ -1,11 +1,11 @@
-"""The ModelArts stand-in: an HTTP server that speaks the training and notebook API and runs the jobs on this machine.
+"""The ModelArts stand-in: an HTTP server with the training and notebook API, which runs the jobs on this machine.
 
-`python -m infra.modelarts.emulator.server FOLDER PORT`; what else it needs comes as JSON in the environment variable
-`ATLASFLOW_MODELARTS_STAND_IN`, since there are secrets in it.
+`python -m infra.modelarts.emulator.server FOLDER PORT`; all other options come as JSON in the environment variable
+`ATLASFLOW_MODELARTS_STAND_IN`, since they include secrets.
 
-Its faults are planned in `ATLASFLOW_FAULTS`, at the points of `Platform` and, for each call NAME of `Answers`, at
-`modelarts.NAME` (`throttle`: 429, `broken`: 500, `expired`: 401, `drop`: the connection is cut before the call is
-carried out) and at `modelarts.NAME.answer` (`drop`: it is cut afterwards).
+`ATLASFLOW_FAULTS` injects faults at the points of `Platform` and, for each call NAME of `Api`, at `modelarts.NAME`
+(`throttle`: 429, `broken`: 500, `expired`: 401, `drop`: the connection is cut before the call) and at
+`modelarts.NAME.answer` (`drop`: it is cut after the call).
 """
 
 import http.server
@@ -19,36 +19,34 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
 from infra.errors import AtlasFlowError
 from infra.faults import FaultPlan
-from infra.modelarts.codes import ApiError
-from infra.modelarts.emulator.api import Answers, Call
+from infra.modelarts.codes import STAND_IN_HEADER
+from infra.modelarts.emulator.api import Api, Call
 from infra.modelarts.emulator.container import KERNELS, Bucket, Stores
+from infra.modelarts.emulator.errors import ApiError
 from infra.modelarts.emulator.notebooks import Notebooks
 from infra.modelarts.emulator.platform import Platform
-from infra.modelarts.emulator.signature import check
+from infra.modelarts.emulator.signature import check_signature
 from infra.obs.client import connect
 from infra.services import Service, Services, answers, secret
 from infra.settings import ModelArtsSettings, ModelArtsStandInSettings, ObsSettings
 
 NAME = "modelarts"
-MARK = "X-AtlasFlow-Stand-In"
-"""A header of every answer, by which a client can tell a stand-in from the real platform."""
 
 _ACCESS_KEY = "atlasflow"
 _PROJECT = "5" * 32
 _VARIABLE = "ATLASFLOW_MODELARTS_STAND_IN"
-_FAULTS = {"throttle": (429, "ModelArts.0429"), "broken": (500, "ModelArts.0010"), "expired": (401, "ModelArts.0202")}
+_FAULTS = {"throttle": (429, "0429"), "broken": (500, "0010"), "expired": (401, "0202")}
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who may call: the one key pair, and the one project."""
+    """The one key pair and the one project that are accepted."""
 
     access_key: str
     secret_key: str
@@ -56,13 +54,13 @@ class Account:
 
 
 def service(services: Services, home: Path, obs: ObsSettings, options: ModelArtsStandInSettings) -> Service:
-    """How to run the stand-in of one home; its jobs lie in `home/modelarts` and survive SIGKILL.
+    """Describe the service of one home's stand-in; its jobs are in `home/modelarts` and survive SIGKILL.
 
     Args:
         services: of this home.
         home: the folder of this installation.
-        obs: a reachable object store with its keys (`infra.obs.emulator.seaweedfs.reach` where it is the embedded one).
-        options: how it behaves.
+        obs: a reachable object store with its keys (`infra.obs.emulator.seaweedfs.reach` for the embedded one).
+        options: of the stand-in.
     """
     port = services.port(NAME)
     account = _account(home)
@@ -71,7 +69,7 @@ def service(services: Services, home: Path, obs: ObsSettings, options: ModelArts
         "secret_key": account.secret_key,
         "project": account.project,
         "options": options.model_dump(),
-        "obs": _plain(obs),
+        "obs": _as_json(obs),
     }
     return Service(
         name=NAME,
@@ -84,7 +82,7 @@ def service(services: Services, home: Path, obs: ObsSettings, options: ModelArts
 
 
 def reach(settings: ModelArtsSettings, services: Services, home: Path) -> ModelArtsSettings:
-    """The settings with the end point, the project and the keys of the stand-in filled in."""
+    """Return the settings with endpoint, project and keys of the stand-in."""
     account = _account(home)
     return settings.model_copy(
         update={
@@ -102,9 +100,9 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, account: Account, found: Answers, clock: timedelta, faults: FaultPlan) -> None:
+    def __init__(self, port: int, account: Account, api: Api, clock: timedelta, faults: FaultPlan) -> None:
         self.account = account
-        self.found = found
+        self.api = api
         self.clock = clock
         self.faults = faults
         super().__init__(("127.0.0.1", port), _Handler)
@@ -131,10 +129,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except _Dropped:
             self.close_connection = True
 
-    def _handle(self, body: bytes) -> tuple[int, Any]:
+    def _handle(self, body: bytes) -> tuple[int, object]:
         headers = {name.lower(): value for name, value in self.headers.items()}
         account = self.server.account
-        check(
+        check_signature(
             self.command,
             self.path,
             headers,
@@ -146,15 +144,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         query = dict(parse_qsl(parts.query))
         if (self.command, parts.path) == ("GET", "/v3/projects"):
             return 200, {"projects": [{"id": account.project, "name": query.get("name", "")}]}
-        match = self.server.found.find(self.command, parts.path)
+        match = self.server.api.find(self.command, parts.path)
         if match is None:
             return 404, {"error_msg": "the API does not exist", "error_code": "APIG.0101"}
         name, path, function = match
         if path["project"] != account.project:
             raise ApiError("2786", f"the project {path['project']} is not the one of the keys")
         self._fault(f"modelarts.{name}")
-        kind = headers.get("content-type", "")
-        answer = function(Call({key: unquote(value) for key, value in path.items()}, query, body, kind))
+        content_type = headers.get("content-type", "")
+        answer = function(Call({key: unquote(value) for key, value in path.items()}, query, body, content_type))
         self._fault(f"modelarts.{name}.answer")
         return answer
 
@@ -164,12 +162,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             raise _Dropped
         if action in _FAULTS:
             status, code = _FAULTS[action]
-            raise _Planned(status, code, point)
+            raise ApiError(code, f"planned fault at {point}", status)
 
-    def _answer(self, status: int, content: Any) -> None:
+    def _answer(self, status: int, content: object) -> None:
         data = b"" if content is None else json.dumps(content).encode()
         self.send_response(status)
-        self.send_header(MARK, "1")
+        self.send_header(STAND_IN_HEADER, "1")
         self.send_header("X-Request-Id", uuid.uuid4().hex)
         if status != 204:
             self.send_header("Content-Type", "application/json")
@@ -180,18 +178,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names are the library's
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - the signature is the library's
-        """One line a request; the query and the headers, which may hold keys, are left out."""
+        """Log one line a request, without query and headers, which may contain keys."""
         print(self.command, urlsplit(self.path).path, *args[1:2], flush=True)
 
 
-class _Planned(ApiError):
-    def __init__(self, status: int, code: str, point: str) -> None:
-        Exception.__init__(self, f"planned fault at {point}")
-        self.status, self.code = status, code
-
-
 def main() -> None:
-    """Serve until SIGTERM; then stop the boot scripts, whose jobs start again with the next start."""
+    """Serve until SIGTERM; then stop the boot scripts, which start again with the server."""
     folder, port = Path(sys.argv[1]), int(sys.argv[2])
     document = json.loads(os.environ.pop(_VARIABLE))
     obs = ObsSettings(**document["obs"])
@@ -212,8 +204,8 @@ def run(
 ) -> None:
     """Serve until SIGTERM."""
     platform = Platform(folder / "jobs", stores, object_endpoint, options, faults)
-    found = Answers(platform, Notebooks(folder / "notebooks.json"), stores)
-    server = Server(port, account, found, timedelta(minutes=options.clock_minutes), faults)
+    api = Api(platform, Notebooks(folder / "notebooks.json"), stores)
+    server = Server(port, account, api, timedelta(minutes=options.clock_minutes), faults)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     try:
         server.serve_forever(poll_interval=0.1)
@@ -234,8 +226,8 @@ def _stores(obs: ObsSettings) -> Stores:
     return store
 
 
-def _plain(settings: ObsSettings) -> dict[str, Any]:
-    """The settings as JSON values, secrets included."""
+def _as_json(settings: ObsSettings) -> dict[str, object]:
+    """Return the settings as JSON values, secrets included."""
     values = settings.model_dump()
     return {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()}
 

@@ -1,4 +1,4 @@
-"""The server's side of the signature `SDK-HMAC-SHA256` (docs/reference/modelarts.md §1.5)."""
+"""Verify the signature `SDK-HMAC-SHA256` of a request (docs/reference/modelarts.md §1.5)."""
 
 import hashlib
 import hmac
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from infra.modelarts.codes import ApiError
+from infra.modelarts.emulator.errors import ApiError
 
 ALGORITHM = "SDK-HMAC-SHA256"
 _AUTHORIZATION = re.compile(
@@ -16,7 +16,7 @@ _AUTHORIZATION = re.compile(
 _DATE = "%Y%m%dT%H%M%SZ"
 
 
-def check(
+def check_signature(
     method: str,
     target: str,
     headers: Mapping[str, str],
@@ -25,28 +25,28 @@ def check(
     secret_key: Callable[[str], str | None],
     clock: timedelta,
 ) -> None:
-    """Check one request.
+    """Check the signature of one request.
 
     Args:
         method: such as `GET`.
-        target: path and query as they came.
+        target: path and query as received.
         headers: by lower-case name.
-        body: as it came.
-        secret_key: access key to secret key; None for an access key that nobody has.
-        clock: how far the request's date may be off.
+        body: as received.
+        secret_key: looks up the secret key of an access key; None for an unknown access key.
+        clock: allowed difference between the request's date and this clock.
 
     Raises:
-        ApiError: no signature, one that does not fit, or a date too far off.
+        ApiError: the signature is missing or wrong, or the date is too far off.
     """
     authorization = headers.get("authorization")
     if authorization is None:
-        raise ApiError("0204", "there is neither a token nor a signature")
+        raise ApiError("0204", "the request has neither a token nor a signature")
     match = _AUTHORIZATION.fullmatch(authorization)
     if match is None:
-        raise ApiError("0205", f"the Authorization header is not in the form of {ALGORITHM}")
+        raise ApiError("0205", f"the Authorization header does not have the form of {ALGORITHM}")
     names = match["headers"].split(";")
     if "host" not in names or "x-sdk-date" not in names or any(name not in headers for name in names):
-        raise ApiError("0205", "the signed headers must be present, Host and X-Sdk-Date among them")
+        raise ApiError("0205", "the signed headers must be present and include Host and X-Sdk-Date")
     date = headers["x-sdk-date"]
     _check_date(date, clock)
     secret = secret_key(match["access"])
@@ -56,7 +56,7 @@ def check(
     text = f"{ALGORITHM}\n{date}\n{hashlib.sha256(request.encode()).hexdigest()}"
     expected = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected, match["signature"]):
-        raise ApiError("0206", "the signature does not fit the access key")
+        raise ApiError("0206", "the signature does not match the access key")
 
 
 def _check_date(date: str, clock: timedelta) -> None:

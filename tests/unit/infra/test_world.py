@@ -1,11 +1,10 @@
 import hashlib
-import json
 
 import pytest
 
 from infra import world as module
 from infra.errors import UserError
-from infra.local_training.protocol import EVENT_PREFIX
+from infra.ports.training import Epoch, JobStatus, LogLine
 from infra.settings import load
 from infra.world import World
 
@@ -59,22 +58,23 @@ def test_training_here_is_no_stand_in(world_of):
     assert not world_of().trainer().producer().emulated
 
 
-def test_the_trainer_gets_addresses_that_digests_name_and_events_are_told(world_of, tmp_path, monkeypatch):
+def test_the_trainer_gets_addresses_made_of_digests_and_events_are_passed_on(world_of, tmp_path, monkeypatch):
     world = world_of(**{"obs.bucket": "my-bucket"})
-    jobs, heard = [], []
+    jobs, epochs, status = [], [], []
+    epoch = Epoch(1, 1, 2.0, 3.0, 4.0)
 
     class Trainer:
-        def train(self, job, lines):
+        def train(self, job, on_event):
             jobs.append(job)
-            lines("a line that is no event")
-            lines(EVENT_PREFIX + json.dumps({"event": "epoch"}))
+            for event in (LogLine("a line"), epoch, JobStatus("queued")):
+                on_event(event)
 
     monkeypatch.setattr(World, "trainer", lambda self: Trainer())
-    world.train("k" * 64, tmp_path, "d" * 64, {"epochs": 1}, tmp_path / "results", heard.append)
+    world.train("k" * 64, tmp_path, "d" * 64, {"epochs": 1}, tmp_path / "results", epochs.append, status.append)
     (job,) = jobs
     assert job.data_address.startswith("obs://my-bucket/atlasflow/data/dddd")
     assert job.code_address.startswith("obs://my-bucket/atlasflow/code/")
-    assert heard == [{"event": "epoch"}]
+    assert (epochs, status) == ([epoch], ["queued"])
 
 
 def test_the_services_are_those_that_stand_in_for_something(world_of):

@@ -1,4 +1,4 @@
-"""A small program that speaks the protocol of models/main.py, for tests that are not about MindSpore."""
+"""A small program with the interface of models/main.py, for tests without MindSpore."""
 
 import argparse
 import hashlib
@@ -9,23 +9,26 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 
-def watch():
+def exit_with_stdin() -> None:
     sys.stdin.read()
     os._exit(143)
 
 
-def say(**event):
+def report(**event: object) -> None:
     print("@atlasflow " + json.dumps(event), flush=True)
 
 
-def misbehave(spec):
-    """Do what the spec asks for, to see how the trainer takes it."""
+def misbehave(spec: dict[str, Any]) -> None:
+    """Fail as the spec asks."""
     if "error" in spec:
-        say(event="error", **spec["error"])
+        report(event="error", **spec["error"])
     if "pid_file" in spec:
-        Path(spec["pid_file"]).write_text(str(os.getpid()))
+        pid_file = Path(spec["pid_file"])
+        pid_file.with_suffix(".new").write_text(str(os.getpid()))
+        pid_file.with_suffix(".new").rename(pid_file)
         time.sleep(600)
     if "signal" in spec:
         os.kill(os.getpid(), spec["signal"])
@@ -34,15 +37,15 @@ def misbehave(spec):
         sys.exit(spec["exit"])
 
 
-def train(options, spec):
+def train(options: argparse.Namespace, spec: dict[str, Any]) -> None:
     seen = sorted(path.name for path in options.data_url.rglob("*") if path.is_file())
     for epoch in range(len(list(options.train_url.glob("epoch-*.ckpt"))) + 1, spec["epochs"] + 1):
         (options.train_url / f"epoch-{epoch}.ckpt").write_text(f"{epoch} {seen}")
-        say(event="epoch", epoch=epoch, loss=1.0 / epoch)
+        report(event="epoch", epoch=epoch, epochs=spec["epochs"], loss=1 / epoch, step_ms=1.0, images_per_second=9.0)
         if spec.get("break_after") == epoch:
             sys.exit(5)
         while "wait_for" in spec and not Path(spec["wait_for"]).exists():
-            time.sleep(0.05)
+            time.sleep(0.01)
     if options.pretrain_url:
         start = options.pretrain_url
         start = next(start.iterdir()) if start.is_dir() else start
@@ -55,9 +58,9 @@ def train(options, spec):
         (options.train_url / "digests.json").write_text(json.dumps(digests))
 
 
-def main():
+def main() -> None:
     if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
-        threading.Thread(target=watch, daemon=True).start()
+        threading.Thread(target=exit_with_stdin, daemon=True).start()
     parser = argparse.ArgumentParser()
     parser.add_argument("command", nargs="?", default="train")
     for name in ("--data_url", "--train_url", "--resume_url", "--pretrain_url", "--spec"):

@@ -4,46 +4,54 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 
 from infra.errors import AtlasFlowError, Corrupt, Refused, Transient, UserError
 from infra.home import CHECKOUT
-from infra.local_training import protocol
 from infra.local_training.trainer import LocalTrainer, run_model
-from infra.ports.training import TrainJob
+from infra.ports.training import TrainEvent, TrainJob
+from tests.unit.infra.local_training.conftest import KEY
+from tests.unit.infra.local_training.doubles import Recorder, ignore
 
-KEY = "ab" * 32
+MakeJob = Callable[..., TrainJob]
 
 
-def test_results_lie_in_the_folder_and_lines_arrive(fake_main, job):
-    seen = []
-    todo = job()
-    LocalTrainer(fake_main).train(todo, seen.append)
-    assert seen[0] == "fake train"
-    assert [protocol.event(line)["epoch"] for line in seen[1:]] == [1, 2]
+def test_results_and_events(fake_main: Path, job: MakeJob) -> None:
+    recorder, todo = Recorder(), job()
+    LocalTrainer(fake_main).train(todo, recorder)
+    assert recorder.log == ["fake train"]
+    assert recorder.epochs == [1, 2]
     assert json.loads((todo.folder / "history.json").read_text()) == {"epochs": 2}
     assert json.loads((todo.folder / "spec.json").read_text()) == {"epochs": 2}
-    assert (todo.folder / "train.log").read_text().splitlines() == seen
+    assert [line.split()[0] for line in (todo.folder / "train.log").read_text().splitlines()] == [
+        "fake",
+        "@atlasflow",
+        "@atlasflow",
+    ]
 
 
-def test_an_interrupted_training_goes_on_where_it_was(fake_main, job):
+def test_an_interrupted_training_resumes(fake_main: Path, job: MakeJob) -> None:
+    recorder = Recorder()
     with pytest.raises(Transient):
-        LocalTrainer(fake_main).train(job(epochs=3, break_after=1), print)
-    seen = []
-    LocalTrainer(fake_main).train(job(epochs=3), seen.append)
-    assert [protocol.event(line)["epoch"] for line in seen[1:]] == [2, 3]
+        LocalTrainer(fake_main).train(job(epochs=3, break_after=1), ignore)
+    LocalTrainer(fake_main).train(job(epochs=3), recorder)
+    assert recorder.epochs == [2, 3]
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"), [("user", UserError), ("refused", Refused), ("corrupt", Corrupt), ("transient", Transient)]
 )
-def test_error_events_become_our_errors(fake_main, job, kind, expected):
+def test_error_events_decide_the_class(
+    fake_main: Path, job: MakeJob, kind: str, expected: type[AtlasFlowError]
+) -> None:
+    error = {"kind": kind, "message": "the label is 11", "hint": "look"}
     with pytest.raises(expected, match="the label is 11") as caught:
-        LocalTrainer(fake_main).train(
-            job(error={"kind": kind, "message": "the label is 11", "hint": "look"}, exit=1), print
-        )
+        LocalTrainer(fake_main).train(job(error=error, exit=1), ignore)
     assert type(caught.value) is expected
     assert caught.value.hint == "look"
 
@@ -51,36 +59,39 @@ def test_error_events_become_our_errors(fake_main, job, kind, expected):
 @pytest.mark.parametrize(
     ("code", "expected"), [(1, AtlasFlowError), (2, UserError), (4, Refused), (5, Transient), (6, Corrupt)]
 )
-def test_exit_codes_without_an_event(fake_main, job, code, expected):
+def test_exit_codes_decide_the_class_without_an_error_event(
+    fake_main: Path, job: MakeJob, code: int, expected: type[AtlasFlowError]
+) -> None:
     with pytest.raises(AtlasFlowError, match="about to end") as caught:
-        LocalTrainer(fake_main).train(job(exit=code), print)
+        LocalTrainer(fake_main).train(job(exit=code), ignore)
     assert type(caught.value) is expected
 
 
-def test_a_kill_is_transient_and_points_at_memory(fake_main, job):
+def test_a_kill_is_transient_and_hints_at_memory(fake_main: Path, job: MakeJob) -> None:
     with pytest.raises(Transient, match="SIGKILL") as caught:
-        LocalTrainer(fake_main).train(job(signal=signal.SIGKILL), print)
+        LocalTrainer(fake_main).train(job(signal=signal.SIGKILL), ignore)
     assert "memory" in caught.value.hint
 
 
-def test_a_crash_is_not_transient(fake_main, job):
+def test_a_crash_is_not_transient(fake_main: Path, job: MakeJob) -> None:
     with pytest.raises(AtlasFlowError) as caught:
-        LocalTrainer(fake_main).train(job(signal=signal.SIGSEGV), print)
+        LocalTrainer(fake_main).train(job(signal=signal.SIGSEGV), ignore)
     assert type(caught.value) is AtlasFlowError
 
 
-def test_a_time_limit_ends_the_program(fake_main, job, tmp_path):
+def test_a_time_limit_ends_the_program(fake_main: Path, job: MakeJob, tmp_path: Path) -> None:
     todo = job(pid_file=str(tmp_path / "pid"))
     (todo.folder / "spec.json").write_text(json.dumps(todo.spec))
     arguments = {"data_url": str(todo.data), "train_url": str(todo.folder), "spec": str(todo.folder / "spec.json")}
     before = set(psutil.Process().children())
     with pytest.raises(Transient, match="stopped after"):
-        run_model("train", arguments, print, main=fake_main, seconds=1)
+        run_model("train", arguments, main=fake_main, seconds=0.5)
     assert set(psutil.Process().children()) <= before
 
 
-def test_the_program_ends_when_we_are_killed(fake_main, job, tmp_path):
-    todo = job(pid_file=str(tmp_path / "pid"))
+def test_the_program_ends_when_this_process_is_killed(fake_main: Path, job: MakeJob, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    todo = job(pid_file=str(pid_file))
     script = f"""
         from pathlib import Path
         from infra.ports.training import TrainJob
@@ -88,58 +99,55 @@ def test_the_program_ends_when_we_are_killed(fake_main, job, tmp_path):
         job = TrainJob("{KEY}", Path("{todo.data}"), {dict(todo.spec)!r}, Path("{todo.folder}"))
         LocalTrainer(Path("{fake_main}")).train(job, print)
     """
-    us = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=CHECKOUT, stdout=subprocess.DEVNULL)
     try:
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-            assert us.poll() is None
-        program = psutil.Process(int((tmp_path / "pid").read_text()))
-        os.kill(us.pid, signal.SIGKILL)
+        while not pid_file.exists():
+            assert parent.poll() is None
+            time.sleep(0.01)
+        program = psutil.Process(int(pid_file.read_text()))
+        os.kill(parent.pid, signal.SIGKILL)
         assert program.wait(timeout=20) in (None, 143)
     finally:
-        us.kill()
-        us.wait()
+        parent.kill()
+        parent.wait()
 
 
-def test_an_exception_in_the_receiver_ends_the_program(fake_main, job, tmp_path):
-    def receive(line):
+def test_an_exception_in_the_listener_ends_the_program(fake_main: Path, job: MakeJob, tmp_path: Path) -> None:
+    def interrupt(_event: TrainEvent) -> None:
         raise KeyboardInterrupt
 
     before = set(psutil.Process().children())
     with pytest.raises(KeyboardInterrupt):
-        LocalTrainer(fake_main).train(job(pid_file=str(tmp_path / "pid")), receive)
+        LocalTrainer(fake_main).train(job(pid_file=str(tmp_path / "pid")), interrupt)
     assert set(psutil.Process().children()) <= before
 
 
-def test_missing_data_and_missing_program(fake_main, job, tmp_path):
+def test_missing_data_and_a_missing_program_are_user_errors(fake_main: Path, job: MakeJob, tmp_path: Path) -> None:
     todo = job()
     with pytest.raises(UserError, match="not a folder"):
-        LocalTrainer(fake_main).train(TrainJob(KEY, tmp_path / "absent", todo.spec, todo.folder), print)
-    with pytest.raises(UserError, match=r"there is no .*main\.py"):
-        LocalTrainer(tmp_path / "main.py").train(todo, print)
+        LocalTrainer(fake_main).train(TrainJob(KEY, tmp_path / "absent", todo.spec, todo.folder), ignore)
+    with pytest.raises(UserError, match=r"main\.py is missing"):
+        LocalTrainer(tmp_path / "main.py").train(todo, ignore)
 
 
-def test_the_producer_names_mindspore_without_importing_it():
-    code = (
+def run_code(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_producer_names_mindspore_without_importing_it() -> None:
+    name, version, emulated, imported = run_code(
         "import sys; from infra.local_training.trainer import LocalTrainer; p = LocalTrainer().producer();"
-        "print(p.name, p.version, p.emulated, sorted(p.details), 'mindspore' in sys.modules)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
-    name, version, emulated, *rest = out.split(" ", 3)
-    assert (name, emulated) == ("mindspore-cpu", "False")
+        "print(p.name, p.version, p.emulated, 'mindspore' in sys.modules)"
+    ).split()
+    assert (name, emulated, imported) == ("mindspore-cpu", "False", "False")
     assert version.startswith("2.")
-    assert rest[0].strip().endswith("False")
 
 
-def test_the_cores_in_use_are_part_of_the_producer():
-    code = (
+def test_the_cores_in_use_are_part_of_the_producer() -> None:
+    out = run_code(
         "import os; from infra.local_training.trainer import processor; first = processor();"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(first, processor())"
     )
-    out = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
     assert f"'cores': '{len(os.sched_getaffinity(0))}'" in out
     assert out.rstrip().endswith("'cores': '1'}")
-
-
-@pytest.mark.parametrize("line", ["text", "@atlasflow ", "@atlasflow []", "@atlasflow {", '@atlasflow {"a": 1}'])
-def test_other_lines_are_no_events(line):
-    assert protocol.event(line) is None

@@ -1,47 +1,99 @@
-"""Fixtures for everything that trains."""
+"""Fixtures for trainings on the stand-in."""
 
-import contextlib
-import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
 from infra.modelarts import plan
+from infra.modelarts.client import ModelArts
+from infra.modelarts.emulator.platform import Platform
+from infra.modelarts.trainer import ModelArtsTrainer
 from infra.ports.training import TrainJob
+from infra.settings import ModelArtsSettings, ModelArtsStandInSettings
+from tests.unit.infra.local_training.doubles import fake_checkout, small_data
 from tests.unit.infra.modelarts import doubles
-from tests.unit.infra.modelarts.jobs import PLACE, numbered
+from tests.unit.infra.modelarts.jobs import KEY, PATHS, numbered
 
-KEY = "ab" * 32
+Json = dict[str, Any]
+MakeBody = Callable[..., Json]
+
+
+class MakeJob(Protocol):
+    """Makes a training job with uploaded data and code: `job(epochs=3)`."""
+
+    def __call__(self, *, key: str = ..., **spec: object) -> TrainJob: ...
+
+
+@dataclass
+class World:
+    """A stand-in with a client and a trainer."""
+
+    trainer: ModelArtsTrainer
+    platform: Platform
+    store: doubles.FolderStore
+    settings: ModelArtsSettings
+    folder: Path
+
+    def another_trainer(self, faults: str = "", *, installation: str = "") -> ModelArtsTrainer:
+        """Make a trainer of this installation, or of another one."""
+        return doubles.trainer_for(self.trainer.client, self.store, self.settings, self.folder / installation, faults)
+
+    @property
+    def attempts(self) -> list[int]:
+        """The attempt numbers of all jobs, oldest first."""
+        return [plan.attempt_number(record.name) for record in self.platform.book.all()]
+
+
+class OpenWorld(Protocol):
+    """Opens a world: `with open_world(faults=…, trainer_faults=…) as world`."""
+
+    def __call__(
+        self,
+        faults: str = "",
+        trainer_faults: str = "",
+        options: ModelArtsStandInSettings = ...,
+        **settings: object,
+    ) -> AbstractContextManager[World]: ...
+
+
+@dataclass
+class StandIn:
+    """A stand-in with quick phases, and its client."""
+
+    client: ModelArts
+    platform: Platform
+    port: int
 
 
 @pytest.fixture
-def fake_main(tmp_path):
-    """A checkout whose models/main.py speaks the protocol and trains in no time; yields the program's path."""
-    path = tmp_path / "checkout" / "models" / "main.py"
-    path.parent.mkdir(parents=True)
-    shutil.copy(Path(__file__).parents[1] / "local_training" / "fake_main.py", path)
-    return path
+def fake_main(tmp_path: Path) -> Path:
+    """The path of a `models/main.py` that trains in no time."""
+    return fake_checkout(tmp_path / "checkout")
 
 
 @pytest.fixture
-def data(tmp_path):
+def data(tmp_path: Path) -> Path:
     """A folder shaped like the data set."""
-    return doubles.small_data(tmp_path / "data")
+    return small_data(tmp_path / "data")
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> doubles.FolderStore:
     """A bucket."""
     return doubles.FolderStore(tmp_path / "objects")
 
 
 @pytest.fixture
-def job(tmp_path, data, fake_main, store):
-    """Makes a training job whose data and code are uploaded: `job(epochs=3)`."""
+def job(tmp_path: Path, data: Path, fake_main: Path, store: doubles.FolderStore) -> MakeJob:
+    """Make a training job with uploaded data and code: `job(epochs=3)`."""
     data_address = store.put_tree("af/data/1", data)
     code_address = store.put_tree("af/code/1/models", fake_main.parent)
 
-    def make(key=KEY, **spec):
+    def make(*, key: str = KEY, **spec: object) -> TrainJob:
         folder = tmp_path / "work"
         folder.mkdir(exist_ok=True)
         return TrainJob(key, data, {"epochs": 2, **spec}, folder, data_address, code_address)
@@ -50,33 +102,43 @@ def job(tmp_path, data, fake_main, store):
 
 
 @pytest.fixture
-def world(tmp_path, store):
-    """Makes a stand-in, a client and a trainer: `with world(faults=…, trainer_faults=…) as (trainer, platform)`."""
+def open_world(tmp_path: Path, store: doubles.FolderStore) -> OpenWorld:
+    """Open a stand-in, a client and a trainer: `with open_world(faults=…, trainer_faults=…) as world`."""
 
-    @contextlib.contextmanager
-    def make(faults="", trainer_faults="", options=doubles.QUICK, **settings):
+    @contextmanager
+    def make(
+        faults: str = "",
+        trainer_faults: str = "",
+        options: ModelArtsStandInSettings = doubles.QUICK,
+        **settings: object,
+    ) -> Iterator[World]:
         with doubles.stand_in(tmp_path / "platform", store, options, faults) as (platform, found):
             reachable = found.model_copy(update=settings)
             with doubles.client_for(reachable) as client:
-                yield doubles.trainer_for(client, store, reachable, tmp_path, trainer_faults), platform
+                trainer = doubles.trainer_for(client, store, reachable, tmp_path, trainer_faults)
+                yield World(trainer, platform, store, reachable, tmp_path)
 
     return make
 
 
 @pytest.fixture
-def body(job):
-    """Makes the body of a job: `body(attempt=2, epochs=3)`."""
+def body(job: MakeJob) -> MakeBody:
+    """Make the body of a job: `body(attempt=2, epochs=3)`."""
 
-    def make(attempt=1, **spec):
-        return plan.body(job(**spec), numbered(attempt), doubles.settings_for(1), PLACE)
+    def make(attempt: int = 1, **spec: Any) -> Json:
+        return plan.body(job(**spec), numbered(attempt), doubles.settings_for(1), PATHS)
 
     return make
 
 
 @pytest.fixture
-def asking(tmp_path, store):
-    """A stand-in with quick phases, and a client."""
+def running(tmp_path: Path, store: doubles.FolderStore) -> Iterator[StandIn]:
+    """A stand-in with quick phases, and its client."""
     with doubles.stand_in(tmp_path / "platform", store) as (platform, settings), doubles.client_for(settings) as client:
-        client.platform = platform
-        client.port = int(settings.endpoint.rpartition(":")[2])
-        yield client
+        yield StandIn(client, platform, int(settings.endpoint.rpartition(":")[2]))
+
+
+@pytest.fixture
+def client(running: StandIn) -> ModelArts:
+    """The client of a stand-in with quick phases."""
+    return running.client

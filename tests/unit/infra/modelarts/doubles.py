@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -10,14 +11,14 @@ from pydantic import SecretStr
 
 from infra.errors import Corrupt, Refused
 from infra.faults import FaultPlan
-from infra.modelarts.client import connect
-from infra.modelarts.emulator.api import Answers
+from infra.modelarts.client import ModelArts, connect
+from infra.modelarts.emulator.api import Api
 from infra.modelarts.emulator.notebooks import Notebooks
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.server import Account, Server
 from infra.modelarts.trainer import ModelArtsTrainer
-from infra.ports.storage import StoredObject, SyncResult
-from infra.ports.values import LocalFile
+from infra.ports.storage import ObjectStore, StoredObject, SyncResult
+from infra.ports.values import Bytes, LocalFile
 from infra.settings import ModelArtsSettings, ModelArtsStandInSettings, ObsSettings
 from infra.store.digests import file_digest
 
@@ -25,17 +26,17 @@ ACCOUNT = Account("test-access", "test-secret-key-of-some-length", "5" * 32)
 QUICK = ModelArtsStandInSettings(creating_seconds=0, queue_seconds=0, log_seconds=0)
 
 
-def small_data(folder: Path) -> Path:
-    """A folder shaped like the data set, with a few bytes in each file."""
-    for name in ("train/data_batch_1.bin", "eval/test_batch.bin", "batches.meta.txt"):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
-    return folder
+def local_files(folder: Path) -> dict[str, LocalFile]:
+    """Describe all files under a folder, by their relative names."""
+    return {
+        path.relative_to(folder).as_posix(): LocalFile(path, file_digest(path), path.stat().st_size)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 class FolderStore:
-    """A bucket whose objects are files; without metadata, as objects that a platform writes."""
+    """A bucket that keeps its objects as files, without metadata, like objects that a platform writes."""
 
     emulated = True
 
@@ -44,28 +45,28 @@ class FolderStore:
         self.folder = folder / bucket
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def ensure_bucket(self):
+    def ensure_bucket(self) -> bool:
         return False
 
-    def head(self, key):
+    def head(self, key: str) -> StoredObject | None:
         path = self.folder / key
         return StoredObject(key, path.stat().st_size, None) if path.is_file() else None
 
-    def list(self, prefix):
+    def list(self, prefix: str) -> "list[tuple[str, int]]":
         keys = ((path.relative_to(self.folder).as_posix(), path) for path in self.folder.rglob("*") if path.is_file())
         return sorted((key, path.stat().st_size) for key, path in keys if key.startswith(prefix))
 
-    def put(self, key, source, progress=None):
+    def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
         target = self.folder / key
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.path, target)
         if file_digest(target) != source.sha256:
             raise Corrupt(f"{source.path} changed")
 
-    def put_bare(self, key, source):
+    def put_bare(self, key: str, source: Path) -> None:
         self.put(key, LocalFile(source, file_digest(source), source.stat().st_size))
 
-    def get(self, key, target, sha256=None, progress=None):
+    def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
         if not (self.folder / key).is_file():
             raise Refused(f"there is no {key}")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,34 +76,50 @@ class FolderStore:
             raise Corrupt(f"{key} has SHA-256 {actual}")
         return actual
 
-    def sync(self, prefix, files, progress=None):
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
         for name, file in files.items():
             self.put(f"{prefix}/{name}", file)
         return SyncResult(tuple(files), (), sum(file.size for file in files.values()))
 
-    def delete(self, keys):
+    def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
+        raise NotImplementedError
+
+    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+        raise NotImplementedError
+
+    def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
+        raise NotImplementedError
+
+    def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             (self.folder / key).unlink(missing_ok=True)
 
-    def link(self, key, seconds):
+    def unfinished(self, prefix: str) -> Sequence[str]:
+        return []
+
+    def abort_unfinished(self, prefix: str, age: timedelta) -> Sequence[str]:
+        return []
+
+    def link(self, key: str, seconds: int) -> str:
         return f"http://127.0.0.1:1/{self.bucket}/{key}?expires={seconds}"
 
     def put_tree(self, prefix: str, folder: Path) -> str:
-        """Everything in a folder; returns its address."""
-        for path in folder.rglob("*"):
-            if path.is_file():
-                file = LocalFile(path, file_digest(path), path.stat().st_size)
-                self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", file)
+        """Send all files in a folder; return their address."""
+        self.sync(prefix, local_files(folder))
         return f"obs://{self.bucket}/{prefix}/"
 
 
 @contextmanager
-def stand_in(folder: Path, store: FolderStore, options=QUICK, faults: str = ""):
-    """A ModelArts stand-in in this process; yields its platform and the settings that reach it."""
-    plan = FaultPlan.parse(faults)
-    platform = Platform(folder / "jobs", lambda bucket: FolderStore(store.folder.parent, bucket), "", options, plan)
-    found = Answers(platform, Notebooks(folder / "notebooks.json"), lambda _bucket: store)
-    server = Server(0, ACCOUNT, found, timedelta(minutes=options.clock_minutes), plan)
+def stand_in(
+    folder: Path, store: FolderStore, options: ModelArtsStandInSettings = QUICK, faults: str = ""
+) -> Iterator[tuple[Platform, ModelArtsSettings]]:
+    """Run a ModelArts stand-in in this process; yield its platform and the settings that reach it."""
+    fault_plan = FaultPlan.parse(faults)
+    platform = Platform(
+        folder / "jobs", lambda bucket: FolderStore(store.folder.parent, bucket), "", options, fault_plan
+    )
+    api = Api(platform, Notebooks(folder / "notebooks.json"), lambda _bucket: store)
+    server = Server(0, ACCOUNT, api, timedelta(minutes=options.clock_minutes), fault_plan)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -114,24 +131,23 @@ def stand_in(folder: Path, store: FolderStore, options=QUICK, faults: str = ""):
         platform.close()
 
 
-def settings_for(port: int, **changes) -> ModelArtsSettings:
-    """Settings that reach a stand-in."""
-    values = {
-        "endpoint": f"http://127.0.0.1:{port}",
-        "project_id": ACCOUNT.project,
-        "access_key": SecretStr(ACCOUNT.access_key),
-        "secret_key": SecretStr(ACCOUNT.secret_key),
-        "engine": "mindspore-stand-in-cpu",
-        "flavor": "modelarts.vm.cpu.2u",
-        "poll_seconds": 0.05,
-        "jobs_at_once": 8,
-    }
-    return ModelArtsSettings(**(values | changes))
+def settings_for(port: int) -> ModelArtsSettings:
+    """Return settings that reach a stand-in."""
+    return ModelArtsSettings(
+        endpoint=f"http://127.0.0.1:{port}",
+        project_id=ACCOUNT.project,
+        access_key=SecretStr(ACCOUNT.access_key),
+        secret_key=SecretStr(ACCOUNT.secret_key),
+        engine="mindspore-stand-in-cpu",
+        flavor="modelarts.vm.cpu.2u",
+        poll_seconds=0.05,
+        jobs_at_once=8,
+    )
 
 
 @contextmanager
-def client_for(settings: ModelArtsSettings, *, emulated: bool = True):
-    """The client through the official SDK."""
+def client_for(settings: ModelArtsSettings, *, emulated: bool = True) -> Iterator[ModelArts]:
+    """Open the client, which uses the official SDK."""
     client = connect(settings, ObsSettings(), emulated=emulated)
     try:
         yield client
@@ -139,9 +155,16 @@ def client_for(settings: ModelArtsSettings, *, emulated: bool = True):
         client.close()
 
 
-def trainer_for(client, store: FolderStore, settings: ModelArtsSettings, folder: Path, faults: str = ""):
-    """A trainer with its intents in `folder`."""
-    plan = FaultPlan.parse(faults)
+def trainer_for(
+    client: ModelArts, store: ObjectStore, settings: ModelArtsSettings, folder: Path, faults: str = ""
+) -> ModelArtsTrainer:
+    """Make a trainer with its intents in `folder`."""
     return ModelArtsTrainer(
-        lambda: client, lambda: store, settings, "af", folder / "intents", emulated=True, faults=plan
+        lambda: client,
+        lambda: store,
+        settings,
+        "af",
+        folder / "intents",
+        emulated=True,
+        faults=FaultPlan.parse(faults),
     )

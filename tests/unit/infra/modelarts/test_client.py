@@ -1,10 +1,14 @@
-"""The client's edges: keys, the project, errors, silence. What it asks otherwise is in test_modelarts_emulator.py."""
+"""The client's edge cases: keys, the project, errors, unusable responses."""
 
 import http.server
 import json
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Protocol
 
 import pytest
 from pydantic import SecretStr
@@ -12,16 +16,19 @@ from pydantic import SecretStr
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.modelarts import plan
 from infra.modelarts.client import connect
-from infra.modelarts.codes import CLASSES, CODES, meaning
+from infra.modelarts.codes import CODES, STAND_IN_HEADER, meaning
 from infra.obs.emulator import certificates
-from infra.settings import ObsSettings
+from infra.settings import ModelArtsSettings, ObsSettings
 from tests.unit.infra.modelarts import doubles
+from tests.unit.infra.modelarts.conftest import MakeJob
+from tests.unit.infra.modelarts.jobs import PATHS, numbered
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK, on 3.12
 
 
 @pytest.fixture
-def reachable(tmp_path, store):
+def reachable(tmp_path: Path, store: doubles.FolderStore) -> Iterator[ModelArtsSettings]:
+    """Settings that reach a stand-in."""
     with doubles.stand_in(tmp_path / "platform", store) as (_, settings):
         yield settings
 
@@ -33,7 +40,9 @@ def reachable(tmp_path, store):
         ({"access_key": SecretStr("nobody")}, "access key does not exist"),
     ],
 )
-def test_wrong_keys_are_refused_and_not_shown(reachable, changes, words):
+def test_wrong_keys_are_refused_and_not_shown(
+    reachable: ModelArtsSettings, changes: dict[str, object], words: str
+) -> None:
     with doubles.client_for(reachable.model_copy(update=changes)) as client:
         with pytest.raises(Refused, match=words) as caught:
             client.find("x", "0")
@@ -41,89 +50,106 @@ def test_wrong_keys_are_refused_and_not_shown(reachable, changes, words):
         assert "another" not in str(caught.value)
 
 
-def test_the_keys_of_obs_serve_both(reachable):
+def test_the_keys_of_obs_work_for_both(reachable: ModelArtsSettings) -> None:
     obs = ObsSettings(access_key=reachable.access_key, secret_key=reachable.secret_key)
     settings = reachable.model_copy(update={"access_key": SecretStr(""), "secret_key": SecretStr("")})
     client = connect(settings, obs, emulated=True)
     assert client.find("x", "0") == ()
     client.close()
-    with pytest.raises(UserError, match="no keys"):
+    with pytest.raises(UserError, match="keys for ModelArts are not set"):
         connect(settings, ObsSettings(), emulated=True)
 
 
 @pytest.mark.parametrize("endpoint", ["", "modelarts.example"])
-def test_an_end_point_is_an_address(reachable, endpoint):
+def test_an_endpoint_is_a_url(reachable: ModelArtsSettings, endpoint: str) -> None:
     with pytest.raises(UserError, match=r"modelarts\.endpoint"):
         connect(reachable.model_copy(update={"endpoint": endpoint}), ObsSettings(), emulated=True)
 
 
-def test_the_project_of_other_keys_is_refused(reachable):
+def test_a_project_of_other_keys_is_refused(reachable: ModelArtsSettings) -> None:
     with doubles.client_for(reachable.model_copy(update={"project_id": "0" * 32})) as client:
         with pytest.raises(Refused, match=r"ModelArts\.2786") as caught:
             client.find("x", "0")
         assert "project_id" in caught.value.hint
 
 
-def test_the_project_is_looked_up_by_the_region(reachable):
+def test_a_missing_project_id_is_looked_up_by_the_region(reachable: ModelArtsSettings) -> None:
     settings = reachable.model_copy(update={"project_id": "", "iam_endpoint": reachable.endpoint})
     with doubles.client_for(settings) as client:
         assert client.find("x", "0") == ()
 
 
-def test_what_stands_in_is_never_taken_for_real(reachable):
+def test_a_stand_in_never_passes_for_real(reachable: ModelArtsSettings) -> None:
     with doubles.client_for(reachable, emulated=False) as client, pytest.raises(Refused, match="stand-in"):
         client.find("x", "0")
 
 
-def test_nobody_answers(reachable):
+def test_a_closed_port_is_transient(reachable: ModelArtsSettings) -> None:
     settings = reachable.model_copy(update={"endpoint": "http://127.0.0.1:1"})
     with doubles.client_for(settings) as client, pytest.raises(Transient, match="does not answer"):
         client.find("x", "0")
 
 
-@pytest.fixture
-def saying():
-    """A server that answers everything with one thing: `saying(status, body)` gives its address."""
-    servers = []
+class Serve(Protocol):
+    """Starts a server that answers every request alike; returns its URL."""
 
-    def make(status, body):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                self.send_response(status)
-                self.send_header("X-AtlasFlow-Stand-In", "1")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+    def __call__(self, status: int, body: bytes) -> str: ...
 
-            do_GET = do_POST  # noqa: N815 - the name is the library's
 
-            def log_message(self, *args):
-                pass
+def handler_for(status: int, body: bytes) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header(STAND_IN_HEADER, "1")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_address[1]}"
+        do_GET = do_POST  # noqa: N815 - the name is the library's
 
-    yield make
-    for server, thread in servers:
+        def log_message(self, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+@contextmanager
+def serve(server: http.server.HTTPServer) -> Iterator[int]:
+    """Serve in a thread; yield the port."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
         server.shutdown()
         thread.join()
         server.server_close()
 
 
+@pytest.fixture
+def serving() -> Iterator[Serve]:
+    """A server that answers every request alike: `serving(status, body)` returns its URL."""
+    with ExitStack() as stack:
+
+        def make(status: int, body: bytes) -> str:
+            server = http.server.HTTPServer(("127.0.0.1", 0), handler_for(status, body))
+            return f"http://127.0.0.1:{stack.enter_context(serve(server))}"
+
+        yield make
+
+
 @pytest.mark.parametrize("code", sorted(code for code in CODES if CODES[code].status >= 400))
-def test_every_code_ends_in_its_class_with_the_platforms_words(reachable, saying, code):
+def test_each_code_has_its_class_and_the_platforms_message(
+    reachable: ModelArtsSettings, serving: Serve, code: str
+) -> None:
     known = CODES[code]
-    body = json.dumps({"error_msg": "their words", "error_code": f"ModelArts.{code}"}).encode()
-    settings = reachable.model_copy(update={"endpoint": saying(known.status, body)})
-    words = rf"their words \(ModelArts\.{code}"
-    with doubles.client_for(settings) as client, pytest.raises(AtlasFlowError, match=words) as caught:
+    body = json.dumps({"error_msg": "their message", "error_code": f"ModelArts.{code}"}).encode()
+    settings = reachable.model_copy(update={"endpoint": serving(known.status, body)})
+    message = rf"their message \(ModelArts\.{code}"
+    with doubles.client_for(settings) as client, pytest.raises(AtlasFlowError, match=message) as caught:
         client.find("x", "0")
-    assert type(caught.value) is CLASSES.get(code, known.kind)
-    assert isinstance(caught.value, known.kind)
+    assert type(caught.value) is known.error_class
     assert caught.value.hint == known.hint
 
 
@@ -138,57 +164,59 @@ def test_every_code_ends_in_its_class_with_the_platforms_words(reachable, saying
         (400, b'{"error_code": "ModelArts.50004000", "error_msg": "new code"}', Refused),
     ],
 )
-def test_unknown_codes_are_judged_by_their_status(reachable, saying, status, body, kind):
-    settings = reachable.model_copy(update={"endpoint": saying(status, body)})
+def test_unknown_codes_are_classified_by_their_status(
+    reachable: ModelArtsSettings, serving: Serve, status: int, body: bytes, kind: type[AtlasFlowError]
+) -> None:
+    settings = reachable.model_copy(update={"endpoint": serving(status, body)})
     with doubles.client_for(settings) as client, pytest.raises(AtlasFlowError) as caught:
         client.find("x", "0")
     assert type(caught.value) is kind
 
 
-SILENT = [b"<html>hello</html>", b"", b"{}", b'{"items": null}', b'{"items": null, "total": 1}', b'{"items": [{}]}']
+UNUSABLE = [b"<html>hello</html>", b"", b"{}", b'{"items": null}', b'{"items": null, "total": 1}', b'{"items": [{}]}']
 
 
-@pytest.mark.parametrize("body", SILENT)
-def test_an_answer_that_says_nothing_is_not_taken_for_no_jobs(reachable, saying, body):
-    settings = reachable.model_copy(update={"endpoint": saying(200, body)})
+@pytest.mark.parametrize("body", UNUSABLE)
+def test_an_unusable_response_does_not_mean_no_jobs(reachable: ModelArtsSettings, serving: Serve, body: bytes) -> None:
+    settings = reachable.model_copy(update={"endpoint": serving(200, body)})
     with doubles.client_for(settings) as client, pytest.raises(Transient, match="cannot be read"):
         client.find("x", "0")
 
 
-def test_no_jobs_may_be_said_with_null(reachable, saying):
-    settings = reachable.model_copy(update={"endpoint": saying(200, b'{"items": null, "total": 0}')})
+def test_null_items_with_total_0_means_no_jobs(reachable: ModelArtsSettings, serving: Serve) -> None:
+    settings = reachable.model_copy(update={"endpoint": serving(200, b'{"items": null, "total": 0}')})
     with doubles.client_for(settings) as client:
         assert client.find("x", "0") == ()
 
 
-def test_a_page_behind_the_last_one_may_be_null(reachable, monkeypatch):
-    about = [SimpleNamespace(id=f"{n}", name=f"x-{n}", create_time=1, description="") for n in range(50)]
-    items = [SimpleNamespace(metadata=item, status=None, algorithm=None) for item in about]
+def test_a_page_after_the_last_one_may_be_null(reachable: ModelArtsSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = [SimpleNamespace(id=f"{n}", name=f"x-{n}", create_time=1, description="") for n in range(50)]
+    items = [SimpleNamespace(metadata=item, status=None, algorithm=None) for item in metadata]
     pages = [SimpleNamespace(items=items, total=50), SimpleNamespace(items=None, total=50)]
     with doubles.client_for(reachable) as client:
         monkeypatch.setattr(client._client, "list_training_jobs", lambda _request: pages.pop(0))
         assert len(client.find("x", "0")) == 50
 
 
-def test_a_job_whose_status_is_not_told_is_there_and_not_final(reachable, saying):
+def test_a_job_without_status_exists_and_is_not_final(reachable: ModelArtsSettings, serving: Serve) -> None:
     body = json.dumps({"total": 1, "items": [{"kind": "job", "metadata": {"id": "1", "name": "x-1"}}]}).encode()
-    with doubles.client_for(reachable.model_copy(update={"endpoint": saying(200, body)})) as client:
+    with doubles.client_for(reachable.model_copy(update={"endpoint": serving(200, body)})) as client:
         (job,) = client.find("x", "0")
     assert (job.name, job.final, job.tasks) == ("x-1", False, ())
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"obs_url": 1}'])
-def test_a_link_that_cannot_be_read(reachable, saying, body):
-    settings = reachable.model_copy(update={"endpoint": saying(200, body)})
+def test_an_unreadable_link_is_transient(reachable: ModelArtsSettings, serving: Serve, body: bytes) -> None:
+    settings = reachable.model_copy(update={"endpoint": serving(200, body)})
     with doubles.client_for(settings) as client, pytest.raises(Transient, match="cannot be read"):
         client.log_link("job", "worker-0")
 
 
-def test_being_asked_to_wait_is_told_in_the_platforms_words_for_every_method(reachable, saying):
-    body = b'{"error_code": "APIG.0308", "error_msg": "their words"}'
-    with doubles.client_for(reachable.model_copy(update={"endpoint": saying(429, body)})) as client:
+def test_throttling_keeps_the_platforms_message_for_each_method(reachable: ModelArtsSettings, serving: Serve) -> None:
+    body = b'{"error_code": "APIG.0308", "error_msg": "their message"}'
+    with doubles.client_for(reachable.model_copy(update={"endpoint": serving(429, body)})) as client:
         for ask in (lambda: client.show("1"), lambda: client.find("x", "0")):
-            with pytest.raises(Transient, match=r"their words \(APIG\.0308"):
+            with pytest.raises(Transient, match=r"their message \(APIG\.0308"):
                 ask()
 
 
@@ -205,8 +233,14 @@ def test_being_asked_to_wait_is_told_in_the_platforms_words_for_every_method(rea
         (200, b'{"projects": [{}]}', Transient, "cannot be read"),
     ],
 )
-def test_a_project_that_cannot_be_looked_up(reachable, saying, status, body, kind, words):
-    changes = {"project_id": "", "iam_endpoint": saying(status, body), "access_key": SecretStr(f"key-{status}-{words}")}
+def test_a_failed_project_lookup(
+    reachable: ModelArtsSettings, serving: Serve, status: int, body: bytes, kind: type[AtlasFlowError], words: str
+) -> None:
+    changes = {
+        "project_id": "",
+        "iam_endpoint": serving(status, body),
+        "access_key": SecretStr(f"key-{status}-{words}"),
+    }
     with pytest.raises(AtlasFlowError, match=words) as caught:
         connect(reachable.model_copy(update=changes), ObsSettings(), emulated=True)
     assert type(caught.value) is kind
@@ -215,52 +249,50 @@ def test_a_project_that_cannot_be_looked_up(reachable, saying, status, body, kin
 
 
 @pytest.mark.parametrize("changed", ["endpoint", "iam_endpoint"])
-def test_a_certificate_that_does_not_hold_is_refused(reachable, tmp_path, changed):
-    """The test CA of the object store's stand-in is trusted by nobody else."""
+def test_an_untrusted_certificate_is_refused(reachable: ModelArtsSettings, tmp_path: Path, changed: str) -> None:
+    """Only clients of the emulated object store trust its test CA."""
     certificate, key = certificates.server_certificate(tmp_path / "tls", "cn-north-4")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+
+    class SilentServer(http.server.HTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass
+
+    server = SilentServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *_: None
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    changes = {changed: f"https://127.0.0.1:{server.server_address[1]}"}
-    if changed == "iam_endpoint":
-        changes |= {"project_id": "", "access_key": SecretStr("key-of-a-certificate")}
-    try:
+    with serve(server) as port:
+        changes: dict[str, object] = {changed: f"https://127.0.0.1:{port}"}
+        if changed == "iam_endpoint":
+            changes |= {"project_id": "", "access_key": SecretStr("key-of-a-certificate")}
         with (
             pytest.raises(Refused, match="certificate"),
             doubles.client_for(reachable.model_copy(update=changes)) as client,
         ):
             client.find("x", "0")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.mark.parametrize("change", [{"engine": "absent"}, {"flavor": "absent"}])
-def test_what_the_region_has_is_listed_when_it_lacks_something(reachable, job, change):
+def test_the_offers_of_the_region_are_in_the_hint(
+    reachable: ModelArtsSettings, job: MakeJob, change: dict[str, str]
+) -> None:
     settings = reachable.model_copy(update=change)
-    place = plan.Place("bucket", "af")
-    attempt = plan.Attempt(1, "af/results", resume=False, installation="x")
     with doubles.client_for(settings) as client, pytest.raises(UserError) as caught:
-        client.submit(plan.body(job(), attempt, settings, place))
+        client.submit(plan.body(job(), numbered(1), settings, PATHS))
     (name,) = change
     assert {"engine": "mindspore-stand-in-cpu", "flavor": "modelarts.vm.cpu.2u"}[name] in caught.value.hint
     assert f"modelarts.{name}" in caught.value.hint
 
 
-def test_whether_abnormal_is_final_is_a_setting(reachable, saying):
+def test_whether_abnormal_is_final_is_a_setting(reachable: ModelArtsSettings, serving: Serve) -> None:
     body = json.dumps({"metadata": {"id": "1", "name": "x-1"}, "status": {"phase": "Abnormal"}}).encode()
-    settings = reachable.model_copy(update={"endpoint": saying(200, body)})
+    settings = reachable.model_copy(update={"endpoint": serving(200, body)})
     with doubles.client_for(settings) as client:
         assert client.show("1").final
     with doubles.client_for(settings.model_copy(update={"abnormal_is_final": False})) as client:
         assert not client.show("1").final
 
 
-def test_codes_of_other_services_are_not_ours():
-    assert meaning("APIG.0101", 404).kind is Refused
-    assert meaning("ModelArts.0101", 400).kind is UserError
+def test_codes_of_other_services_are_classified_by_their_status() -> None:
+    assert meaning("APIG.0101", 404).error_class is Refused
+    assert meaning("ModelArts.0101", 400).error_class is UserError

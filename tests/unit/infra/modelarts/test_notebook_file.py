@@ -1,7 +1,9 @@
-"""A notebook to take along: its parts, and that equal settings write equal bytes. `tests/e2e` executes one."""
+"""A notebook for any Jupyter: its parts, and equal bytes for equal settings. `tests/e2e` executes one."""
 
 import ast
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -9,11 +11,12 @@ import pytest
 from infra.errors import UserError
 from infra.modelarts.notebook_file import write_notebook
 
-SPEC = {"network": "lenet5", "epochs": 2, "learning_rate": 0.01, "crop": True, "weight_decay": None}
+SPEC: dict[str, object] = {"network": "lenet5", "epochs": 2, "learning_rate": 0.01, "crop": True, "weight_decay": None}
 
 
 @pytest.fixture
-def code(tmp_path):
+def code(tmp_path: Path) -> Path:
+    """A folder with code and its cache."""
     folder = tmp_path / "code"
     (folder / "__pycache__").mkdir(parents=True)
     (folder / "__pycache__" / "main.pyc").write_bytes(b"")
@@ -21,11 +24,11 @@ def code(tmp_path):
     return folder
 
 
-def write(folder, code, data="data", files=None):
+def write(folder: Path, code: Path, data: str = "data", files: Mapping[str, Path] | None = None) -> Path:
     return write_notebook(folder, "LeNet on a lesson's data", SPEC, code, data, files or {})
 
 
-def test_code_and_data_lie_beside_it(tmp_path, code):
+def test_it_is_written_with_code_and_data(tmp_path: Path, code: Path) -> None:
     images = tmp_path / "images.bin"
     images.write_bytes(b"images")
     path = write(tmp_path / "lesson", code, files={"train/batch.bin": images})
@@ -34,13 +37,13 @@ def test_code_and_data_lie_beside_it(tmp_path, code):
     assert (path.parent / "data/train/batch.bin").read_bytes() == b"images"
 
 
-def test_it_holds_the_specification_and_the_address(tmp_path, code):
+def test_it_has_the_specification_and_the_address(tmp_path: Path, code: Path) -> None:
     notebook = nbformat.read(write(tmp_path / "lesson", code, "obs://lessons/cifar10/"), as_version=4)
     first, *rest = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     values = {
         statement.targets[0].id: ast.literal_eval(statement.value)
         for statement in ast.parse(first).body
-        if isinstance(statement, ast.Assign)
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
     }
     assert values == {"DATA": "obs://lessons/cifar10/", "RESULTS": "results", "SPEC": SPEC}
     for source in rest:
@@ -49,12 +52,12 @@ def test_it_holds_the_specification_and_the_address(tmp_path, code):
     assert titles == ["# LeNet on a lesson's data", "## Train", "## Evaluate", "## Export"]
 
 
-def test_equal_settings_write_equal_bytes(tmp_path, code):
+def test_equal_settings_write_equal_bytes(tmp_path: Path, code: Path) -> None:
     first, second = (write(tmp_path / name, code) for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
     assert json.loads(first.read_text())["nbformat"] == 4
 
 
-def test_a_folder_that_is_in_use_is_left_alone(tmp_path, code):
+def test_a_folder_with_files_is_refused(tmp_path: Path, code: Path) -> None:
     with pytest.raises(UserError, match="is not empty"):
         write(code, tmp_path)

@@ -1,35 +1,44 @@
 import json
 import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import huaweicloudsdkmodelarts.v1 as sdk
 import pytest
 
 from infra.errors import UserError
+from infra.modelarts.client import ModelArts
 from infra.modelarts.emulator.notebooks import IMAGE
 from infra.modelarts.notebooks import Notebooks
 from infra.settings import ModelArtsNotebookSettings
 from tests.unit.infra.modelarts import doubles
+from tests.unit.infra.modelarts.conftest import StandIn
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK, on 3.12
 
 
+MakeNotebooks = Callable[..., Notebooks]
+
+
 @pytest.fixture
-def notebooks(tmp_path, store):
-    """Makes the calls, with settings of one's own: `notebooks(hours=2)`."""
-    with doubles.stand_in(tmp_path / "platform", store) as (_, settings), doubles.client_for(settings) as client:
+def notebooks(client: ModelArts, running: StandIn) -> MakeNotebooks:
+    """Make the instances of a stand-in, with changed settings: `notebooks(hours=2)`."""
 
-        def make(image=IMAGE, changes=(), **values):
-            notebook = ModelArtsNotebookSettings(image=image, **values)
-            return Notebooks(client, settings.model_copy(update={"notebook": notebook, **dict(changes)}))
+    def make(image: str = IMAGE, changes: Iterable[tuple[str, object]] = (), **values: Any) -> Notebooks:
+        notebook = ModelArtsNotebookSettings(image=image, **values)
+        settings = doubles.settings_for(running.port)
+        return Notebooks(client, settings.model_copy(update={"notebook": notebook, **dict(changes)}))
 
-        yield make
+    return make
 
 
-def test_an_instance_through_its_life(notebooks):
+def test_an_instance_through_its_life(notebooks: MakeNotebooks) -> None:
     calls = notebooks(hours=2, storage_gb=20)
     made = calls.create("资料-1")
     assert (made.status, made.flavor) == ("RUNNING", "modelarts.vm.cpu.2u")
     assert made.url
+    assert made.until_ms is not None
     assert 1.9 * 3600 < made.until_ms / 1000 - time.time() < 2.1 * 3600
     assert calls.start("资料-1") == made
     stopped = calls.stop("资料-1")
@@ -40,13 +49,13 @@ def test_an_instance_through_its_life(notebooks):
     assert calls.list() == []
 
 
-def test_many_are_listed_in_pages_and_a_name_may_be_given_twice(notebooks, tmp_path):
+def test_a_name_is_not_unique_on_the_platform(notebooks: MakeNotebooks, client: ModelArts, tmp_path: Path) -> None:
     calls = notebooks()
     calls.create("one")
     with pytest.raises(UserError, match="a notebook 'one' already"):
         calls.create("one")
-    body = sdk.NotebookCreateRequest(name="one", flavor="modelarts.vm.cpu.2u", image_id=IMAGE)  # by somebody else
-    calls._client.call("create", lambda client: client.create_notebook(sdk.CreateNotebookRequest(body=body)))
+    body = sdk.NotebookCreateRequest(name="one", flavor="modelarts.vm.cpu.2u", image_id=IMAGE)  # from the console
+    client.call("create", lambda call: call.create_notebook(sdk.CreateNotebookRequest(body=body)))
     with pytest.raises(UserError, match="2 notebooks"):
         calls.stop("one")
     with pytest.raises(UserError, match="no notebook 'two'") as caught:
@@ -56,7 +65,7 @@ def test_many_are_listed_in_pages_and_a_name_may_be_given_twice(notebooks, tmp_p
     assert len(book) == 2
 
 
-def test_the_images_are_named_when_none_is_set(notebooks):
+def test_the_hint_lists_the_images_when_none_is_set(notebooks: MakeNotebooks) -> None:
     with pytest.raises(UserError, match="image is not set") as caught:
         notebooks(image="").create("n")
     assert IMAGE in caught.value.hint
@@ -69,14 +78,14 @@ def test_the_images_are_named_when_none_is_set(notebooks):
         ({"cost_cap": 5.0, "prices": {"modelarts.vm.cpu.2u": 2.0}}, "could cost 6.00"),
     ],
 )
-def test_the_cap_holds_for_notebooks(notebooks, changes, match):
+def test_the_cap_holds_for_notebooks(notebooks: MakeNotebooks, changes: dict[str, object], match: str) -> None:
     calls = notebooks(changes=changes.items(), hours=3)
     with pytest.raises(UserError, match=match):
         calls.create("n")
     assert calls.list() == []
 
 
-def test_storage_in_a_bucket_needs_a_credential(notebooks):
+def test_storage_in_a_bucket_needs_a_credential(notebooks: MakeNotebooks) -> None:
     with pytest.raises(UserError, match="storage_credential"):
         notebooks(storage="OBS", storage_address="obs://b/x/").create("n")
     made = notebooks(storage="OBS", storage_address="obs://b/x/", storage_credential="mine").create("n")
@@ -84,13 +93,13 @@ def test_storage_in_a_bucket_needs_a_credential(notebooks):
 
 
 @pytest.mark.parametrize("limit", [0, -1, 101])
-def test_pages_have_a_size(notebooks, limit):
+def test_a_page_size_has_limits(client: ModelArts, limit: int) -> None:
     request = sdk.ListNotebooksRequest(limit=limit)
     with pytest.raises(UserError, match=r"ModelArts\.0104"):
-        notebooks()._client.call("list", lambda client: client.list_notebooks(request))
+        client.call("list", lambda call: call.list_notebooks(request))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 129])
-def test_bad_names_are_refused(notebooks, name):
+def test_invalid_names_are_refused(notebooks: MakeNotebooks, name: str) -> None:
     with pytest.raises(UserError, match=r"ModelArts\.0104"):
         notebooks().create(name)

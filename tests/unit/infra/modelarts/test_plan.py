@@ -1,5 +1,7 @@
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,18 +12,22 @@ from infra.ports.values import LocalFile
 from infra.settings import ModelArtsSettings
 
 KEY = "0123456789abcdef" * 4
-PLACE = plan.Place("bucket", "af")
+PATHS = plan.JobPaths("bucket", "af")
 SETTINGS = ModelArtsSettings(engine="e", flavor="f")
-FIRST = plan.Attempt(1, PLACE.results(KEY), resume=False, installation="i")
+FIRST = plan.Attempt(1, PATHS.results(KEY), resume=False, installation="i")
 
 
-def job(tmp_path, **changes):
-    values = {"data_address": "obs://other/data/1/", "code_address": "obs://bucket/af/code/1/models", **changes}
+def job(tmp_path: Path, **changes: Any) -> TrainJob:
+    values: dict[str, Any] = {
+        "data_address": "obs://other/data/1/",
+        "code_address": "obs://bucket/af/code/1/models",
+        **changes,
+    }
     return TrainJob(KEY, tmp_path, {"epochs": 2, "network": "lenet5"}, tmp_path, **values)
 
 
-def test_the_body_says_all_that_the_platform_needs(tmp_path):
-    body = plan.body(job(tmp_path), FIRST, SETTINGS, PLACE)
+def test_the_body_has_all_that_the_platform_needs(tmp_path: Path) -> None:
+    body: dict[str, Any] = plan.body(job(tmp_path), FIRST, SETTINGS, PATHS)
     algorithm = body["algorithm"]
     assert body["metadata"]["name"] == "atlasflow-0123456789abcdef01234567-1"
     assert algorithm["code_dir"] == "obs://bucket/af/code/1/models/"
@@ -33,46 +39,48 @@ def test_the_body_says_all_that_the_platform_needs(tmp_path):
     assert body["spec"]["auto_stop"] == {"time_unit": "HOURS", "duration": 24}
 
 
-def test_a_later_attempt_starts_from_the_earlier_results(tmp_path):
+def test_a_later_attempt_resumes_from_the_earlier_results(tmp_path: Path) -> None:
     attempts = (FIRST, replace(FIRST, number=2, resume=True))
-    first, second = (plan.body(job(tmp_path), item, SETTINGS, PLACE)["algorithm"] for item in attempts)
+    bodies: list[dict[str, Any]] = [plan.body(job(tmp_path), item, SETTINGS, PATHS) for item in attempts]
+    first, second = (body["algorithm"] for body in bodies)
     resume = {item["name"]: item["remote"] for item in second["inputs"]}["resume_url"]
     assert resume == first["outputs"][0]["remote"] == second["outputs"][0]["remote"]
 
 
-def test_a_checkpoint_to_start_from_is_an_input_in_a_folder_of_its_own(tmp_path):
+def test_a_pretrained_checkpoint_is_an_input_in_its_own_folder(tmp_path: Path) -> None:
     start = LocalFile(tmp_path / "start.ckpt", "c" * 64, 3)
-    inputs = plan.body(job(tmp_path, pretrained=start), FIRST, SETTINGS, PLACE)["algorithm"]["inputs"]
+    body: dict[str, Any] = plan.body(job(tmp_path, pretrained=start), FIRST, SETTINGS, PATHS)
+    inputs = body["algorithm"]["inputs"]
     address = {item["name"]: item["remote"]["obs"]["obs_url"] for item in inputs}["pretrain_url"]
     assert address == f"obs://bucket/af/pretrained/{'c' * 24}/"
 
 
-def test_parameters_are_told_and_ours_are_kept(tmp_path):
+def test_parameters_are_passed_on_and_reserved_names_refused(tmp_path: Path) -> None:
     chosen = SETTINGS.model_copy(update={"parameters": {"lesson": "3", "note": "two words"}})
-    body = plan.body(job(tmp_path), FIRST, chosen, PLACE)
+    body: dict[str, Any] = plan.body(job(tmp_path), FIRST, chosen, PATHS)
     assert body["algorithm"]["parameters"] == [
         {"name": "lesson", "value": "3"},
         {"name": "note", "value": "two words"},
     ]
     for name in ("data_url", "train_url", "resume_url", "pretrain_url", "spec"):
-        taken = SETTINGS.model_copy(update={"parameters": {name: "x"}})
+        reserved = SETTINGS.model_copy(update={"parameters": {name: "x"}})
         with pytest.raises(UserError, match=name):
-            plan.body(job(tmp_path), FIRST, taken, PLACE)
+            plan.body(job(tmp_path), FIRST, reserved, PATHS)
 
 
-def test_a_job_says_for_whom_it_is(tmp_path):
-    text = plan.body(job(tmp_path), FIRST, SETTINGS, PLACE)["metadata"]["description"]
+def test_the_description_names_the_installation() -> None:
+    text = plan.description(KEY, "i")
     assert plan.is_of(text, "i")
     assert not plan.is_of(text, "j")
     assert not plan.is_of("", "i")
 
 
-def test_names_fit_the_platform_and_can_be_read_back():
+def test_names_fit_the_platform_and_can_be_parsed() -> None:
     name = plan.name(KEY, 12)
     assert len(name) <= 64
-    assert plan.attempt_of(name) == 12
-    assert plan.attempt_of("atlasflow-of-somebody-3") == 0
-    assert plan.attempt_of("my-" + name) == 0
+    assert plan.attempt_number(name) == 12
+    assert plan.attempt_number("atlasflow-of-somebody-3") == 0
+    assert plan.attempt_number("my-" + name) == 0
 
 
 @pytest.mark.parametrize(
@@ -84,20 +92,22 @@ def test_names_fit_the_platform_and_can_be_read_back():
         (SETTINGS, {"code_address": ""}, "object storage"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path, settings, changes, match):
+def test_missing_values_are_named(
+    tmp_path: Path, settings: ModelArtsSettings, changes: dict[str, Any], match: str
+) -> None:
     with pytest.raises(UserError, match=match):
-        plan.body(job(tmp_path, **changes), FIRST, settings, PLACE)
+        plan.body(job(tmp_path, **changes), FIRST, settings, PATHS)
 
 
-def test_the_cap_refuses_what_could_cost_more():
+def test_the_cap_refuses_a_job_that_could_cost_more() -> None:
     priced = SETTINGS.model_copy(update={"prices": {"f": 10.0}, "node_count": 2, "auto_stop_hours": 3})
-    assert plan.most(priced) == 60
+    assert plan.maximum_cost(priced) == 60
     plan.check_cost(priced.model_copy(update={"cost_cap": 60.0}))
     with pytest.raises(UserError, match=r"60\.00.*59\.00"):
         plan.check_cost(priced.model_copy(update={"cost_cap": 59.0}))
 
 
-def test_a_cap_without_a_price_refuses():
+def test_a_cap_without_a_price_refuses() -> None:
     plan.check_cost(SETTINGS)
     with pytest.raises(UserError, match="no price"):
         plan.check_cost(SETTINGS.model_copy(update={"cost_cap": 1e9}))
@@ -111,13 +121,13 @@ def test_a_cap_without_a_price_refuses():
         ("/b/x/", ("b", "x")),
     ],
 )
-def test_addresses_are_read_in_every_spelling(address, parts):
+def test_addresses_are_split_in_each_spelling(address: str, parts: tuple[str, str]) -> None:
     assert addresses.split(address) == parts
 
 
 @pytest.mark.parametrize(
     "address", ["", "b/x", "obs://", "obs://b", "obs:///x", "obs://b//x", "obs://b/../x", "ftp://b/x"]
 )
-def test_other_texts_are_no_addresses(address):
+def test_other_texts_are_not_addresses(address: str) -> None:
     with pytest.raises(UserError, match="not an address"):
         addresses.split(address)

@@ -1,4 +1,4 @@
-"""The trainer against the stand-in: nothing is submitted twice, nothing is lost."""
+"""The trainer with the stand-in: nothing is submitted twice, nothing is lost."""
 
 import json
 import signal
@@ -8,267 +8,276 @@ import textwrap
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.errors import AtlasFlowError, Corrupt, Refused, Transient, UserError
 from infra.home import CHECKOUT
-from infra.local_training import protocol
+from infra.modelarts.emulator.platform import Platform
+from infra.modelarts.emulator.request import read_request
 from infra.modelarts.trainer import producer
+from infra.ports.training import JobStatus, LogLine, TrainEvent
+from tests.unit.infra.local_training.doubles import Recorder, ignore
 from tests.unit.infra.modelarts import doubles
+from tests.unit.infra.modelarts.conftest import MakeJob, OpenWorld
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK, on 3.12
 
 
-def epochs(lines):
-    return [event["epoch"] for event in filter(None, map(protocol.event, lines)) if event["event"] == "epoch"]
-
-
-def names(platform):
-    return [record.name[-2:] for record in platform.book.all()]
-
-
-def wait_for_the_end(platform):
+def wait_until_final(platform: Platform) -> None:
     deadline = time.monotonic() + 30
     while not all(record.final for record in platform.book.all()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_results_lines_and_log(world, job):
-    lines = []
-    todo = job()
-    with world() as (trainer, platform):
-        trainer.train(todo, lines.append)
-        assert names(platform) == ["-1"]
-    assert epochs(lines) == [1, 2]
+def test_results_events_and_log(open_world: OpenWorld, job: MakeJob) -> None:
+    recorder, todo = Recorder(), job()
+    with open_world() as world:
+        world.trainer.train(todo, recorder)
+        assert world.attempts == [1]
+    assert recorder.epochs == [1, 2]
+    assert recorder.has_status("Completed")
     assert json.loads((todo.folder / "history.json").read_text()) == {"epochs": 2}
     assert (todo.folder / "train.log").read_text().startswith("fake train\n")
-    assert any("Completed" in line for line in lines)
 
 
-def test_a_finished_job_is_adopted_by_another_machine(world, job, tmp_path):
-    todo = job()
-    with world() as (trainer, platform):
-        trainer.train(todo, print)
+def test_another_machine_adopts_a_finished_job(open_world: OpenWorld, job: MakeJob, tmp_path: Path) -> None:
+    recorder, todo = Recorder(), job()
+    with open_world() as world:
+        world.trainer.train(todo, ignore)
         (tmp_path / "intents" / f"{todo.key}.json").unlink()
         (todo.folder / "history.json").unlink()
-        lines = []
-        trainer.train(todo, lines.append)
-        assert names(platform) == ["-1"]
+        world.trainer.train(todo, recorder)
+        assert world.attempts == [1]
     assert (todo.folder / "history.json").exists()
-    assert "adopting" in lines[0]
+    assert "adopting" in recorder.status[0]
 
 
-def test_a_finished_job_is_not_adopted_when_a_new_one_is_asked_for(world, job):
+def test_a_finished_job_is_not_adopted_when_a_new_training_is_requested(open_world: OpenWorld, job: MakeJob) -> None:
     todo = job()
-    with world() as (trainer, platform):
-        trainer.train(todo, print)
-        trainer.train(replace(todo, again=True), print)
-        assert names(platform) == ["-1", "-2"]
-        channels = [channel["name"] for channel in platform.book.all()[-1].body["algorithm"]["inputs"]]
-        assert channels == ["data_url"], "it starts from nothing"
-        trainer.train(todo, print)
-        assert names(platform) == ["-1", "-2"]
+    with open_world() as world:
+        world.trainer.train(todo, ignore)
+        world.trainer.train(replace(todo, again=True), ignore)
+        assert world.attempts == [1, 2]
+        inputs = [channel.name for channel in world.platform.book.all()[-1].request.inputs]
+        assert inputs == ["data_url"], "it starts anew"
+        world.trainer.train(todo, ignore)
+        assert world.attempts == [1, 2]
 
 
 @pytest.mark.parametrize("point", ["train.job.submitted", "train.job.poll", "train.job.fetch"])
-def test_a_new_training_that_broke_is_taken_up_again_and_not_paid_for_twice(world, job, tmp_path, point):
-    """A forced job that ends before anybody hears of it; the retry asks with `again` as well."""
+def test_a_forced_training_that_broke_is_resumed_and_not_billed_twice(
+    open_world: OpenWorld, job: MakeJob, point: str
+) -> None:
+    """A forced job ends without a watcher; the retry is forced as well."""
     forced = replace(job(), again=True)
-    with world() as (trainer, platform):
-        trainer.train(job(), print)
-        broken = doubles.trainer_for(trainer.client, trainer._store, trainer._settings, tmp_path, f"error@{point}")
+    with open_world() as world:
+        world.trainer.train(job(), ignore)
         with pytest.raises(Transient):
-            broken.train(forced, print)
-        wait_for_the_end(platform)
-        trainer.train(forced, print)
-        assert names(platform) == ["-1", "-2"]
-        assert trainer._ledger.read(forced.key).settled
-        trainer.train(forced, print)
-        assert names(platform) == ["-1", "-2", "-3"], "asked for once more, after the end was told"
+            world.another_trainer(f"error@{point}").train(forced, ignore)
+        wait_until_final(world.platform)
+        world.trainer.train(forced, ignore)
+        assert world.attempts == [1, 2]
+        intent = world.trainer.ledger.read(forced.key)
+        assert intent is not None
+        assert intent.settled
+        world.trainer.train(forced, ignore)
+        assert world.attempts == [1, 2, 3], "requested once more, after the end was reported"
 
 
-def test_a_new_training_takes_nothing_of_the_old_one(world, job, store):
+def test_a_forced_training_uses_no_earlier_results(open_world: OpenWorld, job: MakeJob) -> None:
     todo = job(epochs=3)
-    with world() as (trainer, _):
-        trainer.train(todo, print)
+    with open_world() as world:
+        world.trainer.train(todo, ignore)
         for path in todo.folder.iterdir():
             path.unlink()
-        trainer.train(replace(job(epochs=1), again=True), print)
+        world.trainer.train(replace(job(epochs=1), again=True), ignore)
         assert sorted(path.name for path in todo.folder.glob("*.ckpt")) == ["epoch-1.ckpt"]
 
 
-def test_a_finished_job_whose_results_are_gone_is_run_again(world, job, store):
+def test_a_finished_job_without_results_is_run_again(
+    open_world: OpenWorld, job: MakeJob, store: doubles.FolderStore
+) -> None:
     todo = job()
-    with world() as (trainer, platform):
-        trainer.train(todo, print)
+    with open_world() as world:
+        world.trainer.train(todo, ignore)
         store.delete([key for key, _ in store.list("af/jobs/")])
-        trainer.train(todo, print)
-        assert names(platform) == ["-1", "-2"]
+        world.trainer.train(todo, ignore)
+        assert world.attempts == [1, 2]
 
 
 @pytest.mark.parametrize(
-    ("spec", "kind", "match"),
+    ("spec", "error_class", "match"),
     [
         ({"error": {"kind": "user", "message": "bad label", "hint": "look"}, "exit": 2}, UserError, "bad label"),
         ({"exit": 5}, Transient, "about to end"),
         ({"exit": 6}, Corrupt, "about to end"),
-        ({"exit": 1}, AtlasFlowError, "exit code 1"),
+        ({"exit": 1}, AtlasFlowError, "code 1"),
         ({"signal": signal.SIGTERM}, Transient, "SIGTERM"),
         ({"signal": signal.SIGKILL}, Refused, "ran out of memory"),
     ],
 )
-def test_failures_of_the_training_end_in_the_right_class(world, job, spec, kind, match):
-    with world() as (trainer, _), pytest.raises(AtlasFlowError, match=match) as caught:
-        trainer.train(job(**spec), print)
-    assert type(caught.value) is kind
+def test_failures_of_the_training_have_the_right_class(
+    open_world: OpenWorld, job: MakeJob, spec: dict[str, Any], error_class: type[AtlasFlowError], match: str
+) -> None:
+    with open_world() as world, pytest.raises(AtlasFlowError, match=match) as caught:
+        world.trainer.train(job(**spec), ignore)
+    assert type(caught.value) is error_class
 
 
-def test_a_failed_training_goes_on_in_a_second_attempt(world, job):
-    with world() as (trainer, platform):
+def test_a_failed_training_resumes_in_a_second_attempt(open_world: OpenWorld, job: MakeJob) -> None:
+    recorder = Recorder()
+    with open_world() as world:
         with pytest.raises(Transient):
-            trainer.train(job(epochs=3, break_after=1), print)
-        lines = []
-        trainer.train(job(epochs=3), lines.append)
-        assert names(platform) == ["-1", "-2"]
-    assert epochs(lines) == [2, 3]
+            world.trainer.train(job(epochs=3, break_after=1), ignore)
+        world.trainer.train(job(epochs=3), recorder)
+        assert world.attempts == [1, 2]
+    assert recorder.epochs == [2, 3]
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "match"),
+    ("fault", "error_class", "match"),
     [
         ("lost@modelarts.run", Transient, "lost by the platform"),
-        ("fail@modelarts.run", AtlasFlowError, "exit code 1"),
+        ("fail@modelarts.run", AtlasFlowError, "code 1"),
         ("memory@modelarts.run", Refused, "ran out of memory"),
     ],
 )
-def test_faults_of_the_platform_end_in_the_right_class_and_the_next_call_succeeds(world, job, fault, kind, match):
-    with world(faults=fault) as (trainer, platform):
-        with pytest.raises(kind, match=match):
-            trainer.train(job(), print)
-        trainer.train(job(), print)
-        assert names(platform) == ["-1", "-2"]
+def test_faults_of_the_platform_have_the_right_class_and_the_next_call_succeeds(
+    open_world: OpenWorld, job: MakeJob, fault: str, error_class: type[AtlasFlowError], match: str
+) -> None:
+    with open_world(faults=fault) as world:
+        with pytest.raises(error_class, match=match):
+            world.trainer.train(job(), ignore)
+        world.trainer.train(job(), ignore)
+        assert world.attempts == [1, 2]
 
 
-def test_a_pre_empted_job_is_followed_through_its_restart(world, job):
-    lines = []
-    with world(faults="preempt@modelarts.run") as (trainer, platform):
-        trainer.train(job(), lines.append)
-        (record,) = platform.book.all()
-    assert [run["start_type"] for run in record.runs] == ["init_or_rescheduled", "restarted"]
-    assert any("Completed" in line for line in lines)
+def test_a_pre_empted_job_is_watched_through_its_restart(open_world: OpenWorld, job: MakeJob) -> None:
+    recorder = Recorder()
+    with open_world(faults="preempt@modelarts.run") as world:
+        world.trainer.train(job(), recorder)
+        (record,) = world.platform.book.all()
+    assert [run.start_type for run in record.runs] == ["init_or_rescheduled", "restarted"]
+    assert recorder.has_status("Completed")
 
 
-def test_silence_ends_in_an_error_that_says_that_the_job_goes_on(world, job):
+def test_a_silent_platform_is_an_error_with_the_hint_that_the_job_goes_on(open_world: OpenWorld, job: MakeJob) -> None:
     faults = ",".join(f"broken@modelarts.show#{visit}" for visit in range(1, 6))
-    with world(faults=faults) as (trainer, platform):
+    with open_world(faults=faults) as world:
         with pytest.raises(Transient) as caught:
-            trainer.train(job(), print)
+            world.trainer.train(job(), ignore)
         assert "goes on" in caught.value.hint
-        trainer.train(job(), print)
-        assert names(platform) == ["-1"]
+        world.trainer.train(job(), ignore)
+        assert world.attempts == [1]
 
 
-def test_a_job_that_ended_while_nobody_looked_tells_its_error_once(world, job):
+def test_the_error_of_an_unwatched_job_is_reported_once(open_world: OpenWorld, job: MakeJob) -> None:
     todo = job(exit=2)
-    with world(trainer_faults="error@train.job.submitted") as (trainer, platform):
+    with open_world(trainer_faults="error@train.job.submitted") as world:
         with pytest.raises(Transient):
-            trainer.train(todo, print)
+            world.trainer.train(todo, ignore)
         with pytest.raises(UserError, match="about to end"):
-            trainer.train(todo, print)
-        assert names(platform) == ["-1"]
+            world.trainer.train(todo, ignore)
+        assert world.attempts == [1]
         with pytest.raises(UserError):
-            trainer.train(todo, print)
-        assert names(platform) == ["-1", "-2"]
+            world.trainer.train(todo, ignore)
+        assert world.attempts == [1, 2]
 
 
-def test_one_job_at_a_time(world, job, tmp_path):
-    gate = threading.Event()
-    seen = []
+def test_jobs_at_once_limits_the_jobs(open_world: OpenWorld, job: MakeJob, tmp_path: Path) -> None:
+    started = threading.Event()
+    recorder = Recorder()
     options = doubles.QUICK.model_copy(update={"slots": 2})
-    with world(options=options, jobs_at_once=1) as (trainer, platform):
+    with open_world(options=options, jobs_at_once=1) as world:
 
-        def first(line):
-            if line == "fake train":
-                gate.set()
+        def on_first_event(event: TrainEvent) -> None:
+            if event == LogLine("fake train"):
+                started.set()
 
-        blocked = job(key="cd" * 32, pid_file=str(tmp_path / "pid"))
+        endless = job(key="cd" * 32, pid_file=str(tmp_path / "pid"))
 
-        def train_blocked():
+        def train_endless() -> None:
             with pytest.raises(Refused):
-                trainer.train(blocked, first)
+                world.trainer.train(endless, on_first_event)
 
-        other = threading.Thread(target=train_blocked)
-        other.start()
-        assert gate.wait(30)
+        first = threading.Thread(target=train_endless)
+        first.start()
+        assert started.wait(30)
 
-        def second(line):
-            seen.append(line)
-            if "waiting, as" in line:
-                platform.stop(platform.book.all()[0])
+        def on_second_event(event: TrainEvent) -> None:
+            recorder(event)
+            if isinstance(event, JobStatus) and "waiting, as" in event.text:
+                world.platform.stop(world.platform.book.all()[0])
 
-        trainer.train(job(), second)
-        other.join()
-    assert "jobs_at_once is 1" in seen[0]
-    assert epochs(seen) == [1, 2]
+        world.trainer.train(job(), on_second_event)
+        first.join()
+    assert "jobs_at_once is 1" in recorder.status[0]
+    assert recorder.epochs == [1, 2]
 
 
-def test_the_cap_refuses_before_anything_is_submitted(world, job):
-    with world(prices={"modelarts.vm.cpu.2u": 5.0}, cost_cap=100.0) as (trainer, platform):
+def test_the_cost_cap_refuses_before_submission(open_world: OpenWorld, job: MakeJob) -> None:
+    with open_world(prices={"modelarts.vm.cpu.2u": 5.0}, cost_cap=100.0) as world:
         with pytest.raises(UserError, match="cost_cap"):
-            trainer.train(job(), print)
-        assert names(platform) == []
+            world.trainer.train(job(), ignore)
+        assert world.attempts == []
 
 
-def test_the_price_is_told(world, job):
-    lines = []
-    with world(prices={"modelarts.vm.cpu.2u": 5.0}, cost_cap=120.0) as (trainer, _):
-        trainer.train(job(), lines.append)
-    assert any("at most 120.00" in line for line in lines)
+def test_the_maximum_cost_is_reported(open_world: OpenWorld, job: MakeJob) -> None:
+    recorder = Recorder()
+    with open_world(prices={"modelarts.vm.cpu.2u": 5.0}, cost_cap=120.0) as world:
+        world.trainer.train(job(), recorder)
+    assert recorder.has_status("at most 120.00")
 
 
-def test_a_job_of_another_bucket_is_not_adopted(world, job, store):
+def test_a_job_of_another_bucket_is_not_adopted(open_world: OpenWorld, job: MakeJob) -> None:
     todo = job()
-    with world() as (trainer, platform):
-        trainer.train(todo, print)
-        record = platform.book.all()[0]
-        record.body["algorithm"]["outputs"][0]["remote"]["obs"]["obs_url"] = "obs://elsewhere/x/"
+    with open_world() as world:
+        world.trainer.train(todo, ignore)
+        record = world.platform.book.all()[0]
+        text = json.dumps(record.request.document).replace("obs://bucket/af/jobs", "obs://elsewhere/af/jobs")
+        record.request = read_request(json.loads(text))
         with pytest.raises(UserError, match="elsewhere"):
-            trainer.train(todo, print)
+            world.trainer.train(todo, ignore)
 
 
-def test_no_key_in_what_people_see_or_what_is_kept(world, job, tmp_path, capfd):
-    todo = job()
-    with world() as (trainer, _):
-        trainer.train(todo, print)
-    seen = capfd.readouterr()
-    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    for secret in (doubles.ACCOUNT.secret_key,):
-        assert secret not in seen.out + seen.err
-        assert secret.encode() not in kept
+def test_no_key_is_printed_or_stored(
+    open_world: OpenWorld, job: MakeJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with open_world() as world:
+        world.trainer.train(job(), print)
+    printed = capfd.readouterr()
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    secret = doubles.ACCOUNT.secret_key
+    assert secret not in printed.out + printed.err
+    assert secret.encode() not in stored
 
 
 @pytest.mark.parametrize(
-    ("point", "again", "resumes"),
+    ("point", "again", "resumed"),
     [
-        ("train.job.intent", False, "submitted"),
-        ("train.job.submit", False, "submitted"),
-        ("train.job.submitted", False, "re-attached|adopting"),
-        ("train.job.poll", False, "re-attached|adopting"),
-        ("train.job.fetch", False, "adopting"),
-        ("train.job.fetch", True, "adopting"),
+        ("train.job.intent", False, ["submitted"]),
+        ("train.job.submit", False, ["submitted"]),
+        ("train.job.submitted", False, ["re-attached", "adopting"]),
+        ("train.job.poll", False, ["re-attached", "adopting"]),
+        ("train.job.fetch", False, ["adopting"]),
+        ("train.job.fetch", True, ["adopting"]),
     ],
 )
-def test_a_killed_client_costs_no_second_job(world, job, tmp_path, store, point, again, resumes):
-    todo = replace(job(), again=again)
-    with world() as (trainer, platform):
-        port = int(trainer.client._client._endpoints[0].rpartition(":")[2])
+def test_a_killed_client_does_not_cost_a_second_job(
+    open_world: OpenWorld, job: MakeJob, tmp_path: Path, point: str, again: bool, resumed: list[str]
+) -> None:
+    recorder, todo = Recorder(), replace(job(), again=again)
+    with open_world() as world:
+        port = int(world.settings.endpoint.rpartition(":")[2])
         script = f"""
             from pathlib import Path
             from infra.ports.training import TrainJob
-            from tests.unit.infra.training import doubles
-            store = doubles.FolderStore(Path({str(store.folder.parent)!r}))
+            from tests.unit.infra.modelarts import doubles
+            store = doubles.FolderStore(Path({str(world.store.folder.parent)!r}))
             settings = doubles.settings_for({port})
             job = TrainJob({todo.key!r}, Path({str(todo.data)!r}), {dict(todo.spec)!r}, Path({str(todo.folder)!r}),
                            {todo.data_address!r}, {todo.code_address!r}, again={again})
@@ -278,14 +287,13 @@ def test_a_killed_client_costs_no_second_job(world, job, tmp_path, store, point,
         command = [sys.executable, "-c", textwrap.dedent(script)]
         killed = subprocess.run(command, cwd=CHECKOUT, check=False, capture_output=True, text=True, timeout=120)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        lines = []
-        trainer.train(todo, lines.append)
-        assert names(platform) == ["-1"]
-    assert any(word in line for line in lines for word in resumes.split("|"))
+        world.trainer.train(todo, recorder)
+        assert world.attempts == [1]
+    assert any(recorder.has_status(part) for part in resumed)
     assert (todo.folder / "history.json").exists()
 
 
-def test_the_producer_tells_stand_in_and_real_apart():
+def test_the_producer_tells_stand_in_and_platform_apart() -> None:
     settings = doubles.settings_for(1)
     real, emulated = producer(settings, emulated=False), producer(settings, emulated=True)
     assert (real.name, real.emulated) == ("modelarts", False)
@@ -295,7 +303,7 @@ def test_the_producer_tells_stand_in_and_real_apart():
     assert producer(other, emulated=False) != real
 
 
-def test_the_producer_needs_no_sdk():
+def test_the_producer_imports_neither_sdk_nor_mindspore() -> None:
     code = (
         "import sys; from infra.modelarts.trainer import producer; from infra.settings import ModelArtsSettings;"
         "producer(ModelArtsSettings(), emulated=True);"

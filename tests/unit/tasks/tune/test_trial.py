@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from infra.errors import Transient, UserError
+from infra.ports.training import Epoch
 from infra.settings import load
 from infra.world import World
 from tasks.tune.pruning import Pruning
@@ -29,14 +30,14 @@ def bench(tmp_path, monkeypatch):
     results = tmp_path / "results"
     results.mkdir()
 
-    def train(world, key, data, digest, spec, folder, heard, *, again=False, pretrained=None):
+    def train(world, key, data, digest, spec, folder, on_epoch, on_status, *, again=False, pretrained=None):
         for epoch, accuracy in enumerate(ACCURACIES, 1):
             evaluated = {"accuracy": accuracy} if epoch % found.every == 0 or epoch == len(ACCURACIES) else {}
             with (results / "history.jsonl").open("a") as file:
                 file.write(json.dumps({"epoch": epoch, **evaluated}) + "\n")
             if epoch >= found.first:
                 found.before(epoch)
-                heard({"event": "epoch", "epoch": epoch, "epochs": len(ACCURACIES), **evaluated})
+                on_epoch(Epoch(epoch, len(ACCURACIES), 1.0, 1.0, 1.0, **evaluated))
         if found.error:
             raise found.error
 
@@ -44,7 +45,7 @@ def bench(tmp_path, monkeypatch):
 
     def run(stage):
         if stage == "train" and not found.reused:
-            chain.world.train("k", results, "d", {}, results, lambda event: found.heard.append(event["epoch"]))
+            chain.world.train("k", results, "d", {}, results, lambda event: found.heard.append(event.epoch), print)
         (tmp_path / "metrics.json").write_text(json.dumps({"accuracy": 0.4}))
         outputs = {"metrics": tmp_path / "metrics.json", "events": results / "history.jsonl"}
         return SimpleNamespace(

@@ -1,33 +1,42 @@
 import zipfile
+from pathlib import Path
 
 import pytest
 
+from infra.modelarts.client import ModelArts
+from infra.modelarts.phases import Phase
+from tests.unit.infra.modelarts import doubles
+from tests.unit.infra.modelarts.conftest import MakeBody
 from tests.unit.infra.modelarts.jobs import wait
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK, on 3.12
 
 
-def test_requirements_beside_the_boot_file(asking, body, fake_main, store):
+def test_requirements_next_to_the_boot_file_are_checked(
+    client: ModelArts, body: MakeBody, fake_main: Path, store: doubles.FolderStore
+) -> None:
     present = fake_main.parent / "pip-requirements.txt"
-    present.write_text("numpy>=1.20  # here already\n\npytest\n")
+    present.write_text("numpy>=1.20  # installed already\n\npytest\n")
     made = body()
     store.put_tree("af/code/1/models", fake_main.parent)
-    wait(asking, asking.submit(made).id, "Completed")
+    wait(client, client.submit(made).id, Phase.COMPLETED)
     present.write_text("not a requirement !\n")
     again = body(attempt=2)
     store.put_tree("af/code/1/models", fake_main.parent)
-    assert "pip-requirements.txt" in wait(asking, asking.submit(again).id, "Failed").message
+    assert "pip-requirements.txt" in wait(client, client.submit(again).id, Phase.FAILED).message
 
 
-def test_requirements_may_have_options_and_include_others(asking, body, fake_main, store, tmp_path):
+def test_requirements_can_have_options_and_includes(
+    client: ModelArts, body: MakeBody, fake_main: Path, store: doubles.FolderStore, tmp_path: Path
+) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     with zipfile.ZipFile(wheels / "tiny_thing-1.0-py3-none-any.whl", "w") as wheel:
-        about = "tiny_thing-1.0.dist-info"
+        info = "tiny_thing-1.0.dist-info"
         wheel.writestr("tiny_thing.py", "WORD = 'tiny'\n")
-        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n")
-        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{about}/RECORD", "")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
     options = "--index-url http://127.0.0.1:1/simple  # of the region\n"
     (fake_main.parent / "pip-requirements.txt").write_text(f"{options}-r one.txt\nnumpy\n")
     (fake_main.parent / "one.txt").write_text("-rtwo.txt\n")
@@ -36,12 +45,16 @@ def test_requirements_may_have_options_and_include_others(asking, body, fake_mai
     fake_main.write_text("import tiny_thing\nprint(tiny_thing.WORD)\n")
     made = body()
     store.put_tree("af/code/1/models", fake_main.parent)
-    done = wait(asking, asking.submit(made).id, "Completed", "Failed")
-    assert (done.phase, asking.preview(done.id, "worker-0").content) == ("Completed", "tiny\n")
+    done = wait(client, client.submit(made).id, Phase.COMPLETED, Phase.FAILED)
+    preview = client.preview(done.id, "worker-0")
+    assert preview is not None
+    assert (done.phase, preview.content) == (Phase.COMPLETED, "tiny\n")
 
 
-def test_requirements_that_name_an_absent_file_fail_the_job_with_the_reason(asking, body, fake_main, store):
+def test_a_missing_include_fails_the_job_with_the_reason(
+    client: ModelArts, body: MakeBody, fake_main: Path, store: doubles.FolderStore
+) -> None:
     (fake_main.parent / "pip-requirements.txt").write_text("-r absent.txt\n")
     made = body()
     store.put_tree("af/code/1/models", fake_main.parent)
-    assert "absent.txt" in wait(asking, asking.submit(made).id, "Failed").message
+    assert "absent.txt" in wait(client, client.submit(made).id, Phase.FAILED).message
