@@ -114,9 +114,9 @@ class World:
 
     def compiler(self) -> Compiler:
         """ATC where it is found, or its stand-in, as convert.compiler says."""
-        from infra.atc.client import compiler
+        from infra.atc.factory import open_compiler
 
-        return compiler(self.settings.convert.compiler, faults=self.faults)
+        return open_compiler(self.settings.convert.compiler, faults=self.faults)
 
     def simulator(self) -> "Simulator":
         """Compiled models on this machine, by the agent and the stand-in pyACL."""

@@ -18,7 +18,6 @@ from infra.air.operators import OPERATORS, Default
 from infra.air.schema import LIST_TYPES, ModelDef
 from infra.air.translations import TRANSLATIONS, Attributes, Tensors, attributes, data_type, refused
 from infra.errors import UserError
-from infra.store.atomic import replacing
 
 LABEL = "portable, not verified on Huawei's ATC"
 
@@ -53,9 +52,7 @@ def write_air(source: Path, target: Path, batch: int = 1) -> None:
         model = onnx.load(source)
     except (OSError, DecodeError) as error:
         raise UserError(f"{source} is not an ONNX file that can be read: {error}") from error
-    data = to_air(model, batch)
-    with replacing(target, point="air") as temporary:
-        temporary.write_bytes(data)
+    target.write_bytes(to_air(model, batch))
 
 
 def _with_shapes(model: onnx.ModelProto, batch: int) -> onnx.GraphProto:

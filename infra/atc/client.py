@@ -9,32 +9,25 @@ import errno
 import re
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 from infra.atc.codes import CODES
-from infra.atc.emulator.options import FILE_OPTIONS, OPTIONS
-from infra.atc.emulator.version import stand_in_version
-from infra.atc.toolkit import Toolkit, find_toolkit
+from infra.atc.options import OPTIONS
+from infra.atc.request import FILE_OPTIONS
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.ports.compilation import Compiler, CompileRequest
+from infra.ports.compilation import CompileRequest
 from infra.ports.values import Lines, Producer
 from infra.program import run_program
 from infra.store.atomic import replacing
-
-Choice = Literal["auto", "atc", "stand-in"]
 
 FRAMEWORKS: Mapping[str, str] = {".air": "1", ".onnx": "5"}
 _OURS = ("model", "weight", "framework", "output", "soc_version", "input_shape", "mode", "om", "json")
 _CODE = re.compile(r"\s*(?P<code>E[0-9A-Z]\d{4}): ?(?P<text>.*)")
 _INNER = ("E19999", "EZ9999")  # these follow a code that says more
-_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -96,36 +89,6 @@ class AtcCompiler:
                 f"{request.model} cannot be compiled to {request.output}: {error.strerror or error}",
                 hint="check the paths, the rights and the free space",
             ) from error
-
-
-def compiler(choice: Choice = "auto", *, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> Compiler:
-    """The compiler to use: `atc`, `stand-in`, or `auto`, which is `atc` when there is one.
-
-    Raises:
-        UserError: `atc` was asked for and is not there.
-    """
-    toolkit = find_toolkit() if choice != "stand-in" else None
-    if toolkit is not None:
-        return real(toolkit, seconds=seconds, faults=faults)
-    if choice == "atc":
-        raise UserError(
-            "there is no atc on PATH and no CANN toolkit in its usual places",
-            hint="install the CANN toolkit, or source its set_env.sh, or set convert.compiler=stand-in",
-        )
-    return stand_in(seconds=seconds, faults=faults)
-
-
-def real(toolkit: Toolkit, *, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
-    """Huawei's `atc` of a toolkit."""
-    made_by = Producer("atc", toolkit.version, emulated=False, details={"python": toolkit.python})
-    return AtcCompiler([str(toolkit.atc)], made_by, toolkit.environment, seconds, faults)
-
-
-def stand_in(*, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
-    """The stand-in command; its version is the digest of its code."""
-    made_by = Producer("atc-stand-in", stand_in_version(), emulated=True, details={"onnx": version("onnx")})
-    command = [sys.executable, "-m", "infra.atc.emulator.command"]
-    return AtcCompiler(command, made_by, {"PYTHONPATH": str(_CHECKOUT)}, seconds, faults)
 
 
 def input_shape(shapes: Mapping[str, Sequence[int]]) -> str:

@@ -7,6 +7,12 @@ from typing import Any
 
 from infra.errors import UserError
 
+FILE_OPTIONS: Mapping[str, str] = {
+    "insert_op_conf": "aipp.cfg", "keep_dtype": "keep_dtype.cfg", "modify_mixlist": "mixlist.json",
+    "fusion_switch_file": "fusion_switch.cfg", "op_precision_mode": "op_precision.ini",
+}  # fmt: skip
+"""Options that name a file → the name under which ATC is given a copy of it."""
+
 
 @dataclass(frozen=True)
 class AtcOptions:

@@ -14,6 +14,7 @@ from typing import TypeVar
 from infra.board import answers, classify, execution, install, pull
 from infra.board.check import examine
 from infra.board.connection import fingerprint, host_key
+from infra.board.release_folder import releases_in
 from infra.board.session import Session
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports.board import BoardFacts, BoardState, Classification, Installed
@@ -21,6 +22,7 @@ from infra.ports.release import Release
 from infra.ports.upkeep import BoardCheck, BoardStatus, HostKey, Observations, Pulled, RollbackCause
 from infra.ports.values import Bytes
 from infra.settings import BoardSettings
+from infra.store.artifacts import folder_files
 
 T = TypeVar("T")
 
@@ -64,9 +66,10 @@ class SshBoard:
         """Preflight, copy what is missing, verify, smoke test, switch; see `infra.ports.board.Board.install`."""
         return self._run(lambda session: install.install(session, release, progress, self._lock_seconds))
 
-    def infer(self, release: Release, images: Path, logits: Path) -> float:
-        """Run a release's model on an array of images; see `infra.ports.board.Board.infer`."""
-        return self._run(lambda session: execution.infer(session, release, images, logits))
+    def infer(self, release: Path, images: Path, logits: Path) -> float:
+        """Run a model on an array of images; see `infra.ports.board.Board.infer`."""
+        (found,) = releases_in(folder_files(release)[1], str(release)).values()
+        return self._run(lambda session: execution.infer(session, found, images, logits))
 
     def rollback(self) -> BoardState:
         """Activate the previous release."""

@@ -144,11 +144,11 @@ class Board(Protocol):
         """
         ...
 
-    def infer(self, release: Release, images: Path, logits: Path) -> float:
-        """Run a release's model on an array of images, without installing it.
+    def infer(self, release: Path, images: Path, logits: Path) -> float:
+        """Run a model on an array of images, without installing it.
 
         Args:
-            release: program and model; it needs no smoke test.
+            release: folder of a release; it needs no smoke test.
             images: NumPy file, uint8 [n, height, width, 3], RGB.
             logits: NumPy file to write, float32 [n, classes].
 

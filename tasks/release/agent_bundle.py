@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.home import CHECKOUT
 from tasks.specs import network_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from infra.settings import Settings
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 AGENT = CHECKOUT / "infra" / "board" / "agent"
 BESIDE = {"preprocess": CHECKOUT / "models" / "preprocess.py", "parity": CHECKOUT / "models" / "parity.py"}
 

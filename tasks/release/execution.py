@@ -11,8 +11,6 @@ import shutil
 from typing import TYPE_CHECKING
 
 from infra.errors import Transient
-from infra.ports.release import Release
-from infra.store.artifacts import folder_files
 from tasks.evaluation_images import evaluation_images, labels
 from tasks.release import agent_bundle
 from tasks.release.parity import Result
@@ -78,8 +76,7 @@ def _execute(context: StageContext, candidate: Candidate, board: str | None) -> 
     if board is None:
         milliseconds = context.world.simulator().infer(folder / "release", candidate.soc_version, images, logits)
     else:
-        release = Release("trial", folder_files(folder / "release")[1], candidate.soc_version, emulated=False)
-        milliseconds = context.world.board(board).infer(release, images, logits)
+        milliseconds = context.world.board(board).infer(folder / "release", images, logits)
     return Result(candidate, np.load(logits, allow_pickle=False), milliseconds)
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.atc.emulator.options import FILE_OPTIONS
+from infra.atc.request import FILE_OPTIONS, AtcOptions
 from infra.errors import UserError
 from infra.ports.compilation import CompileRequest
 from tasks.engine.stage import Stage, StageContext, StageOutput
@@ -85,7 +85,6 @@ def _request(context: StageContext, candidate: parity.Candidate, options: Mappin
 def _options(context: StageContext) -> dict[str, str]:
     """ATC's options that are the same for all candidates: AIPP, gears, and the further ones of the settings."""
     from infra.atc.aipp import normalising
-    from infra.atc.request import AtcOptions
     from models.preprocess import PRESETS
 
     settings = context.settings.convert

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from infra.air.writer import to_air
-from infra.atc.client import compiler
 from infra.atc.emulator.om import read_om
+from infra.atc.factory import open_compiler
 from infra.atc.toolkit import find_toolkit
 from infra.errors import Refused, UserError
 from infra.ports.compilation import Compiler, CompileRequest
@@ -23,7 +23,7 @@ REAL = find_toolkit() is not None
     ]
 )
 def subject(request: pytest.FixtureRequest) -> Compiler:
-    return compiler(request.param)
+    return open_compiler(request.param)
 
 
 @pytest.fixture

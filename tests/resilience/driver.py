@@ -24,7 +24,7 @@ from tests.resilience.boundaries import Boundaries
 from tests.resilience.replay import ReplayedWorld
 
 # Whatever a stage imports when it first runs.
-WARM = ("models.spec.recipes", "infra.board.client", "infra.atc.client", "infra.fetch", "PIL.Image")
+WARM = ("models.spec.recipes", "infra.board.client", "infra.atc.factory", "infra.fetch", "PIL.Image")
 
 
 @dataclass(frozen=True)

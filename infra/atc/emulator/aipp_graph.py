@@ -12,8 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from infra.atc import aipp
+from infra.atc.aipp import Aipp
 from infra.atc.codes import AtcError
+from infra.atc.emulator.aipp_config import CHANNELS
 
 _WIDTHS, _HEIGHTS = range(2, 4097), range(1, 4097)
 
@@ -35,7 +36,7 @@ class Preprocessing:
     constants: Sequence[onnx.TensorProto]
 
 
-def preprocessing(config: aipp.Aipp, name: str, dims: tuple[int, ...], layout: str) -> Preprocessing:
+def preprocessing(config: Aipp, name: str, dims: tuple[int, ...], layout: str) -> Preprocessing:
     """Build the nodes.
 
     Args:
@@ -62,7 +63,7 @@ def preprocessing(config: aipp.Aipp, name: str, dims: tuple[int, ...], layout: s
         _unpack_yuv420(build, source_height, source_width)
         fed = (batch, source_height * 3 // 2, source_width, 1)
     else:
-        fed = (batch, source_height, source_width, aipp.CHANNELS[form])
+        fed = (batch, source_height, source_width, CHANNELS[form])
     present = _order_channels(build, config, form)
     if config.get("crop"):
         _crop(build, config, height, width)
@@ -101,16 +102,16 @@ class _Builder:
         return self.last
 
 
-def _source_size(config: aipp.Aipp, height: int, width: int) -> tuple[int, int]:
+def _source_size(config: Aipp, height: int, width: int) -> tuple[int, int]:
     """Height and width of the image that is fed; 0 means the model's own."""
     return int(config.get("src_image_size_h", 0)) or height, int(config.get("src_image_size_w", 0)) or width
 
 
-def _crop_size(config: aipp.Aipp, height: int, width: int) -> tuple[int, int]:
+def _crop_size(config: Aipp, height: int, width: int) -> tuple[int, int]:
     return int(config.get("crop_size_h", 0)) or height, int(config.get("crop_size_w", 0)) or width
 
 
-def _check_dynamic(config: aipp.Aipp) -> None:
+def _check_dynamic(config: Aipp) -> None:
     """With dynamic image sizes the gear alone decides the size; E10052 when the configuration decides as well."""
     if any(config.get(key) for key in ("src_image_size_h", "src_image_size_w", "crop", "padding")):
         raise AtcError("E10052", reason="with dynamic image sizes AIPP takes no src_image_size, crop or padding")
@@ -118,7 +119,7 @@ def _check_dynamic(config: aipp.Aipp) -> None:
         raise AtcError("E10055", reason="this stand-in compiles no YUV420SP_U8 with dynamic image sizes")
 
 
-def _check_size(config: aipp.Aipp, source: tuple[int, int], wanted: tuple[int, int]) -> None:
+def _check_size(config: Aipp, source: tuple[int, int], wanted: tuple[int, int]) -> None:
     """E10052 unless crop and padding lead from the source's size to the model's."""
     height, width = source
     if height not in _HEIGHTS or width not in _WIDTHS:
@@ -150,7 +151,7 @@ def _unpack_yuv420(build: _Builder, height: int, width: int) -> None:
     build.add("Concat", chroma, start=luma, axis=3)
 
 
-def _order_channels(build: _Builder, config: aipp.Aipp, form: str) -> int:
+def _order_channels(build: _Builder, config: Aipp, form: str) -> int:
     """Swap channels and drop X; gives the number of channels that are left."""
     order = [0] if form == "YUV400_U8" else [0, 1, 2]
     if form == "XRGB8888_U8":
@@ -158,18 +159,18 @@ def _order_channels(build: _Builder, config: aipp.Aipp, form: str) -> int:
         order = [0, 1, 2] if config.get("ax_swap_switch") else [1, 2, 3]
     if config.get("rbuv_swap_switch"):
         order = [order[0], order[2], order[1]] if form == "YUV420SP_U8" else order[::-1]
-    if order != list(range(aipp.CHANNELS[form])):
+    if order != list(range(CHANNELS[form])):
         build.add("Gather", build.constant(np.array(order)), axis=3)
     return len(order)
 
 
-def _crop(build: _Builder, config: aipp.Aipp, height: int, width: int) -> None:
+def _crop(build: _Builder, config: Aipp, height: int, width: int) -> None:
     start = np.array([config.get("load_start_pos_h", 0), config.get("load_start_pos_w", 0)], np.int64)
     size = np.array(_crop_size(config, height, width), np.int64)
     build.add("Slice", build.constant(start), build.constant(start + size), build.constant(np.array([1, 2])))
 
 
-def _convert_colours(build: _Builder, config: aipp.Aipp) -> None:
+def _convert_colours(build: _Builder, config: Aipp) -> None:
     """Make clip(((M · (in - input_bias)) >> 8) + output_bias); in float64 whole numbers of this size are exact."""
     matrix = [[float(config.get(f"matrix_r{row}c{column}", 0)) for column in range(3)] for row in range(3)]
     biases = {
@@ -186,7 +187,7 @@ def _convert_colours(build: _Builder, config: aipp.Aipp) -> None:
     build.add("Clip", build.constant(np.array(0, np.float32)), build.constant(np.array(255, np.float32)))
 
 
-def _normalise(build: _Builder, config: aipp.Aipp, channels: int) -> None:
+def _normalise(build: _Builder, config: Aipp, channels: int) -> None:
     places = range(channels)
     mean = np.array([config.get(f"mean_chn_{index}", 0) for index in places], np.float32)
     least = np.array([config.get(f"min_chn_{index}", 0.0) for index in places], np.float16).astype(np.float32)
@@ -198,7 +199,7 @@ def _normalise(build: _Builder, config: aipp.Aipp, channels: int) -> None:
     build.add("Cast", to=TensorProto.FLOAT)
 
 
-def _pad(build: _Builder, config: aipp.Aipp) -> None:
+def _pad(build: _Builder, config: Aipp) -> None:
     top, left, bottom, right = (
         int(config.get(f"{side}_padding_size", 0)) for side in ("top", "left", "bottom", "right")
     )

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from infra.atc.codes import CODES, AtcError
 from infra.atc.emulator.om import OmError, read_om, write_om
-from infra.atc.emulator.options import OPTIONS, UnknownFlagError, check_compile, check_readable, output_path, parse
+from infra.atc.emulator.options import UnknownFlagError, check_compile, check_readable, output_path, parse
 from infra.atc.emulator.version import stand_in_version
+from infra.atc.options import OPTIONS
 from infra.store.atomic import write_text
 
 START = "ATC start working now, please wait for a moment."

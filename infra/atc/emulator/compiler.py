@@ -7,9 +7,10 @@ from pathlib import Path
 import onnx
 
 from infra.air import reader
-from infra.atc import aipp
+from infra.atc.aipp import Aipp
 from infra.atc.codes import AtcError
 from infra.atc.emulator import endpoints, graph
+from infra.atc.emulator.aipp_config import read as read_aipp
 from infra.atc.emulator.fusion import fuse
 from infra.atc.emulator.om import OmError, OmModel, read_om
 from infra.atc.emulator.options import FORMATS, IGNORED_FOR_AIR
@@ -149,13 +150,13 @@ def as_json(options: Mapping[str, str]) -> str:
     return graph_json(onnx.load_model_from_string(om.onnx))
 
 
-def _aipp(options: Mapping[str, str]) -> list[aipp.Aipp]:
+def _aipp(options: Mapping[str, str]) -> list[Aipp]:
     """The AIPP blocks of `--insert_op_conf`; E13001, E13018 or E10052."""
     name = options.get("insert_op_conf", "")
     if not name:
         return []
     try:
-        return aipp.read(Path(name).read_text(encoding="utf-8"), name)
+        return read_aipp(Path(name).read_text(encoding="utf-8"), name)
     except UnicodeDecodeError as error:
         raise AtcError("E13018", protofile=name, reason="it is not UTF-8") from error
     except OSError as error:

@@ -128,7 +128,7 @@ def test_a_model_is_tried_without_being_installed(board, site, tmp_path):
     pixels = boards.images(7, seed=3)
     np.save(tmp_path / "images.npy", pixels)
     milliseconds = board.infer(
-        boards.release(tmp_path / "b", "b", seed=7), tmp_path / "images.npy", tmp_path / "logits.npy"
+        boards.release_folder(tmp_path / "b", "b", seed=7), tmp_path / "images.npy", tmp_path / "logits.npy"
     )
     assert milliseconds > 0
     expected = boards.logits(pixels, boards.weights(7))

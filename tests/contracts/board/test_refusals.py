@@ -81,7 +81,7 @@ def test_errors_are_ours(board, tmp_path):
 
 def test_a_trial_is_refused_where_an_installation_would_be(board, site, tmp_path):
     np.save(tmp_path / "images.npy", boards.images(1))
-    release = boards.release(tmp_path / "r", soc_version="Ascend310P3")
+    release = boards.release_folder(tmp_path / "r", soc_version="Ascend310P3")
     with pytest.raises(Refused, match="Ascend310P3"):
         board.infer(release, tmp_path / "images.npy", tmp_path / "logits.npy")
     assert not (tmp_path / "logits.npy").exists()

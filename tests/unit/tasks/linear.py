@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from infra.atc.client import stand_in
+from infra.atc.factory import stand_in
 from infra.board.local_execution import run_agent
 from infra.ports.compilation import CompileRequest
 from models import parity, preprocess

@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.atc.client import AtcCompiler, compiler, stand_in
+from infra.atc.client import AtcCompiler
 from infra.atc.codes import CODES
 from infra.atc.emulator.om import read_om
+from infra.atc.factory import open_compiler, stand_in
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.faults import FaultPlan
 from infra.ports.compilation import CompileRequest
@@ -171,7 +172,7 @@ def test_auto_takes_the_atc_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     _install_atc(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("ASCEND_OPP_PATH", "/opp")
-    subject = compiler("auto")
+    subject = open_compiler("auto")
     assert subject.producer().name == "atc"
     assert not subject.producer().emulated
     lines: list[str] = []
@@ -179,8 +180,7 @@ def test_auto_takes_the_atc_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert lines == ["/opp"]
 
 
-def test_without_atc_auto_is_the_stand_in_and_atc_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("infra.atc.client.find_toolkit", lambda: None)
-    assert compiler("auto").producer().emulated
+def test_without_atc_auto_is_the_stand_in_and_atc_is_refused():
+    assert open_compiler("auto", find=lambda: None).producer().emulated
     with pytest.raises(UserError, match="no atc"):
-        compiler("atc")
+        open_compiler("atc", find=lambda: None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.atc.emulator.options import OPTIONS
+from infra.atc.options import OPTIONS
 from infra.atc.request import AtcOptions
 from infra.errors import UserError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.atc.client import real
+from infra.atc.factory import real
 from infra.atc.toolkit import find_toolkit, source
 from infra.errors import Refused
 

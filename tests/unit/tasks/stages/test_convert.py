@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.atc import aipp
+from infra.atc.emulator import aipp_config
 from infra.errors import Refused, Transient, UserError
 from infra.ports.board import BoardFacts
 from infra.settings import load
@@ -130,8 +130,10 @@ class Asked:
         """Each model answers rightly; those that come later are faster."""
         if self.busy:
             raise Transient("the device is busy")
-        assert (release.soc_version, release.emulated) == (self.soc, False)
-        assert {"model.om", "release.json", "agent/main.py", "agent/parity.py"} <= set(release.files)
+        description = read(release / "release.json")
+        assert (description["soc_version"], description["emulated"]) == (self.soc, False)
+        for name in ("model.om", "agent/main.py", "agent/parity.py"):
+            assert (release / name).is_file()
         assert np.load(images).shape == (COUNT, 32, 32, 3)
         np.save(logits, LOGITS)
         self.tried += 1
@@ -254,7 +256,7 @@ def test_aipp_is_written_from_the_one_contract(tmp_path, preset, swap):
             super().compile(request, lines)
 
     run(tmp_path, Machine(Reading()), **{"convert.aipp": "true", "train.normalisation": preset})
-    (block,) = aipp.read(texts[0], "aipp.cfg")
+    (block,) = aipp_config.read(texts[0], "aipp.cfg")
     assert (block["input_format"], block["rbuv_swap_switch"]) == ("RGB888_U8", swap)
     assert (block["src_image_size_w"], block["src_image_size_h"]) == (32, 32)
     assert [block[f"min_chn_{index}"] for index in range(3)] == pytest.approx([125.307, 122.961, 113.8575])

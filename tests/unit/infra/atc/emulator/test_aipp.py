@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from infra.atc import aipp
 from infra.atc.codes import AtcError
+from infra.atc.emulator import aipp_config
 from infra.atc.emulator.compiler import compile_model
 from infra.atc.emulator.om import OmModel
 from tests.unit.infra.atc.emulator.networks import lenet, model_of, saved, weights_of
@@ -53,7 +54,7 @@ def bytes_of(*dims: int) -> np.ndarray:
 
 def normalised(values: np.ndarray, text: str) -> np.ndarray:
     """AIPP's formula on NHWC values, with the constants of `text`, as NCHW float32 of float16's numbers."""
-    (config,) = aipp.read(text, "text")
+    (config,) = aipp_config.read(text, "text")
     result = np.empty(values.shape, np.float32)
     for index in range(values.shape[3]):
         mean = np.float32(config.get(f"mean_chn_{index}", 0))
@@ -65,7 +66,7 @@ def normalised(values: np.ndarray, text: str) -> np.ndarray:
 
 def test_the_generated_text_holds_the_constants_of_cifar_10():
     text = aipp.normalising(MEAN, STD, width=32, height=32)
-    (config,) = aipp.read(text, "text")
+    (config,) = aipp_config.read(text, "text")
     assert text.startswith("aipp_op {\n")
     assert (config["aipp_mode"], config["input_format"], config["rbuv_swap_switch"]) == ("static", "RGB888_U8", False)
     assert [config[f"min_chn_{index}"] for index in range(3)] == pytest.approx([125.307, 122.961, 113.8575])
@@ -90,16 +91,16 @@ VALUES: Mapping[type, st.SearchStrategy[aipp.Value]] = {
 
 @given(
     st.fixed_dictionaries(
-        {"aipp_mode": st.just("static"), "input_format": st.sampled_from(sorted(aipp.CHANNELS))},
+        {"aipp_mode": st.just("static"), "input_format": st.sampled_from(sorted(aipp_config.CHANNELS))},
         optional={
             key: VALUES[kind]
-            for key, kind in aipp.KEYS.items()
+            for key, kind in aipp_config.KEYS.items()
             if kind is not str and key not in ("resize", "csc_switch")
         },
     )
 )
 def test_what_is_written_is_read(values: dict[str, aipp.Value]):
-    assert aipp.read(aipp.write(values), "text") == [values]
+    assert aipp_config.read(aipp.write(values), "text") == [values]
 
 
 def test_the_text_may_have_comments_colons_commas_and_several_blocks():
@@ -109,7 +110,7 @@ def test_the_text_may_have_comments_colons_commas_and_several_blocks():
       min_chn_0 : 1.5e1 mean_chn_0: 0x10 }
     aipp_op{aipp_mode:static input_format:YUV400_U8 related_input_rank:1}
     """
-    first, second = aipp.read(text, "text")
+    first, second = aipp_config.read(text, "text")
     assert (first["min_chn_0"], first["mean_chn_0"], first["csc_switch"]) == (15.0, 16, False)
     assert second["related_input_rank"] == 1
 

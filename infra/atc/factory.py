@@ -1,0 +1,55 @@
+"""Open the compiler that the settings name: Huawei's `atc`, or its stand-in."""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from infra.atc.client import AtcCompiler
+from infra.atc.emulator.version import stand_in_version
+from infra.atc.toolkit import Toolkit, find_toolkit
+from infra.errors import UserError
+from infra.faults import NO_FAULTS, FaultPlan
+from infra.ports.compilation import Compiler
+from infra.ports.values import Producer
+
+Choice = Literal["auto", "atc", "stand-in"]
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def open_compiler(
+    choice: Choice = "auto",
+    *,
+    seconds: float = 3600.0,
+    faults: FaultPlan = NO_FAULTS,
+    find: Callable[[], Toolkit | None] = find_toolkit,
+) -> Compiler:
+    """Open `atc`, `stand-in`, or with `auto` the first of them that is installed.
+
+    Raises:
+        UserError: `atc` is chosen and not installed.
+    """
+    toolkit = find() if choice != "stand-in" else None
+    if toolkit is not None:
+        return real(toolkit, seconds=seconds, faults=faults)
+    if choice == "atc":
+        raise UserError(
+            "there is no atc on PATH and no CANN toolkit in its usual places",
+            hint="install the CANN toolkit, or source its set_env.sh, or set convert.compiler=stand-in",
+        )
+    return stand_in(seconds=seconds, faults=faults)
+
+
+def real(toolkit: Toolkit, *, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
+    """Open the `atc` of a toolkit."""
+    made_by = Producer("atc", toolkit.version, emulated=False, details={"python": toolkit.python})
+    return AtcCompiler([str(toolkit.atc)], made_by, toolkit.environment, seconds, faults)
+
+
+def stand_in(*, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
+    """Open the stand-in; its version is the digest of its code."""
+    made_by = Producer("atc-stand-in", stand_in_version(), emulated=True, details={"onnx": version("onnx")})
+    command = [sys.executable, "-m", "infra.atc.emulator.command"]
+    return AtcCompiler(command, made_by, {"PYTHONPATH": str(_CHECKOUT)}, seconds, faults)
