@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from infra.errors import UserError
 from infra.faults import FaultPlan
 from infra.fetch import fetch
+from infra.obs.address import ObjectAddress
 from infra.obs.release import fetch_release
 from infra.ports.external import FetchProgress
 from infra.ports.storage import ObjectStore
@@ -49,13 +49,9 @@ class AddressedFiles:
 
     def release(self, address: str) -> Path:
         """The local copy of the board files of a release."""
-        bucket, _, prefix = address.removeprefix(OBS).partition("/")
-        if not bucket or not prefix.strip("/"):
-            raise UserError(f"'{address}' names no release", hint="write obs://bucket/prefix/")
+        bucket, prefix = ObjectAddress.parse_folder(address).parts
         return fetch_release(self._open_bucket(bucket), prefix, self._folder / text_digest(address)[:16])
 
     def _object(self, address: str) -> tuple[ObjectStore, str]:
-        bucket, _, key = address.removeprefix(OBS).partition("/")
-        if not bucket or not key or key.endswith("/"):
-            raise UserError(f"'{address}' names no object", hint="write obs://bucket/key")
+        bucket, key = ObjectAddress.parse_object(address).parts
         return self._open_bucket(bucket), key

@@ -1,7 +1,6 @@
 """The check for names that come from outside: listings, manifests, archives and forms name files here."""
 
 import re
-import unicodedata
 
 from infra.errors import AtlasFlowError, Corrupt
 
@@ -10,7 +9,8 @@ MAX_PART_BYTES = 255  # the longest file name of the usual file systems
 MAX_DEPTH = 32
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_FORBIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, line and paragraph separators
+# A backslash, control characters, line and paragraph separators, lone surrogates (which UTF-8 cannot hold).
+_FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def check_name(name: str, source: str, error: type[AtlasFlowError] = Corrupt, *, hint: str = "") -> str:
@@ -37,9 +37,7 @@ def is_safe_name(name: object) -> bool:
     False for a value that is not a string, an empty or absolute path, a `.`, `..` or empty part, a backslash, a
     drive (`C:`), control characters, more than `MAX_DEPTH` parts, and whatever is too long for file systems or buckets.
     """
-    if not isinstance(name, str) or "\\" in name or _DRIVE.match(name):
-        return False
-    if any(unicodedata.category(character) in _FORBIDDEN for character in name):
+    if not isinstance(name, str) or _DRIVE.match(name) or _FORBIDDEN.search(name):
         return False
     parts = name.split("/")
     return (

@@ -142,9 +142,10 @@ class World:
         """The copy of the artifact store that the settings name."""
         if not self.settings.store.mirror:
             return None
+        from infra.obs.address import ObjectAddress
         from infra.store.mirror import Mirror
 
-        bucket, _, prefix = self.settings.store.mirror.removeprefix("obs://").partition("/")
+        bucket, prefix = ObjectAddress.parse_folder(self.settings.store.mirror).parts
 
         def opened() -> ObjectStore:
             store = self._open_store(bucket)

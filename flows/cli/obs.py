@@ -16,8 +16,9 @@ from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_json, print_line
 from flows.context import open_chain
 from infra.errors import Refused, UserError
-from infra.obs.addresses import describe_folder, parse
+from infra.obs.address import ObjectAddress, parse_address
 from infra.ports.values import Bytes
+from infra.store.local_files import describe_folder
 from tasks.engine.reporter import Silent
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ def remove_objects(
     settings: Set = None,
 ) -> None:
     """Remove an object, or with --recursive everything under a folder; absent ones are no error."""
-    if "://" not in address:
-        raise UserError(f"'{address}' is not the address of an object", hint="write obs://bucket/key")
+    ObjectAddress.parse(address)
     _client(address, profile, settings).files.remove(address, recursive=recursive)
 
 
@@ -114,12 +114,10 @@ def link_object(
 ) -> None:
     """Print a link under which anybody can fetch the object until it expires."""
     chosen = [*(settings or []), *([] if seconds is None else [f"obs.link_seconds={seconds}"])]
-    place = parse(address)
-    if place is None or not place.key:
-        raise UserError(f"'{address}' is not the address of an object", hint="write obs://bucket/key")
+    key = ObjectAddress.parse_object(address).key
     client = _client(address, profile, chosen)
     client.files.size(address)  # a link to nothing would be found out by whoever gets it
-    print(client.link(place.key))
+    print(client.link(key))
 
 
 def _client(address: str, profile: str, settings: list[str] | None) -> "ObsClient":
@@ -127,22 +125,22 @@ def _client(address: str, profile: str, settings: list[str] | None) -> "ObsClien
     from infra.obs.factory import open_bucket  # noqa: PLC0415 - boto3 is for those who use it
 
     chain = open_chain(profile, parse_overrides(settings), Silent())
-    place = parse(address)
-    bucket = {} if place is None else {"bucket": place.bucket}
-    found = chain.settings.obs.model_copy(update=bucket)
-    return open_bucket(found, chain.world.services, chain.home, chain.settings.retry)
+    found = parse_address(address)
+    bucket = {} if found is None else {"bucket": found.bucket}
+    obs_settings = chain.settings.obs.model_copy(update=bucket)
+    return open_bucket(obs_settings, chain.world.services, chain.home, chain.settings.retry)
 
 
 def _make_bucket(target: str, profile: str, settings: list[str] | None) -> None:
     """Our own bucket is made when it is missing, as `upload` does; that of others is theirs."""
-    place = parse(target)
+    found = parse_address(target)
     chain = open_chain(profile, parse_overrides(settings), Silent())
-    if place is not None and place.bucket == chain.settings.obs.bucket:
+    if found is not None and found.bucket == chain.settings.obs.bucket:
         _client(target, profile, settings).ensure_bucket()
 
 
 def _copy_archive(source: str, target: str, profile: str, settings: list[str] | None, moved: Bytes) -> str:
-    origin, goal = parse(source), parse(target)
+    origin, goal = parse_address(source), parse_address(target)
     if origin is None and goal is not None and goal.key and Path(source).is_dir():
         files = describe_folder(Path(source))
         sent = _client(target, profile, settings).sync_archive(goal.key, files, moved).sent

@@ -6,6 +6,8 @@ Not the data of stand-ins, nor caches, scratch space, locks, logs, process ids a
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from infra.names import is_safe_name
+
 MANIFEST = "manifest.json"
 REGISTRY, FLEET_FILE, RELEASES = "registry.json", "boards.toml", "fleet/releases"
 TRACKING = "tracking"
@@ -32,9 +34,7 @@ _SQLITE = b"SQLite format 3\x00"
 
 def belongs(name: str) -> bool:
     """True for a path, relative to a home, that a backup may hold."""
-    path = PurePosixPath(name)
-    whole = path.as_posix() == name and not path.is_absolute() and ".." not in path.parts and "\\" not in name
-    return whole and bool(path.parts) and path.parts[0] in _TOPS
+    return is_safe_name(name) and name.partition("/")[0] in _TOPS
 
 
 def files_of(home: Path, place: str) -> Iterator[Path]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from infra.errors import UserError
-from infra.modelarts import addresses
+from infra.obs.address import ObjectAddress
 from infra.ports.training import TrainJob
 from infra.settings import ModelArtsSettings
 from infra.store.digests import canonical
@@ -98,10 +98,12 @@ def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, paths: Jo
     if not job.data_address or not job.code_address:
         raise UserError("a ModelArts job needs data and code in object storage", hint="run the upload stage first")
     code = job.code_address.rstrip("/")
-    results = addresses.folder(paths.bucket, attempt.results)
+    results = ObjectAddress(paths.bucket, attempt.results).folder
     inputs = [_channel("data_url", job.data_address)]
     if job.pretrained is not None:
-        inputs.append(_channel("pretrain_url", addresses.folder(paths.bucket, paths.pretrained(job.pretrained.sha256))))
+        inputs.append(
+            _channel("pretrain_url", ObjectAddress(paths.bucket, paths.pretrained(job.pretrained.sha256)).folder)
+        )
     if attempt.resume:
         inputs.append(_channel("resume_url", results))
     return {
@@ -122,7 +124,7 @@ def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, paths: Jo
         },
         "spec": {
             "resource": {"flavor_id": settings.flavor, "node_count": settings.node_count},
-            "log_export_path": {"obs_url": addresses.folder(paths.bucket, paths.logs(settings.logs))},
+            "log_export_path": {"obs_url": ObjectAddress(paths.bucket, paths.logs(settings.logs)).folder},
             "auto_stop": {"time_unit": "HOURS", "duration": settings.auto_stop_hours},
         },
     }

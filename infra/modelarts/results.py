@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from infra.errors import Corrupt, UserError
 from infra.faults import FaultPlan
-from infra.modelarts import addresses
 from infra.modelarts.job import Job
+from infra.names import check_name
+from infra.obs.address import ObjectAddress
 from infra.ports.storage import ObjectStore
 
 DIGESTS = "digests.json"
@@ -22,7 +23,7 @@ def list_results(store: ObjectStore, job: Job) -> dict[str, str]:
     Raises:
         UserError: the job writes to another bucket.
     """
-    bucket, prefix = addresses.split(job.output)
+    bucket, prefix = ObjectAddress.parse_folder(job.output).parts
     if bucket != store.bucket:
         raise UserError(
             f"the ModelArts job {job.name} writes to the bucket {bucket}, not to {store.bucket}",
@@ -68,7 +69,6 @@ def _read_digests(file: Path, key: str) -> Mapping[str, str]:
         raise Corrupt(f"the object {key} is damaged: {error}", hint=_TRAIN_ANEW) from error
     if not isinstance(digests, dict) or not all(isinstance(sha256, str) for sha256 in digests.values()):
         raise Corrupt(f"the object {key} is not a list of digests", hint=_TRAIN_ANEW)
-    for path in map(PurePosixPath, digests):
-        if path.is_absolute() or ".." in path.parts:
-            raise Corrupt(f"the result {path} in {key} would leave the results folder")
+    for path in digests:
+        check_name(path, f"the object {key}", hint=_TRAIN_ANEW)
     return digests

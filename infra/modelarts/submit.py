@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from infra.errors import Transient
 from infra.faults import FaultPlan
-from infra.modelarts import addresses, plan
+from infra.modelarts import plan
 from infra.modelarts.codes import DuplicateName
 from infra.modelarts.ledger import Intent, Ledger
+from infra.obs.address import ObjectAddress
 from infra.ports.storage import ObjectStore
 from infra.ports.training import JobStatus, OnEvent, TrainJob
 from infra.settings import ModelArtsSettings
@@ -73,7 +74,7 @@ class Submitter:
         if job.again:
             results = f"{results}-{number}"
         elif latest is not None and latest.output:
-            bucket, before = addresses.split(latest.output)
+            bucket, before = ObjectAddress.parse_folder(latest.output).parts
             results = before if bucket == self.paths.bucket else results
         resume = not job.again and any(True for _ in self.store.list(f"{results}/"))
         return plan.Attempt(number, results, resume, self.ledger.installation())

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from infra.errors import Corrupt, UserError
+from infra.names import check_name
+from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
-from infra.obs.keys import Place
 from infra.obs.listing import look
 from infra.obs.upload import changed, send
 from infra.ports.storage import SyncResult
@@ -28,33 +29,37 @@ def content_digest(files: Mapping[str, LocalFile]) -> str:
 
 
 def sync_archive(
-    connection: Connection, place: Place, files: Mapping[str, LocalFile], progress: Bytes | None = None
+    connection: Connection, address: ObjectAddress, files: Mapping[str, LocalFile], progress: Bytes | None = None
 ) -> SyncResult:
-    """Make `place` hold an archive (tar) of exactly these files; nothing is read or sent when it does.
+    """Make `address` hold an archive (tar) of exactly these files; nothing is read or sent when it does.
 
     Raises:
         Corrupt: a file has changed.
         UserError: a name that leaves the folder it will be unpacked in.
     """
-    if holds_archive(connection, place, files):
-        return SyncResult((), (place.key,), 0)
+    if holds_archive(connection, address, files):
+        return SyncResult((), (address.key,), 0)
     content = content_digest(files)
     with tempfile.TemporaryDirectory() as folder:
         archive = _pack(files, Path(folder) / "archive.tar")
-        send(connection, place, archive, progress, {CONTENT: content})
-    if not holds_archive(connection, place, files):
-        raise Corrupt(f"{place} is not there as it was sent", hint="somebody else writes to this key; send again")
-    return SyncResult((place.key,), (), archive.size)
+        send(connection, address, archive, progress, {CONTENT: content})
+    if not holds_archive(connection, address, files):
+        raise Corrupt(f"{address} is not there as it was sent", hint="somebody else writes to this key; send again")
+    return SyncResult((address.key,), (), archive.size)
 
 
-def holds_archive(connection: Connection, place: Place, files: Mapping[str, LocalFile]) -> bool:
-    """True when `place` holds an archive of exactly these files."""
-    found = look(connection, place)
+def holds_archive(connection: Connection, address: ObjectAddress, files: Mapping[str, LocalFile]) -> bool:
+    """True when `address` holds an archive of exactly these files."""
+    found = look(connection, address)
     return found is not None and found["Metadata"].get(CONTENT) == content_digest(files)
 
 
 def fetch_archive(
-    connection: Connection, place: Place, folder: Path, sha256: str | None = None, progress: Bytes | None = None
+    connection: Connection,
+    address: ObjectAddress,
+    folder: Path,
+    sha256: str | None = None,
+    progress: Bytes | None = None,
 ) -> str:
     """Fetch an archive and unpack it as `folder`, which appears whole or not at all; returns the archive's SHA-256.
 
@@ -67,12 +72,12 @@ def fetch_archive(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         archive, tree = Path(temporary) / "archive.tar", Path(temporary) / "tree"
-        digest = fetch(connection, place, archive, sha256, progress)
+        digest = fetch(connection, address, archive, sha256, progress)
         tree.mkdir()
         try:
-            _unpack(archive, tree, place)
+            _unpack(archive, tree, address)
         except tarfile.TarError as error:
-            raise Corrupt(f"{place} is no archive, or a damaged one: {error}", hint="send it again") from error
+            raise Corrupt(f"{address} is no archive, or a damaged one: {error}", hint="send it again") from error
         tree.replace(folder)
     return digest
 
@@ -95,7 +100,7 @@ def _pack(files: Mapping[str, LocalFile], target: Path) -> LocalFile:
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(files):
             file = files[name]
-            entry = tarfile.TarInfo(str(_inside(name)))
+            entry = tarfile.TarInfo(check_name(name, "the list of files", UserError, hint="write it as folder/file"))
             entry.size = file.size
             with file.path.open("rb") as stream:
                 hashing = _Hashing(stream)
@@ -112,20 +117,13 @@ def _pack(files: Mapping[str, LocalFile], target: Path) -> LocalFile:
     return LocalFile(target, digest, target.stat().st_size)
 
 
-def _unpack(archive: Path, tree: Path, place: Place) -> None:
+def _unpack(archive: Path, tree: Path, address: ObjectAddress) -> None:
     with tarfile.open(archive, "r:") as tar:
         for member in tar:
-            path = tree / _inside(member.name)
+            path = tree / check_name(str(PurePosixPath(member.name)), str(address), UserError)
             source = tar.extractfile(member) if member.isreg() else None
             if source is None:
-                raise UserError(f"{place} holds '{member.name}', which is not a plain file")
+                raise UserError(f"{address} holds '{member.name}', which is not a plain file")
             path.parent.mkdir(parents=True, exist_ok=True)
             with source, path.open("xb") as target:
                 shutil.copyfileobj(source, target)
-
-
-def _inside(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts:
-        raise UserError(f"'{name}' is not the name of a file in a folder", hint="write it as folder/file")
-    return path

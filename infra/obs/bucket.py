@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 
 from infra.errors import Corrupt, Refused
+from infra.obs.address import ObjectAddress, join_key
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
 from infra.obs.errors import code
-from infra.obs.keys import checked, joined
 from infra.obs.listing import head
 from infra.obs.sync import remove
 from infra.obs.upload import send
@@ -95,22 +95,22 @@ def prove_access(connection: Connection, bucket: str, prefix: str) -> Access:
         Refused, Transient: what the store said to the first step that failed.
         Corrupt: it gave other bytes back, or still has the probe.
     """
-    place = checked(bucket, joined(prefix, f".probe-{secrets.token_hex(8)}"))
+    address = ObjectAddress(bucket, join_key(prefix, f".probe-{secrets.token_hex(8)}")).checked()
     data = secrets.token_bytes(1024)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe"
         path.write_bytes(data)
         probe = LocalFile(path, sha256(data).hexdigest(), len(data))
-        send(connection, place, probe)
+        send(connection, address, probe)
         try:
-            stored = head(connection, place)
-            fetch(connection, place, path, probe.sha256)
+            stored = head(connection, address)
+            fetch(connection, address, path, probe.sha256)
         finally:
-            remove(connection, bucket, [place.key])
-        if stored is None or stored.sha256 != probe.sha256 or head(connection, place) is not None:
+            remove(connection, bucket, [address.key])
+        if stored is None or stored.sha256 != probe.sha256 or head(connection, address) is not None:
             raise Corrupt(
-                f"{place} at {connection.endpoint}: what was written is not what can be read",
+                f"{address} at {connection.endpoint}: what was written is not what can be read",
                 hint="is something between here and the store that keeps old answers, such as a caching proxy?",
             )
     return Access(time.monotonic() - started, _clock_ahead(connection, bucket))

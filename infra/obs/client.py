@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 from infra.faults import NO_FAULTS, FaultPlan
+from infra.obs.address import ObjectAddress
 from infra.obs.archive import fetch_archive, holds_archive, sync_archive
 from infra.obs.bucket import Access, ensure, prove_access
 from infra.obs.connection import Connection, open_connection
 from infra.obs.copy import Files
 from infra.obs.download import fetch
-from infra.obs.keys import checked
 from infra.obs.listing import head, listing
 from infra.obs.sync import missing_names, remove, synchronise
 from infra.obs.unfinished import abort_older, unfinished
@@ -82,7 +82,7 @@ class ObsClient:
 
     def head(self, key: str) -> StoredObject | None:
         """Look at one object; None when there is none."""
-        return head(self._connection, checked(self._bucket, key))
+        return head(self._connection, self._at(key))
 
     def list(self, prefix: str) -> Iterable[tuple[str, int]]:
         """Keys that begin with `prefix`, in byte order, with their sizes in bytes."""
@@ -90,15 +90,15 @@ class ObsClient:
 
     def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
         """Send a file with its SHA-256 as metadata; raises `Corrupt` when the file is not what it should be."""
-        send(self._connection, checked(self._bucket, key), source, progress)
+        send(self._connection, self._at(key), source, progress)
 
     def put_bare(self, key: str, source: Path) -> None:
         """Send a file in one request and without metadata of ours, as other programs do; for stand-ins of those."""
-        send_bare(self._connection, checked(self._bucket, key), source)
+        send_bare(self._connection, self._at(key), source)
 
     def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
         """Fetch an object atomically, return its SHA-256; `Corrupt` on a wrong digest, `Refused` when there is none."""
-        return fetch(self._connection, checked(self._bucket, key), target, sha256, progress)
+        return fetch(self._connection, self._at(key), target, sha256, progress)
 
     def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
         """Make `prefix/name` hold each file: compare digests, send what is missing, read back a proof."""
@@ -110,15 +110,15 @@ class ObsClient:
 
     def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
         """Make `key` hold an archive of exactly these files; when it does, one look is all that happens."""
-        return sync_archive(self._connection, checked(self._bucket, key), files, progress)
+        return sync_archive(self._connection, self._at(key), files, progress)
 
     def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
         """True when `key` holds the archive of exactly these files; nothing is sent."""
-        return holds_archive(self._connection, checked(self._bucket, key), files)
+        return holds_archive(self._connection, self._at(key), files)
 
     def get_archive(self, key: str, folder: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
         """Fetch an archive and unpack it as the new `folder`; returns the archive's SHA-256."""
-        return fetch_archive(self._connection, checked(self._bucket, key), folder, sha256, progress)
+        return fetch_archive(self._connection, self._at(key), folder, sha256, progress)
 
     def abort_unfinished(self, prefix: str, age: timedelta) -> Sequence[str]:
         """Abort multipart uploads under a prefix that were begun longer ago than `age`; returns their keys."""
@@ -142,16 +142,19 @@ class ObsClient:
 
     def link(self, key: str, seconds: int | None = None) -> str:
         """A pre-signed address for fetching the object, valid for `seconds` (at most seven days; else as set)."""
-        place = checked(self._bucket, key)
+        address = self._at(key)
         return self._links.call(
             "link",
-            str(place),
+            str(address),
             lambda: self._links.s3.generate_presigned_url(
                 "get_object",
-                Params={"Bucket": place.bucket, "Key": place.key},
+                Params={"Bucket": address.bucket, "Key": address.key},
                 ExpiresIn=seconds or self._settings.link_seconds,
             ),
         )
+
+    def _at(self, key: str) -> ObjectAddress:
+        return ObjectAddress(self._bucket, key).checked()
 
     @cached_property
     def _links(self) -> Connection:

@@ -1,6 +1,6 @@
 """Moves and copies as the tutorials do them with MoXing (docs/reference/modelarts.md §1.7), in any bucket.
 
-An address is one of `infra/obs/addresses.py`.
+An address is one that `infra.obs.address.parse_address` reads.
 """
 
 import shutil
@@ -11,16 +11,17 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from infra.errors import Corrupt, Refused, UserError
-from infra.obs.addresses import describe, folder, parse, under
+from infra.names import check_name
+from infra.obs.address import ObjectAddress, parse_address
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
-from infra.obs.keys import Place, checked
 from infra.obs.listing import listing, look
 from infra.obs.parallel import run_all
 from infra.obs.sync import remove, synchronise
 from infra.obs.upload import SINGLE, send
 from infra.ports.values import Bytes
 from infra.store.atomic import replacing
+from infra.store.local_files import describe
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
@@ -43,15 +44,15 @@ class Files:
             Refused: there is no such object.
             UserError: there is no such file, or a folder is where it shall go.
         """
-        origin, goal = parse(source), parse(target)
+        origin, goal = parse_address(source), parse_address(target)
         if goal is None and Path(target).is_dir():
             raise UserError(f"{target} is a folder", hint="name the file in it")
         if goal is not None and origin is None:
-            send(self._connection, checked(goal.bucket, goal.key), describe(Path(source)), progress)
+            send(self._connection, goal.checked(), describe(Path(source)), progress)
         elif goal is None and origin is not None:
-            fetch(self._connection, checked(origin.bucket, origin.key), Path(target), progress=progress)
+            fetch(self._connection, origin.checked(), Path(target), progress=progress)
         elif origin is not None and goal is not None:
-            self._copy_object(checked(origin.bucket, origin.key), checked(goal.bucket, goal.key), progress)
+            self._copy_object(origin.checked(), goal.checked(), progress)
         else:
             file = describe(Path(source))
             with replacing(Path(target)) as temporary:
@@ -79,20 +80,20 @@ class Files:
             if absent:
                 raise UserError(f"{source} does not hold '{absent[0]}'", hint="check the list of names")
             sizes = {name: sizes[name] for name in names}
-        goal = parse(target)
+        goal = parse_address(target)
         if goal is None:
+            for name in sizes:
+                check_name(name, source, UserError, hint="copy the one object, under another name")
             _fits_folders(source, sizes)
-        if goal is not None and parse(source) is None:
+        if goal is not None and parse_address(source) is None:
             files = {name: describe(Path(source) / name) for name in sizes}
             synchronise(self._connection, goal.bucket, goal.key, files, progress)
             return tuple(sizes)
-        for name in sizes:
-            self._safe(name, source)
         large = [name for name, size in sizes.items() if size > SINGLE]
         for name in large:  # each is parallel in itself
-            self.copy(under(source, name), under(target, name), progress)
+            self.copy(_below(source, name), _below(target, name), progress)
         jobs = [
-            (partial(self.copy, under(source, name), under(target, name)), size)
+            (partial(self.copy, _below(source, name), _below(target, name)), size)
             for name, size in sizes.items()
             if size <= SINGLE
         ]
@@ -101,26 +102,26 @@ class Files:
 
     def exists(self, address: str) -> bool:
         """True for an object, a file, or a folder that holds something (or is one here)."""
-        place = parse(address)
-        if place is None:
+        found = parse_address(address)
+        if found is None:
             return Path(address).exists()
-        return self._look(place) is not None or self.is_directory(address)
+        return self._look(found) is not None or self.is_directory(address)
 
     def is_file(self, address: str) -> bool:
         """True for an object or a file; nothing but it needs to be readable."""
-        place = parse(address)
-        return Path(address).is_file() if place is None else self._look(place) is not None
+        found = parse_address(address)
+        return Path(address).is_file() if found is None else self._look(found) is not None
 
     def is_directory(self, address: str) -> bool:
         """True for a folder; in a bucket that is a prefix with something under it."""
-        place = parse(address)
-        if place is None:
+        found = parse_address(address)
+        if found is None:
             return Path(address).is_dir()
-        prefix = folder(place.key)
+        prefix = found.prefix
         answer = self._connection.call(
             "list",
-            str(place),
-            lambda: self._connection.s3.list_objects_v2(Bucket=place.bucket, Prefix=prefix, MaxKeys=1),
+            str(found),
+            lambda: self._connection.s3.list_objects_v2(Bucket=found.bucket, Prefix=prefix, MaxKeys=1),
         )
         return bool(answer.get("Contents"))
 
@@ -138,14 +139,14 @@ class Files:
 
     def size(self, address: str) -> int:
         """Bytes of one object or file; `Refused` or `UserError` when there is none."""
-        place = parse(address)
-        if place is None:
+        found = parse_address(address)
+        if found is None:
             return describe(Path(address)).size
-        return self._present(place)["ContentLength"]
+        return self._present(found)["ContentLength"]
 
     def make_dirs(self, address: str) -> None:
         """Make a folder; in a bucket folders come with their objects, so there is nothing to make."""
-        if parse(address) is None:
+        if parse_address(address) is None:
             Path(address).mkdir(parents=True, exist_ok=True)
 
     def remove(self, address: str, *, recursive: bool = False) -> None:
@@ -154,20 +155,20 @@ class Files:
         Raises:
             UserError: a whole bucket is named.
         """
-        place = parse(address)
-        if place is None:
+        found = parse_address(address)
+        if found is None:
             path = Path(address)
             if recursive and path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
             return
-        if not place.key.strip("/"):
+        if not found.key.strip("/"):
             raise UserError(f"{address} is a whole bucket", hint="name a key or a prefix in it")
-        keys = [place.key]
+        keys = [found.key]
         if recursive:
-            keys += [key for key, _, _ in listing(self._connection, place.bucket, folder(place.key))]
-        remove(self._connection, place.bucket, keys)
+            keys += [key for key, _, _ in listing(self._connection, found.bucket, found.prefix)]
+        remove(self._connection, found.bucket, keys)
 
     def rename(self, source: str, target: str) -> None:
         """Move one file or object: copied and verified first, removed then."""
@@ -176,32 +177,30 @@ class Files:
             self.remove(source)
 
     def _walk(self, address: str) -> Iterator[tuple[str, int]]:
-        place = parse(address)
-        if place is None:
+        found = parse_address(address)
+        if found is None:
             root = Path(address)
             for path in sorted(root.rglob("*")):
                 if path.is_file():
                     yield path.relative_to(root).as_posix(), path.stat().st_size
             return
-        prefix = folder(place.key)
-        for key, size, _ in listing(self._connection, place.bucket, prefix):
+        prefix = found.prefix
+        for key, size, _ in listing(self._connection, found.bucket, prefix):
             if key != prefix:
                 yield key.removeprefix(prefix), size
 
-    def _safe(self, name: str, source: str) -> None:
-        if name.startswith("/") or ".." in name.split("/"):
-            raise UserError(f"{source} holds '{name}', which leaves the folder it would be copied to")
+    def _look(self, address: ObjectAddress) -> "HeadObjectOutputTypeDef | None":
+        return look(self._connection, address) if address.key else None
 
-    def _look(self, place: Place) -> "HeadObjectOutputTypeDef | None":
-        return look(self._connection, place) if place.key else None
-
-    def _present(self, place: Place) -> "HeadObjectOutputTypeDef":
-        found = self._look(place)
+    def _present(self, address: ObjectAddress) -> "HeadObjectOutputTypeDef":
+        found = self._look(address)
         if found is None:
-            raise Refused(f"{place} at {self._connection.endpoint}: there is no such object", hint="check the address")
+            raise Refused(
+                f"{address} at {self._connection.endpoint}: there is no such object", hint="check the address"
+            )
         return found
 
-    def _copy_object(self, source: Place, target: Place, progress: Bytes | None) -> None:
+    def _copy_object(self, source: ObjectAddress, target: ObjectAddress, progress: Bytes | None) -> None:
         """Within the store: no byte comes here; metadata go along."""
         from boto3.s3.inject import copy  # noqa: PLC0415 - as in `open_connection`
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
@@ -235,6 +234,10 @@ class Files:
             raise Corrupt(f"{target} is not the copy of {source}", hint="somebody else writes there; copy again")
         if progress is not None:
             progress(found["ContentLength"])
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if "://" in folder else str(Path(folder) / name)
 
 
 def _fits_folders(source: str, names: Iterable[str]) -> None:

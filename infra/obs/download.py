@@ -11,9 +11,10 @@ from pathlib import Path
 import botocore.exceptions
 
 from infra.errors import Corrupt, Transient
+from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
 from infra.obs.errors import code
-from infra.obs.keys import DIGEST, Place
+from infra.obs.listing import DIGEST
 from infra.obs.multipart import MEBIBYTE
 from infra.obs.parallel import pool_of
 from infra.ports.values import Bytes
@@ -34,13 +35,17 @@ class _Found:
 
 
 def fetch(
-    connection: Connection, place: Place, target: Path, sha256: str | None = None, progress: Bytes | None = None
+    connection: Connection,
+    address: ObjectAddress,
+    target: Path,
+    sha256: str | None = None,
+    progress: Bytes | None = None,
 ) -> str:
     """Fetch an object into `target`, which appears whole and verified or not at all.
 
     Args:
         connection: where from.
-        place: the object.
+        address: the object.
         target: the file to make or replace.
         sha256: what it must be; without it our own metadata says so, or else the MD5 that the ETag of an object is
             which was stored with one request and without encryption. Of any other only the bytes are counted.
@@ -54,27 +59,27 @@ def fetch(
         Refused: there is no such object.
     """
     with replacing(target, faults=connection.faults, point="obs.get.file") as temporary:
-        actual, wanted = _attempt(connection, place, temporary, sha256, progress)
+        actual, wanted = _attempt(connection, address, temporary, sha256, progress)
         if actual != wanted:
             # Bytes may be altered on their way; those that are altered in the bucket are so the second time too.
-            actual, wanted = _attempt(connection, place, temporary, sha256, None)
+            actual, wanted = _attempt(connection, address, temporary, sha256, None)
         if actual != wanted:
             raise Corrupt(
-                f"{place} has SHA-256 {actual}, but should have {wanted}",
+                f"{address} has SHA-256 {actual}, but should have {wanted}",
                 hint="delete it and run the stage again that stores it",
             )
     return actual
 
 
 def _attempt(
-    connection: Connection, place: Place, path: Path, sha256: str | None, progress: Bytes | None
+    connection: Connection, address: ObjectAddress, path: Path, sha256: str | None, progress: Bytes | None
 ) -> tuple[str, str]:
     """Fetch all ranges; returns the actual and the wanted digest."""
     digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        found = connection.call("get", str(place), lambda: _first(connection, place, descriptor))
-        for start, end in _in_order(connection, place, descriptor, found):
+        found = connection.call("get", str(address), lambda: _first(connection, address, descriptor))
+        for start, end in _in_order(connection, address, descriptor, found):
             for offset in range(start, end, MEBIBYTE):
                 block = os.pread(descriptor, min(MEBIBYTE, end - offset), offset)
                 digest.update(block)
@@ -90,7 +95,9 @@ def _attempt(
     return actual, sha256 or found.sha256 or actual
 
 
-def _in_order(connection: Connection, place: Place, descriptor: int, found: _Found) -> Iterator[tuple[int, int]]:
+def _in_order(
+    connection: Connection, address: ObjectAddress, descriptor: int, found: _Found
+) -> Iterator[tuple[int, int]]:
     """Fetch everything behind the first range in parallel; yields each range once it is there, in order."""
     first = min(found.size, RANGE)
     yield 0, first
@@ -99,7 +106,7 @@ def _in_order(connection: Connection, place: Place, descriptor: int, found: _Fou
         return
 
     def fetch_range(span: tuple[int, int]) -> None:
-        connection.call("get.range", str(place), lambda: _range(connection, place, descriptor, found.tag, span))
+        connection.call("get.range", str(address), lambda: _range(connection, address, descriptor, found.tag, span))
 
     with pool_of(min(connection.threads, len(ranges))) as pool:
         running = [pool.submit(fetch_range, span) for span in ranges]
@@ -108,31 +115,33 @@ def _in_order(connection: Connection, place: Place, descriptor: int, found: _Fou
             yield span
 
 
-def _first(connection: Connection, place: Place, descriptor: int) -> _Found:
+def _first(connection: Connection, address: ObjectAddress, descriptor: int) -> _Found:
     """The first range, whose answer also tells size, ETag and metadata: one request for a small object."""
     try:
-        answer = connection.s3.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes=0-{RANGE - 1}")
+        answer = connection.s3.get_object(Bucket=address.bucket, Key=address.key, Range=f"bytes=0-{RANGE - 1}")
     except botocore.exceptions.ClientError as error:
         if code(error) != "InvalidRange":
             raise
-        answer = connection.s3.get_object(Bucket=place.bucket, Key=place.key)  # no range fits an empty object
+        answer = connection.s3.get_object(Bucket=address.bucket, Key=address.key)  # no range fits an empty object
     size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else answer["ContentLength"]
     with closing(answer["Body"]) as body:
-        _write(iter(lambda: body.read(_BLOCK), b""), descriptor, 0, min(size, RANGE), place)
+        _write(iter(lambda: body.read(_BLOCK), b""), descriptor, 0, min(size, RANGE), address)
     tag, ours = answer["ETag"].strip('"'), answer["Metadata"].get(DIGEST)
     encrypted = bool(answer.get("ServerSideEncryption"))
     tells = ours is None and not encrypted and re.fullmatch("[0-9a-f]{32}", tag)
     return _Found(size, answer["ETag"], ours, tag if tells else None)
 
 
-def _range(connection: Connection, place: Place, descriptor: int, tag: str, span: tuple[int, int]) -> None:
+def _range(connection: Connection, address: ObjectAddress, descriptor: int, tag: str, span: tuple[int, int]) -> None:
     start, end = span
-    answer = connection.s3.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes={start}-{end - 1}", IfMatch=tag)
+    answer = connection.s3.get_object(
+        Bucket=address.bucket, Key=address.key, Range=f"bytes={start}-{end - 1}", IfMatch=tag
+    )
     with closing(answer["Body"]) as body:
-        _write(iter(lambda: body.read(_BLOCK), b""), descriptor, start, end, place)
+        _write(iter(lambda: body.read(_BLOCK), b""), descriptor, start, end, address)
 
 
-def _write(blocks: Iterator[bytes], descriptor: int, start: int, end: int, place: Place) -> None:
+def _write(blocks: Iterator[bytes], descriptor: int, start: int, end: int, address: ObjectAddress) -> None:
     offset = start
     for block in blocks:
         offset += len(block)
@@ -140,4 +149,4 @@ def _write(blocks: Iterator[bytes], descriptor: int, start: int, end: int, place
             break
         os.pwrite(descriptor, block, offset - len(block))
     if offset != end:
-        raise Transient(f"{place}: {offset - start} bytes came where {end - start} were asked for", hint="try again")
+        raise Transient(f"{address}: {offset - start} bytes came where {end - start} were asked for", hint="try again")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import botocore.exceptions
 
 from infra.errors import AtlasFlowError, Corrupt, Transient, UserError
+from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
 from infra.obs.errors import code
-from infra.obs.keys import Place
 from infra.obs.listing import look
 from infra.obs.parallel import pool_of
 from infra.obs.unfinished import abort, unfinished
@@ -64,10 +64,15 @@ class Multipart:
     """
 
     def __init__(
-        self, connection: Connection, place: Place, source: LocalFile, metadata: Mapping[str, str], content_type: str
+        self,
+        connection: Connection,
+        address: ObjectAddress,
+        source: LocalFile,
+        metadata: Mapping[str, str],
+        content_type: str,
     ) -> None:
         self.connection = connection
-        self.place = place
+        self.address = address
         self.source = source
         self.metadata = metadata
         self.content_type = content_type
@@ -86,7 +91,8 @@ class Multipart:
             # It was aborted, or begun for other bytes with the same beginning, whose metadata it has.
             progress = None
         raise Transient(
-            f"{self.place} at {self.connection.endpoint}: somebody else keeps writing to this key", hint="send it again"
+            f"{self.address} at {self.connection.endpoint}: somebody else keeps writing to this key",
+            hint="send it again",
         )
 
     def _finish(self, upload: str, there: dict[int, str], file: BinaryIO, progress: Bytes | None) -> None:
@@ -98,7 +104,7 @@ class Multipart:
             raise
         except Exception as error:
             try:
-                abort(self.connection, self.place, upload)
+                abort(self.connection, self.address, upload)
             except AtlasFlowError as second:
                 error.add_note(f"Its unfinished upload stays until the next one of this key: {second.message}")
             raise
@@ -107,25 +113,25 @@ class Multipart:
     def _resume(self, file: BinaryIO) -> tuple[str | None, dict[int, str]]:
         """The newest unfinished upload of this key whose parts are this file's; all others are aborted."""
         found: tuple[str | None, dict[int, str]] = (None, {})
-        for key, upload, _ in reversed(unfinished(self.connection, self.place.bucket, self.place.key)):
-            if key != self.place.key:
+        for key, upload, _ in reversed(unfinished(self.connection, self.address.bucket, self.address.key)):
+            if key != self.address.key:
                 continue
             there = self._parts(upload) if found[0] is None else {}
             if there and all(self._tag(file, number) == tag for number, tag in there.items()):
                 found = (upload, there)
             else:
-                abort(self.connection, self.place, upload)
+                abort(self.connection, self.address, upload)
         return found
 
     def _parts(self, upload: str) -> dict[int, str]:
         def pages() -> dict[int, str]:
             paginator = self.connection.s3.get_paginator("list_parts")
-            found = paginator.paginate(Bucket=self.place.bucket, Key=self.place.key, UploadId=upload)
+            found = paginator.paginate(Bucket=self.address.bucket, Key=self.address.key, UploadId=upload)
             with _noticing_the_end():
                 return {part["PartNumber"]: part["ETag"].strip('"') for page in found for part in page.get("Parts", [])}
 
         try:
-            return self.connection.call("multipart.parts", str(self.place), pages)
+            return self.connection.call("multipart.parts", str(self.address), pages)
         except _GoneError:
             return {}
 
@@ -142,15 +148,15 @@ class Multipart:
             nonlocal attempts
             attempts += 1
             return self.connection.s3.create_multipart_upload(
-                Bucket=self.place.bucket,
-                Key=self.place.key,
+                Bucket=self.address.bucket,
+                Key=self.address.key,
                 Metadata=self.metadata,
                 ContentType=self.content_type,
             )["UploadId"]
 
         upload = ""
         try:
-            upload = self.connection.call("multipart.create", str(self.place), create)
+            upload = self.connection.call("multipart.create", str(self.address), create)
         finally:
             if attempts > 1 or not upload:  # an answer may have been lost, and with it the id of an upload
                 self._abort_others(upload)
@@ -158,9 +164,9 @@ class Multipart:
         return upload
 
     def _abort_others(self, kept: str) -> None:
-        for key, upload, _ in unfinished(self.connection, self.place.bucket, self.place.key):
-            if key == self.place.key and upload != kept:
-                abort(self.connection, self.place, upload)
+        for key, upload, _ in unfinished(self.connection, self.address.bucket, self.address.key):
+            if key == self.address.key and upload != kept:
+                abort(self.connection, self.address, upload)
 
     def _send_parts(self, upload: str, there: dict[int, str], file: BinaryIO, progress: Bytes | None) -> list[str]:
         """Read in order, send in parallel; returns the ETags in order."""
@@ -200,25 +206,25 @@ class Multipart:
         def upload_part() -> str:
             with _noticing_the_end():
                 return self.connection.s3.upload_part(
-                    Bucket=self.place.bucket, Key=self.place.key, UploadId=upload, PartNumber=number, Body=data
+                    Bucket=self.address.bucket, Key=self.address.key, UploadId=upload, PartNumber=number, Body=data
                 )["ETag"].strip('"')
 
-        return self.connection.call("multipart.part", str(self.place), upload_part)
+        return self.connection.call("multipart.part", str(self.address), upload_part)
 
     def _complete(self, upload: str, tags: list[str]) -> None:
         listed: list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": f'"{tag}"'} for number, tag in enumerate(tags, 1)
         ]
-        place = self.place
+        address = self.address
 
         def complete() -> None:
             with _noticing_the_end():  # also when the answer to an earlier attempt was lost
                 self.connection.s3.complete_multipart_upload(
-                    Bucket=place.bucket, Key=place.key, UploadId=upload, MultipartUpload={"Parts": listed}
+                    Bucket=address.bucket, Key=address.key, UploadId=upload, MultipartUpload={"Parts": listed}
                 )
 
-        self.connection.call("multipart.complete", str(place), complete)
+        self.connection.call("multipart.complete", str(address), complete)
 
     def _stored(self) -> bool:
-        found = look(self.connection, self.place)
+        found = look(self.connection, self.address)
         return found is not None and found["ContentLength"] == self.source.size and found["Metadata"] == self.metadata

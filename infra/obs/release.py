@@ -1,10 +1,11 @@
 """Fetch a published release from a bucket: what its listing names, each file checked against its digest."""
 
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from infra.errors import Corrupt, Refused
+from infra.names import check_name
 from infra.ports.storage import ObjectStore
 from infra.store.digests import file_digest
 
@@ -35,9 +36,7 @@ def fetch_release(store: ObjectStore, prefix: str, folder: Path) -> Path:
     wanted = {name.removeprefix(BOARD): sha for name, sha in objects.items() if name.startswith(BOARD)}
     board = folder / "release"
     for name, sha in wanted.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise Corrupt(f"{where}{LISTING} names '{name}', which is outside the release")
-        target = board / name
+        target = board / check_name(name, f"{where}{LISTING}")
         if not target.is_file() or file_digest(target) != sha:
             store.get(f"{prefix}/{BOARD}{name}", target, sha)
     for path in [path for path in board.rglob("*") if path.is_file()]:

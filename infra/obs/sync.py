@@ -9,8 +9,8 @@ from functools import partial
 import botocore.exceptions
 
 from infra.errors import Corrupt, UserError
+from infra.obs.address import ObjectAddress, join_key
 from infra.obs.connection import Connection
-from infra.obs.keys import Place, checked, joined
 from infra.obs.listing import head, listing
 from infra.obs.parallel import run_all
 from infra.obs.unfinished import abort_older
@@ -30,7 +30,7 @@ def synchronise(
         Corrupt: a file changed, or what was sent is not what is there afterwards.
         Refused, Transient: the store's answer; what was sent until then stays, and is kept by the next attempt.
     """
-    wanted, folder = _keys(bucket, prefix, files), joined(prefix, "")
+    wanted, folder = _keys(bucket, prefix, files), join_key(prefix, "")
     missing = _missing(connection, bucket, folder, wanted)
     if missing:
         abort_older(connection, bucket, folder, _ABANDONED)
@@ -51,12 +51,12 @@ def synchronise(
 def missing_names(connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> tuple[str, ...]:
     """Names of the files that the prefix does not hold with their digest."""
     keys = _keys(bucket, prefix, files)
-    missing = _missing(connection, bucket, joined(prefix, ""), keys)
+    missing = _missing(connection, bucket, join_key(prefix, ""), keys)
     return tuple(name for name, key in zip(files, keys, strict=True) if key in missing)
 
 
 def _keys(bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> dict[str, LocalFile]:
-    keys = {checked(bucket, joined(prefix, name)).key: file for name, file in files.items()}
+    keys = {ObjectAddress(bucket, join_key(prefix, name)).checked().key: file for name, file in files.items()}
     if len(keys) != len(files):
         raise UserError(f"two of the files have the same key under {prefix}")
     return keys
@@ -80,7 +80,9 @@ def _missing(connection: Connection, bucket: str, folder: str, wanted: Mapping[s
                 missing.add(key)
             elif file.size > SINGLE or tag != (tags[key] if key in tags else _tag(file)):
                 unsure.append(key)
-        for key, stored in zip(unsure, pool.map(lambda key: head(connection, Place(bucket, key)), unsure), strict=True):
+        for key, stored in zip(
+            unsure, pool.map(lambda key: head(connection, ObjectAddress(bucket, key)), unsure), strict=True
+        ):
             if stored is None or stored.sha256 != wanted[key].sha256:
                 missing.add(key)
     return {key: file for key, file in wanted.items() if key in missing}
@@ -101,10 +103,10 @@ def _send_all(connection: Connection, bucket: str, files: Mapping[str, LocalFile
     small: dict[str, LocalFile] = {}
     for key, file in files.items():
         if file.size > SINGLE:
-            send(connection, Place(bucket, key), file, progress)
+            send(connection, ObjectAddress(bucket, key), file, progress)
         else:
             small[key] = file
-    jobs = [(partial(send, connection, Place(bucket, key), file), file.size) for key, file in small.items()]
+    jobs = [(partial(send, connection, ObjectAddress(bucket, key), file), file.size) for key, file in small.items()]
     run_all(connection.threads, jobs, progress)
 
 

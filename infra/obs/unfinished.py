@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import botocore.exceptions
 
+from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
 from infra.obs.errors import code
-from infra.obs.keys import Place
 
 
 def unfinished(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, str, datetime]]:
@@ -24,17 +24,17 @@ def unfinished(connection: Connection, bucket: str, prefix: str) -> list[tuple[s
     return connection.call("multipart.list", f"obs://{bucket}/{prefix}", pages)
 
 
-def abort(connection: Connection, place: Place, upload: str) -> None:
+def abort(connection: Connection, address: ObjectAddress, upload: str) -> None:
     """End an unfinished upload; its parts cost nothing any more. One that has ended already is no error."""
 
     def end() -> None:
         try:
-            connection.s3.abort_multipart_upload(Bucket=place.bucket, Key=place.key, UploadId=upload)
+            connection.s3.abort_multipart_upload(Bucket=address.bucket, Key=address.key, UploadId=upload)
         except botocore.exceptions.ClientError as error:
             if code(error) != "NoSuchUpload":
                 raise
 
-    connection.call("multipart.abort", str(place), end)
+    connection.call("multipart.abort", str(address), end)
 
 
 def abort_older(connection: Connection, bucket: str, prefix: str, age: timedelta) -> list[str]:
@@ -42,5 +42,5 @@ def abort_older(connection: Connection, bucket: str, prefix: str, age: timedelta
     limit = datetime.now(UTC) - age
     old = [entry for entry in unfinished(connection, bucket, prefix) if entry[2] < limit]
     for key, upload, _ in old:
-        abort(connection, Place(bucket, key), upload)
+        abort(connection, ObjectAddress(bucket, key), upload)
     return [key for key, _, _ in old]

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from infra.errors import Corrupt, UserError
+from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
-from infra.obs.keys import DIGEST, Place
+from infra.obs.listing import DIGEST
 from infra.obs.multipart import MEBIBYTE, Multipart
 from infra.ports.values import Bytes, LocalFile
 
@@ -23,7 +24,7 @@ SINGLE = 16 * MEBIBYTE
 
 def send(
     connection: Connection,
-    place: Place,
+    address: ObjectAddress,
     source: LocalFile,
     progress: Bytes | None = None,
     about: Mapping[str, str] | None = None,
@@ -41,14 +42,14 @@ def send(
     metadata = {**(about or {}), DIGEST: source.sha256}
     with file:
         if source.size <= SINGLE:
-            _send_whole(connection, place, source, metadata, file)
+            _send_whole(connection, address, source, metadata, file)
             if progress is not None:
                 progress(source.size)
         else:
-            Multipart(connection, place, source, metadata, content_type(place.key)).send(file, progress)
+            Multipart(connection, address, source, metadata, content_type(address.key)).send(file, progress)
 
 
-def send_bare(connection: Connection, place: Place, source: Path) -> None:
+def send_bare(connection: Connection, address: ObjectAddress, source: Path) -> None:
     """Store a file as it is, in one request and without metadata, as other programs do.
 
     Raises:
@@ -57,10 +58,10 @@ def send_bare(connection: Connection, place: Place, source: Path) -> None:
 
     def put() -> None:
         with source.open("rb") as file:
-            connection.s3.put_object(Bucket=place.bucket, Key=place.key, Body=file)
+            connection.s3.put_object(Bucket=address.bucket, Key=address.key, Body=file)
 
     try:
-        connection.call("put", str(place), put)
+        connection.call("put", str(address), put)
     except FileNotFoundError as error:
         raise UserError(f"{source} cannot be read: {error.strerror}", hint="check the path") from error
 
@@ -71,7 +72,7 @@ def content_type(key: str) -> str:
 
 
 def _send_whole(
-    connection: Connection, place: Place, source: LocalFile, metadata: Mapping[str, str], file: BinaryIO
+    connection: Connection, address: ObjectAddress, source: LocalFile, metadata: Mapping[str, str], file: BinaryIO
 ) -> None:
     data = file.read(source.size + 1)
     if len(data) != source.size or hashlib.sha256(data).hexdigest() != source.sha256:
@@ -79,14 +80,14 @@ def _send_whole(
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     connection.call(
         "put",
-        str(place),
+        str(address),
         lambda: connection.s3.put_object(
-            Bucket=place.bucket,
-            Key=place.key,
+            Bucket=address.bucket,
+            Key=address.key,
             Body=data,
             ContentMD5=md5,
             Metadata=metadata,
-            ContentType=content_type(place.key),
+            ContentType=content_type(address.key),
         ),
     )
 

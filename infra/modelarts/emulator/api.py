@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from infra.modelarts import addresses
 from infra.modelarts.emulator.container import Stores
 from infra.modelarts.emulator.errors import ApiError
 from infra.modelarts.emulator.jobs import TASK, Record
@@ -15,6 +14,7 @@ from infra.modelarts.emulator.notebooks import IMAGES, Notebooks
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.request import as_object
 from infra.modelarts.emulator.validation import ENGINES, FLAVORS, check_job
+from infra.obs.address import ObjectAddress
 
 _PREVIEW_BYTES = 5_000_000  # modelarts.md §1.3
 _LINK_SECONDS = 300  # modelarts.md §1.1
@@ -164,7 +164,7 @@ class Api:
         record = self._job(call)
         if not record.request.log_folder or not record.final:
             return 204, None
-        bucket, prefix = addresses.split(record.request.log_folder)
+        bucket, prefix = ObjectAddress.parse_folder(record.request.log_folder).parts
         log, store = self._platform.container(record).log, self._stores(bucket)
         key = f"{prefix}/{log.name}"
         if call.content_type.startswith("text/plain"):

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from infra.errors import AtlasFlowError
-from infra.modelarts import addresses
 from infra.modelarts.emulator.jobs import TASK, Record
 from infra.modelarts.emulator.request import Channel
 from infra.modelarts.emulator.requirements import RequirementsError, install
+from infra.obs.address import ObjectAddress
 from infra.ports.storage import ObjectStore
 
 
@@ -92,8 +92,8 @@ class Container:
         Args:
             endpoint: of the object store, for scripts that use MoXing.
         """
-        boot = PurePosixPath(addresses.split(self._request.boot_file)[1])
-        code = PurePosixPath(addresses.split(self._request.code_dir)[1])
+        boot = PurePosixPath(ObjectAddress.parse_folder(self._request.boot_file).key)
+        code = PurePosixPath(ObjectAddress.parse_folder(self._request.code_dir).key)
         script = self._code / boot.relative_to(code)
         with self.log.open("ab") as log:
             return subprocess.Popen(
@@ -113,7 +113,7 @@ class Container:
             everything: False while the script runs: a file that changed a moment ago waits for the next call.
         """
         for channel, local in self._outputs():
-            bucket, prefix = addresses.split(channel.address)
+            bucket, prefix = ObjectAddress.parse_folder(channel.address).parts
             for path, stamp in self._changed(local, everything=everything):
                 self._stores(bucket).put_bare(f"{prefix}/{path.relative_to(local).as_posix()}", path)
                 self._sent[path] = stamp
@@ -125,12 +125,12 @@ class Container:
     def push_log(self) -> None:
         """Export the log to the folder in the request, if it has one (modelarts.md §1.3)."""
         if self._request.log_folder and self.log.exists():
-            bucket, prefix = addresses.split(self._request.log_folder)
+            bucket, prefix = ObjectAddress.parse_folder(self._request.log_folder).parts
             self._stores(bucket).put_bare(f"{prefix}/{self.log.name}", self.log)
 
     @property
     def _code(self) -> Path:
-        name = PurePosixPath(addresses.split(self._request.code_dir)[1]).name
+        name = PurePosixPath(ObjectAddress.parse_folder(self._request.code_dir).key).name
         return self._local(_MOUNT / "user-job-dir" / name)
 
     def _local(self, path: PurePosixPath) -> Path:
@@ -198,7 +198,7 @@ class Container:
 
     def _fetch(self, what: str, address: str, folder: Path) -> None:
         """Fetch all objects under an address into a folder, or the one object at the address."""
-        bucket, prefix = addresses.split(address)
+        bucket, prefix = ObjectAddress.parse_folder(address).parts
         store = self._stores(bucket)
         keys = [key for key, _ in store.list(f"{prefix}/") if not key.endswith("/")]
         if not keys and store.head(prefix) is not None:

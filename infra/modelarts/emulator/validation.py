@@ -4,10 +4,10 @@ import re
 from pathlib import PurePosixPath
 
 from infra.errors import AtlasFlowError, UserError
-from infra.modelarts import addresses
 from infra.modelarts.emulator.container import Stores
 from infra.modelarts.emulator.errors import ApiError
 from infra.modelarts.emulator.request import JobRequest, JsonObject, read_request
+from infra.obs.address import ObjectAddress
 
 ENGINE = "mindspore-stand-in-cpu"
 FLAVOR = "modelarts.vm.cpu.2u"
@@ -84,7 +84,7 @@ def _check_resources(request: JobRequest) -> None:
 def _check_channels(request: JobRequest) -> None:
     for channel in request.channels:
         try:
-            addresses.split(channel.address)
+            ObjectAddress.parse_folder(channel.address)
         except UserError as error:
             raise ApiError("2791", error.message) from error
     if len({channel.name for channel in request.channels}) != len(request.channels):
@@ -104,8 +104,8 @@ def _check_parameters(request: JobRequest) -> None:
 def _check_code(request: JobRequest, stores: Stores) -> None:
     if not request.code_dir or not request.boot_file:
         raise ApiError("2788", "code_dir and boot_file are missing")
-    bucket, code = addresses.split(request.code_dir)
-    boot_bucket, boot = addresses.split(request.boot_file)
+    bucket, code = ObjectAddress.parse_folder(request.code_dir).parts
+    boot_bucket, boot = ObjectAddress.parse_folder(request.boot_file).parts
     if boot_bucket != bucket or not PurePosixPath(boot).is_relative_to(code):
         raise ApiError("2792", "the boot file is not in the code directory")
     if not any(True for _ in stores(bucket).list(f"{code}/")):

@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from infra.obs.addresses import describe
 from infra.obs.client import connect
 from infra.settings import ObsSettings
+from infra.store.local_files import describe
 
 operation, path, key = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 client = connect(ObsSettings(**json.load(sys.stdin)))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.errors import UserError
-from infra.modelarts import addresses, plan
+from infra.modelarts import plan
 from infra.ports.training import TrainJob
 from infra.ports.values import LocalFile
 from infra.settings import ModelArtsSettings
@@ -111,23 +111,3 @@ def test_a_cap_without_a_price_refuses() -> None:
     plan.check_cost(SETTINGS)
     with pytest.raises(UserError, match="no price"):
         plan.check_cost(SETTINGS.model_copy(update={"cost_cap": 1e9}))
-
-
-@pytest.mark.parametrize(
-    ("address", "parts"),
-    [
-        ("obs://b/x/y/", ("b", "x/y")),
-        ("s3://b/x", ("b", "x")),
-        ("/b/x/", ("b", "x")),
-    ],
-)
-def test_addresses_are_split_in_each_spelling(address: str, parts: tuple[str, str]) -> None:
-    assert addresses.split(address) == parts
-
-
-@pytest.mark.parametrize(
-    "address", ["", "b/x", "obs://", "obs://b", "obs:///x", "obs://b//x", "obs://b/../x", "ftp://b/x"]
-)
-def test_other_texts_are_not_addresses(address: str) -> None:
-    with pytest.raises(UserError, match="not an address"):
-        addresses.split(address)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:Depreca
         ({"no_digests": True}, r"wrote no digests\.json"),
         ({"digests": {"history.json": "0" * 64}}, r"history\.json"),
         ({"digests": {"absent.ckpt": "0" * 64}}, r"no absent\.ckpt"),
-        ({"digests": {"../above": "0" * 64}}, "leave the results folder"),
+        ({"digests": {"../above": "0" * 64}}, "not a plain relative path"),
         ({"digests": {"number": 1}}, "not a list of digests"),
     ],
 )

@@ -197,7 +197,7 @@ KILLED_AMONG_MANY = """
 import sys
 from pathlib import Path
 from infra.faults import FaultPlan
-from infra.obs.addresses import describe_folder
+from infra.store.local_files import describe_folder
 from infra.obs.client import connect
 from infra.settings import ObsSettings
 endpoint, bucket, access, folder, plan, way = sys.argv[1:]

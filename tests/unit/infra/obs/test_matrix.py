@@ -12,13 +12,13 @@ import pytest
 
 from infra.errors import AtlasFlowError, Corrupt, Refused, Transient
 from infra.faults import FaultPlan
-from infra.obs.addresses import describe
 from infra.obs.client import ObsClient, connect
 from infra.obs.emulator import rules
 from infra.obs.emulator.middleware import Middleware
 from infra.settings import RetrySettings
 from infra.store.artifacts import ArtifactStore
 from infra.store.digests import file_digest
+from infra.store.local_files import describe
 from infra.store.mirror import Mirror
 from infra.store.receipts import Receipt, Receipts
 from tests.unit.infra.obs.conftest import serving
