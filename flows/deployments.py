@@ -12,7 +12,8 @@ from prefect.schedules import Cron
 
 from flows.maintenance import maintenance
 from flows.pipeline import pipeline
-from flows.retrain.flow import demote, retrain
+from flows.retrain.demotion import demote
+from flows.retrain.flow import retrain
 from flows.rollout import rollout
 from flows.server import WORK_POOL
 from flows.stages import STAGE_FLOWS
@@ -68,7 +69,7 @@ def plans(schedule: RetrainSettings = RetrainSettings()) -> tuple[Plan, ...]:  #
         Plan(pipeline, "flows.pipeline", ("chain",)),
         *(Plan(single, "flows.stages", ("chain", "stage")) for single in STAGE_FLOWS.values()),
         Plan(retrain, "flows.retrain.flow", ("retraining",), schedule.cron, zone, alone=True),
-        Plan(demote, "flows.retrain.flow", ("retraining", "boards")),
+        Plan(demote, "flows.retrain.demotion", ("retraining", "boards")),
         Plan(rollout, "flows.rollout", ("boards",)),
         Plan(tune, "flows.tune.flow", ("tuning",)),
         Plan(maintenance, "flows.maintenance", ("maintenance",), MAINTENANCE_CRON, zone, alone=True),

@@ -9,7 +9,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.context import open_chain
-from flows.requests import Target, requested
+from flows.requests import Target, current_request
 from infra.errors import Refused
 from tasks.engine.reporter import reporter
 from tasks.maintenance import CHORES, Outcome, perform
@@ -26,7 +26,7 @@ class MaintenanceRequest(Target):
 
 
 def _name() -> str:
-    request = requested(MaintenanceRequest)
+    request = current_request(MaintenanceRequest)
     return f"maintenance {request.profile}: {', '.join(request.chores) or 'every chore'}"[:100]
 
 

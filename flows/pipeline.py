@@ -8,7 +8,7 @@ from prefect import Flow, flow
 from prefect.runtime import flow_run
 
 from flows.context import open_chain
-from flows.requests import RunRequest, requested, run_name
+from flows.requests import RunRequest, current_request, run_name
 from infra.errors import AtlasFlowError
 from infra.store.gc import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
@@ -22,7 +22,7 @@ from tasks.reports import run as run_report
 
 
 def _name() -> str:
-    request = requested(RunRequest)
+    request = current_request(RunRequest)
     whole = set(request.stages) in (set(), set(NAMES))
     return run_name("all stages" if whole else " ".join(request.stages), request)
 

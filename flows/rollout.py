@@ -22,7 +22,7 @@ from tasks.fleet.state import Pause, Policy, Stand, Start, Wait, cut_waves
 from tasks.orchestration.events import board_fell_back
 from tasks.orchestration.limits import board_limits, holding
 from tasks.orchestration.prefect_task import FlowReporter
-from tasks.retrain.champions import announce, gave_up, registry_of
+from tasks.retrain.champions import demote_release, emit_champion_event, registry_of
 
 OnStop = Literal["stay", "wave", "fleet"]
 
@@ -85,9 +85,9 @@ def rollout(request: RolloutRequest = RolloutRequest()) -> State[None]:  # noqa:
 def _demote(chain: Chain, opened: work.Opened, reason: str) -> None:
     """Boards and registry go back together: a champion that the fleet gave up is champion no more."""
     who, why = f"rollout {opened.id}", f"its rollout stopped: {reason}"
-    demoted = gave_up(chain, opened.release, who, why)
+    demoted = demote_release(chain, opened.release, who, why)
     if demoted is not None:
-        announce("demoted", demoted, registry_of(chain).read().champion, who, why)
+        emit_champion_event("demoted", demoted, registry_of(chain).read().champion, who, why)
 
 
 def _begun(chain: Chain, fleet: Fleet, request: RolloutRequest) -> work.Opened:

@@ -4,13 +4,13 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.pipeline import run_stages
-from flows.requests import StageRequest, requested, run_name
+from flows.requests import StageRequest, current_request, run_name
 
 _DEFAULT = StageRequest()
 
 
 def _name() -> str:
-    return run_name(flow_run.flow_name or "stage", requested(StageRequest))
+    return run_name(flow_run.flow_name or "stage", current_request(StageRequest))
 
 
 @flow(name="download", flow_run_name=_name, persist_result=False)

@@ -1,4 +1,4 @@
-"""`atlasflow retrain` and `atlasflow champion`: challenge what is in service, look at it, go back."""
+"""`atlasflow retrain` and `atlasflow champion`: challenge the release in service, show it, return to a former one."""
 
 import getpass
 import time
@@ -14,9 +14,9 @@ from infra.champions import Champion
 from infra.errors import UserError
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
-from tasks.retrain.champions import back_to, registry_of
+from tasks.retrain.champions import demotion_target, registry_of
 
-champion = typer.Typer(help="The release in service: what it is, what came before it, and how to go back.")
+champion = typer.Typer(help="Show the release in service and its history, and return to a former one.")
 Why = Annotated[str, typer.Option("--reason", help="Why, for the history.")]
 
 
@@ -51,11 +51,11 @@ def retrain(
     overrides = parse_overrides(settings)
     values = {"reason": reason, "seeds": _numbers(seeds), "who": getpass.getuser()}
     chain = open_chain(profile, overrides, Silent())
-    _in_prefect(chain, "retrain", {"profile": profile, "settings": overrides, **values})
+    _run_flow(chain, "retrain", {"profile": profile, "settings": overrides, **values})
 
 
 def show(profile: Profile = "local", as_json: Json = False) -> None:
-    """Show the champion, and what a demotion would go back to."""
+    """Show the champion, and the former one to which a demotion returns."""
     state = registry_of(open_chain(profile, {}, Silent())).read()
     before = state.predecessor()
     if as_json:
@@ -89,38 +89,38 @@ def demote(
     """Make a former champion the champion again, and give the boards its release."""
     overrides = parse_overrides(settings)
     chain = open_chain(profile, overrides, Silent())
-    back_to(chain, registry_of(chain).read(), to)  # what cannot work is told before Prefect is up
+    demotion_target(chain, registry_of(chain).read(), to)  # report what cannot work before Prefect starts
     values = {"to": to, "reason": reason, "who": getpass.getuser()}
-    _in_prefect(chain, "demote", {"profile": profile, "settings": overrides, **values})
+    _run_flow(chain, "demote", {"profile": profile, "settings": overrides, **values})
 
 
-def _in_prefect(chain: Chain, name: str, values: dict[str, Any]) -> None:
-    """Run a flow on the installation's server, then say how it ended; an error of the flow is raised."""
+def _run_flow(chain: Chain, name: str, values: dict[str, Any]) -> None:
+    """Run a flow on the installation's server, and raise its error."""
     from flows.cli.terminal import under_prefect  # noqa: PLC0415 - Prefect takes seconds
 
     with under_prefect(chain, Console()) as address:
-        from flows.requests import DemoteRequest, RetrainRequest, asked  # noqa: PLC0415
-        from flows.retrain.flow import demote as demotion  # noqa: PLC0415
+        from flows.requests import DemoteRequest, RetrainRequest, parse_request  # noqa: PLC0415
+        from flows.retrain.demotion import demote as demotion  # noqa: PLC0415
         from flows.retrain.flow import retrain as retraining  # noqa: PLC0415
 
         if name == "retrain":
-            state = retraining(asked(RetrainRequest, values), return_state=True)
+            state = retraining(parse_request(RetrainRequest, values), return_state=True)
         else:
-            state = demotion(asked(DemoteRequest, values), return_state=True)
+            state = demotion(parse_request(DemoteRequest, values), return_state=True)
     print_line(f"in Prefect: {address}/runs/flow-run/{state.state_details.flow_run_id}")
     state.result()
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    words = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(word.isdecimal() for word in words):
-        raise UserError(f"'{text}' are no seeds", hint="write whole numbers from 0, such as --seeds 1,2,3")
-    return tuple(int(word) for word in words)
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise UserError(f"'{text}' is not a list of seeds", hint="write whole numbers from 0, such as --seeds 1,2,3")
+    return tuple(int(part) for part in parts)
 
 
 def _facts(model: Champion) -> list[tuple[str, str]]:
-    low, high = model.metrics["accuracy_interval_95"]
-    metrics = f"accuracy {model.metrics['accuracy']:.4f} ({low:.4f} – {high:.4f}) on {model.metrics['images']:,} images"
+    low, high = model.metrics.accuracy_interval_95
+    metrics = f"accuracy {model.metrics.accuracy:.4f} ({low:.4f} – {high:.4f}) on {model.metrics.images:,} images"
     return [
         ("release", model.release),
         ("promoted", f"{_moment(model.when)} by {model.who}"),

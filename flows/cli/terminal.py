@@ -59,10 +59,10 @@ def run_with_prefect(
     try:
         with under_prefect(chain, Console()) as address:
             from flows.pipeline import pipeline_of  # noqa: PLC0415
-            from flows.requests import RunRequest, asked  # noqa: PLC0415
+            from flows.requests import RunRequest, parse_request  # noqa: PLC0415
 
             values = {"profile": profile, "settings": overrides, "stages": selected, "force": forced}
-            pipeline_of(chain)(asked(RunRequest, values))
+            pipeline_of(chain)(parse_request(RunRequest, values))
     finally:
         own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
         for record in own[:1]:

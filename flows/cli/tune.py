@@ -100,11 +100,11 @@ def _in_prefect(chain: Chain, values: dict[str, Any]) -> tuple[Path, str, str]:
     from flows.cli.terminal import under_prefect  # noqa: PLC0415 - Prefect takes seconds
 
     with under_prefect(chain, Console(stderr=True)) as address:
-        from flows.requests import TuneRequest, asked  # noqa: PLC0415
+        from flows.requests import TuneRequest, parse_request  # noqa: PLC0415
         from flows.tune.flow import FOLDER  # noqa: PLC0415
         from flows.tune.flow import tune as tuning  # noqa: PLC0415
 
-        state = tuning(asked(TuneRequest, values), return_state=True)
+        state = tuning(parse_request(TuneRequest, values), return_state=True)
         name = state.result()
     run = f"{address}/runs/flow-run/{state.state_details.flow_run_id}"
     return chain.home / FOLDER / str(name), state.message or "", run

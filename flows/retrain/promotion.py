@@ -1,5 +1,9 @@
-"""What surrounds a change of champion: a person's word before it, and the boards after it."""
+"""What belongs to a change of champion: a person's approval before it, and the rollout after it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from prefect import flow
@@ -29,7 +33,7 @@ _POLL_SECONDS = 5
 
 
 class Approval(RunInput):
-    """What a person is asked before a promotion; the Prefect UI shows it as a form."""
+    """The form for a person before a promotion, in the Prefect UI."""
 
     approve: bool = Field(False, description="promote the challenger?")
     who: str = Field("", description="your name, for the history")
@@ -38,108 +42,155 @@ class Approval(RunInput):
 
 @flow(name="approval", flow_run_name="approval of release {release}", persist_result=False)
 def approval(release: str, report: str, hours: float) -> Approval | None:
-    """A person's answer before a promotion, or None when there was none in time.
+    """Wait for a person's approval before a promotion; None when there was none in time.
 
-    It is a flow run of its own, within the retraining. A run that pauses gives the slot of its deployment away, so that
-    another one could begin; and it is ended when it next renews that slot (Prefect 3.8), after less than four minutes.
+    It is a flow run of its own within the retraining. A run that pauses gives up the slot of its deployment, so another
+    retraining could start; and it is cancelled when it next renews that slot (Prefect 3.8), after less than four
+    minutes.
     """
-    return ask(release, report, hours, FlowReporter(reporter.get()))
+    return wait_for_approval(release, report, hours, FlowReporter(reporter.get()))
 
 
-def ask(release: str, summary: str, hours: float, teller: Reporter) -> Approval | None:
+def resume_run() -> None:
+    """Set the current flow run to running again after its pause timed out, which the server counts as a failure."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run.id, Running(), force=True)
+
+
+def wait_for_approval(
+    release: str,
+    summary: str,
+    hours: float,
+    reporter: Reporter,
+    *,
+    pause: Callable[..., Any] = pause_flow_run,
+    resume: Callable[[], None] = resume_run,
+) -> Approval | None:
     """Pause the current flow run until a person answers in the Prefect UI.
 
     Args:
-        release: what is to be promoted.
-        summary: Markdown that stands above the form.
+        release: the release to be promoted.
+        summary: Markdown above the form.
         hours: how long to wait.
-        teller: hears where the form is.
+        reporter: shows the address of the form.
+        pause: pauses the flow run until the form is submitted.
+        resume: sets the flow run to running again.
 
     Returns:
         The answer; None when there was none in time.
     """
-    teller.line(STAGE, f"release {release} waits up to {hours:g} hours for a person: {flow_run.ui_url}")
+    reporter.line(STAGE, f"release {release} waits up to {hours:g} hours for approval: {flow_run.ui_url}")
     form = Approval.with_initial_data(description=summary)
     timeout = max(1, round(hours * 3600))
     try:
-        # A run that died and was taken up again waits anew; by the same key, its form would be there already.
-        return pause_flow_run(wait_for_input=form, timeout=timeout, poll_interval=_POLL_SECONDS, key=uuid4().hex)
+        # A run that is resumed after a crash waits again; under the same key, its form would exist already.
+        answer: Approval = pause(wait_for_input=form, timeout=timeout, poll_interval=_POLL_SECONDS, key=uuid4().hex)
     except FlowPauseTimeout:
-        # The server ends a run whose pause ran out as failed; this one goes on, to say what became of the challenge.
-        with get_client(sync_client=True) as client:
-            client.set_flow_run_state(flow_run.id, Running(), force=True)
+        resume()
         return None
+    return answer
 
 
-def check_rollout(chain: Chain) -> None:
-    """Refuse what would only fail after a promotion, when boards are told of it.
-
-    Raises:
-        UserError: `retrain.waves` holds something else than sizes, or there is no deployment that could be asked.
-    """
-    wanted = chain.settings.retrain
-    cut_waves(("any",), wanted.waves)
-    if wanted.rollout == "deployment":
-        try:
-            with get_client(sync_client=True) as client:
-                client.read_deployment_by_name(DEPLOYMENT)
-        except ObjectNotFound as error:
-            what = f"the Prefect server has no deployment {DEPLOYMENT}, which retrain.rollout asks for"
-            raise UserError(what, hint="`atlasflow serve` or `atlasflow deployments apply` makes it") from error
+def deployment_exists(name: str) -> bool:
+    """Ask the Prefect server for a deployment."""
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return False
+    return True
 
 
-def tell_boards(
-    chain: Chain, registry: Registry, champion: Champion, target: Target, teller: Reporter, *, on_stop: OnStop
-) -> None:
-    """Roll the champion's release out as `[retrain]` says, and note that the boards were told.
-
-    Args:
-        chain: whose settings count.
-        registry: where it is noted.
-        champion: whose release.
-        target: profile and settings, for the rollout's own request.
-        teller: hears when there is nobody to tell.
-        on_stop: what is undone when too many boards fail.
+def check_rollout(chain: Chain, exists: Callable[[str], bool] = deployment_exists) -> None:
+    """Refuse settings with which the rollout after a promotion would fail.
 
     Raises:
-        GateFailed: the rollout stopped; with `on_stop` "fleet" it put boards and registry back.
-        UserError: the release is not here any more.
+        UserError: a wave size in `retrain.waves` is wrong, or the deployment of the rollout does not exist.
     """
-    wanted = chain.settings.retrain
-    boards = _boards(chain)
-    release = release_for_boards(chain, champion)
-    if release:
+    settings = chain.settings.retrain
+    cut_waves(("any",), settings.waves)
+    if settings.rollout == "deployment" and not exists(DEPLOYMENT):
+        what = f"the Prefect server has no deployment {DEPLOYMENT}, which retrain.rollout needs"
+        raise UserError(what, hint="`atlasflow serve` or `atlasflow deployments apply` creates it")
+
+
+@dataclass(frozen=True)
+class ChampionRollout:
+    """The rollout of a champion's release, as `[retrain]` says.
+
+    Attributes:
+        chain: its settings count.
+        champion: its release is rolled out.
+        target: profile and settings of the rollout.
+        subflow: rolls out within the current run.
+        deployment: starts a run of the deployment.
+        folder_of: finds the champion's release here.
+    """
+
+    chain: Chain
+    champion: Champion
+    target: Target
+    subflow: Callable[[RolloutRequest], object] = rollout
+    deployment: Callable[..., object] = run_deployment
+    folder_of: Callable[[Chain, Champion], Path] = release_folder
+
+    def release(self) -> str:
+        """Find the release for the rollout; empty when no board gets it.
+
+        Raises:
+            UserError: the release is gone.
+            Corrupt: its files are damaged.
+        """
+        settings = self.chain.settings.retrain
+        if settings.rollout == "none" or not (settings.boards == "fleet" or self._boards()):
+            return ""
+        if settings.rollout == "deployment":
+            return self.champion.published
+        return str(self.folder_of(self.chain, self.champion))
+
+    def start(self, on_stop: OnStop) -> str:
+        """Roll the release out, or start a deployment that does.
+
+        Args:
+            on_stop: what is undone when too many boards fail.
+
+        Returns:
+            A sentence about what was started; empty for a rollout within this run.
+
+        Raises:
+            GateFailed: the rollout stopped; with `on_stop` "fleet", boards and registry are restored.
+            UserError: the release is gone.
+        """
+        settings, release = self.chain.settings.retrain, self.release()
+        if not release:
+            return f"no board gets release {self.champion.release} (retrain.rollout, deploy.boards)"
         request = RolloutRequest(
-            profile=target.profile,
-            settings={**target.settings, "deploy.release": release},
-            boards=boards,
-            everything=wanted.boards == "fleet",
-            waves=wanted.waves,
-            max_failed=wanted.max_failed,
+            profile=self.target.profile,
+            settings={**self.target.settings, "deploy.release": release},
+            boards=self._boards(),
+            everything=settings.boards == "fleet",
+            waves=settings.waves,
+            max_failed=settings.max_failed,
             on_stop=on_stop,
         )
-        if wanted.rollout == "deployment":
-            run_deployment(DEPLOYMENT, parameters={"request": request.model_dump(mode="json")}, timeout=0)
-            teller.line(STAGE, f"the deployment {DEPLOYMENT} rolls release {champion.release} out")
-        else:
-            rollout(request)
-    else:
-        teller.line(STAGE, f"no board is told of release {champion.release} (retrain.rollout, deploy.boards)")
-    registry.told(champion.release)
+        if settings.rollout == "deployment":
+            self.deployment(DEPLOYMENT, parameters={"request": request.model_dump(mode="json")}, timeout=0)
+            return f"the deployment {DEPLOYMENT} rolls out release {self.champion.release}"
+        self.subflow(request)
+        return ""
+
+    def _boards(self) -> tuple[str, ...]:
+        return self.chain.settings.deploy.boards if self.chain.settings.retrain.boards == "deploy" else ()
 
 
-def release_for_boards(chain: Chain, champion: Champion) -> str:
-    """Where a rollout finds the champion's release; empty when no board is to be told of it.
+def roll_out(rollout: ChampionRollout, registry: Registry, reporter: Reporter, *, on_stop: OnStop) -> None:
+    """Start the rollout of a champion, and record in the registry that it was started.
 
     Raises:
-        UserError: the release is not here any more.
-        Corrupt: its files are damaged.
+        GateFailed: the rollout stopped.
+        UserError: the release is gone.
     """
-    wanted = chain.settings.retrain
-    if wanted.rollout == "none" or not (wanted.boards == "fleet" or _boards(chain)):
-        return ""
-    return champion.published if wanted.rollout == "deployment" else str(release_folder(chain, champion))
-
-
-def _boards(chain: Chain) -> tuple[str, ...]:
-    return chain.settings.deploy.boards if chain.settings.retrain.boards == "deploy" else ()
+    started = rollout.start(on_stop)
+    if started:
+        reporter.line(STAGE, started)
+    registry.mark_rolled_out(rollout.champion.release)

@@ -10,7 +10,7 @@ from prefect.states import Completed
 
 from flows.context import open_chain
 from flows.pipeline import run_one
-from flows.requests import RetrainRequest, TuneRequest, requested, run_name
+from flows.requests import RetrainRequest, TuneRequest, current_request, run_name
 from flows.retrain.flow import retrain
 from flows.tune.search import Sweep
 from infra.errors import GateFailed
@@ -38,7 +38,7 @@ DEFAULT_TRIALS = 20
 
 
 def _name() -> str:
-    return run_name("tune", requested(TuneRequest))
+    return run_name("tune", current_request(TuneRequest))
 
 
 @flow(name="tune", flow_run_name=_name, persist_result=False)

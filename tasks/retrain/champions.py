@@ -1,89 +1,48 @@
-"""From a chain's receipts to a champion in the registry, and from there back to receipts, files and boards."""
+"""From a chain's receipts to a champion in the registry, and back to receipts and files."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from infra.champions import Champion, Registry
-from infra.errors import Refused, UserError
+from infra.errors import UserError
 from infra.fleet import Fleet
 from infra.store.digests import value_digest
 from tasks.pipeline import NAMES
+from tasks.retrain.evaluation import evaluation_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from infra.champions import State
+    from infra.champions import RegistryState
     from infra.store.receipts import Receipt
     from tasks.engine.chain import Chain
 
-METRICS = ("accuracy", "accuracy_interval_95", "images", "loss")
-
 
 def registry_of(chain: Chain) -> Registry:
-    """The registry of a chain's home, with the mirror that its settings name, and the locks of who shares it."""
+    """Open the registry of a chain's home, with its mirror and the locks of the machines that share it."""
     return Registry(chain.home, chain.world.mirror(), chain.world.leases())
 
 
-def trained_by(chain: Chain, champion: Champion) -> Receipt:
-    """The receipt of a champion's training, fetched from the mirror when another machine made it.
+def training_receipt(chain: Chain, champion: Champion) -> Receipt:
+    """Find the receipt of a champion's training; one of another machine is fetched from the mirror.
 
     Raises:
-        UserError: it is not there, so that the champion can be compared with nothing.
+        UserError: it is missing.
     """
     return _receipt(chain, champion, "train")
 
 
-def metrics_of(chain: Chain) -> dict[str, Any]:
-    """The metrics of a chain whose evaluation is known."""
-    path = chain.store.path(chain.known["evaluate"].outputs["metrics"])
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def robustness_of(chain: Chain) -> dict[str, Any]:
-    """What the stage `robustness` of a chain found."""
-    path = chain.store.path(chain.known["robustness"].outputs["robustness"])
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def compared(champion: Chain, challenger: Chain) -> Mapping[str, float]:
-    """`models.evaluation.comparison.compare` of two chains whose evaluations, of the same images, are known.
-
-    Raises:
-        Refused: their labels are not the same, so neither are their images.
-    """
-    import numpy as np
-
-    from models.evaluation.comparison import compare
-
-    logits, labels = [], []
-    for chain in (champion, challenger):
-        path = chain.store.path(chain.known["evaluate"].outputs["predictions"])
-        with np.load(path, allow_pickle=False) as file:
-            logits.append(file["logits"])
-            labels.append(file["labels"])
-    if not np.array_equal(*labels):
-        raise Refused(
-            "champion and challenger were evaluated on images with different labels, so they cannot be compared",
-            hint="`atlasflow why evaluate` names the data; evaluate both on the same",
-        )
-    return compare(logits[0], logits[1], labels[0])
-
-
-def stand_ins(chain: Chain) -> tuple[str, ...]:
-    """The known stages whose bytes a stand-in had a hand in."""
+def emulated_stages(chain: Chain) -> tuple[str, ...]:
+    """List the known stages whose bytes a stand-in contributed to."""
     return tuple(name for name in NAMES if name in chain.known and chain.known[name].emulated)
 
 
-def as_champion(chain: Chain, who: str, why: str) -> Champion:
-    """What the registry is to know of a chain that has published its release."""
+def champion_of(chain: Chain, who: str, why: str) -> Champion:
+    """Describe a chain that has published its release as a champion."""
     trained = chain.known["train"]
-    metrics = metrics_of(chain)
     listing = chain.store.path(chain.known["publish"].outputs["published"])
     published = json.loads(listing.read_text(encoding="utf-8"))
     return Champion(
@@ -93,9 +52,9 @@ def as_champion(chain: Chain, who: str, why: str) -> Champion:
         spec=dict(trained.ingredients["settings"]),
         data=trained.ingredients["inputs"]["data"],
         code=value_digest(trained.ingredients["code"]),
-        metrics={name: metrics[name] for name in METRICS},
+        metrics=evaluation_of(chain).metrics,
         keys={name: chain.known[name].key for name in NAMES if name in chain.known and name != "deploy"},
-        emulated=stand_ins(chain),
+        emulated=emulated_stages(chain),
         published=f"obs://{published['bucket']}/{published['prefix']}/",
         when=time.time(),
         who=who,
@@ -104,10 +63,10 @@ def as_champion(chain: Chain, who: str, why: str) -> Champion:
 
 
 def release_folder(chain: Chain, champion: Champion) -> Path:
-    """The champion's release as a folder that a rollout takes; the fleet keeps it from now on.
+    """Get the champion's release as a folder for a rollout; the fleet keeps it from now on.
 
     Raises:
-        UserError: its files are not here any more.
+        UserError: its files are gone.
     """
     fleet = Fleet(chain.home)
     folder = fleet.folder / "releases" / champion.release
@@ -117,29 +76,35 @@ def release_folder(chain: Chain, champion: Champion) -> Path:
     return folder
 
 
-def back_to(chain: Chain, state: State, to: str) -> Champion:
-    """The former champion that a demotion goes back to, by default the predecessor; what it rests on is here.
+def demotion_target(chain: Chain, state: RegistryState, to: str) -> Champion:
+    """Find the former champion that a demotion returns to, and check that its receipts and files are here.
+
+    Args:
+        chain: of the home.
+        state: of the registry.
+        to: a former champion's release; empty: the predecessor.
 
     Raises:
-        UserError: there is none, or its receipts or files are not here any more.
+        UserError: there is none, or its receipts or files are gone.
     """
     if state.champion is None:
         raise UserError("there is no champion", hint="`atlasflow retrain` makes the first")
     former = [name for name in state.models if name != state.champion.release]
     found = state.models.get(to) if to else state.predecessor()
     if found is None or found.release not in former:
-        what = f"release {to} is no former champion" if to else f"release {state.champion.release} has no predecessor"
+        present = state.champion.release
+        what = f"release {to} is not a former champion" if to else f"release {present} has no predecessor"
         raise UserError(what, hint=f"former champions: {', '.join(former) or 'none'}")
-    trained_by(chain, found)
+    training_receipt(chain, found)
     release_folder(chain, found)
     return found
 
 
-def gave_up(chain: Chain, release: str, who: str, why: str) -> Champion | None:
-    """Boards were put back from a release: when it is the champion, its predecessor is champion again.
+def demote_release(chain: Chain, release: str, who: str, why: str) -> Champion | None:
+    """Replace the champion by its predecessor if it is this release, which the boards have left already.
 
     Returns:
-        The former champion; None when it was another release.
+        The demoted champion; None when the champion is another release.
     """
     registry = registry_of(chain)
     champion = registry.read().champion
@@ -149,16 +114,16 @@ def gave_up(chain: Chain, release: str, who: str, why: str) -> Champion | None:
     return champion
 
 
-def announce(
+def emit_champion_event(
     kind: Literal["promoted", "demoted"], about: Champion, champion: Champion | None, who: str, why: str
 ) -> None:
     """Emit the Prefect event `atlasflow.champion.promoted` or `.demoted`, for automations.
 
     Args:
         kind: what happened.
-        about: the release that it happened to.
-        champion: the champion by now.
-        who: a person, or the flow.
+        about: the release that was promoted or demoted.
+        champion: the champion after it.
+        who: a person, the schedule or a rollout.
         why: the reason.
     """
     from prefect.events import emit_event
@@ -178,7 +143,7 @@ def announce(
             for name, role in ((champion.release if champion else "", "champion"), (about.before, "predecessor"))
             if name
         ],
-        payload={"who": who, "why": why, "accuracy": about.metrics["accuracy"], "emulated": list(about.emulated)},
+        payload={"who": who, "why": why, "accuracy": about.metrics.accuracy, "emulated": list(about.emulated)},
     )
 
 
@@ -190,7 +155,7 @@ def _receipt(chain: Chain, champion: Champion, stage: str) -> Receipt:
         receipt = chain.receipts.load(stage, key)
     if receipt is None:
         raise UserError(
-            f"the receipt of {stage} {key[:12]} of release {champion.release} is not here any more",
+            f"the receipt of {stage} {key[:12]} of release {champion.release} is gone",
             hint=f"another machine may have it (store.mirror); the release was published to {champion.published}",
         )
     for artifact in receipt.outputs.values():

@@ -1,11 +1,12 @@
-"""Drift: does a board see what its model was made for? Its counts against those of the evaluation images."""
+"""Drift of what boards see: their counts compared with those of the evaluation images."""
 
 from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from infra.board.agent.counts import QUANTITIES
 from infra.errors import AtlasFlowError
@@ -21,24 +22,32 @@ if TYPE_CHECKING:
 
 _SMOOTHING = 0.5
 
-Found = Literal["steady", "shifted", "drifted", "too few images", "unknown"]
+
+class Drift(StrEnum):
+    """The state of a board; `TOO_FEW` and `UNKNOWN` mean that nothing can be concluded."""
+
+    STEADY = "steady"
+    SHIFTED = "shifted"
+    DRIFTED = "drifted"
+    TOO_FEW = "too few images"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class BoardDrift:
-    """What one board's counts say.
+    """The drift of one board.
 
     Attributes:
         board: its name.
-        found: the worst of its quantities, or why nothing is known.
+        found: the state of its worst quantity.
+        message: the details, for people.
         indices: population stability index by quantity; empty when nothing is known.
-        release: which the board watched with.
-        images: how many it answered.
-        message: one sentence.
+        release: the release that classified the images.
+        images: their number.
     """
 
     board: str
-    found: Found
+    found: Drift
     message: str
     indices: Mapping[str, float]
     release: str = ""
@@ -46,20 +55,20 @@ class BoardDrift:
 
 
 def stability_index(reference: Sequence[int], seen: Sequence[int]) -> float:
-    """The population stability index, Σ (p − q)·ln(p / q) over the bins.
+    """Compute the population stability index, Σ (p − q)·ln(p / q) over the bins.
 
-    It is Jeffreys' symmetric divergence (H. Jeffreys 1946; S. Kullback and R. Leibler 1951), known under this name from
+    This is Jeffreys' symmetric divergence (H. Jeffreys 1946; S. Kullback and R. Leibler 1951). The name comes from
     credit scoring (N. Siddiqi, "Credit Risk Scorecards", 2006), where below 0.1 counts as no change and above 0.25 as a
-    shift. Without any change its mean is about (bins − 1)·(1/n + 1/m) for n and m images, the mean of the chi-square
-    variable that it resembles. Each bin is taken to hold half an image more than it does, so that an empty one gives a
-    finite figure (R. Krichevsky and V. Trofimov 1981).
+    shift. Without a change, its mean is about (bins − 1)·(1/n + 1/m) for n and m images, as it is approximately
+    chi-squared. Half an image is added to each bin, so that an empty bin gives a finite value (R. Krichevsky and
+    V. Trofimov 1981).
 
     Args:
         reference: images in each bin.
-        seen: likewise, of the same bins.
+        seen: likewise, for the same bins.
 
     Raises:
-        ValueError: the bins differ in number, or there are none.
+        ValueError: the numbers of bins differ, or there are none.
     """
     if len(reference) != len(seen) or not seen:
         raise ValueError(f"{len(reference)} and {len(seen)} bins cannot be compared")
@@ -78,16 +87,17 @@ def judge(board: str, reference: Mapping[str, Sequence[int]], seen: Observations
     """Compare a board's counts with the reference of its release.
 
     Raises:
-        ValueError: they are not about the same bins.
+        ValueError: their bins differ.
     """
     indices = {name: stability_index(reference[name], seen.counts[name]) for name in QUANTITIES}
     worst = max(indices, key=lambda name: indices[name])
-    found: Found = "steady"
+    found = Drift.STEADY
     message = f"{worst} moved most, by {indices[worst]:.3f}"
     if seen.images < limits.min_images:
-        found, message = "too few images", f"{seen.images} images, and drift.min_images is {limits.min_images}"
+        found, message = Drift.TOO_FEW, f"{seen.images} images, and drift.min_images is {limits.min_images}"
     elif indices[worst] >= min(limits.notice, limits.limit):
-        found, bound = ("drifted", limits.limit) if indices[worst] >= limits.limit else ("shifted", limits.notice)
+        drifted = indices[worst] >= limits.limit
+        found, bound = (Drift.DRIFTED, limits.limit) if drifted else (Drift.SHIFTED, limits.notice)
         moved = [f"{name} ({value:.3f})" for name, value in _falling(indices) if value >= bound]
         message = f"{', '.join(moved)} of {seen.images} images, where {bound:g} is the bound"
     return BoardDrift(board, found, message, indices, seen.release, seen.images)
@@ -96,26 +106,26 @@ def judge(board: str, reference: Mapping[str, Sequence[int]], seen: Observations
 def survey(
     world: World, fleet: Fleet, boards: Iterable[str], limits: DriftSettings, *, at_once: int = 32
 ) -> list[BoardDrift]:
-    """Ask boards what they have seen; one that cannot be asked, or has not watched, is `unknown`, not an error.
+    """Compute the drift of boards; a board that does not answer, or has not watched, is `UNKNOWN`, not an error.
 
     Args:
         world: opens boards.
-        fleet: keeps the releases, and with them the references.
+        fleet: has the releases with their references.
         boards: names.
         limits: the bounds.
-        at_once: boards that are asked at once.
+        at_once: boards to ask at the same time.
     """
 
     def look(name: str) -> BoardDrift:
         try:
             seen = world.board(name).observations()
             if seen is None:
-                return BoardDrift(name, "unknown", "it has not watched yet", {})
+                return BoardDrift(name, Drift.UNKNOWN, "it has not watched yet", {})
             return judge(name, reference_of(fleet, seen.release), seen, limits)
         except AtlasFlowError as error:
-            return BoardDrift(name, "unknown", error.message, {})
+            return BoardDrift(name, Drift.UNKNOWN, error.message, {})
         except ValueError as error:
-            return BoardDrift(name, "unknown", f"its counts are not those of its release: {error}", {})
+            return BoardDrift(name, Drift.UNKNOWN, f"its counts do not fit its release: {error}", {})
 
     names = list(boards)
     with ThreadPoolExecutor(max(1, min(at_once, len(names)))) as pool:
@@ -123,9 +133,9 @@ def survey(
 
 
 def reason(found: Iterable[BoardDrift]) -> str:
-    """One sentence that names each board that drifted, and in what; empty when none did."""
+    """Describe the boards that drifted, and their quantities, in a sentence; empty when none did."""
     return "; ".join(
-        f"board {item.board} sees other images: {item.message}" for item in found if item.found == "drifted"
+        f"board {item.board} sees other images: {item.message}" for item in found if item.found == Drift.DRIFTED
     )
 
 

@@ -1,51 +1,68 @@
-"""Is there a reason to challenge the champion? A pure decision on what the registry and the keys say."""
+"""Find the reasons to challenge the champion: a pure decision on the registry, the ingredients and the boards."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-from infra.champions import Event, State
 from tasks.engine.diff import brief, differences
 
-Kind = Literal["first", "data", "code", "recipe", "tools", "age", "drift", "word"]
-DAY = 86_400
-# By the first word of a line of `tasks.engine.diff.differences`; whatever else differs is a tool.
-_KINDS: Mapping[str, Kind] = {"inputs": "data", "code": "code", "settings": "recipe"}
-_WORDS: Mapping[Kind, str] = {
-    "data": "the data are new",
-    "code": "code that decides the training changed",
-    "recipe": "the recipe changed",
-    "tools": "the tools changed",
+if TYPE_CHECKING:
+    from infra.champions import Event, RegistryState
+
+DAY = 86_400  # seconds
+
+
+class ReasonKind(StrEnum):
+    """What a reason is about."""
+
+    FIRST = "first"
+    DATA = "data"
+    CODE = "code"
+    RECIPE = "recipe"
+    TOOLS = "tools"
+    AGE = "age"
+    DRIFT = "drift"
+    REQUEST = "request"
+
+
+# Ingredient of a training's key to the kind of reason; every other ingredient counts as a tool.
+_KINDS = {"inputs": ReasonKind.DATA, "code": ReasonKind.CODE, "settings": ReasonKind.RECIPE}
+_SENTENCES = {
+    ReasonKind.DATA: "the data are new",
+    ReasonKind.CODE: "code that decides the training changed",
+    ReasonKind.RECIPE: "the recipe changed",
+    ReasonKind.TOOLS: "the tools changed",
 }
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why the champion is challenged, in a word for programs and in words for people."""
+    """Why the champion is challenged: a kind for programs and a sentence for people."""
 
-    kind: Kind
+    kind: ReasonKind
     text: str
 
 
 @dataclass(frozen=True)
-class Found:
-    """The reasons to challenge the champion, or in `instead` why there is none."""
+class Reasons:
+    """The reasons to challenge the champion, or in `none_because` why there are none."""
 
-    reasons: tuple[Reason, ...]
-    instead: str = ""
+    found: tuple[Reason, ...]
+    none_because: str = ""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What would be trained.
+    """The training of the challenger.
 
     Attributes:
         ingredients: of the key of the first seed's training.
         keys: of the trainings of all seeds.
-        seeded: True when seeds were asked for, so that another seed is no change of the recipe.
+        seeded: True when seeds are set, so that another seed is no change of the recipe.
     """
 
     ingredients: Mapping[str, Any]
@@ -53,60 +70,60 @@ class Training:
     seeded: bool
 
 
-def look_for_reasons(
-    state: State,
+def find_reasons(
+    state: RegistryState,
     before: Mapping[str, Any] | None,
     training: Training,
     *,
     now: float,
     max_age_days: float,
-    word: str = "",
+    request: str = "",
     drift: str = "",
-) -> Found:
-    """Say why the champion is to be challenged.
+) -> Reasons:
+    """Find the reasons to challenge the champion.
 
-    A challenger that lost against this champion, or that it took the place of after a demotion, is not tried again for
-    the same reason: its training would give the same bytes. Only a person's word tries it again, and age, which counts
-    from the last challenge.
+    A challenger that lost against this champion, or that was demoted in its favour, is not tried again for the same
+    reason: its training would give the same bytes. Only a person's request and age, which counts from the last
+    challenge, try it again.
 
     Args:
         state: of the registry.
         before: ingredients of the key of the champion's training; None without a champion.
-        training: what would be trained.
+        training: of the challenger.
         now: seconds since 1970.
         max_age_days: a champion unchallenged for longer is challenged; 0: never.
-        word: an operator's reason; empty for none.
-        drift: what drifted on the boards, in words; empty for nothing.
+        request: a person's reason; empty for none.
+        drift: description of the boards that drifted; empty for none.
     """
-    changed = [Reason("first", "there is no champion yet")] if before is None else list(_changes(before, training))
+    changed = (
+        [Reason(ReasonKind.FIRST, "there is no champion yet")] if before is None else list(_changes(before, training))
+    )
     if drift:
-        changed.append(Reason("drift", drift))
-    decided = _decided(state, training.keys)
-    reasons = [] if decided else changed
+        changed.append(Reason(ReasonKind.DRIFT, drift))
+    lost = _lost(state, training.keys)
+    reasons = [] if lost else list(changed)
     idle = _idle_days(state, now)
     if max_age_days and idle > max_age_days:
-        reasons.append(
-            Reason("age", f"the champion was not challenged for {idle:.0f} days, more than {max_age_days:g}")
-        )
-    if word:
-        reasons.append(Reason("word", f"asked for: {word}"))
+        text = f"the champion was not challenged for {idle:.0f} days, more than {max_age_days:g}"
+        reasons.append(Reason(ReasonKind.AGE, text))
+    if request:
+        reasons.append(Reason(ReasonKind.REQUEST, f"requested: {request}"))
     if reasons:
-        return Found(tuple(reasons))
-    if decided and changed:
-        day = time.strftime("%Y-%m-%d", time.gmtime(decided.when))
-        return Found(
-            (), f"{'; '.join(item.text for item in changed)}; but the same training lost on {day}: {decided.why}"
-        )
-    return Found((), "data, code and recipe are the champion's own, and it is not too old")
+        return Reasons(tuple(reasons))
+    if lost and changed:
+        day = time.strftime("%Y-%m-%d", time.gmtime(lost.when))
+        sentences = "; ".join(reason.text for reason in changed)
+        return Reasons((), f"{sentences}; but the same training lost on {day}: {lost.why}")
+    return Reasons((), "data, code and recipe are those of the champion, and it is not too old")
 
 
 def _changes(before: Mapping[str, Any], training: Training) -> Iterator[Reason]:
-    lines: dict[Kind, list[str]] = {}
-    for line in differences(_comparable(before, training), _comparable(training.ingredients, training)):
-        lines.setdefault(_KINDS.get(line.path[0], "tools"), []).append(str(line))
-    for kind, text in _WORDS.items():
-        if kind in lines:
-            yield Reason(kind, f"{text} ({brief('; '.join(lines[kind]))})")
+    found: dict[ReasonKind, list[str]] = {}
+    for item in differences(_comparable(before, training), _comparable(training.ingredients, training)):
+        found.setdefault(_KINDS.get(item.path[0], ReasonKind.TOOLS), []).append(str(item))
+    for kind, sentence in _SENTENCES.items():
+        if kind in found:
+            yield Reason(kind, f"{sentence} ({brief('; '.join(found[kind]))})")
 
 
 def _comparable(ingredients: Mapping[str, Any], training: Training) -> dict[str, Any]:
@@ -116,8 +133,8 @@ def _comparable(ingredients: Mapping[str, Any], training: Training) -> dict[str,
     return {**ingredients, "settings": settings}
 
 
-def _decided(state: State, keys: Sequence[str]) -> Event | None:
-    """The event by which these very trainings did not become, or did not stay, what stands over this champion."""
+def _lost(state: RegistryState, keys: Sequence[str]) -> Event | None:
+    """Find the event in which these very trainings lost against the present champion."""
     champion = state.champion.release if state.champion else ""
     for event in reversed(state.history):
         if event.kind != "promoted" and event.champion == champion and set(event.trainings) == set(keys):
@@ -125,8 +142,8 @@ def _decided(state: State, keys: Sequence[str]) -> Event | None:
     return None
 
 
-def _idle_days(state: State, now: float) -> float:
-    """Days since the champion was last challenged, or became champion."""
+def _idle_days(state: RegistryState, now: float) -> float:
+    """Days since the champion was last challenged, or was promoted."""
     if state.champion is None:
         return 0.0
     last = max(

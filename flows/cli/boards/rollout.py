@@ -17,7 +17,7 @@ from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 from tasks.fleet import rollout as work
 from tasks.fleet.state import Pause, Stand, cut_waves
-from tasks.retrain.champions import gave_up
+from tasks.retrain.champions import demote_release
 
 rollout = typer.Typer(
     help="Roll a release out in waves: canary first, stopping when too much fails.", no_args_is_help=True
@@ -110,7 +110,7 @@ def undo(
         rows = work.undo(opened, fleet, chain.world, wave - 1 if wave else None, Silent() if as_json else Printer())
         demoted = None
         if not wave and any(row["outcome"] == "returned" for row in rows):
-            demoted = gave_up(chain, opened.release, getpass.getuser(), f"rollout {opened.id} was undone")
+            demoted = demote_release(chain, opened.release, getpass.getuser(), f"rollout {opened.id} was undone")
     if demoted is not None:
         text = f"release {demoted.release} is champion no more; `atlasflow champion show` tells which one is"
         print_line(text, error=True)
@@ -134,11 +134,11 @@ def _in_prefect(chain: Chain, values: dict[str, Any]) -> None:
     before, address, rows = fleet.rollouts(), "", []
     try:
         with under_prefect(chain, Console()) as address:
-            from flows.requests import asked  # noqa: PLC0415
+            from flows.requests import parse_request  # noqa: PLC0415
             from flows.rollout import RolloutRequest  # noqa: PLC0415
             from flows.rollout import rollout as flow  # noqa: PLC0415
 
-            flow(asked(RolloutRequest, values))
+            flow(parse_request(RolloutRequest, values))
     finally:
         if values.get("resume") or fleet.rollouts() != before:
             opened = work.reopen(fleet, values.get("resume", ""))

@@ -5,7 +5,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from flows.maintenance import MaintenanceRequest
-from flows.requests import DemoteRequest, RetrainRequest, RunRequest, StageRequest, TuneRequest, asked, run_name
+from flows.requests import DemoteRequest, RetrainRequest, RunRequest, StageRequest, TuneRequest, parse_request, run_name
 from flows.rollout import RolloutRequest
 from infra.errors import UserError
 from infra.store.runs import Runs
@@ -40,7 +40,7 @@ def test_a_wrong_form_is_refused_by_its_schema_as_by_the_model(values):
 )
 def test_options_that_no_form_would_take_are_told_in_words(kind, options, message):
     with pytest.raises(UserError, match=message):
-        asked(kind, options)
+        parse_request(kind, options)
 
 
 @pytest.mark.parametrize("profile", ["local", "twin", "cloud", "mine.toml", "/etc/atlasflow/lab.toml"])

@@ -1,19 +1,22 @@
 """Champions for tests."""
 
-from infra.champions import Champion
+from typing import Any
+
+from infra.champions import Champion, Metrics
 
 
-def champion(release, when=1.0, **changed):
-    values = {
+def champion(release: str, when: float = 1.0, **changed: Any) -> Champion:
+    """A champion with plausible values."""
+    values: dict[str, Any] = {
         "release": release,
         "checkpoint": f"checkpoint of {release}",
         "recipe": "lenet5-sample",
         "spec": {"epochs": 2, "network": "lenet5"},
         "data": "d" * 64,
         "code": "c" * 64,
-        "metrics": {"accuracy": 0.5, "accuracy_interval_95": [0.4, 0.6], "images": 100, "loss": 1.5},
+        "metrics": Metrics(0.5, (0.4, 0.6), 100, 1.5),
         "keys": {"train": f"train {release}", "publish": f"publish {release}"},
-        "emulated": ["convert"],
+        "emulated": ("convert",),
         "published": f"obs://atlasflow/releases/{release}/",
         "when": when,
         "who": "Ada",

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra import champions as module
-from infra.champions import Registry, State
+from infra.champions import Registry, RegistryState
+from infra.champions import registry as module
 from infra.errors import Corrupt, Refused, Transient, UserError
 from infra.faults import NO_FAULTS
 from infra.store.gc import retained
@@ -28,7 +28,7 @@ def promote(registry, release, over="", **changed):
 
 
 def test_an_empty_home_has_no_champion(registry):
-    assert registry.read() == State()
+    assert registry.read() == RegistryState()
     assert not registry.path.exists()
 
 
@@ -66,28 +66,28 @@ def test_what_does_not_fit_changes_nothing(registry):
         registry.demote("", "Ada", "", pending=False)
     promote(registry, "a")
     before = registry.path.read_bytes()
-    with pytest.raises(Refused, match="compared with z; the champion is a by now"):
+    with pytest.raises(Refused, match="compared with z; the champion is a now"):
         promote(registry, "b", over="z")
     with pytest.raises(Refused, match="compared with none"):
         promote(registry, "b")
-    with pytest.raises(Refused, match="compared with z; the champion is a by now"):
+    with pytest.raises(Refused, match="compared with z; the champion is a now"):
         registry.keep("checkpoint", ["k"], "Bea", "it may be chance", over="z")
-    with pytest.raises(Refused, match="not z by now"):
+    with pytest.raises(Refused, match="release z is no longer"):
         registry.demote("", "Ada", "", of="z", pending=False)
     for wrong in ("z", "a"):
-        with pytest.raises(UserError, match="no former champion"):
+        with pytest.raises(UserError, match="not a former champion"):
             registry.demote(wrong, "Ada", "", pending=False)
     assert registry.path.read_bytes() == before
 
 
 def test_boards_are_told_once_and_of_the_present_champion_alone(registry):
     promote(registry, "a")
-    registry.told("z")
+    registry.mark_rolled_out("z")
     assert registry.read().pending
-    registry.told("a")
+    registry.mark_rolled_out("a")
     revision = registry.read().revision
     assert not registry.read().pending
-    registry.told("a")
+    registry.mark_rolled_out("a")
     assert registry.read().revision == revision
 
 
@@ -242,5 +242,5 @@ class TestMirror:
         alone = Registry(tmp_path / "one")
         promote(alone, "b", over="a")
         assert machines[0].read().champion.release == "b"
-        machines[0].told("b")
+        machines[0].mark_rolled_out("b")
         assert machines[1].read().champion.release == "b"

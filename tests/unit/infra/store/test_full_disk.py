@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra.champions import Champion, Registry
+from infra.champions import Champion, Metrics, Registry
 from infra.fleet import Fleet
 from infra.modelarts.ledger import Intent, Ledger
 from infra.notify.message import Message
@@ -55,7 +55,21 @@ class Promoting:
 
     def write(self, number):
         name = f"r{number}"
-        model = Champion(name, "c", "quick", {}, "d", "e", {}, {"train": "k"}, (), "", 1.0, "Ada", "better")
+        model = Champion(
+            name,
+            "c",
+            "quick",
+            {},
+            "d",
+            "e",
+            Metrics(0.5, (0.4, 0.6), 100, 1.5),
+            {"train": "k"},
+            (),
+            "",
+            1.0,
+            "Ada",
+            "better",
+        )
         champion = self.registry.read().champion
         self.registry.promote(model, ["k"], over=champion.release if champion else "", pending=False)
 

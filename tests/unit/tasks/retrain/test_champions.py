@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from infra.champions import Registry
+from infra.champions import Metrics, Registry
 from infra.errors import Corrupt, Refused, UserError
 from infra.fleet import Fleet
 from infra.settings import load
@@ -18,15 +18,15 @@ from infra.store.receipts import Receipt
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 from tasks.retrain.champions import (
-    as_champion,
-    back_to,
-    compared,
-    gave_up,
+    champion_of,
+    demote_release,
+    demotion_target,
+    emulated_stages,
     registry_of,
     release_folder,
-    stand_ins,
-    trained_by,
+    training_receipt,
 )
+from tasks.retrain.evaluation import compare_chains
 from tests.unit.infra.champions import champion
 from tests.unit.infra.store.test_mirror import FolderStore
 
@@ -86,32 +86,32 @@ def new_chain(home, mirror=None):
 
 
 def test_a_champion_is_what_the_receipts_say(chain):
-    found = as_champion(chain, "Ada", "first")
+    found = champion_of(chain, "Ada", "first")
     trained = chain.known["train"]
     assert (found.release, found.recipe, found.spec) == ("r", "lenet5-sample", SPEC)
     assert (found.checkpoint, found.data) == (trained.outputs["checkpoint"].sha256, "d" * 64)
     assert found.code == value_digest(CODE)
-    assert found.metrics == {name: METRICS[name] for name in ("accuracy", "accuracy_interval_95", "images", "loss")}
+    assert found.metrics == Metrics(0.5, (0.4, 0.6), 4, 1.5)
     assert found.keys == {"download": "kd", "train": "kt", "evaluate": "ke", "convert": "kc", "publish": "kp"}
-    assert found.emulated == stand_ins(chain) == ("convert", "publish")
+    assert found.emulated == emulated_stages(chain) == ("convert", "publish")
     assert found.published == "obs://atlasflow/atlasflow/releases/r/"
 
 
 def test_two_evaluations_are_compared_image_by_image(chain, tmp_path):
     other = new_chain(tmp_path / "home")
     put(other, "evaluate", "other", {"predictions": predictions(tmp_path / "p", 0, 1, 0, 0)})
-    found = compared(chain, other)
-    assert (found["only_first_right"], found["only_second_right"]) == (1, 2)
-    assert (found["accuracy_first"], found["accuracy_second"]) == (0.5, 0.75)
-    assert found["p_value"] == 1
+    found = compare_chains(chain, other)
+    assert (found.only_champion_right, found.only_challenger_right) == (1, 2)
+    assert (found.champion_accuracy, found.challenger_accuracy) == (0.5, 0.75)
+    assert found.p_value == 1
 
 
 @pytest.mark.parametrize(("answers", "label"), [((0, 1, 0, 0), 1), ((0, 1, 0), 0)])
-def test_evaluations_of_other_images_are_not_compared(chain, tmp_path, answers, label):
+def test_evaluations_of_other_images_are_not_compare_chains(chain, tmp_path, answers, label):
     other = new_chain(tmp_path / "home")
     put(other, "evaluate", "other", {"predictions": predictions(tmp_path / "p", *answers, label=label)})
     with pytest.raises(Refused, match="images with different labels"):
-        compared(chain, other)
+        compare_chains(chain, other)
 
 
 def test_the_registry_of_a_chain_has_the_world_s_leases(tmp_path):
@@ -130,7 +130,7 @@ def test_the_registry_of_a_chain_has_the_world_s_leases(tmp_path):
 
 
 def test_the_release_is_laid_out_once_and_kept_by_the_fleet(chain):
-    model = as_champion(chain, "Ada", "first")
+    model = champion_of(chain, "Ada", "first")
     folder = release_folder(chain, model)
     assert json.loads((folder / "Ascend310" / "release.json").read_text())["id"] == "r"
     assert set(Fleet(chain.home).release("r")) == {"Ascend310"}
@@ -139,8 +139,8 @@ def test_the_release_is_laid_out_once_and_kept_by_the_fleet(chain):
 
 
 def test_what_is_gone_is_named_and_where_it_may_be(chain):
-    model = as_champion(chain, "Ada", "first")
-    for stage, look in (("train", trained_by), ("publish", release_folder)):
+    model = champion_of(chain, "Ada", "first")
+    for stage, look in (("train", training_receipt), ("publish", release_folder)):
         chain.receipts.path(stage, model.keys[stage]).unlink()
         with pytest.raises(UserError, match=f"receipt of {stage} k. of release r") as error:
             look(chain, model)
@@ -148,50 +148,50 @@ def test_what_is_gone_is_named_and_where_it_may_be(chain):
 
 
 def test_damaged_bytes_are_not_taken_for_the_champion_s(chain):
-    model = as_champion(chain, "Ada", "first")
+    model = champion_of(chain, "Ada", "first")
     path = chain.store.path(chain.known["train"].outputs["checkpoint"])
     path.chmod(0o644)
     path.write_bytes(b"Parameters")
     with pytest.raises(Corrupt):
-        trained_by(chain, model)
+        training_receipt(chain, model)
 
 
 def test_another_machine_fetches_the_champion_s_training_from_the_mirror(chain, tmp_path):
     mirror = Mirror(lambda: FolderStore(tmp_path / "bucket"), "team")
     mirror.send(chain.known["train"], chain.receipts, chain.store)
     other = new_chain(tmp_path / "other", mirror)
-    receipt = trained_by(other, as_champion(chain, "Ada", "first"))
+    receipt = training_receipt(other, champion_of(chain, "Ada", "first"))
     assert other.store.path(receipt.outputs["checkpoint"]).read_bytes() == b"parameters"
 
 
 def test_a_demotion_goes_back_to_a_former_champion_that_is_here(chain):
     registry = registry_of(chain)
     with pytest.raises(UserError, match="no champion"):
-        back_to(chain, registry.read(), "")
-    registry.promote(as_champion(chain, "Ada", "first"), ["kt"], over="", pending=False)
+        demotion_target(chain, registry.read(), "")
+    registry.promote(champion_of(chain, "Ada", "first"), ["kt"], over="", pending=False)
     with pytest.raises(UserError, match="release r has no predecessor"):
-        back_to(chain, registry.read(), "")
+        demotion_target(chain, registry.read(), "")
     registry.promote(champion("s"), ["k2"], over="r", pending=False)
-    assert back_to(chain, registry.read(), "").release == "r"
-    assert back_to(chain, registry.read(), "r").release == "r"
+    assert demotion_target(chain, registry.read(), "").release == "r"
+    assert demotion_target(chain, registry.read(), "r").release == "r"
     for wrong in ("s", "z"):
-        with pytest.raises(UserError, match=f"release {wrong} is no former champion") as error:
-            back_to(chain, registry.read(), wrong)
+        with pytest.raises(UserError, match=f"release {wrong} is not a former champion") as error:
+            demotion_target(chain, registry.read(), wrong)
         assert "former champions: r" in error.value.hint
     chain.receipts.path("train", "kt").unlink()
-    with pytest.raises(UserError, match="not here any more"):
-        back_to(chain, registry.read(), "r")
+    with pytest.raises(UserError, match="is gone"):
+        demotion_target(chain, registry.read(), "r")
 
 
 def test_a_fleet_that_gives_the_champion_up_demotes_it(tmp_path):
     chain = new_chain(tmp_path / "home")
     registry = Registry(chain.home)
-    assert gave_up(chain, "a", "rollout 1", "stopped") is None
+    assert demote_release(chain, "a", "rollout 1", "stopped") is None
     registry.promote(champion("a"), ["k"], over="", pending=False)
     registry.promote(champion("b"), ["l"], over="a", pending=True)
-    assert gave_up(chain, "a", "rollout 1", "stopped") is None
+    assert demote_release(chain, "a", "rollout 1", "stopped") is None
     assert registry.read().champion.release == "b"
-    assert gave_up(chain, "b", "rollout 2", "stopped").release == "b"
+    assert demote_release(chain, "b", "rollout 2", "stopped").release == "b"
     state = registry.read()
     assert (state.champion.release, state.pending) == ("a", False)
     assert (state.history[-1].who, state.history[-1].why) == ("rollout 2", "stopped")

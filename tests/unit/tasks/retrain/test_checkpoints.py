@@ -54,8 +54,7 @@ def test_a_checkpoint_of_another_recipe_is_evaluated_as_what_it_is(place, tmp_pa
     champion = trained_once(place, train_recipe="resnet20-paper")
     today = trained_once(place, train_recipe="lenet5-sample")
     latest = (tmp_path / "latest" / "evaluate" / "evaluate.txt").read_bytes()
-    digest = champion.known["train"].outputs["checkpoint"].sha256
-    other = checkpoints.about(today, checkpoints.trained(today, digest))
+    other = checkpoints.chain_with_training(today, champion.known["train"])
     result = other.run(other.stages["evaluate"], force=True)
     assert result.receipt.key == champion.known["evaluate"].key
     assert result.receipt.ingredients["settings"]["network"] == "resnet20"
@@ -65,16 +64,7 @@ def test_a_checkpoint_of_another_recipe_is_evaluated_as_what_it_is(place, tmp_pa
     assert today.known["train"].key != other.known["train"].key
 
 
-def test_the_newest_training_of_a_checkpoint_is_found(place):
-    chain = trained_once(place)
-    real = chain.known["train"]
-    chain.receipts.save(Receipt("train", "f" * 64, {}, real.outputs, started=real.finished + 10))
-    assert checkpoints.trained(chain, real.outputs["checkpoint"].sha256).key == "f" * 64
-    with pytest.raises(UserError, match="no training here made the checkpoint abcdefabcdef"):
-        checkpoints.trained(chain, "abcdef" * 10 + "abcd")
-
-
 def test_without_data_there_is_nothing_to_compare_on(place):
     receipt = Receipt("train", "a" * 64, {"settings": {"network": "lenet5"}}, {})
-    with pytest.raises(UserError, match="the data set is not there: never ran"):
-        checkpoints.about(place(), receipt)
+    with pytest.raises(UserError, match="the data set is missing: never ran"):
+        checkpoints.chain_with_training(place(), receipt)
