@@ -118,7 +118,7 @@ def test_a_fleet_is_asked_and_silence_is_no_drift(tmp_path):
         "stranger": lambda: seen(release="other"),
         "odd": lambda: seen(**{"class": [1, 2]}),
     }
-    world = SimpleNamespace(board=lambda name: SimpleNamespace(seen=answers[name]))
+    world = SimpleNamespace(board=lambda name: SimpleNamespace(observations=answers[name]))
     found = {item.board: item for item in survey(world, fleet, answers, LIMITS)}
     assert {name: item.found for name, item in found.items()} == {
         "lab": "steady",
