@@ -14,9 +14,36 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 KERNELS = str(Path(tempfile.gettempdir()) / f"atlasflow-test-kernels-{os.getuid()}")
 os.environ["ATLASFLOW_KERNELS"] = KERNELS
 
+TESTS = Path(__file__).parent
+GROUPS = {
+    "cluster": ("cluster/*",),
+    "serving": ("e2e/test_serving.py", "e2e/test_watching.py", "e2e/test_demo.py", "e2e/test_tracking.py"),
+    "retraining": ("e2e/test_retraining.py", "e2e/test_tuning.py", "e2e/test_notebook.py"),
+    "twin": ("e2e/test_twin.py", "e2e/test_checkout.py"),
+    "chain": ("e2e/*",),
+    "resilience": ("resilience/*",),
+}
+"""Tests that share something that takes long to make: a home, a cluster. The first pattern that fits counts."""
+
+
+def group_of(path: Path) -> str:
+    """The tests that run on one worker of pytest-xdist, one after the other: a named group, else those of a file."""
+    relative = path.relative_to(TESTS)
+    fitting = (name for name, patterns in GROUPS.items() if any(relative.match(pattern) for pattern in patterns))
+    return next(fitting, relative.as_posix())
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", metavar="FOLDER", help="keep pictures of pages for the documentation")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each group on one worker of pytest-xdist; groups with a name take longest, so they come first."""
+    names = list(GROUPS)
+    rank = {item: names.index(group) if (group := group_of(item.path)) in GROUPS else len(names) for item in items}
+    items.sort(key=rank.__getitem__)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
 
 
 @pytest.fixture(autouse=True)

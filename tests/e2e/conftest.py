@@ -1,14 +1,17 @@
-"""One home for all end-to-end tests: made by the first run, stopped at the end, and then seen to be gone."""
+"""One home for each group of end-to-end tests: made by its first run, stopped at the end, and then seen to be gone."""
 
 import io
 import socket
 import tarfile
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.conftest import group_of
 from tests.e2e.installation import Installation
 
 CHECKOUT = Path(__file__).parents[2]
@@ -33,6 +36,17 @@ def small_archive(tmp_path_factory):
     return path
 
 
+@dataclass
+class Home:
+    """An installation and its first run."""
+
+    installation: Installation
+
+    @cached_property
+    def first_run(self):
+        return self.installation.atlasflow("run")
+
+
 def install(base, archive, **settings):
     """An installation in the empty folder `base` whose chain is quick."""
     for name in ("user", "elsewhere"):
@@ -47,18 +61,32 @@ def install(base, archive, **settings):
 
 
 @pytest.fixture(scope="session")
-def untouched(tmp_path_factory, small_archive):
-    """A home in which nothing ran yet; at the end its services are stopped, and nothing of it is left running."""
-    installation = install(tmp_path_factory.mktemp("e2e"), small_archive)
-    yield installation
-    installation.atlasflow("down")
-    assert_nothing_runs(installation)
+def homes(tmp_path_factory, small_archive):
+    """Homes by group of tests; at the end their services are stopped, and nothing of them is left running."""
+    made: dict[str, Home] = {}
+
+    def home_of(group):
+        if group not in made:
+            made[group] = Home(install(tmp_path_factory.mktemp("e2e"), small_archive))
+        return made[group]
+
+    yield home_of
+    for home in made.values():
+        if home.installation.services():
+            home.installation.atlasflow("down")
+            assert_nothing_runs(home.installation)
 
 
-@pytest.fixture(scope="session")
-def first_run(untouched):
-    """What the first run printed."""
-    return untouched.atlasflow("run")
+@pytest.fixture(scope="module")
+def untouched(homes, request):
+    """The home of the module's group, in which nothing ran yet when the first of them asks for it."""
+    return homes(group_of(request.path)).installation
+
+
+@pytest.fixture(scope="module")
+def first_run(homes, request):
+    """What the first run in that home printed."""
+    return homes(group_of(request.path)).first_run
 
 
 @pytest.fixture
