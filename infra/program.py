@@ -1,4 +1,4 @@
-"""Run a program: lines as they come, a whole process group that ends with us, a time limit, no shell."""
+"""Run a program in its own process group: line by line, with a time limit, ended with this process, without a shell."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from infra.ports.values import Lines
 
 @dataclass(frozen=True)
 class Finished:
-    """How a program ended: its exit code (negative: a signal) and its last lines."""
+    """How a program ended: its exit code (negative: a signal) and its last 40 lines."""
 
     code: int
     tail: tuple[str, ...]
@@ -33,16 +33,16 @@ def run_program(
 ) -> Finished:
     """Run `command` to its end and pass on each line of its output (standard error included).
 
-    The program gets a pipe as its standard input that nothing is written to: it closes when we die, however we die,
-    so a program that watches it can end itself. On any exception here its whole process group is killed.
+    The program's standard input is an unused pipe. It closes when this process dies, however it dies, so a program that
+    reads it can exit too. On any exception here the whole process group is killed.
 
     Args:
         command: the argument list.
         lines: receives each line.
-        environment: added to ours.
+        environment: added to the current environment.
         folder: working directory.
-        log: file to which the output is appended too.
-        seconds: time limit; the process group is killed when it is over.
+        log: file to which the output is appended.
+        seconds: time limit, after which the process group is killed.
 
     Raises:
         Transient: the time limit was reached.
@@ -59,6 +59,40 @@ def run_program(
         env={**os.environ, **(environment or {})},
         start_new_session=True,
     )
+    try:
+        with _time_limit(process, seconds) as expired:
+            tail = _read_lines(process, lines, log)
+            code = process.wait()
+    except BaseException:
+        _kill_group(process)
+        raise
+    finally:
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        process.wait()
+    if expired.is_set():
+        raise Transient(f"{Path(command[0]).name} was stopped after {seconds:.0f} s")
+    return Finished(code, tail)
+
+
+def _read_lines(process: "subprocess.Popen[str]", lines: Lines, log: Path | None) -> tuple[str, ...]:
+    """Pass on each line, append it to the log, and return the last lines."""
+    tail: deque[str] = deque(maxlen=40)
+    with contextlib.ExitStack() as stack:
+        record = stack.enter_context(log.open("a", encoding="utf-8")) if log is not None else None
+        for raw in process.stdout or ():
+            line = raw.rstrip("\n")
+            tail.append(line)
+            if record is not None:
+                record.write(line + "\n")
+            lines(line)
+    return tuple(tail)
+
+
+@contextlib.contextmanager
+def _time_limit(process: "subprocess.Popen[str]", seconds: float | None) -> Iterator[threading.Event]:
+    """Kill the process group after `seconds`; yield the event that is set then."""
     expired = threading.Event()
 
     def expire() -> None:
@@ -66,35 +100,15 @@ def run_program(
         _kill_group(process)
 
     timer = threading.Timer(seconds, expire) if seconds is not None else None
-    tail: deque[str] = deque(maxlen=40)
+    if timer is not None:
+        timer.start()
     try:
-        if timer is not None:
-            timer.start()
-        with contextlib.ExitStack() as stack:
-            record = stack.enter_context(log.open("a", encoding="utf-8")) if log is not None else None
-            assert process.stdout is not None  # noqa: S101 - for the type checker: it was asked for above
-            for raw in process.stdout:
-                line = raw.rstrip("\n")
-                tail.append(line)
-                if record is not None:
-                    record.write(line + "\n")
-                lines(line)
-        code = process.wait()
-    except BaseException:
-        _kill_group(process)
-        raise
+        yield expired
     finally:
         if timer is not None:
             timer.cancel()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
-        process.wait()
-    if expired.is_set():
-        raise Transient(f"{Path(command[0]).name} was stopped after {seconds:.0f} s")
-    return Finished(code, tuple(tail))
 
 
 def _kill_group(process: "subprocess.Popen[str]") -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has ended on its own meanwhile
+    with contextlib.suppress(ProcessLookupError):  # it has exited by itself
         os.killpg(process.pid, signal.SIGKILL)

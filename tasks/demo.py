@@ -19,7 +19,7 @@ from infra.errors import Corrupt, UserError
 from infra.fetch import shown
 from infra.web.demo import Answer, Demo, Example, Predictor
 from models.preprocess import CLASSES, PRESETS, best, from_picture, normalise
-from tasks.specs import network_settings
+from tasks.specs import network_settings, train_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,21 +49,20 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
         if stage not in chain.known:
             hint = "`atlasflow run --to export` makes it, with the same --profile and --set"
             raise UserError(f"what {stage} makes is not there for these settings", hint=hint)
-    network = network_settings(chain.settings)
-    size = int(network["image_size"])
+    spec = train_spec(chain.settings)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="atlasflow-demo-")))
-        predictors = [_onnx(chain, folder / "onnx", PRESETS[network["normalisation"]])]
+        predictors = [_onnx(chain, folder / "onnx", PRESETS[spec.normalisation])]
         checkpoint = chain.store.link_into(chain.known["train"].outputs["checkpoint"], folder / "train")
-        program = chain.world.models().load(checkpoint / "checkpoint.ckpt", network)
+        program = chain.world.models().load(checkpoint / "checkpoint.ckpt", network_settings(chain.settings))
         stack.callback(program.close)
         program.start()
         predictors += [_checkpoint(program), *(_board(chain, name, folder) for name in boards)]
         yield Demo(
             title="AtlasFlow",
-            summary=f"A {network['network']} sorts pictures into {network['classes']} classes: "
-            f"{', '.join(CLASSES[: network['classes']])}. It answers with one of them whatever it is shown.",
-            prepare=lambda picture: from_picture(picture, size),
+            summary=f"A {spec.network} sorts pictures into {spec.classes} classes: "
+            f"{', '.join(CLASSES[: spec.classes])}. It answers with one of them whatever it is shown.",
+            prepare=lambda picture: from_picture(picture, spec.image_size),
             predictors=predictors,
             examples=examples(chain, folder / "data"),
             provenance=provenance(chain, boards),
@@ -102,7 +101,7 @@ def _onnx(chain: Chain, folder: Path, normalisation: Normalisation) -> Predictor
             "no ONNX file was exported", hint="add onnx to export.formats, then `atlasflow run --to export`"
         )
     logits = onnx_logits(chain.store.link_into(exported["onnx"], folder) / exported["onnx"].name, normalisation)
-    size = int(network_settings(chain.settings)["image_size"])
+    size = train_spec(chain.settings).image_size
     logits(np.zeros((size, size, 3), np.uint8))  # so that the first answer's time is like the others'
 
     def answer(pixels: Pixels) -> Answer:

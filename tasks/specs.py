@@ -1,14 +1,14 @@
-"""From settings to what `models/` is given: the spec of a training, the part of it that names a network, and code.
+"""From settings to what `models/` needs: the training specification, the part that names a network, and the code.
 
-The recipes are loaded by name, not imported: what a recipe says is an ingredient itself, so that adding one changes
-no key of the others.
+The recipes are loaded by name, not imported: the resolved specification is an ingredient itself, so that a new recipe
+changes no key of the others.
 """
 
 from __future__ import annotations
 
 import json
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infra.errors import UserError
 
@@ -16,67 +16,81 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.settings import Settings
+    from models.spec.train_spec import TrainSpec
 
-# What evaluation and export must know of a training: which network it was, and what it saw.
+# What evaluation and export depend on: the trained network, and its input.
 _NETWORK_FIELDS = ("network", "stem", "width", "classes", "image_size", "normalisation")
 
 
-def recipe_settings(settings: Settings) -> dict[str, Any]:
-    """Every field of the training specification that the settings ask for.
+def train_spec(settings: Settings) -> TrainSpec:
+    """Resolve the training specification that the settings ask for.
 
     Raises:
-        UserError: an unknown recipe or field, or a value that cannot work.
+        UserError: an unknown recipe or field, or a value that is not valid.
     """
-    models = import_module("models.spec.recipes")
+    recipes = import_module("models.spec.recipes")
     try:
-        spec = models.resolve(settings.train.recipe, settings.train.overrides())
-        values: dict[str, Any] = json.loads(models.to_json(spec))
-    except models.SpecError as error:
+        spec: TrainSpec = recipes.resolve(settings.train.recipe, settings.train.overrides())
+    except recipes.SpecError as error:
         raise UserError(f"setting train.{error.message}", hint=error.hint) from error
+    return spec
+
+
+def recipe_settings(settings: Settings) -> dict[str, object]:
+    """Return every field of the training specification as a JSON value.
+
+    Raises:
+        UserError: as for `train_spec`.
+    """
+    values: dict[str, object] = json.loads(import_module("models.spec.recipes").to_json(train_spec(settings)))
     return values
 
 
-def network_settings(settings: Settings) -> dict[str, Any]:
-    """The fields of the specification that evaluation and export depend on."""
+def network_settings(settings: Settings) -> dict[str, object]:
+    """Return the fields of the specification that evaluation and export depend on, as JSON values."""
     values = recipe_settings(settings)
     return {name: values[name] for name in _NETWORK_FIELDS}
 
 
 def image_shape(settings: Settings) -> tuple[int, int, int]:
-    """What the network sees: channels, height, width."""
-    size = recipe_settings(settings)["image_size"]
+    """Return the input shape of the network: channels, height, width."""
+    size = train_spec(settings).image_size
     return 3, size, size
 
 
 def write_spec(settings: Settings, path: Path) -> Path:
-    """Write the network's part of the specification to a file; the other fields have their defaults there."""
+    """Write the fields of `network_settings` to a file; a reader uses the defaults of the others."""
     path.write_text(json.dumps(network_settings(settings), sort_keys=True))
     return path
 
 
 def training_code(settings: Settings) -> tuple[str, ...]:
-    """Modules that decide the bytes of a training."""
+    """Return the modules that decide the bytes of a training."""
     return _code("train", settings)
 
 
 def evaluation_code(settings: Settings) -> tuple[str, ...]:
-    """Modules that decide the bytes of an evaluation."""
+    """Return the modules that decide the bytes of an evaluation."""
     return _code("evaluate", settings)
 
 
 def robustness_code(settings: Settings) -> tuple[str, ...]:
-    """Modules that decide the bytes of an evaluation on corrupted images."""
+    """Return the modules that decide the bytes of an evaluation on corrupted images."""
     return _code("robustness", settings)
 
 
 def export_code(settings: Settings) -> tuple[str, ...]:
-    """Modules that decide the bytes of an export."""
+    """Return the modules that decide the bytes of an export."""
     return _code("export", settings)
 
 
+def profile_code(settings: Settings) -> tuple[str, ...]:
+    """Return the modules that decide the bytes of a profile."""
+    return _code("profile", settings)
+
+
 def _code(command: str, settings: Settings) -> tuple[str, ...]:
-    """By name, not imported: a new network changes no key."""
-    modules: tuple[str, ...] = import_module("models.networks.registry").code_of(
-        command, network_settings(settings)["network"]
-    )
+    """Look the modules up by name, without an import: a new network changes no key."""
+    registry = import_module("models.networks.registry")
+    modules: tuple[str, ...] = registry.code_of(command, train_spec(settings).network)
     return modules

@@ -1,4 +1,4 @@
-"""`atlasflow jobs`: look after training jobs on ModelArts, which cost money while they run."""
+"""`atlasflow jobs`: manage training jobs on ModelArts, which are billed while they run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="Name or id of the job, as `jobs list` shows them.")]
 
-jobs = typer.Typer(help="Look after training jobs on ModelArts.", no_args_is_help=True)
+jobs = typer.Typer(help="Manage training jobs on ModelArts.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 @jobs.command("list", epilog="Example: `atlasflow jobs list --profile cloud`")
 def list_jobs(profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
-    """List our jobs in the project, newest first."""
+    """List the jobs of AtlasFlow in the project, newest first."""
     found = _trainer(profile, settings).jobs()
     if as_json:
         print_json(found)
@@ -39,7 +39,7 @@ def list_jobs(profile: Profile = "cloud", settings: Set = None, as_json: Json = 
 
 @jobs.command("show", epilog="Example: `atlasflow jobs show atlasflow-1f2e…-1 --profile cloud`")
 def show_job(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
-    """Show what the platform says of a job, and its latest events."""
+    """Show a job as the platform reports it, and its latest events."""
     trainer = _trainer(profile, settings)
     job = trainer.job(name)
     events = trainer.client.events(job.id)
@@ -55,11 +55,11 @@ def show_job(name: Name, profile: Profile = "cloud", settings: Set = None, as_js
 @jobs.command("logs", epilog="Examples: `atlasflow jobs logs NAME` · `atlasflow jobs logs NAME --link`")
 def show_logs(
     name: Name,
-    link: Annotated[bool, typer.Option("--link", help="Print an address of the whole log instead.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Print a URL of the whole log instead.")] = False,
     profile: Profile = "cloud",
     settings: Set = None,
 ) -> None:
-    """Print the end of a job's log, at most 5 MB, or an address of the whole log that works for five minutes."""
+    """Print the end of a job's log, at most 5 MB, or a URL of the whole log that is valid for five minutes."""
     trainer = _trainer(profile, settings)
     job = trainer.job(name)
     for task in job.tasks:
@@ -69,13 +69,13 @@ def show_logs(
             preview = trainer.client.preview(job.id, task)
             text = None if preview is None else preview.content
         if text is None:
-            raise UserError(f"the log of {job.name} is not ready", hint="it appears some time after the job started")
+            raise UserError(f"the log of {job.name} is not ready", hint="it appears a while after the start of the job")
         print(text, end="" if text.endswith("\n") else "\n")
 
 
 @jobs.command("metrics", epilog="Example: `atlasflow jobs metrics NAME --json`")
 def show_metrics(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
-    """Show how busy a job's processors and memory were: the latest value and the highest, in percent."""
+    """Show the utilisation of a job's processors and memory: the latest and the highest value, in percent."""
     trainer = _trainer(profile, settings)
     job = trainer.job(name)
     found = {task: trainer.client.metrics(job.id, task) for task in job.tasks}
@@ -85,7 +85,7 @@ def show_metrics(name: Name, profile: Profile = "cloud", settings: Set = None, a
     rows = []
     for task, metrics in found.items():
         for metric, values in metrics.items():
-            known = [value for value in values if value >= 0]  # -1 stands for an unknown minute
+            known = [value for value in values if value >= 0]  # -1: unknown
             if known:
                 rows.append((task, metric, f"{known[-1]:.0f} %", f"{max(known):.0f} %"))
     print_table(("task", "metric", "latest", "highest"), rows, right=("latest", "highest"))
@@ -93,7 +93,7 @@ def show_metrics(name: Name, profile: Profile = "cloud", settings: Set = None, a
 
 @jobs.command("stop", epilog="Example: `atlasflow jobs stop NAME --profile cloud`")
 def stop_job(name: Name, profile: Profile = "cloud", settings: Set = None) -> None:
-    """Stop a job; what it has written so far stays, and the next run goes on from there."""
+    """Stop a job; its checkpoints are kept, and the next run resumes from them."""
     trainer = _trainer(profile, settings)
     job = trainer.job(name)
     if job.final:
@@ -112,45 +112,55 @@ def delete_job(name: Name, profile: Profile = "cloud", settings: Set = None) -> 
 
 @jobs.command("orphans", epilog="Example: `atlasflow jobs orphans --stop --profile cloud`")
 def orphans(
-    stop: Annotated[bool, typer.Option("--stop", help="Stop them; without it they are only listed.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop them instead of only listing them.")] = False,
     everywhere: Annotated[
         bool,
-        typer.Option("--everywhere", help="Those of other installations too, though somebody may wait for them there."),
+        typer.Option("--everywhere", help="Include jobs of other installations, which may be watched there."),
     ] = False,
     profile: Profile = "cloud",
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Find training jobs of this installation that cost money while nobody waits for them."""
-    trainer = _trainer(profile, settings)
+    """Find training jobs of this installation that are billed while no process watches them."""
+    handle_orphans(_trainer(profile, settings), stop=stop, everywhere=everywhere, as_json=as_json)
+
+
+def handle_orphans(trainer: "ModelArtsTrainer", *, stop: bool, everywhere: bool, as_json: bool) -> None:
+    """Print the orphans, and stop them if asked; one that refuses to stop does not keep the others running.
+
+    Raises:
+        AtlasFlowError: of the first job that could not be stopped; the message names all of them.
+    """
     found = trainer.orphans(everywhere=everywhere)
-    troubles = _stop_all(trainer, found) if stop else {}
-    rows = [
-        {"name": job.name, "id": job.id, "phase": job.phase, "stopped": stop and job.name not in troubles}
-        for job in found
-    ]
+    errors = _stop_all(trainer, found) if stop else {}
     if as_json:
-        print_json(rows)
+        print_json(
+            [
+                {"name": job.name, "id": job.id, "phase": job.phase, "stopped": stop and job.name not in errors}
+                for job in found
+            ]
+        )
     else:
-        word = f"found, {len(found) - len(troubles)} stopped" if stop else "found; --stop ends them"
-        print_line(f"{len(rows)} jobs {word}")
+        print_line(
+            f"{len(found)} jobs found{f', {len(found) - len(errors)} stopped' if stop else '; --stop ends them'}"
+        )
         for job in found:
             print_line(f"  {job.name} ({job.phase})")
-    if troubles:
-        worst = next(iter(troubles.values()))
-        text = "; ".join(f"{name}: {error.message}" for name, error in troubles.items())
-        raise type(worst)(f"{len(troubles)} of {len(rows)} jobs go on and cost: {text}", hint=worst.hint)
+    if errors:
+        first = next(iter(errors.values()))
+        text = "; ".join(f"{name}: {error.message}" for name, error in errors.items())
+        raise type(first)(f"{len(errors)} of {len(found)} jobs go on, billed: {text}", hint=first.hint)
 
 
 def _stop_all(trainer: "ModelArtsTrainer", found: "Sequence[Job]") -> dict[str, AtlasFlowError]:
-    """Stop every job, though one may refuse; returns what was wrong, by name."""
-    troubles: dict[str, AtlasFlowError] = {}
+    """Stop every job; return the errors by job name."""
+    errors: dict[str, AtlasFlowError] = {}
     for job in found:
         try:
             trainer.stop(job.name)
         except AtlasFlowError as error:
-            troubles[job.name] = error
-    return troubles
+            errors[job.name] = error
+    return errors
 
 
 def _trainer(profile: str, settings: list[str] | None) -> "ModelArtsTrainer":

@@ -1,4 +1,4 @@
-"""`atlasflow notebook`: notebook instances on ModelArts, and notebooks to run in them."""
+"""`atlasflow notebook`: notebook instances on ModelArts, and notebooks for them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(help="Name or id of the instance.")]
 
-notebook = typer.Typer(help="Drive ModelArts notebook instances, and write notebooks for them.", no_args_is_help=True)
+notebook = typer.Typer(help="Manage ModelArts notebook instances, and write notebooks for them.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 @notebook.command("create", epilog="Example: `atlasflow notebook create lesson-1 --profile cloud`")
 def create_notebook(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
-    """Create an instance (image, flavor, storage, hours as in [modelarts.notebook]) and wait until it runs."""
+    """Create an instance ([modelarts.notebook] sets image, flavor, storage, hours) and wait until it runs."""
     _show([_notebooks(profile, settings).create(name)], as_json)
 
 
@@ -64,15 +64,15 @@ def delete_notebook(name: Name, profile: Profile = "cloud", settings: Set = None
     "--data obs://my-bucket/cifar10/ --set train.recipe=resnet50-tutorial`",
 )
 def write(
-    folder: Annotated[Path, typer.Argument(help="A new folder; upload it to any Jupyter as it is.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder, ready for any Jupyter.")],
     data: Annotated[
         str,
-        typer.Option(help="Where the notebook finds its data, such as obs://bucket/folder/; else a copy."),
+        typer.Option(help="Address of the notebook's data, such as obs://bucket/folder/; empty: a copy in the folder."),
     ] = "",
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:
-    """Write a notebook that does the profile's training, evaluation and export in ModelArts or any Jupyter."""
+    """Write a notebook with the profile's training, evaluation and export, for ModelArts or any Jupyter."""
     from infra.modelarts.notebook_file import write_notebook  # noqa: PLC0415 - only this command needs it
 
     chain = _chain(profile, settings)
@@ -84,7 +84,7 @@ def write(
 
 
 def _data_files(chain: Chain) -> dict[str, Path]:
-    """The data set of the settings, fetched unless that was done before."""
+    """Return the files of the data set, downloaded if necessary."""
     receipt = chain.run(chain.stages["download"]).receipt
     return {name: file.path for name, file in chain.store.files(receipt.outputs["data"]).items()}
 

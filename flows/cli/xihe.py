@@ -1,4 +1,4 @@
-"""`atlasflow import xihe` and `export xihe`: projects of the xihe platform."""
+"""`atlasflow import xihe` and `atlasflow export xihe`: projects of the xihe platform."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,29 +15,29 @@ from infra.store.atomic import write_text
 from tasks.engine.reporter import Silent
 from tasks.specs import recipe_settings
 
-importing = typer.Typer(help="Turn what other platforms know into AtlasFlow settings.", no_args_is_help=True)
-exporting = typer.Typer(help="Turn AtlasFlow settings into what other platforms know.", no_args_is_help=True)
+import_app = typer.Typer(help="Import projects of other platforms as AtlasFlow settings.", no_args_is_help=True)
+export_app = typer.Typer(help="Export AtlasFlow settings to other platforms.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.add_typer(importing, name="import", epilog="Example: `atlasflow import xihe config.json > mine.toml`")
-    app.add_typer(exporting, name="export", epilog="Example: `atlasflow export xihe project/ --profile mine.toml`")
+    app.add_typer(import_app, name="import", epilog="Example: `atlasflow import xihe config.json > mine.toml`")
+    app.add_typer(export_app, name="export", epilog="Example: `atlasflow export xihe project/ --profile mine.toml`")
 
 
-@importing.command("xihe", epilog="Example: `atlasflow import xihe config.json --output mine.toml`")
+@import_app.command("xihe", epilog="Example: `atlasflow import xihe config.json --output mine.toml`")
 def import_xihe(
     config: Annotated[Path, typer.Argument(help="A xihe training config.")],
-    recipe: Annotated[str, typer.Option(help="The recipe that its hyper-parameters change.")] = "resnet50-tutorial",
-    output: Annotated[Path | None, typer.Option(help="Write the profile here instead of printing it.")] = None,
+    recipe: Annotated[str, typer.Option(help="The recipe that its hyper-parameters override.")] = "resnet50-tutorial",
+    output: Annotated[Path | None, typer.Option(help="Write the profile to this file instead of printing it.")] = None,
 ) -> None:
-    """Turn a xihe training config into a profile."""
+    """Convert a xihe training config to a profile."""
     from infra.xihe.config import read, to_settings  # noqa: PLC0415
 
     if not config.is_file():
-        raise UserError(f"there is no file {config}")
+        raise UserError(f"there is no file {config}", hint="check the path")
     imported = to_settings(read(config.read_text(encoding="utf-8")), recipe)
-    # The recipe knows its own fields; an argument that is none of them is named before a profile is written.
+    # Check the arguments against the recipe's fields before the profile is written.
     recipe_settings(Settings.model_validate({"train": imported.settings["train"]}))
     text = imported.profile()
     if output is None:
@@ -47,13 +47,13 @@ def import_xihe(
         print_line(f"written: {output}")
 
 
-@exporting.command("xihe", epilog="Example: `atlasflow export xihe project/ --profile mine.toml`")
+@export_app.command("xihe", epilog="Example: `atlasflow export xihe project/ --profile mine.toml`")
 def export_xihe(
     folder: Annotated[Path, typer.Argument(help="A new folder for the project.")],
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:
-    """Write a whole xihe project (training with two configs, inference page) for the settings of a profile."""
+    """Write a xihe project (training with two configs, inference page) for a profile's settings."""
     from infra.xihe.project import write_project  # noqa: PLC0415
 
     loaded = open_chain(profile, parse_overrides(settings), Silent()).settings

@@ -1,25 +1,37 @@
 """Stop a ModelArts job reliably: it is billed until it stops."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.errors import Transient
+from infra.retry import retry
 
 if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
     from infra.modelarts.job import Job
 
-_TRIES = 4
+
+@dataclass(frozen=True)
+class _Policy:
+    seconds: float
+    attempts: int = 4
 
 
-def stop(client: "ModelArts", name: str, workspace: str, pause: float, sleep: Callable[[float], None]) -> "Job | None":
-    """Stop a job by its name; single failed requests, and a job that is not listed yet, are tried again.
+class _NotListed(Transient):
+    """The platform lists no job of this name, or not yet."""
+
+
+def stop(
+    client: "ModelArts", name: str, workspace: str, seconds: float, sleep: Callable[[float], None]
+) -> "Job | None":
+    """Stop a job by its name; a failed request, and a job that is not listed yet, are tried again.
 
     Args:
         client: the API calls.
         name: of the job; its submission may have been interrupted a moment ago.
         workspace: of the job.
-        pause: seconds between two tries.
+        seconds: delay before the first retry.
         sleep: waits for seconds.
 
     Returns:
@@ -29,14 +41,14 @@ def stop(client: "ModelArts", name: str, workspace: str, pause: float, sleep: Ca
         Transient: the platform does not answer; the job may still run.
         Refused: the platform does not stop it.
     """
-    for last in (number == _TRIES for number in range(1, _TRIES + 1)):
-        try:
-            found = client.find_by_name(name, workspace)
-            if found is not None:
-                return found if found.final or found.stopped else client.stop(found.id)
-        except Transient:
-            if last:
-                raise
-        if not last:
-            sleep(pause)
-    return None
+
+    def attempt() -> "Job":
+        found = client.find_by_name(name, workspace)
+        if found is None:
+            raise _NotListed(f"there is no ModelArts job {name}")
+        return found if found.final or found.stopped else client.stop(found.id)
+
+    try:
+        return retry(attempt, _Policy(seconds), sleep=sleep)
+    except _NotListed:
+        return None

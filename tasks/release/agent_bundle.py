@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.specs import network_settings
+from tasks.specs import train_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ def contract(settings: Settings, labels: Sequence[str], soc_version: str, emulat
     """What the program must know of a model; the `.om` itself tells whether it takes pixels or normalised planes."""
     from models import preprocess
 
-    network = network_settings(settings)
+    spec = train_spec(settings)
     return {
         "labels": list(labels),
-        "image_size": network["image_size"],
-        "normalisation": preprocess.PRESETS[network["normalisation"]]._asdict(),
+        "image_size": spec.image_size,
+        "normalisation": preprocess.PRESETS[spec.normalisation]._asdict(),
         "soc_version": soc_version,
         "emulated": emulated,
     }

@@ -17,7 +17,7 @@ from infra.store.digests import file_digest, value_digest
 from tasks.evaluation_images import evaluation_images, expected_logits, labels
 from tasks.release import agent_bundle, drift_baseline
 from tasks.release.ledger import Ledger
-from tasks.specs import network_settings
+from tasks.specs import train_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,7 @@ def _lay_out(context: StageContext, om: Path, folder: Path) -> None:
     images, numbers = evaluation_images(context)
     classes = np.array(numbers, np.int64)
     chosen = np.sort(np.concatenate([np.flatnonzero(classes == n)[:SMOKE_IMAGES_A_CLASS] for n in np.unique(classes)]))
-    looks = drift_baseline.reference(images, expected_logits(context), network_settings(context.settings)["image_size"])
+    looks = drift_baseline.reference(images, expected_logits(context), train_spec(context.settings).image_size)
     (folder / drift_baseline.FILE).write_text(json.dumps(looks, sort_keys=True), encoding="utf-8")
     (folder / "smoke").mkdir()
     np.save(folder / "smoke" / "images.npy", images[chosen])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import UserError
-from tasks.specs import network_settings, recipe_settings
+from tasks.specs import network_settings, recipe_settings, train_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,10 +63,11 @@ def schedules(chain: Chain, names: Sequence[str], picture: Path) -> tuple[dict[s
     spec = import_module("models.spec.recipes")
     count = len(_images(chain, "train")) if "download" in chain.known else FULL
     base = recipe_settings(chain.settings)
-    steps = count // int(base["batch_size"])
+    batch_size = train_spec(chain.settings).batch_size
+    steps = count // batch_size
     if not steps:
         raise UserError(
-            f"setting train.batch_size: {base['batch_size']} is more than the {count:,} training images",
+            f"setting train.batch_size: {batch_size} is more than the {count:,} training images",
             hint="take a smaller batch",
         )
     rates: dict[str, list[float]] = {}

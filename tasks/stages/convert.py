@@ -13,7 +13,7 @@ from tasks.engine.stage import Stage, StageContext, StageOutput
 from tasks.release import execution, parity
 from tasks.release.parity_report import write
 from tasks.release.targets import check_boards, soc_versions
-from tasks.specs import image_shape, network_settings
+from tasks.specs import image_shape, network_settings, train_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def _options(context: StageContext) -> dict[str, str]:
         )
     aipp = None
     if settings.aipp:
-        contract = PRESETS[network_settings(context.settings)["normalisation"]]
+        contract = PRESETS[train_spec(context.settings).normalisation]
         _, height, width = image_shape(context.settings)
         # The pictures are RGB; the constants are in the order of the tensor's channels.
         text = normalising(contract.mean, contract.std, width=width, height=height, swap=contract.order == "BGR")

@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.local_training.trainer import LocalTrainer
 from tasks.engine.stage import Stage, StageContext, StageOutput
-from tasks.specs import network_settings, write_spec
+from tasks.specs import network_settings, profile_code, write_spec
 
 if TYPE_CHECKING:
     from infra.ports.values import Producer
-    from infra.settings import Settings
     from infra.world import World
 
 _CPU = Path("/proc/cpuinfo")
@@ -36,12 +34,6 @@ def run(context: StageContext) -> StageOutput:
     found = json.loads((context.folder / "profile.json").read_text(encoding="utf-8"))
     note = f"{found['parameters']:,} parameters, {found['latency_ms']['mean']:.3f} ms"
     return StageOutput({"profile": context.folder / "profile.json"}, note)
-
-
-def _code(settings: Settings) -> tuple[str, ...]:
-    network = network_settings(settings)["network"]
-    modules: tuple[str, ...] = import_module("models.networks.registry").code_of("profile", network)
-    return modules
 
 
 def _producer(_world: World) -> Producer:
@@ -66,7 +58,7 @@ STAGE = Stage(
     run,
     needs={"data": ("download", "data")},
     settings=network_settings,
-    code=_code,
+    code=profile_code,
     producer=_producer,
     tools=("mindspore", "numpy"),
 )

@@ -1,51 +1,50 @@
-"""`atlasflow jobs orphans`: what it stops, and what it says of those that it cannot."""
+"""`atlasflow jobs orphans`: listing, stopping, and jobs that cannot be stopped."""
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli import jobs
+from flows.cli.jobs import handle_orphans
 from infra.errors import Refused
 
 
-class Trainer:
-    """Knows three orphans, one of another installation; stopping the first is refused."""
+class FakeTrainer:
+    """Has three orphans, one of another installation; the platform refuses to stop the first."""
 
-    def __init__(self):
-        self.stopped = []
+    def __init__(self) -> None:
+        self.stopped: list[str] = []
 
-    def orphans(self, *, everywhere):
+    def orphans(self, *, everywhere: bool) -> list[SimpleNamespace]:
         names = ["a", "b", "c"] if everywhere else ["a", "b"]
         return [SimpleNamespace(name=name, id=name * 3, phase="Running") for name in names]
 
-    def stop(self, name):
+    def stop(self, name: str) -> None:
         if name == "a":
             raise Refused("no right to stop it", hint="ask for it")
         self.stopped.append(name)
 
 
-@pytest.fixture
-def trainer(monkeypatch):
-    made = Trainer()
-    monkeypatch.setattr(jobs, "_trainer", lambda _profile, _settings: made)
-    return made
+def run(trainer: Any, *, stop: bool, everywhere: bool = False, as_json: bool = False) -> None:
+    handle_orphans(trainer, stop=stop, everywhere=everywhere, as_json=as_json)
 
 
-def test_they_are_listed_and_left_alone(trainer):
-    done = CliRunner().invoke(jobs.jobs, ["orphans"])
-    assert "2 jobs found; --stop ends them" in done.output
+def test_orphans_are_listed_and_not_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = FakeTrainer()
+    run(trainer, stop=False)
+    assert "2 jobs found; --stop ends them" in capsys.readouterr().out
     assert trainer.stopped == []
 
 
-@pytest.mark.parametrize(("options", "stopped"), [(["--stop"], ["b"]), (["--stop", "--everywhere"], ["b", "c"])])
-def test_one_that_cannot_be_stopped_does_not_save_the_others(trainer, options, stopped):
-    done = CliRunner().invoke(jobs.jobs, ["orphans", *options, "--json"])
+@pytest.mark.parametrize(("everywhere", "stopped"), [(False, ["b"]), (True, ["b", "c"])])
+def test_a_job_that_cannot_be_stopped_does_not_keep_the_others_running(
+    capsys: pytest.CaptureFixture[str], everywhere: bool, stopped: list[str]
+) -> None:
+    trainer = FakeTrainer()
+    with pytest.raises(Refused, match="a: no right to stop it") as caught:
+        run(trainer, stop=True, everywhere=everywhere, as_json=True)
+    assert caught.value.hint == "ask for it"
     assert trainer.stopped == stopped
-    assert {row["name"]: row["stopped"] for row in json.loads(done.stdout)} == {
-        "a": False,
-        **dict.fromkeys(stopped, True),
-    }
-    assert isinstance(done.exception, Refused)
-    assert "a: no right to stop it" in done.exception.message
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["name"]: row["stopped"] for row in rows} == {"a": False, **dict.fromkeys(stopped, True)}
