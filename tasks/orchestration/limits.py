@@ -8,10 +8,7 @@ on another machine runs out on the server after `LEASE_SECONDS`.
 from __future__ import annotations
 
 import fcntl
-import threading
-import time
 from contextlib import contextmanager
-from contextvars import copy_context
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -24,6 +21,7 @@ from prefect.logging import get_logger
 from prefect.runtime import flow_run
 
 from infra.errors import Refused, Transient
+from infra.leases import acquire, renewing
 from infra.store.locks import hold
 
 if TYPE_CHECKING:
@@ -84,20 +82,19 @@ def holding(limits: Mapping[str, int], home: Path, say: Callable[[str], None]) -
     notes = home / "leases"
     with get_client(sync_client=True) as client:
         with _worded():
-            lease = _acquire(client, limits, notes, say)
+            lease, _ = acquire(
+                lambda: _request(client, limits, notes),
+                pause=LOOK_SECONDS,
+                on_wait=lambda: say(f"waits for a free slot of {', '.join(limits)}"),
+            )
         note = notes / f"{lease}{_NOTE}"
-        ended = threading.Event()
-        # A thread begins without Prefect's settings; with those of the process it might ask another server.
-        renewing = threading.Thread(target=copy_context().run, args=(_renew, lease, ended), daemon=True)
-        # It is locked before it has its name, so that nobody takes it for one that was left behind.
+        # The note is locked before it has its name, so that no other process takes it for an abandoned one.
         with hold(note.with_suffix(".new")):
             note.with_suffix(".new").rename(note)
-            renewing.start()
             try:
-                yield
+                with renewing(lambda: _renew(lease), RENEW_SECONDS):
+                    yield
             finally:
-                ended.set()
-                renewing.join()
                 _give_back(client, lease, note)
 
 
@@ -117,8 +114,8 @@ def _ensure(client: SyncPrefectClient, limits: Mapping[str, int]) -> int:
     return len(changed)
 
 
-def _acquire(client: SyncPrefectClient, limits: Mapping[str, int], notes: Path, say: Callable[[str], None]) -> UUID:
-    told = False
+def _request(client: SyncPrefectClient, limits: Mapping[str, int], notes: Path) -> UUID | None:
+    """Ask for one slot of each limit; None when one has no free slot."""
     while True:
         try:
             answer = client.increment_concurrency_slots_with_lease(
@@ -128,10 +125,7 @@ def _acquire(client: SyncPrefectClient, limits: Mapping[str, int], notes: Path, 
             if error.response.status_code != httpx.codes.LOCKED:
                 raise
             if not _give_back_orphans(client, notes):
-                if not told:
-                    say(f"waits for a free slot of {', '.join(limits)}")
-                    told = True
-                time.sleep(LOOK_SECONDS)
+                return None
             continue
         lease = UUID(answer["lease_id"])
         absent = limits.keys() - {found["name"] for found in answer["limits"]}
@@ -145,14 +139,13 @@ def _holder() -> ConcurrencyLeaseHolder | None:
     return ConcurrencyLeaseHolder(type="flow_run", id=UUID(flow_run.id)) if flow_run.id else None
 
 
-def _renew(lease: UUID, ended: threading.Event) -> None:
-    """Renew until the end. While the server is away the work goes on, and so does the lease when it is back in time."""
-    with get_client(sync_client=True) as client:
-        while not ended.wait(RENEW_SECONDS):
-            try:
-                client.renew_concurrency_lease(lease, LEASE_SECONDS)
-            except httpx.HTTPError as error:
-                get_logger("atlasflow.limits").warning("the lease %s was not renewed: %s", lease, error)
+def _renew(lease: UUID) -> None:
+    """Renew a lease. While the server is away the work goes on, and so does the lease if the server returns in time."""
+    try:
+        with get_client(sync_client=True) as client:
+            client.renew_concurrency_lease(lease, LEASE_SECONDS)
+    except httpx.HTTPError as error:
+        get_logger("atlasflow.limits").warning("the lease %s was not renewed: %s", lease, error)
 
 
 def _give_back(client: SyncPrefectClient, lease: UUID, note: Path) -> None:

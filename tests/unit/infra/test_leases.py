@@ -114,7 +114,7 @@ def test_nothing_is_begun_while_the_server_is_away(server):
 def test_an_address_where_nothing_answers_is_named():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         api = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
-    with pytest.raises(Transient, match="keeps the locks of all machines") as refusal:  # noqa: SIM117
+    with pytest.raises(Transient, match="holds the locks of all machines") as refusal:  # noqa: SIM117
         with Leases(api, {}, **QUICK).hold("stage", no_waiting):
             raise AssertionError("it was begun")
     assert "nothing was begun" in refusal.value.hint
