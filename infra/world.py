@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from infra.leases import Leases
     from infra.modelarts.client import ModelArts
     from infra.obs.bucket import Access
+    from infra.obs.client import ObsClient
     from infra.ports.board import Simulator
     from infra.ports.external import ExternalFiles
     from infra.ports.models import ModelPrograms
@@ -124,12 +125,12 @@ class World:
 
         return LocalSimulator()
 
-    def object_store(self) -> ObjectStore:
+    def object_store(self) -> "ObsClient":
         """The bucket of the settings; the embedded stand-in is started when no end point is named."""
         return self._object_store
 
     @cached_property
-    def _object_store(self) -> ObjectStore:
+    def _object_store(self) -> "ObsClient":
         return self._open_store(self.settings.obs.bucket)
 
     def prove_storage_access(self) -> "Access":
@@ -164,7 +165,7 @@ class World:
         api = server.outside(self.services, self.settings.prefect)
         return None if api is None else Leases(api, server.credentials())
 
-    def _open_store(self, bucket: str) -> ObjectStore:
+    def _open_store(self, bucket: str) -> "ObsClient":
         from infra.obs.factory import open_bucket
 
         settings = self.settings.obs.model_copy(update={"bucket": bucket})

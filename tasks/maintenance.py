@@ -16,6 +16,7 @@ from infra.store.runs import Runs
 from tasks.retrain.champions import registry_of
 
 if TYPE_CHECKING:
+    from infra.ports.storage import BucketMaintenance
     from tasks.engine.chain import Chain
 
 # An upload that still moves touches its parts far more often; OBS itself never ends one.
@@ -91,7 +92,7 @@ def examine(chain: Chain, *, deep: bool) -> tuple[int, list[dict[str, str]]]:
 
 def unfinished_uploads(chain: Chain, *, dry_run: bool) -> Outcome:
     """Abort uploads to object storage that nobody has gone on with for a day: their parts cost money unseen."""
-    store = chain.world.object_store()
+    store: BucketMaintenance = chain.world.object_store()
     prefix = chain.settings.obs.prefix
     if dry_run:
         keys = store.unfinished(prefix)

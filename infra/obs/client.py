@@ -1,6 +1,5 @@
 """The object store client: Huawei OBS, any other S3 server, and the embedded stand-in alike."""
 
-import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -128,9 +127,9 @@ class ObsClient:
         """Remove objects; absent ones are no error."""
         remove(self._connection, self._bucket, keys)
 
-    def unfinished(self, prefix: str) -> "builtins.list[str]":
-        """Keys under a prefix that have an unfinished multipart upload; one a day old goes with the next `sync`."""
-        return [key for key, _, _ in unfinished(self._connection, self._bucket, prefix)]
+    def unfinished(self, prefix: str) -> Sequence[str]:
+        """Return the keys under a prefix that have an unfinished multipart upload; `sync` aborts those a day old."""
+        return [upload.address.key for upload in unfinished(self._connection, self._bucket, prefix)]
 
     def remove_bucket(self) -> None:
         """Delete the bucket, which must be empty."""

@@ -15,7 +15,7 @@ from infra.obs.connection import Connection
 from infra.obs.errors import code
 from infra.obs.listing import look
 from infra.obs.parallel import pool_of
-from infra.obs.unfinished import abort, unfinished
+from infra.obs.unfinished import UnfinishedUpload, abort, unfinished
 from infra.ports.values import Bytes, LocalFile
 
 if TYPE_CHECKING:
@@ -111,17 +111,20 @@ class Multipart:
         self.connection.faults.reach("obs.multipart.completed")
 
     def _resume(self, file: BinaryIO) -> tuple[str | None, dict[int, str]]:
-        """The newest unfinished upload of this key whose parts are this file's; all others are aborted."""
-        found: tuple[str | None, dict[int, str]] = (None, {})
-        for key, upload, _ in reversed(unfinished(self.connection, self.address.bucket, self.address.key)):
-            if key != self.address.key:
-                continue
-            there = self._parts(upload) if found[0] is None else {}
-            if there and all(self._tag(file, number) == tag for number, tag in there.items()):
-                found = (upload, there)
+        """Find the newest unfinished upload whose parts are this file's, with their ETags; abort all others."""
+        resumable: tuple[str | None, dict[int, str]] = (None, {})
+        for upload in reversed(self._unfinished()):
+            parts = self._parts(upload.id) if resumable[0] is None else {}
+            if parts and all(self._tag(file, number) == tag for number, tag in parts.items()):
+                resumable = (upload.id, parts)
             else:
-                abort(self.connection, self.address, upload)
-        return found
+                abort(self.connection, self.address, upload.id)
+        return resumable
+
+    def _unfinished(self) -> list[UnfinishedUpload]:
+        """The unfinished uploads of this very key, oldest first."""
+        found = unfinished(self.connection, self.address.bucket, self.address.key)
+        return [upload for upload in found if upload.address == self.address]
 
     def _parts(self, upload: str) -> dict[int, str]:
         def pages() -> dict[int, str]:
@@ -164,9 +167,9 @@ class Multipart:
         return upload
 
     def _abort_others(self, kept: str) -> None:
-        for key, upload, _ in unfinished(self.connection, self.address.bucket, self.address.key):
-            if key == self.address.key and upload != kept:
-                abort(self.connection, self.address, upload)
+        for upload in self._unfinished():
+            if upload.id != kept:
+                abort(self.connection, self.address, upload.id)
 
     def _send_parts(self, upload: str, there: dict[int, str], file: BinaryIO, progress: Bytes | None) -> list[str]:
         """Read in order, send in parallel; returns the ETags in order."""

@@ -1,6 +1,8 @@
-"""Unfinished multipart uploads: found, and ended."""
+"""Find and abort unfinished multipart uploads."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import botocore.exceptions
 
@@ -9,38 +11,62 @@ from infra.obs.connection import Connection
 from infra.obs.errors import code
 
 
-def unfinished(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, str, datetime]]:
-    """Unfinished multipart uploads under a prefix: key, upload id, when begun; oldest first."""
+@dataclass(frozen=True)
+class UnfinishedUpload:
+    """A multipart upload that was neither completed nor aborted."""
 
-    def pages() -> list[tuple[str, str, datetime]]:
-        paginator = connection.s3.get_paginator("list_multipart_uploads")
-        found = [
-            (upload["Key"], upload["UploadId"], upload["Initiated"])
-            for page in paginator.paginate(Bucket=bucket, Prefix=prefix)
-            for upload in page.get("Uploads", [])
-        ]
-        return sorted(found, key=lambda entry: entry[2])
+    address: ObjectAddress
+    id: str
+    begun: datetime
 
-    return connection.call("multipart.list", f"obs://{bucket}/{prefix}", pages)
+
+@dataclass(frozen=True)
+class _Listing:
+    """Unfinished uploads, oldest first, and the server's time when it listed them."""
+
+    uploads: list[UnfinishedUpload]
+    time: datetime
+
+
+def unfinished(connection: Connection, bucket: str, prefix: str) -> list[UnfinishedUpload]:
+    """Return the unfinished multipart uploads under a prefix, oldest first."""
+    return _list(connection, bucket, prefix).uploads
 
 
 def abort(connection: Connection, address: ObjectAddress, upload: str) -> None:
-    """End an unfinished upload; its parts cost nothing any more. One that has ended already is no error."""
+    """Abort an unfinished upload, so that its parts are billed no longer. One that has ended is not an error."""
 
-    def end() -> None:
+    def abort_upload() -> None:
         try:
             connection.s3.abort_multipart_upload(Bucket=address.bucket, Key=address.key, UploadId=upload)
         except botocore.exceptions.ClientError as error:
             if code(error) != "NoSuchUpload":
                 raise
 
-    connection.call("multipart.abort", str(address), end)
+    connection.call("multipart.abort", str(address), abort_upload)
 
 
 def abort_older(connection: Connection, bucket: str, prefix: str, age: timedelta) -> list[str]:
-    """Abort unfinished uploads under a prefix that were begun longer ago than `age`; returns their keys."""
-    limit = datetime.now(UTC) - age
-    old = [entry for entry in unfinished(connection, bucket, prefix) if entry[2] < limit]
-    for key, upload, _ in old:
-        abort(connection, ObjectAddress(bucket, key), upload)
-    return [key for key, _, _ in old]
+    """Abort the uploads under a prefix that are older than `age` by the server's clock; return their keys."""
+    listing = _list(connection, bucket, prefix)
+    old = [upload for upload in listing.uploads if upload.begun < listing.time - age]
+    for upload in old:
+        abort(connection, upload.address, upload.id)
+    return [upload.address.key for upload in old]
+
+
+def _list(connection: Connection, bucket: str, prefix: str) -> _Listing:
+    def pages() -> _Listing:
+        found, time = [], datetime.now(UTC)
+        paginator = connection.s3.get_paginator("list_multipart_uploads")
+        for page in paginator.paginate(Bucket=bucket, Prefix=prefix):
+            date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+            if date:
+                time = parsedate_to_datetime(date) + timedelta(seconds=1)  # the header has whole seconds
+            found += [
+                UnfinishedUpload(ObjectAddress(bucket, upload["Key"]), upload["UploadId"], upload["Initiated"])
+                for upload in page.get("Uploads", [])
+            ]
+        return _Listing(sorted(found, key=lambda upload: upload.begun), time)
+
+    return connection.call("multipart.list", f"obs://{bucket}/{prefix}", pages)

@@ -1,4 +1,4 @@
-"""The port to object storage."""
+"""The ports to object storage: objects, files that stages upload, and maintenance. One client implements all three."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from infra.ports.values import Bytes, LocalFile
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object in a bucket; `sha256` is our own metadata, None for an object that somebody else wrote."""
+    """An object in a bucket; `sha256` is our own metadata, None for an object of another program."""
 
     key: str
     size: int
@@ -20,7 +20,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What a synchronisation did: keys that were sent, keys that were already right, bytes sent."""
+    """The result of a synchronisation: keys that were sent, keys that were there already, and the bytes sent."""
 
     sent: tuple[str, ...]
     kept: tuple[str, ...]
@@ -41,53 +41,88 @@ class ObjectStore(Protocol):
         ...
 
     def ensure_bucket(self) -> bool:
-        """Make the bucket when it is missing; True when it was made now."""
+        """Create the bucket when it is missing; True when it was created."""
         ...
 
     def head(self, key: str) -> StoredObject | None:
-        """Look at one object; None when there is none."""
+        """Look one object up; None when there is none."""
         ...
 
     def list(self, prefix: str) -> Iterable[tuple[str, int]]:
-        """Keys under a prefix, with their sizes in bytes."""
+        """List the keys that begin with a prefix, in byte order, with their sizes in bytes."""
         ...
 
     def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
-        """Send a file with its SHA-256 as metadata; raises `Corrupt` when the file is not what it should be."""
+        """Send a file with its SHA-256 as metadata.
+
+        Raises:
+            Corrupt: the file differs from its digest; nothing is stored.
+        """
         ...
 
     def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
-        """Fetch an object atomically, return its SHA-256; `Corrupt` on a wrong digest, `Refused` when there is none."""
+        """Fetch an object atomically and return its SHA-256.
+
+        Raises:
+            Corrupt: the bytes have another digest than `sha256` or the metadata says.
+            Refused: there is no such object.
+        """
         ...
 
     def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
-        """Make `prefix/name` hold each file: compare digests, send what is missing, read back a proof."""
+        """Make `prefix/name` hold each file: compare digests, send what is missing, check the result."""
+        ...
+
+
+class UploadStore(Protocol):
+    """The bucket as stages use it that upload data sets, code and releases."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        ...
+
+    @property
+    def emulated(self) -> bool:
+        """True for the embedded server."""
+        ...
+
+    def ensure_bucket(self) -> bool:
+        """Create the bucket when it is missing; True when it was created."""
+        ...
+
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+        """Make `prefix/name` hold each file: compare digests, send what is missing, check the result."""
         ...
 
     def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
-        """Names of the files that `prefix/name` does not hold with their digest; nothing is sent."""
+        """Return the names of the files that `prefix/name` does not hold with their digest; nothing is sent."""
         ...
 
     def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
-        """Make `key` hold one archive of exactly these files; when it does, one look is all that happens."""
+        """Make `key` hold one archive of exactly these files; one request when it does already."""
         ...
 
     def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
         """True when `key` holds the archive of exactly these files; nothing is sent."""
         ...
 
+    def link(self, key: str, seconds: int) -> str:
+        """Return a pre-signed link for fetching the object, valid for `seconds`."""
+        ...
+
+
+class BucketMaintenance(Protocol):
+    """Removal of objects and of unfinished uploads."""
+
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; absent ones are no error."""
+        """Remove objects; absent ones are not an error."""
         ...
 
     def unfinished(self, prefix: str) -> Sequence[str]:
-        """Keys under a prefix whose upload in parts was begun and never ended."""
+        """Return the keys under a prefix that have an unfinished multipart upload."""
         ...
 
     def abort_unfinished(self, prefix: str, age: timedelta) -> Sequence[str]:
-        """Abort uploads in parts under a prefix that were begun longer ago than `age`; returns their keys."""
-        ...
-
-    def link(self, key: str, seconds: int) -> str:
-        """A pre-signed address for fetching the object, valid for `seconds`."""
+        """Abort the multipart uploads under a prefix that are older than `age`; returns their keys."""
         ...

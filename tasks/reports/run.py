@@ -20,6 +20,7 @@ from tasks.reports.robustness import robustness
 from tasks.reports.sections import last_ledger, read_json
 
 if TYPE_CHECKING:
+    from infra.ports.storage import UploadStore
     from infra.store.receipts import Receipt
     from infra.store.runs import RunRecord
     from tasks.engine.chain import Chain
@@ -66,7 +67,7 @@ def parity_rows(chain: Chain) -> list[dict[str, Any]]:
 def published_links(chain: Chain) -> dict[str, str]:
     """A pre-signed link to each published file for people, by its name; they work for `obs.link_seconds`."""
     release = read_json(chain, chain.known["publish"], "published")
-    store = chain.world.object_store()
+    store: UploadStore = chain.world.object_store()
     names = [key.removeprefix(release["prefix"] + "/") for key in release["objects"]]
     seconds = chain.settings.obs.link_seconds
     return {name: store.link(f"{release['prefix']}/{name}", seconds) for name in names if not name.startswith("board/")}

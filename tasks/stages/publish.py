@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from infra.ports.storage import UploadStore
+
 CARD = "model-card.md"
 LISTING = "published.json"
 # Input name to the file name that people find in the bucket.
@@ -39,7 +41,7 @@ PUBLISHED = {
 
 def run(context: StageContext) -> StageOutput:
     """Make the bucket hold the release; what is there already is not sent again."""
-    store = context.world.object_store()
+    store: UploadStore = context.world.object_store()
     store.ensure_bucket()
     bundle = release.build(context)
     bundled = folder_files(bundle)[1]
@@ -76,7 +78,7 @@ def run(context: StageContext) -> StageOutput:
 
 def prove(context: StageContext, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object of the release there, with its digest?"""
-    store = context.world.object_store()
+    store: UploadStore = context.world.object_store()
     listing = made["published"][LISTING]
     prefix = json.loads(listing.path.read_text())["prefix"]
     files = {**_published(context, made["release"], made["card"][CARD].path), LISTING: listing}

@@ -16,13 +16,14 @@ from tasks.engine.stage import Stage, StageContext, StageOutput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from infra.ports.storage import UploadStore
     from infra.settings import Settings
     from infra.store.artifacts import Artifact
 
 
 def run(context: StageContext) -> StageOutput:
     """Make the bucket hold both; what is there already with the right digest is not sent again."""
-    store = context.world.object_store()
+    store: UploadStore = context.world.object_store()
     store.ensure_bucket()
     sent = kept = moved = 0
     total = sum(artifact.size for artifact in context.inputs.values())
@@ -52,7 +53,7 @@ def run(context: StageContext) -> StageOutput:
 
 def prove(context: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
     """Ask the bucket: is every object there, with its digest?"""
-    store = context.world.object_store()
+    store: UploadStore = context.world.object_store()
     archive = _archive(context)
     if archive and not store.holds_archive(archive, context.files["data"]):
         return f"{archive} in bucket {store.bucket} is missing or another file"

@@ -27,6 +27,10 @@ class Bucket(ObjectStore, Protocol):
         """Send a file without AtlasFlow's metadata."""
         ...
 
+    def link(self, key: str, seconds: int) -> str:
+        """Return a pre-signed link for fetching the object, valid for `seconds`."""
+        ...
+
 
 Stores = Callable[[str], Bucket]
 """Opens a bucket by its name."""

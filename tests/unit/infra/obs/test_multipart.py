@@ -1,11 +1,15 @@
 import os
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
 from infra.errors import Corrupt, UserError
 from infra.obs import multipart
 from infra.obs.multipart import MEBIBYTE, part_size
+from infra.obs.unfinished import abort_older
 
 TERA = 1024**4
 
@@ -33,6 +37,39 @@ def test_unfinished_uploads_are_found_and_ended_by_age(client, local):
     # the next upload of a key ends what is left of it
     client.put("b", local(os.urandom(17 * MEBIBYTE)))
     assert client.unfinished("") == []
+
+
+class ListedUploads:
+    """A connection whose server lists one unfinished upload and tells its time; it notes what is aborted."""
+
+    def __init__(self, date: datetime, begun: datetime) -> None:
+        self.page = {
+            "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(date, usegmt=True)}},
+            "Uploads": [{"Key": "k", "UploadId": "1", "Initiated": begun}],
+        }
+        self.aborted: list[str] = []
+        self.s3 = self
+
+    def call(self, point: str, address: str, action: Callable[[], object]) -> object:
+        return action()
+
+    def get_paginator(self, name: str) -> "ListedUploads":
+        return self
+
+    def paginate(self, **_: str) -> list[dict[str, object]]:
+        return [self.page]
+
+    def abort_multipart_upload(self, **call: str) -> None:
+        self.aborted.append(call["Key"])
+
+
+@pytest.mark.parametrize(("hours", "aborted"), [(23, []), (25, ["k"])])
+@pytest.mark.parametrize("skew", [-30, 0, 30])
+def test_the_age_of_an_upload_is_measured_by_the_clock_of_the_server(hours: int, aborted: list[str], skew: int) -> None:
+    """This machine's clock may be days wrong: an upload that another machine is sending stays."""
+    server_time = datetime.now(UTC) + timedelta(days=skew)
+    connection: Any = ListedUploads(server_time, server_time - timedelta(hours=hours))
+    assert abort_older(connection, "b", "", timedelta(days=1)) == aborted == connection.aborted
 
 
 def test_memory_is_bounded_by_parts_in_flight(client, local, monkeypatch):
