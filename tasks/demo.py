@@ -19,10 +19,11 @@ from infra.errors import Corrupt, UserError
 from infra.fetch import shown
 from infra.web.demo import Answer, Demo, Example, Predictor
 from models.preprocess import CLASSES, PRESETS, best, from_picture, normalise
+from tasks.metrics import Metrics
 from tasks.specs import network_settings, train_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from infra.ports.models import LoadedCheckpoint
     from infra.store.receipts import Receipt
@@ -153,8 +154,8 @@ def _release(chain: Chain) -> str | None:
 def provenance(chain: Chain, boards: Sequence[str]) -> list[tuple[str, str]]:
     """Where the model comes from and how good it is, as (what, value), from receipts alone."""
     train, evaluate = chain.known["train"], chain.known["evaluate"]
-    metrics: Mapping[str, Any] = json.loads(chain.store.path(evaluate.outputs["metrics"]).read_text(encoding="utf-8"))
-    low, high = metrics["accuracy_interval_95"]
+    metrics = Metrics.read(chain.store.path(evaluate.outputs["metrics"]))
+    low, high = metrics.interval
     recipe, made_by = train.ingredients["settings"], train.ingredients["producer"]
     exported = chain.known["export"].outputs["onnx"]
     release = _release(chain)
@@ -166,7 +167,7 @@ def provenance(chain: Chain, boards: Sequence[str]) -> list[tuple[str, str]]:
         *([("release", f"{release}{_stand_in(chain.known['deploy'])}")] if release is not None and boards else []),
         (
             "accuracy",
-            f"{metrics['accuracy']:.4f} on {metrics['images']:,} evaluation images "
+            f"{metrics.accuracy:.4f} on {metrics.images:,} evaluation images "
             f"(95 % Wilson interval {low:.4f} to {high:.4f})",
         ),
         ("data", f"{shown(chain.settings.data.source)}, SHA-256 {train.ingredients['inputs']['data']}"),

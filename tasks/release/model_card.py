@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tasks.metrics import Metrics
+
 _PARITY = (
     "from", "to", "images", "agreement", "cosine", "max difference", "accuracy", "worst class", "bytes", "verdict",
 )  # fmt: skip
@@ -14,7 +16,7 @@ _PARITY = (
 
 def markdown(
     recipe: Mapping[str, Any],
-    metrics: Mapping[str, Any],
+    metrics: Metrics,
     checks: Mapping[str, Any],
     parity: Sequence[Mapping[str, Any]],
     digests: Mapping[str, str],
@@ -32,7 +34,7 @@ def markdown(
         f"# {recipe['network']} on CIFAR-10",
         "",
         f"Classifies {recipe['image_size']}×{recipe['image_size']} colour images into {recipe['classes']} classes: "
-        f"{', '.join(metrics['classes'])}.",
+        f"{', '.join(metrics.classes)}.",
         "",
         *_quality(metrics),
         *_table("Training", ("field", "value"), sorted(recipe.items())),
@@ -44,19 +46,19 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def _quality(metrics: Mapping[str, Any]) -> list[str]:
-    low, high = metrics["accuracy_interval_95"]
+def _quality(metrics: Metrics) -> list[str]:
+    low, high = metrics.interval
     return [
         "## Quality",
         "",
-        f"Accuracy {metrics['accuracy']:.4f} on {metrics['images']:,} evaluation images "
-        f"(95 % Wilson interval {low:.4f} – {high:.4f}), mean loss {metrics['loss']:.4f}.",
+        f"Accuracy {metrics.accuracy:.4f} on {metrics.images:,} evaluation images "
+        f"(95 % Wilson interval {low:.4f} – {high:.4f}), mean loss {metrics.loss:.4f}.",
         "",
         "| class | precision | recall | F1 | images |",
         "|---|---:|---:|---:|---:|",
         *(
-            f"| {row['class']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
-            for row in metrics["per_class"]
+            f"| {row.name} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.support} |"
+            for row in metrics.per_class
         ),
         "",
     ]
@@ -67,13 +69,13 @@ def _table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[object]
     return [f"## {heading}", "", lines[0], f"|{'---|' * len(columns)}", *lines[1:], ""]
 
 
-def _limits(recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    weakest = min(metrics["per_class"], key=lambda row: float(row["recall"]))
+def _limits(recipe: Mapping[str, Any], metrics: Metrics) -> list[str]:
+    weakest = min(metrics.per_class, key=lambda row: row.recall)
     return [
         "## Limits",
         "",
         f"- It knows {recipe['classes']} classes and answers with one of them whatever it is shown.",
-        f"- It recognises {weakest['class']} worst: recall {weakest['recall']:.3f}.",
+        f"- It recognises {weakest.name} worst: recall {weakest.recall:.3f}.",
         "- Input is RGB, normalised as `preprocess.py` says; another colour order or scale gives wrong answers "
         "without an error.",
         "- Data: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+from tasks.figure import SMALL, drawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,23 +26,21 @@ def draw(ledger: Ledger, times: Mapping[str, float], path: Path) -> None:
     """
     hops = [(hop, hop.whole) for hop in ledger.hops if hop.whole is not None]
     names = list(dict.fromkeys(row.name for _, whole in hops for row in whole.per_class))
-    figure = Figure(figsize=(13, 1.9 + 0.45 * max(1, len(hops))), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    if not hops:
-        axes.text(0.5, 0.5, "nothing was executed here, so nothing is compared", ha="center", va="center")
-        axes.set_axis_off()
-    else:
-        _draw_agreement(axes, hops, names)
-        figures = [_figures(hop, whole, times, " of a stand-in" if ledger.emulated else "") for hop, whole in hops]
-        beside = axes.secondary_yaxis("right")
-        beside.set_yticks(range(len(hops)), figures, fontsize=8)
-        beside.tick_params(length=0)
     least = ledger.bounds.min_agreement
-    axes.set_title(
-        f"agreement with the checkpoint by class in percent, {ledger.images:,} images, at least {least:.2%} overall"
-    )
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with drawn(path, 13, 1.9 + 0.45 * max(1, len(hops))) as figure:
+        axes = figure.subplots()
+        if not hops:
+            axes.text(0.5, 0.5, "nothing was executed here, so nothing is compared", ha="center", va="center")
+            axes.set_axis_off()
+        else:
+            _draw_agreement(axes, hops, names)
+            figures = [_figures(hop, whole, times, " of a stand-in" if ledger.emulated else "") for hop, whole in hops]
+            beside = axes.secondary_yaxis("right")
+            beside.set_yticks(range(len(hops)), figures, fontsize=SMALL)
+            beside.tick_params(length=0)
+        axes.set_title(
+            f"agreement with the checkpoint by class in percent, {ledger.images:,} images, at least {least:.2%} overall"
+        )
 
 
 def _draw_agreement(axes: Any, hops: Sequence[tuple[Hop, Comparison]], names: list[str]) -> None:
@@ -54,9 +52,9 @@ def _draw_agreement(axes: Any, hops: Sequence[tuple[Hop, Comparison]], names: li
     for (line, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             color = "black" if 0.83 < value < 0.97 else "white"
-            axes.text(column, line, f"{value * 100:.1f}", ha="center", va="center", fontsize=8, color=color)
+            axes.text(column, line, f"{value * 100:.1f}", ha="center", va="center", fontsize=SMALL, color=color)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(hops)), [f"{hop.source} → {hop.target}" for hop, _ in hops], fontsize=8)
+    axes.set_yticks(range(len(hops)), [f"{hop.source} → {hop.target}" for hop, _ in hops], fontsize=SMALL)
 
 
 def _figures(hop: Hop, whole: Comparison, times: Mapping[str, float], origin: str) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.home import CHECKOUT
 from infra.store.atomic import replacing
 from infra.store.digests import file_digest, value_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 MOST = 200
-"""Pictures that are kept; the oldest go."""
+"""Pictures that are kept; the oldest are removed."""
+CODE = ("tasks/figure.py", "tasks/reports/learning_plots.py", "tasks/reports/run_plots.py")
+"""Files that decide how a picture looks."""
 
 
 def kept(home: Path, name: str, inputs: Sequence[str], draw: Callable[[], bytes]) -> str:
@@ -25,8 +28,8 @@ def kept(home: Path, name: str, inputs: Sequence[str], draw: Callable[[], bytes]
         inputs: digests of what is drawn.
         draw: gives the PNG.
     """
-    code = file_digest(Path(__file__).with_name("run_plots.py"))
-    path = home / "reports" / f"{name}-{value_digest([code, *inputs])[:32]}.png"
+    code = [file_digest(CHECKOUT / path) for path in CODE]
+    path = home / "reports" / f"{name}-{value_digest([*code, *inputs])[:32]}.png"
     if not path.exists():
         with replacing(path) as temporary:
             temporary.write_bytes(draw())

@@ -35,7 +35,7 @@ def samples(chain: Chain, part: str, count: int, picture: Path) -> list[tuple[in
         Place in the data set and label of each.
     """
     from models.preprocess import CLASSES
-    from tasks.reports.learning_plots import image_grid
+    from tasks.reports.image_grid import image_grid
 
     images = _images(chain, part)
     chosen = list(range(min(count, len(images))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.reports.sections import read_json
+from tasks.metrics import Robustness
 
 if TYPE_CHECKING:
     from tasks.engine.chain import Chain
@@ -17,18 +17,18 @@ def robustness(chain: Chain) -> list[str]:
     measured = chain.known.get("robustness")
     if measured is None:
         return []
-    found = read_json(chain, measured, "robustness")
-    severities = sorted({severity for row in found["accuracy"].values() for severity in row})
+    found = Robustness.read(chain.store.path(measured.outputs["robustness"]))
+    severities = sorted({severity for row in found.accuracy.values() for severity in row})
     lines = [
         "## Robustness",
         "",
-        f"Mean corruption error **{found['mean_corruption_error']:.4f}** on {found['images']:,} images, "
-        f"of which {found['clean_accuracy']:.4f} are answered right when they are clean.",
+        f"Mean corruption error **{found.mean_error:.4f}** on {found.images:,} images; accuracy on the same images "
+        f"without corruption {found.clean_accuracy:.4f}.",
         "",
         f"| corruption | {' | '.join(f'severity {severity}' for severity in severities)} |",
         f"|---|{'---:|' * len(severities)}",
     ]
-    for name, row in found["accuracy"].items():
+    for name, row in found.accuracy.items():
         cells = " | ".join(f"{row[severity]:.3f}" for severity in severities)
         lines.append(f"| {name.replace('_', ' ')} | {cells} |")
     picture = embedded(chain.store.path(measured.outputs["plot"]))

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
+from models.preprocess import softmax
+from tasks.figure import SMALL, drawn
 from tasks.reports.cache import address
+from tasks.reports.learning_plots import curve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 GRID = 5
 COLOURS = 128
+DPI = 90
 RIGHT, WRONG = "#15803d", "#b91c1c"
 TICK, CROSS = "✓", "✗"
 
@@ -45,25 +47,26 @@ def curves(epochs: Sequence[Mapping[str, str]], steps: Sequence[Mapping[str, str
         epochs: rows of `history.csv`; epochs without evaluation have empty figures.
         steps: rows of `steps.csv`; empty where a training has none, then loss and rate are those of the epochs.
     """
-    figure = _figure(11, 3.4)
-    loss, accuracy, rate = figure.subplots(1, 3)
-    figure.subplots_adjust(left=0.05, right=0.99, top=0.9, bottom=0.16, wspace=0.2)
-    if steps:
-        a_epoch = len(steps) / max(1, len(epochs))
-        places = [int(row["step"]) / a_epoch for row in steps]
-        loss.plot(places, [float(row["loss"]) for row in steps], linewidth=0.5, alpha=0.4, label="each step")
-        rate.plot(places, [float(row["learning_rate"]) for row in steps])
-    else:
-        _curve(rate, epochs, "learning_rate", "")
-    _curve(loss, epochs, "loss", "training")
-    _curve(loss, epochs, "evaluation_loss", "evaluation")
-    loss.legend(loc="upper right", fontsize=8)
-    _curve(accuracy, epochs, "accuracy", "")
-    for axes, title in ((loss, "loss"), (accuracy, "accuracy on the evaluation images"), (rate, "learning rate")):
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-    return _png(figure)
+    content = io.BytesIO()
+    with drawn(content, 11, 3.4, dpi=DPI, layout=None) as figure:
+        loss, accuracy, rate = figure.subplots(1, 3)
+        figure.subplots_adjust(left=0.05, right=0.99, top=0.9, bottom=0.16, wspace=0.2)
+        if steps:
+            per_epoch = len(steps) / max(1, len(epochs))
+            places = [int(row["step"]) / per_epoch for row in steps]
+            loss.plot(places, [float(row["loss"]) for row in steps], linewidth=0.5, alpha=0.4, label="each step")
+            rate.plot(places, [float(row["learning_rate"]) for row in steps])
+        else:
+            curve(rate, epochs, "learning_rate", "")
+        curve(loss, epochs, "loss", "training")
+        curve(loss, epochs, "evaluation_loss", "evaluation")
+        loss.legend(loc="upper right", fontsize=SMALL)
+        curve(accuracy, epochs, "accuracy", "")
+        for axes, title in ((loss, "loss"), (accuracy, "accuracy on the evaluation images"), (rate, "learning rate")):
+            axes.set_title(title, fontsize=10)
+            axes.set_xlabel("epoch")
+            axes.grid(alpha=0.3)
+    return small(content.getvalue())
 
 
 def samples(images: Pixels, labels: Numbers, logits: Numbers, names: Sequence[str]) -> bytes:
@@ -76,34 +79,19 @@ def samples(images: Pixels, labels: Numbers, logits: Numbers, names: Sequence[st
         names: of the classes.
     """
     rows = max(1, -(-len(images) // GRID))
-    figure = _figure(1.75 * GRID, 1.95 * rows)
-    grid = figure.subplots(rows, GRID, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.35 / (1.95 * rows), bottom=0.01, hspace=0.32)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    confidence = (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1)
+    confidence = softmax(logits).max(axis=1)
     answers = logits.argmax(axis=1)
-    for axes, image, answer, label, sure in zip(grid.flat, images, answers, labels, confidence, strict=False):
-        right = answer == label
-        said = f"{TICK if right else CROSS} {names[answer]} {sure:.0%}"
-        axes.imshow(image, interpolation="nearest")
-        axes.set_title(said if right else f"{said}\nis {names[label]}", fontsize=8, color=RIGHT if right else WRONG)
-    return _png(figure)
-
-
-def _curve(axes: Any, rows: Sequence[Mapping[str, str]], column: str, label: str) -> None:
-    points = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
-    axes.plot([epoch for epoch, _ in points], [value for _, value in points], marker=".", label=label)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=90, metadata={"Software": None})
+    with drawn(content, 1.75 * GRID, 1.95 * rows, dpi=DPI, layout=None) as figure:
+        grid = figure.subplots(rows, GRID, squeeze=False)
+        figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.35 / (1.95 * rows), bottom=0.01, hspace=0.32)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, image, answer, label, sure in zip(grid.flat, images, answers, labels, confidence, strict=False):
+            is_right = answer == label
+            text = f"{TICK if is_right else CROSS} {names[answer]} {sure:.0%}"
+            axes.imshow(image, interpolation="nearest")
+            axes.set_title(
+                text if is_right else f"{text}\nis {names[label]}", fontsize=SMALL, color=RIGHT if is_right else WRONG
+            )
     return small(content.getvalue())

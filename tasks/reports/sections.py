@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from tasks.metrics import Metrics
 from tasks.reports.cache import kept
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def summary(chain: Chain, record: RunRecord) -> list[str]:
     end = f"Stopped at {failed[0].stage}" if failed else "Done"
     said = [f"**{end}**: of {_count(len(record.stages), 'stage')} {did}."]
     if "evaluate" in chain.known:
-        metrics = read_json(chain, chain.known["evaluate"], "metrics")
-        said.append(f"The network answers **{metrics['accuracy'] * 100:.1f} %** of {metrics['images']:,} images right.")
+        metrics = metrics_of(chain, chain.known["evaluate"])
+        said.append(f"The network answers **{metrics.accuracy * 100:.1f} %** of {metrics.images:,} images right.")
     if "deploy" in chain.known and not failed:
         deployed = read_json(chain, chain.known["deploy"], "boards")
         said.append(f"Release `{deployed['release']}` is in service on {_count(len(deployed['boards']), 'board')}.")
@@ -55,26 +56,26 @@ def accuracy(chain: Chain) -> list[str]:
     evaluation = chain.known.get("evaluate")
     if evaluation is None:
         return []
-    metrics = read_json(chain, evaluation, "metrics")
-    low, high = metrics["accuracy_interval_95"]
+    metrics = metrics_of(chain, evaluation)
+    low, high = metrics.interval
     lines = [
         "## Accuracy",
         "",
-        f"**{metrics['accuracy']:.4f}** on {metrics['images']:,} evaluation images "
-        f"(95 % Wilson interval {low:.4f} – {high:.4f}), mean loss {metrics['loss']:.4f}.",
+        f"**{metrics.accuracy:.4f}** on {metrics.images:,} evaluation images "
+        f"(95 % Wilson interval {low:.4f} – {high:.4f}), mean loss {metrics.loss:.4f}.",
         "",
         "| class | precision | recall | F1 | images |",
         "|---|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {row['class']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
-        for row in metrics["per_class"]
+        f"| {row.name} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.support} |"
+        for row in metrics.per_class
     ]
     lines.append("")
     if "confusion" in evaluation.outputs:
         picture = shown(chain, evaluation, "confusion")
         lines += [f"![confusion matrix: rows are the true class, columns the answer]({picture})", ""]
-    return [*lines, *_samples(chain, evaluation, metrics["classes"])]
+    return [*lines, *_samples(chain, evaluation, metrics.classes)]
 
 
 def learning(chain: Chain) -> list[str]:
@@ -216,6 +217,11 @@ def last_ledger(chain: Chain) -> Receipt:
 def read_json(chain: Chain, receipt: Receipt, output: str) -> Any:
     """An output of a stage that is JSON."""
     return json.loads(chain.store.path(receipt.outputs[output]).read_text(encoding="utf-8"))
+
+
+def metrics_of(chain: Chain, evaluation: Receipt) -> Metrics:
+    """The metrics of an evaluation."""
+    return Metrics.read(chain.store.path(evaluation.outputs["metrics"]))
 
 
 def shown(chain: Chain, receipt: Receipt, output: str) -> str:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple
+from typing import TYPE_CHECKING
 
 from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.metrics import Metrics
 from tasks.specs import evaluation_code, network_settings, write_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 
 def run(context: StageContext) -> StageOutput:
     """Classify the evaluation images with the checkpoint."""
     from models.data.cifar10 import read_images
-    from tasks.reports.learning_plots import confident_mistakes, reliability
-    from tasks.reports.plots import confusion_matrix
+    from tasks.reports.evaluation_plots import confident_mistakes, confusion_matrix, reliability
 
     data = context.link_input("data", context.folder / "data")
     results = context.folder / "results"
@@ -30,7 +29,7 @@ def run(context: StageContext) -> StageOutput:
         "output": str(results),
     }
     context.world.models().run("evaluate", arguments, context.folder / "evaluate.log")
-    metrics = json.loads((results / "metrics.json").read_text())
+    metrics = Metrics.read(results / "metrics.json")
     _write_per_class(metrics, results / "per_class.csv")
     confusion_matrix(metrics, results / "confusion.png")
     reliability(metrics, results / "reliability.png")
@@ -43,14 +42,14 @@ def run(context: StageContext) -> StageOutput:
         "reliability": results / "reliability.png",
         "mistakes": results / "mistakes.png",
     }
-    return StageOutput(outputs, f"accuracy {metrics['accuracy']:.4f}")
+    return StageOutput(outputs, f"accuracy {metrics.accuracy:.4f}")
 
 
-def _write_per_class(metrics: Mapping[str, Any], path: Path) -> None:
+def _write_per_class(metrics: Metrics, path: Path) -> None:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["class", "precision", "recall", "f1", "support"], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(metrics["per_class"])
+        writer = csv.writer(file)
+        writer.writerow(["class", "precision", "recall", "f1", "support"])
+        writer.writerows(astuple(row) for row in metrics.per_class)
 
 
 STAGE = Stage(

@@ -9,6 +9,7 @@ from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
 from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.metrics import Metrics
 from tasks.release import bundle as release
 from tasks.release import model_card
 from tasks.release.ledger import Ledger
@@ -87,7 +88,7 @@ def prove(context: StageContext, made: Mapping[str, Mapping[str, LocalFile]]) ->
 
 
 def _card(context: StageContext) -> str:
-    metrics = json.loads(context.input("metrics").read_text())
+    metrics = Metrics.read(context.input("metrics"))
     checks = json.loads(context.input("checks").read_text())
     ledger = Ledger.from_json(json.loads(context.input("ledger").read_text()))
     digests = {PUBLISHED.get(name, name): artifact.sha256 for name, artifact in context.inputs.items()}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.metrics import Robustness
 from tasks.specs import network_settings, robustness_code, write_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -28,7 +27,7 @@ def run(context: StageContext) -> StageOutput:
         "output": str(results),
     }
     context.world.models().run("evaluate", arguments, context.folder / "robustness.log")
-    found = json.loads((results / "robustness.json").read_text())
+    found = Robustness.read(results / "robustness.json")
     _write_table(found, results / "robustness.csv")
     accuracies(found, results / "robustness.png")
     outputs = {
@@ -37,15 +36,15 @@ def run(context: StageContext) -> StageOutput:
         "table": results / "robustness.csv",
         "plot": results / "robustness.png",
     }
-    return StageOutput(outputs, f"mean corruption error {found['mean_corruption_error']:.4f}")
+    return StageOutput(outputs, f"mean corruption error {found.mean_error:.4f}")
 
 
-def _write_table(found: Mapping[str, Any], path: Path) -> None:
+def _write_table(found: Robustness, path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["corruption", "severity", "accuracy"])
-        writer.writerow(["clean", 0, found["clean_accuracy"]])
-        for name, row in found["accuracy"].items():
+        writer.writerow(["clean", 0, found.clean_accuracy])
+        for name, row in found.accuracy.items():
             writer.writerows([name, severity, accuracy] for severity, accuracy in row.items())
 
 

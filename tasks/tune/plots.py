@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from infra.store.atomic import replacing
+from tasks.figure import SMALL, drawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +60,7 @@ def pareto(trials: Sequence[Trial], front: Sequence[Trial], path: Path) -> None:
             label="Pareto front",
         )
         for (trial, _, _), (size, accuracy, _) in zip(done, figures, strict=True):
-            axes.annotate(str(trial.number), (size, accuracy), (6, 3), textcoords="offset points", fontsize=8)
+            axes.annotate(str(trial.number), (size, accuracy), (6, 3), textcoords="offset points", fontsize=SMALL)
         if max(sizes) > 10 * min(sizes):
             axes.set_xscale("log")
         axes.set_xlabel("size (MB)")
@@ -82,7 +80,7 @@ def effects(found: Sequence[Effect], path: Path) -> None:
             axes.plot(effect.differences, [place] * len(effect.differences), ".", color="grey", alpha=0.6)
         axes.axvline(0, color="black", linewidth=0.8)
         names = [f"{effect.factor}: {effect.before} → {effect.after}" for effect in own]
-        axes.set_yticks(range(len(own)), names, fontsize=8)
+        axes.set_yticks(range(len(own)), names, fontsize=SMALL)
         axes.invert_yaxis()
         axes.set_xlabel("change of the score; dots: pairs of trials, bar: standard deviation")
         if not own:
@@ -93,10 +91,7 @@ def effects(found: Sequence[Effect], path: Path) -> None:
 
 
 def _picture(path: Path, draw: Callable[[Any], None], height: float = 4.2) -> None:
-    figure = Figure(figsize=(7.5, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.grid(alpha=0.3)
-    draw(axes)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+    with replacing(path) as temporary, drawn(temporary, 7.5, height) as figure:
+        axes = figure.subplots()
+        axes.grid(alpha=0.3)
+        draw(axes)

@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
+from tasks.metrics import Robustness
 from tasks.reports.robustness import robustness
 from tasks.reports.robustness_plot import accuracies
 
@@ -15,10 +17,10 @@ FOUND = {
 }
 
 
-def test_accuracy_by_corruption_is_told_and_shown(tmp_path):
+def test_accuracy_by_corruption_is_in_the_table_and_the_picture(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "home")
     (tmp_path / "robustness.json").write_text(json.dumps(FOUND))
-    accuracies(FOUND, tmp_path / "robustness.png")
+    accuracies(Robustness.read(tmp_path / "robustness.json"), tmp_path / "robustness.png")
     names = {"robustness": "robustness.json", "plot": "robustness.png"}
     outputs = {name: store.put_file(file, tmp_path / file, "") for name, file in names.items()}
     text = "\n".join(
@@ -30,5 +32,5 @@ def test_accuracy_by_corruption_is_told_and_shown(tmp_path):
     assert "](data:image/png;base64," in text
 
 
-def test_nothing_is_said_where_it_was_not_measured():
+def test_there_is_no_section_when_robustness_was_not_measured() -> None:
     assert robustness(SimpleNamespace(known={})) == []

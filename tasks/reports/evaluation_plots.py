@@ -1,0 +1,68 @@
+"""Pictures of an evaluation, as PNG files: confusion, calibration, mistakes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.figure import SMALL, drawn
+from tasks.reports.image_grid import image_grid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tasks.metrics import Metrics
+
+    Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def confusion_matrix(metrics: Metrics, path: Path) -> None:
+    """Draw the confusion matrix (rows: the true class, columns: the answer; counts)."""
+    matrix = np.asarray(metrics.confusion, np.int64)
+    names = [row.name for row in metrics.per_class]
+    with drawn(path, 7, 6.4) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(matrix, cmap="Blues")
+        for (row, column), count in np.ndenumerate(matrix):
+            color = "white" if count > matrix.max() / 2 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", fontsize=SMALL, color=color)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("answer")
+        axes.set_ylabel("true class")
+        axes.set_title(f"{matrix.sum():,} images, accuracy {metrics.accuracy:.4f}")
+        figure.colorbar(image, ax=axes, label="images")
+
+
+def reliability(metrics: Metrics, path: Path) -> None:
+    """Draw the reliability diagram: how often answers of each confidence are right (C. Guo et al. 2017)."""
+    width = 1 / len(metrics.calibration)
+    filled = [((index + 0.5) * width, row) for index, row in enumerate(metrics.calibration) if row.images]
+    middles = [middle for middle, _ in filled]
+    with drawn(path, 5.6, 6.4) as figure:
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        shares = [row.accuracy for _, row in filled]
+        axes.bar(middles, shares, width, edgecolor="white", label="share of right answers")
+        axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="perfectly calibrated")
+        axes.set_ylabel("accuracy")
+        axes.set_ylim(0, 1)
+        axes.legend(loc="upper left")
+        axes.set_title(f"{metrics.images:,} images, expected calibration error {metrics.calibration_error:.4f}")
+        below.bar(middles, [row.images for _, row in filled], width, color="grey", edgecolor="white")
+        below.set_ylabel("images")
+        below.set_xlabel("confidence")
+        below.set_xlim(0, 1)
+
+
+def confident_mistakes(metrics: Metrics, images: Pixels, path: Path) -> None:
+    """Draw the wrong answers with the highest probability.
+
+    Args:
+        metrics: of an evaluation.
+        images: the evaluation images, uint8 [n, 32, 32, 3], RGB.
+        path: the PNG file.
+    """
+    captions = [f"{row.label}\nnot {row.predicted} ({row.confidence:.0%})" for row in metrics.mistakes]
+    title = "most confident mistakes" if captions else "no mistakes"
+    image_grid(images[np.array([row.image for row in metrics.mistakes], int)], captions, path, title)
