@@ -3,7 +3,6 @@
 Clients are imported when they are opened, so that looking at a chain costs none of them.
 """
 
-from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,7 @@ from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports.compilation import Compiler
 from infra.ports.storage import ObjectStore
-from infra.ports.training import Epoch, JobStatus, Trainer, TrainEvent, TrainJob
-from infra.ports.values import LocalFile
+from infra.ports.training import Trainer
 from infra.services import Service, Services
 from infra.settings import Settings, nearest
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from infra.ports.external import ExternalFiles
     from infra.ports.models import ModelPrograms
     from infra.store.mirror import Mirror
+    from infra.training_runs import TrainingRuns
 
 
 class World:
@@ -45,48 +44,11 @@ class World:
 
         return AddressedFiles(self._open_store, self.home, self.faults)
 
-    def train(
-        self,
-        key: str,
-        data: Path,
-        data_digest: str,
-        spec: Mapping[str, object],
-        folder: Path,
-        on_epoch: Callable[[Epoch], None],
-        on_status: Callable[[str], None],
-        *,
-        again: bool = False,
-        pretrained: LocalFile | None = None,
-    ) -> None:
-        """Train, or resume, until the results are complete in `folder`.
+    def training(self) -> "TrainingRuns":
+        """Trainings of this chain, by the trainer of the settings."""
+        from infra.training_runs import TrainingRuns
 
-        Args:
-            key: the stage key.
-            data: folder with `train/` and `eval/`.
-            data_digest: of that folder; a remote trainer finds data and code where the upload stage put them, under
-                addresses made of their digests.
-            spec: the canonical training specification.
-            folder: receives the results.
-            on_epoch: receives the end of each epoch.
-            on_status: receives the status of a remote job, as lines to read.
-            again: train anew, even when a finished training of this key exists.
-            pretrained: a checkpoint to start from.
-        """
-        from infra.obs.layout import MODELS, address, code_prefix, data_prefix
-        from infra.store.artifacts import folder_files
-
-        obs = self.settings.obs
-        data_address = address(obs, data_prefix(obs, data_digest))
-        code_address = address(obs, code_prefix(obs, folder_files(MODELS)[0]))
-        job = TrainJob(key, data, spec, folder, data_address, code_address, again, pretrained)
-
-        def on_event(event: TrainEvent) -> None:
-            if isinstance(event, Epoch):
-                on_epoch(event)
-            elif isinstance(event, JobStatus):
-                on_status(event.text)
-
-        self.trainer().train(job, on_event)
+        return TrainingRuns(self.trainer(), self.settings.obs)
 
     def models(self) -> "ModelPrograms":
         """The programs of `models/main.py` on this machine."""

@@ -46,7 +46,7 @@ def run(context: StageContext) -> StageOutput:
 
     digest, spec = context.inputs["data"].sha256, recipe_settings(context.settings)
     start = next(iter(context.files["pretrained"].values())) if "pretrained" in context.files else None
-    context.world.train(
+    context.world.training().run(
         context.key, data, digest, spec, results, on_epoch, on_status, again=context.forced, pretrained=start
     )
     air = {"air": results / AIR} if (results / AIR).exists() else {}

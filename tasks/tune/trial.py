@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from infra.errors import UserError
 from infra.settings.stages import TrainSettings
 from infra.store.locks import hold
+from infra.training_runs import TrainingRuns
 from infra.world import World
 from models.evaluation.objective import score
 from tasks.stages import profile as tuning_cost
@@ -105,15 +106,52 @@ class Ended(BaseException):
         self.reason = reason
 
 
-class _Watched(World):
-    """The world of a chain, in which every epoch of a training is judged."""
+class _JudgedWorld(World):
+    """The world of a trial, in which every epoch of a training is judged."""
 
     def __init__(self, world: World, job: Job) -> None:
         super().__init__(world.settings, world.home, world.faults)
         self._job = job
         self.curve: dict[int, float] = {}
 
-    def train(
+    def training(self) -> TrainingRuns:
+        """Trainings that end early when they are hopeless; the trainer then kills their process group."""
+        return _JudgedRuns(super().training(), self)
+
+    def judge(self, event: Epoch, folder: Path) -> None:
+        """Add an epoch to the curve, and end the training when it is hopeless.
+
+        Raises:
+            Ended: the training is hopeless, or the search is over.
+        """
+        if not self.curve:
+            earlier = curve_of(folder / "history.jsonl")
+            self.curve = {epoch: value for epoch, value in earlier.items() if epoch < event.epoch}
+        if event.accuracy is not None:
+            self.curve[event.epoch] = event.accuracy
+        if event.epoch < event.epochs:
+            self._judge(event.accuracy is not None)
+
+    def _judge(self, evaluated: bool) -> None:
+        job = self._job
+        if INTERRUPTED.is_set():
+            raise Ended("left", "the search was interrupted")
+        if over(job.deadline):
+            raise Ended("left", "the time was over")
+        scores = {epoch: job.cost.score(accuracy) for epoch, accuracy in self.curve.items()}
+        reason = objection(job.pruning, scores, job.epochs) if evaluated else None
+        if reason is not None:
+            raise Ended("stopped", reason)
+
+
+class _JudgedRuns(TrainingRuns):
+    """Trainings whose epochs a world judges."""
+
+    def __init__(self, runs: TrainingRuns, world: _JudgedWorld) -> None:
+        self._runs = runs
+        self._world = world
+
+    def run(
         self,
         key: str,
         data: Path,
@@ -126,30 +164,13 @@ class _Watched(World):
         again: bool = False,
         pretrained: LocalFile | None = None,
     ) -> None:
-        """Train as ever; the process group of a training that is to end is killed by its trainer."""
+        """Train, and judge each epoch."""
 
         def judge(event: Epoch) -> None:
             on_epoch(event)
-            if not self.curve:
-                earlier = curve_of(folder / "history.jsonl")
-                self.curve = {epoch: value for epoch, value in earlier.items() if epoch < event.epoch}
-            if event.accuracy is not None:
-                self.curve[event.epoch] = event.accuracy
-            if event.epoch < event.epochs:
-                self._judge(event.accuracy is not None)
+            self._world.judge(event, folder)
 
-        super().train(key, data, data_digest, spec, folder, judge, on_status, again=again, pretrained=pretrained)
-
-    def _judge(self, evaluated: bool) -> None:
-        job = self._job
-        if INTERRUPTED.is_set():
-            raise Ended("left", "the search was interrupted")
-        if over(job.deadline):
-            raise Ended("left", "the time was over")
-        scores = {epoch: job.cost.score(accuracy) for epoch, accuracy in self.curve.items()}
-        reason = objection(job.pruning, scores, job.epochs) if evaluated else None
-        if reason is not None:
-            raise Ended("stopped", reason)
+        self._runs.run(key, data, data_digest, spec, folder, judge, on_status, again=again, pretrained=pretrained)
 
 
 def over(deadline: float | None) -> bool:
@@ -178,7 +199,7 @@ def perform(chain: Chain, job: Job) -> Outcome:
     Raises:
         AtlasFlowError: something that is no fault of this trial.
     """
-    world = _Watched(chain.world, job)
+    world = _JudgedWorld(chain.world, job)
     chain.world = world
     with hold(chain.home / "locks" / QUIET, shared=True):
         chain.run(chain.stages["download"])

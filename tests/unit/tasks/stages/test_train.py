@@ -2,6 +2,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Self
 
 import pytest
 
@@ -28,7 +29,10 @@ class FakeWorld:
         self.results = {*train.OUTPUTS.values(), *(["model.air"] if air else [])}
         self.pretrained: LocalFile | None = None
 
-    def train(
+    def training(self) -> Self:
+        return self
+
+    def run(
         self,
         key: str,
         data: Path,

@@ -9,6 +9,7 @@ import pytest
 from infra.errors import Transient, UserError
 from infra.ports.training import Epoch
 from infra.settings import load
+from infra.training_runs import TrainingRuns
 from infra.world import World
 from tasks.tune.pruning import Pruning
 from tasks.tune.trial import INTERRUPTED, Cost, Job, curve_of, perform
@@ -30,7 +31,7 @@ def bench(tmp_path, monkeypatch):
     results = tmp_path / "results"
     results.mkdir()
 
-    def train(world, key, data, digest, spec, folder, on_epoch, on_status, *, again=False, pretrained=None):
+    def train(runs, key, data, digest, spec, folder, on_epoch, on_status, *, again=False, pretrained=None):
         for epoch, accuracy in enumerate(ACCURACIES, 1):
             evaluated = {"accuracy": accuracy} if epoch % found.every == 0 or epoch == len(ACCURACIES) else {}
             with (results / "history.jsonl").open("a") as file:
@@ -41,11 +42,13 @@ def bench(tmp_path, monkeypatch):
         if found.error:
             raise found.error
 
-    monkeypatch.setattr(World, "train", train)
+    monkeypatch.setattr(TrainingRuns, "run", train)
 
     def run(stage):
         if stage == "train" and not found.reused:
-            chain.world.train("k", results, "d", {}, results, lambda event: found.heard.append(event.epoch), print)
+            chain.world.training().run(
+                "k", results, "d", {}, results, lambda event: found.heard.append(event.epoch), print
+            )
         (tmp_path / "metrics.json").write_text(json.dumps({"accuracy": 0.4}))
         outputs = {"metrics": tmp_path / "metrics.json", "events": results / "history.jsonl"}
         return SimpleNamespace(
