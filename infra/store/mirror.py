@@ -1,32 +1,37 @@
 """The artifact store's copy in a bucket: a second machine starts from the first one's receipts.
 
 Objects lie under `<prefix>/objects/<sha256>`, manifests under `<prefix>/trees/<sha256>.json`, receipts under
-`<prefix>/receipts/<stage>/<key>.json`. A receipt is sent last and fetched last, so that one that is there is whole.
+`<prefix>/receipts/<stage>/<key>.json`. A receipt is sent last and fetched last, so a receipt that is there is complete.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infra.errors import Corrupt, Refused, UserError
+from infra.names import check_name
 from infra.ports.storage import ObjectStore
 from infra.ports.values import LocalFile
-from infra.store.artifacts import ArtifactStore
+from infra.store.artifacts import Artifact, ArtifactStore
 from infra.store.digests import file_digest
+from infra.store.local_files import describe
 from infra.store.receipts import Receipt, Receipts
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
-class _LostError(Exception):
-    """There is no object of this name, which a receipt names."""
+
+class _MissingError(Exception):
+    """An object that a receipt names is not in the mirror; the text is its key."""
 
 
 class Mirror:
-    """One prefix of one bucket; every method raises what the object store raises: unknown is not a miss.
+    """One prefix of one bucket; every method raises the object store's errors: unknown is not a miss.
 
     Args:
-        open_store: opens the bucket, which must be there, when it is first needed.
-        prefix: key prefix of the mirror, without a slash at its end.
+        open_store: opens the bucket, which must exist, when it is first needed.
+        prefix: key prefix of the mirror, without a trailing slash.
     """
 
     def __init__(self, open_store: Callable[[], ObjectStore], prefix: str) -> None:
@@ -34,39 +39,29 @@ class Mirror:
         self._prefix = prefix
 
     def send(self, receipt: Receipt, receipts: Receipts, store: ArtifactStore) -> int:
-        """Make the mirror hold a receipt and all that it names; returns the bytes that were sent."""
+        """Make the mirror hold a receipt and all artifacts that it names; return the bytes sent."""
         bucket = self._open_store()
         if bucket.head(self._receipt_key(receipt.stage, receipt.key)) is not None:
             return 0
         sent = bucket.sync(self._prefix, _files(receipt, store)).bytes_sent
         path = receipts.path(receipt.stage, receipt.key)
-        bucket.put(self._receipt_key(receipt.stage, receipt.key), _local(path, file_digest(path)))
+        bucket.put(self._receipt_key(receipt.stage, receipt.key), describe(path))
         return sent
 
     def fetch(self, stage: str, key: str, receipts: Receipts, store: ArtifactStore) -> bool:
-        """Bring a receipt and all that it names into the local store; False when the mirror has none.
+        """Fetch a receipt and all artifacts that it names into the local store; False when the mirror has none.
 
         Raises:
-            Corrupt: what came does not match its digest.
+            Corrupt: an object does not match its digest or is missing, or a name or a digest is malformed.
         """
         bucket, receipt_key = self._open_store(), self._receipt_key(stage, key)
         if bucket.head(receipt_key) is None:
             return False
-        with TemporaryDirectory() as folder:
-            other = Receipts(Path(folder))
-            bucket.get(receipt_key, other.path(stage, key))
-            receipt = other.load(stage, key)
-            if receipt is None or receipt.key != key:
-                raise UserError(f"the mirror's receipt {stage}/{key} is another one", hint="check store.mirror")
+        receipt = self._fetch_receipt(bucket, stage, key)
         try:
             for artifact in receipt.outputs.values():
-                if artifact.kind == "tree":
-                    path = store.tree_path(artifact.sha256)
-                    self._get(bucket, f"trees/{artifact.sha256}.json", path, artifact.sha256)
-                for file in store.files(artifact).values():
-                    self._get(bucket, f"objects/{file.sha256}", file.path, file.sha256)
-                store.verify(artifact, deep=True)
-        except _LostError as error:
+                self._fetch_artifact(bucket, artifact, store)
+        except _MissingError as error:
             raise Corrupt(
                 f"the mirror has lost {error}, which its receipt of {stage} names",
                 hint=f"remove {receipt_key} from the bucket; `atlasflow run --record` where it was made sends it",
@@ -75,41 +70,65 @@ class Mirror:
         return True
 
     def send_file(self, name: str, source: Path) -> None:
-        """Put a file that may change beside the artifacts, in the place of the one before."""
-        self._open_store().put(f"{self._prefix}/{name}", _local(source, file_digest(source)))
+        """Store a file that may change under its name, in place of the previous one."""
+        self._open_store().put(f"{self._prefix}/{name}", describe(source))
 
     def fetch_file(self, name: str, target: Path) -> bool:
-        """Fetch a file that `send_file` put there; False when there is none."""
+        """Fetch a file that `send_file` stored; False when there is none."""
         bucket = self._open_store()
         if bucket.head(f"{self._prefix}/{name}") is None:
             return False
         bucket.get(f"{self._prefix}/{name}", target)
         return True
 
-    def _get(self, bucket: ObjectStore, name: str, target: Path, digest: str) -> None:
-        if not target.exists() or file_digest(target) != digest:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                bucket.get(f"{self._prefix}/{name}", target, digest)
-            except Refused as error:
-                if bucket.head(f"{self._prefix}/{name}") is not None:
-                    raise
-                raise _LostError(f"{self._prefix}/{name}") from error
-            target.chmod(0o444)
+    def _fetch_receipt(self, bucket: ObjectStore, stage: str, key: str) -> Receipt:
+        with TemporaryDirectory() as folder:
+            fetched = Receipts(Path(folder))
+            bucket.get(self._receipt_key(stage, key), fetched.path(stage, key))
+            receipt = fetched.load(stage, key)
+        if receipt is None or (receipt.stage, receipt.key) != (stage, key):
+            raise UserError(f"the mirror's receipt {stage}/{key} is another one", hint="check store.mirror")
+        return receipt
+
+    def _fetch_artifact(self, bucket: ObjectStore, artifact: Artifact, store: ArtifactStore) -> None:
+        _check_digest(artifact.sha256)
+        if artifact.kind == "tree":
+            path = store.tree_path(artifact.sha256)
+            self._fetch_object(bucket, f"trees/{artifact.sha256}.json", path, artifact.sha256)
+        for name, file in store.files(artifact).items():
+            check_name(name, f"the mirror's artifact {artifact.sha256[:12]}")
+            _check_digest(file.sha256)
+            self._fetch_object(bucket, f"objects/{file.sha256}", file.path, file.sha256)
+        store.verify(artifact, deep=True)
+
+    def _fetch_object(self, bucket: ObjectStore, name: str, target: Path, digest: str) -> None:
+        if target.exists() and file_digest(target) == digest:
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            bucket.get(f"{self._prefix}/{name}", target, digest)
+        except Refused as error:
+            if bucket.head(f"{self._prefix}/{name}") is not None:
+                raise
+            raise _MissingError(f"{self._prefix}/{name}") from error
+        target.chmod(0o444)
 
     def _receipt_key(self, stage: str, key: str) -> str:
         return f"{self._prefix}/receipts/{stage}/{key}.json"
 
 
+def _check_digest(text: str) -> None:
+    """Refuse what is not a SHA-256 before it becomes a part of a path."""
+    if not _DIGEST.fullmatch(text):
+        raise Corrupt(f"the mirror names {text[:80]!a}, which is not a SHA-256", hint="check store.mirror")
+
+
 def _files(receipt: Receipt, store: ArtifactStore) -> Mapping[str, LocalFile]:
-    files = {}
+    """All files of a receipt's artifacts, by their name below the prefix."""
+    files: dict[str, LocalFile] = {}
     for artifact in receipt.outputs.values():
         if artifact.kind == "tree":
             path = store.tree_path(artifact.sha256)
-            files[f"trees/{artifact.sha256}.json"] = _local(path, artifact.sha256)
+            files[f"trees/{artifact.sha256}.json"] = LocalFile(path, artifact.sha256, path.stat().st_size)
         files |= {f"objects/{file.sha256}": file for file in store.files(artifact).values()}
     return files
-
-
-def _local(path: Path, digest: str) -> LocalFile:
-    return LocalFile(path, digest, path.stat().st_size)

@@ -108,7 +108,7 @@ def test_nothing_is_begun_while_the_server_is_away(server):
     limits, api = server
     limits.away = True
     with pytest.raises(Transient, match="answered 503"), Leases(api, {}, **QUICK).hold("stage", no_waiting):
-        raise AssertionError("it was begun")
+        raise AssertionError("it was started")
 
 
 def test_an_address_where_nothing_answers_is_named():
@@ -116,8 +116,8 @@ def test_an_address_where_nothing_answers_is_named():
         api = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
     with pytest.raises(Transient, match="holds the locks of all machines") as refusal:  # noqa: SIM117
         with Leases(api, {}, **QUICK).hold("stage", no_waiting):
-            raise AssertionError("it was begun")
-    assert "nothing was begun" in refusal.value.hint
+            raise AssertionError("it was started")
+    assert "nothing was started" in refusal.value.hint
 
 
 def test_a_server_that_comes_back_is_waited_for(server):
@@ -161,4 +161,4 @@ def test_a_server_that_went_away_for_good_does_not_spoil_what_was_done(server):
 def test_a_server_without_leases_is_refused(server):
     _, api = server
     with pytest.raises(Refused, match="answered"), Leases(f"{api}/v9", {}, **QUICK).hold("stage", no_waiting):
-        raise AssertionError("it was begun")
+        raise AssertionError("it was started")

@@ -1,11 +1,12 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from infra.errors import Corrupt, Refused, Transient
 from infra.ports.storage import StoredObject, SyncResult
 from infra.store.artifacts import ArtifactStore
-from infra.store.digests import file_digest
+from infra.store.digests import canonical, file_digest, text_digest
 from infra.store.mirror import Mirror
 from infra.store.receipts import Receipt, Receipts
 
@@ -103,3 +104,37 @@ def test_a_receipt_whose_object_was_lost_or_changed_does_not_arrive(mirror, buck
     (bucket.folder / f"team/store/receipts/train/{first[0].key}.json").unlink()
     mirror.send(*first)
     assert mirror.fetch("train", first[0].key, receipts, store)
+
+
+@pytest.mark.parametrize("digest", ["../../../../evil", "A" * 64, "a" * 63, ""])
+def test_a_receipt_with_a_malformed_digest_touches_no_path(mirror, bucket, first, tmp_path, digest):
+    receipt, receipts, _ = first
+    forged = replace(receipt, outputs={"file": replace(receipt.outputs["file"], sha256=digest)})
+    receipts.save(forged)
+    path = bucket.folder / f"team/store/receipts/train/{receipt.key}.json"
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(receipts.path("train", receipt.key), path)
+    with pytest.raises(Corrupt, match="not a SHA-256"):
+        mirror.fetch("train", receipt.key, Receipts(tmp_path / "second"), ArtifactStore(tmp_path / "second"))
+    assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "match"),
+    [("../evil", "a" * 64, "not a plain relative path"), ("ok", "../../evil", "not a SHA-256")],
+)
+def test_a_manifest_with_a_malformed_entry_is_refused(mirror, bucket, first, tmp_path, name, digest, match):
+    receipt, receipts, _ = first
+    manifest = canonical({name: {"sha256": digest, "size": 1}})
+    tree = replace(receipt.outputs["tree"], sha256=text_digest(manifest))
+    receipts.save(replace(receipt, outputs={"tree": tree}))
+    for target, text in {
+        f"receipts/train/{receipt.key}.json": receipts.path("train", receipt.key).read_text(),
+        f"trees/{tree.sha256}.json": manifest,
+    }.items():
+        path = bucket.folder / "team/store" / target
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    with pytest.raises(Corrupt, match=match):
+        mirror.fetch("train", receipt.key, Receipts(tmp_path / "second"), ArtifactStore(tmp_path / "second"))
+    assert not list(tmp_path.rglob("evil"))
