@@ -1,8 +1,9 @@
-"""What an installation knows of its fleet: which release each board shall run, those releases, and past rollouts.
+"""The fleet of an installation: the release that each board should run, those releases, and past rollouts.
 
-<home>/fleet/wanted.jsonl          which release each board shall run; the last line of a board counts
-<home>/fleet/releases/<id>/        the releases, so that a board can be put right without the chain that made them
-<home>/fleet/rollouts/<id>.jsonl   what was planned and what happened, a line an event
+<home>/fleet/wanted.jsonl          the release that each board should run; the last line of a board counts
+<home>/fleet/releases/<id>/        the releases, so that a board can be repaired without the chain that made them;
+                                   a file that the artifact store holds is a hard link to it, which `gc` does not break
+<home>/fleet/rollouts/<id>.jsonl   the plan of a rollout and its events, one a line
 """
 
 import json
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra.board.release_folder import releases_in
+from infra.board.release_folder import IDENTIFIER, releases_in
 from infra.errors import Corrupt, Refused, UserError
 from infra.ports.release import Release
 from infra.ports.values import LocalFile
@@ -27,13 +28,13 @@ KEPT_ROLLOUTS = 20
 
 
 class Log:
-    """Events, a JSON line each. What a cut tore off at the end never happened."""
+    """A log of events, one JSON object a line. An event that a power cut left incomplete is ignored."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def append(self, *events: Mapping[str, Any], durable: bool = True) -> None:
-        """Add events; those that are not durable outlive this process, and a power cut only after the next `flush`."""
+        """Append events; without `durable`, they survive a power cut only after the next `flush`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         data = b"".join(json.dumps(event, sort_keys=True).encode() + b"\n" for event in events)
         with hold(self.path.with_suffix(".lock")), self.path.open("ab+") as file:
@@ -44,7 +45,7 @@ class Log:
             self.flush()
 
     def flush(self) -> None:
-        """What was added is on the disk now."""
+        """Write everything to the disk."""
         if self.path.exists():
             sync(self.path)
 
@@ -64,19 +65,20 @@ class Fleet:
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "fleet"
+        self._objects = home / "objects"
         self._wanted = Log(self.folder / "wanted.jsonl")
 
     def wanted(self) -> dict[str, str]:
-        """Board to the id of the release that it shall run."""
+        """Board to the id of the release that it should run."""
         return {event["board"]: event["release"] for event in self._wanted.events()}
 
     def want(self, release: str, *boards: str) -> None:
-        """Boards shall run a release from now on."""
+        """Record that boards should run a release from now on."""
         if boards:
             self._wanted.append(*({"board": board, "release": release, "time": time.time()} for board in boards))
 
     def forget_history(self) -> None:
-        """Leave one line a board, and the releases that a board shall run or a kept rollout was about."""
+        """Keep one line a board, the last rollouts, and the releases that these name; remove the rest."""
         rollouts = self.rollouts()
         for identifier in rollouts[:-KEPT_ROLLOUTS]:
             self.rollout(identifier).path.unlink()
@@ -92,11 +94,11 @@ class Fleet:
                 shutil.rmtree(folder)
 
     def keep(self, files: Mapping[str, LocalFile], where: str) -> dict[str, Release]:
-        """Keep the releases of a folder; returns them by chip, as they are kept.
+        """Keep the releases of a folder, and return them by chip.
 
         Raises:
             UserError: there is no release in it.
-            Corrupt: a file is not what its digest says.
+            Corrupt: a file does not have its digest.
         """
         identifier = next(iter(releases_in(files, where).values())).id
         final = self.folder / "releases" / identifier
@@ -105,7 +107,7 @@ class Fleet:
                 staged = final.with_name(f".{identifier}.new")
                 shutil.rmtree(staged, ignore_errors=True)
                 for name, file in files.items():
-                    _copy(file, staged / name)
+                    self._take(file, staged / name)
                 for path in (staged, *staged.rglob("*")):
                     sync(path)
                 staged.rename(final)
@@ -119,7 +121,7 @@ class Fleet:
             UserError: it is not kept.
         """
         folder = self.folder / "releases" / identifier
-        if not folder.is_dir():
+        if not IDENTIFIER.fullmatch(identifier) or not folder.is_dir():
             raise UserError(f"release {identifier} is not kept here", hint="roll it out again with --release")
         return releases_in(folder_files(folder)[1], str(folder))
 
@@ -133,10 +135,10 @@ class Fleet:
 
     @contextmanager
     def carrying_out(self) -> Iterator[None]:
-        """One rollout at a time.
+        """Hold the lock of rollouts.
 
         Raises:
-            Refused: another process is at it.
+            Refused: another process holds it.
         """
 
         def busy() -> None:
@@ -145,17 +147,25 @@ class Fleet:
         with hold(self.folder / "rollout.lock", busy):
             yield
 
+    def _take(self, file: LocalFile, target: Path) -> None:
+        """Link an object of the store, which never changes in place; copy any other file."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        linked = file.path.is_relative_to(self._objects) and _link(file.path, target)
+        if not linked:
+            shutil.copyfile(file.path, target)
+        if file_digest(target) != file.sha256:
+            raise Corrupt(f"{file.path} is not what its digest says", hint="run `atlasflow verify --deep`")
+        sync(target)
+
 
 def _ends_with_line(file: Any) -> bool:
     file.seek(-1, os.SEEK_END)
     return bool(file.read(1) == b"\n")
 
 
-def _copy(file: LocalFile, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file.path, target)
-    if file_digest(target) != file.sha256:
-        raise Corrupt(
-            f"{file.path} is not what its digest says", hint="`atlasflow verify --deep` tells what is damaged"
-        )
-    sync(target)
+def _link(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links, or another one
+        return False
+    return True

@@ -1,7 +1,7 @@
 """Classify pictures: the five best classes of each, and a copy with the best written on it."""
 
 import time
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import preprocess
@@ -10,6 +10,36 @@ from .model import Model
 from .pictures import annotate, open_picture, save
 from .release import Release
 from .watchdog import Watchdog, check_finite
+
+
+class Answer(NamedTuple):
+    """The answer to one picture.
+
+    Attributes:
+        picture: its path.
+        top: the best classes and their probabilities, best first; empty for an unreadable picture.
+        numbers: the numbers of these classes.
+        milliseconds: of the model's execution.
+        colour: mean red, green and blue of the network's input, 0 to 255.
+        annotated: path of the annotated copy; None without one.
+        error: why the picture is unreadable; empty when it is not.
+    """
+
+    picture: str
+    top: Sequence[Tuple[str, float]] = ()
+    numbers: Sequence[int] = ()
+    milliseconds: float = 0.0
+    colour: Sequence[float] = ()
+    annotated: Optional[str] = None
+    error: str = ""
+
+    def to_json(self) -> Dict[str, Any]:
+        """Write the JSON form, which has either `error` or the rest."""
+        if self.error:
+            return {"picture": self.picture, "error": self.error}
+        values = self._asdict()
+        del values["error"]
+        return dict(values)
 
 
 def best(logits: "np.ndarray[Any, Any]", labels: Sequence[str], count: int = 5) -> List[Tuple[str, float]]:
@@ -21,26 +51,26 @@ def best(logits: "np.ndarray[Any, Any]", labels: Sequence[str], count: int = 5) 
 
 def classify(
     model: Model, release: Release, watchdog: Watchdog, paths: Sequence[str], output: Optional[str]
-) -> Iterator[Dict[str, Any]]:
-    """Answer for each picture; one that cannot be read is reported with `error` and skipped.
+) -> Iterator[Answer]:
+    """Answer each picture; an unreadable one is reported and skipped.
 
     Args:
         model: the loaded model.
-        release: the release it belongs to.
-        watchdog: hears of each image that was answered.
+        release: of the model.
+        watchdog: notified of each answer.
         paths: the pictures.
         output: folder for annotated copies; None for none.
 
     Raises:
-        Failure: the device fails, or the model answers with something else than numbers.
+        Failure: the device fails, or the model answers NaN or infinite values.
     """
     taken: Set[str] = set()
     for path in paths:
         try:
             picture = open_picture(path)
             image = preprocess.from_picture(picture, release.image_size)
-        except Exception as error:  # noqa: BLE001 - Pillow raises what it likes for broken files; it is reported
-            yield {"picture": path, "error": f"{type(error).__name__}: {error}"}
+        except Exception as error:  # noqa: BLE001 - Pillow raises anything for broken files; it is reported
+            yield Answer(path, error=f"{type(error).__name__}: {error}")
             continue
         began = time.perf_counter()
         logits = model.infer(release.tensor(image[np.newaxis], model))[0]
@@ -50,23 +80,17 @@ def classify(
         top = best(logits, release.labels)
         annotated = save(annotate(picture, top), output, path, taken) if output else None
         numbers = [release.labels.index(label) for label, _ in top]
-        yield {
-            "picture": path,
-            "top": top,
-            "numbers": numbers,
-            "milliseconds": milliseconds,
-            "colour": image.mean(axis=(0, 1)).round(1).tolist(),
-            "annotated": annotated,
-        }
+        colour = image.mean(axis=(0, 1)).round(1).tolist()
+        yield Answer(path, top, numbers, milliseconds, colour, annotated)
 
 
-def describe(answer: Dict[str, Any]) -> Iterator[str]:
+def describe(answer: Answer) -> Iterator[str]:
     """The lines that a person reads (docs/reference/tutorials.md T2)."""
-    if "error" in answer:
-        yield f"{answer['picture']}: skipped, {answer['error']}"
+    if answer.error:
+        yield f"{answer.picture}: skipped, {answer.error}"
         return
-    yield f"{answer['picture']} ({answer['milliseconds']:.2f} ms)"
-    for number, (label, confidence) in zip(answer["numbers"], answer["top"]):  # noqa: B905 - Python 3.6 has no strict
+    yield f"{answer.picture} ({answer.milliseconds:.2f} ms)"
+    for number, (label, confidence) in zip(answer.numbers, answer.top):  # noqa: B905 - Python 3.6 has no strict
         yield f"label:{number}  confidence: {confidence:.6f}, class: {label}"
-    if answer["annotated"]:
-        yield f"written to {answer['annotated']}"
+    if answer.annotated:
+        yield f"written to {answer.annotated}"

@@ -12,7 +12,7 @@ from .device import Device
 from .failure import USER, Failure
 from .infer import infer
 from .model import Model
-from .observations import Seen
+from .observations import Recorder, path_for
 from .release import Release
 from .smoke import smoke
 from .watch import Watcher, watch
@@ -87,7 +87,7 @@ def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
     answers = []
     with Watchdog(release.folder) as dog, Device(options.device) as device, Model(device, release.model) as model:
         for answer in classify(model, release, dog, options.pictures, options.output):
-            answers.append(answer)
+            answers.append(answer.to_json())
             if not options.json:
                 print("\n".join(describe(answer)))
     if not options.json and all("error" in answer for answer in answers):
@@ -99,14 +99,14 @@ def run_watch(options: argparse.Namespace) -> Dict[str, Any]:
     """`watch`: ends at SIGTERM, SIGINT or after `--looks`, and gives everything back before it does."""
     release = Release()
     watcher = Watcher(options.folder, options.output or release.outputs(options.folder))
-    seen = Seen(release.summary(watcher.output), release.id, len(release.labels))
+    recorder = Recorder(path_for(release.folder, watcher.output), release.id, len(release.labels))
     count = 0
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with Watchdog(release.folder) as dog, Device(options.device) as device, Model(device, release.model) as model:
-            for answer in watch(model, release, dog, watcher, seen, options.interval, options.looks):
+            for answer, line in watch(model, release, dog, watcher, recorder, options.interval, options.looks):
                 count += 1
-                print(json.dumps(answer) if options.json else "\n".join(describe(answer)), flush=True)
+                print(json.dumps(line) if options.json else "\n".join(describe(answer)), flush=True)
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
     return {"release": release.id, "pictures": count}

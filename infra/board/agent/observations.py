@@ -1,7 +1,7 @@
-"""A small summary of what the board sees, kept while it watches: for whoever asks whether the world has changed.
+"""Counts of the images that a board answers while it watches a folder, for a check of drift.
 
-One file of a few kilobytes, whatever is seen: the counts of the last days on which there was something to see, by the
-board's clock. A new release begins a new one, since its answers are not its predecessor's.
+They are one file of a few kilobytes: the counts of the last days with images, by the board's clock. A new release
+starts a new file, since its answers differ from its predecessor's.
 """
 
 import fcntl
@@ -9,27 +9,26 @@ import json
 import os
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from .counts import QUANTITIES, add, count, none
 from .files import write
 
 FILE = "seen.json"
 DAYS = 7
-SECONDS = 5.0  # between two writings: a memory card has only so many; a kill loses what came since
+SECONDS = 5.0  # between two writes: a memory card wears out; a kill loses the counts since the last one
 _SCHEMA = 1
 
 
-class Seen:
-    """Counts answers for the summary at `path`.
+class Recorder:
+    """Counts answers in the file at `path`.
 
-    Several programs may watch for one release; each adds its own. One that still runs a release that was replaced
-    adds nothing any more.
+    Several programs may watch for one release; each adds its counts. A program of a replaced release adds none.
 
     Args:
         path: of the file.
-        release: whose answers these are.
-        classes: how many there are.
+        release: the release that answers.
+        classes: number of its classes.
     """
 
     def __init__(self, path: str, release: str, classes: int) -> None:
@@ -39,34 +38,36 @@ class Seen:
         self._written = time.monotonic()
         self._fresh = self._nothing()
         with self._locked():
-            said = read(path)
-            if said is None or said["release"] != release or len(said["days"][-1]["class"]) != classes:
+            known = read(path)
+            if known is None or known["release"] != release or len(known["days"][-1]["class"]) != classes:
                 self._write([self._nothing()])
 
-    def add(self, answer: Dict[str, Any]) -> None:
-        """Count an answer of `classify`."""
-        if "error" in answer:
-            self._fresh["skipped"] += 1
-        else:
-            self._fresh["images"] += 1
-            count(self._fresh, answer["numbers"][0], answer["top"][0][1], answer["colour"])
+    def add(self, number: int, confidence: float, colour: Sequence[float]) -> None:
+        """Count an answer; see `counts.count`."""
+        self._fresh["images"] += 1
+        count(self._fresh, number, confidence, colour)
+        self._fresh["until"] = time.time()
+
+    def skip(self) -> None:
+        """Count an unreadable image."""
+        self._fresh["skipped"] += 1
         self._fresh["until"] = time.time()
 
     def flush_when_due(self) -> None:
-        """Write what was counted, unless the last time was just now."""
+        """Write new counts, at most every `SECONDS`."""
         if time.monotonic() - self._written >= SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was counted since the last time."""
+        """Write new counts."""
         if not self._fresh["images"] and not self._fresh["skipped"]:
             return
         with self._locked():
-            said = read(self.path)
-            if said is None:
+            known = read(self.path)
+            if known is None:
                 self._write([self._fresh])
-            elif said["release"] == self._release:
-                self._write(_merged(said["days"], self._fresh))
+            elif known["release"] == self._release:
+                self._write(_merged(known["days"], self._fresh))
         self._fresh = self._nothing()
         self._written = time.monotonic()
 
@@ -87,19 +88,25 @@ class Seen:
             yield
 
 
+def path_for(release_folder: str, output: str) -> str:
+    """Path of the file: in the board's folder for an installed release, else in the folder `output`."""
+    place = os.path.dirname(release_folder)
+    return os.path.join(os.path.dirname(place) if os.path.basename(place) == "releases" else output, FILE)
+
+
 def read(path: str) -> Optional[Dict[str, Any]]:
-    """What the file says; None when there is none, or it is not one of ours."""
+    """Read the file; None when it is missing or damaged."""
     try:
         with open(path, encoding="utf-8") as file:
-            said = json.load(file)
-        whole = said["schema"] == _SCHEMA and isinstance(said["release"], str) and said["days"]
-        return said if whole and all(name in day for day in said["days"] for name in QUANTITIES) else None
+            found = json.load(file)
+        whole = found["schema"] == _SCHEMA and isinstance(found["release"], str) and found["days"]
+        return found if whole and all(name in day for day in found["days"] for name in QUANTITIES) else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
 def _merged(days: List[Dict[str, Any]], fresh: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """The days with what is fresh; a board whose clock jumps has more of them in the same time, never more at all."""
+    """The days with the fresh counts, at most `DAYS`."""
     last = days[-1]
     if last["day"] != fresh["day"] and last["images"] + last["skipped"] > 0:
         return (days + [fresh])[-DAYS:]  # noqa: RUF005

@@ -1,4 +1,4 @@
-"""The release that this agent belongs to: its description, its golden outputs, and how pictures become its input."""
+"""The release of this agent: its description, its golden outputs, and the input tensor of pictures."""
 
 import json
 import os
@@ -9,22 +9,21 @@ import preprocess
 
 from .failure import CORRUPT, REFUSED, Failure
 from .model import Model
-from .observations import FILE
 
-# Behind the link `current`: what runs must not change when that is switched.
+# The path behind the link `current`: a running program keeps its release when the link is switched.
 FOLDER = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 class Release:
-    """What `release.json` says.
+    """The description `release.json`.
 
     Attributes:
-        folder: where the release lies.
+        folder: of the release.
         id: its name.
         labels: class names, in the order of the logits.
         image_size: height and width of the network's input in pixels.
-        normalisation: the contract that the network was trained with.
-        soc_version: what the model was compiled for.
+        normalisation: as in training.
+        soc_version: the chip of the model.
         emulated: True when a stand-in made the model.
         tolerance: largest absolute logit difference that the smoke test accepts.
     """
@@ -56,17 +55,12 @@ class Release:
         return os.path.join(self.folder, "model.om")
 
     def outputs(self, folder: str) -> str:
-        """Where `watch` writes: the board's own outputs, from where they are fetched; elsewhere beside the pictures."""
+        """Folder that `watch` writes to: `outputs` of the board for an installed release, else next to the pictures."""
         place = os.path.dirname(self.folder)
         return os.path.join(os.path.dirname(place) if os.path.basename(place) == "releases" else folder, "outputs")
 
-    def summary(self, output: str) -> str:
-        """Where `watch` counts what it sees: in the board's folder; elsewhere among its other outputs."""
-        place = os.path.dirname(self.folder)
-        return os.path.join(os.path.dirname(place) if os.path.basename(place) == "releases" else output, FILE)
-
     def golden(self) -> "Tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
-        """The smoke test's images, uint8 [n, h, w, 3], and the logits they must give, float32 [n, classes]."""
+        """Images of the smoke test, uint8 [n, h, w, 3], and their golden logits, float32 [n, classes]."""
         return self._smoke("images"), self._smoke("logits")
 
     def golden_labels(self) -> "np.ndarray[Any, Any]":
@@ -81,7 +75,7 @@ class Release:
         return values  # type: ignore[no-any-return]
 
     def tensor(self, images: "np.ndarray[Any, Any]", model: Model) -> Any:
-        """What the model takes for images uint8 [n, h, w, 3] of any size: pixels with AIPP, else normalised planes."""
+        """Input of the model for images uint8 [n, h, w, 3] of any size: pixels with AIPP, else normalised planes."""
         size = self.image_size
         images = preprocess.resize(images, size)
         if model.nhwc and model.dtype == np.uint8:

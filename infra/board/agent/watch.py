@@ -1,29 +1,29 @@
-"""Watch a folder: each picture that appears is classified once, as soon as it is whole."""
+"""Watch a folder: classify each new picture once, as soon as it is complete."""
 
 import json
 import os
 import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from .classify import classify
+from .classify import Answer, classify
 from .failure import USER, Failure
 from .files import ANSWERS, ends_with_line
 from .model import Model
-from .observations import Seen
+from .observations import Recorder
 from .release import Release
 from .watchdog import Watchdog
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
-Mark = Tuple[int, int]  # size in bytes and time of change in ns: the same twice means that nobody writes any more
+Mark = Tuple[int, int]  # size in bytes and time of change in ns: unchanged between two looks, the file is complete
 
 
 class Watcher:
-    """What was seen of a folder, and what was answered already.
+    """The pictures of a folder, and the answers so far.
 
     Args:
-        folder: to be watched.
-        output: where annotated copies and `answers.jsonl` go; what that file tells is not classified again.
+        folder: to watch.
+        output: for annotated copies and `answers.jsonl`; pictures in that file are not classified again.
     """
 
     def __init__(self, folder: str, output: str) -> None:
@@ -39,7 +39,7 @@ class Watcher:
             self._done[answer["picture"]] = (answer["size"], answer["changed"])
 
     def ready(self) -> List[str]:
-        """Pictures that are new and were the same at the last look."""
+        """New pictures that did not change since the last look."""
         found = []
         seen: Dict[str, Mark] = {}
         for entry in sorted(os.scandir(self.folder), key=lambda item: item.name):
@@ -54,14 +54,14 @@ class Watcher:
         self._seen = seen
         return found
 
-    def record(self, answer: Dict[str, Any], release: str) -> Dict[str, Any]:
-        """Note an answer; returns what was noted."""
-        size, changed = self._done[answer["picture"]] = self._seen.pop(answer["picture"])
-        noted = dict(answer, size=size, changed=changed, release=release, time=time.time())
+    def record(self, answer: Answer, release: str) -> Dict[str, Any]:
+        """Append an answer to `answers.jsonl`; returns its JSON form."""
+        size, changed = self._done[answer.picture] = self._seen.pop(answer.picture)
+        line = dict(answer.to_json(), size=size, changed=changed, release=release, time=time.time())
         with open(self._answers, "ab+") as file:
             torn = file.tell() > 0 and not ends_with_line(file)
-            file.write((b"\n" if torn else b"") + json.dumps(noted).encode() + b"\n")
-        return noted
+            file.write((b"\n" if torn else b"") + json.dumps(line).encode() + b"\n")
+        return line
 
 
 def watch(
@@ -69,20 +69,20 @@ def watch(
     release: Release,
     watchdog: Watchdog,
     watcher: Watcher,
-    seen: Seen,
+    recorder: Recorder,
     interval: float,
     looks: Optional[int] = None,
-) -> Iterator[Dict[str, Any]]:
-    """Answer for pictures as they appear.
+) -> Iterator[Tuple[Answer, Dict[str, Any]]]:
+    """Answer pictures as they appear; yields each answer and its line of `answers.jsonl`.
 
     Args:
         model: the loaded model.
-        release: the release it belongs to.
-        watchdog: hears of each image that was answered.
-        watcher: the folder.
-        seen: counts what was seen; it is written at the end, whatever ends it.
-        interval: seconds between two looks at it.
-        looks: stop after so many; None goes on for ever.
+        release: of the model.
+        watchdog: notified of each answer.
+        watcher: of the folder.
+        recorder: counts the answers; its file is written at the end, on errors too.
+        interval: seconds between two looks at the folder.
+        looks: number of looks; None for no end.
     """
     number = 0
     try:
@@ -92,15 +92,18 @@ def watch(
             number += 1
             ready = watcher.ready()
             for answer in classify(model, release, watchdog, ready, watcher.output):
-                seen.add(answer)
-                yield watcher.record(answer, release.id)
-            seen.flush_when_due()
+                if answer.error:
+                    recorder.skip()
+                else:
+                    recorder.add(answer.numbers[0], answer.top[0][1], answer.colour)
+                yield answer, watcher.record(answer, release.id)
+            recorder.flush_when_due()
     finally:
-        seen.flush()
+        recorder.flush()
 
 
 def read_answers(path: str) -> Iterator[Dict[str, Any]]:
-    """The answers of earlier runs; a line that a power cut tore is left out."""
+    """Read the answers of earlier runs; a line that a power cut left incomplete is ignored."""
     if not os.path.exists(path):
         return
     with open(path, "rb") as file:

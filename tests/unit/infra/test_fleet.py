@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -7,7 +8,7 @@ from infra.board.release_folder import releases_in
 from infra.errors import Corrupt, Refused, UserError
 from infra.fleet import KEPT_ROLLOUTS, Fleet, Log
 from infra.ports.values import LocalFile
-from infra.store.artifacts import folder_files
+from infra.store.artifacts import ArtifactStore, folder_files
 from tests import boards
 
 
@@ -122,3 +123,31 @@ def test_files_keep_their_digests(fleet, tmp_path):
     with pytest.raises(Corrupt):
         fleet.keep(wrong, "here")
     assert not (fleet.folder / "releases" / "r1").exists()
+
+
+def test_a_release_of_the_store_is_linked_and_outlives_it(tmp_path: Path) -> None:
+    """A fleet's release costs no space twice, and `gc` of the store leaves it whole."""
+    home = tmp_path / "home"
+    store = ArtifactStore(home)
+    kept = store.files(store.put_tree("release", described(tmp_path / "r")))
+    (release,) = Fleet(home).keep(kept, "the store").values()
+    for name, file in release.files.items():
+        assert file.path.stat().st_ino == kept[name].path.stat().st_ino
+        assert not file.path.is_symlink()
+        kept[name].path.unlink()
+    assert Fleet(home).release("r1")["Ascend310"].files["model.om"].path.read_bytes() == b"r1"
+
+
+def test_a_release_from_elsewhere_is_copied(fleet: Fleet, tmp_path: Path) -> None:
+    """Its files may change in place later."""
+    described(tmp_path / "r")
+    (release,) = fleet.keep(files(tmp_path / "r"), "here").values()
+    (tmp_path / "r" / "model.om").write_bytes(b"other")
+    assert release.files["model.om"].path.read_bytes() == b"r1"
+
+
+@pytest.mark.parametrize("identifier", ["../r1", "/", "", "a/b", "r1\n"])
+def test_an_id_that_is_a_path_is_no_release(fleet: Fleet, tmp_path: Path, identifier: str) -> None:
+    fleet.keep(files(described(tmp_path / "r")), "here")
+    with pytest.raises(UserError, match="is not kept here"):
+        fleet.release(identifier)

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from infra.board.agent.observations import Seen
+from infra.board.agent.observations import Recorder
 from infra.board.emulator import service
 from infra.errors import GateFailed, Refused, Transient, UserError
 from infra.fleet import Fleet
@@ -110,9 +110,9 @@ def test_the_exit_code_tells_the_class_of_the_trouble(command):
 def test_seen_compares_what_a_board_has_counted_with_its_release(command, home, tmp_path):
     root = home / "boards" / "one" / "home" / tmp_path.name
     root.mkdir()
-    watching = Seen(str(root / "seen.json"), "watched", 10)
+    watching = Recorder(str(root / "seen.json"), "watched", 10)
     for _ in range(300):
-        watching.add({"numbers": [3], "top": [["cat", 0.9]], "colour": [4.0, 120.0, 120.0]})
+        watching.add(3, 0.9, [4.0, 120.0, 120.0])
     watching.flush()
     folder = boards.release_folder(tmp_path / "r", "watched")
     even = {name: [30] * 10 for name in ("class", "confidence", "red", "green", "blue")}

@@ -7,10 +7,9 @@ import pytest
 
 from infra.board.agent import observations
 from infra.board.agent.counts import add, count, none
-from infra.board.agent.observations import DAYS, Seen, read
+from infra.board.agent.observations import DAYS, Recorder, read
 
-ANSWER = {"picture": "a.png", "numbers": [3, 5], "top": [["cat", 0.42], ["dog", 0.4]], "colour": [0.0, 127.6, 255.0]}
-SKIPPED = {"picture": "b.png", "error": "no picture"}
+ANSWER = (3, 0.42, [0.0, 127.6, 255.0])
 
 
 def test_an_image_is_counted_in_a_bin_of_each_quantity():
@@ -29,9 +28,9 @@ def test_an_image_is_counted_in_a_bin_of_each_quantity():
 def test_what_was_seen_survives_a_restart(tmp_path):
     path = tmp_path / "seen.json"
     for expected in (1, 2):
-        watching = Seen(str(path), "first", 10)
-        watching.add(ANSWER)
-        watching.add(SKIPPED)
+        watching = Recorder(str(path), "first", 10)
+        watching.add(*ANSWER)
+        watching.skip()
         watching.flush()
         watching.flush()  # there is nothing more to write
         (day,) = read(str(path))["days"]
@@ -41,11 +40,11 @@ def test_what_was_seen_survives_a_restart(tmp_path):
 
 def test_a_new_release_begins_anew_and_the_old_ones_program_adds_nothing(tmp_path):
     path = str(tmp_path / "seen.json")
-    old = Seen(path, "first", 10)
-    old.add(ANSWER)
+    old = Recorder(path, "first", 10)
+    old.add(*ANSWER)
     old.flush()
-    Seen(path, "second", 10)
-    old.add(ANSWER)
+    Recorder(path, "second", 10)
+    old.add(*ANSWER)
     old.flush()
     said = read(path)
     assert (said["release"], said["days"][-1]["images"]) == ("second", 0)
@@ -56,17 +55,17 @@ def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path, content):
     path = tmp_path / "seen.json"
     path.write_text(content)
     assert read(str(path)) is None
-    watching = Seen(str(path), "first", 10)
+    watching = Recorder(str(path), "first", 10)
     path.write_text(content)  # while it watches, too
-    watching.add(ANSWER)
+    watching.add(*ANSWER)
     watching.flush()
     assert read(str(path))["days"][0]["images"] == 1
 
 
 def test_other_classes_begin_anew(tmp_path):
     path = str(tmp_path / "seen.json")
-    Seen(path, "first", 10)
-    Seen(path, "first", 4)
+    Recorder(path, "first", 10)
+    Recorder(path, "first", 4)
     assert len(read(path)["days"][0]["class"]) == 4
 
 
@@ -74,11 +73,11 @@ def test_it_stays_small_however_long_a_board_watches(tmp_path, monkeypatch):
     now = [1.7e9]
     monkeypatch.setattr(observations.time, "time", lambda: now[0])
     path = tmp_path / "seen.json"
-    watching = Seen(str(path), "first", 10)
+    watching = Recorder(str(path), "first", 10)
     sizes = []
     for day in range(3 * DAYS):
         for _ in range(day + 1):
-            watching.add(ANSWER)
+            watching.add(*ANSWER)
         watching.flush()
         sizes.append(path.stat().st_size)
         now[0] += 86_400
@@ -91,8 +90,8 @@ def test_it_is_written_at_most_every_few_seconds(tmp_path, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(observations.time, "monotonic", lambda: clock[0])
     path = str(tmp_path / "seen.json")
-    watching = Seen(path, "first", 10)
-    watching.add(ANSWER)
+    watching = Recorder(path, "first", 10)
+    watching.add(*ANSWER)
     watching.flush_when_due()
     assert read(path)["days"][0]["images"] == 0
     clock[0] += observations.SECONDS
@@ -102,15 +101,15 @@ def test_it_is_written_at_most_every_few_seconds(tmp_path, monkeypatch):
 
 def test_a_full_disk_leaves_the_summary_as_it_was(tmp_path, monkeypatch):
     path = str(tmp_path / "seen.json")
-    watching = Seen(path, "first", 10)
-    watching.add(ANSWER)
+    watching = Recorder(path, "first", 10)
+    watching.add(*ANSWER)
     watching.flush()
 
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("infra.board.agent.files.os.fsync", full)
-    watching.add(ANSWER)
+    watching.add(*ANSWER)
     with pytest.raises(OSError, match="No space"):
         watching.flush()
     assert read(path)["days"][0]["images"] == 1
@@ -121,8 +120,8 @@ def test_a_full_disk_leaves_the_summary_as_it_was(tmp_path, monkeypatch):
 
 def _see(path):
     for _ in range(20):
-        watching = Seen(path, "first", 10)
-        watching.add(ANSWER)
+        watching = Recorder(path, "first", 10)
+        watching.add(*ANSWER)
         watching.flush()
 
 
