@@ -1,26 +1,20 @@
 """The client of ModelArts, over its official SDK (docs/reference/modelarts.md §1)."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import huaweicloudsdkmodelarts.v1 as sdk
-import requests
-from huaweicloudsdkcore.auth.credentials import BasicCredentials
-from huaweicloudsdkcore.http.http_config import HttpConfig
-from huaweicloudsdkcore.http.http_handler import HttpHandler
-from huaweicloudsdkcore.region.region import Region
-from requests.adapters import HTTPAdapter
 
-from infra.errors import AtlasFlowError, Refused, UserError
-from infra.modelarts.codes import STAND_IN_HEADER, UnknownEngine, UnknownFlavor
-from infra.modelarts.errors import map_errors, map_project_errors, unreadable
+from infra.errors import AtlasFlowError, UserError
+from infra.modelarts.codes import UnknownEngine, UnknownFlavor
+from infra.modelarts.connection import OriginCheck, open_sdk
+from infra.modelarts.errors import map_errors, unreadable
 from infra.modelarts.job import Job, LogPreview, read_job
 from infra.modelarts.phases import FINAL_PHASES, Phase
 from infra.settings import ModelArtsSettings, ObsSettings
 
-_TIMEOUT = (10, 60)  # seconds to connect, to respond
 _PAGE = 50  # the page size limit of a search (modelarts.md §1.3)
 
 Result = TypeVar("Result")
@@ -39,56 +33,24 @@ def connect(settings: ModelArtsSettings, obs: ObsSettings, *, emulated: bool) ->
         Refused: the project lookup rejects the keys.
         Transient: the project lookup gets no response.
     """
-    own = bool(settings.access_key.get_secret_value())
-    keys = settings if own else obs
-    access, secret = keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()
-    if not settings.endpoint.startswith(("http://", "https://")):
-        raise UserError("modelarts.endpoint is not an http:// or https:// URL")
-    if not access or not secret:
-        raise UserError(
-            "the keys for ModelArts are not set",
-            hint="set ATLASFLOW_MODELARTS__ACCESS_KEY and …__SECRET_KEY, or those of OBS, which work for both",
-        )
-    credentials = BasicCredentials(access, secret, settings.project_id or None)
-    token = keys.security_token.get_secret_value()
-    if token:
-        credentials.with_security_token(token)
-    if settings.iam_endpoint:
-        credentials.with_iam_endpoint(settings.iam_endpoint)
-    client = ModelArts(emulated=emulated)
-    client.open(credentials, settings, Region(obs.region, settings.endpoint))
-    return client
+    origin = OriginCheck(emulated=emulated)
+    final_phases = FINAL_PHASES if settings.abnormal_is_final else FINAL_PHASES - {Phase.ABNORMAL}
+    return ModelArts(open_sdk(settings, obs, origin.note), origin, final_phases)
 
 
 class ModelArts:
-    """The API calls. Each raises `Transient`, `Refused` or `UserError` with the platform's own message and a hint."""
+    """The API calls. Each raises `Transient`, `Refused` or `UserError` with the platform's own message and a hint.
 
-    def __init__(self, *, emulated: bool) -> None:
-        self.emulated = emulated
-        self._stand_in_answers: bool | None = None
-        self._final_phases = FINAL_PHASES
+    Args:
+        client: of the SDK.
+        origin: checks each response.
+        final_phases: the phases that a job does not leave.
+    """
 
-    def open(self, credentials: BasicCredentials, settings: ModelArtsSettings, region: Region) -> None:
-        """Build the SDK's client; without a project id, the SDK looks the project up by the region's name."""
-        handler = HttpHandler().add_response_handler(self._note_stand_in)
-        builder = (
-            sdk.ModelArtsClient.new_builder()
-            .with_http_config(HttpConfig(timeout=_TIMEOUT))
-            .with_http_handler(handler)
-            .with_credentials(credentials)
-        )
-        if settings.project_id:
-            self._client = builder.with_endpoint(settings.endpoint).build()
-        else:
-            with map_project_errors():
-                self._client = builder.with_region(region).build()
-        # The SDK's own adapter replaces the platform's message for a 429 to a GET with urllib3's. A plain adapter
-        # keeps it, and only the private name reaches the session.
-        session = self._client.get_http_client()._session
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter())
-        if not settings.abnormal_is_final:
-            self._final_phases = FINAL_PHASES - {Phase.ABNORMAL}
+    def __init__(self, client: Any, origin: OriginCheck, final_phases: Collection[Phase]) -> None:
+        self._client = client
+        self._origin = origin
+        self._final_phases = final_phases
 
     def close(self) -> None:
         """Close the connections."""
@@ -247,17 +209,8 @@ class ModelArts:
     def _call(self, action: str, request: Callable[[], Result]) -> Result:
         with map_errors(action):
             result = request()
-        if self._stand_in_answers is not None and self._stand_in_answers != self.emulated:
-            raise Refused(
-                "modelarts.endpoint is a stand-in"
-                if self._stand_in_answers
-                else "this is the real ModelArts, not the stand-in",
-                hint="leave modelarts.endpoint empty to use the stand-in; its results never count as real",
-            )
+        self._origin.check()
         return result
-
-    def _note_stand_in(self, response: requests.Response, **_: object) -> None:
-        self._stand_in_answers = STAND_IN_HEADER in response.headers
 
 
 def _with_offers(error: UserError, what: str, list_offers: Callable[[], Sequence[str]]) -> UserError:

@@ -1,4 +1,4 @@
-"""Training configs of the xihe platform (docs/reference/xihe.md §7.1): read, check, turn into settings and back."""
+"""Training configs of the xihe platform (docs/reference/xihe.md §7.1): read, validate, convert to settings and back."""
 
 import json
 import re
@@ -6,17 +6,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import UserError
 from infra.settings import Settings
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _STRING = r'"(?:\\.|[^"\\])*"'
 _COMMENTS = re.compile(rf"({_STRING})|//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING_COMMAS = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
-# What published configs call the fields of our recipes.
+# Names of recipe fields in published configs.
 _ALIASES = {
     "num_epochs": "epochs",
     "epoch_size": "epochs",
@@ -41,7 +45,7 @@ class Output(_Part):
 
 
 class Input(_Part):
-    """A data set or a model of the platform, whose path the training gets in parameter `name`."""
+    """A data set or a model of the platform; the training gets its path in parameter `name`."""
 
     input_url: str
     name: str
@@ -62,7 +66,7 @@ class Frameworks(_Part):
 
 
 class Config(_Part):
-    """One training config; the fields are the platform's, `hypeparameters` included."""
+    """One training config; the field names are the platform's, including `hypeparameters`."""
 
     SDK: Literal["ModelArts"] = "ModelArts"
     code_dir: str
@@ -78,36 +82,33 @@ class Config(_Part):
     inputs: tuple[Input, ...] = ()
 
     def text(self) -> str:
-        """The file."""
+        """Return the text of the config file."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """Settings from a config, by section, and what a person should know about them."""
+    """Settings from a config, by section, and notes for the user."""
 
-    settings: Mapping[str, Mapping[str, Any]]
+    settings: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...]
 
     def profile(self) -> str:
-        """The settings as a profile (TOML), with the notes as comments."""
-        lines = [f"# {note}" for note in self.notes]
-        for section, values in self.settings.items():
-            lines += ["", f"[{section}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
-        return "\n".join(lines).lstrip("\n") + "\n"
+        """Return the settings as a profile (TOML), with the notes as comments."""
+        return "".join(f"# {note}\n" for note in self.notes) + "\n" + tomlkit.dumps(self.settings)
 
 
 def read(text: str) -> Config:
-    """Read a config; comments and trailing commas, which published ones have, are passed over.
+    """Read a config; comments and trailing commas, as in published configs, are ignored.
 
     Raises:
-        UserError: no JSON, or fields that are unknown, missing, wrong or contradict each other; all are named.
+        UserError: not JSON, or fields are unknown, missing, invalid or contradictory; the message lists all of them.
     """
     plain = _TRAILING_COMMAS.sub(lambda match: match[1] or "", _COMMENTS.sub(lambda match: match[1] or "", text))
-    doubled: list[str] = []
+    duplicates: list[str] = []
 
-    def collect(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        doubled.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    def collect(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+        duplicates.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         return dict(pairs)
 
     try:
@@ -116,7 +117,7 @@ def read(text: str) -> Config:
         raise UserError(f"the config is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise UserError("the config is not a JSON object")
-    problems = [f"'{name}' is given twice" for name in doubled]
+    problems = [f"'{name}' is given twice" for name in duplicates]
     if "hyperparameters" in values:
         if "hypeparameters" in values:
             problems.append("'hyperparameters' and 'hypeparameters' contradict each other")
@@ -124,24 +125,24 @@ def read(text: str) -> Config:
     try:
         config = Config(**values)
     except ValidationError as error:
-        problems += [_explain(problem) for problem in error.errors(include_url=False, include_input=False)]
+        problems += [_describe(problem) for problem in error.errors(include_url=False, include_input=False)]
     else:
-        problems += _contradictions(config)
+        problems += _find_problems(config)
         if not problems:
             return config
-    raise UserError("the config cannot be used:" + "".join(f"\n    {problem}" for problem in problems))
+    raise UserError("the config is not valid:" + "".join(f"\n    {problem}" for problem in problems))
 
 
 def to_settings(config: Config, recipe: str) -> Imported:
-    """The settings that train the same way on ModelArts.
+    """Convert a config to settings that train the same way on ModelArts.
 
     Args:
         config: of xihe.
-        recipe: what its hyper-parameters change, unless one of them is called `recipe`.
+        recipe: the recipe that its hyper-parameters override; a hyper-parameter called `recipe` takes precedence.
     """
-    given = {_ALIASES.get(item.name, item.name): item.value for item in config.hypeparameters}
-    tracking = given.pop(_TRACKING, "")
-    train: dict[str, Value] = {"target": "modelarts", "recipe": recipe, **given}
+    parameters = {_ALIASES.get(item.name, item.name): item.value for item in config.hypeparameters}
+    tracking = parameters.pop(_TRACKING, "")
+    train: dict[str, Value] = {"target": "modelarts", "recipe": recipe, **parameters}
     xihe = {
         "aim_repo": str(tracking),
         "job_name": config.job_name,
@@ -156,7 +157,7 @@ def to_settings(config: Config, recipe: str) -> Imported:
         xihe |= {"output_dir": output.output_dir, "output_name": output.name}
     for item in config.inputs:
         setting = "data.source" if item.name == "data_url" else "train.pretrained"
-        notes.append(f"{item.input_url} lies on xihe: fetch it there and name it in {setting}")
+        notes.append(f"{item.input_url} is on xihe: download it there and name the copy in {setting}")
     modelarts = {
         "engine": config.frameworks.framework_version,
         "flavor": config.train_instance_type,
@@ -167,15 +168,15 @@ def to_settings(config: Config, recipe: str) -> Imported:
 
 
 def from_settings(settings: Settings) -> Config:
-    """The config of a project that trains with these settings.
+    """Build the config of a project that trains with these settings.
 
     Raises:
-        UserError: something that the platform needs is not set.
+        UserError: a setting that the platform needs is missing or not valid.
     """
     xihe, modelarts = settings.xihe, settings.modelarts
     for name, value in (("engine", modelarts.engine), ("flavor", modelarts.flavor)):
         if not value:
-            raise UserError(f"modelarts.{name} is not set", hint="xihe's form for a new training lists what there is")
+            raise UserError(f"modelarts.{name} is not set", hint="xihe's form for a new training lists the choices")
     parameters = {"recipe": settings.train.recipe, **settings.train.overrides()}
     if xihe.aim_repo:
         parameters[_TRACKING] = xihe.aim_repo
@@ -193,45 +194,39 @@ def from_settings(settings: Settings) -> Config:
         job_name=xihe.job_name,
         inputs=tuple(item for item in inputs if item.input_url),
     )
-    problems = _contradictions(config)
+    problems = _find_problems(config)
     if problems:
-        raise UserError(f"the settings make no xihe project: {'; '.join(problems)}", hint="change them in [xihe]")
+        raise UserError(f"the settings make no valid xihe project: {'; '.join(problems)}", hint="change them in [xihe]")
     return config
 
 
-def _contradictions(config: Config) -> list[str]:
-    places = [("code_dir", config.code_dir), ("boot_file", config.boot_file), ("log_url", config.log_url)]
-    places += [("output_dir", output.output_dir) for output in config.outputs]
+def _find_problems(config: Config) -> list[str]:
+    """Find contradictions between the fields, and paths outside of the repository."""
+    paths = [("code_dir", config.code_dir), ("boot_file", config.boot_file), ("log_url", config.log_url)]
+    paths += [("output_dir", output.output_dir) for output in config.outputs]
     problems = [
         f"{field} '{value}' leaves the repository"
-        for field, value in places
+        for field, value in paths
         if not value or value.startswith("/") or ".." in PurePosixPath(value).parts
     ]
     problems += [f"the input '{item.name}' is unknown" for item in config.inputs if item.name not in _INPUTS]
     if len(config.outputs) > 1:
-        problems.append("there are several outputs; a training here writes to one folder")
+        problems.append("there are several outputs; a training writes to one folder")
     channels = [item.name for item in config.inputs] + [item.name for item in config.outputs]
-    given = [item.name for item in config.hypeparameters] + channels
-    problems += [f"the parameter '{name}' is given twice" for name, count in Counter(given).items() if count > 1]
-    meant: dict[str, str] = {}
+    names = [item.name for item in config.hypeparameters] + channels
+    problems += [f"the parameter '{name}' is given twice" for name, count in Counter(names).items() if count > 1]
+    fields: dict[str, str] = {}
     for name in dict.fromkeys(item.name for item in config.hypeparameters):
-        other = meant.setdefault(_ALIASES.get(name, name), name)
+        other = fields.setdefault(_ALIASES.get(name, name), name)
         if other != name:
             problems.append(f"the hyper-parameters '{other}' and '{name}' mean the same")
     return problems
 
 
-def _explain(problem: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"unknown field '{where}'" if problem["type"] == "extra_forbidden" else f"field '{where}': {problem['msg']}"
+def _describe(problem: "ErrorDetails") -> str:
+    field = ".".join(str(part) for part in problem["loc"])
+    return f"unknown field '{field}'" if problem["type"] == "extra_forbidden" else f"field '{field}': {problem['msg']}"
 
 
 def _value(value: object) -> Value:
     return value if isinstance(value, str | int | float | bool) else json.dumps(value)
-
-
-def _toml(value: object) -> str:
-    """A TOML value; JSON's texts, numbers and booleans are TOML's too."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False)

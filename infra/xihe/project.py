@@ -14,7 +14,7 @@ from infra.store.atomic import write_text
 from infra.xihe.config import from_settings
 
 _FILES = Path(__file__).resolve().parent / "files"
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 _TRAINING = ("mindspore", "numpy<2", "pillow")  # numpy: MindSpore's wheels are compiled against numpy 1
 
 
@@ -22,10 +22,10 @@ def write_project(settings: Settings, spec: Mapping[str, object], code: Path, fo
     """Write the whole project.
 
     Args:
-        settings: `xihe` names the project, `train` the recipe and its changes, `modelarts` engine and flavor.
+        settings: `xihe` names the project, `train` the recipe and its overrides, `modelarts` engine and flavor.
         spec: the resolved specification, for the inference page.
-        code: the folder of the models, which goes into both parts.
-        folder: where to; it must not hold anything yet.
+        code: the folder of the models, which is copied into both parts.
+        folder: the target; must be empty or missing.
 
     Returns:
         The files written, relative to `folder`.
@@ -35,11 +35,11 @@ def write_project(settings: Settings, spec: Mapping[str, object], code: Path, fo
     """
     config = from_settings(settings)
     if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty", hint="name a new folder")
+        raise UserError(f"{folder} is not empty", hint="choose a new folder")
     train, inference = folder / config.code_dir, folder / "inference"
     boot = Path(config.boot_file)
-    for part in (train / boot.parent, inference):  # beside what imports it
-        shutil.copytree(code, part / "models", ignore=_LEFT_OUT)
+    for part in (train / boot.parent, inference):  # next to the script that imports it
+        shutil.copytree(code, part / "models", ignore=_IGNORED)
     with_aim = config.model_copy(
         update={
             "boot_file": (boot.parent / "train_aim.py").as_posix(),

@@ -13,10 +13,11 @@ from infra.modelarts.emulator.jobs import TASK, Record
 from infra.modelarts.emulator.notebooks import IMAGES, Notebooks
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.request import as_object
+from infra.modelarts.emulator.search import search
 from infra.modelarts.emulator.validation import ENGINES, FLAVORS, check_job
 from infra.obs.address import ObjectAddress
 
-_PREVIEW_BYTES = 5_000_000  # modelarts.md §1.3
+PREVIEW_BYTES = 5_000_000  # modelarts.md §1.3
 _LINK_SECONDS = 300  # modelarts.md §1.1
 
 
@@ -59,11 +60,14 @@ Answer = tuple[int, object]
 class Api:
     """All calls of the API."""
 
-    def __init__(self, platform: Platform, notebooks: Notebooks, stores: Stores) -> None:
+    def __init__(
+        self, platform: Platform, notebooks: Notebooks, stores: Stores, *, preview_bytes: int = PREVIEW_BYTES
+    ) -> None:
         self._platform = platform
         self._book = platform.book
         self._notebooks = notebooks
         self._stores = stores
+        self._preview_bytes = preview_bytes
         job, task = "training-jobs/{job}", "training-jobs/{job}/tasks/{task}"
         self._routes: list[tuple[str, str, str, Callable[[Call], Answer]]] = [
             ("create", "POST", "/v2/{project}/training-jobs", self._create),
@@ -113,7 +117,7 @@ class Api:
         query = call.json()
         if not isinstance(query, dict):
             raise ApiError("2787", "the body is not a JSON object")
-        return self._book.search(query)
+        return search(self._book.all(), query)
 
     def _job(self, call: Call) -> Record:
         record = self._book.get(call.path["job"])
@@ -155,7 +159,7 @@ class Api:
         log = self._log(call)
         if log is None:
             return 204, None
-        shown = log[-_PREVIEW_BYTES:]
+        shown = log[-self._preview_bytes :]
         text = shown.decode(errors="replace")
         return 200, {"content": text, "current_size": len(shown), "full_size": len(log)}
 
@@ -169,7 +173,7 @@ class Api:
         key = f"{prefix}/{log.name}"
         if call.content_type.startswith("text/plain"):
             end = log.with_suffix(".preview")
-            end.write_bytes(log.read_bytes()[-_PREVIEW_BYTES:])
+            end.write_bytes(log.read_bytes()[-self._preview_bytes :])
             key = f"{key}.preview"
             store.put_bare(key, end)
         elif not call.content_type.startswith("application/octet-stream"):

@@ -1,12 +1,9 @@
 """The platform of the ModelArts stand-in: a queue with slots, phases, and one thread for each running job."""
 
 import contextlib
-import os
-import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,13 +12,12 @@ from infra.errors import AtlasFlowError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.modelarts.emulator.container import Container, ContainerFailed, Stores
 from infra.modelarts.emulator.jobs import TASK, JobBook, ProcessMark, Record, Run
+from infra.modelarts.emulator.process import Meter, end_group, end_orphan, wait_for_output
 from infra.modelarts.phases import Phase
 from infra.settings import ModelArtsStandInSettings
 
 _TICK_SECONDS = 0.05
 _SYNC_SECONDS = 1.0
-_GRACE_SECONDS = 5.0
-_SAMPLE_SECONDS = 60.0  # modelarts.md §1.3: a value a minute
 _OUT_OF_MEMORY = 137
 
 
@@ -70,7 +66,7 @@ class Platform:
             self.book.save(record)
             process = self._processes.get(record.id)
             if process is not None:
-                threading.Thread(target=_end, args=(process,), daemon=True).start()
+                threading.Thread(target=end_group, args=(process,), daemon=True).start()
 
     def delete(self, record: Record) -> None:
         """Delete a job; an active one is stopped first."""
@@ -83,14 +79,14 @@ class Platform:
         self._closing.set()
         self._clock.join()
         for process in list(self._processes.values()):
-            _end(process)
+            end_group(process)
         for thread in self._threads:
             thread.join()
 
     def _recover(self, record: Record) -> None:
         """Requeue a job that ran when the stand-in ended, as after the loss of a node."""
         if record.process is not None:
-            _end_orphan(record.process)
+            end_orphan(record.process)
             record.process = None
         if record.phase == Phase.RUNNING:
             self._requeue(record, "the node was restarted")
@@ -157,8 +153,8 @@ class Platform:
             return
         fault = self._faults.reach("modelarts.run")
         if fault is not None:
-            _wait_for_output(container.log, process)
-            _end(process)
+            wait_for_output(container.log, process)
+            end_group(process)
         upload_error = "" if fault in ("lost", "preempt") else self._watch(record, container, process)
         if process.stdin is not None:
             process.stdin.close()
@@ -196,7 +192,7 @@ class Platform:
 
     def _watch(self, record: Record, container: Container, process: "subprocess.Popen[bytes]") -> str:
         """Upload outputs while the script runs and once more after it; return the error of the last upload, if any."""
-        meter = _Meter(process.pid)
+        meter = Meter(process.pid)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SYNC_SECONDS)
@@ -234,49 +230,6 @@ class Platform:
         self.book.save(record)
 
 
-class _Meter:
-    """Samples CPU load and memory use, in percent, once a minute."""
-
-    def __init__(self, pid: int) -> None:
-        self._next = 0.0
-        self._process: psutil.Process | None = None
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self._process = psutil.Process(pid)
-            self._process.cpu_percent()
-
-    def sample(self) -> Iterator[tuple[float, float]]:
-        """Yield a sample if one is due and the process lives."""
-        if self._process is not None and time.monotonic() >= self._next:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                yield self._process.cpu_percent(), round(self._process.memory_percent(), 2)
-                self._next = time.monotonic() + _SAMPLE_SECONDS
-
-
 def _limit_seconds(record: Record) -> float:
     hours = record.request.limit_hours
     return float("inf") if hours is None else hours * 3600.0
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Send SIGTERM to the whole group, then SIGKILL to what is left of it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _end_orphan(mark: ProcessMark) -> None:
-    """End the group of a boot script that outlived the stand-in, but not a later process of the same id."""
-    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-        process = psutil.Process(mark.pid)
-        if abs(process.create_time() - mark.created) < 1:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=_GRACE_SECONDS)
-
-
-def _wait_for_output(log: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until the script has written output, so that a fault hits it at work."""
-    while process.poll() is None and not log.stat().st_size:
-        time.sleep(_TICK_SECONDS)

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from infra.errors import Corrupt, Refused
 from infra.faults import FaultPlan
 from infra.modelarts.client import ModelArts, connect
-from infra.modelarts.emulator.api import Api
+from infra.modelarts.emulator.api import PREVIEW_BYTES, Api
 from infra.modelarts.emulator.notebooks import Notebooks
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.server import Account, Server
@@ -111,14 +111,18 @@ class FolderStore:
 
 @contextmanager
 def stand_in(
-    folder: Path, store: FolderStore, options: ModelArtsStandInSettings = QUICK, faults: str = ""
+    folder: Path,
+    store: FolderStore,
+    options: ModelArtsStandInSettings = QUICK,
+    faults: str = "",
+    preview_bytes: int = PREVIEW_BYTES,
 ) -> Iterator[tuple[Platform, ModelArtsSettings]]:
     """Run a ModelArts stand-in in this process; yield its platform and the settings that reach it."""
     fault_plan = FaultPlan.parse(faults)
     platform = Platform(
         folder / "jobs", lambda bucket: FolderStore(store.folder.parent, bucket), "", options, fault_plan
     )
-    api = Api(platform, Notebooks(folder / "notebooks.json"), lambda _bucket: store)
+    api = Api(platform, Notebooks(folder / "notebooks.json"), lambda _bucket: store, preview_bytes=preview_bytes)
     server = Server(0, ACCOUNT, api, timedelta(minutes=options.clock_minutes), fault_plan)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

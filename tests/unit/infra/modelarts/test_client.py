@@ -15,8 +15,10 @@ from pydantic import SecretStr
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.modelarts import plan
-from infra.modelarts.client import connect
+from infra.modelarts.client import ModelArts, connect
 from infra.modelarts.codes import CODES, STAND_IN_HEADER, meaning
+from infra.modelarts.connection import OriginCheck
+from infra.modelarts.phases import FINAL_PHASES
 from infra.obs.emulator import certificates
 from infra.settings import ModelArtsSettings, ObsSettings
 from tests.unit.infra.modelarts import doubles
@@ -189,13 +191,13 @@ def test_null_items_with_total_0_means_no_jobs(reachable: ModelArtsSettings, ser
         assert client.find("x", "0") == ()
 
 
-def test_a_page_after_the_last_one_may_be_null(reachable: ModelArtsSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_after_the_last_one_may_be_null() -> None:
     metadata = [SimpleNamespace(id=f"{n}", name=f"x-{n}", create_time=1, description="") for n in range(50)]
     items = [SimpleNamespace(metadata=item, status=None, algorithm=None) for item in metadata]
     pages = [SimpleNamespace(items=items, total=50), SimpleNamespace(items=None, total=50)]
-    with doubles.client_for(reachable) as client:
-        monkeypatch.setattr(client._client, "list_training_jobs", lambda _request: pages.pop(0))
-        assert len(client.find("x", "0")) == 50
+    sdk_client = SimpleNamespace(list_training_jobs=lambda _request: pages.pop(0))
+    client = ModelArts(sdk_client, OriginCheck(emulated=True), FINAL_PHASES)
+    assert len(client.find("x", "0")) == 50
 
 
 def test_a_job_without_status_exists_and_is_not_final(reachable: ModelArtsSettings, serving: Serve) -> None:

@@ -2,16 +2,18 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.errors import UserError
 from infra.home import CHECKOUT
-from infra.settings import load
+from infra.settings import Settings, load
 from infra.xihe import config as xihe
 from infra.xihe.project import write_project
 
-# In the manner of the published ones: comments, trailing commas, a key that is spelled with an r too few.
+# Like published configs: with comments, trailing commas and a misspelled key.
 PUBLISHED = """{
     "SDK": "ModelArts",  // the only one
     "code_dir": "train/train_dir/",
@@ -37,22 +39,24 @@ PUBLISHED = """{
 
 
 @pytest.fixture
-def published():
-    return json.loads(xihe.read(PUBLISHED).text())
+def published() -> dict[str, Any]:
+    """The published config as JSON values."""
+    values: dict[str, Any] = json.loads(xihe.read(PUBLISHED).text())
+    return values
 
 
-def changed(published, **changes):
+def changed(published: dict[str, Any], **changes: object) -> str:
     return json.dumps({name: value for name, value in {**published, **changes}.items() if value is not None})
 
 
-def test_comments_and_trailing_commas_are_passed_over_outside_texts():
+def test_comments_and_trailing_commas_are_ignored_outside_of_strings() -> None:
     config = xihe.read(PUBLISHED)
     assert config.env_variables == {"A": "http://x//y, ]"}
     assert [item.name for item in config.hypeparameters] == ["epochs", "lr"]
     assert config.job_description == 'a "first" try'
 
 
-def test_the_settings_train_the_same_way(tmp_path):
+def test_the_settings_train_the_same_way(tmp_path: Path) -> None:
     imported = xihe.to_settings(xihe.read(PUBLISHED), "resnet50-tutorial")
     path = tmp_path / "x.toml"
     path.write_text(imported.profile())
@@ -67,7 +71,7 @@ def test_the_settings_train_the_same_way(tmp_path):
     assert imported.profile().startswith("# train.py of the repository is not run")
 
 
-def test_a_round_trip_loses_nothing(tmp_path):
+def test_a_round_trip_keeps_everything(tmp_path: Path) -> None:
     config = xihe.read(PUBLISHED)
     for _ in range(2):
         path = tmp_path / "x.toml"
@@ -84,7 +88,7 @@ def test_a_round_trip_loses_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "parts"),
     [
         ({"job_nam": "x"}, ["unknown field 'job_nam'"]),
         ({"job_name": None}, ["field 'job_name'"]),
@@ -107,28 +111,28 @@ def test_a_round_trip_loses_nothing(tmp_path):
         ({"log_url": 3, "frameworks": {"framework_type": "MPI", "extra": 1}}, ["log_url", "frameworks.extra"]),
     ],
 )
-def test_every_wrong_field_is_named(published, changes, words):
+def test_every_invalid_field_is_named(published: dict[str, Any], changes: dict[str, object], parts: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         xihe.read(changed(published, **changes))
-    assert all(word in str(caught.value) for word in words)
+    assert all(part in str(caught.value) for part in parts)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"job_name": "a", "job_name": "b"}'])
-def test_what_is_no_config(text):
+def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(UserError):
         xihe.read(text)
 
 
-def test_the_right_spelling_is_taken_too(published):
+def test_the_correct_spelling_is_accepted_too(published: dict[str, Any]) -> None:
     parameters = published.pop("hypeparameters")
     assert xihe.read(json.dumps({**published, "hyperparameters": parameters})) == xihe.read(PUBLISHED)
 
 
-def test_numbers_among_the_variables_are_texts(published):
+def test_numbers_among_the_variables_become_strings(published: dict[str, Any]) -> None:
     assert xihe.read(changed(published, env_variables={"A": 1})).env_variables == {"A": "1"}
 
 
-def test_the_place_of_the_metrics_is_kept_and_is_no_field_of_the_recipe(published, tmp_path):
+def test_aim_repo_is_kept_outside_of_the_recipe(published: dict[str, Any], tmp_path: Path) -> None:
     parameters = [{"name": "epochs", "value": 5}, {"name": "aim_repo", "value": "/cache/aim"}]
     config = xihe.read(changed(published, hypeparameters=parameters))
     path = tmp_path / "x.toml"
@@ -138,14 +142,14 @@ def test_the_place_of_the_metrics_is_kept_and_is_no_field_of_the_recipe(publishe
     assert xihe.Parameter(name="aim_repo", value="/cache/aim") in xihe.from_settings(settings).hypeparameters
 
 
-def test_settings_that_leave_the_project_are_refused(settings, tmp_path):
+def test_paths_outside_of_the_project_are_refused(settings: Settings, tmp_path: Path) -> None:
     outside = settings.model_copy(update={"xihe": settings.xihe.model_copy(update={"code_dir": "../out/"})})
     with pytest.raises(UserError, match=r"code_dir '\.\./out/' leaves the repository"):
         write_project(outside, {}, CHECKOUT / "models", tmp_path / "project")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_boot_file_in_a_folder_has_beside_it_what_it_imports(settings, tmp_path):
+def test_a_boot_file_in_a_folder_is_next_to_its_imports(settings: Settings, tmp_path: Path) -> None:
     nested = settings.model_copy(update={"xihe": settings.xihe.model_copy(update={"boot_file": "src/train.py"})})
     write_project(nested, {}, CHECKOUT / "models", tmp_path / "project")
     aim = xihe.read((tmp_path / "project" / "train" / "config_aim.json").read_text())
@@ -156,7 +160,7 @@ def test_a_boot_file_in_a_folder_has_beside_it_what_it_imports(settings, tmp_pat
 
 
 @pytest.fixture
-def settings():
+def settings() -> Settings:
     overrides = {
         "train.epochs": "1",
         "train.batch_size": "16",
@@ -169,13 +173,14 @@ def settings():
 
 
 @pytest.fixture
-def project(tmp_path, settings):
+def project(tmp_path: Path, settings: Settings) -> Path:
+    """A written project."""
     spec = {"network": "lenet5", "image_size": 32, "normalisation": "cifar10"}
     write_project(settings, spec, CHECKOUT / "models", tmp_path / "project")
     return tmp_path / "project"
 
 
-def test_the_project_has_what_the_platform_asks_for(project, settings):
+def test_the_project_has_all_files_of_the_platform(project: Path, settings: Settings) -> None:
     config = xihe.read((project / "train" / "config.json").read_text())
     aim = xihe.read((project / "train" / "config_aim.json").read_text())
     assert config == xihe.from_settings(settings)
@@ -188,24 +193,24 @@ def test_the_project_has_what_the_platform_asks_for(project, settings):
     assert not list(project.rglob("__pycache__"))
 
 
-def test_a_folder_with_something_in_it_is_left_alone(project, settings):
+def test_a_folder_with_files_is_refused(project: Path, settings: Settings) -> None:
     with pytest.raises(UserError, match="not empty"):
         write_project(settings, {}, CHECKOUT / "models", project)
 
 
-def test_an_unset_engine_is_named(tmp_path):
+def test_an_unset_engine_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"modelarts\.engine"):
         write_project(load("local"), {}, CHECKOUT / "models", tmp_path / "p")
 
 
-def run(*command, **options):
+def run(*command: str | Path, **options: Any) -> str:
     done = subprocess.run([sys.executable, *map(str, command)], check=False, capture_output=True, text=True, **options)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return str(done.stdout)
 
 
 @pytest.mark.mindspore
-def test_the_project_trains_tracks_and_classifies(project, tmp_path):
+def test_the_project_trains_tracks_and_classifies(project: Path, tmp_path: Path) -> None:
     flat = tmp_path / "cifar-10-batches-bin"
     flat.mkdir()
     record = bytes([3]) + bytes(range(256)) * 12
@@ -222,17 +227,17 @@ def test_the_project_trains_tracks_and_classifies(project, tmp_path):
     )
     code = project / xihe.read((project / "train" / "config.json").read_text()).code_dir
     arguments = [f"--data_url={flat}", f"--output_path={tmp_path / 'out'}", "--recipe", "lenet5-sample"]
-    changes = ["--epochs", "1", "--batch_size=16"]
-    said = run(
+    overrides = ["--epochs", "1", "--batch_size=16"]
+    output = run(
         code / "train_aim.py",
         *arguments,
-        *changes,
+        *overrides,
         "--aim_repo=here",
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(aim.parent)},
     )
-    assert "run here lenet5-sample" in said
-    assert "track loss 1 train" in said
-    assert "track accuracy 1 test" in said
+    assert "run here lenet5-sample" in output
+    assert "track loss 1 train" in output
+    assert "track accuracy 1 test" in output
     shutil.copy(tmp_path / "out" / "best.ckpt", tmp_path / "best.ckpt")
     script = (
         f"import sys; sys.path.insert(0, {str(project / 'inference')!r}); import app; from PIL import Image;"
@@ -241,7 +246,7 @@ def test_the_project_trains_tracks_and_classifies(project, tmp_path):
     assert run("-c", script, cwd=tmp_path).split()[-2:] == ["10", "1.0"]
 
 
-def test_a_wrong_recipe_is_named_before_anything_runs(project, tmp_path):
+def test_an_unknown_recipe_field_is_named_before_the_training(project: Path) -> None:
     code = project / "train" / "atlasflow"
     command = [code / "train.py", "--data_url=x", "--output_path=y", "--recipe=lenet5-sample", "--epoch=1"]
     done = subprocess.run([sys.executable, *map(str, command)], check=False, capture_output=True, text=True)

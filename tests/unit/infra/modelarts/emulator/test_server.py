@@ -87,10 +87,20 @@ def linked_key(client: ModelArts, identity: str) -> str:
     return key_of(link)
 
 
+@pytest.fixture
+def short_previews(tmp_path: Path, store: doubles.FolderStore) -> Iterator[ModelArts]:
+    """The client of a stand-in with log previews of 5 bytes."""
+    with (
+        doubles.stand_in(tmp_path / "p", store, preview_bytes=5) as (_, settings),
+        doubles.client_for(settings) as client,
+    ):
+        yield client
+
+
 def test_a_link_to_the_end_of_a_log_is_a_different_one(
-    client: ModelArts, body: MakeBody, store: doubles.FolderStore, monkeypatch: pytest.MonkeyPatch
+    short_previews: ModelArts, body: MakeBody, store: doubles.FolderStore
 ) -> None:
-    monkeypatch.setattr("infra.modelarts.emulator.api._PREVIEW_BYTES", 5)
+    client = short_previews
     identity = client.submit(body()).id
     wait(client, identity, Phase.COMPLETED)
     whole = (store.folder / linked_key(client, identity)).read_bytes()

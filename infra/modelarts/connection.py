@@ -1,0 +1,91 @@
+"""The connection to ModelArts: credentials, the HTTP client of the SDK, and the check of each response's origin."""
+
+from collections.abc import Callable
+from typing import Any
+
+import huaweicloudsdkmodelarts.v1 as sdk
+import requests
+from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.http.http_config import HttpConfig
+from huaweicloudsdkcore.http.http_handler import HttpHandler
+from huaweicloudsdkcore.region.region import Region
+from requests.adapters import HTTPAdapter
+
+from infra.errors import Refused, UserError
+from infra.modelarts.codes import STAND_IN_HEADER
+from infra.modelarts.errors import map_project_errors
+from infra.settings import ModelArtsSettings, ObsSettings
+
+_TIMEOUT = (10, 60)  # seconds to connect, to respond
+
+
+class OriginCheck:
+    """Checks that responses come from the stand-in, or from the real platform, as expected."""
+
+    def __init__(self, *, emulated: bool) -> None:
+        self._emulated = emulated
+        self._from_stand_in = emulated
+
+    def note(self, response: requests.Response, **_: object) -> None:
+        """Note where a response comes from: a handler for the SDK."""
+        self._from_stand_in = STAND_IN_HEADER in response.headers
+
+    def check(self) -> None:
+        """Check the last response.
+
+        Raises:
+            Refused: it comes from the stand-in instead of the platform, or the other way round.
+        """
+        if self._from_stand_in != self._emulated:
+            raise Refused(
+                "modelarts.endpoint is a stand-in"
+                if self._from_stand_in
+                else "this is the real ModelArts, not the stand-in",
+                hint="leave modelarts.endpoint empty to use the stand-in; its results never count as real",
+            )
+
+
+def open_sdk(settings: ModelArtsSettings, obs: ObsSettings, on_response: Callable[..., None]) -> Any:
+    """Build the SDK's client; without a project id, the SDK looks the project up by the region's name.
+
+    Raises:
+        UserError: no endpoint, no keys, or no project id where the region has no project, or several.
+        Refused: the project lookup rejects the keys.
+        Transient: the project lookup gets no response.
+    """
+    if not settings.endpoint.startswith(("http://", "https://")):
+        raise UserError("modelarts.endpoint is not an http:// or https:// URL")
+    builder = (
+        sdk.ModelArtsClient.new_builder()
+        .with_http_config(HttpConfig(timeout=_TIMEOUT))
+        .with_http_handler(HttpHandler().add_response_handler(on_response))
+        .with_credentials(_credentials(settings, obs))
+    )
+    if settings.project_id:
+        client = builder.with_endpoint(settings.endpoint).build()
+    else:
+        with map_project_errors():
+            client = builder.with_region(Region(obs.region, settings.endpoint)).build()
+    # The SDK's own adapter replaces the platform's message for a 429 to a GET with urllib3's. A plain adapter keeps it,
+    # and only the private name reaches the session.
+    session = client.get_http_client()._session
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter())
+    return client
+
+
+def _credentials(settings: ModelArtsSettings, obs: ObsSettings) -> BasicCredentials:
+    keys = settings if settings.access_key.get_secret_value() else obs
+    access, secret = keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()
+    if not access or not secret:
+        raise UserError(
+            "the keys for ModelArts are not set",
+            hint="set ATLASFLOW_MODELARTS__ACCESS_KEY and …__SECRET_KEY, or those of OBS, which work for both",
+        )
+    credentials = BasicCredentials(access, secret, settings.project_id or None)
+    token = keys.security_token.get_secret_value()
+    if token:
+        credentials.with_security_token(token)
+    if settings.iam_endpoint:
+        credentials.with_iam_endpoint(settings.iam_endpoint)
+    return credentials
