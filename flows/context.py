@@ -14,7 +14,7 @@ from infra.store.artifacts import folder_files
 from infra.world import World
 from tasks.engine.chain import Chain
 from tasks.engine.stage import Reporter
-from tasks.fleet.state import share
+from tasks.fleet.waves import share
 from tasks.pipeline import stages_for
 from tasks.specs import recipe_settings
 

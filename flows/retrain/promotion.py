@@ -23,7 +23,7 @@ from infra.errors import UserError
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import reporter
 from tasks.engine.stage import Reporter
-from tasks.fleet.state import cut_waves
+from tasks.fleet.waves import cut_waves
 from tasks.orchestration.prefect_task import FlowReporter
 from tasks.retrain.champions import release_folder
 

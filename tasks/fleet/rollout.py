@@ -1,6 +1,6 @@
-"""Carry rollouts out: waves of boards at once, each event recorded before the next step; undo and reconcile them.
+"""Carry rollouts out: each wave deploys to several boards at the same time, and each event is recorded at once.
 
-Plain functions over `Fleet`, the world's boards and the logic of `tasks/fleet/state.py`; `flows/rollout.py` shows
+Plain functions over `Fleet`, the boards of the world and the logic of `tasks/fleet/state.py`; `flows/rollout.py` runs
 them in Prefect.
 """
 
@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from infra.errors import AtlasFlowError, GateFailed, UserError
-from infra.ports.upkeep import JournalEvent, RollbackCause
-from infra.retry import retry
-from tasks.fleet.state import Policy, Rollout, Start
+from infra.errors import AtlasFlowError, UserError
+from tasks.fleet.deployment import on_each
+from tasks.fleet.events import (
+    BoardResult,
+    Ended,
+    Event,
+    Outcome,
+    Plan,
+    Policy,
+    Returned,
+    Started,
+    event_to_json,
+    events_from_json,
+)
+from tasks.fleet.state import Rollout, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from infra.fleet import Fleet, Log
     from infra.ports.release import Release
-    from infra.ports.upkeep import BoardStatus
     from infra.world import World
     from tasks.engine.stage import Reporter
 
@@ -29,15 +39,15 @@ STAGE = "rollout"
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A rollout with what it needs.
+class OpenRollout:
+    """A rollout with its log.
 
     Attributes:
         id: its name.
         release: id of the release.
         releases: the release by chip.
-        rollout: its state.
-        log: its events.
+        rollout: the state.
+        log: the events.
     """
 
     id: str
@@ -46,27 +56,26 @@ class Opened:
     rollout: Rollout
     log: Log
 
-    def record(self, **event: Any) -> None:
-        """Note an event, and then take it for real. One that a power cut swallows is repeated, which does no harm."""
-        event["time"] = time.time()
-        self.log.append(event, durable=False)
+    def record(self, event: Event) -> None:
+        """Write an event to the log, then apply it. One that a power cut loses happens again, without harm."""
+        self.log.append(event_to_json(event), durable=False)
         self.rollout.apply(event)
 
 
-def begin(fleet: Fleet, releases: Mapping[str, Release], policy: Policy) -> Opened:
+def begin(fleet: Fleet, releases: Mapping[str, Release], policy: Policy) -> OpenRollout:
     """Plan a rollout; nothing is deployed yet."""
     release = next(iter(releases.values())).id
     now = time.time()
     # Ids sort by time; there is one rollout at a time, so no two begin within a millisecond.
     identifier = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now % 1 * 1000):03}-{release[:8]}"
     log = fleet.rollout(identifier)
-    log.append({"event": "planned", "release": release, "policy": asdict(policy), "time": time.time()})
+    log.append(Plan(release, policy, now).to_json())
     fleet.forget_history()
-    return Opened(identifier, release, releases, Rollout(policy), log)
+    return OpenRollout(identifier, release, releases, Rollout(policy), log)
 
 
-def reopen(fleet: Fleet, identifier: str) -> Opened:
-    """Take up a rollout as its log tells it; an empty id means the newest.
+def reopen(fleet: Fleet, identifier: str) -> OpenRollout:
+    """Open a rollout from its log; an empty id means the newest.
 
     Raises:
         UserError: there is no such rollout.
@@ -77,213 +86,149 @@ def reopen(fleet: Fleet, identifier: str) -> Opened:
         raise UserError(f"there is no rollout '{identifier}'" if identifier else "there was no rollout yet", hint=hint)
     identifier = identifier or known[-1]
     log = fleet.rollout(identifier)
-    planned, *events = log.events()
-    said = planned["policy"]
-    policy = Policy(**{**said, "waves": tuple(tuple(wave) for wave in said["waves"])})
-    release = planned["release"]
-    return Opened(identifier, release, fleet.release(release), Rollout(policy, events), log)
+    first, *lines = log.events()
+    plan = Plan.from_json(first)
+    state = Rollout(plan.policy, events_from_json(lines))
+    return OpenRollout(identifier, plan.release, fleet.release(plan.release), state, log)
 
 
-def carry_out_wave(
-    opened: Opened, fleet: Fleet, install: Callable[[str], Mapping[str, Any]], reporter: Reporter
-) -> None:
-    """Deploy to the boards of the current wave, several at once, until it is over or stopped.
+def deploy_wave(opened: OpenRollout, fleet: Fleet, deploy: Callable[[str], BoardResult], reporter: Reporter) -> None:
+    """Deploy to the boards of the current wave, several at the same time, until it is over or stopped.
 
     Args:
         opened: a rollout whose next step is to start a board.
-        fleet: remembers what each board shall run.
-        install: deploys to a board and tells what came of it (see `install_on`).
-        reporter: hears of each board.
+        fleet: records the release that each board is meant to run.
+        deploy: deploys to a board (see `deploy_to`).
+        reporter: shows each board.
     """
-    rollout, wave = opened.rollout, opened.rollout.wave
-    boards = rollout.policy.waves[wave]
+    wave = opened.rollout.wave
     try:
-        _work_through(opened, wave, install, reporter)
+        _deploy_boards(opened, wave, deploy, reporter)
     finally:
         opened.log.flush()
-        _remember(opened, fleet, boards, wave)
+        _record_wanted(opened, fleet, wave)
 
 
-def _work_through(opened: Opened, wave: int, install: Callable[[str], Mapping[str, Any]], reporter: Reporter) -> None:
+def _deploy_boards(opened: OpenRollout, wave: int, deploy: Callable[[str], BoardResult], reporter: Reporter) -> None:
     rollout, boards = opened.rollout, opened.rollout.policy.waves[wave]
     with ThreadPoolExecutor(rollout.policy.limit) as pool:
-        running: dict[Future[Mapping[str, Any]], str] = {}
+        running: dict[Future[BoardResult], str] = {}
         while True:
             step = rollout.next(time.time())
             if isinstance(step, Start) and rollout.wave == wave:
-                opened.record(event="started", board=step.board)
-                running[pool.submit(install, step.board)] = step.board
+                opened.record(Started(step.board, time.time()))
+                running[pool.submit(deploy, step.board)] = step.board
                 continue
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                board, came = running.pop(future), future.result()
-                opened.record(event="ended", board=board, **came)
+                board, result = running.pop(future), future.result()
+                opened.record(Ended(board, time.time(), result))
                 done = sum(1 for name in boards if name in rollout.outcomes)
-                reporter.line(STAGE, f"{board}: {came['outcome']}, {came['message']}")
+                reporter.line(STAGE, f"{board}: {result.outcome}, {result.message}")
                 reporter.progress(STAGE, done, len(boards), f"boards of {rollout.title(wave)}")
 
 
-def _remember(opened: Opened, fleet: Fleet, boards: Sequence[str], wave: int) -> None:
-    """Note which of a wave's boards shall run the release: those that do, and where few failed, all of them."""
+def _record_wanted(opened: OpenRollout, fleet: Fleet, wave: int) -> None:
+    """Record which boards of a wave are meant to run the release: the successful ones, or all if few failed."""
     rollout = opened.rollout
-    failed = [name for name in boards if rollout.outcomes.get(name) == "failed"]
-    passed = [name for name in boards if rollout.outcomes.get(name) in ("changed", "unchanged")]
-    # The fleet goes on without a few that failed; `reconcile` tries them again.
+    boards = rollout.policy.waves[wave]
+    failed = [name for name in boards if rollout.outcomes.get(name) == Outcome.FAILED]
+    passed = [name for name in boards if rollout.outcomes.get(name) in (Outcome.CHANGED, Outcome.UNCHANGED)]
+    # `reconcile` tries the few that failed again.
     fleet.want(opened.release, *passed, *(failed if len(failed) <= rollout.allowed(wave) else ()))
 
 
-def install_on(world: World, releases: Mapping[str, Release], name: str) -> dict[str, Any]:
-    """Deploy to one board; an error becomes an outcome. What passes by itself is tried as often as the settings say."""
-    begun = time.monotonic()
-    try:
-        release = _for_chip(world, releases, name)
-        board = world.board(name)
-        done = retry(lambda: board.install(release), world.settings.retry)
-    except AtlasFlowError as error:
-        told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        return {"outcome": "failed", **told, "seconds": time.monotonic() - begun}
-    smoke = None if done.smoke is None else done.smoke.milliseconds
-    message = f"{done.files_sent} files sent" if done.changed else "nothing to do"
-    return {
-        "outcome": "changed" if done.changed else "unchanged",
-        "message": message + (f", {smoke:.2f} ms an image" if isinstance(smoke, float) else ""),
-        "seconds": time.monotonic() - begun,
-    }
+@dataclass(frozen=True)
+class Undone:
+    """The result of undoing a rollout on one board.
+
+    Attributes:
+        board: its name.
+        outcome: `returned` to its previous release, `left alone` as it runs another release, or `failed`.
+        message: for people.
+        active: the release that it runs now, when it returned.
+        exit_code: of the error's class, when it failed.
+    """
+
+    board: str
+    outcome: Literal["returned", "left alone", "failed"]
+    message: str
+    active: str | None = None
+    exit_code: int | None = None
 
 
-def _for_chip(world: World, releases: Mapping[str, Release], name: str) -> Release:
-    if name not in world.settings.boards:
-        raise UserError(f"there is no board '{name}'", hint="`atlasflow boards list` shows them")
-    soc = world.settings.boards[name].soc
-    if soc not in releases:
-        raise UserError(
-            f"board {name} has {soc}; the release is for {', '.join(releases)}",
-            hint=f"name {soc} in convert.soc_versions, or correct the board's soc",
-        )
-    return releases[soc]
-
-
-def undo(opened: Opened, fleet: Fleet, world: World, wave: int | None, reporter: Reporter) -> list[dict[str, Any]]:
-    """Put the previous release back on each board that this rollout changed and that still runs its release.
+def undo(opened: OpenRollout, fleet: Fleet, world: World, wave: int | None, reporter: Reporter) -> list[Undone]:
+    """Restore the previous release on each board that this rollout changed and that still runs its release.
 
     Args:
         opened: the rollout.
-        fleet: remembers what each board shall run.
+        fleet: records the release that each board is meant to run.
         world: the boards.
         wave: only this wave, from 0; None is all of them.
-        reporter: hears of each board.
-
-    Returns:
-        A row a board: board, outcome, message, exit_code.
+        reporter: shows each board.
     """
     rollout = opened.rollout
     waves = rollout.policy.waves if wave is None else rollout.policy.waves[wave : wave + 1]
-    reached = rollout.running | {name for name, outcome in rollout.outcomes.items() if outcome in ("changed", "failed")}
-    touched = [name for part in waves for name in part if name in reached]
-
-    def back(name: str) -> dict[str, Any]:
-        try:
-            board = world.board(name)
-            active = board.state().active
-            if active != opened.release:
-                return {"board": name, "outcome": "left alone", "message": f"it runs {active or 'nothing'}"}
-            active = board.rollback().active
-        except AtlasFlowError as error:
-            return {"board": name, "outcome": "failed", "message": error.message, "exit_code": error.exit_code}
-        return {"board": name, "outcome": "returned", "message": f"it runs {active} again", "active": active}
-
-    rows = _each(touched, rollout.policy.limit, back)
-    for row in rows:
-        if row["outcome"] == "returned":
-            opened.record(event="returned", board=row["board"])
-            fleet.want(row.pop("active"), row["board"])
-        reporter.line(STAGE, f"{row['board']}: {row['outcome']}, {row['message']}")
+    changed = {name for name, outcome in rollout.outcomes.items() if outcome in (Outcome.CHANGED, Outcome.FAILED)}
+    names = [name for part in waves for name in part if name in rollout.running | changed]
+    results = on_each(names, rollout.policy.limit, lambda name: _roll_back(world, name, opened.release))
+    for result in results:
+        if result.outcome == "returned" and result.active is not None:
+            opened.record(Returned(result.board, time.time()))
+            fleet.want(result.active, result.board)
+        reporter.line(STAGE, f"{result.board}: {result.outcome}, {result.message}")
     opened.log.flush()
-    return rows
+    return results
 
 
-def interrupted(fleet: Fleet) -> str:
-    """The id of the newest rollout when its process went in the middle of a wave; empty when it did not."""
-    newest = fleet.rollouts()[-1:]
-    if not newest:
-        return ""
-    opened = reopen(fleet, newest[0])
-    return opened.id if opened.rollout.running else ""
+def _roll_back(world: World, name: str, release: str) -> Undone:
+    try:
+        board = world.board(name)
+        active = board.state().active
+        if active != release:
+            return Undone(name, "left alone", f"it runs {active or 'nothing'}")
+        active = board.rollback().active
+    except AtlasFlowError as error:
+        return Undone(name, "failed", error.message, exit_code=error.exit_code)
+    return Undone(name, "returned", f"it runs {active} again", active)
 
 
-def reconcile(
-    world: World, fleet: Fleet, names: Sequence[str], *, limit: int, dry_run: bool, force: bool
-) -> list[dict[str, Any]]:
-    """Compare what each board runs with what it shall run, and put right what differs.
+@dataclass(frozen=True)
+class BoardRow:
+    """A board in a rollout, for tables.
 
-    A board that gave a release up by itself (its watchdog saw the first live images fail) is told of and left alone.
-
-    Args:
-        world: the boards.
-        fleet: what they shall run.
-        names: the boards to look at.
-        limit: boards at once.
-        dry_run: only look.
-        force: deploy again where a board gave the release up, too.
-
-    Returns:
-        A row a board: board, wanted, active, found, message and, where something is wrong, exit_code.
+    Attributes:
+        board: its name.
+        wave: its wave, from 1.
+        outcome: an `Outcome`, `running` or `waiting`.
+        seconds: duration of the deployment.
+        message: for people.
+        exit_code: of the error's class, when it failed.
     """
-    wanted = fleet.wanted()
 
-    def look(name: str) -> dict[str, Any]:
-        row: dict[str, Any] = {"board": name, "wanted": wanted.get(name), "active": None, "message": ""}
-        if row["wanted"] is None:
-            return {**row, "found": "nothing wanted"}
-        try:
-            status = world.board(name).status()
-            row["active"] = status.active
-            if row["active"] == row["wanted"]:
-                return {**row, "found": "as wanted"}
-            gave_up = gave_it_up(status, row["wanted"])
-            if gave_up and not force:
-                return {**row, "found": "gave it up", "message": gave_up, "exit_code": GateFailed.exit_code}
-            if dry_run:
-                return {**row, "found": "differs"}
-            came = install_on(world, fleet.release(row["wanted"]), name)
-        except AtlasFlowError as error:
-            return {**row, "found": "failed", "message": error.message, "exit_code": error.exit_code}
-        found = "failed" if came["outcome"] == "failed" else "put right"
-        return {**row, "found": found, **{key: came[key] for key in ("message", "exit_code") if key in came}}
-
-    return _each(names, limit, look)
+    board: str
+    wave: int
+    outcome: str
+    seconds: float | None = None
+    message: str = ""
+    exit_code: int | None = None
 
 
-def gave_it_up(status: BoardStatus, release: str) -> str:
-    """Return why a board rolled back from a release without an operator; empty when it did not."""
-    for entry in reversed(status.journal):
-        if entry.event == JournalEvent.ROLLBACK:
-            by_itself = entry.cause is not RollbackCause.OPERATOR and status.previous == release
-            return entry.reason if by_itself else ""
-        if entry.event == JournalEvent.SWITCH:
-            return ""
-    return ""
-
-
-def _each(names: Sequence[str], limit: int, work: Callable[[str], dict[str, Any]]) -> list[dict[str, Any]]:
-    with ThreadPoolExecutor(max(1, min(limit, len(names)))) as pool:
-        return list(pool.map(work, names))
-
-
-def rows(opened: Opened) -> list[dict[str, Any]]:
-    """What became of each board, for tables: board, wave, outcome, seconds, message."""
-    last = {event["board"]: event for event in opened.log.events() if event["event"] == "ended"}
-    rollout = opened.rollout
+def board_rows(opened: OpenRollout) -> list[BoardRow]:
+    """List the boards of a rollout with their results, wave by wave."""
+    events = events_from_json(opened.log.events())
+    results = {event.board: event.result for event in events if isinstance(event, Ended)}
     return [
-        {
-            "board": name,
-            "wave": number + 1,
-            "outcome": rollout.outcomes.get(name, "running" if name in rollout.running else "waiting"),
-            "seconds": round(last[name]["seconds"], 1) if name in last else None,
-            "message": last[name]["message"] if name in last else "",
-            "exit_code": last[name].get("exit_code") if rollout.outcomes.get(name) == "failed" else None,
-        }
-        for number, wave in enumerate(rollout.policy.waves)
+        _row(opened.rollout, name, number, results.get(name))
+        for number, wave in enumerate(opened.rollout.policy.waves, 1)
         for name in wave
     ]
+
+
+def _row(rollout: Rollout, name: str, wave: int, result: BoardResult | None) -> BoardRow:
+    outcome = rollout.outcomes.get(name, "running" if name in rollout.running else "waiting")
+    if result is None:
+        return BoardRow(name, wave, outcome)
+    exit_code = result.exit_code if outcome == Outcome.FAILED else None
+    return BoardRow(name, wave, outcome, round(result.seconds, 1), result.message, exit_code)

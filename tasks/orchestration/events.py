@@ -38,14 +38,14 @@ def tell_of_fallen_boards(chain: Chain, boards: Sequence[str]) -> None:
     that does not answer is no news here: what is done next says so.
     """
     from infra.errors import AtlasFlowError
-    from tasks.fleet.rollout import gave_it_up
+    from tasks.fleet.reconcile import why_given_up
 
     wanted = chain.world.fleet().wanted()
     for name in boards:
         if name not in wanted:
             continue
         try:
-            reason = gave_it_up(chain.world.board(name).status(), wanted[name])
+            reason = why_given_up(chain.world.board(name).status(), wanted[name])
         except AtlasFlowError as error:
             chain.reporter.line("deploy", f"board {name} was not asked whether it fell back: {error.message}")
             continue

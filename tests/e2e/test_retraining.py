@@ -73,20 +73,20 @@ def test_a_champion_is_made_and_challenged_for_a_reason_alone(made):
     assert last_event(made, "promoted") == f"atlasflow.release.{first}"
 
     # Nothing to do.
-    assert "Nothing to do: data, code and recipe are the champion's own" in made.atlasflow("retrain")
+    assert "Nothing to do: data, code and recipe are those of the champion" in made.atlasflow("retrain")
     run, tasks, artifacts = last_run(made)
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Nothing to do")
-    assert tasks == {"download": "Cached", "look at what boards see": "Completed"}
+    assert tasks == {"download": "Cached", "check boards for drift": "Completed"}
     assert "| laptop | unknown |" in artifacts["retraining"]
 
     # A person's word, and an equal model.
-    assert f"Not promoted: release {first} stays champion: McNemar's test: no image is right" in made.atlasflow(
+    assert f"Not promoted: release {first} stays champion: McNemar's test: both classify" in made.atlasflow(
         "retrain", "--reason", "to be sure"
     )
     run, tasks, artifacts = last_run(made)
     assert run["state_name"] == "Not promoted"
     assert (tasks["train"], tasks["gate: accuracy"], tasks["gate: McNemar's test"]) == ("Cached", "Passed", "Refused")
-    assert "- **word**: asked for: to be sure" in artifacts["retraining"]
+    assert "- **request**: requested: to be sure" in artifacts["retraining"]
     assert "| 1 | 0." in artifacts["retraining"]
 
 
@@ -96,7 +96,7 @@ def test_a_better_model_is_promoted_by_a_person_and_taken_back(made):
 
     # A better one that nobody approves in time, and then somebody does.
     said = made.atlasflow("retrain", *BETTER, *APPROVAL, "--set", "retrain.approval_hours=0.0005")
-    assert f"Not promoted: release {first} stays champion: nobody said yes within 0.0005 hours" in said
+    assert f"Not promoted: release {first} stays champion: nobody approved it within 0.0005 hours" in said
     assert last_run(made)[0]["state_name"] == "Not promoted"
     waiting = subprocess.Popen(
         [COMMAND, "retrain", "--reason", "it is good", *BETTER, *APPROVAL],
@@ -113,7 +113,7 @@ def test_a_better_model_is_promoted_by_a_person_and_taken_back(made):
     made.said.append(said)
     second = made.champion()
     assert second != first
-    assert f"Promoted: release {second} is champion: asked for: it is good; accuracy" in said
+    assert f"Promoted: release {second} is champion: requested: it is good; accuracy" in said
     assert on_board(made) == second
     artifacts = last_run(made)[2]
     assert "| McNemar's test | yes |" in artifacts["retraining"]

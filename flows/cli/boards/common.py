@@ -1,4 +1,4 @@
-"""What the commands for boards share: work on several at once, a table or JSON of what came of it, one exit code."""
+"""Shared by the commands for boards: work on several boards, a table or JSON of the results, one exit code."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from tasks.engine.reporter import Silent
 Names = Annotated[list[str] | None, typer.Argument(metavar="[BOARD]...", help="Names of boards.")]
 Label = Annotated[str, typer.Option("--label", help="All boards of the fleet file with this label.")]
 All = Annotated[bool, typer.Option("--all", help="All boards of the fleet file.")]
-AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=256, help="Boards that are worked on at once.")]
+AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=256, help="Boards to work on at the same time.")]
 
 Row = dict[str, Any]
 FAILED = {"board", "problem", "hint", "exit_code"}  # the keys of a row that is an error
@@ -25,17 +25,17 @@ CLASSES = {kind.exit_code: kind for kind in (UserError, GateFailed, Refused, Tra
 
 
 def chain_of(profile: str, settings: list[str] | None) -> Chain:
-    """The chain of a profile; nothing is started."""
+    """Open the chain of a profile; nothing is started."""
     return open_chain(profile, parse_overrides(settings), Silent())
 
 
 def chosen(chain: Chain, names: Sequence[str] | None, label: str, everything: bool) -> tuple[str, ...]:
-    """The boards that a command is about."""
+    """Select the boards of a command."""
     return select_boards(chain.settings, names or (), label, everything=everything)
 
 
 def on_each(names: Sequence[str], at_once: int, work: Callable[[str], Row]) -> list[Row]:
-    """Do something with each board, several at once; an error becomes a row of its own."""
+    """Call a function for each board, several at the same time; an error becomes a row of its own."""
 
     def one(name: str) -> Row:
         try:
@@ -48,7 +48,7 @@ def on_each(names: Sequence[str], at_once: int, work: Callable[[str], Row]) -> l
 
 
 def show(rows: Sequence[Row], columns: Mapping[str, str], *, as_json: bool) -> None:
-    """Print rows as a table or as JSON, then end with the class of what went wrong, if anything did."""
+    """Print rows as a table or as JSON, then end the command with an error if a board failed."""
     if as_json:
         print_json(rows)
     else:
@@ -70,13 +70,13 @@ def stop_if_failed(rows: Sequence[Row]) -> None:
     """End the command when a row has an exit code.
 
     Raises:
-        AtlasFlowError: of the class of the first failure; `Transient` only when all of them may pass.
+        AtlasFlowError: of the class of the first failure; `Transient` only when all failures are transient.
     """
     failed = [row for row in rows if row.get("exit_code")]
     if failed:
         worst = next((row for row in failed if row["exit_code"] != Transient.exit_code), failed[0])
         problem = worst.get("problem") or worst.get("message") or ""
-        more = f" ({len(failed)} of {len(rows)} boards have trouble)" if len(rows) > 1 else ""
+        more = f" ({len(failed)} of {len(rows)} boards failed)" if len(rows) > 1 else ""
         raise CLASSES.get(worst["exit_code"], AtlasFlowError)(
             f"{'' if worst['board'] in problem else worst['board'] + ': '}{problem}{more}", hint=worst.get("hint") or ""
         )

@@ -1,4 +1,4 @@
-"""`atlasflow boards seen`: what boards have seen while they watched, and whether it is what the model was made for."""
+"""`atlasflow boards seen`: the drift of what boards have seen while they watched."""
 
 from dataclasses import asdict
 

@@ -1,7 +1,8 @@
-"""`boards rollout`: a release onto boards in waves, and what to do with a rollout that stands."""
+"""`boards rollout`: roll a release out to boards in waves; resume, undo and show a rollout."""
 
 import getpass
 import time
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import typer
@@ -15,16 +16,20 @@ from infra.errors import UserError
 from infra.fleet import Fleet
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
-from tasks.fleet import rollout as work
-from tasks.fleet.state import Pause, Stand, cut_waves
+from tasks.fleet.events import Pause
+from tasks.fleet.rollout import board_rows, reopen
+from tasks.fleet.rollout import undo as undo_rollout
+from tasks.fleet.state import Halt, Phase
+from tasks.fleet.waves import cut_waves
 from tasks.retrain.champions import demote_release
 
 rollout = typer.Typer(
-    help="Roll a release out in waves: canary first, stopping when too much fails.", no_args_is_help=True
+    help="Roll a release out in waves: canary first, stopping when too many boards fail.", no_args_is_help=True
 )
 Id = Annotated[str, typer.Argument(metavar="[ROLLOUT]", help="Its id; by default the newest.")]
 OnStop = Annotated[
-    Literal["stay", "wave", "fleet"], typer.Option(help="When too many fail: stay so, or undo the wave or the fleet.")
+    Literal["stay", "wave", "fleet"],
+    typer.Option(help="When too many boards fail: keep or undo."),
 ]
 COLUMNS = {"board": "board", "wave": "wave", "outcome": "outcome", "seconds": "seconds", "": "message"}
 
@@ -45,11 +50,11 @@ def start(
     names: Names = None,
     label: Label = "",
     everything: All = False,
-    percent: Annotated[float, typer.Option(min=0.001, max=100, help="Only this share of the selected boards.")] = 100,
-    waves: Annotated[str, typer.Option(help="Boards that are done at the end of each wave.")] = "1,10%,50%",
+    percent: Annotated[float, typer.Option(min=0.001, max=100, help="Only this percentage of the boards.")] = 100,
+    waves: Annotated[str, typer.Option(help="Boards done at the end of each wave.")] = "1,10%,50%",
     max_failed: Annotated[float, typer.Option(min=0, max=1, help="Share of a wave's boards that may fail.")] = 0,
     wait: Annotated[float, typer.Option(min=0, help="Seconds between two waves.")] = 0,
-    pause: Annotated[Pause, typer.Option(help="Stop for you after the canary, or after each wave.")] = "never",
+    pause: Annotated[Pause, typer.Option(help="Wait for you after the canary, or after each wave.")] = "never",
     on_stop: OnStop = "stay",
     release: Annotated[str, typer.Option(help="A folder or obs://bucket/prefix/; by default the chain's own.")] = "",
     at_once: AtOnce = 32,
@@ -60,8 +65,8 @@ def start(
     given = [*(settings or []), *([f"deploy.release={release}"] if release else [])]
     chain = chain_of(profile, given)
     sizes = tuple(filter(None, (part.strip() for part in waves.split(","))))
-    cut_waves(chosen(chain, names, label, everything), sizes)  # a wrong word is told before Prefect is up
-    _in_prefect(
+    cut_waves(chosen(chain, names, label, everything), sizes)  # report a wrong value before Prefect starts
+    _run_flow(
         chain,
         {
             "profile": profile,
@@ -86,11 +91,11 @@ def resume(
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:
-    """Go on with a rollout that paused, was stopped, or whose process is gone."""
+    """Continue a rollout that paused, stopped, or lost its process."""
     chain = chain_of(profile, settings)
-    opened = work.reopen(Fleet(chain.home), identifier)
+    opened = reopen(Fleet(chain.home), identifier)
     request = {"profile": profile, "settings": parse_overrides(settings), "on_stop": on_stop}
-    _in_prefect(chain, {**request, "resume": opened.id})
+    _run_flow(chain, {**request, "resume": opened.id})
 
 
 def undo(
@@ -100,34 +105,36 @@ def undo(
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Put the previous release back on every board that a rollout changed."""
+    """Restore the previous release on every board that a rollout changed."""
     chain = chain_of(profile, settings)
     fleet = Fleet(chain.home)
     with fleet.carrying_out():
-        opened = work.reopen(fleet, identifier)
+        opened = reopen(fleet, identifier)
         if wave > len(opened.rollout.policy.waves):
             raise UserError(f"rollout {opened.id} has {len(opened.rollout.policy.waves)} waves")
-        rows = work.undo(opened, fleet, chain.world, wave - 1 if wave else None, Silent() if as_json else Printer())
+        reporter = Silent() if as_json else Printer()
+        results = undo_rollout(opened, fleet, chain.world, wave - 1 if wave else None, reporter)
         demoted = None
-        if not wave and any(row["outcome"] == "returned" for row in rows):
+        if not wave and any(result.outcome == "returned" for result in results):
             demoted = demote_release(chain, opened.release, getpass.getuser(), f"rollout {opened.id} was undone")
     if demoted is not None:
-        text = f"release {demoted.release} is champion no more; `atlasflow champion show` tells which one is"
+        text = f"release {demoted.release} is no longer champion; `atlasflow champion show` shows which one is"
         print_line(text, error=True)
+    rows = [asdict(result) for result in results]
     show(rows, {"board": "board", "outcome": "outcome", "": "message"}, as_json=as_json)
 
 
 def show_rollout(identifier: Id = "", profile: Profile = "local", as_json: Json = False) -> None:
-    """Show what became of each board in a rollout."""
-    opened = work.reopen(Fleet(chain_of(profile, None).home), identifier)
-    rows = work.rows(opened)
+    """Show the result of each board in a rollout."""
+    opened = reopen(Fleet(chain_of(profile, None).home), identifier)
+    rows = [asdict(row) for row in board_rows(opened)]
     if not as_json:
         print_line(f"rollout {opened.id} of release {opened.release}")
     show([{**row, "exit_code": None} for row in rows], COLUMNS, as_json=as_json)
 
 
-def _in_prefect(chain: Chain, values: dict[str, Any]) -> None:
-    """Run the flow on the checkout's server, then show every board, also when the rollout was stopped."""
+def _run_flow(chain: Chain, values: dict[str, Any]) -> None:
+    """Run the flow on the installation's server, then show every board, also when the rollout stopped."""
     from flows.cli.terminal import under_prefect  # noqa: PLC0415 - Prefect takes seconds
 
     fleet = Fleet(chain.home)
@@ -141,13 +148,13 @@ def _in_prefect(chain: Chain, values: dict[str, Any]) -> None:
             flow(parse_request(RolloutRequest, values))
     finally:
         if values.get("resume") or fleet.rollouts() != before:
-            opened = work.reopen(fleet, values.get("resume", ""))
-            rows = work.rows(opened)
+            opened = reopen(fleet, values.get("resume", ""))
+            rows = [asdict(row) for row in board_rows(opened)]
             print_rows(rows, COLUMNS)
             step = opened.rollout.next(time.time())
-            stands = f", {step.why}: {step.reason}" if isinstance(step, Stand) else ""
-            print_line(f"rollout {opened.id}{stands}")
+            end = f", {step.phase}: {step.reason}" if isinstance(step, Halt) else ""
+            print_line(f"rollout {opened.id}{end}")
             print_line(f"in Prefect: {address}/runs")
-            if isinstance(step, Stand) and step.why == "paused":
-                print_line("`atlasflow boards rollout resume` goes on")
+            if isinstance(step, Halt) and step.phase is Phase.PAUSED:
+                print_line("`atlasflow boards rollout resume` continues it")
     stop_if_failed(rows)

@@ -14,8 +14,10 @@ from infra.settings import BoardSettings, load
 from infra.store.artifacts import folder_files
 from infra.world import World
 from tasks.engine.reporter import Silent
-from tasks.fleet import rollout
-from tasks.fleet.state import Policy, cut_waves
+from tasks.fleet.deployment import deploy_to
+from tasks.fleet.events import Outcome, Policy
+from tasks.fleet.rollout import begin, board_rows, deploy_wave
+from tasks.fleet.waves import cut_waves
 
 
 def main() -> None:
@@ -31,17 +33,17 @@ def main() -> None:
     begun = time.perf_counter()
     fleet = Fleet(Path(home))
     releases = fleet.keep(folder_files(Path(release))[1], release)
-    opened = rollout.begin(fleet, releases, Policy(cut_waves(list(boards), []), limit=int(at_once)))
-    rollout.carry_out_wave(opened, fleet, lambda name: rollout.install_on(world, releases, name), Silent())
-    rows = rollout.rows(opened)
+    opened = begin(fleet, releases, Policy(cut_waves(list(boards), []), limit=int(at_once)))
+    deploy_wave(opened, fleet, lambda name: deploy_to(world, releases, name), Silent())
+    rows = board_rows(opened)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     status = Path("/proc/self/status").read_text()  # ru_maxrss would begin with the parent's
     print(
         json.dumps(
             {
                 "seconds": time.perf_counter() - begun,
-                "ok": sum(row["outcome"] == "changed" for row in rows),
-                "problems": [row["message"] for row in rows if row["outcome"] != "changed"][:3],
+                "ok": sum(row.outcome == Outcome.CHANGED for row in rows),
+                "problems": [row.message for row in rows if row.outcome != Outcome.CHANGED][:3],
                 "cpu_seconds": usage.ru_utime + usage.ru_stime,
                 "peak_kilobytes": int(status.partition("VmHWM:")[2].split()[0]),
             }

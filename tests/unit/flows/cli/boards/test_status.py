@@ -104,7 +104,7 @@ def test_the_exit_code_tells_the_class_of_the_trouble(command):
     assert "soc_version" in rows[0]
     with command.file.open("a") as file:
         file.write('[boards.keyless]\naddress = "127.0.0.1"\nkey = "/nowhere/key"\n')
-    assert "(2 of 4 boards have trouble)" in str(command("info", "--all", error=UserError).error)
+    assert "(2 of 4 boards failed)" in str(command("info", "--all", error=UserError).error)
 
 
 def test_seen_compares_what_a_board_has_counted_with_its_release(command, home, tmp_path):
