@@ -42,18 +42,17 @@ def prepare_server(chain: Chain, profile: str, overrides: Mapping[str, str]) -> 
     """
     services, settings = chain.world.services, chain.settings
     os.environ.update(server.environment(services, chain.home, settings.prefect))
-    address = ""
+    from flows.deployments import plans  # noqa: PLC0415
+    from tasks.orchestration.automations import RelayAddress, establish  # noqa: PLC0415
+    from tasks.orchestration.limits import board_limits, ensure, training_limit  # noqa: PLC0415
+
+    address = None
     # The relay reads its settings when it starts, so it is restarted; notifications not yet sent wait on disk.
     with hold(chain.home / "locks" / "relay"):
         services.stop(relay.NAME)
         if settings.notify.ways():
-            service = relay.service(services, chain.home, settings.notify.relay_host, profile, overrides)
-            services.start(service)
-            address = service.address
-    from flows.deployments import plans  # noqa: PLC0415
-    from tasks.orchestration.automations import establish  # noqa: PLC0415
-    from tasks.orchestration.limits import board_limits, ensure, training_limit  # noqa: PLC0415
-
+            services.start(relay.service(services, chain.home, settings.notify.relay_host, profile, overrides))
+            address = RelayAddress(services.address(relay.NAME), relay.authorization(chain.home))
     ensure(training_limit(settings) | board_limits(settings.boards))
     shared = server.outside(services, settings.prefect) is not None
     establish(settings, chain.home, address, [plan.name for plan in plans()], shared=shared)

@@ -124,7 +124,7 @@ def _outside_server(settings: Settings, world: World) -> Iterator[Finding]:
 
 
 def _ports(world: World) -> Finding:
-    taken = ", ".join(f"{port} ({name})" for name, port in world.services.strangers().items())
+    taken = ", ".join(f"{port} ({name})" for name, port in world.services.occupied_ports().items())
     if not taken:
         return Finding("ports", "good", "no other program answers where a local service belongs")
     hint = f"stop that program, or remove the name from {world.services.folder / 'ports.json'}"

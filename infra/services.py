@@ -1,24 +1,23 @@
 """Local services: start once, find again, check their health, stop. Each belongs to one AtlasFlow home."""
 
-import contextlib
-import http.client
 import json
-import os
-import secrets
-import signal
-import socket
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from infra.errors import Refused, Transient
+from infra.processes import alive, answers, end, free_port, listens, memory, port_is_free, spawn
 from infra.store.atomic import write_text
 from infra.store.locks import hold
+
+_PORTS = "ports.json"
+_ATTEMPTS = 5
+"""How often a service starts at most, each time with other ports, when other programs take its ports."""
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,11 @@ class Service:
     Attributes:
         name: also names its log and its state file.
         title: what people call it; says `stand-in` where it is one.
-        command: the argument list.
+        command: the argument list; no secrets, since every user of the machine can read it.
         address: what a person would open or connect to.
-        ready: True once it answers.
+        port: where it listens on this machine.
+        ready: True once it answers; asked only while the service itself listens at the port.
+        rebuild: builds it anew with other ports; None where a setting fixes its port.
         environment: added to ours; may hold secrets, so it is never written or shown.
         start_seconds: how long it may take to answer.
         stop_seconds: how long it may take to end after SIGTERM.
@@ -40,7 +41,9 @@ class Service:
     title: str
     command: tuple[str, ...]
     address: str
+    port: int
     ready: Callable[[], bool]
+    rebuild: "Callable[[], Service] | None" = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     start_seconds: float = 30
     stop_seconds: float = 10
@@ -59,136 +62,160 @@ class Status:
 
 
 class Services:
-    """The services of one home; state, logs and chosen ports lie in `home/services`."""
+    """The services of one home; state, logs and chosen ports are in `home/services`."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "services"
 
     def port(self, name: str, preferred: int = 0) -> int:
-        """The port that belongs to `name`: chosen once, then kept, so that addresses survive a restart."""
-        book = self.folder / "ports.json"
+        """The port that belongs to `name`: chosen once, then kept, so that addresses survive a restart.
+
+        A service and its further ports share the beginning of their names: `objectstore`, `objectstore-master`.
+        """
         with hold(self.folder / "ports.lock"):
-            ports: dict[str, int] = json.loads(book.read_text()) if book.exists() else {}
+            ports = self._ports()
             if name not in ports:
                 taken = set(ports.values())
-                ports[name] = preferred if preferred not in taken and _free(preferred) else _any_free(taken)
-                write_text(book, json.dumps(ports, indent=1))
+                wanted = preferred and preferred not in taken and port_is_free(preferred)
+                ports[name] = preferred if wanted else free_port(taken)
+                self._write_ports(ports)
             return ports[name]
 
     def known_port(self, name: str) -> int | None:
         """The port that belongs to `name`; None where none was chosen yet."""
-        book = self.folder / "ports.json"
-        ports: dict[str, int] = json.loads(book.read_text()) if book.exists() else {}
-        return ports.get(name)
+        return self._ports().get(name)
 
-    def strangers(self) -> dict[str, int]:
-        """Ports that belong to services which do not run, and where something answers all the same, by name."""
-        book = self.folder / "ports.json"
-        ports: dict[str, int] = json.loads(book.read_text()) if book.exists() else {}
-        ours = tuple(status.name for status in self.status() if status.running)
-        return {
-            name: port
-            for name, port in ports.items()
-            if answers(port) and not any(name == own or name.startswith(f"{own}-") for own in ours)
-        }
+    def occupied_ports(self) -> dict[str, int]:
+        """Ports of services that do not run, and where another program listens, by name."""
+        running = [status.name for status in self.status() if status.running]
+        return {name: port for name, port in self._ports().items() if not _owner(name, running) and answers(port)}
 
     def start(self, service: Service) -> bool:
         """Start a service unless it runs; wait until it answers. True when it was started now.
 
+        When another program has one of its ports, such as the server of another home, it gets other ports.
+
         Raises:
             Transient: it ended or did not answer in time; the message quotes its log.
-            Refused: a program that is not ours answers in its place.
+            Refused: another program listens at its port, which a setting fixes.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with hold(self.folder / f"{service.name}.lock"):
-            if self._process(service.name) is not None:
-                self._wait(service, self._process(service.name))
-                return False
-            if service.ready():
-                raise Refused(
-                    f"something else answers at {service.address}, where {service.title} belongs",
-                    hint=f"stop that program, or remove '{service.name}' from {self.folder / 'ports.json'}",
-                )
-            process = psutil.Process(_spawn(service, self.folder / f"{service.name}.log"))
-            state = {
-                "pid": process.pid,
-                "created": process.create_time(),
-                "title": service.title,
-                "address": service.address,
-                "stop_seconds": service.stop_seconds,
-            }
-            write_text(self.folder / f"{service.name}.json", json.dumps(state, indent=1))
-            try:
+            process = self._process(service.name)
+            if process is not None:
                 self._wait(service, process)
-            except BaseException:
-                self._end(service.name)
-                raise
-            return True
+                return False
+            for attempt in range(_ATTEMPTS):
+                self._replace_occupied_ports(service)
+                # Built anew even if its own ports are free: it may name the port of a service that has moved.
+                service = service.rebuild() if service.rebuild is not None else service
+                try:
+                    self._launch(service)
+                except Transient:
+                    if attempt == _ATTEMPTS - 1 or not self._occupied(service):
+                        raise
+                else:
+                    return True
+        raise AssertionError("the loop returns or raises")
 
     def stop(self, name: str) -> bool:
-        """Stop one service by the process id that we noted; True when it ran."""
+        """Stop one service by its recorded process id; True when it ran."""
         with hold(self.folder / f"{name}.lock"):
             return self._end(name)
+
+    def address(self, name: str) -> str:
+        """Where a service that was started answers."""
+        return str(self._state(name)["address"])
 
     def status(self) -> list[Status]:
         """All services that were ever started here."""
         found = []
         for path in sorted(self.folder.glob("*.json")):
-            if path.name == "ports.json":
+            if path.name == _PORTS:
                 continue
-            state = json.loads(path.read_text())
+            state = self._state(path.stem)
             process = self._process(path.stem)
-            memory = 0 if process is None else _memory(process)
-            found.append(
-                Status(
-                    path.stem,
-                    state["title"],
-                    state["address"],
-                    process is not None,
-                    None if process is None else process.pid,
-                    memory,
-                )
-            )
+            pid, used = (None, 0) if process is None else (process.pid, memory(process))
+            found.append(Status(path.stem, state["title"], state["address"], process is not None, pid, used))
         return found
 
+    def _ports(self) -> dict[str, int]:
+        book = self.folder / _PORTS
+        ports: dict[str, int] = json.loads(book.read_text()) if book.exists() else {}
+        return ports
+
+    def _write_ports(self, ports: Mapping[str, int]) -> None:
+        write_text(self.folder / _PORTS, json.dumps(ports, indent=1))
+
+    def _occupied(self, service: Service) -> list[str]:
+        """The names of a stopped service's ports that another program has taken."""
+        known = {service.name, *(status.name for status in self.status())}
+        own = {name: port for name, port in self._ports().items() if _owner(name, known) == service.name}
+        return [name for name, port in own.items() if not port_is_free(port)]
+
+    def _replace_occupied_ports(self, service: Service) -> None:
+        if service.rebuild is None:
+            if not port_is_free(service.port):
+                raise Refused(
+                    f"another program listens at port {service.port}, which is set for {service.title}",
+                    hint="stop that program, or change the setting",
+                )
+            return
+        with hold(self.folder / "ports.lock"):
+            ports = self._ports()
+            for name in self._occupied(service):
+                ports[name] = free_port(set(ports.values()))
+            self._write_ports(ports)
+
+    def _launch(self, service: Service) -> None:
+        process = spawn(service.command, service.environment, self.folder / f"{service.name}.log")
+        state = {
+            "pid": process.pid,
+            "created": process.create_time(),
+            "title": service.title,
+            "address": service.address,
+            "stop_seconds": service.stop_seconds,
+        }
+        write_text(self.folder / f"{service.name}.json", json.dumps(state, indent=1))
+        try:
+            self._wait(service, process)
+        except BaseException:
+            self._end(service.name)
+            raise
+
+    def _state(self, name: str) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return state
+
     def _process(self, name: str) -> psutil.Process | None:
-        """The living process that we started under this name; a process id that was given away anew does not count."""
-        path = self.folder / f"{name}.json"
-        if not path.exists():
+        """The living process that was started under this name; a process id that was given away anew does not count."""
+        if not (self.folder / f"{name}.json").exists():
             return None
-        state = json.loads(path.read_text())
+        state = self._state(name)
         try:
             process = psutil.Process(state["pid"])
-            same = abs(process.create_time() - state["created"]) < 1
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            return process if abs(process.create_time() - state["created"]) < 1 and alive(process) else None
         except psutil.NoSuchProcess:
             return None
 
-    def _wait(self, service: Service, process: psutil.Process | None) -> None:
+    def _wait(self, service: Service, process: psutil.Process) -> None:
+        """Wait until the service answers; a server of somebody else at its port is never asked, nor told a secret."""
         deadline = time.monotonic() + service.start_seconds
-        while not service.ready():
-            if process is None or not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+        while not (listens(process, service.port) and service.ready()):
+            if not alive(process):
                 raise Transient(f"{service.title} ended while starting", hint=self._log_tail(service.name))
             if time.monotonic() > deadline:
                 raise Transient(
                     f"{service.title} did not answer at {service.address} within {service.start_seconds:.0f} s",
                     hint=self._log_tail(service.name),
                 )
-            time.sleep(0.05)
+            time.sleep(_POLL_SECONDS)
 
     def _end(self, name: str) -> bool:
         process = self._process(name)
         if process is None:
             return False
-        state = json.loads((self.folder / f"{name}.json").read_text())
-        family = [process, *process.children(recursive=True)]
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=state["stop_seconds"])
-        for straggler in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                straggler.kill()
-        psutil.wait_procs(alive, timeout=5)
+        end(process, self._state(name)["stop_seconds"])
         return True
 
     def _log_tail(self, name: str) -> str:
@@ -197,70 +224,8 @@ class Services:
         return f"see {path}" + "".join(f"\n    {line}" for line in lines)
 
 
-def _spawn(service: Service, log: Path) -> int:
-    """Start the program in a session of its own and return its process id; it is to outlive this process."""
-    return os.posix_spawnp(
-        service.command[0],
-        service.command,
-        {**os.environ, **service.environment},
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
+def _owner(port_name: str, services: Iterable[str]) -> str:
+    """The service that a port belongs to by its name; empty where it is none of these."""
+    return max(
+        (name for name in services if port_name == name or port_name.startswith(f"{name}-")), key=len, default=""
     )
-
-
-def answers(port: int) -> bool:
-    """True when something listens on 127.0.0.1 at `port`."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def answers_http(address: str) -> bool:
-    """True when a web server of this machine answers 200 there; no proxy is asked."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(address, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
-        return False  # not up yet, which is what was asked
-
-
-def secret(path: Path) -> str:
-    """A random secret of this home: made once, readable by its owner alone."""
-    with hold(path.with_suffix(".lock")):
-        if not path.exists():
-            write_text(path, secrets.token_urlsafe(24), mode=0o600)
-        return path.read_text()
-
-
-def _memory(process: psutil.Process) -> int:
-    total = 0
-    for member in [process, *process.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total += member.memory_info().rss
-    return total
-
-
-def _free(port: int) -> bool:
-    if port == 0:
-        return False
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _any_free(taken: set[int]) -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in taken and port < 55_000:  # SeaweedFS also takes port + 10000
-            return port

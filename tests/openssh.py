@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from infra.services import answers
+from infra.processes import answers
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/sshd"
 

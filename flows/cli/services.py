@@ -34,8 +34,10 @@ def up(profile: Profile = "local", settings: Set = None) -> None:
     for service in (*own, *chain.world.local_services()):
         with console.status(f"starting {service.title}"):
             started = services.start(service)
-        print_line(f"{service.title}: {'started' if started else 'was up'}, {service.address}")
-    with console.status("giving the Prefect server its limits and automations"):
+        print_line(f"{service.title}: {'started' if started else 'was up'}, {services.address(service.name)}")
+    if login := prefect_server.login_note(services, chain.home, server):
+        print_line(login)
+    with console.status("setting up limits and automations on the Prefect server"):
         prepare_server(chain, profile, overrides)
     print_line(f"notifications: {receivers(chain.settings)}")
 

@@ -4,6 +4,7 @@ The only module of the package that imports the stand-in, and only when a client
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,4 +78,6 @@ def stand_ins(settings: ModelArtsSettings, obs: ObsSettings, services: Services,
     if settings.endpoint:
         return needed
     reachable = seaweedfs.reached(obs, services, home)
-    return [*needed, server.service(services, home, reachable, settings.stand_in)]
+    service = server.service(services, home, reachable, settings.stand_in)
+    # The object store may have moved to another port by the time that this one starts.
+    return [*needed, replace(service, rebuild=lambda: stand_ins(settings, obs, services, home)[-1])]

@@ -1,16 +1,14 @@
-"""Tell people: by webhook, by e-mail, by a webhook of a cloud. Errors name the way and the host, never an address."""
+"""Notify people by webhook, e-mail or a cloud's webhook. Errors name the channel and the host, never a URL."""
 
 import json
 import smtplib
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from email.message import EmailMessage
-from http.client import HTTPException
 from urllib.parse import urlsplit
 
+import httpx
 from pydantic import SecretStr
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
@@ -22,7 +20,7 @@ _SUBJECT = 512
 
 
 def senders(settings: NotifySettings) -> dict[str, Callable[[Message], None]]:
-    """How to tell, by the name of the way; a sender raises `Refused` or `Transient`."""
+    """The senders of the channels that the settings name, by channel; one raises `Refused` or `Transient`."""
     known: dict[str, Callable[[Message], None]] = {
         "webhook": lambda message: _post(
             "webhook", settings.webhook, settings.webhook_headers, asdict(message), settings.seconds
@@ -32,7 +30,7 @@ def senders(settings: NotifySettings) -> dict[str, Callable[[Message], None]]:
             "cloud webhook", settings.cloud_webhook, settings.cloud_headers, _cloud(settings, message), settings.seconds
         ),
     }
-    return {way: known[way] for way in settings.ways()}
+    return {channel: known[channel] for channel in settings.ways()}
 
 
 def _cloud(settings: NotifySettings, message: Message) -> dict[str, str]:
@@ -43,42 +41,36 @@ def _cloud(settings: NotifySettings, message: Message) -> dict[str, str]:
     }
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the headers, and with them a secret, to somebody else."""
-
-    def redirect_request(self, *_arguments: object, **_named: object) -> None:
-        return None
-
-
 def _post(
-    way: str, address: SecretStr, headers: Mapping[str, SecretStr], body: Mapping[str, str], seconds: float
+    channel: str, address: SecretStr, headers: Mapping[str, SecretStr], body: Mapping[str, str], seconds: float
 ) -> None:
-    place = address.get_secret_value()
-    parts = urlsplit(place)
+    url = address.get_secret_value()
+    parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"the address of the {way} is none", hint="it starts with https://")
-    request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
-        place,
-        data=json.dumps(body, ensure_ascii=False).encode(errors="replace"),
-        headers={"Content-Type": "application/json; charset=utf-8"}
-        | {name: value.get_secret_value() for name, value in headers.items()},
-        method="POST",
-    )
+        raise UserError(f"not a valid URL: {channel}", hint="it starts with https://")
     try:
-        with urllib.request.build_opener(_NoRedirects).open(request, timeout=seconds):
-            return
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _answered(f"the {way} at {parts.hostname}", error.code) from None
-    except (urllib.error.URLError, HTTPException, OSError) as error:
-        why = getattr(error, "reason", None) or type(error).__name__
-        raise Transient(f"the {way} at {parts.hostname} does not answer: {why}") from None
+        answer = httpx.post(
+            url,
+            content=json.dumps(body, ensure_ascii=False).encode(errors="replace"),
+            headers={"Content-Type": "application/json; charset=utf-8"}
+            | {name: value.get_secret_value() for name, value in headers.items()},
+            timeout=seconds,
+            follow_redirects=False,  # one would carry the headers, and with them a secret, to another host
+        )
+    except httpx.InvalidURL:
+        raise UserError(f"not a valid URL: {channel}", hint="it starts with https://") from None
+    except httpx.HTTPError as error:
+        # Other texts may quote a header or the URL.
+        why = str(error) if isinstance(error, httpx.ConnectError) else type(error).__name__
+        raise Transient(f"the {channel} at {parts.hostname} does not answer: {why}") from None
+    if not answer.is_success:
+        raise _status_error(f"the {channel} at {parts.hostname}", answer.status_code)
 
 
-def _answered(who: str, status: int) -> AtlasFlowError:
+def _status_error(receiver: str, status: int) -> AtlasFlowError:
     if status in (408, 425, 429) or status >= 500:
-        return Transient(f"{who} answered with HTTP status {status}")
-    return Refused(f"{who} refused with HTTP status {status}", hint="check its address and its headers")
+        return Transient(f"{receiver} answered with HTTP status {status}")
+    return Refused(f"{receiver} refused with HTTP status {status}", hint="check its address and its headers")
 
 
 def _mail(settings: NotifySettings, message: Message) -> None:
@@ -99,12 +91,12 @@ def _mail(settings: NotifySettings, message: Message) -> None:
                 server.login(settings.mail_user, settings.mail_password.get_secret_value())
             server.send_message(mail)
     except smtplib.SMTPResponseException as error:
-        said = f"the mail server {host} answered with {error.smtp_code}"
+        answer = f"the mail server {host} answered with {error.smtp_code}"
         if 400 <= error.smtp_code < 500:
-            raise Transient(said) from None
-        raise Refused(said, hint="check notify.mail_user, its password and the addresses") from None
+            raise Transient(answer) from None
+        raise Refused(answer, hint="check notify.mail_user, its password and the addresses") from None
     except (smtplib.SMTPRecipientsRefused, smtplib.SMTPNotSupportedError) as error:
-        what = f"the mail server {host} refused: {type(error).__name__}"
-        raise Refused(what, hint="check notify.mail_to and notify.mail_security") from None
+        refusal = f"the mail server {host} refused: {type(error).__name__}"
+        raise Refused(refusal, hint="check notify.mail_to and notify.mail_security") from None
     except (smtplib.SMTPException, OSError) as error:
         raise Transient(f"the mail server {host} does not answer: {type(error).__name__}") from None

@@ -1,10 +1,12 @@
-"""The relay: a small HTTP server on this machine that the Prefect server's automations call, and that tells people.
+"""The relay: a small HTTP server on this machine that the Prefect server's automations call, and that notifies people.
 
-It runs beside the Prefect server and not as a flow, so that a notification needs no worker: the news may be that the
-worker has died. Secrets stay in its environment and never reach the Prefect server's database.
+It is a service of its own and not a flow, so that a notification needs no worker: the news may be that the worker has
+died. Secrets of the channels stay in its environment and never reach the Prefect server's database. It takes requests
+only with the relay's own secret, which the webhook block of the Prefect server has (`infra.notify.service`).
 """
 
 import argparse
+import hmac
 import json
 import sys
 import threading
@@ -18,6 +20,7 @@ from infra.home import home
 from infra.notify.channels import senders
 from infra.notify.message import Message, message
 from infra.notify.outbox import Outbox
+from infra.notify.service import authorization
 from infra.settings import Settings, load
 
 _LARGEST = 256 * 1024
@@ -26,41 +29,53 @@ _JSON = "application/json"
 
 
 class Relay(ThreadingHTTPServer):
-    """Takes notifications by POST and hands them to a thread that tells them."""
+    """Takes notifications by POST; a thread delivers them.
+
+    Args:
+        port: where it listens; 0 takes a free one.
+        settings: channels, retries, and the kinds of notification that are wanted.
+        outbox: keeps notifications until they are delivered.
+        secret: the value of the header `Authorization` that a caller must send.
+    """
 
     daemon_threads = True
 
-    def __init__(self, port: int, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, port: int, settings: Settings, outbox: Outbox, secret: str) -> None:
         super().__init__((settings.notify.relay_host, port), _Handler)
         self.settings = settings
         self.outbox = outbox
-        self.news = threading.Event()
-        self.news.set()  # what an earlier process left
-        self._taking = threading.Lock()
+        self._secret = secret
+        self._arrived = threading.Event()
+        self._arrived.set()  # an earlier process may have left some
+        self._lock = threading.Lock()
         self._events: deque[str] = deque(maxlen=_REMEMBERED)
-        self._teller = threading.Thread(target=self._tell, daemon=True)
-        self._teller.start()
+        self._delivery = threading.Thread(target=self._deliver, daemon=True)
+        self._delivery.start()
 
     @property
-    def telling(self) -> bool:
-        """False when nothing that it takes would be told any more."""
-        return self._teller.is_alive()
+    def delivers(self) -> bool:
+        """False when the thread that delivers has ended."""
+        return self._delivery.is_alive()
+
+    def knows(self, authorization: str) -> bool:
+        """True when a caller has sent the relay's secret."""
+        return hmac.compare_digest(authorization.encode(errors="replace"), self._secret.encode())
 
     def take(self, found: Message) -> bool:
-        """Keep a notification until it is told; False when its event was taken before, as the server may act twice."""
-        with self._taking:
+        """Keep a notification for delivery; False when its event was taken before, as the server may act twice."""
+        with self._lock:
             if found.event and found.event in self._events:
                 return False
             self.outbox.put(found, self.settings.notify.ways())
             self._events.append(found.event)
-        self.news.set()
+        self._arrived.set()
         return True
 
-    def _tell(self) -> None:
+    def _deliver(self) -> None:
         known = senders(self.settings.notify)
         while True:
-            self.news.wait()
-            self.news.clear()
+            self._arrived.wait()
+            self._arrived.clear()
             self.outbox.deliver(known, self.settings.retry, lambda line: print(line, flush=True))
 
 
@@ -68,14 +83,18 @@ class _Handler(BaseHTTPRequestHandler):
     server: Relay
 
     def do_GET(self) -> None:
-        """Answer whether it tells what it takes."""
-        if not self.server.telling:
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"problem": "the thread that tells has ended; see the log"})
+        """Report whether it delivers what it takes."""
+        if not self._admitted():
+            return
+        if not self.server.delivers:
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"problem": "the delivery thread has ended; see the log"})
             return
         self._answer(HTTPStatus.OK, {"ways": list(self.server.settings.notify.ways())})
 
     def do_POST(self) -> None:
-        """Take a notification. Web pages cannot send this content type to another origin, so only programs get in."""
+        """Take a notification."""
+        if not self._admitted():
+            return
         length = int(self.headers.get("Content-Length") or 0)
         if self.headers.get_content_type() != _JSON or not 0 < length <= _LARGEST:
             self.close_connection = True
@@ -90,7 +109,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.ACCEPTED, {"wanted": wanted})
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing; what becomes of notifications is said by the thread that tells them."""
+        """Log no requests; the delivery thread logs what becomes of each notification."""
+
+    def _admitted(self) -> bool:
+        """True when the caller has the secret; answers 401 otherwise."""
+        if self.server.knows(self.headers.get("Authorization") or ""):
+            return True
+        self.close_connection = True
+        self._answer(HTTPStatus.UNAUTHORIZED, {"problem": "this relay belongs to somebody else"})
+        return False
 
     def _answer(self, status: HTTPStatus, body: dict[str, object]) -> None:
         content = json.dumps(body).encode()
@@ -109,9 +136,10 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     arguments = parser.parse_args()
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # no name that it tells of may end it
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that cannot be printed must not end it
     settings = load(arguments.profile, dict(text.split("=", 1) for text in arguments.set))
-    with Relay(arguments.port, settings, Outbox(home())) as relay:
+    secret = authorization(home())["Authorization"]
+    with Relay(arguments.port, settings, Outbox(home()), secret) as relay:
         relay.serve_forever()
 
 

@@ -5,17 +5,15 @@ is somebody else's: it is used, and neither started nor stopped here.
 """
 
 import base64
-import http.client
-import json
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 from infra.errors import Refused, Transient, UserError
+from infra.health import answers_http
 from infra.home import python_path
+from infra.secrets import secret_file, service_secret
 from infra.services import Service, Services
 from infra.settings import PrefectSettings
 
@@ -24,13 +22,31 @@ PREFERRED_PORT = 4200
 HEARTBEAT_SECONDS = 30
 """How often a flow run says that it lives; Prefect allows no less."""
 VARIABLE = "PREFECT_API_URL"
+AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
 _SECONDS = 10
+_SERVER = {
+    # The newer interface asks a tracking service of the outside for its configuration; the classic one asks nobody.
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # Leases that are kept in memory alone would leave their slots taken for ever when the server is restarted.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # Otherwise it keeps every run for ever.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    # Its loops look at the database every 5 to 20 s by default, which costs an idle machine some percent of a core.
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "15",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "60",
+    "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "30",
+}
+"""Settings of our own server."""
 
 
 def outside(services: Services, settings: PrefectSettings) -> str | None:
-    """The API address of a server that is not ours, as the environment names it; None where ours is used.
+    """The API address of an outside server, as the environment names it; None where our own is used.
 
-    Processes that we start find our own server's address in the same variable, which makes it nobody else's.
+    Processes that we start find our own server's address in the same variable.
     """
     named = os.environ.get(VARIABLE, "").rstrip("/")
     ours = settings.port or services.known_port(NAME)
@@ -54,22 +70,19 @@ def note(services: Services, settings: PrefectSettings) -> str:
 
 
 def environment(services: Services, home: Path, settings: PrefectSettings) -> Mapping[str, str]:
-    """What a process needs in its environment, before it imports Prefect, to use this server and no other."""
+    """What a process needs in its environment, before it imports Prefect, to use this server and no other.
+
+    It holds the login of our own server; for an outside one, `PREFECT_API_AUTH_STRING` stays as it is.
+    """
+    api = outside(services, settings)
     seen = address(services, settings)
     return {
         "PREFECT_HOME": str(home / "prefect"),
-        VARIABLE: outside(services, settings) or f"{seen}/api",
+        VARIABLE: api or f"{seen}/api",
+        **({} if api else {AUTH_VARIABLE: login(home)}),
         "PREFECT_UI_URL": seen,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # The newer interface asks a tracking service of the outside for its configuration; the classic one asks nobody.
-        "PREFECT_SERVER_UI_V2_ENABLED": "false",
-        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        # Leases that are kept in memory alone would leave their slots taken for ever when the server is restarted.
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        # Otherwise it keeps every run for ever.
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(settings.keep_days * 86_400),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         # The command shows its own progress; the server keeps the log of every run.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": os.environ.get("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"),
@@ -91,26 +104,45 @@ def start(services: Services, home: Path, settings: PrefectSettings) -> bool:
 
 
 def service(services: Services, home: Path, settings: PrefectSettings) -> Service:
-    """Our own server as a local service."""
+    """Our own server as a local service; it answers only to who knows its login, and only at its own address."""
     port = settings.port or services.port(NAME, PREFERRED_PORT)
-    server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    own = f"http://127.0.0.1:{port}"
     return Service(
         name=NAME,
         title="Prefect server",
-        command=(sys.executable, "-m", "infra.prefect_server.background_gc", *server),
-        address=f"http://127.0.0.1:{port}",
-        ready=lambda: _healthy(port),
-        environment={**environment(services, home, settings), "PYTHONPATH": python_path()},
+        command=(sys.executable, "-m", "infra.prefect_server.launch", "--port", str(port)),
+        address=own,
+        port=port,
+        ready=lambda: answers_http(f"{own}/api/health"),
+        rebuild=None if settings.port else lambda: service(services, home, settings),
+        environment={
+            **environment(services, home, settings),
+            **_SERVER,
+            "PREFECT_SERVER_API_AUTH_STRING": login(home),
+            "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{own},http://localhost:{port}",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(settings.keep_days * 86_400),
+            "PYTHONPATH": python_path(),
+        },
         start_seconds=settings.start_seconds,
         stop_seconds=20,
     )
 
 
+def login(home: Path) -> str:
+    """User and password of our own server, as its login page takes them: `atlasflow:PASSWORD`."""
+    return service_secret(home, NAME, prefix="atlasflow:")
+
+
+def login_note(services: Services, home: Path, settings: PrefectSettings) -> str:
+    """How a person logs in to our own server; empty where an outside one is used."""
+    return "" if outside(services, settings) else f"log in to its page with the content of {secret_file(home, NAME)}"
+
+
 def credentials() -> dict[str, str]:
-    """The header by which the server knows us, from Prefect's own variables; empty where it asks for none."""
+    """The header by which an outside server knows us, from Prefect's own variables; empty where it asks for none."""
     if key := os.environ.get("PREFECT_API_KEY"):
         return {"Authorization": f"Bearer {key}"}
-    if text := os.environ.get("PREFECT_API_AUTH_STRING"):
+    if text := os.environ.get(AUTH_VARIABLE):
         return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
     return {}
 
@@ -123,39 +155,31 @@ def outside_version(api: str) -> str:
         UserError: it wants other credentials, or is no Prefect server.
         Refused: its version is not one that we can talk to.
     """
+    import httpx  # noqa: PLC0415 - a run that finds everything fresh asks no server
+
     hint = f"start that server, or unset {VARIABLE} to use this machine's own"
     try:
-        request = urllib.request.Request(f"{api}/admin/version", headers=credentials())  # noqa: S310 - http(s), below
-        if request.type not in ("http", "https"):
-            raise UserError(f"{VARIABLE} is '{api}'", hint="write http://HOST:PORT/api")
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - checked above
-            version = json.load(answer)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code in (401, 403):
-            raise UserError(
-                f"the Prefect server at {api} refuses us: {error.code} {error.reason}",
-                hint="set PREFECT_API_AUTH_STRING to what the server has in PREFECT_SERVER_API_AUTH_STRING",
-            ) from None
-        if error.code == 404 and "PREFECT_API_KEY" in os.environ:
-            return ""
-        if error.code == 404:
-            raise UserError(f"there is no Prefect API at {api}", hint=f"{VARIABLE} ends in /api") from None
-        raise Transient(f"the Prefect server at {api} answers {error.code} {error.reason}", hint=hint) from None
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        reason = getattr(error, "reason", error)
-        raise Transient(f"the Prefect server at {api} does not answer: {reason}", hint=hint) from None
+        answer = httpx.get(f"{api}/admin/version", headers=credentials(), timeout=_SECONDS)
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+        raise UserError(f"{VARIABLE} is '{api}'", hint="write http://HOST:PORT/api") from None
+    except httpx.HTTPError as error:
+        raise Transient(f"the Prefect server at {api} does not answer: {error}", hint=hint) from None
+    said = f"{answer.status_code} {answer.reason_phrase}"
+    if answer.status_code in (401, 403):
+        raise UserError(
+            f"the Prefect server at {api} refuses us: {said}",
+            hint=f"set {AUTH_VARIABLE} to what the server has in PREFECT_SERVER_API_AUTH_STRING",
+        )
+    if answer.status_code == 404 and "PREFECT_API_KEY" in os.environ:
+        return ""
+    if answer.status_code == 404:
+        raise UserError(f"there is no Prefect API at {api}", hint=f"{VARIABLE} ends in /api")
+    if not answer.is_success:
+        raise Transient(f"the Prefect server at {api} answers {said}", hint=hint)
+    try:
+        version = str(answer.json())
     except ValueError:
         raise UserError(f"what answers at {api} is no Prefect server", hint=f"correct {VARIABLE}") from None
-    if not str(version).startswith("3."):
+    if not version.startswith("3."):
         raise Refused(f"the Prefect server at {api} has version {version}", hint="version 3 is wanted")
-    return str(version)
-
-
-def _healthy(port: int) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
-        return False  # not up yet, which is what was asked
+    return version

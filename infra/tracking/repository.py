@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import AtlasFlowError
+from infra.health import answers_http
 from infra.home import python_path
 from infra.program import run_program
-from infra.services import Service, Services, answers_http
+from infra.services import Service, Services
 from infra.settings import TrackingSettings
 from infra.store.atomic import write_text
 from infra.store.locks import hold
@@ -139,7 +140,9 @@ def pages(services: Services, home: Path, settings: TrackingSettings) -> Service
         title="Aim",
         command=(sys.executable, "-P", str(SERVER), str(folder), port),
         address=shown,
+        port=int(port),
         ready=lambda: answers_http(f"{shown}{HEALTH}"),
         environment={TOKEN: token_of(home), "PYTHONPATH": python_path()},
+        rebuild=None if settings.port else lambda: pages(services, home, settings),
         start_seconds=60,
     )

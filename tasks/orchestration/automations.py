@@ -6,6 +6,7 @@ They have fixed names; `establish` makes what is missing, changes what differs a
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from infra.errors import Transient
@@ -22,7 +24,7 @@ from infra.store.locks import hold
 from tasks.orchestration.events import FELL_BACK, PROMOTED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
     from uuid import UUID
 
@@ -64,13 +66,23 @@ _EVENT = _SAME | {
 }
 
 
-def establish(settings: Settings, home: Path, relay: str, flows: Collection[str], *, shared: bool) -> int:
+@dataclass(frozen=True)
+class RelayAddress:
+    """Where the relay of notifications listens, and the headers that it wants."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def establish(
+    settings: Settings, home: Path, relay: RelayAddress | None, flows: Collection[str], *, shared: bool
+) -> int:
     """Make the server have our automations as the settings want them; returns how many were made or changed.
 
     Args:
         settings: who is told of what, and when a run counts as crashed.
         home: two processes of it take turns.
-        relay: address of the relay of notifications; empty where no way to tell anybody is set.
+        relay: of notifications; None where no channel is set.
         flows: names of our flows, which are those of their deployments; runs of others are nobody's business here.
         shared: True where the server is not ours alone: without a relay here, that of another machine stays in charge.
 
@@ -179,9 +191,10 @@ def _tell(
     )
 
 
-def _block(relay: str) -> UUID:
-    """The webhook block by which the server calls the relay; it holds no secret."""
-    block = Webhook(method="POST", url=SecretStr(relay), headers={"Content-Type": "application/json"})
+def _block(relay: RelayAddress) -> UUID:
+    """The webhook block by which the server calls the relay; the server encrypts it."""
+    headers = SecretDict({"Content-Type": "application/json", **relay.headers})
+    block = Webhook(method="POST", url=SecretStr(relay.url), headers=headers)
     identifier: UUID = block.save(BLOCK, overwrite=True)  # type: ignore[assignment]  # no coroutine outside a loop
     return identifier
 

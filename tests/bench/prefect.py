@@ -36,8 +36,9 @@ def main() -> None:
         show("Prefect's share of a run", [*_share(environment, home, options.rounds)], as_json=options.json)
         show("memory while nothing is due", [*_memory(environment, home)], as_json=options.json)
         address = json.loads((home / "services" / "prefect.json").read_text())["address"]
-        _copy_runs(address, options.runs)
-        show(f"pages with {options.runs} runs kept", [*_pages(address, options.rounds)], as_json=options.json)
+        login = (home / "secrets" / "prefect").read_text()
+        _copy_runs(address, login, options.runs)
+        show(f"pages with {options.runs} runs kept", [*_pages(address, login, options.rounds)], as_json=options.json)
 
 
 def _share(environment, home, rounds):
@@ -75,9 +76,15 @@ def _memory(environment, home):
             serving.terminate()
 
 
-def _copy_runs(address, count):
+def _client(address, login):
+    return httpx.Client(
+        base_url=f"{address}/api", auth=httpx.BasicAuth(*login.split(":", 1)), timeout=60, trust_env=False
+    )
+
+
+def _copy_runs(address, login, count):
     """Keep copies of the newest run, until the server has `count` runs."""
-    with httpx.Client(base_url=f"{address}/api", timeout=60, trust_env=False) as api:
+    with _client(address, login) as api:
 
         def post(path, body):
             while (answer := api.post(path, json=body)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
@@ -102,9 +109,9 @@ def _copy_runs(address, count):
             post("/logs/", [{**line, "flow_run_id": copy["id"]} for line in kept])
 
 
-def _pages(address, rounds):
+def _pages(address, login, rounds):
     """Seconds from asking for a page in a fresh browser profile until its last picture is there."""
-    with httpx.Client(base_url=f"{address}/api", timeout=60, trust_env=False) as api:
+    with _client(address, login) as api:
         body = {"artifacts": {"key": {"any_": ["report"]}}, "sort": "CREATED_DESC", "limit": 1}
         (report,) = api.post("/artifacts/filter", json=body).json()
     places = {
@@ -115,13 +122,14 @@ def _pages(address, rounds):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         for name, (path, sign) in places.items():
-            times = [_load(browser, f"{address}{path}", sign) for _ in range(rounds)]
+            times = [_load(browser, f"{address}{path}", login, sign) for _ in range(rounds)]
             yield {"page": name, "median s": median(times), "worst s": max(times)}
         browser.close()
 
 
-def _load(browser, address, sign):
+def _load(browser, address, login, sign):
     page = browser.new_page()
+    page.add_init_script(f"localStorage.setItem('prefect-password', btoa({login!r}))")
     begun = time.perf_counter()
     page.goto(address)
     page.locator(sign).first.wait_for()

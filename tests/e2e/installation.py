@@ -123,6 +123,15 @@ class Installation:
         files = (self.folder / "services").glob("*.json")
         return {path.stem: json.loads(path.read_text()) for path in files if path.name != "ports.json"}
 
+    def login(self):
+        """What the login page of the home's Prefect server takes."""
+        return (self.folder / "secrets" / "prefect").read_text()
+
+    def prefect_client(self):
+        """What a client of the home's Prefect server needs in its environment."""
+        api = f"{self.services()['prefect']['address']}/api"
+        return {"PREFECT_API_URL": api, "PREFECT_API_AUTH_STRING": self.login()}
+
     def output(self, stage, name, *arguments):
         """Where the store keeps an output that is a single file."""
         row = next(item for item in self.status(*arguments)[stage]["outputs"] if item["name"] == name)
@@ -143,7 +152,8 @@ class Installation:
     def post(self, path, body):
         """What the Prefect server's REST API answers; asks again while its database is busy, as it then demands."""
         address = f"{self.services()['prefect']['address']}/api/{path}"
-        while (answer := httpx.post(address, json=body, timeout=60, trust_env=False)).status_code == BUSY:
+        login = httpx.BasicAuth(*self.login().split(":", 1))
+        while (answer := httpx.post(address, json=body, auth=login, timeout=60, trust_env=False)).status_code == BUSY:
             time.sleep(0.5)
         answer.raise_for_status()
         return answer.json() if answer.content else None

@@ -5,7 +5,7 @@
 
 import pytest
 
-from tests.e2e.ui import OWN_FAULTS, open_page, picture
+from tests.e2e.ui import OWN_FAULTS, log_in, open_page, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
@@ -15,6 +15,7 @@ def opened(made, page, watch):
     """Opens a path of the UI and waits until it shows a text; everything but Prefect's own faults fails the test."""
     made.atlasflow("up")
     watch.expected += OWN_FAULTS
+    log_in(page, made)
     return lambda path, text: open_page(page, f"{made.services()['prefect']['address']}{path}", text)
 
 

@@ -96,7 +96,7 @@ def test_a_backup_brings_everything_back_and_the_stages_beside_the_chain_go_on_f
     keys = [path.read_bytes() for path in (made.folder / "secrets").iterdir() if path.stat().st_size]
     assert keys
     assert not any(key in path.read_bytes() for key in keys for path in new.folder.rglob("*") if path.is_file())
-    server = {"PREFECT_API_URL": f"{made.services()['prefect']['address']}/api"}
+    server = made.prefect_client()
     quick = ("--set", "robustness.severities=[5]", "--set", "robustness.images=200")
     new.atlasflow("run", "--stage", "corrupt", "--stage", "robustness", *quick, **server)
     assert new.last_run()[1] == {"corrupt": "ran", "robustness": "ran"}

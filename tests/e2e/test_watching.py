@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tasks.orchestration import automations, events, limits
 from tests.e2e.installation import PYTHON
@@ -44,7 +44,8 @@ with holding({"held": 1}, Path(sys.argv[1]), print):
 def watched(made):
     """The home with its services up, and this process pointed to its Prefect server."""
     made.atlasflow("up")
-    with temporary_settings({PREFECT_API_URL: f"{made.services()['prefect']['address']}/api"}):
+    api = f"{made.services()['prefect']['address']}/api"
+    with temporary_settings({PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: made.login()}):
         yield made
 
 
@@ -52,7 +53,7 @@ def watched(made):
 def program(home, script, *arguments):
     """A Python program against the home's Prefect server that has said its first line; it is killed at the end."""
     environment = home.environment() | {
-        "PREFECT_API_URL": f"{home.services()['prefect']['address']}/api",
+        **home.prefect_client(),
         "PREFECT_HOME": str(home.folder / "prefect"),
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
     }
@@ -157,7 +158,8 @@ def test_a_run_whose_process_was_killed_is_marked_as_crashed(watched):
     assert quick.trigger.within == timedelta(seconds=12)
     address = f"{watched.services()['prefect']['address']}/api/automations/"
     body = quick.model_dump(mode="json") | {"name": "quick", "tags": []}
-    made = httpx.post(address, json=body, trust_env=False)
+    login = httpx.BasicAuth(*watched.login().split(":", 1))
+    made = httpx.post(address, json=body, auth=login, trust_env=False)
     made.raise_for_status()
     try:
         with program(watched, SLEEPER) as process:
@@ -166,7 +168,7 @@ def test_a_run_whose_process_was_killed_is_marked_as_crashed(watched):
         (run,) = until(lambda: watched.prefect("flow_runs", flow_runs=wanted))
         assert run["state"]["message"] == "Nothing was heard of this run for 12 s: its process is gone."
     finally:
-        httpx.delete(f"{address}{made.json()['id']}", trust_env=False).raise_for_status()
+        httpx.delete(f"{address}{made.json()['id']}", auth=login, trust_env=False).raise_for_status()
 
 
 def slots(home, name):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from infra.errors import UserError
 from infra.home import CHECKOUT
+from infra.secrets import secret_file
 from infra.services import Service, Services
 from infra.settings import BoardSettings
 from infra.store.atomic import write_text
@@ -91,7 +92,9 @@ def service(
         title=f"board {name} (stand-in)",
         command=command,
         address=f"ssh://{USER}@127.0.0.1:{port}",
+        port=port,
         ready=lambda: _greets(port),
+        rebuild=lambda: service(services, home, name, soc_version=soc_version, run_mode=run_mode, faults=faults),
         environment={"PYTHONPATH": str(CHECKOUT)},
         start_seconds=20,
         stop_seconds=5,
@@ -125,7 +128,7 @@ def _service_name(name: str) -> str:
 
 
 def _client_key(home: Path, name: str) -> Path:
-    return home / "secrets" / f"board-{name}"
+    return secret_file(home, f"board-{name}")
 
 
 def _prepare(home: Path, name: str, soc_version: str | None, run_mode: str | None) -> Path:

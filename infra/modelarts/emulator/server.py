@@ -33,7 +33,9 @@ from infra.modelarts.emulator.notebooks import Notebooks
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.signature import check_signature
 from infra.obs.client import connect
-from infra.services import Service, Services, answers, secret
+from infra.processes import answers
+from infra.secrets import service_secret
+from infra.services import Service, Services
 from infra.settings import ModelArtsSettings, ModelArtsStandInSettings, ObsSettings
 
 NAME = "modelarts"
@@ -76,7 +78,9 @@ def service(services: Services, home: Path, obs: ObsSettings, options: ModelArts
         title="ModelArts (stand-in)",
         command=(sys.executable, "-P", "-m", "infra.modelarts.emulator.server", str(home / NAME), str(port)),
         address=f"http://127.0.0.1:{port}",
+        port=port,
         ready=lambda: answers(port),
+        rebuild=lambda: service(services, home, obs, options),
         environment={_VARIABLE: json.dumps(document), KERNELS: os.environ.get(KERNELS) or str(home / "kernels")},
     )
 
@@ -215,7 +219,7 @@ def run(
 
 
 def _account(home: Path) -> Account:
-    return Account(_ACCESS_KEY, secret(home / "services" / f"{NAME}.secret"), _PROJECT)
+    return Account(_ACCESS_KEY, service_secret(home, NAME), _PROJECT)
 
 
 def _stores(obs: ObsSettings) -> Stores:

@@ -1,4 +1,4 @@
-"""Test certificates for OBS's host names, from a CA that only clients of the stand-in are told to trust."""
+"""Certificates of the stand-in: for OBS's host names, which only its clients trust, and for its inner interfaces."""
 
 import datetime
 import ipaddress
@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.obs.emulator.rules import ca_file, domain
+from infra.secrets import secret_file
 from infra.store.atomic import write_text
 from infra.store.locks import hold
 
@@ -26,6 +27,29 @@ def server_certificate(folder: Path, region: str) -> tuple[Path, Path]:
     with hold(folder / "lock"):
         if not (certificate.exists() and key.exists() and _valid(certificate)):
             _make(folder, region, certificate, key)
+    return certificate, key
+
+
+def internal_certificate(home: Path, name: str) -> tuple[Path, Path]:
+    """A certificate with its key in the secrets of a home, by which the parts of one service know each other.
+
+    It signs itself, so it is their only CA as well. It is made once.
+    """
+    certificate, key = (secret_file(home, f"{name}.{ending}") for ending in ("pem", "key"))
+    with hold(home / "locks" / f"secret-{name}"):
+        if not (certificate.exists() and key.exists()):
+            private = ec.generate_private_key(ec.SECP256R1())
+            subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"AtlasFlow {name}")])
+            made = (
+                _builder(subject, subject, private.public_key(), private.public_key(), days=_DAYS * 20)
+                .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+                .add_extension(
+                    x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+                )
+                .sign(private, hashes.SHA256())
+            )
+            write_text(key, _pem(private), mode=0o600)
+            write_text(certificate, made.public_bytes(serialization.Encoding.PEM).decode(), mode=0o600)
     return certificate, key
 
 
@@ -59,16 +83,23 @@ def _make(folder: Path, region: str, certificate: Path, key: Path) -> None:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    private = server_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    write_text(key, private.decode(), mode=0o600)
+    write_text(key, _pem(server_key), mode=0o600)
     write_text(ca_file(folder, region), ca.public_bytes(serialization.Encoding.PEM).decode())
     write_text(certificate, server.public_bytes(serialization.Encoding.PEM).decode())
 
 
+def _pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, authority: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    authority: ec.EllipticCurvePublicKey,
+    days: int = _DAYS,
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -78,7 +109,7 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=_DAYS))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), critical=False)
     )

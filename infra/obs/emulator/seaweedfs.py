@@ -1,10 +1,13 @@
 """The embedded object store: SeaweedFS, an S3 server that keeps its data on disk and stands in for OBS.
 
-Two services: the server itself, reached at its IP address, and in front of it, where a rehearsal shall be exact, the
-middleware that refuses what OBS refuses, over TLS and under OBS's own host names.
+Two services: the server itself, reached at its IP address, and in front of it, for an exact rehearsal, the middleware
+that refuses what OBS refuses, over TLS and under OBS's own host names.
+
+The server consists of an S3 gateway, a filer, a master and a volume server, each with an HTTP and a gRPC port. Only
+signed S3 requests get in: the HTTP interfaces of filer and master are off, the volume server wants tokens that only
+its gateway can sign, and gRPC wants a client certificate.
 """
 
-import http.client
 import shutil
 import sys
 from pathlib import Path
@@ -12,14 +15,21 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from infra.errors import UserError
+from infra.health import answers_http
 from infra.home import CHECKOUT
 from infra.obs.emulator import rules
-from infra.services import Service, Services, answers, secret
+from infra.processes import answers
+from infra.secrets import service_secret
+from infra.services import Service, Services
 from infra.settings import ObsSettings
+from infra.store.digests import text_digest
 
 NAME = "objectstore"
 AS_OBS = "objectstore-obs"
 ACCESS_KEY = "atlasflow"
+# Names of SeaweedFS (`weed scaffold -config=security`).
+_TOKEN_KEYS = ("JWT_SIGNING", "JWT_SIGNING_READ", "JWT_FILER_SIGNING", "JWT_FILER_SIGNING_READ")
+_GRPC_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "CLIENT")
 
 
 def stand_ins(settings: ObsSettings, services: Services, home: Path) -> list[Service]:
@@ -59,6 +69,10 @@ def service(services: Services, home: Path) -> Service:
         # The server takes patterns, too: host names of every region.
         "s3.domainName": f"localhost,{rules.domain('{region:[a-z0-9-]+}')}",
         "webdav": "false",
+        # Without a signature these would give and delete whatever is stored, also to a web page.
+        "disableHttp": "true",
+        "s3.allowedOrigins": f"http://127.0.0.1:{port}",
+        "filer.allowedOrigins": f"http://127.0.0.1:{port}",
         "admin.ui": "false",
         "s3.iam": "false",
         "master.telemetry": "false",
@@ -68,7 +82,7 @@ def service(services: Services, home: Path) -> Service:
         # Without these two, a PUT makes a missing bucket, and a bucket is deleted together with its objects.
         "s3.autoCreateBucket": "false",
         "s3.allowDeleteBucketNotEmpty": "false",
-        # These and the environment below halve the memory.
+        # These and GOMEMLIMIT halve the memory.
         "s3.cacheCapacityMB": "0",
         "s3.concurrentUploadLimitMB": "64",
     }
@@ -77,12 +91,16 @@ def service(services: Services, home: Path) -> Service:
         title="object store (SeaweedFS, stand-in for OBS)",
         command=(_program(), "-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())),
         address=f"http://127.0.0.1:{port}",
-        ready=lambda: _healthy(port),
+        port=port,
+        ready=lambda: answers_http(f"http://127.0.0.1:{port}/healthz"),
+        rebuild=lambda: service(services, home),
         environment={
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": _secret_key(home),
-            "GOMEMLIMIT": "200MiB",
+            # With 200 MiB, which is less than it maps, it collects garbage all the time: 9 % of a core when idle.
+            "GOMEMLIMIT": "400MiB",
             "GOGC": "50",
+            **_protection(home),
         },
         start_seconds=60,
         stop_seconds=3,
@@ -127,7 +145,9 @@ def middleware_service(services: Services, home: Path, settings: ObsSettings) ->
             *lenient,
         ),
         address=f"https://{rules.domain(region)} through the proxy http://127.0.0.1:{port}",
+        port=tls_port,
         ready=lambda: answers(tls_port),
+        rebuild=lambda: middleware_service(services, home, settings),
         environment={"PYTHONPATH": str(CHECKOUT)},
         stop_seconds=3,
     )
@@ -149,7 +169,21 @@ def reach_as_obs(settings: ObsSettings, services: Services, home: Path) -> ObsSe
 
 
 def _secret_key(home: Path) -> str:
-    return secret(home / "services" / f"{NAME}.secret")
+    return service_secret(home, NAME)
+
+
+def _protection(home: Path) -> dict[str, str]:
+    """What keeps everybody else out of the server's inner interfaces, as SeaweedFS reads it from the environment."""
+    from infra.obs.emulator.certificates import internal_certificate  # noqa: PLC0415 - most callers only reach it
+
+    key = service_secret(home, f"{NAME}-tokens")
+    certificate, private = internal_certificate(home, f"{NAME}-grpc")
+    return {
+        **{f"WEED_{name}_KEY": text_digest(f"{name} {key}") for name in _TOKEN_KEYS},
+        "WEED_GRPC_CA": str(certificate),
+        **{f"WEED_GRPC_{part}_CERT": str(certificate) for part in _GRPC_PARTS},
+        **{f"WEED_GRPC_{part}_KEY": str(private) for part in _GRPC_PARTS},
+    }
 
 
 def _program() -> str:
@@ -161,14 +195,3 @@ def _program() -> str:
             hint="run `make setup` again, or set obs.endpoint to an S3 server of your own",
         )
     return found
-
-
-def _healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

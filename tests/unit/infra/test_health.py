@@ -36,4 +36,4 @@ def test_a_bad_answer_none_and_no_address_are_not(server, capsys):
     assert main(f"http://127.0.0.1:{port}/health") == 1
     assert main("file:///etc/hostname") == 1
     said = capsys.readouterr().err.splitlines()
-    assert ["503" in said[0], "refused" in said[1], "no http(s) address" in said[2]] == [True] * 3
+    assert ["503" in said[0], "refused" in said[1], "protocol" in said[2]] == [True] * 3

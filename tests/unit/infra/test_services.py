@@ -2,16 +2,17 @@ import json
 import os
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 from infra.errors import Refused, Transient
-from infra.services import Service, Services, answers, secret
+from infra.processes import answers
+from infra.services import Service, Services
 
 LISTEN = """
 import os, signal, socket, sys, time
@@ -19,6 +20,14 @@ if len(sys.argv) > 2:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 print("listening", os.environ.get("SECRET_OF_THE_TEST", ""), flush=True)
+while True:
+    server.accept()[0].close()
+"""
+
+SLOW_LISTENER = """
+import socket, sys, time
+time.sleep(0.5)
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 while True:
     server.accept()[0].close()
 """
@@ -35,8 +44,16 @@ def services(tmp_path):
 def listener(services, name="listener", *, stubborn=False, **changes):
     port = services.port(name)
     command = (sys.executable, "-c", LISTEN, str(port), *(["stubborn"] if stubborn else []))
-    values = {"address": f"http://127.0.0.1:{port}", "ready": lambda: answers(port), "stop_seconds": 5, **changes}
-    return Service(name, f"the {name}", values.pop("command", command), **values)
+    values = {
+        "command": command,
+        "address": f"http://127.0.0.1:{port}",
+        "port": port,
+        "ready": lambda: True,
+        "rebuild": lambda: listener(services, name, stubborn=stubborn, **changes),
+        "stop_seconds": 5,
+        **changes,
+    }
+    return Service(name, f"the {name}", **values)
 
 
 def test_a_service_starts_once_is_found_again_and_stops(services, tmp_path):
@@ -98,23 +115,77 @@ def test_a_service_that_never_answers_is_ended(services):
     assert not services.status()[0].running
 
 
-def test_a_stranger_in_the_place_of_a_service_is_refused(services):
+def test_a_port_that_another_program_took_is_replaced(services):
     service = listener(services)
+    first = services.port("listener")
+    further = services.port("listener-further")
     with (
-        socket.create_server(("127.0.0.1", services.port("listener"))),
-        pytest.raises(Refused, match="something else answers at"),
+        socket.create_server(("127.0.0.1", first)) as other,
+        socket.create_server(("127.0.0.1", further)),
+    ):
+        assert services.start(service)
+        second = services.port("listener")
+        assert second != first
+        assert services.port("listener-further") != further
+        assert services.address("listener") == f"http://127.0.0.1:{second}"
+        assert answers(second)
+        other.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            other.accept()
+
+
+def test_a_port_that_a_setting_fixes_is_not_replaced(services):
+    service = listener(services, rebuild=None)
+    with (
+        socket.create_server(("127.0.0.1", service.port)),
+        pytest.raises(Refused, match=f"another program listens at port {service.port}"),
     ):
         services.start(service)
     assert services.status() == []
     assert services.start(service)
 
 
-def test_strangers_are_found_and_our_own_services_are_none(services):
+def test_the_port_of_another_service_with_a_longer_name_stays(services):
+    services.start(listener(services, "listener-front"))
+    front = services.port("listener-front")
+    services.start(listener(services))
+    assert services.port("listener-front") == front
+
+
+def test_homes_that_start_at_the_same_time_have_servers_of_their_own(tmp_path):
+    """Both choose the same preferred port before either listens; the slower one moves to another port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        preferred = probe.getsockname()[1]
+    homes = [Services(tmp_path / name) for name in "ab"]
+
+    def service(services):
+        port = services.port("server", preferred)
+        command = (sys.executable, "-c", SLOW_LISTENER, str(port))
+        return Service(
+            "server", "the server", command, f"http://127.0.0.1:{port}", port, lambda: True, lambda: service(services)
+        )
+
+    services = [service(home) for home in homes]
+    assert [service.port for service in services] == [preferred] * 2
+    try:
+        with ThreadPoolExecutor() as pool:
+            assert list(pool.map(Services.start, homes, services)) == [True, True]
+        (one,), (two,) = (home.status() for home in homes)
+        assert one.running
+        assert two.running
+        assert one.pid != two.pid
+        assert one.address != two.address
+    finally:
+        for home in homes:
+            home.stop("server")
+
+
+def test_ports_that_other_programs_took_are_found(services):
     services.start(listener(services))
     services.port("listener-second"), services.port("idle")
     with socket.create_server(("127.0.0.1", services.port("crowded"))):
-        assert services.strangers() == {"crowded": services.port("crowded")}
-    assert services.strangers() == {}
+        assert services.occupied_ports() == {"crowded": services.port("crowded")}
+    assert services.occupied_ports() == {}
 
 
 def test_what_the_environment_of_a_service_holds_is_not_written_down(services):
@@ -145,11 +216,3 @@ def test_a_preferred_port_is_taken_when_it_is_free(tmp_path):
 def test_nothing_was_ever_started_here(tmp_path):
     assert Services(tmp_path / "absent").status() == []
     assert not Services(tmp_path / "absent").stop("nothing")
-
-
-def test_a_secret_is_made_once_for_its_owner_alone(tmp_path):
-    made = secret(tmp_path / "key.secret")
-    assert len(made) >= 24
-    assert secret(tmp_path / "key.secret") == made
-    assert secret(tmp_path / "other.secret") != made
-    assert stat.S_IMODE((tmp_path / "key.secret").stat().st_mode) == 0o600

@@ -110,7 +110,7 @@ def test_who_does_not_answer_is_named_without_the_secret_part_of_its_address(sen
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "https://", "nonsense"])
 def test_only_web_addresses_are_asked(sender, address):
-    with pytest.raises(UserError, match="the address of the webhook is none"):
+    with pytest.raises(UserError, match="not a valid URL: webhook"):
         sender(webhook=address)["webhook"](TOLD)
 
 

@@ -12,6 +12,7 @@ from infra.settings import RetrySettings, load
 from tests.receivers import running, web
 
 TOLD = Message("failure", "subject", "text", "")
+SECRET = "Bearer of-this-home"
 RETRY = RetrySettings(attempts=3, seconds=2)
 
 
@@ -105,11 +106,11 @@ def relay(outbox, monkeypatch):
     with web() as receiver:
         monkeypatch.setenv("ATLASFLOW_NOTIFY__WEBHOOK", receiver.address)
         monkeypatch.setenv("ATLASFLOW_NOTIFY__KINDS", '["failure"]')
-        with Relay(0, load(), outbox) as server, running(server):
+        with Relay(0, load(), outbox, SECRET) as server, running(server):
 
-            def call(body, kind="application/json"):
+            def call(body, kind="application/json", secret=SECRET, method="POST"):
                 connection = http.client.HTTPConnection(*server.server_address, timeout=5)
-                connection.request("POST", "/", body, {"Content-Type": kind})
+                connection.request(method, "/", body, {"Content-Type": kind, "Authorization": secret})
                 answer = connection.getresponse()
                 said = json.loads(answer.read())
                 connection.close()
@@ -122,6 +123,13 @@ def relay(outbox, monkeypatch):
 def test_a_notification_goes_through(relay):
     assert relay('{"kind": "failure", "name": "train", "state": "Failed"}') == (202, {"wanted": True})
     assert relay.receiver.got.get(timeout=5)[2]["subject"] == "AtlasFlow: train failed"
+
+
+@pytest.mark.parametrize("secret", ["", "Bearer", "Bearer of-another-home", "Bearer \xe9"])
+def test_nobody_gets_in_without_the_secret(relay, secret):
+    assert relay('{"kind": "failure", "name": "train"}', secret=secret)[0] == 401
+    assert relay(None, secret=secret, method="GET")[0] == 401
+    assert relay.receiver.got.empty()
 
 
 def test_half_of_a_surrogate_pair_in_the_name_of_a_run_is_told_too(relay):
@@ -137,10 +145,10 @@ def test_a_relay_that_would_tell_nothing_any_more_says_so(outbox, monkeypatch):
         raise ValueError("unusable")
 
     monkeypatch.setattr(module, "senders", unusable)
-    with Relay(0, load(), outbox) as server, running(server):
-        server._teller.join(5)
+    with Relay(0, load(), outbox, SECRET) as server, running(server):
+        server._delivery.join(5)
         connection = http.client.HTTPConnection(*server.server_address, timeout=5)
-        connection.request("GET", "/")
+        connection.request("GET", "/", headers={"Authorization": SECRET})
         answer = connection.getresponse()
         assert answer.status == 503
         assert "has ended" in json.loads(answer.read())["problem"]

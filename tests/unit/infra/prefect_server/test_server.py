@@ -40,7 +40,7 @@ def test_the_server_belongs_to_the_home(tmp_path):
     assert found.address == "http://127.0.0.1:4321"
     assert found.environment["PREFECT_HOME"] == str(tmp_path / "prefect")
     assert found.environment["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
-    assert found.command[-4:] == ("--host", "127.0.0.1", "--port", "4321")
+    assert found.command[-2:] == ("--port", "4321")
 
 
 def test_a_port_is_chosen_once_for_server_and_clients(tmp_path):
@@ -48,6 +48,23 @@ def test_a_port_is_chosen_once_for_server_and_clients(tmp_path):
     assert service(tmp_path).address == address
     environment = prefect_server.environment(Services(tmp_path), tmp_path, PrefectSettings())
     assert environment["PREFECT_API_URL"] == f"{address}/api"
+
+
+def test_only_who_knows_the_login_of_the_home_gets_in(tmp_path):
+    found = service(tmp_path, port=4321)
+    login = prefect_server.login(tmp_path)
+    assert login.startswith("atlasflow:")
+    assert len(login) > 30
+    assert found.environment["PREFECT_SERVER_API_AUTH_STRING"] == login
+    assert found.environment["PREFECT_API_AUTH_STRING"] == login
+    assert found.environment["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"] == (
+        "http://127.0.0.1:4321,http://localhost:4321"
+    )
+    assert not any(login in word for word in found.command)
+    assert login not in repr(found)
+    file = tmp_path / "secrets" / "prefect"
+    assert file.read_text() == login
+    assert str(file) in prefect_server.login_note(Services(tmp_path), tmp_path, PrefectSettings())
 
 
 def test_nothing_is_told_to_anybody(tmp_path):
@@ -117,6 +134,8 @@ def test_the_server_that_the_environment_names_is_used_and_none_is_started(tmp_p
         environment = prefect_server.environment(services, tmp_path, PrefectSettings())
     assert environment["PREFECT_API_URL"] == api
     assert environment["PREFECT_UI_URL"] == api.removesuffix("/api")
+    assert "PREFECT_API_AUTH_STRING" not in environment, "the outside server has a login of its own"
+    assert prefect_server.login_note(services, tmp_path, PrefectSettings()) == ""
     assert services.status() == []
     assert services.known_port("prefect") is None
     assert "not ours" in prefect_server.note(services, PrefectSettings())

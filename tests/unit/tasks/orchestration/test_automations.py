@@ -5,7 +5,7 @@ import pytest
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import RelatedResource, Resource
 
-from flows.server import told_by
+from flows.server import receivers
 from infra.settings import load
 from tasks.orchestration import automations
 from tasks.orchestration.automations import CRASH, FAILURE, FALLBACK, PROMOTION, TAKE_UP, wanted
@@ -94,12 +94,12 @@ def test_doubles_and_what_is_not_wanted_any_more_go_and_what_is_not_ours_stays(s
 
 
 def test_who_is_told_is_said():
-    assert told_by(settings()).startswith("nobody")
+    assert receivers(settings()).startswith("nobody")
     mail = settings(mail_host="smtp.example", mail_to='["a@b.example"]', kinds='["failure"]')
-    assert told_by(mail) == "failure by mail"
+    assert receivers(mail) == "failure by mail"
 
 
-def test_without_anybody_to_tell_here_those_who_are_told_by_another_machine_stay(server):
+def test_without_anybody_to_tell_here_those_who_are_receivers_another_machine_stay(server):
     automations._reconcile(server, wanted(settings(), BLOCK, OURS))
     before = {found.name: found.id for found in server.kept}
     assert automations._reconcile(server, wanted(settings(), None, OURS), spared=automations.TOLD) == 0
