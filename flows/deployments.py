@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule
 from prefect.deployments.runner import RunnerDeployment
-from prefect.schedules import Cron
+from prefect.exceptions import ObjectNotFound
 
 from flows.maintenance import maintenance
 from flows.pipeline import pipeline
@@ -20,6 +24,7 @@ from flows.stages import STAGE_FLOWS
 from flows.tune.flow import tune
 from infra.home import enter_checkout
 from infra.settings import RetrainSettings
+from infra.store.digests import text_digest
 
 DEFAULT_PROFILE = "local"
 """The default of every request, so that a deployment with this profile needs no parameters."""
@@ -76,23 +81,90 @@ def plans(schedule: RetrainSettings = RetrainSettings()) -> tuple[Plan, ...]:  #
     )
 
 
+@dataclass(frozen=True)
+class Timetable:
+    """What a person can change about a deployment in the Prefect UI: its schedules, and whether it is paused."""
+
+    schedules: tuple[DeploymentScheduleCreate, ...]
+    paused: bool
+
+
+def read_timetables(client: SyncPrefectClient) -> dict[str, Timetable]:
+    """Read the timetables of our deployments that the Prefect server has already, by name."""
+    found = {}
+    for plan in plans():
+        try:
+            deployment = client.read_deployment_by_name(f"{plan.name}/{plan.name}")
+        except ObjectNotFound:
+            continue
+        fields = set(DeploymentScheduleCreate.model_fields)
+        schedules = tuple(
+            DeploymentScheduleCreate(**{name: value for name, value in dict(schedule).items() if name in fields})
+            for schedule in deployment.schedules
+        )
+        found[plan.name] = Timetable(schedules, paused=deployment.paused)
+    return found
+
+
 def runner_deployments(
     profile: str = DEFAULT_PROFILE,
     schedule: RetrainSettings = RetrainSettings(),  # noqa: B008 - frozen
+    kept: Mapping[str, Timetable] = MappingProxyType({}),
 ) -> list[RunnerDeployment]:
-    """Build the deployments for one serving process; their runs use `profile` unless their request names another."""
-    return [
-        RunnerDeployment.from_flow(
-            plan.flow,
-            name=plan.name,
-            schedule=Cron(plan.cron, timezone=plan.timezone) if plan.cron else None,
-            tags=list(plan.tags),
-            description=plan.flow.description,
-            parameters=_parameters(profile),
-            concurrency_limit=_limit(plan),
-        )
-        for plan in plans(schedule)
-    ]
+    """Build the deployments for one serving process.
+
+    Args:
+        profile: of their runs, unless a run's request names another one.
+        schedule: cron expression of `retrain`, and the time zone of every schedule.
+        kept: timetables of the deployments that the server has. To register a deployment replaces its schedules, so
+            without this a restart would undo what people did in the Prefect UI.
+    """
+    return [_runner_deployment(plan, profile, kept.get(plan.name)) for plan in plans(schedule)]
+
+
+def _runner_deployment(plan: Plan, profile: str, kept: Timetable | None) -> RunnerDeployment:
+    deployment = RunnerDeployment.from_flow(
+        plan.flow,
+        name=plan.name,
+        paused=kept is not None and kept.paused,
+        tags=list(plan.tags),
+        description=plan.flow.description,
+        parameters=_parameters(profile),
+        concurrency_limit=_limit(plan),
+    )
+    planned = _schedule(plan)
+    if kept is None:
+        deployment.schedules = [planned] if planned else []
+    else:
+        current = (_current(found, planned) for found in kept.schedules)
+        deployment.schedules = [schedule for schedule in current if schedule is not None]
+    return deployment
+
+
+def _schedule(plan: Plan) -> DeploymentScheduleCreate | None:
+    """The schedule of a plan. Its slug is a digest of it, by which it is known to be as we made it."""
+    if not plan.cron:
+        return None
+    schedule = CronSchedule(cron=plan.cron, timezone=plan.timezone)
+    return DeploymentScheduleCreate(schedule=schedule, active=True, slug=_slug(schedule))
+
+
+def _slug(schedule: SCHEDULE_TYPES) -> str:
+    return f"atlasflow-{text_digest(schedule.model_dump_json(include={'cron', 'timezone'}))[:12]}"
+
+
+def _current(
+    found: DeploymentScheduleCreate, planned: DeploymentScheduleCreate | None
+) -> DeploymentScheduleCreate | None:
+    """A schedule of the server as it shall be: one of ours that nobody edited follows the plan, and stays paused.
+
+    None where the plan has no schedule any more. Version 0.1 made its schedules without a slug.
+    """
+    ours = _slug(found.schedule)
+    unedited = found.slug == ours or (found.slug is None and planned is not None and ours == planned.slug)
+    if not unedited:
+        return found
+    return planned and planned.model_copy(update={"active": found.active, "parameters": found.parameters})
 
 
 def prefect_yaml(

@@ -24,13 +24,16 @@ def serve(limit: Limit = 2, profile: Profile = "local") -> None:
     chain = connect(profile)
     prepare_server(chain, profile, {})
     # Prefect reads its settings while it is imported, so `connect` must come first.
+    from prefect import get_client  # noqa: PLC0415
     from prefect import serve as prefect_serve  # noqa: PLC0415
 
-    from flows.deployments import runner_deployments  # noqa: PLC0415
+    from flows.deployments import read_timetables, runner_deployments  # noqa: PLC0415
 
-    profile = absolute_profile(profile)
+    with get_client(sync_client=True) as client:
+        kept = read_timetables(client)
+    deployments = runner_deployments(absolute_profile(profile), chain.settings.retrain, kept)
     os.chdir(CHECKOUT)  # entry points are relative to it
-    prefect_serve(*runner_deployments(profile, chain.settings.retrain), limit=limit, pause_on_shutdown=False)
+    prefect_serve(*deployments, limit=limit, pause_on_shutdown=False)
 
 
 def worker(

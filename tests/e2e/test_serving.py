@@ -5,17 +5,20 @@ import signal
 import subprocess
 import time
 
+import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from infra.home import CHECKOUT
 from tasks.orchestration.limits import TRAINING, holding
 from tests.e2e.installation import COMMAND, PYTHON
-from tests.e2e.ui import OWN_FAULTS, open_page, picture, submit
+from tests.e2e.ui import OWN_FAULTS, log_in, open_page, picture, submit
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
 # A training of its own, better than the chain's; on so few images any class may lose. Without robustness, whose stages
 # would be shown as stale to the tests that share this home.
+SETTINGS = {"PREFECT_API_URL": PREFECT_API_URL, "PREFECT_API_AUTH_STRING": PREFECT_API_AUTH_STRING}
 BETTER = {"train.epochs": "14", "retrain.max_recall_drop": "1", "retrain.robustness": "false"}
 BY_A_PERSON_AND_THE_SERVED_ROLLOUT = {"retrain.approval": "true", "retrain.rollout": "deployment"}
 
@@ -55,10 +58,9 @@ def serving(untouched, first_run):
 
 
 def prefect(home, *words):
-    address = home.services()["prefect"]["address"]
     return home.start(
         [PYTHON, "-m", "prefect", *words],
-        PREFECT_API_URL=f"{address}/api",
+        **home.prefect_client(),
         PREFECT_HOME=str(home.folder / "prefect"),
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
         PATH=f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}",
@@ -67,6 +69,7 @@ def prefect(home, *words):
 
 def test_the_form_of_a_stage_starts_a_run_that_reuses_the_chain_s_receipts(serving, page, watch, pytestconfig):
     watch.expected += OWN_FAULTS
+    log_in(page, serving)
     (deployment,) = serving.prefect("deployments", deployments={"name": {"any_": ["evaluate"]}})
     runs = serving.run_count()
     address = serving.services()["prefect"]["address"]
@@ -93,6 +96,42 @@ def test_a_stage_that_is_triggered_alone_reuses_the_chain_s_receipts(serving):
     wrong = prefect(serving, "deployment", "run", "evaluate/evaluate", "--params", '{"request": {"profile": "locl"}}')
     assert wrong.returncode != 0
     assert "locl" in wrong.stdout + wrong.stderr
+
+
+def test_what_a_person_changed_in_the_ui_survives_a_restart_of_serve(serving):
+    """A paused schedule stays paused, an added one stays, a deleted one stays away, and so does a paused deployment."""
+
+    def deployment(name):
+        return serving.prefect("deployments", deployments={"name": {"any_": [name]}})[0]
+
+    def change(method, path, body=None):
+        api, login = serving.prefect_client().values()
+        auth = httpx.BasicAuth(*login.split(":", 1))
+        httpx.request(method, f"{api}/deployments/{path}", json=body, auth=auth, trust_env=False).raise_for_status()
+
+    retrain, evaluate, maintenance = (deployment(name) for name in ("retrain", "evaluate", "maintenance"))
+    schedule = f"{retrain['id']}/schedules/{retrain['schedules'][0]['id']}"
+    change("PATCH", schedule, {"active": False})
+    added = {"schedule": {"cron": "5 4 * * 1", "timezone": "UTC"}, "parameters": {"request": {"profile": "twin"}}}
+    change("POST", f"{evaluate['id']}/schedules", [added])
+    change("DELETE", f"{maintenance['id']}/schedules/{maintenance['schedules'][0]['id']}")
+    change("PATCH", evaluate["id"], {"paused": True})
+    program = (
+        "from prefect import get_client; from flows.deployments import read_timetables, runner_deployments;"
+        "kept = read_timetables(get_client(sync_client=True));"
+        "[item.apply() for item in runner_deployments('local', kept=kept) if item.name in kept]"
+    )
+    done = serving.start([PYTHON, "-c", program], folder=CHECKOUT, **serving.prefect_client())
+    assert done.returncode == 0, done.stderr
+    assert not deployment("retrain")["schedules"][0]["active"]
+    (kept,) = deployment("evaluate")["schedules"]
+    assert kept["schedule"]["cron"] == "5 4 * * 1"
+    assert kept["parameters"] == {"request": {"profile": "twin"}}
+    assert kept["active"]
+    assert deployment("evaluate")["paused"]
+    assert deployment("maintenance")["schedules"] == []
+    change("PATCH", evaluate["id"], {"paused": False})
+    change("DELETE", f"{evaluate['id']}/schedules/{kept['id']}")
 
 
 def trigger(home, name, request):
@@ -127,6 +166,7 @@ def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_se
     serving, page, watch, pytestconfig
 ):
     watch.expected += OWN_FAULTS
+    log_in(page, serving)
     if serving.champion() is None:
         serving.atlasflow("retrain")
     first = serving.champion()
@@ -136,7 +176,7 @@ def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_se
     # While it trains, and while it waits for a person, another one is cancelled.
     wanted = {"settings": BETTER | BY_A_PERSON_AND_THE_SERVED_ROLLOUT, "reason": "new optics"}
     with (
-        temporary_settings({PREFECT_API_URL: f"{address}/api"}),
+        temporary_settings({SETTINGS[name]: value for name, value in serving.prefect_client().items()}),
         holding({TRAINING: 1}, serving.folder, lambda _text: None),
     ):
         retraining = trigger(serving, "retrain", wanted)

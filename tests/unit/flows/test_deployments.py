@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
 
 from flows.cli.deployments import PREFECT_YAML
-from flows.deployments import MAINTENANCE_CRON, plans, prefect_yaml, runner_deployments
+from flows.deployments import MAINTENANCE_CRON, Timetable, plans, prefect_yaml, runner_deployments
 from infra.home import CHECKOUT
 from infra.settings import RetrainSettings
 from tasks.pipeline import EVERY_NAME
@@ -59,6 +62,48 @@ def test_without_a_cron_expression_retraining_has_no_schedule() -> None:
         item for item in yaml.safe_load(prefect_yaml(schedule=schedule))["deployments"] if item["name"] == "retrain"
     )
     assert "schedules" not in entry
+
+
+def registered(
+    name: str, schedule: RetrainSettings, *schedules: DeploymentScheduleCreate, paused: bool = False
+) -> RunnerDeployment:
+    """A deployment as it is registered when the server has it with these schedules."""
+    kept = {name: Timetable(schedules, paused)}
+    (found,) = (item for item in runner_deployments(schedule=schedule, kept=kept) if item.name == name)
+    return found
+
+
+def planned(**settings: str) -> DeploymentScheduleCreate:
+    """The schedule of `retrain` that these settings give."""
+    schedule = RetrainSettings(**settings)
+    return next(item for item in runner_deployments(schedule=schedule) if item.name == "retrain").schedules[0]
+
+
+PERSONAL = DeploymentScheduleCreate(schedule=CronSchedule(cron="5 4 * * 1", timezone="UTC"), active=True)
+
+
+def test_schedules_that_a_person_made_or_paused_stay_as_they_are() -> None:
+    paused = planned().model_copy(update={"active": False})
+    assert registered("retrain", RetrainSettings(), paused, PERSONAL).schedules == [paused, PERSONAL]
+    assert registered("evaluate", RetrainSettings(), PERSONAL, paused=True).paused
+    assert registered("retrain", RetrainSettings()).schedules == [], "a deleted one stays away"
+
+
+def test_a_schedule_that_nobody_edited_follows_the_settings_and_stays_paused() -> None:
+    paused = planned(cron="0 1 * * *").model_copy(update={"active": False})
+    (found,) = registered("retrain", RetrainSettings(cron="0 4 * * *"), paused).schedules
+    assert found.schedule.cron == "0 4 * * *"
+    assert not found.active
+    assert registered("retrain", RetrainSettings(cron=""), paused, PERSONAL).schedules == [PERSONAL]
+
+
+def test_a_schedule_that_a_person_edited_stays_and_one_of_version_0_1_is_adopted() -> None:
+    edited = planned().model_copy(update={"schedule": PERSONAL.schedule})
+    assert registered("retrain", RetrainSettings(cron="0 4 * * *"), edited).schedules == [edited]
+    older = planned().model_copy(update={"slug": None, "active": False})
+    (found,) = registered("retrain", RetrainSettings(), older).schedules
+    assert found.slug == planned().slug
+    assert not found.active
 
 
 def test_without_a_word_on_the_profile_a_run_takes_the_request_s_own():
