@@ -32,18 +32,26 @@ def group_of(path: Path) -> str:
     fitting = (name for name, patterns in GROUPS.items() if any(relative.match(pattern) for pattern in patterns))
     return next(fitting, relative.as_posix())
 
+# Fixtures that start local services, servers of other programs, or a browser.
+SERVICE_FIXTURES = {"as_obs", "browser", "page", "running", "server", "services"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", metavar="FOLDER", help="keep pictures of pages for the documentation")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each group on one worker of pytest-xdist; groups with a name take longest, so they come first."""
+    """Keep each group on one worker of pytest-xdist; groups with a name take longest, so they come first.
+
+    Tests that start local services or a browser are marked as such.
+    """
     names = list(GROUPS)
     rank = {item: names.index(group) if (group := group_of(item.path)) in GROUPS else len(names) for item in items}
     items.sort(key=rank.__getitem__)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+        if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.service)
 
 
 @pytest.fixture(autouse=True)

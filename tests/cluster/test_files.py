@@ -165,6 +165,23 @@ def test_every_package_of_the_image_is_locked_by_hash():
     assert any(line.startswith("prefect-redis==") for line in packages)
 
 
+def versions(name):
+    """Package to version, as a lock says."""
+    text = (composed.CHECKOUT / name).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9_.-]+)(?:\[[^\]]*\])?==(\S+)", text, re.MULTILINE))
+
+
+def test_tests_run_with_the_versions_that_users_get():
+    run, development = versions("requirements.lock"), versions("requirements-dev.lock")
+    assert run.items() <= development.items()
+    assert {"pytest", "gradio", "aim", "playwright"} <= development.keys() - run.keys()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-setup.lock"])
+def test_locks_name_no_package_index(name):
+    assert "://" not in (composed.CHECKOUT / name).read_text(encoding="utf-8")
+
+
 def test_neither_secrets_nor_what_is_made_here_get_into_the_image():
     ignored = (composed.CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {".git", ".venv", ".atlasflow", "infra/.env", "infra/secrets"} <= set(ignored)
