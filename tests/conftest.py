@@ -24,6 +24,8 @@ GROUPS = {
     "resilience": ("resilience/*",),
 }
 """Tests that share something that takes long to make: a home, a cluster. The first pattern that fits counts."""
+# Fixtures that start local services, servers of other programs, or a browser.
+SERVICE_FIXTURES = {"as_obs", "browser", "page", "running", "server", "services"}
 
 
 def group_of(path: Path) -> str:
@@ -31,9 +33,6 @@ def group_of(path: Path) -> str:
     relative = path.relative_to(TESTS)
     fitting = (name for name, patterns in GROUPS.items() if any(relative.match(pattern) for pattern in patterns))
     return next(fitting, relative.as_posix())
-
-# Fixtures that start local services, servers of other programs, or a browser.
-SERVICE_FIXTURES = {"as_obs", "browser", "page", "running", "server", "services"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

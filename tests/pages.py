@@ -68,7 +68,7 @@ class Watch:
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, once for the tests of a module: while Playwright is there, `asyncio.run` fails in this thread."""
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make setup")
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make dev")
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
     with api.sync_playwright() as playwright:

@@ -28,7 +28,7 @@ WRITER = Path(__file__).with_name("writer.py")
 SERVER = Path(__file__).with_name("server.py")
 TOKEN = "AIM_PAGES_TOKEN"  # noqa: S105 - the name of an environment variable
 MISSING = "Aim is not installed"
-HOW = "`make setup` installs it, as does `pip install -e '.[tracking]'`"
+HOW = "`make dev` installs it"
 _SAID = "run "
 _WRITE_SECONDS = 1800.0
 

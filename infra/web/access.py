@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from infra.services import secret
+from infra.secrets import service_secret
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 HEALTH = "/healthy"
@@ -31,7 +31,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def token_of(home: Path) -> str:
     """The secret of a home's pages: made at first use, readable by its owner alone."""
-    return secret(home / "services" / "web.secret")
+    return service_secret(home, "web")
 
 
 def with_token(address: str, token: str) -> str:

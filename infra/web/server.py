@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 MISSING = "Gradio is not installed"
-HOW = "`make setup` installs it, as does `pip install -e '.[demo]'`"
+HOW = "`make dev` installs it"
 _GOODBYE_SECONDS = 1
 _QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",

@@ -71,7 +71,7 @@ def check(search: Search, space: Space) -> None:
     """
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        raise UserError(f"tuning needs {' and '.join(missing)}", hint="install the extra: pip install -e '.[tuning]'")
+        raise UserError(f"tuning needs {' and '.join(missing)}", hint="`make dev` installs it")
     if search == "grid" and space.size is None:
         raise UserError("a grid has no ranges", hint="list the values, or take --search random or --search tpe")
 

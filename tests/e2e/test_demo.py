@@ -25,7 +25,7 @@ from tasks import demo
 from tasks.engine.reporter import Silent
 from tests.e2e.installation import COMMAND
 
-pytestmark = pytest.mark.skipif(not server.installed(), reason="Gradio is not installed: make setup")
+pytestmark = pytest.mark.skipif(not server.installed(), reason="Gradio is not installed: make dev")
 
 
 @pytest.fixture(scope="module")

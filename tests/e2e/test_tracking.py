@@ -9,7 +9,7 @@ import pytest
 
 from infra.tracking import repository
 
-pytestmark = pytest.mark.skipif(not repository.installed(), reason="Aim is not installed: make setup")
+pytestmark = pytest.mark.skipif(not repository.installed(), reason="Aim is not installed: make dev")
 
 
 def test_the_training_is_in_aim_once_with_its_metrics_and_linked_from_the_report(made):

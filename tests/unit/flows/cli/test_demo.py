@@ -24,13 +24,13 @@ def invoke(tmp_path, monkeypatch):
 
 def test_without_gradio_one_sentence_says_what_to_install(invoke, monkeypatch):
     monkeypatch.setattr(server, "installed", lambda: False)
-    with pytest.raises(UserError, match=r"Gradio is not installed\n.*make setup"):
+    with pytest.raises(UserError, match=r"Gradio is not installed\n.*make dev"):
         invoke("demo")
 
 
 def test_without_aim_one_sentence_says_what_to_install(invoke, monkeypatch):
     monkeypatch.setattr(repository, "installed", lambda: False)
-    with pytest.raises(UserError, match=r"Aim is not installed\n.*make setup"):
+    with pytest.raises(UserError, match=r"Aim is not installed\n.*make dev"):
         invoke("aim")
 
 

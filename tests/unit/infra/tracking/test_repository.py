@@ -36,7 +36,7 @@ for run in Repo(sys.argv[1]).iter_runs():
 print(json.dumps(found))
 """
 
-needs_aim = pytest.mark.skipif(not repository.installed(), reason="Aim is not installed: make setup")
+needs_aim = pytest.mark.skipif(not repository.installed(), reason="Aim is not installed: make dev")
 
 
 def runs(home):

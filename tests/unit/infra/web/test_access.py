@@ -115,5 +115,5 @@ def test_a_home_has_one_secret_that_its_owner_alone_can_read(tmp_path: Path) -> 
     token = token_of(tmp_path)
     assert len(token) >= 32
     assert token_of(tmp_path) == token
-    assert stat.S_IMODE((tmp_path / "services" / "web.secret").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "secrets" / "web").stat().st_mode) == 0o600
     assert with_token("http://127.0.0.1:80/", token) == f"http://127.0.0.1:80/?token={token}"

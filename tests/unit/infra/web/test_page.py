@@ -11,7 +11,7 @@ from infra.web.demo import Answer, Demo, Example, Predictor
 from infra.web.html import Judged
 
 if not server.installed():
-    pytest.skip("Gradio is not installed: make setup", allow_module_level=True)
+    pytest.skip("Gradio is not installed: make dev", allow_module_level=True)
 
 from infra.web import page
 
