@@ -1,9 +1,6 @@
 """Run `models/main.py` on this machine, each command in its own process."""
 
-import importlib.metadata
 import json
-import os
-import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +9,13 @@ from typing import Literal
 from infra.errors import UserError
 from infra.home import CHECKOUT
 from infra.local_training import protocol
+from infra.local_training.producer import local_producer
 from infra.local_training.protocol import ProgramError, ProgramEvent
 from infra.ports.training import Epoch, LogLine, OnEvent, TrainJob
 from infra.ports.values import Producer
 from infra.program import run_program
 from infra.store.atomic import write_text
 
-NAME = "mindspore-cpu"
-"""The producer's name in receipts."""
 MAIN = CHECKOUT / "models" / "main.py"
 # With the first variable, the program exits when its standard input closes, so it never outlives this process.
 _ENVIRONMENT = {"ATLASFLOW_EXIT_WITH_STDIN": "1", "PYTHONUNBUFFERED": "1"}
@@ -75,12 +71,6 @@ def run_model(
         raise protocol.failure(f"models/main.py {command}", finished.code, last_error, finished.tail)
 
 
-def processor() -> dict[str, str]:
-    """Return what of this machine changes a training's bytes: sums are split over the cores, so 1 and 2 differ."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"architecture": platform.machine(), "cores": str(cores)}
-
-
 class LocalTrainer:
     """Trains on this machine's CPU: the port `Trainer`."""
 
@@ -88,16 +78,12 @@ class LocalTrainer:
         self._main = main
 
     def producer(self) -> Producer:
-        """Name MindSpore on this kind of CPU; the version is read without importing MindSpore.
+        """MindSpore on this kind of CPU.
 
         Raises:
             UserError: MindSpore is not installed.
         """
-        try:
-            version = importlib.metadata.version("mindspore")
-        except importlib.metadata.PackageNotFoundError as error:
-            raise UserError("MindSpore is not installed", hint="run `make setup`") from error
-        return Producer(NAME, version, emulated=False, details=processor())
+        return local_producer()
 
     def train(self, job: TrainJob, on_event: OnEvent) -> None:
         """Train, or resume from the last checkpoint in `job.folder`; writes `spec.json` and `train.log` there too."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from infra.errors import AtlasFlowError, Corrupt, UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.home import CHECKOUT
-from infra.local_training.trainer import processor
+from infra.local_training.producer import processor
 from infra.modelarts import plan, results
 from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase

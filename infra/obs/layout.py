@@ -1,9 +1,16 @@
 """Where things lie in the bucket: each place is named by the digest of what is there."""
 
-from collections.abc import Collection
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from infra.home import CHECKOUT
-from infra.settings import ObsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from infra.settings import ObsSettings
 
 # What ModelArts gets as code_dir; `main.py` in it is the boot file.
 MODELS = CHECKOUT / "models"
@@ -32,3 +39,14 @@ def code_prefix(settings: ObsSettings, digest: str) -> str:
 def address(settings: ObsSettings, prefix: str) -> str:
     """The address of a folder in the bucket of the settings."""
     return f"obs://{settings.bucket}/{prefix}/"
+
+
+def identity(settings: ObsSettings) -> Mapping[str, object]:
+    """Which prefix of which bucket of which object store, for keys; the endpoint as a digest, as keys name no host."""
+    endpoint = settings.endpoint.rstrip("/").lower()
+    return {
+        "endpoint": sha256(endpoint.encode()).hexdigest()[:16] if endpoint else "stand-in",
+        "region": settings.region,
+        "bucket": settings.bucket,
+        "prefix": settings.prefix,
+    }

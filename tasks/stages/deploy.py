@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +186,15 @@ def _producer(world: World) -> Producer | None:
 
 
 def _settings(settings: Settings) -> Mapping[str, Any]:
-    return {"boards": list(settings.deploy.boards)}
+    return {"boards": {name: _identity(settings, name) for name in settings.deploy.boards}}
+
+
+def _identity(settings: Settings, name: str) -> str:
+    """Which board this is, as a digest, since keys name no host."""
+    board = settings.boards.get(name)
+    if board is None or not board.address:
+        return "stand-in"
+    return sha256(f"{board.user}@{board.address.lower()}:{board.port}/{board.folder}".encode()).hexdigest()[:16]
 
 
 STAGE = Stage(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.local_training.trainer import LocalTrainer
+from infra.local_training.producer import local_producer
 from tasks.engine.stage import Stage, StageContext, StageOutput
 from tasks.specs import network_settings, profile_code, write_spec
 
@@ -38,7 +38,7 @@ def run(context: StageContext) -> StageOutput:
 
 def _producer(_world: World) -> Producer:
     """This machine, wherever trainings run; another kind of processor has another latency."""
-    found = LocalTrainer().producer()
+    found = local_producer()
     return replace(found, details={**found.details, "processor": processor()})
 
 

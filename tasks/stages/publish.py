@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from infra.obs.layout import identity
 from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
@@ -15,7 +16,6 @@ from tasks.release import model_card
 from tasks.release.ledger import Ledger
 from tasks.release.parity_report import rows
 from tasks.specs import recipe_settings
-from tasks.stages.upload import bucket_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +126,6 @@ STAGE = Stage(
     },
     optional=("mindir", "onnx", "air"),
     external_inputs=release.agent_files,
-    settings=lambda settings: {**bucket_settings(settings), "recipe": recipe_settings(settings)},
+    settings=lambda settings: {**identity(settings.obs), "recipe": recipe_settings(settings)},
     prove=prove,
 )

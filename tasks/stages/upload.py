@@ -7,9 +7,9 @@ takes the files of a code directory as they lie in the bucket (docs/reference/mo
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from infra.obs.layout import DATA_ARCHIVE, MODELS, as_archive, code_prefix, data_prefix
+from infra.obs.layout import DATA_ARCHIVE, MODELS, as_archive, code_prefix, data_prefix, identity
 from infra.ports.values import LocalFile
 from tasks.engine.stage import Stage, StageContext, StageOutput
 
@@ -89,22 +89,12 @@ def _listing(context: StageContext) -> dict[str, str]:
     return {key: file.sha256 for key, file in files.items()}
 
 
-def bucket_settings(settings: Settings) -> Mapping[str, Any]:
-    """Which bucket of which object store, without naming a host."""
-    return {
-        "stand_in": settings.obs.endpoint == "",
-        "region": settings.obs.region,
-        "bucket": settings.obs.bucket,
-        "prefix": settings.obs.prefix,
-    }
-
-
 STAGE = Stage(
     "upload",
     "effect",
     run,
     needs={"data": ("download", "data")},
     external_inputs=lambda _settings: {"code": MODELS},
-    settings=lambda settings: {**bucket_settings(settings), "archive": settings.obs.archive},
+    settings=lambda settings: {**identity(settings.obs), "archive": settings.obs.archive},
     prove=prove,
 )

@@ -146,7 +146,7 @@ def test_the_producer_names_mindspore_without_importing_it() -> None:
 
 def test_the_cores_in_use_are_part_of_the_producer() -> None:
     out = run_code(
-        "import os; from infra.local_training.trainer import processor; first = processor();"
+        "import os; from infra.local_training.producer import processor; first = processor();"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(first, processor())"
     )
     assert f"'cores': '{len(os.sched_getaffinity(0))}'" in out

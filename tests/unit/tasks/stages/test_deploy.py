@@ -171,12 +171,17 @@ def test_each_board_is_asked_whether_it_runs_the_release(tmp_path):
     assert deploy.prove(context, {}) is None
 
 
-def test_the_boards_are_an_ingredient_and_their_addresses_are_not():
+def test_the_identity_of_the_boards_is_an_ingredient_and_names_no_host():
     def ingredients(**overrides):
         return deploy.STAGE.settings(load(overrides=overrides))
 
     assert ingredients(**{"deploy.boards": "[]"}) != ingredients()
-    assert ingredients(**{"boards.laptop.address": "10.0.0.7"}) == ingredients()
+    moved = ingredients(**{"boards.laptop.address": "10.0.0.7"})
+    assert moved != ingredients()
+    assert moved != ingredients(**{"boards.laptop.address": "10.0.0.8"})
+    assert moved != ingredients(**{"boards.laptop.address": "10.0.0.7", "boards.laptop.user": "other"})
+    assert moved == ingredients(**{"boards.laptop.address": "10.0.0.7", "boards.laptop.key": "/keys/one"})
+    assert "10.0.0.7" not in str(moved)
     with pytest.raises(UserError):
         load(overrides={"deploy.boards": "laptop"})
 

@@ -47,8 +47,7 @@ def test_what_is_learnt_does_not_count_and_what_the_network_is_does():
 
 
 def test_another_processor_has_another_latency(monkeypatch, tmp_path):
-    trainer = SimpleNamespace(producer=lambda: Producer("mindspore-cpu", "2.10", False, {"cores": "2"}))
-    monkeypatch.setattr(profile, "LocalTrainer", lambda: trainer)
+    monkeypatch.setattr(profile, "local_producer", lambda: Producer("mindspore-cpu", "2.10", False, {"cores": "2"}))
     cpu = tmp_path / "cpuinfo"
     monkeypatch.setattr(profile, "_CPU", cpu)
     cpu.write_text("processor\t: 0\nmodel name\t: Kunpeng 920\n")

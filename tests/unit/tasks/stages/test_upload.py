@@ -57,7 +57,7 @@ def test_other_code_goes_beside_the_old(tmp_path, bucket):
     assert len(bucket.objects) == 6
 
 
-def test_the_key_depends_on_the_bucket_and_on_no_host_or_secret(monkeypatch):
+def test_the_key_depends_on_bucket_and_endpoint_and_names_no_host_or_secret(monkeypatch):
     def ingredients(**overrides):
         return upload.STAGE.settings(load(overrides=overrides))
 
@@ -65,7 +65,10 @@ def test_the_key_depends_on_the_bucket_and_on_no_host_or_secret(monkeypatch):
     assert ingredients(**{"obs.endpoint": "https://obs.one.example"}) != ingredients()
     one = ingredients(**{"obs.endpoint": "https://obs.one.example"})
     monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
-    assert ingredients(**{"obs.endpoint": "https://obs.two.example", "obs.threads": "2"}) == one
+    assert ingredients(**{"obs.endpoint": "https://OBS.one.example/", "obs.threads": "2"}) == one
+    assert ingredients(**{"obs.endpoint": "https://obs.two.example"}) != one
+    assert "example" not in str(one)
+    assert "nobody-may-see-this" not in str(one)
 
 
 def test_the_code_of_models_is_always_given():
