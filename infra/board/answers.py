@@ -145,13 +145,13 @@ def release_ids(answer: Any) -> list[str]:
     return [release_id(value) for value in items(answer)]
 
 
-def agent_facts(answer: Any) -> AgentFacts:
-    """Read the answer to `facts`."""
+def agent_facts(board: str, answer: Any) -> AgentFacts:
+    """Read the answer to `facts` of the board with this name."""
     if not isinstance(answer["modules"], dict) or len(answer["modules"]) > MAX_WORD:
         raise TypeError("modules are expected")
     return AgentFacts(
         board=BoardFacts(
-            name=_fact(answer["name"]),
+            name=board,
             soc_version=_fact(answer["soc_version"]),
             cann=_fact(answer["cann"]),
             architecture=_fact(answer["architecture"]),

@@ -2,7 +2,6 @@
 
 import asyncio
 
-from infra.board import answers
 from infra.board.connection import HostKeyRefused, LoginRefused, fingerprint, pinned_key
 from infra.board.preflight import examine_facts
 from infra.board.session import Session
@@ -27,7 +26,7 @@ async def examine(session: Session, release: Release | None) -> BoardCheck:
     reachable = Finding(Step.REACHABLE, Level.GOOD, where)
     try:
         async with session:
-            facts = await session.ask("facts", answers.agent_facts)
+            facts = await session.facts()
     except HostKeyRefused as error:
         return BoardCheck((reachable, _failed(Step.HOST_KEY, error)))
     except UserError as error:

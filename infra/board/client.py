@@ -56,7 +56,7 @@ class SshBoard:
 
     def facts(self) -> BoardFacts:
         """Ask the board for its chip, toolkit, Python and free space."""
-        return self._run(lambda session: session.ask("facts", answers.agent_facts)).board
+        return self._run(lambda session: session.facts()).board
 
     def state(self) -> BoardState:
         """Ask the board for its releases."""

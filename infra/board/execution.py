@@ -18,7 +18,7 @@ MAX_LOGITS_BYTES = 2**30
 async def infer(session: Session, release: Release, images: Path, logits: Path) -> float:
     """Run a release's model on an array of images; see `infra.ports.Board.infer`."""
     check_release(release)
-    refuse(session.name, await session.ask("facts", answers.agent_facts), session.settings, release)
+    refuse(session.name, await session.facts(), session.settings, release)
     folders = sorted({str(PurePosixPath(name).parent) for name in release.files} - {"."})
     folder = await session.ask("make_work", answers.text, folders=folders)
     for name, file in release.files.items():

@@ -53,7 +53,7 @@ def check_release(release: Release) -> None:
 async def install(session: Session, release: Release, progress: Bytes | None, lock_seconds: float) -> Installed:
     """Do the whole installation; see `infra.ports.board.Board.install`."""
     check_release(release)
-    refuse(session.name, await session.ask("facts", answers.agent_facts), session.settings, release)
+    refuse(session.name, await session.facts(), session.settings, release)
     session.step("preflight")
     files = {name: {"sha256": file.sha256, "size": file.size} for name, file in release.files.items()}
     await lock(session, lock_seconds)

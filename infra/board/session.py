@@ -5,6 +5,7 @@ import contextlib
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -128,6 +129,10 @@ class Session:
         if isinstance(found, AtlasFlowError):
             raise found
         return found
+
+    async def facts(self) -> answers.AgentFacts:
+        """Ask for everything that the preflight checks."""
+        return await self.ask("facts", partial(answers.agent_facts, self.name))
 
     def _value_or_error(self, answer: Any, reader: Callable[[Any], T]) -> T | AtlasFlowError:
         if answer["ok"] is True:

@@ -15,7 +15,7 @@ class BoardFacts:
     """What a board reports about itself; `cann` and `npu` are empty when the board does not know them.
 
     Attributes:
-        name: its host name.
+        name: the board's name in the settings.
         soc_version: its chip, such as `Ascend310`.
         cann: version of its CANN toolkit.
         architecture: of its processor, such as `aarch64`.

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ DAY = {
     "until": 2.0,
 }
 FACTS = {
-    "name": "porch",
     "soc_version": "Ascend310",
     "cann": "5.0.4",
     "architecture": "aarch64",
@@ -51,7 +51,7 @@ JOURNAL = [
 ]
 CLASSIFIED = {"picture": "/b/0.png", "top": [["cat", 0.5], ["dog", 0.25]], "milliseconds": 2.0, "annotated": "/b/0.png"}
 GOOD: dict[str, tuple[Callable[[Any], Any], Any]] = {
-    "facts": (answers.agent_facts, FACTS),
+    "facts": (partial(answers.agent_facts, "porch"), FACTS),
     "state": (answers.state, STATE),
     "status": (answers.status, {**STATE, "probation": 8, "journal": JOURNAL}),
     "smoke": (answers.smoke, SMOKE),
@@ -147,7 +147,7 @@ def test_ids_that_are_paths_are_refused(release: str) -> None:
 
 
 def test_facts_have_no_markup() -> None:
-    facts = answers.agent_facts({**FACTS, "cann": "[5](http://evil) | `x`", "npu": "<script>"})
+    facts = answers.agent_facts("porch", {**FACTS, "cann": "[5](http://evil) | `x`", "npu": "<script>"})
     assert facts.board.cann == "?5?(http://evil) ? ?x?"
     assert facts.board.npu == "?script?"
 

@@ -18,7 +18,6 @@ from infra.settings import BoardSettings
 from tests import boards
 
 GOOD = {
-    "name": "porch",
     "soc_version": "Ascend310",
     "cann": "5.0.4",
     "architecture": "aarch64",
@@ -37,13 +36,13 @@ STEPS = ["login", "groups", "space", "Python", "toolkit", "npu-smi", "chip", "CA
 
 
 def levels(facts, release=RELEASE, settings=None):
-    found = examine_facts(agent_facts({**GOOD, **facts}), settings or BoardSettings(), release)
+    found = examine_facts(agent_facts("porch", {**GOOD, **facts}), settings or BoardSettings(), release)
     return {finding.step: finding.level for finding in found}
 
 
 def test_a_board_that_is_ready():
     assert levels({}) == dict.fromkeys(STEPS, "good")
-    refuse("porch", agent_facts(GOOD), BoardSettings(), RELEASE)
+    refuse("porch", agent_facts("porch", GOOD), BoardSettings(), RELEASE)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +71,14 @@ def test_a_board_that_is_ready():
 def test_what_refuses_a_release(facts, step, words):
     assert levels(facts)[step] == "wrong"
     with pytest.raises(Refused) as caught:
-        refuse("porch", agent_facts({**GOOD, **facts}), BoardSettings(), RELEASE)
+        refuse("porch", agent_facts("porch", {**GOOD, **facts}), BoardSettings(), RELEASE)
     assert words in str(caught.value)
     assert "board porch: " in caught.value.message
 
 
 def test_a_real_board_refuses_what_a_stand_in_made():
     with pytest.raises(Refused, match="is no stand-in, and release r1 was made by a stand-in"):
-        refuse("porch", agent_facts(GOOD), BoardSettings(), replace(RELEASE, emulated=True))
+        refuse("porch", agent_facts("porch", GOOD), BoardSettings(), replace(RELEASE, emulated=True))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_a_board_whose_entry_names_another_chip():
 def test_passwords_are_discouraged_and_the_factory_s_is_called_out():
     def login(password):
         settings = BoardSettings(password=SecretStr(password))
-        found = examine_facts(agent_facts(GOOD), settings)[0]
+        found = examine_facts(agent_facts("porch", GOOD), settings)[0]
         assert password not in f"{found}"
         return found
 
