@@ -1,4 +1,4 @@
-"""The operators that writer and reader know: inputs, outputs and attributes as Huawei's public definitions have them.
+"""The operators of writer and reader: inputs, outputs and attributes by Huawei's public definitions.
 
 Definitions are the `REG_OP(…)` entries of the operators' public headers (`nn_calculation_ops.h`, `nn_norm_ops.h`,
 `nn_pooling_ops.h`, `matrix_calculation_ops.h`, `reduce_ops.h`, `array_ops.h`, `pad_ops.h` and others).
@@ -12,11 +12,11 @@ Default = bool | int | float | str | tuple[int, ...] | None
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator's definition.
+    """The definition of an operator.
 
     Attributes:
         inputs: names of its inputs in order, required ones first.
-        optional: those that may be absent.
+        optional: the optional ones.
         outputs: names of its outputs.
         attributes: name to default; None means that the attribute is required (or a tensor).
     """

@@ -1,4 +1,4 @@
-"""AIR → ONNX (opset 11), for the operators that the writer writes: so that an AIR graph can be executed here."""
+"""Translate AIR to ONNX (opset 11), for the operators of the writer, so that an AIR graph can be executed here."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +21,10 @@ _SOURCE = re.compile(r"(?P<name>.+):(?P<index>-?\d+)", re.DOTALL)
 
 
 class UnknownOperatorError(UserError):
-    """An AIR graph has an operator that is not translated.
+    """An AIR graph has an operator without a translation.
 
     Attributes:
-        name: the operator's own name.
+        name: of the operator.
         kind: its type.
     """
 
@@ -35,21 +35,21 @@ class UnknownOperatorError(UserError):
 
 
 def parse(data: bytes) -> Any:
-    """The `ModelDef` of an AIR file; `Corrupt` when the bytes are none, or hold no graph."""
+    """Parse an AIR file; raises `Corrupt` for other bytes, or when there is no graph."""
     try:
         model = ModelDef.FromString(data)
-        # Other protobuf files can be decoded by accident (ONNX has its graph under the same number), but have no
+        # Other protobuf files may decode by chance (ONNX has its graph under the same number), but have no
         # operators; what is no text in them is noticed only when it is read.
         names = [(graph.name, [(op.name, op.type) for op in graph.op]) for graph in model.graph[:1]]
     except (DecodeError, UnicodeDecodeError) as error:
-        raise Corrupt("the file is no AIR: it cannot be decoded", hint="export the model again") from error
+        raise Corrupt("the file is not AIR: it cannot be decoded", hint="export the model again") from error
     if not names or not names[0][1] or not all(all(pair) for pair in names[0][1]):
-        raise Corrupt("the file is no AIR: it has no graph of operators", hint="export the model again")
+        raise Corrupt("the file is not AIR: it has no graph of operators", hint="export the model again")
     return model
 
 
 def operators(data: bytes) -> list[tuple[str, str, bool]]:
-    """Name, type and whether it can be translated, for each operator; raises what `parse` raises."""
+    """Name, type and whether it can be translated, for each operator; raises the errors of `parse`."""
     return [(op.name, op.type, op.type in OPERATORS) for op in parse(data).graph[0].op]
 
 
@@ -59,9 +59,9 @@ def to_onnx(data: bytes) -> onnx.ModelProto:
     The ONNX tensors have the operators' names, so inputs and outputs keep theirs.
 
     Raises:
-        Corrupt: the bytes are no AIR, or its parts do not fit each other.
-        UnknownOperatorError: an operator that is not translated.
-        UserError: an attribute that is not translated.
+        Corrupt: the bytes are not AIR, or are inconsistent.
+        UnknownOperatorError: an operator without a translation.
+        UserError: an attribute without a translation.
     """
     graph = parse(data).graph[0]
     unknown = next((op for op in graph.op if op.type not in OPERATORS), None)
@@ -102,13 +102,13 @@ class _Reader:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
     def ordered(self) -> list[Any]:
-        """The operators, each after those it takes from; ValueError for a circle."""
+        """The operators in topological order; raises ValueError for a cycle."""
         done: dict[str, Any] = {}
         waiting = list(self.graph.op)
         while waiting:
             ready = [op for op in waiting if all(self.tensor(source) in done for source in op.input)]
             if not ready:
-                raise ValueError(f"operator {waiting[0].name} takes from itself or from nowhere")
+                raise ValueError(f"operator {waiting[0].name} depends on itself or on nothing")
             done.update({op.name: op for op in ready})
             waiting = [op for op in waiting if op.name not in done]
         return list(done.values())
@@ -153,7 +153,7 @@ def _refused(op: Any, reason: str) -> UserError:
 
 
 def _get(op: Any, key: str) -> Any:
-    """An attribute's value: bool, int, float, text or list of int; the definition's default when it is not there."""
+    """An attribute's value: bool, int, float, text or list of int; the default of the definition if it is absent."""
     if key not in op.attr:
         default = OPERATORS[op.type].attributes[key]
         if default is None:
@@ -165,7 +165,7 @@ def _get(op: Any, key: str) -> Any:
 
 
 def _pair(op: Any, key: str) -> list[int]:
-    """The numbers for height and width of an attribute in the order NCHW."""
+    """The values for height and width of an attribute in the order NCHW."""
     numbers = _get(op, key)
     if len(numbers) != 4 or numbers[:2] != [1, 1]:
         raise _refused(op, f"its {key} is {numbers}")

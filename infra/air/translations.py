@@ -1,4 +1,4 @@
-"""How each ONNX operator becomes one of the graph engine; any other is refused by name.
+"""Translations of ONNX operators to those of the graph engine; other operators are refused by name.
 
 The graph engine's pads are top, bottom, left, right; its strides and dilations have four numbers, in the order of
 `data_format`, which is NCHW throughout.
@@ -32,7 +32,7 @@ Translation = tuple[str, Sequence[str], Attributes]
 
 @dataclass(frozen=True)
 class Tensors:
-    """What is known of a graph's tensors, by name.
+    """The tensors of a graph, by name.
 
     Attributes:
         known: shape and `DataType`.
@@ -43,18 +43,18 @@ class Tensors:
     constants: dict[str, NDArray[Any]]
 
     def add(self, name: str, values: NDArray[Any]) -> str:
-        """Add a constant; gives its name."""
+        """Add a constant; returns its name."""
         self.constants[name] = values
         self.known[name] = (values.shape, data_type(helper.np_dtype_to_tensor_dtype(values.dtype), name))
         return name
 
     def derive(self, node: onnx.NodeProto, role: str, values: NDArray[Any]) -> str:
-        """Add a constant that ONNX has as an attribute of `node`; gives its name."""
+        """Add a constant that ONNX has as an attribute of `node`; returns its name."""
         return self.add(f"{node.output[0]}/{role}", values)
 
 
 def data_type(kind: int, name: str) -> int:
-    """ONNX element type → `DataType`; `UserError` names the tensor when there is none."""
+    """ONNX element type → `DataType`; raises `UserError` with the tensor's name for others."""
     if kind not in TYPES:
         word = TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else kind
         raise UserError(f"tensor {name} has the element type {word}, which cannot be written as AIR")

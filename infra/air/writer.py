@@ -1,8 +1,8 @@
-"""ONNX → AIR, for the operators that the shipped networks use.
+"""Translate ONNX to AIR, for the operators of the shipped networks.
 
-Portable, not verified on Huawei's ATC. Conventions of the graph engine that the schema does not tell: an input is
+Portable, not verified on Huawei's ATC. Conventions of the graph engine beyond the schema: an input is
 written `operator:index`; the attributes `_input_name_key` and `_input_name_value` (likewise for outputs) tie names to
-indices; `_opt_input` names the inputs that may be absent; weights are Const operators with a tensor `value`.
+indices; `_opt_input` names the optional inputs; weights are Const operators with a tensor `value`.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ def to_air(model: onnx.ModelProto, batch: int = 1) -> bytes:
 
     Args:
         model: with its weights inside.
-        batch: takes the place of an open first dimension: AIR carries its shapes, and ATC takes none for it.
+        batch: replaces an open first dimension, because AIR has fixed shapes and ATC accepts no others for it.
 
     Returns:
-        The file's bytes; the same model gives the same bytes.
+        The file's bytes; equal models give equal bytes.
 
     Raises:
-        UserError: an operator or an attribute that has no translation; an open dimension other than the batch.
+        UserError: an operator or an attribute without a translation; an open dimension other than the batch.
     """
     for node in model.graph.node:
         constant = node.op_type == "Constant" and "value" in attributes(node)
@@ -43,7 +43,7 @@ def to_air(model: onnx.ModelProto, batch: int = 1) -> bytes:
 
 
 def write_air(source: Path, target: Path, batch: int = 1) -> None:
-    """Translate an ONNX file to an AIR file, whole or not at all; raises what `to_air` raises.
+    """Translate an ONNX file to an AIR file; raises the errors of `to_air`.
 
     Raises:
         UserError: the ONNX file cannot be read.
@@ -71,7 +71,7 @@ def _with_shapes(model: onnx.ModelProto, batch: int) -> onnx.GraphProto:
     try:
         return shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph
     except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise UserError(f"the model's shapes do not fit each other: {error}", hint="export the model again") from error
+        raise UserError(f"the model's shapes are inconsistent: {error}", hint="export the model again") from error
 
 
 def _tensors(graph: onnx.GraphProto) -> Tensors:
@@ -113,7 +113,7 @@ class _Writer:
         return bytes(self.model.SerializeToString(deterministic=True))
 
     def translate(self, node: onnx.NodeProto) -> None:
-        """Append the operator for a node; it is named after the node's output, which is unique."""
+        """Append the operator of a node, named after the node's output, which is unique."""
         if len([name for name in node.output if name]) != 1:
             raise refused(node, "it has more than one output")
         kind, inputs, values = TRANSLATIONS[node.op_type](self.tensors, node)
@@ -129,7 +129,7 @@ class _Writer:
         tensor.data = np.ascontiguousarray(self.tensors.constants[name]).tobytes()
 
     def add(self, kind: str, name: str, inputs: Sequence[str], values: Attributes) -> None:
-        """Append an operator with its descriptions and attributes; what `values` leaves out has its default."""
+        """Append an operator with its descriptions and attributes; omitted attributes have their defaults."""
         defined = OPERATORS[kind]
         roles = [f"x{index}" for index in range(len(inputs))] if kind == "NetOutput" else defined.inputs
         operator = self.air.op.add(name=name, type=kind, id=len(self.air.op))
@@ -137,10 +137,10 @@ class _Writer:
         for role, source in zip(roles, inputs, strict=False):
             operator.input.append(f"{source}:0")
             self.describe(operator.input_desc.add(), role, source)
-        if kind == "Data":  # it is fed from outside, yet describes its input
+        if kind == "Data":  # a Data operator describes its input too
             self.describe(operator.input_desc.add(), "x", name)
         for role in defined.outputs:
-            # The outputs after the first are BatchNorm's statistics, which look like its second input.
+            # The outputs after the first are BatchNorm's statistics, with the shape of its second input.
             self.describe(operator.output_desc.add(), role, name if role == "y" else inputs[1])
         for end, descriptions in (("input", operator.input_desc), ("output", operator.output_desc)):
             if descriptions:

@@ -14,14 +14,14 @@ Aipp = Mapping[str, Value]
 
 
 def normalising(mean: Sequence[float], std: Sequence[float], *, width: int, height: int, swap: bool = False) -> str:
-    """The configuration that gives `(x / 255 - mean) / std` for a byte image in RGB888.
+    """The configuration that computes `(x / 255 - mean) / std` from a byte image in RGB888.
 
     Args:
-        mean: of each channel, in [0, 1], in the model's order.
+        mean: of each channel, in [0, 1], in the model's order of channels.
         std: likewise.
         width: of the image, in pixels.
         height: likewise.
-        swap: the image's bytes are in the opposite order (BGR for an RGB model).
+        swap: the image has the opposite order of channels (BGR for an RGB model).
 
     Returns:
         The text; `mean_chn` is 0, `min_chn` is 255·mean and `var_reci_chn` is 1 / (255·std).
@@ -30,7 +30,7 @@ def normalising(mean: Sequence[float], std: Sequence[float], *, width: int, heig
         ValueError: not three channels, or a std that is not positive.
     """
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-        raise ValueError(f"RGB888 needs three means and three positive deviations, not {mean} and {std}")
+        raise ValueError(f"RGB888 needs three means and three positive standard deviations, not {mean} and {std}")
     values: dict[str, Value] = {
         "aipp_mode": "static", "input_format": "RGB888_U8", "src_image_size_w": width, "src_image_size_h": height,
         "rbuv_swap_switch": swap,

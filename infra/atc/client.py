@@ -1,7 +1,7 @@
-"""The Compiler port: Huawei's `atc` or its stand-in, run as a command; one class, two heads of the argument list.
+"""The port `Compiler` over Huawei's `atc` command or its stand-in: one class for both commands.
 
-ATC runs in a folder of its own beside the output, on copies with plain names, because it litters its working folder
-and takes few characters in paths (docs/reference/atc.md §3.1, §3.2); only a whole `.om` leaves that folder.
+ATC runs in a temporary folder next to the output, on copies with plain names, because it litters its working folder
+and accepts few characters in paths (docs/reference/atc.md §3.1, §3.2); only a complete `.om` leaves that folder.
 """
 
 import difflib
@@ -25,9 +25,9 @@ from infra.program import run_program
 from infra.store.atomic import replacing
 
 FRAMEWORKS: Mapping[str, str] = {".air": "1", ".onnx": "5"}
-_OURS = ("model", "weight", "framework", "output", "soc_version", "input_shape", "mode", "om", "json")
+_FROM_REQUEST = ("model", "weight", "framework", "output", "soc_version", "input_shape", "mode", "om", "json")
 _CODE = re.compile(r"\s*(?P<code>E[0-9A-Z]\d{4}): ?(?P<text>.*)")
-_INNER = ("E19999", "EZ9999")  # these follow a code that says more
+_INNER = ("E19999", "EZ9999")  # these follow a more specific code
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class AtcCompiler:
     """Runs an `atc` command.
 
     Attributes:
-        command: the head of the argument list.
-        made_by: who compiles.
-        environment: added to ours.
-        seconds: time limit of one compilation; the process group is killed when it is over.
-        faults: `compile.…` are the points of the atomic write.
+        command: start of the argument list.
+        made_by: the compiler, with its version.
+        environment: variables added to this process's.
+        seconds: time limit of one compilation; then the process group is killed.
+        faults: with the points `compile.…` of the atomic write.
     """
 
     command: Sequence[str]
@@ -49,22 +49,22 @@ class AtcCompiler:
     faults: FaultPlan = NO_FAULTS
 
     def producer(self) -> Producer:
-        """Who compiles, with its version."""
+        """The compiler, with its version."""
         return self.made_by
 
     def compile(self, request: CompileRequest, lines: Lines) -> None:
-        """Write `request.output` whole or not at all.
+        """Write `request.output` atomically.
 
         Raises:
             UserError: the request can never work: a wrong option, a damaged model, a missing file.
-            Refused: this compiler cannot compile the model, its installation does not work, or the disk is full.
+            Refused: this compiler cannot compile the model, its installation is broken, or the disk is full.
             Transient: it took too long, ran out of memory or was killed.
         """
         _check(request)
-        said: list[str] = []
+        output: list[str] = []
 
-        def heard(line: str) -> None:
-            said.append(line)
+        def on_line(line: str) -> None:
+            output.append(line)
             lines(line)
 
         try:
@@ -74,13 +74,13 @@ class AtcCompiler:
                 arguments = _stage(request, folder)
                 finished = run_program(
                     [*self.command, *arguments],
-                    lines=heard,
+                    lines=on_line,
                     environment=self.environment,
                     folder=folder,
                     seconds=self.seconds,
                 )
                 if finished.code != 0:
-                    raise _explain(finished.code, said, request)
+                    raise _explain(finished.code, output, request)
                 with replacing(request.output, faults=self.faults, point="compile") as temporary:
                     _result(folder, request).replace(temporary)
         except OSError as error:
@@ -99,23 +99,23 @@ def input_shape(shapes: Mapping[str, Sequence[int]]) -> str:
 def _check(request: CompileRequest) -> None:
     if request.model.suffix not in FRAMEWORKS:
         known = ", ".join(FRAMEWORKS)
-        raise UserError(f"{request.model} is not a model that ATC compiles here", hint=f"its suffix is one of {known}")
+        raise UserError(f"{request.model} is not a model for ATC", hint=f"its suffix must be one of {known}")
     if not request.model.is_file():
         raise UserError(f"there is no model {request.model}")
     if request.output.suffix != ".om":
         raise UserError(f"the output {request.output} does not end in .om", hint="ATC would add it")
     for name in request.options:
-        if name in _OURS:
-            raise UserError(f"'{name}' is not a further option of ATC", hint="it follows from the request")
+        if name in _FROM_REQUEST:
+            raise UserError(f"'{name}' is not a further option of ATC", hint="AtlasFlow sets it itself")
         if name == "external_weight":
-            raise UserError("external_weight would leave the weights beside the .om", hint="leave it out")
+            raise UserError("external_weight would store the weights outside the .om", hint="remove it")
         if name not in OPTIONS:
             near = difflib.get_close_matches(name, OPTIONS, n=1)
             raise UserError(f"ATC has no option '{name}'", hint=f"did you mean '{near[0]}'?" if near else "")
 
 
 def _stage(request: CompileRequest, folder: Path) -> list[str]:
-    """Copy what ATC reads into `folder`; the arguments that name it there."""
+    """Copy ATC's input files into `folder`; returns the arguments that name them there."""
     model = f"model{request.model.suffix}"
     shutil.copyfile(request.model, folder / model)
     values = {
@@ -134,25 +134,25 @@ def _stage(request: CompileRequest, folder: Path) -> list[str]:
 
 
 def _result(folder: Path, request: CompileRequest) -> Path:
-    """The `.om` that ATC wrote; with host code inside, its name has the system and processor added (atc.md §3.2)."""
+    """The `.om` that ATC wrote; with host code, its name ends with system and processor (atc.md §3.2)."""
     stem = request.output.stem
     found = [path for path in (folder / f"{stem}.om", *sorted(folder.glob(f"{stem}_*.om"))) if path.is_file()]
     if not found:
-        raise Refused(f"ATC said success and wrote no .om for {request.model}", hint="read the lines it printed")
+        raise Refused(f"ATC reported success and wrote no .om for {request.model}", hint="read its output")
     return found[0]
 
 
-def _explain(code: int, said: Sequence[str], request: CompileRequest) -> AtlasFlowError:
-    """The error that belongs to what a failed ATC printed."""
+def _explain(code: int, output: Sequence[str], request: CompileRequest) -> AtlasFlowError:
+    """The error for the output of a failed ATC."""
     what = f"ATC cannot compile {request.model} for {request.soc_version}"
     if code < 0:
         name = signal.Signals(-code).name
-        return Transient(f"{what}: it was ended by {name}", hint="SIGKILL is often a lack of memory")
-    matches = [match for match in map(_CODE.match, said) if match is not None]
+        return Transient(f"{what}: {name} ended it", hint="SIGKILL often means a lack of memory")
+    matches = [match for match in map(_CODE.match, output) if match is not None]
     best = next((match for match in matches if match["code"] not in _INNER), matches[0] if matches else None)
     if best is None:
-        last = next((line for line in reversed(said) if line.strip()), "it printed nothing")
-        return Refused(f"{what}: exit status {code}: {last}", hint="read the lines it printed, and its plog")
+        last = next((line for line in reversed(output) if line.strip()), "it printed nothing")
+        return Refused(f"{what}: exit status {code}: {last}", hint="read its output and its plog")
     known = CODES.get(best["code"])
     message = f"{what}: {best['code']}: {best['text'].rstrip('.')}"
     if known is None:

@@ -1,7 +1,7 @@
-"""ATC's error codes: what each means, why it happens, what to do, and which of our errors it becomes.
+"""ATC's error codes: text, cause, remedy, and the class of error that the client raises.
 
-Numbers, meanings and arguments are those of docs/reference/atc.md §3.4; the wording is ours. The stand-in prints these
-texts, and the client explains codes with them, whoever printed them.
+Numbers, meanings and arguments are those of docs/reference/atc.md §3.4; the wording is AtlasFlow's. The
+stand-in prints these texts, and the client explains codes with them.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class Code:
     """One error code.
 
     Attributes:
-        text: the message, with named places for its arguments.
+        text: the message, with named fields for its arguments.
         cause: why it happens.
         remedy: what to do next.
         error: the class that the client raises for it.
@@ -28,7 +28,7 @@ class Code:
 
 
 class AtcError(Exception):
-    """ATC stops with a code; raised inside the stand-in, printed by its command."""
+    """A code that ends ATC; raised inside the stand-in, printed by its command."""
 
     def __init__(self, code: str, **arguments: object) -> None:
         self.code = code

@@ -36,7 +36,7 @@ def open_compiler(
         return real(toolkit, seconds=seconds, faults=faults)
     if choice == "atc":
         raise UserError(
-            "there is no atc on PATH and no CANN toolkit in its usual places",
+            "there is no atc on PATH, and no CANN toolkit in the usual places",
             hint="install the CANN toolkit, or source its set_env.sh, or set convert.compiler=stand-in",
         )
     return stand_in(seconds=seconds, faults=faults)

@@ -1,4 +1,4 @@
-"""Typed ATC options, for a `CompileRequest`'s `options`: numbers and names here, ATC's texts there."""
+"""Typed ATC options, written as the texts of a `CompileRequest`'s `options`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -11,46 +11,46 @@ FILE_OPTIONS: Mapping[str, str] = {
     "insert_op_conf": "aipp.cfg", "keep_dtype": "keep_dtype.cfg", "modify_mixlist": "mixlist.json",
     "fusion_switch_file": "fusion_switch.cfg", "op_precision_mode": "op_precision.ini",
 }  # fmt: skip
-"""Options that name a file → the name under which ATC is given a copy of it."""
+"""Options that name a file → the file's name in ATC's working folder."""
 
 
 @dataclass(frozen=True)
 class AtcOptions:
-    """ATC's further options (docs/reference/atc.md §3.2); what is empty is not given.
+    """ATC's further options (docs/reference/atc.md §3.2); empty ones are left out.
 
     Attributes:
         precision_mode: such as `force_fp16`; ATC's default when empty.
-        precision_mode_v2: such as `fp16`; instead of the other.
+        precision_mode_v2: such as `fp16`; an alternative to `precision_mode`.
         input_format: layout of the inputs, such as `NCHW`.
-        input_fp16_nodes: inputs that are fed as float16.
+        input_fp16_nodes: inputs of type float16.
         out_nodes: outputs, as `node:index`.
         output_type: such as `FP16`, for all outputs; or `node:index:TYPE;…`.
-        aipp: a file with an AIPP configuration (`infra.atc.aipp.normalising` writes one's text).
+        aipp: a file with an AIPP configuration (see `infra.atc.aipp.normalising`).
         batch_gears: batch sizes of a model with dynamic batch.
         image_gears: heights and widths of a model with dynamic image size.
-        dims_gears: the numbers for every -1 of the input shapes.
+        dims_gears: the values of every -1 in the input shapes.
         keep_dtype: a file with operators that keep float32.
-        modify_mixlist: a file that changes the lists of mixed precision.
+        modify_mixlist: a file with changes to the lists of mixed precision.
         op_precision_mode: a file with a precision for each operator type.
         op_select_implmode: such as `high_precision`.
-        optypelist_for_implmode: the operator types that the former is for.
-        fusion_switch_file: a file that says which fusions are off.
+        optypelist_for_implmode: the operator types of `op_select_implmode`.
+        fusion_switch_file: a file with the fusions that are off.
         buffer_optimize: such as `off_optimize`.
-        disable_reuse_memory: give each tensor memory of its own.
-        enable_small_channel: the special treatment of inputs with few channels.
+        disable_reuse_memory: give each tensor its own memory.
+        enable_small_channel: optimise inputs with few channels.
         virtual_type: for virtual devices.
-        deterministic: the same results every time.
+        deterministic: compute the same results every time.
         op_compiler_cache_mode: disable, enable or force.
         op_compiler_cache_dir: the folder of compiled operators.
         debug_dir: the folder of debugging files.
         op_debug_level: 0 to 4.
-        host_env_os: system of the host, for models with host code.
-        host_env_cpu: its processor.
+        host_env_os: operating system of the host, for models with host code.
+        host_env_cpu: processor of the host.
         core_type: AiCore or VectorCore.
-        aicore_num: how many cores may be used; 0 for all.
-        display_model_info: print what the model is.
+        aicore_num: number of cores to use; 0 for all.
+        display_model_info: print a summary of the model.
         log: debug, info, warning, error or null.
-        more: further options by name without dashes, for those that have no attribute here.
+        more: options without an attribute here, by name without dashes.
     """
 
     precision_mode: str = ""
@@ -87,15 +87,15 @@ class AtcOptions:
     more: Mapping[str, str] = field(default_factory=dict)
 
     def texts(self) -> dict[str, str]:
-        """Option name to its text.
+        """Option name to text.
 
         Raises:
-            UserError: `more` has an option that another attribute gives.
+            UserError: `more` has an option that an attribute sets.
         """
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "more"}
         own = {_NAMES.get(name, name): _text(name, value) for name, value in values.items() if value}
         if twice := sorted(own.keys() & self.more.keys()):
-            raise UserError(f"{', '.join(twice)} is given twice", hint="take it out of the further options of ATC")
+            raise UserError(f"{', '.join(twice)} is given twice", hint="remove it from the further options of ATC")
         return {**own, **{name: value for name, value in self.more.items() if value}}
 
 
@@ -108,7 +108,7 @@ _FOLDERS = ("op_compiler_cache_dir", "debug_dir")
 
 
 def _text(name: str, value: Any) -> str:
-    """A value as ATC takes it; a folder's path is made absolute, since ATC runs in a folder of its own."""
+    """A value as ATC expects it; a folder's path becomes absolute, because ATC runs in a temporary folder."""
     if isinstance(value, bool):
         return "1"
     if isinstance(value, (str, int)):

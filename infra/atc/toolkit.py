@@ -1,4 +1,4 @@
-"""Finding a CANN toolkit on this machine: its `atc`, its environment and its version.
+"""Find a CANN toolkit on this machine: its `atc`, its environment and its version.
 
 Source: docs/reference/atc.md §3.1, boards.md §5.
 """
@@ -32,9 +32,9 @@ class Toolkit:
 
     Attributes:
         atc: the command.
-        version: of the toolkit, or a digest of the command when no file tells.
-        environment: what its set_env.sh sets, to be added to ours; empty when ours has it already.
-        python: the version of the `python3` that ATC runs for its operators; empty when there is none.
+        version: of the toolkit, or a digest of the command when no file has the version.
+        environment: variables that set_env.sh sets; empty when this process has them already.
+        python: version of the `python3` that ATC runs to compile operators; empty when there is none.
     """
 
     atc: Path
@@ -44,27 +44,27 @@ class Toolkit:
 
 
 def find_toolkit(scripts: Sequence[str] = SCRIPTS) -> Toolkit | None:
-    """The toolkit that is on PATH or in its usual place; None when there is none.
+    """Find the toolkit on PATH or in its usual places; None when there is none.
 
     Raises:
-        Refused: there is a set_env.sh that does not work.
+        Refused: its set_env.sh does not work.
     """
     environment: dict[str, str] = {}
-    if "ASCEND_OPP_PATH" not in os.environ:  # set_env.sh sets it: without it nothing was sourced
+    if "ASCEND_OPP_PATH" not in os.environ:  # set_env.sh sets it
         script = next((path for path in (Path(item).expanduser() for item in scripts) if path.is_file()), None)
         environment = source(script) if script is not None else {}
-    all_of_it = {**os.environ, **environment}
-    atc = shutil.which("atc", path=all_of_it.get("PATH", ""))
+    combined = {**os.environ, **environment}
+    atc = shutil.which("atc", path=combined.get("PATH", ""))
     if atc is None:
         return None
-    home = next((Path(all_of_it[name]) for name in _HOMES if all_of_it.get(name)), None)
-    if home is not None and (libraries := _stub_libraries(home, all_of_it)):
+    home = next((Path(combined[name]) for name in _HOMES if combined.get(name)), None)
+    if home is not None and (libraries := _stub_libraries(home, combined)):
         environment["LD_LIBRARY_PATH"] = libraries
-    return Toolkit(Path(atc), _version(Path(atc), home), environment, _python(all_of_it))
+    return Toolkit(Path(atc), _version(Path(atc), home), environment, _python(combined))
 
 
 def source(script: Path) -> dict[str, str]:
-    """The variables that a set_env.sh sets or changes.
+    """Run a set_env.sh and return the variables that it sets or changes.
 
     Raises:
         Refused: it fails or hangs.
@@ -97,14 +97,14 @@ def _python(environment: Mapping[str, str]) -> str:
             capture_output=True, text=True, timeout=_SOURCE_SECONDS, check=True, env=dict(environment),
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
-        raise Refused(f"{python} does not run: {error}", hint="ATC needs a python3 that works") from error
+        raise Refused(f"{python} does not run: {error}", hint="ATC needs a working python3") from error
     return done.stdout.strip()
 
 
 def _stub_libraries(home: Path, environment: Mapping[str, str]) -> str:
-    """LD_LIBRARY_PATH with the toolkit's stubs at its very end on a machine without a driver, else empty.
+    """LD_LIBRARY_PATH that ends with the toolkit's stubs, on a machine without a driver; else empty.
 
-    In front they would hide the real libraries (docs/reference/atc.md §3.1, pitfalls.md §8.14).
+    Before the real libraries, the stubs would hide them (docs/reference/atc.md §3.1, pitfalls.md §8.14).
     """
     present = environment.get("LD_LIBRARY_PATH", "").split(":")
     if any((Path(folder) / "libascend_hal.so").is_file() for folder in present if folder):

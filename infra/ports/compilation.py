@@ -13,10 +13,10 @@ class CompileRequest:
     """One compilation.
 
     Attributes:
-        model: the file to compile; `.onnx` or `.air`.
-        output: where the `.om` goes, with its suffix.
-        soc_version: such as `Ascend310`.
-        input_shape: input name to dimensions; used for ONNX, ignored for AIR as ATC does.
+        model: file to compile; `.onnx` or `.air`.
+        output: the `.om` file to write.
+        soc_version: the chip, such as `Ascend310`.
+        input_shape: input name to dimensions; used for ONNX only, as in ATC.
         options: further ATC options by name without dashes, such as `precision_mode`.
     """
 
@@ -31,9 +31,9 @@ class Compiler(Protocol):
     """ATC or its stand-in."""
 
     def producer(self) -> Producer:
-        """Who compiles, with its version."""
+        """The compiler, with its version."""
         ...
 
     def compile(self, request: CompileRequest, lines: Lines) -> None:
-        """Write `request.output` whole or not at all; raises the error class that belongs to ATC's error code."""
+        """Write `request.output` atomically; raises the error class of ATC's error code."""
         ...

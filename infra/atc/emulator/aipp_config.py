@@ -26,7 +26,7 @@ KEYS: Mapping[str, type] = {
     **dict.fromkeys(_SWITCHES, bool), **dict.fromkeys(_WHOLE, int), **dict.fromkeys(_FRACTIONS, float),
     "aipp_mode": str, "input_format": str, "related_input_name": str,
 }  # fmt: skip
-"""Every key and the type of its value; `aipp_mode` and `input_format` are words of an enumeration."""
+"""Every key and the type of its value; `aipp_mode` and `input_format` are enumerations."""
 _WORDS: Mapping[str, tuple[str, ...]] = {"aipp_mode": ("static", "dynamic"), "input_format": tuple(CHANNELS)}
 _TOKEN = re.compile(r"""\s*(?:\#[^\n]*\s*)*(?P<token>[{}:;,]|"[^"\n]*"|'[^'\n]*'|[^\s{}:;,\#"']+)?""")
 _RANGES: Mapping[str, tuple[int, int]] = {
@@ -48,14 +48,14 @@ _RGB_TO_YUV = _colours([(66, 129, 25), (-38, -74, 112), (112, -94, -18)], "outpu
 
 
 def read(text: str, origin: str) -> list[Aipp]:
-    """The blocks of a configuration.
+    """Read the blocks of a configuration.
 
     Args:
         text: protobuf text.
-        origin: the file's name, for errors.
+        origin: name of the file, for errors.
 
     Raises:
-        AtcError: E13018 when it is no such text; E10052 when keys do not fit each other.
+        AtcError: E13018 for invalid text; E10052 for keys that contradict each other.
     """
     blocks = []
     try:
@@ -63,7 +63,7 @@ def read(text: str, origin: str) -> list[Aipp]:
         while tokens:
             blocks.append(_block(tokens))
         if not blocks:
-            raise ValueError("there is no aipp_op in it")
+            raise ValueError("it has no aipp_op")
     except (ValueError, IndexError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it ends inside a block"
         raise AtcError("E13018", protofile=origin, reason=reason) from error
@@ -92,7 +92,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _block(tokens: list[str]) -> Aipp:
-    """Take one `aipp_op [:] { … }` from the front."""
+    """Parse one `aipp_op [:] { … }` and remove its tokens."""
     if (name := tokens.pop(0)) != "aipp_op":
         raise ValueError(f"'{name}' stands where aipp_op should")
     if tokens[0] == ":":
@@ -132,12 +132,12 @@ def _value(key: str, text: str) -> Value:
 
 
 def _check(values: Aipp) -> None:
-    """E10052 for keys that do not fit each other, E10055 for what the stand-in cannot do."""
+    """Raise E10052 for keys that contradict each other, E10055 for what the stand-in cannot do."""
     mode = values.get("aipp_mode")
     if mode is None:
         raise AtcError("E10052", reason="aipp_mode must be static or dynamic")
     if mode == "dynamic":
-        raise AtcError("E10055", reason="this stand-in compiles no dynamic AIPP")
+        raise AtcError("E10055", reason="this stand-in does not support dynamic AIPP")
     if "input_format" not in values:
         raise AtcError("E10052", reason="static AIPP needs input_format")
     if values.get("resize"):

@@ -1,7 +1,7 @@
 """AIPP as ONNX nodes, in the hardware's order: channel swap → crop → colour conversion → mean and variance → padding.
 
 Colour conversion is exact integer arithmetic. The normalisation has float16 constants and its result is rounded to
-float16, which is what AIPP hands to the model (docs/reference/atc.md §3.5).
+float16, as the hardware passes it to the model (docs/reference/atc.md §3.5).
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ _WIDTHS, _HEIGHTS = range(2, 4097), range(1, 4097)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What AIPP makes of one input.
+    """The AIPP nodes of one input.
 
     Attributes:
         name: the input.
-        dims: of the bytes that are fed, NHWC; -1 for what a gear decides.
+        dims: of the input bytes, NHWC; -1 for a dimension that the gear sets.
         nodes: from the input `name` to `{name}__fed`, which is NCHW float32.
-        constants: that the nodes use.
+        constants: of the nodes.
     """
 
     name: str
@@ -41,15 +41,15 @@ def preprocessing(config: Aipp, name: str, dims: tuple[int, ...], layout: str) -
 
     Args:
         config: one block.
-        name: the input in front of which they go.
-        dims: the model's own input, NCHW; -1 for what a gear decides.
-        layout: the inputs' layout.
+        name: the model's input.
+        dims: of that input, NCHW; -1 for a dimension that the gear sets.
+        layout: of the inputs.
 
     Raises:
-        AtcError: E10052 when configuration and input do not fit.
+        AtcError: E10052 when configuration and input contradict each other.
     """
     if len(dims) != 4 or layout != "NCHW":
-        raise AtcError("E10052", reason=f"input {name} is no NCHW image")
+        raise AtcError("E10052", reason=f"input {name} is not an NCHW image")
     batch, channels, height, width = dims
     source_height, source_width = _source_size(config, height, width)
     if -1 in (height, width):
@@ -82,7 +82,7 @@ def preprocessing(config: Aipp, name: str, dims: tuple[int, ...], layout: str) -
 
 @dataclass
 class _Builder:
-    """A chain of nodes: each takes the last one's result first."""
+    """A chain of nodes: each takes the result of the last one first."""
 
     name: str
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -103,7 +103,7 @@ class _Builder:
 
 
 def _source_size(config: Aipp, height: int, width: int) -> tuple[int, int]:
-    """Height and width of the image that is fed; 0 means the model's own."""
+    """Height and width of the input image; 0 means the model's."""
     return int(config.get("src_image_size_h", 0)) or height, int(config.get("src_image_size_w", 0)) or width
 
 
@@ -112,20 +112,20 @@ def _crop_size(config: Aipp, height: int, width: int) -> tuple[int, int]:
 
 
 def _check_dynamic(config: Aipp) -> None:
-    """With dynamic image sizes the gear alone decides the size; E10052 when the configuration decides as well."""
+    """Raise E10052 when the configuration sets a size that dynamic image sizes set already."""
     if any(config.get(key) for key in ("src_image_size_h", "src_image_size_w", "crop", "padding")):
-        raise AtcError("E10052", reason="with dynamic image sizes AIPP takes no src_image_size, crop or padding")
+        raise AtcError("E10052", reason="AIPP with dynamic image sizes allows no src_image_size, crop or padding")
     if config["input_format"] == "YUV420SP_U8":
-        raise AtcError("E10055", reason="this stand-in compiles no YUV420SP_U8 with dynamic image sizes")
+        raise AtcError("E10055", reason="this stand-in does not support YUV420SP_U8 with dynamic image sizes")
 
 
 def _check_size(config: Aipp, source: tuple[int, int], wanted: tuple[int, int]) -> None:
-    """E10052 unless crop and padding lead from the source's size to the model's."""
+    """Raise E10052 unless crop and padding turn the source's size into the model's."""
     height, width = source
     if height not in _HEIGHTS or width not in _WIDTHS:
         raise AtcError("E10052", reason=f"src_image_size {width}x{height} is not from 2x1 to 4096x4096")
     if config["input_format"] == "YUV420SP_U8" and (height % 2 or width % 2):
-        raise AtcError("E10052", reason=f"src_image_size {width}x{height} is odd, which YUV420SP_U8 cannot be")
+        raise AtcError("E10052", reason=f"src_image_size {width}x{height} is odd, but YUV420SP_U8 needs even sizes")
     if config.get("crop"):
         top, left = int(config.get("load_start_pos_h", 0)), int(config.get("load_start_pos_w", 0))
         crop_height, crop_width = _crop_size(config, *wanted)
@@ -140,7 +140,7 @@ def _check_size(config: Aipp, source: tuple[int, int], wanted: tuple[int, int]) 
 
 
 def _unpack_yuv420(build: _Builder, height: int, width: int) -> None:
-    """(N, 1.5·H, W, 1) → (N, H, W, 3): the plane of Y, then that of U and V in turn, for each 2x2 pixels."""
+    """(N, 1.5·H, W, 1) → (N, H, W, 3): a plane of Y, then a plane with U and V of each 2x2 pixels."""
     whole = build.last
     rows = [build.constant(np.array([index])) for index in (0, height, height * 3 // 2, 1)]
     luma = build.add("Slice", rows[0], rows[1], rows[3])
@@ -152,7 +152,7 @@ def _unpack_yuv420(build: _Builder, height: int, width: int) -> None:
 
 
 def _order_channels(build: _Builder, config: Aipp, form: str) -> int:
-    """Swap channels and drop X; gives the number of channels that are left."""
+    """Swap channels and drop X; returns the number of channels left."""
     order = [0] if form == "YUV400_U8" else [0, 1, 2]
     if form == "XRGB8888_U8":
         # X comes first, unless ax_swap_switch says that the bytes are RGBX.
@@ -171,7 +171,7 @@ def _crop(build: _Builder, config: Aipp, height: int, width: int) -> None:
 
 
 def _convert_colours(build: _Builder, config: Aipp) -> None:
-    """Make clip(((M · (in - input_bias)) >> 8) + output_bias); in float64 whole numbers of this size are exact."""
+    """Compute clip(((M · (in - input_bias)) >> 8) + output_bias); float64 is exact for integers of this size."""
     matrix = [[float(config.get(f"matrix_r{row}c{column}", 0)) for column in range(3)] for row in range(3)]
     biases = {
         end: np.array([config.get(f"{end}_bias_{index}", 0) for index in range(3)], np.float64)

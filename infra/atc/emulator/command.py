@@ -1,12 +1,12 @@
 """A stand-in for Huawei's `atc` command: `python -m infra.atc.emulator.command --model=… --framework=5 --output=… …`.
 
-It takes ATC's options, checks them in ATC's order, prints ATC's lines on standard output, fails with ATC's error codes,
-and writes an `.om` that the stand-in pyACL runs and no hardware does. Its second line says so.
+It has ATC's options, checks them in ATC's order, prints ATC's lines on standard output, fails with ATC's error codes,
+and writes an `.om` for the stand-in pyACL, not for hardware, as its second line of output says.
 Source: docs/reference/atc.md §3.
 
-What it refuses with E10055: Caffe and TensorFlow models, single operators, modes 5 and 30, ranges of shapes, outputs
-whose shape depends on values, dynamic AIPP, YUV420SP with dynamic image sizes, bfloat16. Options that only steer how
-fast the hardware is are checked and change nothing.
+It refuses with E10055: Caffe and TensorFlow models, single operators, modes 5 and 30, ranges of shapes, outputs
+whose shape depends on values, dynamic AIPP, YUV420SP with dynamic image sizes, bfloat16. Options for
+the speed of the hardware are checked and have no effect.
 """
 
 import json
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         options = parse(arguments)
     except UnknownFlagError as error:
         print(error, file=sys.stderr)
-        return 1  # gflags' own
+        return 1  # as gflags
     if "help" in options:
         print(usage())
         return 0
@@ -51,11 +51,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(options: Mapping[str, str], warnings: list[str]) -> None:
-    """Do what `--mode` asks for; raises `AtcError`, appends to `warnings`."""
+    """Run the mode of `--mode`; raises `AtcError`, appends to `warnings`."""
     if options.get("log", "null") not in _LEVELS:
         raise AtcError("E10010", loglevel=options["log"])
     if options.get("singleop"):
-        raise AtcError("E10055", reason="this stand-in compiles no single operators")
+        raise AtcError("E10055", reason="this stand-in does not support single operators")
     modes = {"0": _compile, "1": _to_json, "3": _check_only, "6": _show}
     mode = options.get("mode", "0")
     if mode not in ("0", "1", "3", "5", "6", "30"):
@@ -65,11 +65,11 @@ def run(options: Mapping[str, str], warnings: list[str]) -> None:
     modes[mode](options, warnings)
 
 
-# The ONNX library is loaded inside these: a wrong option is answered without it.
+# These import the ONNX library; a wrong option is reported without it.
 
 
 def _compile(options: Mapping[str, str], warnings: list[str]) -> None:
-    """Mode 0: a model becomes an `.om`."""
+    """Mode 0: compile a model to an `.om`."""
     check_compile(options)
     target = output_path(options["output"])
     from infra.atc.emulator.compiler import compile_model  # noqa: PLC0415
@@ -86,7 +86,7 @@ def _compile(options: Mapping[str, str], warnings: list[str]) -> None:
 
 
 def _to_json(options: Mapping[str, str], _warnings: list[str]) -> None:
-    """Mode 1: an `.om`, or with `--framework` a model, becomes JSON."""
+    """Mode 1: convert an `.om`, or with `--framework` a model, to JSON."""
     for name in ("om", "json"):
         if not options.get(name):
             raise AtcError("E10004", parameter=name)
@@ -98,7 +98,7 @@ def _to_json(options: Mapping[str, str], _warnings: list[str]) -> None:
 
 
 def _check_only(options: Mapping[str, str], _warnings: list[str]) -> None:
-    """Mode 3: only the parser's checks; the report says which operator is not supported."""
+    """Mode 3: run the parser's checks only; the report names each unsupported operator."""
     check_compile(options, writes=False)
     report = output_path(options.get("check_report") or "check_result.json", "check_report", "")
     from infra.atc.emulator.compiler import parse_model  # noqa: PLC0415
@@ -107,7 +107,7 @@ def _check_only(options: Mapping[str, str], _warnings: list[str]) -> None:
 
 
 def _show(options: Mapping[str, str], _warnings: list[str]) -> None:
-    """Mode 6: tell what an `.om` is."""
+    """Mode 6: describe an `.om`."""
     if not options.get("om"):
         raise AtcError("E10057", parameter0="mode 6", parameter1="om")
     check_readable("om", options["om"])
@@ -126,7 +126,7 @@ def _print_info(path: Path) -> None:
 
 def error_block(error: AtcError | OSError) -> list[str]:
     """The lines that follow the failure line: code and message, cause, remedy, trace."""
-    if isinstance(error, OSError):  # the files that are read have codes of their own, so this one was written
+    if isinstance(error, OSError):  # input files have their own codes, so this is an output file
         error = AtcError("E13004", file=error.filename, errmsg=error.strerror)
     code = CODES[error.code]
     indent = " " * 8

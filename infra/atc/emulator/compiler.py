@@ -1,4 +1,4 @@
-"""The stand-in's compilation: options and a model file become an `OmModel`, by ATC's rules and in its order."""
+"""Compile a model file with ATC's options to an `OmModel`, by ATC's rules and in ATC's order."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ def parse_model(options: Mapping[str, str], report: Path | None) -> onnx.ModelPr
 
     Args:
         options: `--model` and `--framework`.
-        report: where the result of the check goes; None: to `check_result.json` in the working folder, but only
-            when something is wrong, as ATC does (docs/reference/atc.md §3.1).
+        report: file for the result of the check; with None, it is written to `check_result.json` in the working folder
+            when a check fails, as ATC does (docs/reference/atc.md §3.1).
 
     Raises:
-        AtcError: what the parser stops with; the first wrong operator.
+        AtcError: of the parser; for the first wrong operator.
     """
     path = Path(options["model"])
     if options["framework"] == "1":
@@ -49,7 +49,7 @@ def parse_model(options: Mapping[str, str], report: Path | None) -> onnx.ModelPr
 
 
 def _check_air(path: Path) -> list[graph.Checked]:
-    """Name, type and what is wrong for each operator of an AIR file: E10501; E10041 for a file that is none."""
+    """Name, type and error (E10501) of each operator of an AIR file; raises E10041 for another file."""
     try:
         found = reader.operators(path.read_bytes())
     except Corrupt as error:
@@ -70,7 +70,7 @@ def _translate_air(path: Path) -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a compilation gives: the model, and how often each fusion pass did something."""
+    """The result of a compilation: the model, and how often each fusion pass applied."""
 
     om: OmModel
     fusions: Mapping[str, int]
@@ -80,12 +80,12 @@ def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str]
     """Compile.
 
     Args:
-        options: as they were given, checked by `options.check_compile`.
-        version: the stand-in's own version.
-        warn: receives what ATC would warn of.
+        options: checked by `options.check_compile`.
+        version: of the stand-in.
+        warn: receives ATC's warnings.
 
     Raises:
-        AtcError: what ATC would stop with.
+        AtcError: ATC's error.
     """
     effective = _effective(options, warn)
     given = read_shapes(effective.get("input_shape", ""))
@@ -146,7 +146,7 @@ def as_json(options: Mapping[str, str]) -> str:
     except OmError as error:
         raise AtcError("E10041", parameter=path) from error
     if not om.emulated:
-        raise AtcError("E10055", reason="this stand-in reads only its own .om")
+        raise AtcError("E10055", reason="this stand-in reads only its own .om files")
     return graph_json(onnx.load_model_from_string(om.onnx))
 
 
@@ -164,7 +164,7 @@ def _aipp(options: Mapping[str, str]) -> list[Aipp]:
 
 
 def _effective(options: Mapping[str, str], warn: Callable[[str], None]) -> dict[str, str]:
-    """The options that count: ATC ignores some for AIR, and `--weight` for AIR and ONNX.
+    """The effective options: ATC ignores some for AIR, and `--weight` for AIR and ONNX.
 
     Source: docs/reference/atc.md §3.2.
     """
@@ -177,7 +177,7 @@ def _effective(options: Mapping[str, str], warn: Callable[[str], None]) -> dict[
 
 
 def _bytes_of(model: onnx.ModelProto) -> bytes:
-    """The graph's bytes, without who exported it and when: the same graph gives the same bytes."""
+    """The graph's bytes without exporter and time, so that equal graphs give equal bytes."""
     del model.metadata_props[:]
     model.doc_string = ""
     model.producer_name, model.producer_version = "", ""

@@ -1,4 +1,4 @@
-"""The ends of the graph: float16 inputs, other output types, and what an `.om` says of its inputs and outputs."""
+"""Inputs and outputs of the graph: float16 inputs, output types, AIPP, and their descriptions in an `.om`."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +24,7 @@ _INT64 = 9  # ACL code
 def feed(model: onnx.ModelProto, name: str, value: onnx.ValueInfoProto, nodes: Sequence[onnx.NodeProto]) -> None:
     """Put `nodes` between a new input `value` and the graph's consumers of `name`.
 
-    The nodes take `value.name`, which is `name`, and give `{name}__fed`.
+    The nodes read `value.name`, which is `name`, and write `{name}__fed`.
     """
     graph = model.graph
     inputs_of(model)[name].CopyFrom(value)
@@ -64,7 +64,7 @@ def insert_aipp(
 
 
 def half_inputs(model: onnx.ModelProto, text: str, with_aipp: Collection[str]) -> None:
-    """Apply `--input_fp16_nodes`, `name;name`; E10016, E10017, E10034, or E10014 for an input that is no float32."""
+    """Apply `--input_fp16_nodes`, `name;name`; E10016, E10017, E10034, or E10014 for an input that is not float32."""
     names = [name for name in text.split(";") if name]
     check_names(model, names, "input_fp16_nodes")
     for name in names:
@@ -119,13 +119,13 @@ def _cast_output(model: onnx.ModelProto, value: onnx.ValueInfoProto, word: str) 
 def describe_inputs(
     model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], gears: Gears, layouts: Mapping[str, str]
 ) -> tuple[OmTensor, ...]:
-    """The `.om`'s inputs, with the one that takes the gear when there are gears.
+    """The `.om`'s inputs, with the gear input of dynamic gears.
 
     Args:
         model: the finished graph.
-        shapes: each input's dimensions as it is fed, -1 for a dynamic one.
+        shapes: dimensions of each input, -1 for a dynamic one.
         gears: the gears.
-        layouts: each input's layout.
+        layouts: of each input.
     """
     largest = at_gear(shapes, gears, gears.largest) if gears.kind else shapes
     described = [
@@ -142,7 +142,7 @@ def describe_inputs(
 def describe_outputs(
     model: onnx.ModelProto, names: Sequence[str], shapes: Sequence[tuple[int, ...]], layout: str
 ) -> tuple[OmTensor, ...]:
-    """The `.om`'s outputs; `names` are those there, `shapes` those at the largest gear."""
+    """The `.om`'s outputs, with their `names`, and their `shapes` at the largest gear."""
     described = []
     for name, value, dims in zip(names, model.graph.output, shapes, strict=True):
         dtype = ACL_TYPES[value.type.tensor_type.elem_type]
@@ -151,7 +151,7 @@ def describe_outputs(
 
 
 def check_types(model: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
-    """EZ3002 for a model whose ends have a type that pyACL has no code for; fills in the outputs' types."""
+    """Raise EZ3002 for an input or output whose type has no pyACL code; fills in the outputs' types."""
     for value, known in zip(model.graph.output, inferred.graph.output, strict=True):
         value.type.tensor_type.elem_type = known.type.tensor_type.elem_type
     for value in (*model.graph.input, *model.graph.output):

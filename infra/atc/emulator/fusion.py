@@ -1,7 +1,7 @@
-"""ATC's graph fusion, as far as it changes numbers: a batch normalisation goes into the convolution before it.
+"""ATC's graph fusion, as far as it changes numbers: fold a batch normalisation into the convolution before it.
 
-It happens before any rounding, so the float16 weights are those of the fused convolution, and one rounding of
-activations is saved.
+Fusion comes before rounding: the float16 weights are those of the fused convolution, and activations are rounded once
+less.
 """
 
 from collections import Counter
@@ -17,14 +17,14 @@ PASS = "ConvBatchnormFusionPass"  # noqa: S105 - the name of a pass over the gra
 
 
 def fuse(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, int]:
-    """Fold each batch normalisation that alone takes a convolution's result.
+    """Fold each batch normalisation that is the only consumer of a convolution.
 
     Args:
-        model: the graph, which is changed.
-        kept: names of operators that stay as they are.
+        model: the graph, changed in place.
+        kept: names of operators that are not fused.
 
     Returns:
-        Name of the pass to how often it did something.
+        Name of the pass to the number of fusions.
     """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -51,7 +51,7 @@ def fuse(model: onnx.ModelProto, kept: Collection[str]) -> dict[str, int]:
 def _fold(
     graph: onnx.GraphProto, conv: onnx.NodeProto, norm: onnx.NodeProto, values: dict[str, NDArray[Any]], epsilon: float
 ) -> None:
-    """Make one convolution: w·s and (b - mean)·s + beta, with s = gamma / sqrt(variance + epsilon)."""
+    """Compute one convolution: w·s and (b - mean)·s + beta, with s = gamma / sqrt(variance + epsilon)."""
     scale, shift, mean, variance = (values[name].astype(np.float64) for name in norm.input[1:5])
     with np.errstate(over="ignore", invalid="ignore"):  # of weights that are infinite, the results are so too
         factor = scale / np.sqrt(variance + epsilon)
@@ -67,7 +67,7 @@ def _fold(
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove the initializers that no operator takes any more."""
+    """Remove the initializers that no operator uses."""
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]

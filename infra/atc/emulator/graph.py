@@ -1,4 +1,4 @@
-"""The ONNX graph inside the stand-in: loading with ATC's checks, shapes, outputs."""
+"""The ONNX graph of the stand-in: load it with ATC's checks, set shapes, choose outputs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, shape_inference
 from infra.atc.codes import AtcError
 from infra.atc.emulator.shapes import Gears, at_gear
 
-OPSETS = range(11, 19)  # what the manual documents; docs/reference/atc.md §3.4
+OPSETS = range(11, 19)  # documented in the manual; docs/reference/atc.md §3.4
 ACL_TYPES: Mapping[int, int] = {
     TensorProto.FLOAT: 0, TensorProto.FLOAT16: 1, TensorProto.INT8: 2, TensorProto.INT32: 3, TensorProto.UINT8: 4,
     TensorProto.INT16: 6, TensorProto.UINT16: 7, TensorProto.UINT32: 8, TensorProto.INT64: 9, TensorProto.UINT64: 10,
@@ -24,7 +24,7 @@ Checked = tuple[str, str, AtcError | None]
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file and check that it is one.
+    """Read and check an ONNX file.
 
     Raises:
         AtcError: E10041, E16001, E16004 or E16005.
@@ -46,12 +46,12 @@ def load(path: Path) -> onnx.ModelProto:
     for value in [value for value in model.graph.input if value.name in weights]:
         model.graph.input.remove(value)  # older files list their weights as inputs too
     for index, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{index}"  # as the parser names nodes without
+        node.name = node.name or f"{node.op_type}_{index}"  # the parser's name for unnamed nodes
     return model
 
 
 def check_operators(model: onnx.ModelProto, path: Path) -> list[Checked]:
-    """Name, type and what is wrong for each operator: E16002, E19010 or EZ3003; E10041 for a graph that is none.
+    """Name, type and error of each operator: E16002, E19010 or EZ3003.
 
     Raises:
         AtcError: E10041.
@@ -62,7 +62,7 @@ def check_operators(model: onnx.ModelProto, path: Path) -> list[Checked]:
         if all(error is None for *_, error in checked):
             onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
-        # The last two: names that are no UTF-8, which ONNX's own functions stumble over.
+        # The last two: names that are not UTF-8, on which ONNX's functions fail.
         raise AtcError("E10041", parameter=path) from error
     return checked
 
@@ -78,7 +78,7 @@ def _operator_error(node: onnx.NodeProto, opset: int) -> AtcError | None:
 
 
 def opset_of(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operator set."""
+    """The version of the standard ONNX operator set."""
     return int(next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx")))
 
 
@@ -93,7 +93,7 @@ def dims_of(value: onnx.ValueInfoProto) -> tuple[int, ...]:
 
 
 def check_names(model: onnx.ModelProto, names: Sequence[str], option: str) -> None:
-    """E10016 for a name that the graph does not have, E10017 for a node that is not an input."""
+    """Raise E10016 for a name that the graph does not have, E10017 for a node that is not an input."""
     nodes = {node.name for node in model.graph.node}
     for name in names:
         if name in inputs_of(model):
@@ -102,7 +102,7 @@ def check_names(model: onnx.ModelProto, names: Sequence[str], option: str) -> No
 
 
 def input_shapes(model: onnx.ModelProto, given: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Every input's shape: the given one, else the graph's own.
+    """The shape of every input: the given one, else the graph's.
 
     Raises:
         AtcError: E10016, E10017, E10049 for a wrong number of dimensions, E11005 for an open shape that was not given.
@@ -121,7 +121,7 @@ def input_shapes(model: onnx.ModelProto, given: Mapping[str, tuple[int, ...]]) -
 
 
 def set_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Write the shapes into the graph's inputs (-1 becomes a named dimension) and forget all inferred ones."""
+    """Write the shapes into the graph's inputs (-1 becomes a named dimension) and remove all inferred shapes."""
     graph = model.graph
     for name, value in inputs_of(model).items():
         dims = [f"{name}_{index}" if dim == -1 else dim for index, dim in enumerate(shapes[name])]
@@ -132,11 +132,11 @@ def set_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
 
 
 def infer(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with every tensor's type and shape; E14001 or E19999 when operators and shapes do not fit."""
+    """Copy the graph with the type and shape of every tensor; raises E14001 or E19999 for inconsistent shapes."""
     try:
         inferred = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise AtcError("E19999", reason=f"the shapes do not fit each other: {' '.join(str(error).split())}") from error
+        raise AtcError("E19999", reason=f"the shapes are inconsistent: {' '.join(str(error).split())}") from error
     graph = inferred.graph
     known = {value.name: dims_of(value) for value in (*graph.input, *graph.value_info, *graph.output)}
     known.update({tensor.name: tuple(tensor.dims) for tensor in graph.initializer})
@@ -146,7 +146,7 @@ def infer(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_fit(node: onnx.NodeProto, known: Mapping[str, tuple[int, ...]]) -> None:
-    """E14001 where ONNX's inference takes shapes that do not fit: Reshape, Conv's channels, Gemm's inner dimension."""
+    """Raise E14001 for errors that ONNX's inference misses: Reshape, Conv's channels, Gemm's inner dimension."""
     shapes = [known.get(item, ()) for item in (*node.input, *node.output)]
     numbers = {item.name: item.i for item in node.attribute}
     reason = ""
@@ -173,12 +173,12 @@ def output_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]],
         set_shapes(trial, at_gear(shapes, gears, gear))
         found = [dims_of(value) for value in infer(trial).graph.output]
     if any(-1 in dims for dims in found):
-        raise AtcError("E10055", reason="this stand-in compiles no outputs whose shape depends on values")
+        raise AtcError("E10055", reason="this stand-in does not support outputs whose shape depends on values")
     return found
 
 
 def choose_outputs(model: onnx.ModelProto, text: str) -> None:
-    """Apply `--out_nodes`, `node:index;…`; E11017 for an unknown node, E10001 for anything that is not of the form."""
+    """Apply `--out_nodes`, `node:index;…`; raises E11017 for an unknown node, E10001 for bad syntax."""
     nodes = {node.name: node for node in model.graph.node}
     chosen = []
     for part in filter(None, text.split(";")):

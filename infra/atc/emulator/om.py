@@ -1,14 +1,14 @@
-"""The `.om` file: the true header and partition table around a stand-in's own payload (docs/reference/atc.md §3.7).
+"""The `.om` file: the real header and partition table around the stand-in's payload (docs/reference/atc.md §3.7).
 
 A file is a 256-byte header, a partition table with 64-bit sizes, and the partitions, in this order without gaps.
 The stand-in writes two partitions:
 
 * `MODEL_DEF`: the line `AtlasFlow stand-in model, not for hardware: 1`, then one JSON object (UTF-8, sorted keys) with
-  all that `OmModel` tells except the graph. On a file of the real ATC this is a serialized graph instead.
-* `WEIGHTS_DATA`: the ONNX model that the stand-in pyACL executes. Its inputs are exactly the `.om`'s (dtypes, layout),
-  without the gear input of dynamic batch, and so are its outputs: AIPP and precision are part of that graph.
+  all fields of `OmModel` except the graph. A file of the real ATC has a serialized graph here.
+* `WEIGHTS_DATA`: the ONNX model that the stand-in pyACL executes. Its inputs and outputs are those of
+  the `.om` (dtypes, layout), without the gear input of dynamic batch: AIPP and precision are part of the graph.
 
-The same model gives the same bytes: nothing in the file depends on time or place.
+Equal models give equal bytes: nothing in the file depends on time or place.
 """
 
 import json
@@ -30,7 +30,7 @@ MODEL_DEF, WEIGHTS_DATA = 0, 1
 MARK = b"AtlasFlow stand-in model, not for hardware: 1\n"
 STAND_IN = "AtlasFlow stand-in"
 
-# Codes that the loader gives (docs/reference/atc.md §3.7 and pyacl.md §4.2).
+# Error codes of the loader (docs/reference/atc.md §3.7 and pyacl.md §4.2).
 PATH_INVALID = 145002
 DATA_SIZE_INVALID = 145006
 PARTITION_COUNT_INVALID = 145010
@@ -79,23 +79,23 @@ class OmTensor:
 
 @dataclass(frozen=True)
 class OmModel:
-    """What an `.om` says of itself. Of a real file only the header's `name` and `producer_version` are known.
+    """The description of a model in an `.om`. Of a real file only the header's `name` and `producer_version` are read.
 
     Attributes:
         name: the model's name (at most 31 bytes of UTF-8).
-        soc_version: the chip that it was compiled for, such as `Ascend310`.
-        producer: name of the compiler that wrote it.
-        producer_version: its version.
+        soc_version: the target chip, such as `Ascend310`.
+        producer: name of the compiler.
+        producer_version: of the compiler.
         emulated: True for a stand-in's file.
         inputs: in order; with dynamic gears the last one is `ascend_mbatch_shape_data`.
         outputs: in order.
         onnx: the executable graph of an emulated file; empty for a real one.
-        precision_mode: the precision mode applied, in the words of `--precision_mode`.
+        precision_mode: a value of `--precision_mode`.
         aipp: the AIPP settings applied, by input name; empty without AIPP.
         gears: the dynamic gears: one-element tuples for dynamic batch, (height, width) for dynamic image size,
             all dynamic dimensions for dynamic dims; empty for a static model.
         gear_kind: `batch`, `image`, `dims` or empty.
-        options: the further ATC options that were given, by name without dashes.
+        options: the further ATC options, by name without dashes.
     """
 
     name: str
@@ -122,7 +122,7 @@ def pack_om(model: OmModel) -> bytes:
     """The bytes of an emulated `.om`.
 
     Raises:
-        ValueError: the model does not call itself emulated: only Huawei's ATC writes real files.
+        ValueError: the model is not marked as emulated; only Huawei's ATC writes real files.
     """
     if not model.emulated:
         raise ValueError("only emulated models can be written here")
@@ -134,7 +134,7 @@ def pack_om(model: OmModel) -> bytes:
         table += struct.pack("<i4xQQ", kind, offset, len(data))
         offset += len(data)
     payload = table + b"".join(data for _, data in partitions)
-    # `length` is the old 32-bit field; it stays 0 where `model_length` holds the truth and does not fit it.
+    # `length` is the old 32-bit field; it is 0 when `model_length` is too large for it.
     length = len(payload) if len(payload) < 2**32 else 0
     header = HEADER.pack(
         MAGIC, HEADER_BYTES, VERSION, bytes(64), length, 0, 0, STANDARD_MODEL, 0,
@@ -145,14 +145,14 @@ def pack_om(model: OmModel) -> bytes:
 
 
 def write_om(path: Path, model: OmModel) -> None:
-    """Write an emulated `.om`, whole or not at all; raises what `pack_om` raises."""
+    """Write an emulated `.om` atomically; raises the errors of `pack_om`."""
     data = pack_om(model)
     with replacing(path, point="om") as temporary:
         temporary.write_bytes(data)
 
 
 def read_om(path: Path) -> OmModel:
-    """Load and check an `.om` as the real loader does; a file of the real ATC is recognised, not interpreted.
+    """Load and check an `.om` as the real loader does; the contents of a real file are not read.
 
     Raises:
         OmError: with pyACL's code.
@@ -169,7 +169,7 @@ def read_om(path: Path) -> OmModel:
 
 
 def parse_om(data: bytes, origin: str = "memory") -> OmModel:
-    """Like `read_om`, for bytes that are in memory; `origin` names them in errors."""
+    """Like `read_om`, for bytes in memory; errors name them `origin`."""
     if len(data) < HEADER_BYTES:
         raise OmError(DATA_SIZE_INVALID, f"{origin} is shorter than the header of an .om")
     fields = HEADER.unpack_from(data)
@@ -240,7 +240,7 @@ def _from_json(said: Mapping[str, Any], onnx: bytes) -> OmModel:
 
 
 def _text(text: str, size: int) -> bytes:
-    """A C string of at most `size` bytes with its closing zero; a long one is cut between characters."""
+    """A C string of at most `size` bytes with a final zero byte; a longer one is cut between characters."""
     return text.encode()[: size - 1].decode(errors="ignore").encode().ljust(size, b"\0")
 
 

@@ -48,14 +48,14 @@ _PATH_LIMIT = 4096
 
 
 class UnknownFlagError(Exception):
-    """The command line has a flag that ATC does not know; gflags itself stops there, before any code."""
+    """The command line has an unknown flag; gflags stops before ATC prints any code."""
 
 
 def parse(arguments: Sequence[str]) -> dict[str, str]:
-    """`--name=value` or `--name value` → name to value; a later one wins. `--help` and `-h` give `help`.
+    """Parse `--name=value` and `--name value` to name and value; the last one wins. `--help` and `-h` give `help`.
 
     Raises:
-        UnknownFlagError: for anything else.
+        UnknownFlagError: anything else.
     """
     values: dict[str, str] = {}
     waiting = list(arguments)
@@ -80,7 +80,7 @@ def check_compile(options: Mapping[str, str], *, writes: bool = True) -> None:
         writes: False for mode 3, which has no output.
 
     Raises:
-        AtcError: the first thing that is wrong.
+        AtcError: the first problem.
     """
     soc = options.get("soc_version", "")
     needed = ("soc_version", "output", "model") if writes else ("model",)
@@ -103,7 +103,7 @@ def check_compile(options: Mapping[str, str], *, writes: bool = True) -> None:
 
 
 def check_readable(name: str, value: str) -> None:
-    """E10021 or E10001 unless `--name`'s value is the path of a file that can be read."""
+    """Raise E10021 or E10001 unless the value of `--name` is a readable file."""
     if len(os.fsencode(value)) >= _PATH_LIMIT:
         raise AtcError("E10021", parameter=name, size=_PATH_LIMIT)
     if not Path(value).is_file():
@@ -113,7 +113,7 @@ def check_readable(name: str, value: str) -> None:
 
 
 def output_path(value: str, name: str = "output", suffix: str = ".om") -> Path:
-    """The file to write: `suffix` is added when it is missing; E10021, E10022 or E10001 when it cannot be one."""
+    """The file to write, with `suffix` added if missing; raises E10021, E10022 or E10001 for an impossible one."""
     if len(os.fsencode(value)) >= _PATH_LIMIT:
         raise AtcError("E10021", parameter=name, size=_PATH_LIMIT)
     if value.endswith("/") or Path(value).is_dir():

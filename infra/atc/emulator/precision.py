@@ -1,14 +1,14 @@
-"""What a precision mode does to the numbers: float16 rounding, written into the ONNX graph as pairs of Casts.
+"""Apply a precision mode to the ONNX graph: float16 rounding as pairs of Casts.
 
-A tensor is "half" when each value is one of float16, though it is stored as float32: `Cast(Cast(x, float16), float32)`
-rounds to nearest, ties to even, and beyond 65504 gives infinity. Sums inside an operator stay float32, as in the cube
-unit. Which operators take and give half values:
+A tensor is "half" when each of its float32 values is a float16 value: `Cast(Cast(x, float16), float32)`
+rounds to nearest, ties to even, and to infinity beyond 65504. Sums inside an operator stay float32, as in the cube
+unit. The operators with half inputs and outputs are:
 
 ========================================  =======================  =======================
 mode (its name in `--precision_mode_v2`)  cube operators           all others
 ========================================  =======================  =======================
 force_fp16 (fp16)                         half → half              half → half
-allow_mix_precision(_fp16)                half → half              half → half, but those that are sensitive
+allow_mix_precision(_fp16)                half → half              half → half, but the sensitive ones
 (mixed_float16)                                                    (exponentials, sums, normalisations) give float32
 allow_fp32_to_fp16                        half → half              float32
 force_fp32, cube_fp16in_fp32out           half → float32           float32
@@ -41,7 +41,7 @@ SENSITIVE = frozenset({
     "Exp", "Log", "Pow", "ReduceL2", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum", "Softmax",
     "LogSoftmax", "LayerNormalization", "InstanceNormalization", "LpNormalization", "MeanVarianceNormalization",
 })  # fmt: skip
-# These give no new values: of half inputs they make half outputs.
+# These compute no new values: half inputs give half outputs.
 _MOVING = frozenset({
     "Relu", "MaxPool", "GlobalMaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Concat",
     "Split", "Slice", "Gather", "Dropout", "Max", "Min", "Neg", "Abs", "Expand", "Tile",
@@ -49,7 +49,7 @@ _MOVING = frozenset({
 
 
 def mode_of(options: Mapping[str, str]) -> str:
-    """The precision mode asked for, in the words of `--precision_mode`."""
+    """The precision mode, as a value of `--precision_mode`."""
     if v2 := options.get("precision_mode_v2"):
         return FROM_V2[v2]
     return options.get("precision_mode") or DEFAULT
@@ -57,10 +57,10 @@ def mode_of(options: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Rules:
-    """Which operators compute in which precision.
+    """The precision of each operator.
 
     Attributes:
-        mode: in the words of `--precision_mode`.
+        mode: a value of `--precision_mode`.
         kept: names and types of operators that keep float32, from `--keep_dtype`.
         sensitive: types that keep float32 in mixed precision, as `--modify_mixlist` changes them.
     """
@@ -70,7 +70,7 @@ class Rules:
     sensitive: frozenset[str] = SENSITIVE
 
     def halves(self, name: str, kind: str) -> tuple[bool, bool]:
-        """Whether an operator takes half inputs, and whether it gives half outputs."""
+        """Whether an operator has half inputs, and half outputs."""
         cube = kind in CUBE
         if self.mode == "must_keep_origin_dtype" or name in self.kept or f"{_TYPE}{kind}" in self.kept:
             return False, False
@@ -84,14 +84,14 @@ class Rules:
 
 
 def rules_of(options: Mapping[str, str], warn: Callable[[str], None], model: onnx.ModelProto) -> Rules:
-    """The rules that the options ask for.
+    """The rules of the options.
 
-    `--keep_dtype` names a file with an operator's name, or `OpType::` and a type, in each line; one that the model
-    does not have is warned of. `--modify_mixlist` names a JSON file with `black-list` (keep float32) and `white-list`
+    `--keep_dtype` names a file with an operator's name, or `OpType::` and a type, in each line; an unknown one gives a
+    warning. `--modify_mixlist` names a JSON file with `black-list` (keep float32) and `white-list`
     (float16), each with types `to-add` and `to-remove`. Types are ONNX's.
 
     Raises:
-        AtcError: E10032 or E13001 for a file that cannot be used.
+        AtcError: E10032 or E13001 for an unusable file.
     """
     kept = {line.strip() for line in _lines(options.get("keep_dtype", "")) if line.strip()}
     present = {node.name for node in model.graph.node}
@@ -126,11 +126,11 @@ def _mixed(name: str) -> frozenset[str]:
 
 
 def apply_precision(model: onnx.ModelProto, rules: Rules, inferred: onnx.ModelProto) -> None:
-    """Change `model` so that it computes as the rules say.
+    """Change `model` to compute by the rules.
 
     Args:
-        model: the graph; its ends keep their types.
-        rules: which operator computes in which precision.
+        model: the graph; its inputs and outputs keep their types.
+        rules: precision of each operator.
         inferred: the same graph with the types of all tensors.
     """
     if rules.mode != "must_keep_origin_dtype":
@@ -147,7 +147,7 @@ class _Rounding:
         types = {value.name: value.type.tensor_type.elem_type for value in values}
         types.update({tensor.name: tensor.data_type for tensor in model.graph.initializer})
         self.floats = {name for name, kind in types.items() if kind == TensorProto.FLOAT}
-        self.rounded: dict[str, str] = {}  # float32 tensor → its half copy (itself when it is half already)
+        self.rounded: dict[str, str] = {}  # float32 tensor → its half copy (itself if it is half already)
         self.nodes: list[onnx.NodeProto] = []
 
     def run(self, rules: Rules) -> None:
@@ -192,9 +192,9 @@ class _Rounding:
             self.rounded[after] = after
 
     def _round(self, source: str, target: str) -> None:
-        """`target` is `source` rounded; a weight is stored as float16, which halves the file as ATC does."""
+        """Round `source` to `target`; a weight is stored as float16, as ATC does."""
         if source in self.weights:
-            with np.errstate(over="ignore"):  # infinity is the result that float16 has for it
+            with np.errstate(over="ignore"):  # float16 gives infinity
                 half = numpy_helper.to_array(self.weights[source]).astype(np.float16)
             self.graph.initializer.append(numpy_helper.from_array(half, f"{target}__16"))
         else:

@@ -1,4 +1,4 @@
-"""What ATC tells of a model: the report of a check, a graph as JSON (mode 1), an `.om` in words (mode 6)."""
+"""ATC's reports: the result of a check, a graph as JSON (mode 1), the description of an `.om` (mode 6)."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def check_report(name: str, checked: Sequence[Checked]) -> str:
 
     Args:
         name: of the graph.
-        checked: operator name, type, and what is wrong with it.
+        checked: name, type and error of each operator.
     """
     operators = []
     for operator, kind, error in checked:
@@ -54,8 +54,8 @@ def model_info(model: OmModel, size: int) -> list[str]:
     """The lines of mode 6 and of `--display_model_info=1`.
 
     Args:
-        model: a file that was read.
-        size: its bytes.
+        model: the contents of a file.
+        size: of the file, in bytes.
     """
     given = " ".join(f"--{name}={value}" for name, value in model.options.items())
     lines = [

@@ -1,4 +1,4 @@
-"""`--input_shape` and the dynamic gears: read, and checked against each other (docs/reference/atc.md §3.2, §3.4)."""
+"""Read `--input_shape` and the dynamic gears, and check them against each other (docs/reference/atc.md §3.2, §3.4)."""
 
 import math
 import re
@@ -25,16 +25,16 @@ class Gears:
 
 
 def read_shapes(text: str) -> dict[str, tuple[int, ...]]:
-    """`name:n,c,h,w;…` → name to dimensions, -1 for a dynamic one; E10002 for bad text, E10055 for ranges."""
+    """Read `name:n,c,h,w;…` to name and dimensions (-1: dynamic); raises E10002 for bad syntax, E10055 for ranges."""
     shapes: dict[str, tuple[int, ...]] = {}
     for part in filter(None, text.split(";")):
         name, colon, dims = part.rpartition(":")
         if not colon or not name:
             raise AtcError("E10002", shape=text, reason="a shape has no name", sample=SAMPLE)
         if name in shapes:
-            raise AtcError("E10002", shape=text, reason=f"{name} is there twice", sample=SAMPLE)
+            raise AtcError("E10002", shape=text, reason=f"{name} appears twice", sample=SAMPLE)
         if "~" in dims:
-            raise AtcError("E10055", reason="this stand-in compiles no ranges of shapes; use dynamic gears")
+            raise AtcError("E10055", reason="this stand-in does not support ranges of shapes; use dynamic gears")
         if re.fullmatch(r"(-?\d+(,-?\d+)*)?", dims) is None:
             raise AtcError("E10002", shape=text, reason=f"{dims} are not whole numbers", sample=SAMPLE)
         shapes[name] = tuple(int(dim) for dim in dims.split(",")) if dims else ()
@@ -44,9 +44,9 @@ def read_shapes(text: str) -> dict[str, tuple[int, ...]]:
 
 
 def read_gears(options: Mapping[str, str]) -> Gears:
-    """The gears that the options ask for; E10020 and E10035 to E10039 when they are no gears."""
+    """The gears of the options; raises E10020 and E10035 to E10039 for invalid gears."""
     if options.get("input_shape_range"):
-        raise AtcError("E10055", reason="this stand-in compiles no ranges of shapes; use dynamic gears")
+        raise AtcError("E10055", reason="this stand-in does not support ranges of shapes; use dynamic gears")
     if text := options.get("dynamic_batch_size"):
         return _gears("batch", [[item] for item in text.split(",")], text)
     if text := options.get("dynamic_image_size"):
@@ -124,7 +124,7 @@ def _check_dims(shapes: Mapping[str, tuple[int, ...]], length: int) -> None:
 
 
 def at_gear(shapes: Mapping[str, tuple[int, ...]], gears: Gears, gear: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """The shapes with one gear's numbers in place of -1."""
+    """The shapes with one gear's values in place of -1."""
     if gears.kind == "dims":
         numbers = iter(gear)
         return {name: tuple(next(numbers) if dim == -1 else dim for dim in dims) for name, dims in shapes.items()}

@@ -232,7 +232,7 @@ REFUSED = [
     ("is open", single("Relu", ("n", 3, "h", "w"))),
     ("STRING", _changed(single("Relu"), lambda model: model.graph.initializer.append(
         helper.make_tensor("words", TensorProto.STRING, [1], [b"a"])))),
-    ("do not fit", single("Add", weights={"b": normal(7)})),
+    ("inconsistent", single("Add", weights={"b": normal(7)})),
 ]  # fmt: skip
 
 
@@ -269,7 +269,7 @@ NO_AIR = [
 
 @pytest.mark.parametrize("data", [case[1] for case in NO_AIR], ids=[case[0] for case in NO_AIR])
 def test_bytes_that_are_no_air_are_corrupt(data: bytes):
-    with pytest.raises(Corrupt, match="no AIR"):
+    with pytest.raises(Corrupt, match="not AIR"):
         operators(data)
 
 

@@ -28,7 +28,7 @@ def one_operator():
     ],
 )
 def test_what_is_no_graph_of_operators_is_corrupt(data):
-    with pytest.raises(Corrupt, match="no AIR"):
+    with pytest.raises(Corrupt, match="not AIR"):
         reader.operators(data)
-    with pytest.raises(Corrupt, match="no AIR"):
+    with pytest.raises(Corrupt, match="not AIR"):
         reader.to_onnx(data)

@@ -79,9 +79,7 @@ def test_an_element_type_that_does_not_exist_is_no_crash(
     network.graph.input[0].type.tensor_type.elem_type = 44
     Path("net.onnx").write_bytes(network.SerializeToString())
     assert command.main(["--model=net.onnx", "--framework=5", "--output=net", "--soc_version=Ascend310"]) == 255
-    assert (
-        "E19999: Inner error: the shapes do not fit each other: Invalid tensor data type 44" in capsys.readouterr().out
-    )
+    assert "E19999: Inner error: the shapes are inconsistent: Invalid tensor data type 44" in capsys.readouterr().out
     with pytest.raises(UserError, match="44"):
         to_air(network)
 
