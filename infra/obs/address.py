@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from infra.errors import UserError
 
-MAX_KEY_BYTES = 1024  # docs/reference/modelarts.md §2.4
+MAX_KEY_BYTES = 1024  # docs/reference/obs.md §2.4
 _SCHEMES = ("obs", "s3")
 _FOLDER_NAMES = (".", "..")
 
