@@ -149,7 +149,7 @@ def handle_orphans(trainer: "ModelArtsTrainer", *, stop: bool, everywhere: bool,
     if errors:
         first = next(iter(errors.values()))
         text = "; ".join(f"{name}: {error.message}" for name, error in errors.items())
-        raise type(first)(f"{len(errors)} of {len(found)} jobs go on, billed: {text}", hint=first.hint)
+        raise type(first)(f"{len(errors)} of {len(found)} jobs keep running and are billed: {text}", hint=first.hint)
 
 
 def _stop_all(trainer: "ModelArtsTrainer", found: "Sequence[Job]") -> dict[str, AtlasFlowError]:

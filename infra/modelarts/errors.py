@@ -1,4 +1,4 @@
-"""Map the errors of the official SDK to ours, with the platform's own message and a hint.
+"""Map the errors of the official SDK to AtlasFlow's, with the platform's own message and a hint.
 
 Source: docs/reference/modelarts.md §1.4.
 """
@@ -18,7 +18,7 @@ _PROJECT = "set modelarts.project_id (console: My Credentials → API Credential
 
 @contextmanager
 def map_errors(action: str) -> Iterator[None]:
-    """Map errors of the SDK to ours.
+    """Map errors of the SDK to AtlasFlow's.
 
     Args:
         action: for the message, such as `create a job`.
@@ -45,7 +45,7 @@ def map_errors(action: str) -> Iterator[None]:
 
 @contextmanager
 def map_project_errors() -> Iterator[None]:
-    """Map errors of the SDK's project lookup to ours, like `map_errors`.
+    """Map errors of the SDK's project lookup, like `map_errors`.
 
     The SDK hides IAM's response in a plain exception, which it also raises when the region has no project, or several.
 

@@ -11,13 +11,16 @@ from infra.modelarts.codes import DuplicateName
 from infra.modelarts.ledger import Intent, Ledger
 from infra.obs.address import ObjectAddress
 from infra.ports.storage import ObjectStore
-from infra.ports.training import JobStatus, OnEvent, TrainJob
+from infra.ports.training import TrainJob
 from infra.settings import ModelArtsSettings
 from infra.store.locks import hold
 
 if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
     from infra.modelarts.job import Job
+
+Report = Callable[[str], None]
+"""Receives the status of a job, as a line to read."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Submitter:
     sleep: Callable[[float], None]
 
     def submit(
-        self, job: TrainJob, latest: "Job | None", list_jobs: Callable[[], "Sequence[Job]"], on_event: OnEvent
+        self, job: TrainJob, latest: "Job | None", list_jobs: Callable[[], "Sequence[Job]"], report: Report
     ) -> "Job":
         """Wait for a free slot, write the intent, create the job.
 
@@ -41,7 +44,7 @@ class Submitter:
             job: the training.
             latest: the last attempt at it.
             list_jobs: lists all jobs of AtlasFlow.
-            on_event: receives status lines.
+            report: receives status lines.
 
         Raises:
             UserError: a setting is missing, or the cost may exceed the cap.
@@ -56,7 +59,7 @@ class Submitter:
         plan.check_cost(self.settings)
         name = plan.name(job.key, attempt.number)
         with hold(self.ledger.folder / "submit.lock"):
-            self._wait_for_slot(list_jobs, on_event)
+            self._wait_for_slot(list_jobs, report)
             self.ledger.write(Intent(job.key, name))
             self.faults.reach("train.job.intent")
             submitted = self._create(name, body)
@@ -64,7 +67,7 @@ class Submitter:
             self.ledger.write(Intent(job.key, name, submitted.id))
         cost = plan.maximum_cost(self.settings)
         limit = "" if cost is None else f", which costs at most {cost:.2f}"
-        on_event(JobStatus(f"submitted the ModelArts job {name}{limit}"))
+        report(f"submitted the ModelArts job {name}{limit}")
         return submitted
 
     def _attempt(self, job: TrainJob, latest: "Job | None") -> plan.Attempt:
@@ -79,7 +82,7 @@ class Submitter:
         resume = not job.again and any(True for _ in self.store.list(f"{results}/"))
         return plan.Attempt(number, results, resume, self.ledger.installation())
 
-    def _wait_for_slot(self, list_jobs: Callable[[], "Sequence[Job]"], on_event: OnEvent) -> None:
+    def _wait_for_slot(self, list_jobs: Callable[[], "Sequence[Job]"], report: Report) -> None:
         """Wait until fewer than `jobs_at_once` jobs of AtlasFlow are active."""
         reported = False
         while True:
@@ -88,7 +91,7 @@ class Submitter:
                 return
             if not reported:
                 limit = f"modelarts.jobs_at_once is {self.settings.jobs_at_once}"
-                on_event(JobStatus(f"waiting, as {limit}: {', '.join(active)}"))
+                report(f"waiting, as {limit}: {', '.join(active)}")
                 reported = True
             self.sleep(self.settings.poll_seconds)
 

@@ -16,7 +16,7 @@ from infra.modelarts import plan, results
 from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase
 from infra.modelarts.stop import stop
-from infra.modelarts.submit import Submitter
+from infra.modelarts.submit import Report, Submitter
 from infra.modelarts.watch import LogReader, Watcher, job_error
 from infra.ports.storage import ObjectStore
 from infra.ports.training import JobStatus, OnEvent, TrainJob
@@ -103,15 +103,19 @@ class ModelArtsTrainer:
             Refused, Corrupt: the platform or the training reports it.
             Transient: worth another call, which resumes.
         """
+
+        def report(text: str) -> None:
+            on_event(JobStatus(text))
+
         with self.ledger.watch(job.key):
             try:
-                submitted = self._existing_job(job, on_event) or self._submit(job, on_event)
+                submitted = self._existing_job(job, report) or self._submit(job, report)
                 watcher = Watcher(self.client, on_event, self._settings.poll_seconds, self._faults, self._sleep)
                 ended, log = watcher.watch(submitted)
             except Exception:
                 raise
             except BaseException:  # Ctrl-C, or Prefect cancels the run
-                self._cancel(job.key, on_event)
+                self._cancel(job.key, report)
                 raise
             self._settle(job, ended, log)
 
@@ -160,7 +164,7 @@ class ModelArtsTrainer:
     def _is_own(self, job: "Job") -> bool:
         return plan.is_of(job.description, self.ledger.installation())
 
-    def _existing_job(self, job: TrainJob, on_event: OnEvent) -> "Job | None":
+    def _existing_job(self, job: TrainJob, report: Report) -> "Job | None":
         """Return the job that runs, or has run, for this key; None when a new attempt is due."""
         latest = self._latest_attempt(job.key)
         if latest is None:
@@ -168,16 +172,16 @@ class ModelArtsTrainer:
         intent = self.ledger.read(job.key)
         reported = intent is None or intent.name != latest.name or intent.settled
         if reported and latest.phase == Phase.TERMINATING:
-            on_event(JobStatus(f"waiting for the end of the ModelArts job {latest.name}, which was stopped"))
+            report(f"waiting for the end of the ModelArts job {latest.name}, which was stopped")
             latest = self._wait_until_final(latest)
         # An unreported result is used even when a new training is requested: it may be that training.
         if latest.final and reported and (job.again or latest.phase != Phase.COMPLETED):
             return None
         if latest.phase == Phase.COMPLETED and not results.list_results(self._store, latest):
-            on_event(JobStatus(f"the results of the ModelArts job {latest.name} are gone; it is run again"))
+            report(f"the results of the ModelArts job {latest.name} are gone; it is run again")
             return None
         action = "adopting the finished" if latest.final else "re-attached to the"
-        on_event(JobStatus(f"{action} ModelArts job {latest.name}"))
+        report(f"{action} ModelArts job {latest.name}")
         self.ledger.write(Intent(job.key, latest.name, latest.id))
         if not latest.final and not self._is_own(latest):  # this installation watches it from now on
             self.client.describe(latest.id, plan.description(job.key, self.ledger.installation()))
@@ -194,30 +198,28 @@ class ModelArtsTrainer:
             job = self.client.show(job.id)
         return job
 
-    def _submit(self, job: TrainJob, on_event: OnEvent) -> "Job":
+    def _submit(self, job: TrainJob, report: Report) -> "Job":
         submitter = Submitter(
             self.client, self._store, self._settings, self._paths, self.ledger, self._faults, self._sleep
         )
-        return submitter.submit(job, self._latest_attempt(job.key), self.jobs, on_event)
+        return submitter.submit(job, self._latest_attempt(job.key), self.jobs, report)
 
-    def _cancel(self, key: str, on_event: OnEvent) -> None:
+    def _cancel(self, key: str, report: Report) -> None:
         """Stop the job that was requested for a key, even if its submission was interrupted."""
         intent = self.ledger.read(key)
         if intent is None or intent.settled:
             return
         if not self._settings.stop_on_cancel:
-            on_event(JobStatus(f"the ModelArts job {intent.name} goes on, as modelarts.stop_on_cancel is off"))
+            report(f"the ModelArts job {intent.name} keeps running, as modelarts.stop_on_cancel is off")
             return
         try:
             stopped = self._stop(intent.name)
         except AtlasFlowError as error:
-            on_event(
-                JobStatus(f"could not stop the ModelArts job {intent.name}, which goes on, billed: {error.message}")
-            )
+            report(f"could not stop the ModelArts job {intent.name}, which is still billed: {error.message}")
             return
         if stopped is not None and stopped.stopped:
             self.ledger.write(replace(intent, id=stopped.id, settled=True))
-            on_event(JobStatus(f"stopped the ModelArts job {intent.name}"))
+            report(f"stopped the ModelArts job {intent.name}")
 
     def _settle(self, job: TrainJob, ended: "Job", log: LogReader) -> None:
         """Fetch the results of a final job, or raise its error; either way the job is reported from now on."""

@@ -95,7 +95,7 @@ class Watcher:
         """Poll until the job is final.
 
         Raises:
-            Transient: five polls in a row failed; the job goes on.
+            Transient: five polls in a row failed; the job keeps running.
         """
         log, phase, pause, failures = LogReader(self.on_event), None, self.pause, 0
         while True:
@@ -107,7 +107,7 @@ class Watcher:
             except Transient as error:
                 failures += 1
                 if failures == _MAX_FAILURES:
-                    hint = f"the job {job.name} goes on; run again to watch it"
+                    hint = f"the job {job.name} keeps running; run again to watch it"
                     raise Transient(error.message, hint=hint) from error
                 self.sleep(pause)
                 continue

@@ -1,4 +1,4 @@
-"""`notebook write`, and the notebook executed from top to bottom as Jupyter does it."""
+"""`notebook write`, and an execution of the whole notebook by Jupyter."""
 
 import os
 
@@ -13,13 +13,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 def test_the_written_notebook_trains_evaluates_and_exports(made, tmp_path):
     folder = tmp_path / "lesson"
     assert "train.ipynb" in made.atlasflow("notebook", "write", folder)
-    places = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
     done = made.start(
         [PYTHON, "-m", "jupyter", "execute", "--output=done.ipynb", "train.ipynb"],
         folder=folder,
         PATH=f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}",
         IPYTHONDIR=str(tmp_path / "ipython"),
-        **places,
+        **folders,
     )
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (folder / "results").iterdir()} == {
@@ -36,6 +36,6 @@ def test_the_written_notebook_trains_evaluates_and_exports(made, tmp_path):
     assert "model.onnx: 200 images, largest logit difference" in printed
 
 
-def test_a_folder_in_use_is_refused(made, tmp_path):
+def test_a_folder_with_files_is_refused(made, tmp_path):
     (tmp_path / "notes.txt").touch()
     assert "is not empty" in made.atlasflow("notebook", "write", tmp_path, code=2)

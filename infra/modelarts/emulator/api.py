@@ -1,60 +1,22 @@
 """The API of the ModelArts stand-in: the paths of docs/reference/modelarts.md §1.1, and those of notebooks."""
 
-import json
-import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
 
 from infra.modelarts.emulator.container import Stores
-from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.jobs import TASK, Record
 from infra.modelarts.emulator.notebooks import IMAGES, Notebooks
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.request import as_object
+from infra.modelarts.emulator.route import Answer, Call, Route
 from infra.modelarts.emulator.search import search
 from infra.modelarts.emulator.validation import ENGINES, FLAVORS, check_job
 from infra.obs.address import ObjectAddress
 
 PREVIEW_BYTES = 5_000_000  # modelarts.md §1.3
 _LINK_SECONDS = 300  # modelarts.md §1.1
-
-
-@dataclass(frozen=True)
-class Call:
-    """One parsed request: values in the path, the query, the body, and its content type."""
-
-    path: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
-    content_type: str
-
-    def json(self) -> Any:
-        """Parse the body as JSON.
-
-        Raises:
-            ApiError: it is not JSON.
-        """
-        try:
-            return json.loads(self.body or b"{}")
-        except ValueError:
-            raise ApiError("2787", "the body is not JSON") from None
-
-    def number(self, name: str, default: int, minimum: int, maximum: int) -> int:
-        """Return a whole number from the query.
-
-        Raises:
-            ApiError: it is not a number, or out of range.
-        """
-        text = self.query.get(name, str(default))
-        if not re.fullmatch(r"-?\d{1,9}", text) or not minimum <= int(text) <= maximum:
-            raise ApiError("0104", f"{name} must be between {minimum} and {maximum}")
-        return int(text)
-
-
-Answer = tuple[int, object]
-"""HTTP status and JSON value of the body; None for an empty body."""
 
 
 class Api:
@@ -69,44 +31,44 @@ class Api:
         self._stores = stores
         self._preview_bytes = preview_bytes
         job, task = "training-jobs/{job}", "training-jobs/{job}/tasks/{task}"
-        self._routes: list[tuple[str, str, str, Callable[[Call], Answer]]] = [
-            ("create", "POST", "/v2/{project}/training-jobs", self._create),
-            ("search", "POST", "/v2/{project}/training-job-searches", lambda call: (200, self._search(call))),
-            ("show", "GET", f"/v2/{{project}}/{job}", lambda call: (200, self._job(call).to_api())),
-            ("describe", "PUT", f"/v2/{{project}}/{job}", self._describe),
-            ("stop", "POST", f"/v2/{{project}}/{job}/actions", self._stop),
-            ("delete", "DELETE", f"/v2/{{project}}/{job}", self._delete),
-            ("preview", "GET", f"/v2/{{project}}/{task}/logs/preview", self._preview),
-            ("link", "GET", f"/v2/{{project}}/{task}/logs/url", self._link),
-            ("lines", "GET", f"/v2/{{project}}/{job}/logs/{{task}}", self._lines),
-            ("events", "GET", f"/v2/{{project}}/{job}/events", self._events),
-            ("metrics", "GET", f"/v2/{{project}}/{job}/metrics/{{task}}", self._metrics),
-            ("names", "GET", "/v2/{project}/training-job-names", self._names),
-            ("engines", "GET", "/v2/{project}/training-job-engines", self._engines),
-            ("flavors", "GET", "/v2/{project}/training-job-flavors", self._flavors),
-            ("images", "GET", "/v1/{project}/images", lambda _call: (200, {"total": len(IMAGES), "data": IMAGES})),
-            ("notebook-create", "POST", "/v1/{project}/notebooks", self._create_notebook),
-            ("notebooks", "GET", "/v1/{project}/notebooks", self._list_notebooks),
-            ("notebook", "GET", "/v1/{project}/notebooks/{id}", lambda call: (200, notebooks.show(call.path["id"]))),
-            ("notebook-start", "POST", "/v1/{project}/notebooks/{id}/start", self._start_notebook),
-            ("notebook-stop", "POST", "/v1/{project}/notebooks/{id}/stop", self._stop_notebook),
-            ("notebook-delete", "DELETE", "/v1/{project}/notebooks/{id}", self._delete_notebook),
+        self._routes = [
+            Route("create", "POST", "/v2/{project}/training-jobs", self._create),
+            Route("search", "POST", "/v2/{project}/training-job-searches", lambda call: (200, self._search(call))),
+            Route("show", "GET", f"/v2/{{project}}/{job}", lambda call: (200, self._job(call).to_api())),
+            Route("describe", "PUT", f"/v2/{{project}}/{job}", self._describe),
+            Route("stop", "POST", f"/v2/{{project}}/{job}/actions", self._stop),
+            Route("delete", "DELETE", f"/v2/{{project}}/{job}", self._delete),
+            Route("preview", "GET", f"/v2/{{project}}/{task}/logs/preview", self._preview),
+            Route("link", "GET", f"/v2/{{project}}/{task}/logs/url", self._link),
+            Route("lines", "GET", f"/v2/{{project}}/{job}/logs/{{task}}", self._lines),
+            Route("events", "GET", f"/v2/{{project}}/{job}/events", self._events),
+            Route("metrics", "GET", f"/v2/{{project}}/{job}/metrics/{{task}}", self._metrics),
+            Route("names", "GET", "/v2/{project}/training-job-names", self._names),
+            Route("engines", "GET", "/v2/{project}/training-job-engines", self._engines),
+            Route("flavors", "GET", "/v2/{project}/training-job-flavors", self._flavors),
+            Route("images", "GET", "/v1/{project}/images", lambda _call: (200, {"total": len(IMAGES), "data": IMAGES})),
+            Route("notebook-create", "POST", "/v1/{project}/notebooks", self._create_notebook),
+            Route("notebooks", "GET", "/v1/{project}/notebooks", self._list_notebooks),
+            Route(
+                "notebook", "GET", "/v1/{project}/notebooks/{id}", lambda call: (200, notebooks.show(call.path["id"]))
+            ),
+            Route("notebook-start", "POST", "/v1/{project}/notebooks/{id}/start", self._start_notebook),
+            Route("notebook-stop", "POST", "/v1/{project}/notebooks/{id}/stop", self._stop_notebook),
+            Route("notebook-delete", "DELETE", "/v1/{project}/notebooks/{id}", self._delete_notebook),
         ]
 
-    def find(self, method: str, path: str) -> tuple[str, Mapping[str, str], Callable[[Call], Answer]] | None:
-        """Find the route of a path: its name, the values in the path, its function.
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
+        """Find the route of a path, and the values in the path; None for an unknown path.
 
         Raises:
             ApiError: the path exists, but not with this method.
         """
-        path_exists = False
-        for name, route_method, pattern, function in self._routes:
-            match = re.fullmatch(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", pattern), path)
-            if match is not None and route_method == method:
-                return name, match.groupdict(), function
-            path_exists = path_exists or match is not None
-        if path_exists:
-            raise ApiError("2803", f"{method} is not allowed here")
+        found = [(route, values) for route in self._routes if (values := route.match(path)) is not None]
+        for route, values in found:
+            if route.method == method:
+                return route, values
+        if found:
+            raise ApiError(ErrorCode.METHOD_NOT_ALLOWED, f"{method} is not allowed here")
         return None
 
     def _create(self, call: Call) -> Answer:
@@ -116,19 +78,19 @@ class Api:
     def _search(self, call: Call) -> object:
         query = call.json()
         if not isinstance(query, dict):
-            raise ApiError("2787", "the body is not a JSON object")
+            raise ApiError(ErrorCode.INVALID_JSON, "the body is not a JSON object")
         return search(self._book.all(), query)
 
     def _job(self, call: Call) -> Record:
         record = self._book.get(call.path["job"])
         if call.path.get("task", TASK) != TASK:
-            raise ApiError("0104", f"the job has no task {call.path['task']}")
+            raise ApiError(ErrorCode.INVALID_PARAMETER, f"the job has no task {call.path['task']}")
         return record
 
     def _describe(self, call: Call) -> Answer:
         description = as_object(call.json()).get("description")
         if not isinstance(description, str) or len(description) > 256:
-            raise ApiError("0104", "a description has at most 256 characters")
+            raise ApiError(ErrorCode.INVALID_PARAMETER, "a description has at most 256 characters")
         with self._book.lock:
             record = self._job(call)
             record.request = record.request.with_description(description)
@@ -137,7 +99,7 @@ class Api:
 
     def _stop(self, call: Call) -> Answer:
         if as_object(call.json()).get("action_type") != "terminate":
-            raise ApiError("0104", "the only action is terminate")
+            raise ApiError(ErrorCode.INVALID_PARAMETER, "the only action is terminate")
         record = self._job(call)
         self._platform.stop(record)
         return 202, record.to_api()
@@ -177,7 +139,10 @@ class Api:
             key = f"{key}.preview"
             store.put_bare(key, end)
         elif not call.content_type.startswith("application/octet-stream"):
-            raise ApiError("0104", f"the content type {call.content_type} of a request for a link is not supported")
+            raise ApiError(
+                ErrorCode.INVALID_PARAMETER,
+                f"the content type {call.content_type} of a request for a link is not supported",
+            )
         return 200, {"obs_url": store.link(key, _LINK_SECONDS)}
 
     def _lines(self, call: Call) -> Answer:
@@ -231,6 +196,9 @@ class Api:
     def _list_notebooks(self, call: Call) -> Answer:
         offset, limit = call.number("offset", 0, 0, 999_999_999), call.number("limit", 10, 1, 100)
         return 200, self._notebooks.page(call.query, offset, limit)
+
+    def _show_notebook(self, call: Call) -> Answer:
+        return 200, self._notebooks.show(call.path["id"])
 
     def _create_notebook(self, call: Call) -> Answer:
         return 200, self._notebooks.create(call.json())

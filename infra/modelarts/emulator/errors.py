@@ -1,17 +1,54 @@
-"""The errors that the stand-in answers with."""
+"""The errors that the stand-in answers with (docs/reference/modelarts.md §1.4)."""
+
+from enum import StrEnum
 
 from infra.modelarts.codes import CODES
 
+_THROTTLED = 429
+
+
+class ErrorCode(StrEnum):
+    """The digits after `ModelArts.`."""
+
+    INTERNAL = "0010"
+    UNKNOWN_WORKSPACE = "0102"
+    INVALID_PARAMETER = "0104"
+    EXPIRED = "0202"
+    NO_SIGNATURE = "0204"
+    MALFORMED_SIGNATURE = "0205"
+    WRONG_SIGNATURE = "0206"
+    THROTTLED = "0429"
+    OBS_FAILED = "1002"
+    DUPLICATE_NAME = "2751"
+    INVALID_CHANNEL = "2753"
+    INVALID_CODE_DIR = "2757"
+    INVALID_BOOT_FILE = "2758"
+    INVALID_FLAVOR = "2763"
+    INVALID_JOB_PARAMETER = "2765"
+    REPEATED_PARAMETER = "2767"
+    UNKNOWN_JOB = "2775"
+    UNKNOWN_ENGINE = "2780"
+    UNKNOWN_FLAVOR = "2781"
+    WRONG_PROJECT = "2786"
+    INVALID_JSON = "2787"
+    INVALID_FIELD = "2788"
+    INVALID_OBS_PATH = "2791"
+    BOOT_FILE_OUTSIDE_CODE = "2792"
+    TOO_MANY_NODES = "2793"
+    METHOD_NOT_ALLOWED = "2803"
+    UNSUPPORTED_SEARCH_KEY = "2807"
+    UNSUPPORTED_OPERATOR = "2808"
+    INVALID_SEARCH_VALUE = "2809"
+
+    @property
+    def status(self) -> int:
+        """The HTTP status; 429 for a throttled request, whose code the reference does not list."""
+        return _THROTTLED if self is ErrorCode.THROTTLED else CODES[self].status
+
 
 class ApiError(Exception):
-    """An error response of the API.
+    """An error response of the API."""
 
-    Args:
-        code: four digits (docs/reference/modelarts.md §1.4).
-        message: what is wrong.
-    """
-
-    def __init__(self, code: str, message: str, status: int | None = None) -> None:
+    def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
-        self.code = f"ModelArts.{code}"
-        self.status = CODES[code].status if status is None else status
+        self.code = code

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.request import JobRequest, JsonObject, as_object, read_request
 from infra.modelarts.phases import FINAL_PHASES, Phase
 from infra.store.atomic import write_text
@@ -170,7 +170,7 @@ class JobBook:
         """
         with self.lock:
             if any(record.name == request.name for record in self._records.values()):
-                raise ApiError("2751", f"the training job name {request.name} is a duplicate")
+                raise ApiError(ErrorCode.DUPLICATE_NAME, f"the training job name {request.name} is a duplicate")
             now = time.time()
             record = Record(str(uuid.uuid4()), request, now, now + creating_seconds)
             record.add_event("the training job is being created")
@@ -190,7 +190,7 @@ class JobBook:
         """
         with self.lock:
             if identity not in self._records:
-                raise ApiError("2775", f"the training job {identity} does not exist")
+                raise ApiError(ErrorCode.UNKNOWN_JOB, f"the training job {identity} does not exist")
             return self._records[identity]
 
     def all(self) -> list[Record]:

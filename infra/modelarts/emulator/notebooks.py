@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.request import JsonObject, as_object
 from infra.modelarts.emulator.validation import FLAVOR
 from infra.modelarts.phases import NotebookStatus
@@ -93,14 +93,14 @@ class Notebooks:
         request = as_object(body)
         name, flavor, image = (str(request.get(field, "")) for field in ("name", "flavor", "image_id"))
         if not _NAME.fullmatch(name):
-            raise ApiError("0104", "a name has 1 to 128 letters, digits, _ and -")
+            raise ApiError(ErrorCode.INVALID_PARAMETER, "a name has 1 to 128 letters, digits, _ and -")
         if flavor != FLAVOR:
-            raise ApiError("2781", f"the flavor {flavor} does not exist")
+            raise ApiError(ErrorCode.UNKNOWN_FLAVOR, f"the flavor {flavor} does not exist")
         if image != IMAGE:
-            raise ApiError("0104", f"the image {image} does not exist")
+            raise ApiError(ErrorCode.INVALID_PARAMETER, f"the image {image} does not exist")
         volume = as_object(request.get("volume"))
         if volume.get("category") == "OBS" and not (volume.get("uri") and volume.get("dew_secret_name")):
-            raise ApiError("0104", "storage in OBS needs an address and the name of a credential")
+            raise ApiError(ErrorCode.INVALID_PARAMETER, "storage in OBS needs an address and the name of a credential")
         defaults = {"category": "EVS", "ownership": "MANAGED", "capacity": 5}
         identity = str(uuid.uuid4())
         instance = Instance(
@@ -139,7 +139,7 @@ class Notebooks:
         with self._lock:
             instance = self._get(identity)
             if instance.status != NotebookStatus.STOPPED:
-                raise ApiError("0104", "only a stopped notebook can be started")
+                raise ApiError(ErrorCode.INVALID_PARAMETER, "only a stopped notebook can be started")
             instance.lease = _lease(duration)
             return self._enter(instance, NotebookStatus.STARTING)
 
@@ -148,7 +148,7 @@ class Notebooks:
         with self._lock:
             instance = self._get(identity)
             if instance.status != NotebookStatus.RUNNING:
-                raise ApiError("0104", "only a running notebook can be stopped")
+                raise ApiError(ErrorCode.INVALID_PARAMETER, "only a running notebook can be stopped")
             return self._enter(instance, NotebookStatus.STOPPING)
 
     def delete(self, identity: str) -> JsonObject:
@@ -161,7 +161,7 @@ class Notebooks:
     def _get(self, identity: str) -> Instance:
         """Return an instance in its current status: phases pass, and a lease ends, between two requests."""
         if identity not in self._all:
-            raise ApiError("0104", f"the notebook {identity} does not exist")
+            raise ApiError(ErrorCode.INVALID_PARAMETER, f"the notebook {identity} does not exist")
         instance = self._all[identity]
         if instance.status in _NEXT and time.time() > instance.changed + _PHASE_SECONDS:
             self._enter(instance, _NEXT[instance.status])
@@ -183,6 +183,6 @@ class Notebooks:
 def _lease(duration: object) -> Lease:
     milliseconds = duration or _DEFAULT_LEASE
     if not isinstance(milliseconds, int) or not _MIN_LEASE <= milliseconds <= _MAX_LEASE:
-        raise ApiError("0104", f"a lease lasts between {_MIN_LEASE} and {_MAX_LEASE} ms")
+        raise ApiError(ErrorCode.INVALID_PARAMETER, f"a lease lasts between {_MIN_LEASE} and {_MAX_LEASE} ms")
     now = int(time.time() * 1000)
     return Lease(now, now, milliseconds)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.errors import ApiError, ErrorCode
 
 JsonObject = dict[str, object]
 
@@ -70,7 +70,7 @@ def read_request(document: JsonObject) -> JobRequest:
         workspace=_text(metadata.get("workspace_id", "0")),
         engine=_text(as_object(algorithm.get("engine")).get("engine_id")),
         flavor=_text(resource.get("flavor_id")),
-        nodes=_number(resource.get("node_count", 1), "0104", "node_count"),
+        nodes=_number(resource.get("node_count", 1), "node_count"),
         code_dir=_text(algorithm.get("code_dir")),
         boot_file=_text(algorithm.get("boot_file")),
         inputs=_channels(algorithm.get("inputs")),
@@ -95,7 +95,7 @@ def as_list(value: object) -> list[object]:
 def _section(document: JsonObject, name: str) -> JsonObject:
     value = document.get(name)
     if not isinstance(value, dict):
-        raise ApiError("2788", f"{name} is missing")
+        raise ApiError(ErrorCode.INVALID_FIELD, f"{name} is missing")
     return value
 
 
@@ -103,9 +103,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: object, code: str, name: str) -> int:
+def _number(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ApiError(code, f"{name} must be a whole number from 1")
+        raise ApiError(ErrorCode.INVALID_PARAMETER, f"{name} must be a whole number from 1")
     return value
 
 
@@ -116,7 +116,7 @@ def _channels(value: object) -> tuple[Channel, ...]:
 def _channel(item: JsonObject) -> Channel:
     access = item.get("access_method") or "parameter"
     if not item.get("name") or access not in ("parameter", "env"):
-        raise ApiError("2753", "a channel has a name, and the access method parameter or env")
+        raise ApiError(ErrorCode.INVALID_CHANNEL, "a channel has a name, and the access method parameter or env")
     address = _text(as_object(as_object(item.get("remote")).get("obs")).get("obs_url"))
     return Channel(
         name=_text(item["name"]),
@@ -129,7 +129,7 @@ def _channel(item: JsonObject) -> Channel:
 def _parameters(value: object) -> tuple[tuple[str, str], ...]:
     items = [as_object(item) for item in as_list(value)]
     if any(not isinstance(item.get("value"), str) for item in items):
-        raise ApiError("2765", "the value of a parameter must be a string")
+        raise ApiError(ErrorCode.INVALID_JOB_PARAMETER, "the value of a parameter must be a string")
     return tuple((_text(item.get("name")), _text(item["value"])) for item in items)
 
 
@@ -138,5 +138,5 @@ def _limit_hours(value: object) -> int | None:
         return None
     limit = as_object(value)
     if limit.get("time_unit") != "HOURS":
-        raise ApiError("0104", "auto_stop must be in HOURS")
-    return _number(limit.get("duration"), "0104", "the duration of auto_stop")
+        raise ApiError(ErrorCode.INVALID_PARAMETER, "auto_stop must be in HOURS")
+    return _number(limit.get("duration"), "the duration of auto_stop")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.jobs import Record
 from infra.modelarts.emulator.request import JsonObject, as_list, as_object
 
@@ -19,7 +19,7 @@ def search(records: Sequence[Record], query: JsonObject) -> JsonObject:
     """
     offset, limit = query.get("offset", 0), query.get("limit", 50)
     if not isinstance(offset, int) or not isinstance(limit, int) or offset < 0 or not 1 <= limit <= 50:
-        raise ApiError("0104", "offset must be 0 or more and limit between 1 and 50")
+        raise ApiError(ErrorCode.INVALID_PARAMETER, "offset must be 0 or more and limit between 1 and 50")
     conditions = [_condition(as_object(item)) for item in as_list(query.get("filters"))]
     found = [record for record in records if all(matches(record) for matches in conditions)]
     if query.get("order", "desc") == "desc":
@@ -57,7 +57,7 @@ def _condition(item: JsonObject) -> Callable[[Record], bool]:
     if key == "create_time":
         return _created_between(operator, wanted)
     if key not in _FIELDS:
-        raise ApiError("2807", f"searching by {key} is not supported")
+        raise ApiError(ErrorCode.UNSUPPORTED_SEARCH_KEY, f"searching by {key} is not supported")
     read = _FIELDS[key]
     if operator == "in":
         return lambda record: read(record) in wanted
@@ -65,13 +65,13 @@ def _condition(item: JsonObject) -> Callable[[Record], bool]:
         return lambda record: read(record) not in wanted
     if operator == "like":
         return lambda record: any(part in read(record) for part in wanted)
-    raise ApiError("2808", f"the operator {operator} is not supported for {key}")
+    raise ApiError(ErrorCode.UNSUPPORTED_OPERATOR, f"the operator {operator} is not supported for {key}")
 
 
 def _created_between(operator: object, wanted: Sequence[str]) -> Callable[[Record], bool]:
     if operator != "between":
-        raise ApiError("2808", f"the operator {operator} is not supported for create_time")
+        raise ApiError(ErrorCode.UNSUPPORTED_OPERATOR, f"the operator {operator} is not supported for create_time")
     if len(wanted) != 2 or not all(end.isdigit() for end in wanted):
-        raise ApiError("2809", "between needs two times in milliseconds")
+        raise ApiError(ErrorCode.INVALID_SEARCH_VALUE, "between needs two times in milliseconds")
     first, last = map(int, wanted)
     return lambda record: first <= record.created * 1000 <= last

@@ -26,11 +26,12 @@ from pydantic import SecretStr
 from infra.errors import AtlasFlowError
 from infra.faults import FaultPlan
 from infra.modelarts.codes import STAND_IN_HEADER
-from infra.modelarts.emulator.api import Api, Call
+from infra.modelarts.emulator.api import Api
 from infra.modelarts.emulator.container import KERNELS, Bucket, Stores
-from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.notebooks import Notebooks
 from infra.modelarts.emulator.platform import Platform
+from infra.modelarts.emulator.route import Call
 from infra.modelarts.emulator.signature import check_signature
 from infra.obs.client import connect
 from infra.processes import answers
@@ -43,7 +44,11 @@ NAME = "modelarts"
 _ACCESS_KEY = "atlasflow"
 _PROJECT = "5" * 32
 _VARIABLE = "ATLASFLOW_MODELARTS_STAND_IN"
-_FAULTS = {"throttle": (429, "0429"), "broken": (500, "0010"), "expired": (401, "0202")}
+_FAULTS = {
+    "throttle": ErrorCode.THROTTLED,
+    "broken": ErrorCode.INTERNAL,
+    "expired": ErrorCode.EXPIRED,
+}
 
 
 @dataclass(frozen=True)
@@ -127,9 +132,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             self._answer(*self._handle(body))
         except ApiError as error:
-            self._answer(error.status, {"error_msg": str(error), "error_code": error.code})
+            self._answer(error.code.status, _error(error.code, str(error)))
         except AtlasFlowError as error:
-            self._answer(400, {"error_msg": f"OBS: {error.message}", "error_code": "ModelArts.1002"})
+            self._answer(400, _error(ErrorCode.OBS_FAILED, f"OBS: {error.message}"))
         except _Dropped:
             self.close_connection = True
 
@@ -148,16 +153,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         query = dict(parse_qsl(parts.query))
         if (self.command, parts.path) == ("GET", "/v3/projects"):
             return 200, {"projects": [{"id": account.project, "name": query.get("name", "")}]}
-        match = self.server.api.find(self.command, parts.path)
-        if match is None:
+        found = self.server.api.find(self.command, parts.path)
+        if found is None:
             return 404, {"error_msg": "the API does not exist", "error_code": "APIG.0101"}
-        name, path, function = match
+        route, path = found
         if path["project"] != account.project:
-            raise ApiError("2786", f"the project {path['project']} is not the one of the keys")
-        self._fault(f"modelarts.{name}")
+            raise ApiError(ErrorCode.WRONG_PROJECT, f"the project {path['project']} is not the one of the keys")
+        self._fault(f"modelarts.{route.name}")
         content_type = headers.get("content-type", "")
-        answer = function(Call({key: unquote(value) for key, value in path.items()}, query, body, content_type))
-        self._fault(f"modelarts.{name}.answer")
+        answer = route.handler(Call({key: unquote(value) for key, value in path.items()}, query, body, content_type))
+        self._fault(f"modelarts.{route.name}.answer")
         return answer
 
     def _fault(self, point: str) -> None:
@@ -165,8 +170,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if action == "drop":
             raise _Dropped
         if action in _FAULTS:
-            status, code = _FAULTS[action]
-            raise ApiError(code, f"planned fault at {point}", status)
+            raise ApiError(_FAULTS[action], f"planned fault at {point}")
 
     def _answer(self, status: int, content: object) -> None:
         data = b"" if content is None else json.dumps(content).encode()
@@ -184,6 +188,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - the signature is the library's
         """Log one line a request, without query and headers, which may contain keys."""
         print(self.command, urlsplit(self.path).path, *args[1:2], flush=True)
+
+
+def _error(code: ErrorCode, message: str) -> dict[str, str]:
+    return {"error_msg": message, "error_code": f"ModelArts.{code}"}
 
 
 def main() -> None:

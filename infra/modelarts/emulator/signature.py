@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.errors import ApiError, ErrorCode
 
 ALGORITHM = "SDK-HMAC-SHA256"
 _AUTHORIZATION = re.compile(
@@ -40,32 +40,34 @@ def check_signature(
     """
     authorization = headers.get("authorization")
     if authorization is None:
-        raise ApiError("0204", "the request has neither a token nor a signature")
+        raise ApiError(ErrorCode.NO_SIGNATURE, "the request has neither a token nor a signature")
     match = _AUTHORIZATION.fullmatch(authorization)
     if match is None:
-        raise ApiError("0205", f"the Authorization header does not have the form of {ALGORITHM}")
+        raise ApiError(ErrorCode.MALFORMED_SIGNATURE, f"the Authorization header does not have the form of {ALGORITHM}")
     names = match["headers"].split(";")
     if "host" not in names or "x-sdk-date" not in names or any(name not in headers for name in names):
-        raise ApiError("0205", "the signed headers must be present and include Host and X-Sdk-Date")
+        raise ApiError(
+            ErrorCode.MALFORMED_SIGNATURE, "the signed headers must be present and include Host and X-Sdk-Date"
+        )
     date = headers["x-sdk-date"]
     _check_date(date, clock)
     secret = secret_key(match["access"])
     if secret is None:
-        raise ApiError("0206", "the access key does not exist")
+        raise ApiError(ErrorCode.WRONG_SIGNATURE, "the access key does not exist")
     request = _canonical_request(method, target, headers, names, body)
     text = f"{ALGORITHM}\n{date}\n{hashlib.sha256(request.encode()).hexdigest()}"
     expected = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected, match["signature"]):
-        raise ApiError("0206", "the signature does not match the access key")
+        raise ApiError(ErrorCode.WRONG_SIGNATURE, "the signature does not match the access key")
 
 
 def _check_date(date: str, clock: timedelta) -> None:
     try:
         signed = datetime.strptime(date, _DATE).replace(tzinfo=UTC)
     except ValueError:
-        raise ApiError("0205", "X-Sdk-Date is not a date") from None
+        raise ApiError(ErrorCode.MALFORMED_SIGNATURE, "X-Sdk-Date is not a date") from None
     if abs(datetime.now(UTC) - signed) > clock:
-        raise ApiError("0202", f"the request was signed at {date}, too far from the server's clock")
+        raise ApiError(ErrorCode.EXPIRED, f"the request was signed at {date}, too far from the server's clock")
 
 
 def _canonical_request(method: str, target: str, headers: Mapping[str, str], names: list[str], body: bytes) -> str:

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from infra.errors import AtlasFlowError, UserError
 from infra.modelarts.emulator.container import Stores
-from infra.modelarts.emulator.errors import ApiError
+from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.request import JobRequest, JsonObject, read_request
 from infra.obs.address import ObjectAddress
 
@@ -50,35 +50,35 @@ def check_job(body: object, stores: Stores) -> JobRequest:
         ApiError: the first problem found.
     """
     if not isinstance(body, dict):
-        raise ApiError("2787", "the body is not a JSON object")
+        raise ApiError(ErrorCode.INVALID_JSON, "the body is not a JSON object")
     if body.get("kind") != "job":
-        raise ApiError("2788", f"kind must be job, not {body.get('kind')}")
+        raise ApiError(ErrorCode.INVALID_FIELD, f"kind must be job, not {body.get('kind')}")
     request = read_request(body)
     if not _NAME.fullmatch(request.name):
-        raise ApiError("0104", "a name has 1 to 64 letters, digits, _ and -")
+        raise ApiError(ErrorCode.INVALID_PARAMETER, "a name has 1 to 64 letters, digits, _ and -")
     if request.workspace != "0":
-        raise ApiError("0102", f"the workspace {request.workspace} does not exist")
+        raise ApiError(ErrorCode.UNKNOWN_WORKSPACE, f"the workspace {request.workspace} does not exist")
     _check_resources(request)
     _check_channels(request)
     _check_parameters(request)
     try:
         _check_code(request, stores)
     except UserError as error:
-        raise ApiError("2791", error.message) from error
+        raise ApiError(ErrorCode.INVALID_OBS_PATH, error.message) from error
     except AtlasFlowError as error:
-        raise ApiError("1002", f"OBS: {error.message}") from error
+        raise ApiError(ErrorCode.OBS_FAILED, f"OBS: {error.message}") from error
     return request
 
 
 def _check_resources(request: JobRequest) -> None:
     if request.engine != ENGINE:
-        raise ApiError("2780", f"the engine {request.engine} does not exist")
+        raise ApiError(ErrorCode.UNKNOWN_ENGINE, f"the engine {request.engine} does not exist")
     if not request.flavor:
-        raise ApiError("2763", "the flavor is missing")
+        raise ApiError(ErrorCode.INVALID_FLAVOR, "the flavor is missing")
     if request.flavor != FLAVOR:
-        raise ApiError("2781", f"the flavor {request.flavor} does not exist")
+        raise ApiError(ErrorCode.UNKNOWN_FLAVOR, f"the flavor {request.flavor} does not exist")
     if request.nodes > MAX_NODES:
-        raise ApiError("2793", f"the flavor allows at most {MAX_NODES} node")
+        raise ApiError(ErrorCode.TOO_MANY_NODES, f"the flavor allows at most {MAX_NODES} node")
 
 
 def _check_channels(request: JobRequest) -> None:
@@ -86,29 +86,29 @@ def _check_channels(request: JobRequest) -> None:
         try:
             ObjectAddress.parse_folder(channel.address)
         except UserError as error:
-            raise ApiError("2791", error.message) from error
+            raise ApiError(ErrorCode.INVALID_OBS_PATH, error.message) from error
     if len({channel.name for channel in request.channels}) != len(request.channels):
-        raise ApiError("2753", "two channels have the same name")
+        raise ApiError(ErrorCode.INVALID_CHANNEL, "two channels have the same name")
 
 
 def _check_parameters(request: JobRequest) -> None:
     if len({name for name, _ in request.parameters}) != len(request.parameters):
-        raise ApiError("2767", "a parameter is given twice")
+        raise ApiError(ErrorCode.REPEATED_PARAMETER, "a parameter is given twice")
     if len(request.environment) > _MAX_VARIABLES:
-        raise ApiError("0104", f"at most {_MAX_VARIABLES} environment variables are allowed")
+        raise ApiError(ErrorCode.INVALID_PARAMETER, f"at most {_MAX_VARIABLES} environment variables are allowed")
     for name, value in request.environment.items():
         if not _VARIABLE.fullmatch(name) or len(name) > _MAX_NAME or len(value) > _MAX_VALUE:
-            raise ApiError("0104", f"the environment variable {name[:64]} is not allowed")
+            raise ApiError(ErrorCode.INVALID_PARAMETER, f"the environment variable {name[:64]} is not allowed")
 
 
 def _check_code(request: JobRequest, stores: Stores) -> None:
     if not request.code_dir or not request.boot_file:
-        raise ApiError("2788", "code_dir and boot_file are missing")
+        raise ApiError(ErrorCode.INVALID_FIELD, "code_dir and boot_file are missing")
     bucket, code = ObjectAddress.parse_folder(request.code_dir).parts
     boot_bucket, boot = ObjectAddress.parse_folder(request.boot_file).parts
     if boot_bucket != bucket or not PurePosixPath(boot).is_relative_to(code):
-        raise ApiError("2792", "the boot file is not in the code directory")
+        raise ApiError(ErrorCode.BOOT_FILE_OUTSIDE_CODE, "the boot file is not in the code directory")
     if not any(True for _ in stores(bucket).list(f"{code}/")):
-        raise ApiError("2757", f"the code directory {request.code_dir} is empty")
+        raise ApiError(ErrorCode.INVALID_CODE_DIR, f"the code directory {request.code_dir} is empty")
     if not boot.endswith(".py") or stores(bucket).head(boot) is None:
-        raise ApiError("2758", f"the boot file {request.boot_file} does not exist")
+        raise ApiError(ErrorCode.INVALID_BOOT_FILE, f"the boot file {request.boot_file} does not exist")
