@@ -1,21 +1,21 @@
-"""The one tree of errors; its leaves decide the exit code of the command.
+"""The tree of errors; the class of an error is the exit code of the command.
 
-    AtlasFlowError      1   something is wrong with AtlasFlow itself
+    AtlasFlowError      1   a bug in AtlasFlow
     ├── UserError       2   a bad setting or bad input
     ├── GateFailed      3   a gate stopped the chain
-    ├── Refused         4   the outside said no, and will say so again
-    ├── Transient       5   worth a retry; raised to the top when retries are spent
+    ├── Refused         4   an external system refused permanently
+    ├── Transient       5   may pass on a retry; raised when all retries have failed
     └── Corrupt         6   bytes do not match their digest
 
-Errors of libraries are mapped to these once, where the library is called.
+Errors of libraries are converted to these where the library is called.
 """
 
 
 class AtlasFlowError(Exception):
-    """An error that a person can act on.
+    """An error with a message for people.
 
     Args:
-        message: what happened, and to which thing.
+        message: what happened, and to what.
         hint: what to do next.
         board: the board that it is about; empty for none.
     """
@@ -39,13 +39,13 @@ class UserError(AtlasFlowError):
 
 
 class GateFailed(AtlasFlowError):
-    """A gate looked at the numbers and stopped the chain."""
+    """A gate stopped the chain."""
 
     exit_code = 3
 
 
 class Refused(AtlasFlowError):
-    """The outside refused for good: no permission, not found, incompatible."""
+    """An external system refused permanently: no permission, not found, incompatible."""
 
     exit_code = 4
 

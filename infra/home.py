@@ -1,4 +1,4 @@
-"""Where the checkout lies, where this installation keeps its state, and which boards it knows."""
+"""The paths of the checkout, of the home and of the fleet file."""
 
 import os
 from pathlib import Path
@@ -7,21 +7,21 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def home() -> Path:
-    """The folder of store, services and runs: `$ATLASFLOW_HOME`, by default `.atlasflow` in the checkout."""
+    """Path of the home, the folder of store, services and runs: `$ATLASFLOW_HOME`, else `.atlasflow` in the checkout."""
     return Path(os.environ.get("ATLASFLOW_HOME") or CHECKOUT / ".atlasflow").absolute()
 
 
 def python_path() -> str:
-    """`PYTHONPATH` for a process of ours that may start in any folder: the checkout, before what is set already."""
+    """`PYTHONPATH` for a child process that starts in any folder: the checkout, then the present value."""
     return os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH", "")])])
 
 
 def enter_checkout() -> dict[str, str]:
-    """Go to this machine's checkout. Workers do so before a flow run, wherever the deployment was made."""
+    """Change to the checkout of this machine. Workers do so before a flow run."""
     os.chdir(CHECKOUT)
     return {"directory": str(CHECKOUT)}
 
 
 def fleet_file() -> Path:
-    """The file of the boards: `$ATLASFLOW_FLEET`, by default `boards.toml` in the home; it need not be there."""
+    """Path of the fleet file, which may not exist: `$ATLASFLOW_FLEET`, else `boards.toml` in the home."""
     return Path(os.environ.get("ATLASFLOW_FLEET") or home() / "boards.toml").absolute()

@@ -61,7 +61,7 @@ class Plan:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Read the JSON form."""
-        return cls(values["release"], Policy.from_json(values["policy"]), values["time"])
+        return cls(values["release"], Policy.from_json(values["policy"]), values.get("time", 0.0))
 
 
 @dataclass(frozen=True)
