@@ -51,11 +51,7 @@ class Refused(AtlasFlowError):
 
 
 class Transient(AtlasFlowError):
-    """The outside failed in a way that often passes: time-outs, overload, cut connections.
-
-    Attributes:
-        retried: `infra.retry.retry` has spent its attempts on it, so no other loop tries again.
-    """
+    """An external system failed in a way that often passes: timeout, overload, lost connection."""
 
     exit_code = 5
     retried = False

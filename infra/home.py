@@ -7,7 +7,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def home() -> Path:
-    """Path of the home, the folder of store, services and runs: `$ATLASFLOW_HOME`, else `.atlasflow` in the checkout."""
+    """Path of the home, with store, services and runs: `$ATLASFLOW_HOME`, else `.atlasflow` in the checkout."""
     return Path(os.environ.get("ATLASFLOW_HOME") or CHECKOUT / ".atlasflow").absolute()
 
 

@@ -10,7 +10,7 @@ from flows.context import open_chain
 from infra.errors import Corrupt, Refused, UserError
 from infra.settings import nearest
 from tasks.engine.reporter import Silent
-from tasks.maintenance import CHORES, collect_garbage, examine, perform
+from tasks.maintenance import CHORES, collect_garbage, perform, verify_artifacts
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
 
@@ -51,28 +51,26 @@ def maintenance(
 
 
 def verify(
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Read every byte instead of trusting unchanged file marks.")
-    ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every byte, also of files that look unchanged.")] = False,
     profile: Profile = "local",
     as_json: Json = False,
 ) -> None:
-    """Check every artifact of every receipt against its digest, and name what is damaged or missing."""
+    """Check every artifact of every receipt against its digest, and list damaged or missing ones."""
     chain = open_chain(profile, {}, Silent())
-    checked, damaged = examine(chain, deep=deep)
+    checked, damaged = verify_artifacts(chain, deep=deep)
     if as_json:
         print_json({"checked": checked, "damaged": damaged})
     else:
         print_line(f"{checked} artifacts checked, {len(damaged)} damaged or missing")
     if damaged:
-        lines = "\n".join(f"  {item['stage']} {item['output']}: {item['problem']}" for item in damaged)
+        lines = "\n".join(f"  {item}" for item in damaged)
         raise Corrupt(
             f"{len(damaged)} artifacts do not match their digests:\n{lines}", hint="`atlasflow run` makes them again"
         )
 
 
 def gc(dry_run: DryRun = False, profile: Profile = "local", as_json: Json = False) -> None:
-    """Remove what no recent run, no champion and no board needs any more."""
+    """Remove what no recent run, no champion and no board needs."""
     chain = open_chain(profile, {}, Silent())
     garbage = collect_garbage(
         chain,
