@@ -107,7 +107,7 @@ class Platform:
     def _advance(self, record: Record) -> None:
         """Move one job to its next phase if it is due."""
         if record.id in self._working:
-            if record.started is not None and time.time() > record.started + _limit_seconds(record):
+            if record.phase == Phase.RUNNING and time.time() > (record.started or 0) + _limit_seconds(record):
                 record.add_event("the job's time limit was reached")
                 self.stop(record)
         elif record.id in self._deleted and record.final:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ def misbehave(spec: dict[str, Any]) -> None:
     """Fail as the spec asks."""
     if "error" in spec:
         report(event="error", **spec["error"])
+    if "slow_stop" in spec:
+        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(spec["slow_stop"]), os._exit(143)))
     if "pid_file" in spec:
         pid_file = Path(spec["pid_file"])
         pid_file.with_suffix(".new").write_text(str(os.getpid()))

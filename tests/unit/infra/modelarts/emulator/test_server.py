@@ -152,6 +152,18 @@ def test_stopping_ends_the_whole_group_and_deleting_removes_the_job(
     assert not (running.platform.book.folder / identity).exists()
 
 
+def test_a_job_is_stopped_at_its_time_limit(running: StandIn, body: MakeBody, tmp_path: Path) -> None:
+    identity = running.client.submit(body(pid_file=str(tmp_path / "pid"), slow_stop=0.3)).id
+    wait_for_file(tmp_path / "pid")
+    (record,) = running.platform.book.all()
+    with running.platform.book.lock:
+        assert record.started is not None
+        record.started -= 24 * 3600
+    wait(running.client, identity, Phase.TERMINATED)
+    reports = [event for event in running.client.events(identity) if "time limit" in event]
+    assert len(reports) == 1
+
+
 def test_a_job_stuck_in_the_queue_can_be_stopped(tmp_path: Path, store: doubles.FolderStore, body: MakeBody) -> None:
     stuck = doubles.stand_in(tmp_path, store, faults="stuck@modelarts.queue")
     with stuck as (_, settings), doubles.client_for(settings) as client:
