@@ -1,4 +1,4 @@
-"""Tuning: a search over networks and trainings, each trial an ordinary cached training on a Dask worker."""
+"""Tuning: a search over networks and trainings; each trial is a cached training on a Dask worker."""
 
 import time
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from flows.context import open_chain
 from flows.pipeline import run_one
 from flows.requests import RetrainRequest, TuneRequest, current_request, run_name
 from flows.retrain.flow import retrain
-from flows.tune.search import Sweep
+from flows.tune.search import SearchRun
 from infra.errors import GateFailed
 from infra.home import CHECKOUT
 from infra.store.code_digest import closure
@@ -33,7 +33,7 @@ from tasks.tune.study import Trial, check, opened, study_name
 
 STAGE = "tune"
 FOLDER = "tuning"
-"""In the home: a folder a study, with its database, table, summary and pictures."""
+"""Folder in the home, with a folder for each study: database, table, summary and pictures."""
 DEFAULT_TRIALS = 20
 
 
@@ -44,46 +44,46 @@ def _name() -> str:
 @flow(name="tune", flow_run_name=_name, persist_result=False)
 def tune(request: TuneRequest = TuneRequest()) -> State[Any]:  # noqa: B008 - frozen
     """Search for the network and the training with the best score of accuracy, size and latency."""
-    # The flow travels to the workers with each trial: so little of it that all of it can.
+    # This function is sent to the workers with each trial, so it is small.
     return _tune(request)
 
 
 def _tune(request: TuneRequest) -> State[Any]:
-    teller = FlowReporter(reporter.get())
-    chain = open_chain(request.profile, dict(request.settings), teller)
+    events = FlowReporter(reporter.get())
+    chain = open_chain(request.profile, dict(request.settings), events)
     space = space_of(request.recipes or (chain.settings.train.recipe,), request.networks, request.space)
     check(request.search, space)
     deadline = None if request.minutes is None else time.time() + 60 * request.minutes
     record = Runs(chain.home).begin(request.profile)
     record.flow_run = str(flow_run.id or "")
     with hold(chain.home / "locks" / GARBAGE_LOCK, shared=True):
-        name, winner = _search(chain, request, space, record, teller, deadline)
-    assert winner.score is not None  # noqa: S101 - it would not have won
-    said = f"{name}: trial {winner.number} has the best score, {winner.score:.2f}"
-    teller.line(STAGE, said)
+        name, winner = _search(chain, request, space, record, events, deadline)
+    assert winner.score is not None  # noqa: S101 - the best trial has one
+    text = f"{name}: trial {winner.number} has the best score, {winner.score:.2f}"
+    events.line(STAGE, text)
     if request.promote:
-        said += f"; {_challenge(request, winner, name)}"
-    return Completed(message=said, data=name)
+        text += f"; {_challenge(request, winner, name)}"
+    return Completed(message=text, data=name)
 
 
 def _search(
-    chain: Chain, request: TuneRequest, space: Space, record: RunRecord, teller: Reporter, deadline: float | None
+    chain: Chain, request: TuneRequest, space: Space, record: RunRecord, events: Reporter, deadline: float | None
 ) -> tuple[str, Trial]:
-    """Name of the study, and its best trial."""
+    """Search; returns the name of the study and its best trial."""
     prepared = ("download", "upload") if chain.settings.train.target == "modelarts" else ("download",)
     for stage in prepared:
         run_one(chain, stage, record)
     definition = _definition(chain, request, space)
     name = request.study or study_name(definition)
     folder = chain.home / FOLDER / name
-    most = request.trials or (None if request.search == "grid" or request.minutes is not None else DEFAULT_TRIALS)
-    waiting = f"another process works on the study {name}; waiting for it"
+    limit = request.trials or (None if request.search == "grid" or request.minutes is not None else DEFAULT_TRIALS)
+    waiting = f"another process uses the study {name}; waiting for it"
     with (
-        hold(folder / "lock", lambda: teller.line(STAGE, waiting)),
+        hold(folder / "lock", lambda: events.line(STAGE, waiting)),
         opened(folder, definition, space) as study,
     ):
         try:
-            Sweep(chain, request, study, record, teller, most=most, deadline=deadline).run()
+            SearchRun(chain, request, study, record, events, limit=limit, deadline=deadline).run()
         finally:
             Runs(chain.home).save(record)
             trials = study.trials()
@@ -91,12 +91,12 @@ def _search(
     winner = best(trials)
     if winner is None:
         why = next((trial.outcome.reason for trial in trials if trial.outcome is not None), "the time was over")
-        raise GateFailed(f"no trial of {name} was finished: {why}", hint="run it again, or vary something else")
+        raise GateFailed(f"no trial of {name} is finished: {why}", hint="run it again, or vary something else")
     return name, winner
 
 
 def _definition(chain: Chain, request: TuneRequest, space: Space) -> Mapping[str, Any]:
-    """What the results of a study rest on; with other data, code or tools it is another study."""
+    """Everything that the results of a study depend on; other data, code or tools make it another study."""
     training = chain.look(chain.stages["train"]).ingredients or {}
     recipes = next(factor.values for factor in space.factors if factor.name == "recipe" and isinstance(factor, Choice))
     networks = request.networks or tuple(
@@ -118,7 +118,7 @@ def _definition(chain: Chain, request: TuneRequest, space: Space) -> Mapping[str
 
 
 def _challenge(request: TuneRequest, winner: Trial, name: str) -> str:
-    """Let the winner challenge the champion, through the same gates as any other challenger; says what came of it."""
+    """Let the best trial challenge the champion, with the gates of any challenger; returns the result in words."""
     settings = {**request.settings, **{f"train.{field}": value for field, value in winner.levels.items()}}
     why = f"the best trial of the study {name}, number {winner.number}, has the score {winner.score:.2f}"
     state = retrain(

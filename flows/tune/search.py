@@ -1,4 +1,4 @@
-"""A search under way: asks for trials, hands them to workers, and tells the study what became of each."""
+"""The loop of a search: ask the study for trials, submit them to workers, and record their outcomes."""
 
 from collections import deque
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ from infra.store.runs import Outcome as Ended
 from infra.store.runs import RunRecord, StageRecord
 from tasks.aim import track
 from tasks.engine.chain import Chain
-from tasks.engine.reporter import reporter
+from tasks.engine.reporter import reporter as current_reporter
 from tasks.engine.stage import Reporter
 from tasks.orchestration.limits import holding, training_limit
 from tasks.specs import network_settings, recipe_settings
@@ -34,16 +34,16 @@ STAGE = "tune"
 _LOOK_SECONDS, _BUSY_PERCENT = 0.3, 25.0
 
 
-class Sweep:
-    """One search, from its first trial to its last; trials that were interrupted come first.
+class SearchRun:
+    """One search, from its first trial to its last; interrupted trials come first.
 
     Args:
-        chain: the data set is known.
-        request: what was asked for.
-        study: is told everything.
+        chain: its data set is known.
+        request: of the search.
+        study: records the trials.
         record: of the run; gets the receipts of the trials.
-        teller: hears what happens.
-        most: configurations in all; None for as many as there are.
+        reporter: receives lines and progress.
+        limit: number of configurations in total; None for all.
         deadline: seconds since 1970 at which the search ends; None for never.
     """
 
@@ -53,19 +53,19 @@ class Sweep:
         request: TuneRequest,
         study: Study,
         record: RunRecord,
-        teller: Reporter,
+        reporter: Reporter,
         *,
-        most: int | None,
+        limit: int | None,
         deadline: float | None,
     ) -> None:
         self._chain = chain
         self._request = request
         self._study = study
         self._record = record
-        self._teller = teller
-        self._most = most
+        self._reporter = reporter
+        self._limit = limit
         self._deadline = deadline
-        self._left = deque(study.under_way())
+        self._interrupted = deque(study.under_way())
         self._stack = ExitStack()
         self._runner: DaskTaskRunner | None = None
 
@@ -73,22 +73,22 @@ class Sweep:
         """Search until the space, the number of trials or the time is exhausted.
 
         Raises:
-            AtlasFlowError: something that is no fault of a single trial.
+            AtlasFlowError: an error that no single trial caused.
         """
         INTERRUPTED.clear()
         known = sum(trial.outcome is not None for trial in self._study.trials())
         if known:
-            self._teller.line(STAGE, f"{known} trials are known from before")
-        flying: dict[PrefectFuture[Any], Trial] = {}
+            self._reporter.line(STAGE, f"{known} trials are finished from earlier searches")
+        running: dict[PrefectFuture[Any], Trial] = {}
         with self._stack:
             try:
                 while True:
-                    while len(flying) < self._room() and (asked := self._next()) is not None:
-                        flying[self._submit(asked)] = asked
-                    if not flying:
+                    while len(running) < self._room() and (asked := self._next()) is not None:
+                        running[self._submit(asked)] = asked
+                    if not running:
                         return
-                    done = next(as_completed(list(flying)))
-                    self._land(flying.pop(done), done)
+                    done = next(as_completed(list(running)))
+                    self._finish(running.pop(done), done)
             except BaseException:
                 INTERRUPTED.set()
                 raise
@@ -97,9 +97,9 @@ class Sweep:
         return 1 if self._runner is None else worker_count(self._runner)
 
     def _next(self) -> Trial | None:
-        """The next trial that can work; None when there is none, or no time for one."""
+        """The next trial with a valid specification; None when there is none, or no time left."""
         while not over(self._deadline):
-            asked = self._left.popleft() if self._left else self._ask()
+            asked = self._interrupted.popleft() if self._interrupted else self._ask()
             if asked is None:
                 return None
             prepared = self._prepared(asked)
@@ -109,54 +109,52 @@ class Sweep:
 
     def _ask(self) -> Trial | None:
         tried = sum(bool(known.spec) for known in self._study.trials())
-        return None if self._most is not None and tried >= self._most else self._study.ask()
+        return None if self._limit is not None and tried >= self._limit else self._study.ask()
 
     def _prepared(self, asked: Trial) -> Trial | None:
-        """The trial with its specification and what its network costs; None when its levels do not go together."""
+        """Add the specification and the cost of the network; None when the levels contradict each other."""
         chain = chain_of(self._chain, asked.levels)
         try:
             spec = recipe_settings(chain.settings)
         except UserError as error:
             self._study.note(replace(asked, outcome=Outcome("failed", error.message)))
-            self._teller.line(STAGE, f"trial {asked.number} cannot work: {error.message}")
+            self._reporter.line(STAGE, f"trial {asked.number} is not valid: {error.message}")
             return None
         prepared = replace(asked, spec=spec, cost=self._cost(chain))
         self._study.note(prepared)
         return prepared
 
     def _cost(self, chain: Chain) -> Cost:
-        """What a network costs; measured once a study, while no trial of this home computes."""
+        """The cost of a network, measured once in a study, while no trial of this home computes."""
         network = network_settings(chain.settings)
         for known in self._study.trials():
             if known.cost is not None and all(known.spec.get(name) == value for name, value in network.items()):
                 return known.cost
         self._begin()
         waiting = "waiting until no trial computes, to measure a latency"
-        with hold(chain.home / "locks" / QUIET, lambda: self._teller.line(STAGE, waiting)):
+        with hold(chain.home / "locks" / QUIET, lambda: self._reporter.line(STAGE, waiting)):
             if chain.look(PROFILE).receipt is None:
-                self._remark_on_others()
+                self._warn_when_busy()
             run_one(chain, PROFILE.name, self._record, title=f"profile {network['network']}")
         return cost_of(chain)
 
-    def _remark_on_others(self) -> None:
-        """Programs that are none of ours cannot be made to wait, but what they do to a latency can be told."""
+    def _warn_when_busy(self) -> None:
+        """Warn when other processes may inflate the latency."""
         busy = psutil.cpu_percent(interval=_LOOK_SECONDS)
         if busy > _BUSY_PERCENT:
-            self._teller.line(
-                STAGE, f"the processor is {busy:.0f} % busy with other things: latencies will be too large"
-            )
+            self._reporter.line(STAGE, f"other processes use {busy:.0f} % of the processor: latencies will be too high")
 
     def _begin(self) -> "DaskTaskRunner":
-        """Take the slot of a training, so that nothing else of this installation trains now, and get workers."""
+        """Take the training slot, so that nothing else of this installation trains, and get workers."""
         if self._runner is None:
             settings = self._chain.settings
             limits = training_limit(settings)
-            self._stack.enter_context(holding(limits, self._chain.home, lambda text: self._teller.line(STAGE, text)))
-            self._runner = self._stack.enter_context(workers(self._request.cluster, settings, reporter.get()))
+            self._stack.enter_context(holding(limits, self._chain.home, lambda text: self._reporter.line(STAGE, text)))
+            self._runner = self._stack.enter_context(workers(self._request.cluster, settings, current_reporter.get()))
         return self._runner
 
     def _submit(self, asked: Trial) -> PrefectFuture[Any]:
-        assert asked.cost is not None  # noqa: S101 - `_prepared` has measured it
+        assert asked.cost is not None  # noqa: S101 - `_prepared` measured it
         settings, request = self._chain.settings, self._request
         job = Job(
             number=asked.number,
@@ -179,12 +177,12 @@ class Sweep:
             retries=len(retry_delays), retry_delay_seconds=retry_delays, retry_jitter_factor=JITTER
         )
         title = f"trial {asked.number}: {' '.join(asked.levels.values())}"
-        self._teller.line(STAGE, f"{title} starts")
+        self._reporter.line(STAGE, f"{title} starts")
         found: PrefectFuture[Any] = self._begin().submit(ready, {"title": title, "job": job})
         return found
 
     def _curves(self, epochs: int) -> tuple[dict[int, float], ...]:
-        """The scores by epoch of the trainings that a new one is compared with."""
+        """Scores by epoch of the trainings that a new one is compared with."""
         ends = {"finished"} if self._chain.settings.tune.prune == "median" else {"finished", "stopped"}
         return tuple(
             {epoch: known.cost.score(accuracy) for epoch, accuracy in known.outcome.curve.items()}
@@ -192,8 +190,8 @@ class Sweep:
             if known.cost and known.outcome and known.outcome.end in ends and known.spec["epochs"] == epochs
         )
 
-    def _land(self, asked: Trial, future: PrefectFuture[Any]) -> None:
-        """Write down what became of a trial."""
+    def _finish(self, asked: Trial, future: PrefectFuture[Any]) -> None:
+        """Record the outcome of a trial."""
         outcome = outcome_of(future)
         done = replace(asked, outcome=outcome)
         self._study.note(done)
@@ -203,14 +201,14 @@ class Sweep:
             self._record.stages.append(StageRecord(stage, key, what, note, outcome.seconds, note))
         training = self._chain.receipts.load("train", outcome.keys["train"]) if "train" in outcome.keys else None
         if training is not None:
-            track(self._chain, training, self._teller)
-        self._teller.line(STAGE, f"trial {asked.number}: {_said(done)}")
+            track(self._chain, training, self._reporter)
+        self._reporter.line(STAGE, f"trial {asked.number}: {_summary(done)}")
         ended = sum(known.outcome is not None for known in self._study.trials())
-        self._teller.progress(STAGE, ended, self._most or self._study.size or ended, "trials")
+        self._reporter.progress(STAGE, ended, self._limit or self._study.size or ended, "trials")
 
 
-def _said(done: Trial) -> str:
-    assert done.outcome is not None  # noqa: S101 - it has just been given one
+def _summary(done: Trial) -> str:
+    assert done.outcome is not None  # noqa: S101 - set by the caller
     if done.score is None:
         return f"{done.outcome.end}: {done.outcome.reason}"
     accuracy = 100 * (done.outcome.accuracy or 0.0)

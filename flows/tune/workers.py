@@ -1,4 +1,4 @@
-"""Trials as Prefect tasks on Dask workers: threads of this process, or the workers of a cluster that is there."""
+"""Trials as Prefect tasks on Dask workers: threads of this process, or the workers of an existing cluster."""
 
 import logging
 import os
@@ -23,39 +23,39 @@ if TYPE_CHECKING:
     from prefect_dask.task_runners import DaskTaskRunner
 
 TOPIC = "atlasflow-tune"
-"""Under which workers tell how far their trials are."""
+"""Topic of the workers' progress events."""
 _CONNECT_SECONDS = "10s"
 _NAMES = {"finished": "Completed", "stopped": "Stopped early", "failed": "Cannot work", "left": "Interrupted"}
-# Every Dask process has an HTTP server, which listens on all addresses unless it is told where; ours has no pages.
+# Every Dask process has an HTTP server, which by default listens on all addresses; these have no pages.
 _LOOPBACK = "127.0.0.1:0"
 _NO_PAGES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 
 
 class _WorkerReporter:
-    """Lines go to the log of the task run, progress to the process that searches."""
+    """Sends lines to the log of the task run, and progress to the process that searches."""
 
     def __init__(self, number: int) -> None:
         self._number = number
 
     def line(self, stage: str, text: str) -> None:
-        """One line to read."""
+        """Log a line."""
         get_run_logger().info("%s: %s", stage, text)
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
-        """How far the stage is."""
+        """Send the progress of the stage."""
         from distributed import get_worker  # noqa: PLC0415 - of an extra
 
         said = {"trial": self._number, "stage": stage, "done": done, "total": total, "unit": unit}
         get_worker().log_event(TOPIC, said)
 
 
-def _worth_another(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+def _is_worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return is_retryable(state.data) and not INTERRUPTED.is_set()
 
 
-@task(name="trial", task_run_name="{title}", retry_condition_fn=_worth_another, cache_policy=NO_CACHE)
+@task(name="trial", task_run_name="{title}", retry_condition_fn=_is_worth_retrying, cache_policy=NO_CACHE)
 def trial(title: str, job: Job) -> State[Outcome]:  # noqa: ARG001 - the title names the run
-    """Train and evaluate one configuration, or reuse both; hopeless trainings are stopped early."""
+    """Train and evaluate one configuration, or reuse both; the pruning rule may stop it early."""
     from distributed import get_worker  # noqa: PLC0415 - of an extra
 
     chain = open_chain(job.profile, dict(job.settings), _WorkerReporter(job.number))
@@ -68,7 +68,7 @@ def trial(title: str, job: Job) -> State[Outcome]:  # noqa: ARG001 - the title n
 
 @contextmanager
 def _own_cores(threads: int, worker: Any) -> Iterator[None]:
-    """Give this thread, and what it starts, the cores of its worker; with 0 threads it keeps what it has."""
+    """Pin this thread, and what it starts, to the cores of its worker; with 0 threads nothing changes."""
     if not threads:
         yield
         return
@@ -82,28 +82,27 @@ def _own_cores(threads: int, worker: Any) -> Iterator[None]:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_of(settings: Settings) -> int:
-    """Cores of one training; 0 when it has all, which needs nothing done."""
+    """Number of cores of one training; 0 when it uses all."""
     wanted = settings.tune.threads
     return wanted if hasattr(os, "sched_setaffinity") and 0 < wanted < cores() else 0
 
 
 @contextmanager
 def workers(cluster: str, settings: Settings, reporter: Reporter) -> Iterator["DaskTaskRunner"]:
-    """A task runner whose workers are there.
+    """Start a task runner and wait for its workers.
 
-    Without a cluster the workers are threads of this process, as many as trainings have room for: nothing listens but
-    on 127.0.0.1, where there is nothing to see, and no process is left behind, however this one ends. The trainings are
-    processes of their own in any case.
+    Without a cluster the workers are threads of this process, as many as trainings fit: they listen on 127.0.0.1 only,
+    and no process remains when this one ends. Trainings are separate processes in any case.
 
     Args:
         cluster: address of a scheduler; empty for this process.
-        settings: `tune.threads` says how many trainings have room.
-        reporter: hears how far the trials are.
+        settings: `tune.threads` decides how many trainings fit.
+        reporter: receives the progress of the trials.
 
     Raises:
         Transient: nothing answers at the address, or there is no worker.
@@ -135,21 +134,21 @@ def workers(cluster: str, settings: Settings, reporter: Reporter) -> Iterator["D
             raise Transient(f"no Dask scheduler answers at {cluster}: {error}", hint="is it running?") from error
         if not client.nthreads():  # type: ignore[no-untyped-call]
             raise Transient(f"the Dask cluster at {cluster} has no worker", hint=f"`dask worker {cluster}` starts one")
-        client.subscribe_topic(TOPIC, lambda event: _tell(event[1], reporter))  # type: ignore[no-untyped-call]
+        client.subscribe_topic(TOPIC, lambda event: _report(event[1], reporter))  # type: ignore[no-untyped-call]
         yield runner
 
 
 def worker_count(runner: "DaskTaskRunner") -> int:
-    """How many trials can be under way at once."""
+    """Number of trials that can run at once."""
     return max(1, len(runner.client.nthreads()))  # type: ignore[no-untyped-call]
 
 
 def outcome_of(future: PrefectFuture[Outcome]) -> Outcome:
-    """What became of a trial; trouble that may pass leaves it for another time.
+    """Get the outcome of a trial; after a transient error it is left for another time.
 
     Raises:
-        Transient: there are no workers any more.
-        AtlasFlowError: what the trial ended with.
+        Transient: the workers are gone.
+        AtlasFlowError: raised by the trial.
     """
     from distributed import KilledWorker  # noqa: PLC0415 - of an extra
     from distributed.client import FutureCancelledError  # noqa: PLC0415
@@ -159,12 +158,10 @@ def outcome_of(future: PrefectFuture[Outcome]) -> Outcome:
     except Transient as error:
         return Outcome("left", error.message)
     except KilledWorker as error:
-        return Outcome("left", f"Dask workers died over it: {error}")
+        return Outcome("left", f"Dask workers died while they ran it: {error}")
     except FutureCancelledError as error:
-        raise Transient(
-            f"the Dask cluster is gone: {error}", hint="the same command goes on when it is back"
-        ) from error
+        raise Transient(f"the Dask cluster is gone: {error}", hint="run the same command again to continue") from error
 
 
-def _tell(said: Any, reporter: Reporter) -> None:
+def _report(said: Any, reporter: Reporter) -> None:
     reporter.progress(f"trial {said['trial']}", said["done"], said["total"], said["unit"])

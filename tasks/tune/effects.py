@@ -1,4 +1,4 @@
-"""What each change did: paired differences between trials that differ in one factor alone; and the Pareto front."""
+"""Effects of changes: paired differences between trials that differ in one factor only; and the Pareto front."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """A finished trial as four numbers.
+    """The figures of a finished trial.
 
     Attributes:
         levels: factor to value.
@@ -30,19 +30,19 @@ class Point:
 
 
 MEASURES = ("accuracy", "size_mb", "latency_ms", "score")
-"""The fields of a point that a change can move."""
+"""The fields of a point that a change can affect."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a change of one factor from one value to another did.
+    """The effect of changing one factor from one value to another.
 
     Attributes:
         factor: its name.
         before: the value that it is compared with.
         after: the other value.
         measure: one of `MEASURES`.
-        differences: after minus before, one a pair of trials that agree in everything else.
+        differences: after minus before, one for each pair of trials that agree in everything else.
     """
 
     factor: str
@@ -53,7 +53,7 @@ class Effect:
 
     @property
     def mean(self) -> float:
-        """Of the differences."""
+        """Mean of the differences."""
         return statistics.fmean(self.differences)
 
     @property
@@ -63,18 +63,18 @@ class Effect:
 
     @property
     def ups(self) -> int:
-        """In how many pairs the measure rose."""
+        """Number of pairs in which the measure rose."""
         return sum(difference > 0 for difference in self.differences)
 
 
 def effects(points: Sequence[Point], values: Mapping[str, Sequence[str]]) -> list[Effect]:
-    """The effect of every value of every factor against the factor's first value, on every measure.
+    """Compute the effect of every value of every factor, compared with the factor's first value, on every measure.
 
-    A pair of values that no two trials differ in alone has no effect here.
+    A value for which no two trials differ in that factor only is left out.
 
     Args:
         points: finished trials, each configuration once.
-        values: factor to its values, the one to compare with first.
+        values: factor to its values; the first one is the baseline.
     """
     at = {tuple(sorted(point.levels.items())): point for point in points}
     found = []
@@ -93,13 +93,16 @@ def effects(points: Sequence[Point], values: Mapping[str, Sequence[str]]) -> lis
 
 
 def pareto(points: Sequence[Point]) -> list[int]:
-    """Places of the points that no other one beats: none is at least as good in all three and better in one.
+    """Find the Pareto front with Optuna: higher accuracy, smaller size and lower latency are better.
 
-    Higher accuracy, smaller size and smaller latency are better; equal points stay together.
+    Returns:
+        Places of the points of the front, in order; equal points are all in it.
     """
-    figures = [(point.accuracy, -point.size_mb, -point.latency_ms) for point in points]
-    return [place for place, own in enumerate(figures) if not any(_beats(other, own) for other in figures)]
+    import optuna
 
-
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(first >= second for first, second in zip(one, other, strict=True))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=["maximize", "minimize", "minimize"])
+    study.add_trials(
+        [optuna.create_trial(values=[point.accuracy, point.size_mb, point.latency_ms]) for point in points]
+    )
+    return sorted(trial.number for trial in study.best_trials) if points else []

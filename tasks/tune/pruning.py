@@ -1,7 +1,11 @@
-"""Which training is hopeless: pure rules over curves of scores, so that a worker anywhere can apply them.
+"""Early stopping of trainings: pure rules over curves of scores.
 
-A curve is the score after each epoch that was evaluated. It is compared with those of trainings that have the same
-number of epochs only, since a schedule that falls more slowly is behind at the same epoch without being worse.
+A curve is the score after each epoch that was evaluated. It is compared only with curves of trainings with the same
+number of epochs: a schedule that falls more slowly is behind at the same epoch without being worse.
+
+Optuna's pruners implement the same rules, but `SuccessiveHalvingPruner` keeps its rungs in the study's storage, which
+a Dask worker on another machine cannot reach, and no pruner says which figures it compared, which the trial's record
+shows. So the curves travel to the worker, and the rules are here.
 """
 
 from __future__ import annotations
@@ -17,17 +21,17 @@ if TYPE_CHECKING:
     Curve = Mapping[int, float]
 
 Rule = Literal["median", "halving", "none"]
-KEPT = 4  # of four, one goes on: η of successive halving (Li et al. 2018, §3)
+KEPT = 4  # one of four goes on: η of successive halving (Li et al. 2018, §3)
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """How a training is judged.
+    """A pruning rule, and the curves to compare with.
 
     Attributes:
         rule: `median`, `halving` or `none`.
-        after: how many other curves a judgement needs.
-        warmup: share of its epochs that a training always gets.
+        after: number of other curves that a decision needs.
+        warmup: share of the epochs that always run.
         curves: of trainings with the same number of epochs, by epoch.
     """
 
@@ -37,13 +41,16 @@ class Pruning:
     curves: Sequence[Curve] = ()
 
 
-def objection(pruning: Pruning, own: Curve, epochs: int) -> str | None:
-    """Why a training should be stopped after its last epoch; None when it should go on.
+def reason_to_stop(pruning: Pruning, own: Curve, epochs: int) -> str | None:
+    """Decide after an epoch whether a training should stop.
 
     Args:
         pruning: the rule, and what to compare with.
         own: the training's scores so far.
-        epochs: of the whole training; the last epoch's score stops nothing.
+        epochs: of the whole training; the last epoch never stops it.
+
+    Returns:
+        The reason to stop; None to go on.
     """
     epoch = max(own, default=0)
     first = max(1, math.ceil(pruning.warmup * epochs))
@@ -56,7 +63,7 @@ def objection(pruning: Pruning, own: Curve, epochs: int) -> str | None:
 
 
 def rungs(first: int, epochs: int) -> tuple[int, ...]:
-    """The epochs at which successive halving decides: the first one times powers of four."""
+    """Epochs at which successive halving decides: the first one times powers of four."""
     found = []
     epoch = first
     while epoch < epochs:
@@ -66,17 +73,17 @@ def rungs(first: int, epochs: int) -> tuple[int, ...]:
 
 
 def _median(own: Curve, others: Sequence[float], epoch: int) -> str | None:
-    """The median stopping rule (Golovin et al. 2017, §3.2.2), with the best score so far as Optuna has it."""
+    """Median stopping rule (Golovin et al. 2017, §3.2.2), with the best score so far as in Optuna."""
     best, median = max(own.values()), statistics.median(others)
     if best >= median:
         return None
-    return f"its best score of {epoch} epochs, {best:.2f}, is below the median {median:.2f} of {len(others)} others"
+    return f"best score in {epoch} epochs {best:.2f} is below the median {median:.2f} of {len(others)} other trainings"
 
 
 def _halving(own: Curve, others: Sequence[float], epoch: int) -> str | None:
-    """Asynchronous successive halving (Li et al. 2018, algorithm 2): the best quarter of a rung goes on."""
+    """Asynchronous successive halving (Li et al. 2018, algorithm 2): the best quarter of a rung continues."""
     places = max(1, (len(others) + 1) // KEPT)
     better = sum(other > own[epoch] for other in others)
     if better < places:
         return None
-    return f"after {epoch} epochs {better} of {len(others)} others were better, and {places} of them go on"
+    return f"after {epoch} epochs {better} of {len(others)} other trainings are better, and {places} may continue"

@@ -22,8 +22,8 @@ TABLE = "trials.csv"
 SUMMARY = "summary.md"
 PICTURES = {
     "scores.png": "The score of each trial",
-    "pareto.png": "Accuracy, size and latency, and which trials no other one beats",
-    "effects.png": "What each change did to the score, other things being equal",
+    "pareto.png": "Accuracy, size and latency, and the Pareto front",
+    "effects.png": "The effect of each change on the score, everything else being equal",
 }
 
 

@@ -1,4 +1,4 @@
-"""What came of a search: the tutorial's table, CSV, and a summary in words that claims no more than was measured."""
+"""The report of a search: the tutorial's table, CSV, and a summary that claims no more than was measured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TUTORIAL = (
 )
 """The columns of the tuning tutorial's table (docs/reference/tutorials.md T4), with the score."""
 CHANCE = "seed"
-_YARDSTICK = "The seed means nothing: a change above that is no larger than these differences may be chance as well."
+_YARDSTICK = "The seed has no meaning: an effect above that is no larger than these differences may be chance."
 _FIELDS = {
     "batch size": "batch_size",
     "epochs": "epochs",
@@ -41,20 +41,20 @@ _UNITS = {"accuracy": "points of accuracy", "size_mb": "MB", "latency_ms": "ms",
 
 
 def columns(space: Space) -> tuple[str, ...]:
-    """Trial and network, what else was varied, the tutorial's columns, and what became of the trial."""
+    """Trial, network, the other varied factors, the tutorial's columns, and the state of the trial."""
     shown = {*_FIELDS.values(), "network"}
     return ("trial", "network", *(name for name in space.varied if name not in shown), *TUTORIAL, "state")
 
 
 def rows(trials: Sequence[Trial], space: Space) -> list[dict[str, str]]:
-    """A row a trial, the best score first, then those without one in their order."""
+    """Make a row for each trial: the best score first, then trials without a score in their order."""
     ordered = sorted(trials, key=lambda trial: (trial.score is None, -(trial.score or 0.0), trial.number))
     found = [_cells(trial) for trial in ordered]
     return [{name: cells.get(name, "") for name in columns(space)} for cells in found]
 
 
 def csv_text(table: Sequence[Mapping[str, str]], space: Space) -> str:
-    """The table as CSV."""
+    """Write the table as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns(space), lineterminator="\n")
     writer.writeheader()
@@ -63,13 +63,13 @@ def csv_text(table: Sequence[Mapping[str, str]], space: Space) -> str:
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:
-    """The trial with the highest score, the earliest of equals."""
+    """Find the trial with the highest score; the earliest of equal ones."""
     scored = [trial for trial in trials if trial.score is not None]
     return max(scored, key=lambda trial: (trial.score or 0.0, -trial.number), default=None)
 
 
 def points(trials: Sequence[Trial]) -> list[tuple[Trial, Point]]:
-    """The finished trials with their numbers."""
+    """The finished trials with their figures."""
     found = []
     for trial in trials:
         if trial.score is not None and trial.cost is not None and trial.outcome is not None:
@@ -86,13 +86,13 @@ def front(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def all_effects(trials: Sequence[Trial], space: Space) -> list[Effect]:
-    """Effects between the listed values; a range has no two trials that differ in it alone but by chance."""
+    """Compute the effects between listed values; trials that differ in a range only exist by chance."""
     values = {factor.name: factor.values for factor in space.factors if isinstance(factor, Choice)}
     return effects([point for _, point in points(trials)], values)
 
 
 def summary(trials: Sequence[Trial], space: Space, name: str) -> str:
-    """The whole search in Markdown."""
+    """Write the report of the search as Markdown."""
     winner = best(trials)
     lines = [f"# Tuning: {name}", "", _counts(trials), ""]
     if winner is not None:
@@ -101,15 +101,15 @@ def summary(trials: Sequence[Trial], space: Space, name: str) -> str:
     found = all_effects(trials, space)
     structure = [name for name in space.varied if name in STRUCTURE]
     strategy = [name for name in space.varied if name not in (*STRUCTURE, CHANCE)]
-    for title, names in (("What changes of structure did", structure), ("What changes of strategy did", strategy)):
+    for title, names in (("Effects of the network's structure", structure), ("Effects of the training", strategy)):
         lines += [f"## {title}", "", *_words(found, names, space), ""]
     if CHANCE in space.varied:
-        lines += ["## What chance did", "", *_words(found, [CHANCE], space), "", _YARDSTICK, ""]
+        lines += ["## Effect of chance", "", *_words(found, [CHANCE], space), "", _YARDSTICK, ""]
     return "\n".join([*lines, "## How to read this", "", *_caveats(trials)]) + "\n"
 
 
 def _cells(trial: Trial) -> dict[str, str]:
-    """Every column that this trial can fill."""
+    """The cells of every column that this trial has a value for."""
     cells = {**trial.levels, "trial": str(trial.number), "state": _state(trial)}
     cells |= {column: str(trial.spec[field]) for column, field in _FIELDS.items() if field in trial.spec}
     cells["network"] = str(trial.spec.get("network", ""))
@@ -155,7 +155,7 @@ def _winner(winner: Trial, trials: Sequence[Trial]) -> list[str]:
         f"Best: trial {winner.number} ({levels}) with a score of {winner.score:.2f} = 0.50 · {accuracy:.2f} % "
         f"- 0.35 · {winner.cost.size_mb:.4f} MB - 0.15 · {winner.cost.latency_ms:.3f} ms.",
         "",
-        f"On the Pareto front of accuracy, size and latency besides it: {beside}.",
+        f"Also on the Pareto front of accuracy, size and latency: {beside}.",
         "",
     ]
 
@@ -173,16 +173,16 @@ def _words(found: Sequence[Effect], names: Sequence[str], space: Space) -> list[
         for before, after in changes:
             said = [_phrase(effect) for effect in own if (effect.before, effect.after) == (before, after)]
             said = [text for text in said if text]
-            lines.append(f"- `{name}` {before} → {after}: {'; '.join(said) if said else 'nothing moved'}.")
+            lines.append(f"- `{name}` {before} → {after}: {'; '.join(said) if said else 'no difference'}.")
         if not own:
             ranged = any(factor.name == name and not isinstance(factor, Choice) for factor in space.factors)
-            why = "as it is a range" if ranged else "so nothing is said about it"
-            lines.append(f"- `{name}`: no two finished trials differ in it alone, {why}.")
-    return lines or ["Nothing of this kind was varied."]
+            why = ", as it is a range" if ranged else ""
+            lines.append(f"- `{name}`: no two finished trials differ in it only{why}.")
+    return lines or ["None of these was varied."]
 
 
 def _phrase(effect: Effect) -> str:
-    """Mean, spread and number of pairs; nothing where no pair moved."""
+    """Mean, spread and number of pairs; empty when no pair differs."""
     if not any(effect.differences):
         return ""
     digits = 4 if effect.measure == "size_mb" else 3 if effect.measure == "latency_ms" else 2
@@ -192,7 +192,7 @@ def _phrase(effect: Effect) -> str:
 def _spread(effect: Effect, digits: int) -> str:
     count, low, high = len(effect.differences), min(effect.differences), max(effect.differences)
     if effect.deviation is None:
-        return "one pair, so its spread is unknown"
+        return "one pair, so the spread is unknown"
     if math.isclose(low, high):  # such as the size, and the latency, which is measured once a network
         return f"the same in all {count} pairs"
     less = ", less than its spread" if abs(effect.mean) < effect.deviation else ""
@@ -202,21 +202,22 @@ def _spread(effect: Effect, digits: int) -> str:
 
 def _caveats(trials: Sequence[Trial]) -> list[str]:
     lines = [
-        "- A line compares trials that differ in that one factor alone: mean of their differences ± standard "
-        "deviation of the differences, how many pairs there were, the smallest and the largest difference, and in how "
-        "many pairs it rose. Differences far apart mean that it depends on the other factors. What lies outside these "
-        "trials is not known.",
-        "- The accuracy is that on the evaluation images, by which the best trial was chosen as well, so its own is "
-        "somewhat too good; other images would tell how much.",
-        "- Latency was measured once a network, on one machine, while no trial trained; other programs may have run.",
+        "- A line compares trials that differ in that one factor only: mean of the differences ± their standard "
+        "deviation, the number of pairs, the smallest and the largest difference, and the number of pairs in which the "
+        "figure rose. A wide range means that the effect depends on the other factors. Nothing is known about values "
+        "outside these trials.",
+        "- The best trial was chosen by its accuracy on the evaluation images, so that accuracy is slightly too high; "
+        "other images would show by how much.",
+        "- Latency was measured once for each network, on one machine, while no trial trained; other programs may have "
+        "run.",
     ]
     if CHANCE not in {name for trial in trials for name in trial.levels}:
         lines.append(
-            "- Each configuration was trained with one seed; `--space train.seed=1,2,3` shows what chance does."
+            "- Each configuration was trained with one seed; `--space train.seed=1,2,3` shows the effect of chance."
         )
     if any(trial.outcome is not None and trial.outcome.end == "stopped" for trial in trials):
         lines.append(
-            "- Trials that were stopped early are in no comparison. They were behind, so what made them so looks "
-            "less bad here than it was."
+            "- Trials that were stopped early are not compared. They were behind, so the effects of what slowed them "
+            "down look smaller than they are."
         )
     return lines

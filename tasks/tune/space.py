@@ -1,4 +1,4 @@
-"""What a search varies: recipes, networks, and fields of the training specification, as values or as ranges."""
+"""The space of a search: recipes, networks, and fields of the training specification, as values or ranges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RANGE = re.compile(r"(log:)?\s*([^,]+?)\s*\.\.\s*([^,]+)")
 
 @dataclass(frozen=True)
 class Choice:
-    """A factor with a few values, kept as the text that a person wrote."""
+    """A factor with a list of values, as the user wrote them."""
 
     name: str
     values: tuple[str, ...]
@@ -36,7 +36,7 @@ class Range:
         name: of the factor.
         low: smallest value.
         high: largest value.
-        log: equal ratios are equally likely, not equal differences.
+        log: draw uniformly in the logarithm.
         whole: only whole numbers.
     """
 
@@ -52,13 +52,13 @@ Factor = Choice | Range
 
 @dataclass(frozen=True)
 class Space:
-    """All factors of a search, in the order of their effects in the summary: structure first."""
+    """All factors of a search, those of the network's structure first, as in the summary."""
 
     factors: tuple[Factor, ...]
 
     @property
     def size(self) -> int | None:
-        """How many different configurations there are; None when a factor is a range."""
+        """Number of configurations; None when a factor is a range."""
         counts = [len(factor.values) for factor in self.factors if isinstance(factor, Choice)]
         return prod(counts) if len(counts) == len(self.factors) else None
 
@@ -69,7 +69,7 @@ class Space:
 
 
 def space_of(recipes: Sequence[str], networks: Sequence[str], fields: Mapping[str, str]) -> Space:
-    """The space that a request spans.
+    """Build the space of a request.
 
     Example:
         >>> space_of(["lenet5-sample"], [], {"train.learning_rate": "0.01,0.1"}).size
@@ -77,11 +77,11 @@ def space_of(recipes: Sequence[str], networks: Sequence[str], fields: Mapping[st
 
     Args:
         recipes: at least one.
-        networks: each takes the place of the recipes' own; none: those of the recipes.
+        networks: replace the networks of the recipes; empty: those of the recipes.
         fields: `train.FIELD` to `VALUE,VALUE,…`, `LOW..HIGH` or `log:LOW..HIGH`.
 
     Raises:
-        UserError: an unknown recipe, network or field, a value twice, or a range that is none.
+        UserError: an unknown recipe, network or field, a repeated value, or a malformed range.
     """
     for what, names, known in (("recipe", recipes, RECIPES), ("network", networks, NETWORKS)):
         for name in names:
@@ -101,7 +101,7 @@ def _structure_first(factor: Factor) -> int:
 def _factor(setting: str, text: str) -> Factor:
     section, _, name = setting.partition(".")
     if section == "train" and name in ("recipe", "network"):
-        raise UserError(f"{setting} is varied by an option of its own", hint=f"use --{name}s {text}")
+        raise UserError(f"{setting} has its own option", hint=f"use --{name}s {text}")
     if section != "train" or name not in FIELDS:
         hint = nearest(name or setting, FIELDS)
         raise UserError(f"'{setting}' cannot be varied", hint=f"write train.FIELD=VALUE,VALUE; {hint}")
@@ -112,9 +112,9 @@ def _factor(setting: str, text: str) -> Factor:
 def _choice(name: str, values: Iterable[str]) -> Choice:
     cleaned = tuple(value.strip() for value in values)
     if not all(cleaned):
-        raise UserError(f"train.{name}: a value is empty", hint="separate values by single commas")
+        raise UserError(f"train.{name}: a value is empty", hint="separate values with single commas")
     if len(set(cleaned)) < len(cleaned):
-        raise UserError(f"train.{name}: a value is given twice: {', '.join(cleaned)}")
+        raise UserError(f"train.{name}: a value is repeated: {', '.join(cleaned)}")
     return Choice(name, cleaned)
 
 
@@ -127,7 +127,7 @@ def _range(name: str, text: str, found: re.Match[str]) -> Range:
         low, high = (float(int(end)) if whole else float(end) for end in (found[2], found[3]))
     except ValueError as error:
         kind = "whole numbers" if whole else "numbers"
-        raise UserError(f"train.{name}={text}: {kind} are wanted on both sides of the dots") from error
+        raise UserError(f"train.{name}={text}: both sides of the dots must be {kind}") from error
     if not low < high or (found[1] and low <= 0):
         wanted = "0 < LOW < HIGH" if found[1] else "LOW < HIGH"
         raise UserError(f"train.{name}={text} is not a range", hint=f"write LOW..HIGH with {wanted}")

@@ -1,7 +1,7 @@
-"""The search by Optuna: what is tried next, and what is known of every trial. One study is one SQLite file.
+"""The search with Optuna: the next trial, and the record of every trial. A study is one SQLite file.
 
-A sampler is made anew for every trial, seeded by the study's seed and the trial's number, so that a study that was
-killed goes on with the trials that it would have had.
+Each trial gets a new sampler, seeded by the study's seed and the trial's number, so that a study that was killed
+continues with the same trials.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import sqlite3
 import zlib
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 Search = Literal["grid", "random", "tpe"]
 DATABASE = "study.db"
 KNOWN = "known"
-"""The attribute of an Optuna trial that holds everything of ours."""
+"""Attribute of an Optuna trial that contains our record of it."""
 _EXTRA = ("optuna", "prefect_dask")
-_RANDOM_FIRST = 5  # trials that TPE draws at random before it has something to learn from
-_REPEATS = 100  # draws in a row that were there already, after which a space is taken for exhausted
+_RANDOM_FIRST = 5  # trials that TPE draws at random before it learns from them
+_REPEATS = 100  # known configurations drawn in a row, after which the space counts as exhausted
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is known of a trial.
+    """The record of a trial.
 
     Attributes:
         number: from 0.
         levels: factor to value, as text.
-        spec: the whole specification of its training; empty when its levels do not go together.
-        cost: of its network; None before it is measured.
-        outcome: None while it is under way, or was when its process was killed.
+        spec: the whole specification of its training; empty when its levels contradict each other.
+        cost: of its network; None before the measurement.
+        outcome: None while it runs, or when its process was killed.
     """
 
     number: int
@@ -62,9 +62,26 @@ class Trial:
             return None
         return self.cost.score(self.outcome.accuracy)
 
+    def to_json(self) -> dict[str, Any]:
+        """The record in the study's database; an outcome `left` is not recorded."""
+        done = self.outcome if self.outcome is not None and self.outcome.end != "left" else None
+        return asdict(replace(self, outcome=done))
+
+    @classmethod
+    def from_json(cls, number: int, value: Mapping[str, Any]) -> Trial:
+        """Read a record; the first one of a trial has only its levels."""
+        cost, outcome = value.get("cost"), value.get("outcome")
+        return cls(
+            number,
+            value["levels"],
+            value.get("spec", {}),
+            None if cost is None else Cost(**cost),
+            None if outcome is None else Outcome.from_json(outcome),
+        )
+
 
 def check(search: Search, space: Space) -> None:
-    """Refuse a search that cannot begin, before anything is started for it.
+    """Refuse a search that cannot start, before anything else starts.
 
     Raises:
         UserError: a package of the extra `tuning` is not installed, or a grid has a range.
@@ -77,28 +94,28 @@ def check(search: Search, space: Space) -> None:
 
 
 def study_name(definition: Mapping[str, Any]) -> str:
-    """A name that the same search always has, such as `grid-0123456789`."""
+    """Derive the name of a study from its definition, such as `grid-0123456789`."""
     return f"{definition['search']}-{value_digest(definition)[:10]}"
 
 
 @contextmanager
 def opened(folder: Path, definition: Mapping[str, Any], space: Space) -> Iterator[Study]:
-    """The study in `folder`, which is made when it is not there; one process at a time may have it.
+    """Open the study in `folder`, or create it; one process at a time may have it open.
 
     Args:
         folder: of this study.
-        definition: what the study rests on, JSON; its `search` and `seed` choose the sampler.
-        space: what is varied.
+        definition: everything that the results depend on, as JSON; its `search` and `seed` choose the sampler.
+        space: factors that are varied.
 
     Raises:
-        UserError: the study there rests on something else.
+        UserError: the study in `folder` has another definition.
         Corrupt: its database is damaged.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    with _sound(folder / DATABASE), ExitStack() as stack:
+    with _reporting_damage(folder / DATABASE), ExitStack() as stack:
         with closing(sqlite3.connect(folder / DATABASE)) as database:
             database.execute("PRAGMA journal_mode=WAL")  # stays with the file; a trial then waits for the disk less
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder / DATABASE}")
@@ -110,14 +127,14 @@ def opened(folder: Path, definition: Mapping[str, Any], space: Space) -> Iterato
 
 
 @contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Say in words that the database of a study is damaged."""
+def _reporting_damage(path: Path) -> Iterator[None]:
+    """Turn an error of a damaged database into `Corrupt`."""
     try:
         yield
     except Exception as error:
         if not is_damaged(error):
             raise
-        hint = "move it away and search again: trainings that are done are reused"
+        hint = "move it away and search again: finished trainings are reused"
         raise Corrupt(f"the study {path} is damaged: {error}", hint=hint) from error
 
 
@@ -128,8 +145,8 @@ def _check_definition(inner: optuna.Study, definition: Mapping[str, Any], folder
     elif known != json.loads(json.dumps(definition)):
         different = ", ".join(sorted(name for name in {*known, *definition} if known.get(name) != definition.get(name)))
         raise UserError(
-            f"the study in {folder} was begun with another {different}",
-            hint="give this search another name with --study, or no name at all",
+            f"the study in {folder} was started with another {different}",
+            hint="give this search another name with --study, or none",
         )
 
 
@@ -144,20 +161,20 @@ class Study:
 
     @property
     def size(self) -> int | None:
-        """How many configurations there are; None for endlessly many."""
+        """Number of configurations; None when a factor is a range."""
         return self._space.size
 
     def trials(self) -> list[Trial]:
-        """Every configuration that was tried or is under way, in order; what was drawn twice counts once."""
+        """Every configuration that was tried or runs now, in order; one that was drawn twice counts once."""
         found = [trial for trial in self._inner.get_trials(deepcopy=False) if KNOWN in trial.user_attrs]
-        return [_trial(trial.number, trial.user_attrs[KNOWN]) for trial in found]
+        return [Trial.from_json(trial.number, trial.user_attrs[KNOWN]) for trial in found]
 
     def under_way(self) -> list[Trial]:
-        """The trials without an outcome: in a study that was just opened, those that were interrupted."""
+        """The trials without an outcome: in a study that was just opened, the interrupted ones."""
         return [trial for trial in self.trials() if trial.outcome is None]
 
     def ask(self) -> Trial | None:
-        """The next configuration; None when there is none left."""
+        """Choose the next configuration; None when all were tried."""
         seen = {tuple(sorted(trial.levels.items())) for trial in self.trials()}
         for _ in range(_REPEATS):
             if self._space.size is not None and len(seen) >= self._space.size:
@@ -171,11 +188,11 @@ class Study:
         return None
 
     def note(self, trial: Trial) -> None:
-        """Write down what is known of a trial, and its outcome if there is one; `left` is none."""
+        """Record a trial, and report it to Optuna once it has an outcome other than `left`."""
         inner = self._trial(trial.number)
-        outcome = trial.outcome if trial.outcome is not None and trial.outcome.end != "left" else None
-        inner.set_user_attr(KNOWN, {**asdict(trial), "outcome": None if outcome is None else asdict(outcome)})
-        if outcome is None:
+        inner.set_user_attr(KNOWN, trial.to_json())
+        outcome = trial.outcome
+        if outcome is None or outcome.end == "left":
             return
         if trial.cost is not None and outcome.end == "stopped":
             for epoch, accuracy in outcome.curve.items():
@@ -205,7 +222,7 @@ class Study:
     def _tell(self, number: int, end: str, value: float | None = None) -> None:
         import optuna
 
-        # The grid's sampler would stop the loop of `optimize`, which there is none of.
+        # The grid's sampler would stop Optuna's own `optimize` loop, which is not used here.
         self._inner.sampler = optuna.samplers.RandomSampler(seed=0)
         states = {
             "finished": optuna.trial.TrialState.COMPLETE,
@@ -221,11 +238,3 @@ def _suggest(trial: optuna.Trial, factor: Factor) -> str:
     if factor.whole:
         return str(trial.suggest_int(factor.name, int(factor.low), int(factor.high), log=factor.log))
     return f"{trial.suggest_float(factor.name, factor.low, factor.high, log=factor.log):.6g}"
-
-
-def _trial(number: int, said: Mapping[str, Any]) -> Trial:
-    cost, outcome = said.get("cost"), said.get("outcome")
-    if outcome is not None:
-        curve = {int(epoch): value for epoch, value in outcome["curve"].items()}
-        outcome = Outcome(**{**outcome, "curve": curve})
-    return Trial(number, said["levels"], said.get("spec", {}), None if cost is None else Cost(**cost), outcome)

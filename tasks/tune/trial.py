@@ -1,4 +1,4 @@
-"""One trial: an ordinary cached training and its evaluation, ended early when it is hopeless or the time is over."""
+"""One trial: a cached training and its evaluation, stopped early by the pruning rule or the deadline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from infra.errors import UserError
 from infra.settings.stages import TrainSettings
@@ -14,8 +14,8 @@ from infra.store.locks import hold
 from infra.training_runs import TrainingRuns
 from infra.world import World
 from models.evaluation.objective import score
-from tasks.stages import profile as tuning_cost
-from tasks.tune.pruning import Pruning, objection
+from tasks.stages import profile
+from tasks.tune.pruning import Pruning, reason_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,32 +24,37 @@ if TYPE_CHECKING:
     from infra.ports.training import Epoch
     from infra.ports.values import LocalFile
     from tasks.engine.chain import Chain
-    from tasks.engine.execution import Result
 
 QUIET = "quiet"
-"""The lock that trials share while they compute, and that a measurement of latency has alone."""
+"""Lock that trials share while they compute, and that a latency measurement holds exclusively."""
 INTERRUPTED = threading.Event()
-"""Set when the search ends before its trials: those of this process end at their next epoch."""
+"""Set when the search ends before its trials: trials of this process then end at their next epoch."""
 
 End = Literal["finished", "stopped", "failed", "left"]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs whatever it has learnt."""
+    """Cost of a network; independent of its training.
+
+    Attributes:
+        parameters: how many.
+        size_mb: of its parameters.
+        latency_ms: mean of one image.
+    """
 
     parameters: int
     size_mb: float
     latency_ms: float
 
     def score(self, accuracy: float) -> float:
-        """The tuning score with that accuracy (0 to 1)."""
+        """Compute the tuning score for an accuracy (0 to 1)."""
         return score(accuracy, self.size_mb, self.latency_ms)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told of a trial.
+    """A trial as it is sent to a worker.
 
     Attributes:
         number: of the trial.
@@ -60,7 +65,7 @@ class Job:
         cost: of its network.
         pruning: when to stop early.
         deadline: seconds since 1970 at which to stop; None: never.
-        threads: cores for this trial; 0: those that the worker has.
+        threads: cores for this trial; 0: all cores of the worker.
     """
 
     number: int
@@ -76,16 +81,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial.
+    """The result of a trial.
 
     Attributes:
-        end: `finished`; `stopped` as hopeless; `failed` for good; `left` to be gone on with another time.
-        reason: in words, when it is not finished.
+        end: `finished`; `stopped` by the pruning rule; `failed` for good; `left` to be continued another time.
+        reason: why it is not finished, in words.
         accuracy: on the evaluation images, 0 to 1; None unless finished.
-        curve: accuracy by epoch, as far as it came.
-        seconds: what was computed took, whenever that was.
+        curve: accuracy by epoch, as far as it was trained.
+        seconds: computing time, also when the result is reused.
         keys: of the receipts, by stage.
-        reused: nothing was computed.
+        reused: True when nothing was computed.
     """
 
     end: End
@@ -96,9 +101,14 @@ class Outcome:
     keys: Mapping[str, str] = field(default_factory=dict)
     reused: bool = False
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Outcome:
+        """Read what `dataclasses.asdict` wrote as JSON, which has texts as keys."""
+        return cls(**{**value, "curve": {int(epoch): accuracy for epoch, accuracy in value["curve"].items()}})
 
-class Ended(BaseException):
-    """Ends a training from within; no Exception, so that trainers take it for a cancellation, as a job costs money."""
+
+class TrialEnded(BaseException):
+    """Ends a training from within. It is no `Exception`, so that trainers cancel the job, which costs money."""
 
     def __init__(self, end: End, reason: str) -> None:
         super().__init__(reason)
@@ -106,8 +116,8 @@ class Ended(BaseException):
         self.reason = reason
 
 
-class _JudgedWorld(World):
-    """The world of a trial, in which every epoch of a training is judged."""
+class _PruningWorld(World):
+    """The world of a trial, which checks every epoch of a training."""
 
     def __init__(self, world: World, job: Job) -> None:
         super().__init__(world.settings, world.home, world.faults)
@@ -115,14 +125,14 @@ class _JudgedWorld(World):
         self.curve: dict[int, float] = {}
 
     def training(self) -> TrainingRuns:
-        """Trainings that end early when they are hopeless; the trainer then kills their process group."""
-        return _JudgedRuns(super().training(), self)
+        """Trainings that may end early; the trainer then kills their process group."""
+        return _PrunedRuns(super().training(), self)
 
-    def judge(self, event: Epoch, folder: Path) -> None:
-        """Add an epoch to the curve, and end the training when it is hopeless.
+    def add_epoch(self, event: Epoch, folder: Path) -> None:
+        """Add an epoch to the curve, and end the training when the pruning rule or the search ends it.
 
         Raises:
-            Ended: the training is hopeless, or the search is over.
+            TrialEnded: the rule stops the training, or the search is over.
         """
         if not self.curve:
             earlier = curve_of(folder / "history.jsonl")
@@ -130,24 +140,24 @@ class _JudgedWorld(World):
         if event.accuracy is not None:
             self.curve[event.epoch] = event.accuracy
         if event.epoch < event.epochs:
-            self._judge(event.accuracy is not None)
+            self._check(event.accuracy is not None)
 
-    def _judge(self, evaluated: bool) -> None:
+    def _check(self, evaluated: bool) -> None:
         job = self._job
         if INTERRUPTED.is_set():
-            raise Ended("left", "the search was interrupted")
+            raise TrialEnded("left", "the search was interrupted")
         if over(job.deadline):
-            raise Ended("left", "the time was over")
+            raise TrialEnded("left", "the time was over")
         scores = {epoch: job.cost.score(accuracy) for epoch, accuracy in self.curve.items()}
-        reason = objection(job.pruning, scores, job.epochs) if evaluated else None
+        reason = reason_to_stop(job.pruning, scores, job.epochs) if evaluated else None
         if reason is not None:
-            raise Ended("stopped", reason)
+            raise TrialEnded("stopped", reason)
 
 
-class _JudgedRuns(TrainingRuns):
-    """Trainings whose epochs a world judges."""
+class _PrunedRuns(TrainingRuns):
+    """Trainings that a world checks after each epoch."""
 
-    def __init__(self, runs: TrainingRuns, world: _JudgedWorld) -> None:
+    def __init__(self, runs: TrainingRuns, world: _PruningWorld) -> None:
         self._runs = runs
         self._world = world
 
@@ -166,22 +176,22 @@ class _JudgedRuns(TrainingRuns):
     ) -> None:
         """Train, and judge each epoch."""
 
-        def judge(event: Epoch) -> None:
+        def check_epoch(event: Epoch) -> None:
             on_epoch(event)
-            self._world.judge(event, folder)
+            self._world.add_epoch(event, folder)
 
-        self._runs.run(key, data, data_digest, spec, folder, judge, on_status, again=again, pretrained=pretrained)
+        self._runs.run(key, data, data_digest, spec, folder, check_epoch, on_status, again=again, pretrained=pretrained)
 
 
 def over(deadline: float | None) -> bool:
-    """True when the time is over; `deadline` in seconds since 1970, None for never."""
+    """True after the deadline, which is in seconds since 1970; None for never."""
     return deadline is not None and time.time() > deadline
 
 
 def chain_of(chain: Chain, levels: Mapping[str, str]) -> Chain:
-    """The chain of a trial: as `chain`, with its levels, and with the stage that measures what its network costs."""
+    """Build the chain of a trial: `chain` with the trial's levels, and with the stage `profile`."""
     train = TrainSettings.model_validate({**chain.settings.train.model_dump(), **levels})
-    stages = (*chain.stages.values(), tuning_cost.STAGE)
+    stages = (*chain.stages.values(), profile.STAGE)
     found = chain.with_settings(stages, chain.settings.model_copy(update={"train": train}))
     found.known.update(chain.known)
     return found
@@ -190,25 +200,25 @@ def chain_of(chain: Chain, levels: Mapping[str, str]) -> Chain:
 def perform(chain: Chain, job: Job) -> Outcome:
     """Train and evaluate, or reuse both.
 
-    A training that is ended early leaves no receipt; what it has done is kept, so that a later one goes on from there.
+    A training that ends early leaves no receipt. Its checkpoints stay, and a later training continues from them.
 
     Args:
         chain: of the trial.
         job: the trial.
 
     Raises:
-        AtlasFlowError: something that is no fault of this trial.
+        AtlasFlowError: an error that this trial did not cause.
     """
-    world = _JudgedWorld(chain.world, job)
+    world = _PruningWorld(chain.world, job)
     chain.world = world
     with hold(chain.home / "locks" / QUIET, shared=True):
         chain.run(chain.stages["download"])
         try:
             training = chain.run(chain.stages["train"])
             evaluation = chain.run(chain.stages["evaluate"])
-        except Ended as ended:
+        except TrialEnded as ended:
             return Outcome(ended.end, ended.reason, curve=world.curve)
-        except UserError as error:  # such as a loss that is no number any more
+        except UserError as error:  # such as a loss that is NaN
             return Outcome("failed", error.message, curve=world.curve)
     metrics = json.loads(chain.store.path(evaluation.receipt.outputs["metrics"]).read_text(encoding="utf-8"))
     return Outcome(
@@ -217,24 +227,20 @@ def perform(chain: Chain, job: Job) -> Outcome:
         curve=curve_of(chain.store.path(training.receipt.outputs["events"])),
         seconds=training.receipt.seconds + evaluation.receipt.seconds,
         keys={result.receipt.stage: result.receipt.key for result in (training, evaluation)},
-        reused=_reused(training, evaluation),
+        reused=training.reused and evaluation.reused,
     )
 
 
 def cost_of(chain: Chain) -> Cost:
-    """What the network of a chain costs; its stage `profile` is fresh."""
-    receipt = chain.known[tuning_cost.STAGE.name]
+    """Read the cost of a chain's network; its stage `profile` is fresh."""
+    receipt = chain.known[profile.STAGE.name]
     found = json.loads(chain.store.path(receipt.outputs["profile"]).read_text(encoding="utf-8"))
     return Cost(int(found["parameters"]), float(found["size_mb"]), float(found["latency_ms"]["mean"]))
 
 
 def curve_of(history: Path) -> dict[int, float]:
-    """Accuracy by epoch from a `history.jsonl`; empty when there is none."""
+    """Read accuracy by epoch from a `history.jsonl`; empty when there is no such file."""
     if not history.is_file():
         return {}
     rows = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
     return {int(row["epoch"]): float(row["accuracy"]) for row in rows if row.get("accuracy") is not None}
-
-
-def _reused(*results: Result) -> bool:
-    return all(result.reused for result in results)

@@ -27,9 +27,9 @@ def bench(tmp_path, monkeypatch):
         count=3, ran=[], sweeps=[], challenges=[], published=[], error=None, lines=Lines(), data=INGREDIENTS
     )
 
-    class Sweep:
-        def __init__(self, chain, request, study, record, teller, *, most, deadline):
-            found.sweeps.append((most, deadline))
+    class SearchRun:
+        def __init__(self, chain, request, study, record, reporter, *, limit, deadline):
+            found.sweeps.append((limit, deadline))
             self.study = study
 
         def run(self):
@@ -51,7 +51,7 @@ def bench(tmp_path, monkeypatch):
         found.challenges.append(request)
         return Completed(name="Promoted", message="it is champion", data="as a flow has it")
 
-    monkeypatch.setattr(flow, "Sweep", Sweep)
+    monkeypatch.setattr(flow, "SearchRun", SearchRun)
     monkeypatch.setattr(flow, "open_chain", open_chain)
     monkeypatch.setattr(flow, "run_one", lambda chain, name, record: found.ran.append(name))
     monkeypatch.setattr(flow, "publish", lambda *result: found.published.append(result))
@@ -87,7 +87,7 @@ def test_a_name_of_one_s_own_is_kept_from_another_search(bench):
 
 
 @pytest.mark.parametrize(
-    ("request_", "most"),
+    ("request_", "limit"),
     [
         ({}, None),
         ({"trials": 7}, 7),
@@ -96,10 +96,10 @@ def test_a_name_of_one_s_own_is_kept_from_another_search(bench):
         ({"search": "tpe", "minutes": 3, "trials": 2}, 2),
     ],
 )
-def test_the_budget(bench, request_, most):
+def test_the_budget(bench, request_, limit):
     bench.tune(**request_)
     ((found, deadline),) = bench.sweeps
-    assert found == most
+    assert found == limit
     assert (deadline is not None) is ("minutes" in request_)
 
 
@@ -119,7 +119,7 @@ def test_the_winner_challenges_the_champion_when_asked_to(bench):
 
 def test_without_a_finished_trial_there_is_no_winner(bench):
     bench.count = 0
-    with pytest.raises(GateFailed, match=r"no trial of grid-.* was finished"):
+    with pytest.raises(GateFailed, match=r"no trial of grid-.* is finished"):
         bench.tune(promote=True)
     assert bench.challenges == []
 

@@ -8,7 +8,7 @@ import pytest
 from flows.requests import TuneRequest
 from flows.tune import search
 from flows.tune import workers as trials
-from flows.tune.search import Sweep
+from flows.tune.search import SearchRun
 from infra.errors import Refused, Transient
 from infra.settings import load
 from infra.store.receipts import Receipts
@@ -42,25 +42,25 @@ def bench(tmp_path, monkeypatch):
         workers=1,
         opened=0,
         measured=[],
-        most_flying=0,
+        most_running=0,
         lines=Lines(),
         record=RunRecord("r", 0, "local"),
     )
     found.answer = lambda job: Outcome(
         "finished", accuracy=job.number / 100, curve={1: 0.1}, keys={"train": f"k{job.number}"}
     )
-    flying = []
+    running = []
 
     def submit(_task, parameters):
         found.jobs.append(parameters["job"])
         future = Future(found.answer(parameters["job"]))
-        flying.append(future)
-        found.most_flying = max(found.most_flying, len(flying))
+        running.append(future)
+        found.most_running = max(found.most_running, len(running))
         return future
 
     def as_completed(futures):
-        first = next(future for future in flying if future in futures)
-        flying.remove(first)
+        first = next(future for future in running if future in futures)
+        running.remove(first)
         return iter([first])
 
     @contextmanager
@@ -88,7 +88,7 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(search.psutil, "cpu_percent", lambda interval: found.busy)
     monkeypatch.setattr(search, "cost_of", lambda chain: Cost(1000, 0.004, 1.0))
 
-    def run(*, most=None, deadline=None, space=None, **settings):
+    def run(*, limit=None, deadline=None, space=None, **settings):
         chain = SimpleNamespace(
             home=tmp_path, settings=load(overrides=settings), receipts=Receipts(tmp_path), look=None
         )
@@ -96,7 +96,7 @@ def bench(tmp_path, monkeypatch):
         said = {"search": "grid", "seed": 1}
         with opened(tmp_path / "study", said, space) as study:
             try:
-                Sweep(chain, TuneRequest(), study, found.record, found.lines, most=most, deadline=deadline).run()
+                SearchRun(chain, TuneRequest(), study, found.record, found.lines, limit=limit, deadline=deadline).run()
             finally:
                 found.trials = study.trials()
         return [trial.outcome and trial.outcome.end for trial in found.trials]
@@ -108,7 +108,7 @@ def bench(tmp_path, monkeypatch):
 
 def test_a_whole_grid_with_one_measurement_a_network(bench):
     assert bench.run() == ["finished"] * 6
-    assert (bench.opened, bench.measured, bench.most_flying) == (1, ["profile lenet5"], 1)
+    assert (bench.opened, bench.measured, bench.most_running) == (1, ["profile lenet5"], 1)
     assert [item.key for item in bench.record.stages] == [f"k{job.number}" for job in bench.jobs]
     assert bench.lines.moved[-1] == (6, 6, "trials")
 
@@ -118,18 +118,18 @@ def test_the_second_time_nothing_is_begun(bench):
     bench.jobs.clear()
     assert bench.run() == ["finished"] * 6
     assert (bench.jobs, bench.opened) == ([], 1)
-    assert "6 trials are known from before" in bench.lines.lines
+    assert "6 trials are finished from earlier searches" in bench.lines.lines
 
 
 def test_as_many_at_once_as_there_are_workers(bench):
     bench.workers = 4
     assert bench.run() == ["finished"] * 6
-    assert bench.most_flying == 4
+    assert bench.most_running == 4
 
 
 def test_the_number_of_trials_counts_those_of_before(bench):
-    assert bench.run(most=2) == ["finished"] * 2
-    assert bench.run(most=5) == ["finished"] * 5
+    assert bench.run(limit=2) == ["finished"] * 2
+    assert bench.run(limit=5) == ["finished"] * 5
     assert len(bench.jobs) == 5
 
 
@@ -139,16 +139,16 @@ def test_no_trial_begins_when_the_time_is_over(bench):
 
 def test_what_was_left_comes_first_the_next_time(bench):
     whole, bench.answer = bench.answer, lambda job: Outcome("left", "the time was over", curve={1: 0.1})
-    assert bench.run(most=1) == [None]
+    assert bench.run(limit=1) == [None]
     bench.answer = whole
-    assert bench.run(most=2) == ["finished"] * 2
+    assert bench.run(limit=2) == ["finished"] * 2
     assert [job.number for job in bench.jobs] == [0, 0, 1]
 
 
 def test_trouble_that_may_pass_leaves_the_trial_and_goes_on(bench):
     whole = bench.answer
     bench.answer = lambda job: Transient("the worker died") if job.number == 1 else whole(job)
-    assert bench.run(most=3) == ["finished", None, "finished"]
+    assert bench.run(limit=3) == ["finished", None, "finished"]
     assert any("the worker died" in line for line in bench.lines.lines)
 
 
@@ -177,8 +177,8 @@ def test_each_network_is_measured_once(bench):
 @pytest.mark.parametrize("busy", [5.0, 80.0])
 def test_what_else_the_machine_does_while_a_latency_is_measured_is_told(bench, busy):
     bench.busy = busy
-    bench.run(most=1)
-    assert any("80 % busy with other things" in line for line in bench.lines.lines) is (busy > 25)
+    bench.run(limit=1)
+    assert any("other processes use 80 % of the processor" in line for line in bench.lines.lines) is (busy > 25)
 
 
 def test_a_job_is_compared_with_trainings_of_its_own_length(bench):

@@ -1,5 +1,7 @@
 import pytest
 
+pytest.importorskip("optuna", reason="the extra `tuning` is not installed")
+
 from tasks.tune.effects import MEASURES, Point, effects, pareto
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.tune.pruning import Pruning, objection, rungs
+from tasks.tune.pruning import Pruning, reason_to_stop, rungs
 
 OTHERS = ({1: 10.0, 2: 20.0}, {1: 12.0, 2: 22.0}, {1: 14.0, 2: 30.0}, {1: 16.0})
 
@@ -21,12 +21,12 @@ def median(**changes):
     ],
 )
 def test_the_median_of_the_others_at_the_same_epoch(own, stopped):
-    assert (objection(median(), own, epochs=5) is not None) is stopped
+    assert (reason_to_stop(median(), own, epochs=5) is not None) is stopped
 
 
 def test_the_reason_says_what_was_compared():
-    said = objection(median(), {1: 5.0}, epochs=5)
-    assert said == "its best score of 1 epochs, 5.00, is below the median 13.00 of 4 others"
+    said = reason_to_stop(median(), {1: 5.0}, epochs=5)
+    assert said == "best score in 1 epochs 5.00 is below the median 13.00 of 4 other trainings"
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def test_the_reason_says_what_was_compared():
     ids=["no rule", "too few others", "still in its first half", "no others"],
 )
 def test_it_goes_on(pruning):
-    assert objection(pruning, {1: 0.0}, epochs=3) is None
+    assert reason_to_stop(pruning, {1: 0.0}, epochs=3) is None
 
 
 def test_the_last_epoch_stops_nothing():
-    assert objection(median(), {1: 0.0, 2: 0.0}, epochs=2) is None
+    assert reason_to_stop(median(), {1: 0.0, 2: 0.0}, epochs=2) is None
 
 
 def test_rungs_are_the_first_epoch_times_powers_of_four():
@@ -53,11 +53,11 @@ def test_the_best_quarter_of_a_rung_goes_on(score, stopped):
     # Seven others with 1 to 7: of eight, two go on.
     curves = tuple({2: float(value)} for value in range(1, 8))
     pruning = Pruning("halving", after=1, warmup=0.1, curves=curves)
-    assert (objection(pruning, {1: 9.0, 2: score}, epochs=20) is not None) is stopped
+    assert (reason_to_stop(pruning, {1: 9.0, 2: score}, epochs=20) is not None) is stopped
 
 
 def test_between_two_rungs_nothing_is_decided():
     curves = ({1: 9.0, 3: 9.0}, {1: 9.0, 3: 9.0})
     pruning = Pruning("halving", after=1, warmup=0.0, curves=curves)
-    assert objection(pruning, {1: 0.0}, epochs=20) is not None
-    assert objection(pruning, {1: 0.0, 3: 0.0}, epochs=20) is None
+    assert reason_to_stop(pruning, {1: 0.0}, epochs=20) is not None
+    assert reason_to_stop(pruning, {1: 0.0, 3: 0.0}, epochs=20) is None

@@ -84,8 +84,8 @@ def test_the_summary_says_what_was_measured_and_no_more():
     said = summary(TRIALS, SPACE, "grid-1")
     assert "7 trials: 4 finished, 1 stopped early, 1 failed, 1 interrupted." in said
     assert "Best: trial 3 (width 2, " in said
-    assert "besides it: trial 2." in said
-    structure, _, strategy = said.partition("## What changes of strategy did")
+    assert "accuracy, size and latency: trial 2." in said
+    structure, _, strategy = said.partition("## Effects of the training")
     assert "- `width` 1 → 2: +3.00 points of accuracy (± 1.41 over 2 pairs, from +2.00 to +4.00, up in 2)" in structure
     assert "+0.7401 MB (the same in all 2 pairs); +1.000 ms (the same in all 2 pairs)" in structure
     assert (
@@ -93,13 +93,13 @@ def test_the_summary_says_what_was_measured_and_no_more():
         in strategy
     )
     assert "MB" not in strategy.split("## How")[0], "a strategy moves no size"
-    assert "`momentum`: no two finished trials differ in it alone, as it is a range." in strategy
-    assert "stopped early are in no comparison" in said
+    assert "`momentum`: no two finished trials differ in it only, as it is a range." in strategy
+    assert "stopped early are not compared" in said
     assert "with one seed" in said
 
 
 def test_one_pair_has_no_spread_and_a_small_mean_says_so():
-    assert "one pair, so its spread is unknown" in summary(TRIALS[:2], SPACE, "x")
+    assert "one pair, so the spread is unknown" in summary(TRIALS[:2], SPACE, "x")
     close = [
         trial(0, "1", "0.01", 0.5),
         trial(1, "2", "0.01", 0.52),
@@ -115,19 +115,19 @@ def test_seeds_are_no_strategy_but_the_yardstick():
         replace(trial(0, "1", "0.1", 0.5), levels={"recipe": "quick", "width": "1", "seed": seed}) for seed in "12"
     ]
     said = summary(seeded, space, "x")
-    _, _, strategy = said.partition("## What changes of strategy did")
-    strategy, _, chance = strategy.partition("## What chance did")
+    _, _, strategy = said.partition("## Effects of the training")
+    strategy, _, chance = strategy.partition("## Effect of chance")
     assert "seed" not in strategy
-    assert "Nothing of this kind was varied." in strategy
-    assert "`seed` 1 → 2: nothing moved." in chance
-    assert "may be chance as well" in chance
+    assert "None of these was varied." in strategy
+    assert "`seed` 1 → 2: no difference." in chance
+    assert "may be chance" in chance
     assert "with one seed" not in said
 
 
 def test_nothing_finished_claims_nothing(tmp_path):
     said = summary(TRIALS[4:], SPACE, "x")
     assert "Best" not in said
-    assert "`width`: no two finished trials differ in it alone, so nothing is said about it." in said
+    assert "`width`: no two finished trials differ in it only." in said
     write_files(TRIALS[4:], SPACE, "x", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"trials.csv", "summary.md"}
 

@@ -68,7 +68,7 @@ def test_a_damaged_study_is_told_in_words_and_left_alone(tmp_path, damage):
         "inside": whole[:4096] + bytes(range(256)) * 256 + whole[4096 + 65_536 :],
     }[damage]
     path.write_bytes(damaged)
-    with pytest.raises(Corrupt, match=r"(?s)study\.db is damaged.*trainings that are done are reused"):
+    with pytest.raises(Corrupt, match=r"(?s)study\.db is damaged.*finished trainings are reused"):
         searched(tmp_path, GRID, definition(), 6)
     assert path.read_bytes()[100:] == damaged[100:]
 
