@@ -51,7 +51,11 @@ class Refused(AtlasFlowError):
 
 
 class Transient(AtlasFlowError):
-    """An external system failed in a way that often passes: timeout, overload, lost connection."""
+    """An external system failed in a way that often passes: timeout, overload, lost connection.
+
+    Attributes:
+        retried: `infra.retry.retry` has used up its attempts on it, so no other loop tries again.
+    """
 
     exit_code = 5
     retried = False
