@@ -21,12 +21,6 @@ def evaluation_images(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[n
     return np.ascontiguousarray(images), records[:, 0].tolist()
 
 
-def labels(context: StageContext) -> list[str]:
-    """The class names, in the order of their numbers."""
-    text = context.files["data"]["batches.meta.txt"].path.read_text(encoding="utf-8")
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
 def expected_logits(context: StageContext) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The checkpoint's logits of the evaluation images, from the input `predictions`: float32 [n, classes]."""
     import numpy as np

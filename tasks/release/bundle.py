@@ -14,7 +14,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from infra.store.digests import file_digest, value_digest
-from tasks.evaluation_images import evaluation_images, expected_logits, labels
+from tasks.class_names import labels
+from tasks.evaluation_images import evaluation_images, expected_logits
 from tasks.release import agent_bundle, drift_baseline
 from tasks.release.ledger import Ledger
 from tasks.specs import train_spec

@@ -11,7 +11,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from infra.errors import Transient
-from tasks.evaluation_images import evaluation_images, labels
+from tasks.class_names import labels
+from tasks.evaluation_images import evaluation_images
 from tasks.release import agent_bundle
 from tasks.release.parity import Result
 

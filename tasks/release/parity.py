@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from infra.ports.comparison import Comparison
-from tasks.evaluation_images import evaluation_images, expected_logits, labels
+from tasks.class_names import labels
+from tasks.evaluation_images import evaluation_images, expected_logits
 from tasks.release.ledger import CHECKPOINT, Bounds, CompilerName, Hop, Ledger, StepLoss
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.board.release_folder import DESCRIPTION, releases_in
-from infra.errors import UserError
+from infra.errors import Corrupt, GateFailed, Refused, UserError
 from infra.ports.release import Release
 from infra.ports.values import Producer
 from infra.store.artifacts import folder_files
+from tasks.class_names import labels
 from tasks.engine.stage import Stage, StageContext, StageOutput
-from tasks.evaluation_images import evaluation_images, labels
+from tasks.evaluation_images import evaluation_images
 from tasks.release.deployment import DeployedBoard, Deployment
 from tasks.release.ledger import Ledger
 from tasks.release.parity_report import write_with_boards
@@ -43,8 +44,9 @@ def run(context: StageContext) -> StageOutput:
     answers: dict[str, Any] = {}
     for name in context.settings.deploy.boards:
         board = context.world.board(name)
+        before = board.state().active
         boards[name] = _install(context, board)
-        found = board.classify(pictures, answers_folder / name)
+        found = _classify(context, board, pictures, answers_folder / name, before)
         answers[name] = [_answer(item) for item in found]
         _show(context, board, found)
         fleet.want(wanted, name)
@@ -115,6 +117,19 @@ def _install(context: StageContext, board: Board) -> DeployedBoard:
         )
     context.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test: {smoke}")
     return DeployedBoard(facts, done.changed, done.bytes_sent, done.smoke)
+
+
+def _classify(
+    context: StageContext, board: Board, pictures: Sequence[Path], folder: Path, before: str | None
+) -> Sequence[Classification]:
+    """Classify pictures with the new release; when that fails, put the previous release back into service."""
+    try:
+        return board.classify(pictures, folder)
+    except (GateFailed, Refused, Corrupt, UserError):
+        if before not in (None, board.state().active):
+            board.rollback()
+            context.reporter.line("deploy", f"board {board.name} is back on {before}: the new release cannot classify")
+        raise
 
 
 def _pictures(context: StageContext) -> list[Path]:

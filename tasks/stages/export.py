@@ -7,8 +7,9 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import Corrupt, Refused, UserError
+from tasks.class_names import labels
 from tasks.engine.stage import Stage, StageContext, StageOutput
-from tasks.evaluation_images import evaluation_images, expected_logits, labels
+from tasks.evaluation_images import evaluation_images, expected_logits
 from tasks.specs import export_code, network_settings, write_spec
 
 if TYPE_CHECKING:

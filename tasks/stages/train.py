@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.errors import UserError
 from models.kernels import build
+from tasks.class_names import labels
 from tasks.engine.stage import Stage, StageContext, StageOutput
 from tasks.specs import recipe_settings, training_code
 
@@ -44,6 +46,7 @@ def run(context: StageContext) -> StageOutput:
     def on_status(text: str) -> None:
         context.reporter.line("train", text)
 
+    _check_classes(context)
     digest, spec = context.inputs["data"].sha256, recipe_settings(context.settings)
     start = next(iter(context.files["pretrained"].values())) if "pretrained" in context.files else None
     context.world.training().run(
@@ -52,6 +55,20 @@ def run(context: StageContext) -> StageOutput:
     air = {"air": results / AIR} if (results / AIR).exists() else {}
     files = OUTPUTS if start is None else {**OUTPUTS, "pretrained": "pretrained.json"}
     return StageOutput({name: results / file for name, file in files.items()} | air, _note(last))
+
+
+def _check_classes(context: StageContext) -> None:
+    """Compare the network's outputs with the classes of the data set, before anything is paid for.
+
+    Raises:
+        UserError: the numbers differ.
+    """
+    names, outputs = labels(context), recipe_settings(context.settings)["classes"]
+    if len(names) != outputs:
+        raise UserError(
+            f"the data set has {len(names)} classes ({', '.join(names[:3])}, …), the network {outputs} outputs",
+            hint=f"set train.classes={len(names)}",
+        )
 
 
 def epoch_line(epoch: Epoch) -> str:

@@ -123,7 +123,7 @@ class FakeBoard:
         if self.refusal:
             raise Refused(self.refusal)
         changed = self.active != release.id
-        self.active = release.id
+        self.previous, self.active = self.active, release.id
         self.files = release.files
         self.releases.append(release.id)
         if changed and progress is not None:
@@ -133,8 +133,14 @@ class FakeBoard:
         smoke = {**figures, "max_difference": 0.001, "tolerance": 0.01, "milliseconds": 0.2}
         return Installed(changed, len(release.files), 1, SmokeResult.from_json(smoke))
 
+    def rollback(self):
+        self.active = self.previous
+        return self.state()
+
     def classify(self, pictures, folder):
         self.pictures += pictures
+        if isinstance(self.problem, Exception):
+            raise self.problem
         folder.mkdir(parents=True)
         found = []
         for path in pictures:

@@ -26,6 +26,7 @@ NETWORK = {
 PARITY = {
     "infra/ports/comparison.py",
     "models/parity.py",
+    "tasks/class_names.py",
     "tasks/evaluation_images.py",
     "tasks/figure.py",
     "tasks/release/ledger.py",
@@ -39,7 +40,7 @@ STORED = {f"infra/store/{name}.py" for name in ("artifacts", "atomic", "digests"
 ALLOWED = {
     "download": STAGE | {"infra/home.py", "infra/names.py"},
     "upload": STAGE | {"infra/home.py", "infra/obs/layout.py", "infra/ports/values.py"},
-    "train": STAGE | SPEC | NETWORK | {"models/training/", "models/kernels/"},
+    "train": STAGE | SPEC | NETWORK | {"models/training/", "models/kernels/", "tasks/class_names.py"},
     "evaluate": STAGE
     | SPEC
     | NETWORK

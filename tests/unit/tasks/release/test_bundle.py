@@ -8,7 +8,7 @@ from infra.board.release_folder import releases_in
 from infra.settings import load
 from infra.store.artifacts import folder_files
 from models.preprocess import CIFAR10, CLASSES
-from tasks.evaluation_images import labels
+from tasks.class_names import labels
 from tasks.release import agent_bundle, bundle
 from tests.unit.tasks.doubles import FIGURES, data_tree, ledger, read, work_of
 

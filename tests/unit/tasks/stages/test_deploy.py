@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infra.errors import Refused, UserError
+from infra.errors import Corrupt, Refused, UserError
 from infra.fleet import Fleet
 from infra.settings import load
 from models.preprocess import CLASSES
@@ -228,3 +228,14 @@ def test_a_release_from_elsewhere_needs_nothing_of_this_machine(tmp_path):
 
 def files_of(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_release_that_cannot_classify_gives_way_to_the_previous_one(tmp_path):
+    board = FakeBoard("porch")
+    board.active, board.problem = "before", Corrupt("the answer names no class")
+    context = work_for(tmp_path, board)
+    with pytest.raises(Corrupt, match="names no class"):
+        deploy.run(context)
+    assert board.active == "before"
+    assert Fleet(tmp_path / "home").wanted() == {}
+    assert "back on before" in context.reporter.lines[-1]

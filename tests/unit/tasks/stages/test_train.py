@@ -6,7 +6,7 @@ from typing import Self
 
 import pytest
 
-from infra.errors import Transient
+from infra.errors import Transient, UserError
 from infra.home import CHECKOUT
 from infra.ports.training import Epoch
 from infra.ports.values import LocalFile, Producer
@@ -146,3 +146,11 @@ def test_only_modules_that_can_change_the_bytes_are_in_the_key() -> None:
         "tasks/stages/__init__.py",
         "tasks/stages/train.py",
     }
+
+
+def test_another_number_of_classes_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    world = FakeWorld()
+    with pytest.raises(UserError, match=r"the data set has 10 classes .* the network 3 outputs") as caught:
+        run(tmp_path, world, **{"train.classes": "3"})
+    assert caught.value.hint == "set train.classes=10"
+    assert not hasattr(world, "arguments")

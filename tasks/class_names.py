@@ -1,0 +1,14 @@
+"""The class names of a data set. Apart from the images, as they are in the key of a training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.engine.stage import StageContext
+
+
+def labels(context: StageContext) -> list[str]:
+    """The class names, in the order of their numbers."""
+    text = context.files["data"]["batches.meta.txt"].path.read_text(encoding="utf-8")
+    return [line.strip() for line in text.splitlines() if line.strip()]
