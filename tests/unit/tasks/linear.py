@@ -20,6 +20,7 @@ from infra.board.local_execution import run_agent
 from infra.ports.compilation import CompileRequest
 from models import parity, preprocess
 from tasks.engine.gates import parity_gate
+from tasks.release.ledger import Ledger
 from tasks.stages import convert
 from tests.unit.infra.atc.emulator.networks import model_of
 from tests.unit.tasks.doubles import read, work_of
@@ -160,7 +161,7 @@ def work_for(tmp_path, rows, model, world, exported=None, **settings):
 
 
 def decision_of(work):
-    return parity_gate(read(convert.run(work).outputs["ledger"]))
+    return parity_gate(Ledger.from_json(read(convert.run(work).outputs["ledger"])))
 
 
 def contract(**changed):

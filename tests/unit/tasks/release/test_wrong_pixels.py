@@ -15,6 +15,7 @@ from infra.errors import GateFailed
 from models import preprocess
 from tasks.engine.gates import parity_gate
 from tasks.release import agent_bundle, bundle
+from tasks.release.ledger import Ledger
 from tasks.stages import convert
 from tests.unit.tasks.doubles import ledger as ledger_of
 from tests.unit.tasks.doubles import read, work_of
@@ -76,7 +77,7 @@ def test_without_a_mistake_the_road_passes(tmp_path, evaluation, fitted, om):
     context = work_for(tmp_path, evaluation, network(*fitted), Machine(om=om))
     made = convert.run(context)
     found = read(made.outputs["ledger"])
-    assert parity_gate(found).ok
+    assert parity_gate(Ledger.from_json(found)).ok
     onnx, model = found["hops"]
     assert onnx["whole"]["accuracy"] > 0.25, "the network has learnt something"
     assert model["whole"]["images"] == COUNT
