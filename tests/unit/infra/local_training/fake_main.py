@@ -27,7 +27,12 @@ def misbehave(spec: dict[str, Any]) -> None:
     if "error" in spec:
         report(event="error", **spec["error"])
     if "slow_stop" in spec:
-        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(spec["slow_stop"]), os._exit(143)))
+
+        def stop_slowly(*_: object) -> None:
+            time.sleep(spec["slow_stop"])
+            os._exit(143)
+
+        signal.signal(signal.SIGTERM, stop_slowly)
     if "pid_file" in spec:
         pid_file = Path(spec["pid_file"])
         pid_file.with_suffix(".new").write_text(str(os.getpid()))

@@ -18,6 +18,7 @@ from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.server import Account, Server
 from infra.modelarts.trainer import ModelArtsTrainer
 from infra.ports.storage import ObjectStore, StoredObject, SyncResult
+from infra.ports.training import TrainJob
 from infra.ports.values import Bytes, LocalFile
 from infra.settings import ModelArtsSettings, ModelArtsStandInSettings, ObsSettings
 from infra.store.digests import file_digest
@@ -172,3 +173,10 @@ def trainer_for(
         emulated=True,
         faults=FaultPlan.parse(faults),
     )
+
+
+def train_until_killed(port: int, objects: Path, folder: Path, job: TrainJob, point: str) -> None:
+    """Train with a stand-in until SIGKILL at a fault point: the main function of a process of its own."""
+    store, settings = FolderStore(objects), settings_for(port)
+    with client_for(settings) as client:
+        trainer_for(client, store, settings, folder, f"kill@{point}").train(job, lambda _event: None)

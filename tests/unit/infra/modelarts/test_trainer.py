@@ -1,10 +1,10 @@
 """The trainer with the stand-in: nothing is submitted twice, nothing is lost."""
 
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from dataclasses import replace
@@ -24,6 +24,10 @@ from tests.unit.infra.modelarts import doubles
 from tests.unit.infra.modelarts.conftest import MakeJob, OpenWorld
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK, on 3.12
+
+
+PROCESSES = multiprocessing.get_context("forkserver")  # its processes share one import of the SDK
+PROCESSES.set_forkserver_preload(["tests.unit.infra.modelarts.doubles"])
 
 
 def wait_until_final(platform: Platform) -> None:
@@ -273,20 +277,11 @@ def test_a_killed_client_does_not_cost_a_second_job(
     recorder, todo = Recorder(), replace(job(), again=again)
     with open_world() as world:
         port = int(world.settings.endpoint.rpartition(":")[2])
-        script = f"""
-            from pathlib import Path
-            from infra.ports.training import TrainJob
-            from tests.unit.infra.modelarts import doubles
-            store = doubles.FolderStore(Path({str(world.store.folder.parent)!r}))
-            settings = doubles.settings_for({port})
-            job = TrainJob({todo.key!r}, Path({str(todo.data)!r}), {dict(todo.spec)!r}, Path({str(todo.folder)!r}),
-                           {todo.data_address!r}, {todo.code_address!r}, again={again})
-            with doubles.client_for(settings) as client:
-                doubles.trainer_for(client, store, settings, Path({str(tmp_path)!r}), "kill@{point}").train(job, print)
-        """
-        command = [sys.executable, "-c", textwrap.dedent(script)]
-        killed = subprocess.run(command, cwd=CHECKOUT, check=False, capture_output=True, text=True, timeout=120)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        arguments = (port, world.store.folder.parent, tmp_path, todo, point)
+        process = PROCESSES.Process(target=doubles.train_until_killed, args=arguments)
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
         world.trainer.train(todo, recorder)
         assert world.attempts == [1]
     assert any(recorder.has_status(part) for part in resumed)

@@ -7,11 +7,9 @@ from typing import Self
 import pytest
 
 from infra.errors import Transient, UserError
-from infra.home import CHECKOUT
 from infra.ports.training import Epoch
 from infra.ports.values import LocalFile, Producer
 from infra.settings import load
-from infra.store.code_digest import closure
 from tasks.engine.stage import StageContext, StageOutput
 from tasks.stages import train
 from tests.unit.tasks.doubles import data_tree, work_of
@@ -132,20 +130,6 @@ def test_compiled_kernels_count_for_a_local_training(target: str, has_kernels: b
     producer = train.STAGE.producer(world)
     assert producer is not None
     assert ("kernels" in producer.details) == has_kernels
-
-
-def test_only_modules_that_can_change_the_bytes_are_in_the_key() -> None:
-    modules = {path for path in closure(["tasks.stages.train"], CHECKOUT) if not path.startswith("models/")}
-    assert modules == {
-        "infra/__init__.py",
-        "infra/errors.py",
-        "tasks/__init__.py",
-        "tasks/engine/__init__.py",
-        "tasks/engine/stage.py",
-        "tasks/specs.py",
-        "tasks/stages/__init__.py",
-        "tasks/stages/train.py",
-    }
 
 
 def test_another_number_of_classes_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
