@@ -1,4 +1,4 @@
-"""Many small files as one object: a request a file is what makes them slow (docs/reference/pitfalls.md §8.21)."""
+"""Upload many small files as one object, since one request for each file is slow (docs/reference/pitfalls.md §8.21)."""
 
 import hashlib
 import io
@@ -17,13 +17,14 @@ from infra.obs.listing import look
 from infra.obs.upload import changed, send
 from infra.ports.storage import SyncResult
 from infra.ports.values import Bytes, LocalFile
+from infra.store.local_files import describe
 
 CONTENT = "content"
-"""Name of the metadata that identifies the archived files: the digest of their names and digests."""
+"""Metadata name of the digest over the archived files' names and digests."""
 
 
 def content_digest(files: Mapping[str, LocalFile]) -> str:
-    """SHA-256 over sorted `digest  name` lines: tells two sets of files apart without reading them."""
+    """Return the SHA-256 over sorted `digest  name` lines, which identifies a set of files without reading them."""
     lines = "".join(f"{files[name].sha256}  {name}\n" for name in sorted(files))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -31,11 +32,11 @@ def content_digest(files: Mapping[str, LocalFile]) -> str:
 def sync_archive(
     connection: Connection, address: ObjectAddress, files: Mapping[str, LocalFile], progress: Bytes | None = None
 ) -> SyncResult:
-    """Make `address` hold an archive (tar) of exactly these files; nothing is read or sent when it does.
+    """Make `address` hold an archive (tar) of exactly these files; read and send nothing when it does already.
 
     Raises:
         Corrupt: a file has changed.
-        UserError: a name that leaves the folder it will be unpacked in.
+        UserError: a name is not a plain relative path.
     """
     if holds_archive(connection, address, files):
         return SyncResult((), (address.key,), 0)
@@ -44,7 +45,7 @@ def sync_archive(
         archive = _pack(files, Path(folder) / "archive.tar")
         send(connection, address, archive, progress, {CONTENT: content})
     if not holds_archive(connection, address, files):
-        raise Corrupt(f"{address} is not there as it was sent", hint="somebody else writes to this key; send again")
+        raise Corrupt(f"{address} differs from what was sent", hint="another program writes to this key; send again")
     return SyncResult((address.key,), (), archive.size)
 
 
@@ -61,14 +62,14 @@ def fetch_archive(
     sha256: str | None = None,
     progress: Bytes | None = None,
 ) -> str:
-    """Fetch an archive and unpack it as `folder`, which appears whole or not at all; returns the archive's SHA-256.
+    """Fetch an archive and unpack it as `folder`, atomically; return the archive's SHA-256.
 
     Raises:
-        Corrupt: the archive is not what its digest says, or is damaged.
-        UserError: it holds a link or a path that leaves the folder, or `folder` is there and not empty.
+        Corrupt: the archive does not match its digest, or is damaged.
+        UserError: it contains a link or an unsafe path, or `folder` exists and is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there already", hint="name a folder that does not exist yet")
+        raise UserError(f"{folder} exists already", hint="name a folder that does not exist yet")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         archive, tree = Path(temporary) / "archive.tar", Path(temporary) / "tree"
@@ -77,13 +78,13 @@ def fetch_archive(
         try:
             _unpack(archive, tree, address)
         except tarfile.TarError as error:
-            raise Corrupt(f"{address} is no archive, or a damaged one: {error}", hint="send it again") from error
+            raise Corrupt(f"{address} is not an archive, or is damaged: {error}", hint="send it again") from error
         tree.replace(folder)
     return digest
 
 
 class _Hashing(io.RawIOBase):
-    """A file that is hashed as it is read."""
+    """Hashes a file while it is read."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self.file = file
@@ -96,7 +97,7 @@ class _Hashing(io.RawIOBase):
 
 
 def _pack(files: Mapping[str, LocalFile], target: Path) -> LocalFile:
-    """The same files give the same bytes: sorted, without times and owners."""
+    """Write a reproducible archive: sorted, without times and owners."""
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(files):
             file = files[name]
@@ -106,15 +107,13 @@ def _pack(files: Mapping[str, LocalFile], target: Path) -> LocalFile:
                 hashing = _Hashing(stream)
                 try:
                     tar.addfile(entry, hashing)
-                except OSError as error:  # tarfile's word for a file that ends too early
+                except OSError as error:  # tarfile raises it for a file that ends too early
                     if error.errno is not None:
                         raise
                     raise changed(file) from error
                 if stream.read(1) or hashing.digest.hexdigest() != file.sha256:
                     raise changed(file)
-    with target.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return LocalFile(target, digest, target.stat().st_size)
+    return describe(target)
 
 
 def _unpack(archive: Path, tree: Path, address: ObjectAddress) -> None:

@@ -1,4 +1,4 @@
-"""Make a bucket as the tutorials do, and prove that it can be used."""
+"""Create a bucket as the tutorials do, and prove that it is usable."""
 
 import logging
 import secrets
@@ -32,25 +32,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Access:
-    """What a probe found: how long it took, and how far this machine's clock is ahead of the server's, in seconds."""
+    """The result of a probe: its duration, and how far this machine's clock is ahead of the server's, in seconds."""
 
     seconds: float
     clock_ahead: float
 
 
 def ensure(connection: Connection, settings: ObsSettings) -> bool:
-    """Make the bucket of the settings when it is missing; True when it was made now.
+    """Create the bucket of the settings when it is missing; True when it was created.
 
-    A single availability zone is OBS's default; the storage class is the one that objects get unless they name
-    another; anybody on the internet may read a `public-read` bucket.
+    OBS defaults to a single availability zone. The storage class is the default of the bucket's objects. Anybody on the
+    internet may read a `public-read` bucket.
     """
-    made = connection.call("bucket", f"obs://{settings.bucket}", lambda: _ensure(connection, settings))
-    if made and settings.acl == "public-read":
+    created = connection.call("bucket", f"obs://{settings.bucket}", lambda: _ensure(connection, settings))
+    if created and settings.acl == "public-read":
         log.warning(
-            "bucket %s is public-read: anybody on the internet can read what is in it, and its traffic is paid by you",
+            "bucket %s is public-read: anybody on the internet can read its objects, and you pay for the traffic",
             settings.bucket,
         )
-    return made
+    return created
 
 
 def _ensure(connection: Connection, settings: ObsSettings) -> bool:
@@ -60,7 +60,7 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
     except botocore.exceptions.ClientError as error:
         if code(error) == "403":
             raise Refused(
-                f"the bucket {bucket} at {connection.endpoint} is somebody else's, or closed to this user",
+                f"the bucket {bucket} at {connection.endpoint} belongs to somebody else, or this user has no access",
                 hint="choose another obs.bucket or ask its owner for access; is this machine's clock right?",
             ) from error
         if code(error) not in ("404", "NoSuchBucket"):
@@ -68,7 +68,7 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
     else:
         return False
     options: dict[str, Any] = {"ACL": settings.acl}
-    if settings.region != "us-east-1":  # S3's default region, which must not be named
+    if settings.region != "us-east-1":  # the default region of S3 must not be named
         options["CreateBucketConfiguration"] = {"LocationConstraint": settings.region}
 
     def with_storage_class(request: "AWSRequest", **_: object) -> None:
@@ -89,11 +89,11 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
 
 
 def prove_access(connection: Connection, bucket: str, prefix: str) -> Access:
-    """Write, look at, read back and delete a probe object: a HEAD of the bucket alone proves nothing (obs.md §2.1).
+    """Write, look up, read back and delete a probe object: a HEAD of the bucket alone proves nothing (obs.md §2.1).
 
     Raises:
-        Refused, Transient: what the store said to the first step that failed.
-        Corrupt: it gave other bytes back, or still has the probe.
+        Refused, Transient: the store's answer to the first step that failed.
+        Corrupt: it returned other bytes, or still has the probe.
     """
     address = ObjectAddress(bucket, join_key(prefix, f".probe-{secrets.token_hex(8)}")).checked()
     data = secrets.token_bytes(1024)
@@ -110,8 +110,8 @@ def prove_access(connection: Connection, bucket: str, prefix: str) -> Access:
             remove(connection, bucket, [address.key])
         if stored is None or stored.sha256 != probe.sha256 or head(connection, address) is not None:
             raise Corrupt(
-                f"{address} at {connection.endpoint}: what was written is not what can be read",
-                hint="is something between here and the store that keeps old answers, such as a caching proxy?",
+                f"{address} at {connection.endpoint}: the bytes read differ from the bytes written",
+                hint="is there a caching proxy between this machine and the store?",
             )
     return Access(time.monotonic() - started, _clock_ahead(connection, bucket))
 

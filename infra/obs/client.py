@@ -1,4 +1,4 @@
-"""The object store client: Huawei OBS, any other S3 server, and the embedded stand-in alike."""
+"""The object store client, for Huawei OBS, any other S3 server, and the embedded stand-in."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -28,22 +28,22 @@ def connect(
     faults: FaultPlan = NO_FAULTS,
     retry: RetrySettings = RetrySettings(),  # noqa: B008 - frozen
 ) -> "ObsClient":
-    """The client of one bucket; nothing is asked of the server yet.
+    """Return the client of one bucket; it sends no request yet.
 
     Args:
-        settings: with end point and keys; for the embedded server `infra.obs.emulator.seaweedfs.reach` fills them in.
-        emulated: True when the end point is the embedded server.
-        faults: what breaks on purpose, at the points `obs.…`.
-        retry: how requests are tried again.
+        settings: with endpoint and keys; for the embedded server `infra.obs.emulator.seaweedfs.reached` fills them in.
+        emulated: True when the endpoint is the embedded server.
+        faults: planned faults, at the points `obs.…`.
+        retry: attempts and delays of a request.
 
     Raises:
-        UserError: no end point, no keys, or an end point that cannot work.
+        UserError: no endpoint, no keys, or an endpoint that cannot work.
     """
     return ObsClient(open_connection(settings, faults, retry), settings, emulated=emulated)
 
 
 class ObsClient:
-    """One bucket; implements the port `infra.ports.ObjectStore`."""
+    """One bucket; implements the ports of `infra/ports/storage.py`."""
 
     def __init__(self, connection: Connection, settings: ObsSettings, *, emulated: bool) -> None:
         self._connection = connection
@@ -67,7 +67,7 @@ class ObsClient:
         return self._emulated
 
     def ensure_bucket(self) -> bool:
-        """Make the bucket as the settings say (private by default) when it is missing; True when it was made now."""
+        """Create the bucket as the settings say (private by default) when it is missing; True when it was created."""
         return ensure(self._connection, self._settings)
 
     def prove_access(self) -> Access:
@@ -80,19 +80,19 @@ class ObsClient:
         return Files(self._connection)
 
     def head(self, key: str) -> StoredObject | None:
-        """Look at one object; None when there is none."""
+        """Look one object up; None when there is none."""
         return head(self._connection, self._at(key))
 
     def list(self, prefix: str) -> Iterable[tuple[str, int]]:
-        """Keys that begin with `prefix`, in byte order, with their sizes in bytes."""
+        """List the keys that begin with `prefix`, in byte order, with their sizes in bytes."""
         return [(key, size) for key, size, _ in listing(self._connection, self._bucket, prefix)]
 
     def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
-        """Send a file with its SHA-256 as metadata; raises `Corrupt` when the file is not what it should be."""
+        """Send a file with its SHA-256 as metadata; `Corrupt` when the file differs from its digest."""
         send(self._connection, self._at(key), source, progress)
 
     def put_bare(self, key: str, source: Path) -> None:
-        """Send a file in one request and without metadata of ours, as other programs do; for stand-ins of those."""
+        """Send a file in one request and without our metadata, as other programs do; for stand-ins of these."""
         send_bare(self._connection, self._at(key), source)
 
     def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
@@ -100,15 +100,15 @@ class ObsClient:
         return fetch(self._connection, self._at(key), target, sha256, progress)
 
     def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
-        """Make `prefix/name` hold each file: compare digests, send what is missing, read back a proof."""
+        """Make `prefix/name` hold each file: compare digests, send what is missing, check the result."""
         return synchronise(self._connection, self._bucket, prefix, files, progress)
 
     def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
-        """Names of the files that `prefix/name` does not hold with their digest; see `infra.ports.ObjectStore`."""
+        """Return the names of the files that `prefix/name` does not hold with their digest; nothing is sent."""
         return missing_names(self._connection, self._bucket, prefix, files)
 
     def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
-        """Make `key` hold an archive of exactly these files; when it does, one look is all that happens."""
+        """Make `key` hold one archive of exactly these files; one request when it does already."""
         return sync_archive(self._connection, self._at(key), files, progress)
 
     def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
@@ -116,15 +116,15 @@ class ObsClient:
         return holds_archive(self._connection, self._at(key), files)
 
     def get_archive(self, key: str, folder: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
-        """Fetch an archive and unpack it as the new `folder`; returns the archive's SHA-256."""
+        """Fetch an archive and unpack it as the new `folder`; return the archive's SHA-256."""
         return fetch_archive(self._connection, self._at(key), folder, sha256, progress)
 
     def abort_unfinished(self, prefix: str, age: timedelta) -> Sequence[str]:
-        """Abort multipart uploads under a prefix that were begun longer ago than `age`; returns their keys."""
+        """Abort the multipart uploads under a prefix that are older than `age`; return their keys."""
         return abort_older(self._connection, self._bucket, prefix, age)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; absent ones are no error."""
+        """Remove objects; absent ones are not an error."""
         remove(self._connection, self._bucket, keys)
 
     def unfinished(self, prefix: str) -> Sequence[str]:
@@ -140,7 +140,7 @@ class ObsClient:
         )
 
     def link(self, key: str, seconds: int | None = None) -> str:
-        """A pre-signed address for fetching the object, valid for `seconds` (at most seven days; else as set)."""
+        """Return a pre-signed link for fetching the object, valid for `seconds` (at most seven days; None: as set)."""
         address = self._at(key)
         return self._links.call(
             "link",
@@ -157,8 +157,8 @@ class ObsClient:
 
     @cached_property
     def _links(self) -> Connection:
-        """Signs links: for where people open them, which may be another address than ours."""
+        """Signs links for the address at which people open them, which may differ from ours."""
         if not self._settings.link_endpoint:
             return self._connection
-        there = self._settings.model_copy(update={"endpoint": self._settings.link_endpoint})
-        return open_connection(there, self._connection.faults, self._connection.retry)
+        settings = self._settings.model_copy(update={"endpoint": self._settings.link_endpoint})
+        return open_connection(settings, self._connection.faults, self._connection.retry)

@@ -1,4 +1,4 @@
-"""The one place where a boto3 client is built, and where its requests are retried."""
+"""The place where a boto3 client is built and its requests are retried."""
 
 import base64
 import hashlib
@@ -32,9 +32,9 @@ class Connection:
 
     Attributes:
         s3: the client; safe to use from several threads.
-        endpoint: where it talks to, for messages.
+        endpoint: the server's address, for messages.
         threads: parallel transfers; the connection pool is as wide.
-        retry: how often and how slowly a `Transient` is tried again.
+        retry: attempts and delays after a `Transient` error.
         faults: the fault plan.
     """
 
@@ -45,12 +45,12 @@ class Connection:
     faults: FaultPlan
 
     def call(self, point: str, address: str, action: Callable[[], Result]) -> Result:
-        """Make one request that may be repeated; retry while it fails with `Transient`.
+        """Make one request that may be repeated, with retries after a `Transient` error.
 
         Args:
             point: the fault point `obs.{point}`.
-            address: what the request is about, for messages.
-            action: makes the request, and reads its answer whole.
+            address: the object or bucket, for messages.
+            action: makes the request and reads the whole answer.
         """
 
         def attempt() -> Result:
@@ -67,7 +67,7 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
     Nothing of another tool's set-up reaches it: neither `~/.aws` nor `AWS_…` variables count.
 
     Raises:
-        UserError: no keys, or an end point that cannot work.
+        UserError: no keys, or an endpoint that cannot work.
     """
     _check_endpoint(settings)
     access_key = settings.access_key.get_secret_value()
@@ -77,7 +77,7 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
             f"there are no keys for {settings.endpoint}",
             hint="set ATLASFLOW_OBS__ACCESS_KEY and ATLASFLOW_OBS__SECRET_KEY, or put them into secret files",
         )
-    # Of boto3 only the core is needed here; all of it costs a tenth of a second more.
+    # Only the core of boto3 is needed here; importing all of it takes 0.1 s more.
     import botocore.session  # noqa: PLC0415 - commands without object storage save it
     from botocore.config import Config  # noqa: PLC0415
 
@@ -99,7 +99,7 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
         verify=settings.ca or None,
         config=Config(
             signature_version="s3v4",
-            # OBS refuses path style; boto3 itself falls back to it where the end point is an IP address.
+            # OBS refuses path style; boto3 falls back to it when the endpoint is an IP address.
             s3={"addressing_style": "virtual"},
             # Otherwise uploads over TLS become aws-chunked with a trailer, which OBS refuses.
             request_checksum_calculation="when_required",
@@ -108,7 +108,7 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
             connect_timeout=10,
             read_timeout=60,
             tcp_keepalive=True,
-            # `Connection.call` retries, so that every repetition follows the class of its error.
+            # `Connection.call` retries instead, by the class of the error.
             retries={"total_max_attempts": 1, "mode": "standard"},
             proxies=_proxies(settings),
         ),
@@ -118,7 +118,7 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
 
 
 def _timestamp(text: str) -> datetime:
-    """Parse a time of S3's XML or of a header; botocore's own parser takes half of the time of a long listing."""
+    """Parse a time from S3's XML or from a header; botocore's own parser takes half of the time of a long listing."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -126,7 +126,7 @@ def _timestamp(text: str) -> datetime:
 
 
 def _add_content_md5(request: "AWSRequest", **_: object) -> None:
-    """OBS demands Content-MD5 on a multi-delete, where boto3 sends a CRC32 instead (docs/reference/obs.md §2.3)."""
+    """Add the Content-MD5 that OBS demands on a multi-delete; boto3 sends a CRC32 (docs/reference/obs.md §2.3)."""
     body = request.data if isinstance(request.data, bytes) else str(request.data).encode()
     for name in [name for name in request.headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-check"))]:
         del request.headers[name]
@@ -135,7 +135,7 @@ def _add_content_md5(request: "AWSRequest", **_: object) -> None:
 
 
 def _proxies(settings: ObsSettings) -> dict[str, str] | None:
-    """The proxy of the settings; none for this machine itself; otherwise what the environment says (None)."""
+    """Return the proxy of the settings; none for this machine itself; None for the proxy of the environment."""
     if settings.proxy:
         return {"http": settings.proxy, "https": settings.proxy}
     host = urlsplit(settings.endpoint).hostname or ""
@@ -147,14 +147,14 @@ def _check_endpoint(settings: ObsSettings) -> None:
     parts = urlsplit(settings.endpoint)
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host:
-        raise UserError(f"obs.endpoint '{settings.endpoint}' is not an address", hint=hint)
+        raise UserError(f"obs.endpoint '{settings.endpoint}' is not a valid URL", hint=hint)
     if parts.path not in ("", "/") or parts.query or parts.username:
-        raise UserError("obs.endpoint has more than scheme, host and port", hint=hint)
+        raise UserError("obs.endpoint must have only scheme, host and port", hint=hint)
     if host.startswith(f"{settings.bucket}."):
-        raise UserError(f"obs.endpoint '{host}' already holds the bucket's name", hint=hint)
+        raise UserError(f"obs.endpoint '{host}' already contains the bucket's name", hint=hint)
     if parts.scheme == "https" and "." in settings.bucket and not _is_ip(host):
         raise UserError(
-            f"obs.bucket '{settings.bucket}' has a dot, so no TLS certificate fits its host name",
+            f"obs.bucket '{settings.bucket}' contains a dot, so no TLS certificate fits its host name",
             hint="choose a bucket without dots",
         )
     if settings.ca and not Path(settings.ca).is_file():

@@ -1,6 +1,6 @@
-"""Moves and copies as the tutorials do them with MoXing (docs/reference/modelarts.md §1.7), in any bucket.
+"""Copy, move, list and remove files and objects in any bucket, as the tutorials do with MoXing.
 
-An address is one that `infra.obs.address.parse_address` reads.
+An address is one that `infra.obs.address.parse_address` reads. Source: docs/reference/modelarts.md §1.7.
 """
 
 import shutil
@@ -38,11 +38,11 @@ class Files:
         self._connection = connection
 
     def copy(self, source: str, target: str, progress: Bytes | None = None) -> None:
-        """Copy one file or object; both ends may be either. It appears whole and verified or not at all.
+        """Copy one file or object to a file or an object, verified and atomically.
 
         Raises:
             Refused: there is no such object.
-            UserError: there is no such file, or a folder is where it shall go.
+            UserError: there is no such file, or the target is a folder.
         """
         origin, goal = parse_address(source), parse_address(target)
         if goal is None and Path(target).is_dir():
@@ -63,16 +63,15 @@ class Files:
     def copy_parallel(
         self, source: str, target: str, *, names: Sequence[str] | None = None, progress: Bytes | None = None
     ) -> tuple[str, ...]:
-        """Copy everything under a folder; returns the relative names that were copied.
+        """Copy everything under a folder; return the relative names that were copied.
 
-        A source without anything under it is nothing to copy, not an error, as with MoXing. What an upload finds in
-        place with the same bytes it does not send again.
+        An empty source is not an error, as with MoXing. An upload skips objects that have the same bytes already.
 
         Args:
             source: folder or prefix.
             target: folder or prefix.
-            names: copy only these; each must be there.
-            progress: told of bytes as they move.
+            names: copy only these; each must exist.
+            progress: receives bytes as they are copied.
         """
         sizes = {name: size for name, size in self._walk(source) if not name.endswith("/")}
         if names is not None:
@@ -90,7 +89,7 @@ class Files:
             synchronise(self._connection, goal.bucket, goal.key, files, progress)
             return tuple(sizes)
         large = [name for name, size in sizes.items() if size > SINGLE]
-        for name in large:  # each is parallel in itself
+        for name in large:  # each is copied in parallel parts
             self.copy(_below(source, name), _below(target, name), progress)
         jobs = [
             (partial(self.copy, _below(source, name), _below(target, name)), size)
@@ -101,19 +100,19 @@ class Files:
         return tuple(sizes)
 
     def exists(self, address: str) -> bool:
-        """True for an object, a file, or a folder that holds something (or is one here)."""
+        """True for an object, a file, a folder of this machine, or a prefix with objects under it."""
         found = parse_address(address)
         if found is None:
             return Path(address).exists()
         return self._look(found) is not None or self.is_directory(address)
 
     def is_file(self, address: str) -> bool:
-        """True for an object or a file; nothing but it needs to be readable."""
+        """True for an object or a file; only this one needs to be readable."""
         found = parse_address(address)
         return Path(address).is_file() if found is None else self._look(found) is not None
 
     def is_directory(self, address: str) -> bool:
-        """True for a folder; in a bucket that is a prefix with something under it."""
+        """True for a folder, or a prefix with objects under it."""
         found = parse_address(address)
         if found is None:
             return Path(address).is_dir()
@@ -126,11 +125,11 @@ class Files:
         return bool(answer.get("Contents"))
 
     def list_directory(self, address: str, *, recursive: bool = False) -> list[str]:
-        """Relative names under a folder, in byte order; folders among them without their slash."""
+        """Return the relative names under a folder, in byte order; folders have no trailing slash."""
         return sorted({name.rstrip("/") for name, _ in self.entries(address, recursive=recursive)})
 
     def entries(self, address: str, *, recursive: bool = False) -> list[tuple[str, int]]:
-        """As `list_directory`, with bytes; a folder ends with a slash and counts what lies under it."""
+        """Return names as `list_directory` does, with bytes; a folder ends with a slash and sums what is under it."""
         found: Counter[str] = Counter()
         for name, size in self._walk(address):
             first, slash, _ = name.partition("/")
@@ -138,22 +137,22 @@ class Files:
         return sorted(found.items())
 
     def size(self, address: str) -> int:
-        """Bytes of one object or file; `Refused` or `UserError` when there is none."""
+        """Return the size of one object or file in bytes; `Refused` or `UserError` when there is none."""
         found = parse_address(address)
         if found is None:
             return describe(Path(address)).size
         return self._present(found)["ContentLength"]
 
     def make_dirs(self, address: str) -> None:
-        """Make a folder; in a bucket folders come with their objects, so there is nothing to make."""
+        """Create a folder of this machine; a bucket has no folders to create."""
         if parse_address(address) is None:
             Path(address).mkdir(parents=True, exist_ok=True)
 
     def remove(self, address: str, *, recursive: bool = False) -> None:
-        """Remove one file or object, or with `recursive` everything under a folder; absent ones are no error.
+        """Remove one file or object, or with `recursive` everything under a folder; absent ones are not an error.
 
         Raises:
-            UserError: a whole bucket is named.
+            UserError: the address is a whole bucket.
         """
         found = parse_address(address)
         if found is None:
@@ -171,7 +170,7 @@ class Files:
         remove(self._connection, found.bucket, keys)
 
     def rename(self, source: str, target: str) -> None:
-        """Move one file or object: copied and verified first, removed then."""
+        """Move one file or object: copy and verify it, then remove the source."""
         if source != target:
             self.copy(source, target)
             self.remove(source)
@@ -201,7 +200,7 @@ class Files:
         return found
 
     def _copy_object(self, source: ObjectAddress, target: ObjectAddress, progress: Bytes | None) -> None:
-        """Within the store: no byte comes here; metadata go along."""
+        """Copy within the store, with metadata; no byte passes this machine."""
         from boto3.s3.inject import copy  # noqa: PLC0415 - as in `open_connection`
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
 
@@ -214,7 +213,7 @@ class Files:
 
         extra = {
             "Metadata": found["Metadata"],
-            "MetadataDirective": "REPLACE",  # a copy in parts takes none along by itself
+            "MetadataDirective": "REPLACE",  # a copy in parts drops them by default
             "ContentType": found["ContentType"],
         }
         self._connection.call(
@@ -231,7 +230,7 @@ class Files:
         )
         stored = self._present(target)
         if (stored["ContentLength"], stored["Metadata"]) != (found["ContentLength"], found["Metadata"]):
-            raise Corrupt(f"{target} is not the copy of {source}", hint="somebody else writes there; copy again")
+            raise Corrupt(f"{target} is not the copy of {source}", hint="another program writes there; copy again")
         if progress is not None:
             progress(found["ContentLength"])
 
@@ -241,11 +240,11 @@ def _below(folder: str, name: str) -> str:
 
 
 def _fits_folders(source: str, names: Iterable[str]) -> None:
-    """An object may have the name of a prefix; a file may not have that of a folder."""
+    """Check that no file has the name of a folder; objects may have the name of a prefix."""
     folders = {str(parent): name for name in names for parent in PurePosixPath(name).parents}
     for name in names:
         if name in folders:
             raise UserError(
-                f"{source} holds both '{name}' and '{folders[name]}', which no folder here can",
-                hint="copy the one object, or name what is wanted",
+                f"{source} holds both '{name}' and '{folders[name]}', which a folder of this machine cannot",
+                hint="copy one of them alone",
             )

@@ -1,4 +1,4 @@
-"""Fetch one object: parallel ranges, verified, atomic."""
+"""Fetch one object in parallel ranges, verified and atomically."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ _BLOCK = 256 * 1024
 
 @dataclass(frozen=True)
 class _Found:
-    """What the first range told of the object."""
+    """Facts about the object, from the answer to the first range."""
 
     size: int
     tag: str
@@ -41,32 +41,32 @@ def fetch(
     sha256: str | None = None,
     progress: Bytes | None = None,
 ) -> str:
-    """Fetch an object into `target`, which appears whole and verified or not at all.
+    """Fetch an object into `target`, verified, atomically.
 
     Args:
-        connection: where from.
-        address: the object.
-        target: the file to make or replace.
-        sha256: what it must be; without it our own metadata says so, or else the MD5 that the ETag of an object is
-            which was stored with one request and without encryption. Of any other only the bytes are counted.
-        progress: told of bytes as ranges arrive.
+        connection: to the store.
+        address: of the object.
+        target: the file to create or replace.
+        sha256: expected digest. By default that of our own metadata, else the MD5 in the ETag of an object that was
+            stored in one request and without encryption; of any other object only the size is checked.
+        progress: receives bytes as ranges arrive.
 
     Returns:
         The SHA-256 of the bytes.
 
     Raises:
-        Corrupt: the bytes are not those of the digest, twice in a row.
+        Corrupt: the bytes do not match the digest, twice in a row.
         Refused: there is no such object.
     """
     with replacing(target, faults=connection.faults, point="obs.get.file") as temporary:
         actual, wanted = _attempt(connection, address, temporary, sha256, progress)
         if actual != wanted:
-            # Bytes may be altered on their way; those that are altered in the bucket are so the second time too.
+            # Bytes altered in transit are right the second time; those altered in the bucket are not.
             actual, wanted = _attempt(connection, address, temporary, sha256, None)
         if actual != wanted:
             raise Corrupt(
                 f"{address} has SHA-256 {actual}, but should have {wanted}",
-                hint="delete it and run the stage again that stores it",
+                hint="delete it and run the stage that stores it again",
             )
     return actual
 
@@ -74,7 +74,7 @@ def fetch(
 def _attempt(
     connection: Connection, address: ObjectAddress, path: Path, sha256: str | None, progress: Bytes | None
 ) -> tuple[str, str]:
-    """Fetch all ranges; returns the actual and the wanted digest."""
+    """Fetch all ranges; return the actual and the expected digest."""
     digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -98,7 +98,7 @@ def _attempt(
 def _in_order(
     connection: Connection, address: ObjectAddress, descriptor: int, found: _Found
 ) -> Iterator[tuple[int, int]]:
-    """Fetch everything behind the first range in parallel; yields each range once it is there, in order."""
+    """Fetch the ranges after the first in parallel; yield each range in order when it has arrived."""
     first = min(found.size, RANGE)
     yield 0, first
     ranges = [(start, min(start + RANGE, found.size)) for start in range(first, found.size, RANGE)]
@@ -116,20 +116,20 @@ def _in_order(
 
 
 def _first(connection: Connection, address: ObjectAddress, descriptor: int) -> _Found:
-    """The first range, whose answer also tells size, ETag and metadata: one request for a small object."""
+    """Fetch the first range with size, ETag and metadata: one request for a small object."""
     try:
         answer = connection.s3.get_object(Bucket=address.bucket, Key=address.key, Range=f"bytes=0-{RANGE - 1}")
     except botocore.exceptions.ClientError as error:
         if code(error) != "InvalidRange":
             raise
-        answer = connection.s3.get_object(Bucket=address.bucket, Key=address.key)  # no range fits an empty object
+        answer = connection.s3.get_object(Bucket=address.bucket, Key=address.key)  # an empty object has no range
     size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else answer["ContentLength"]
     with closing(answer["Body"]) as body:
         _write(iter(lambda: body.read(_BLOCK), b""), descriptor, 0, min(size, RANGE), address)
     tag, ours = answer["ETag"].strip('"'), answer["Metadata"].get(DIGEST)
     encrypted = bool(answer.get("ServerSideEncryption"))
-    tells = ours is None and not encrypted and re.fullmatch("[0-9a-f]{32}", tag)
-    return _Found(size, answer["ETag"], ours, tag if tells else None)
+    is_md5 = ours is None and not encrypted and re.fullmatch("[0-9a-f]{32}", tag)
+    return _Found(size, answer["ETag"], ours, tag if is_md5 else None)
 
 
 def _range(connection: Connection, address: ObjectAddress, descriptor: int, tag: str, span: tuple[int, int]) -> None:
@@ -149,4 +149,4 @@ def _write(blocks: Iterator[bytes], descriptor: int, start: int, end: int, addre
             break
         os.pwrite(descriptor, block, offset - len(block))
     if offset != end:
-        raise Transient(f"{address}: {offset - start} bytes came where {end - start} were asked for", hint="try again")
+        raise Transient(f"{address}: {offset - start} bytes arrived instead of {end - start}", hint="try again")

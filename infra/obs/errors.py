@@ -1,4 +1,4 @@
-"""What the object store and the network say, mapped once to the project's own errors (docs/reference/obs.md §2.4)."""
+"""Map the errors of the object store and of the network to AtlasFlow's own (docs/reference/obs.md §2.4)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _ACCOUNT = "look at the account's state and balance in the console"
 _REGION = "take obs.endpoint and obs.region from the bucket's page in the console"
 _LATER = "try again later"
 _MEANINGS = {
-    "InvalidAccessKeyId": _Meaning(Refused, "the access key is not known there", _KEYS),
+    "InvalidAccessKeyId": _Meaning(Refused, "the access key is unknown", _KEYS),
     "SignatureDoesNotMatch": _Meaning(Refused, "the signature is wrong", f"{_KEYS}, and obs.region"),
     "TooManyWrongSignature": _Meaning(Refused, "too many wrong signatures", f"{_KEYS}, and wait a few minutes"),
     "ExpiredToken": _Meaning(Refused, "the temporary credentials have expired", "get new ones, with their token"),
@@ -34,7 +34,7 @@ _MEANINGS = {
     "Forbidden": _Meaning(
         Refused,
         "access denied",
-        "no reason was given: check the keys, the user's rights on this bucket, and this machine's clock",
+        "the store gave no reason: check the keys, the user's rights on this bucket, and this machine's clock",
     ),
     "AccountProblem": _Meaning(Refused, "there is a problem with the account", _ACCOUNT),
     "InArrearOrInsufficientBalance": _Meaning(Refused, "the account is in arrears", _ACCOUNT),
@@ -43,31 +43,31 @@ _MEANINGS = {
         "the bucket's name must be part of the host name",
         "give obs.endpoint as a domain name, not as an IP address",
     ),
-    "NoSuchBucket": _Meaning(Refused, "there is no such bucket", "check obs.bucket, or let `upload` make it"),
-    "NoSuchKey": _Meaning(Refused, "there is no such object", "check the key; `upload` or `publish` makes it"),
-    "NoSuchUpload": _Meaning(Transient, "the multipart upload is gone; somebody else ended it", _LATER),
+    "NoSuchBucket": _Meaning(Refused, "there is no such bucket", "check obs.bucket, or let `upload` create it"),
+    "NoSuchKey": _Meaning(Refused, "there is no such object", "check the key; `upload` or `publish` creates it"),
+    "NoSuchUpload": _Meaning(Transient, "the multipart upload is gone; another program ended it", _LATER),
     "InvalidObjectState": _Meaning(Refused, "the object is archived", "restore it in the console first"),
     "BucketAlreadyExists": _Meaning(Refused, "the bucket's name belongs to somebody else", "choose another obs.bucket"),
     "BucketNotEmpty": _Meaning(Refused, "the bucket is not empty", "delete its objects first"),
     "TooManyBuckets": _Meaning(Refused, "the account has as many buckets as it may", "delete one, or use one of them"),
     "InvalidBucketName": _Meaning(UserError, "the bucket's name is not allowed", "check obs.bucket"),
-    "InvalidLocationConstraint": _Meaning(UserError, "the region is not the end point's", _REGION),
-    "IllegalLocationConstraintException": _Meaning(UserError, "the region is not the end point's", _REGION),
-    "AuthorizationHeaderMalformed": _Meaning(UserError, "the region is not the end point's", _REGION),
+    "InvalidLocationConstraint": _Meaning(UserError, "the region is not the endpoint's", _REGION),
+    "IllegalLocationConstraintException": _Meaning(UserError, "the region is not the endpoint's", _REGION),
+    "AuthorizationHeaderMalformed": _Meaning(UserError, "the region is not the endpoint's", _REGION),
     "PermanentRedirect": _Meaning(UserError, "the bucket is in another region", _REGION),
     "KeyTooLong": _Meaning(UserError, "the key is longer than 1,024 bytes", "shorten obs.prefix or the file's name"),
     "KeyTooLongError": _Meaning(UserError, "the key is longer than 1,024 bytes", "shorten obs.prefix or the name"),
-    "BadDigest": _Meaning(Transient, "the bytes were altered on their way", _LATER),
-    "XAmzContentSHA256Mismatch": _Meaning(Transient, "the bytes were altered on their way", _LATER),
-    "IncompleteBody": _Meaning(Transient, "the bytes did not arrive whole", _LATER),
+    "BadDigest": _Meaning(Transient, "the bytes were altered in transit", _LATER),
+    "XAmzContentSHA256Mismatch": _Meaning(Transient, "the bytes were altered in transit", _LATER),
+    "IncompleteBody": _Meaning(Transient, "not all bytes arrived", _LATER),
     "RequestTimeout": _Meaning(Transient, "the bytes arrived too slowly", _LATER),
-    "OperationAborted": _Meaning(Transient, "another operation is changing the same thing", _LATER),
+    "OperationAborted": _Meaning(Transient, "another operation is changing the same object", _LATER),
     "PreconditionFailed": _Meaning(Transient, "the object changed while it was read", _LATER),
     "InternalError": _Meaning(Transient, "the server failed", _LATER),
     "ServiceUnavailable": _Meaning(Transient, "the server is overloaded", "try again later, or lower obs.threads"),
     "SlowDown": _Meaning(Transient, "too many requests", "try again later, or lower obs.threads"),
 }
-# A HEAD has no body, so only the status tells what is wrong.
+# The answer to a HEAD has no body, so only its status says what is wrong.
 _BY_STATUS = {
     "301": "PermanentRedirect",
     "403": "Forbidden",
@@ -79,7 +79,7 @@ _BY_STATUS = {
 
 
 def code(error: boto.ClientError) -> str:
-    """The error code that the server gave, or the status where there was no body."""
+    """Return the server's error code, or the status when the answer had no body."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -130,6 +130,7 @@ def _unanswered(error: Exception, address: str, endpoint: str) -> AtlasFlowError
     ):
         reason = type(error).__name__.removesuffix("Error")
         return Transient(
-            f"{where}: no whole answer ({reason})", hint="check the network and obs.endpoint; `atlasflow doctor` probes"
+            f"{where}: incomplete answer ({reason})",
+            hint="check the network and obs.endpoint; `atlasflow doctor` probes",
         )
     return Refused(f"{where}: {error}")

@@ -1,4 +1,4 @@
-"""Open a bucket for some settings: of the end point that they name, else of the stand-in."""
+"""Open a bucket at the endpoint of the settings, or of the stand-in when they name none."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from infra.settings import ObsSettings, RetrySettings
 def open_bucket(
     settings: ObsSettings, services: Services, home: Path, retry: RetrySettings, faults: FaultPlan = NO_FAULTS
 ) -> ObsClient:
-    """The client of the bucket of the settings; what stands in for its server is started when it does not run."""
+    """Return the client of the bucket of the settings; start the stand-in when it is needed and does not run."""
     for service in seaweedfs.stand_ins(settings, services, home):
         services.start(service)
     reached = seaweedfs.reached(settings, services, home)

@@ -1,4 +1,4 @@
-"""Where things lie in the bucket: each place is named by the digest of what is there."""
+"""The layout of the bucket: prefixes are named by the digest of their content."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ if TYPE_CHECKING:
 
     from infra.settings import ObsSettings
 
-# What ModelArts gets as code_dir; `main.py` in it is the boot file.
 MODELS = CHECKOUT / "models"
-# The one object that a data set travels as; `models/data/archive.py` knows it by this name.
+"""The `code_dir` of ModelArts jobs; `main.py` in it is the boot file."""
 DATA_ARCHIVE = "data.tar"
+"""Name of a data set's archive; `models/data/archive.py` knows it, too."""
 MANY, SMALL = 100, 256 * 1024
 
 
 def data_prefix(settings: ObsSettings, digest: str) -> str:
-    """Key prefix of a data set."""
+    """Return the key prefix of a data set."""
     return f"{settings.prefix}/data/{digest[:16]}"
 
 
 def as_archive(settings: ObsSettings, sizes: Collection[int]) -> bool:
-    """Whether a data set of files of these sizes travels as one archive (docs/reference/pitfalls.md §8.21)."""
+    """Tell whether a data set is uploaded as one archive (docs/reference/pitfalls.md §8.21); sizes in bytes."""
     if settings.archive == "auto":
         return len(sizes) > MANY and sum(sizes) < SMALL * len(sizes)
     return settings.archive == "always"
 
 
 def code_prefix(settings: ObsSettings, digest: str) -> str:
-    """Key prefix of a state of `models/`."""
+    """Return the key prefix of a state of `models/`."""
     return f"{settings.prefix}/code/{digest[:16]}/models"
 
 
 def address(settings: ObsSettings, prefix: str) -> str:
-    """The address of a folder in the bucket of the settings."""
+    """Return the address of a folder in the bucket of the settings."""
     return f"obs://{settings.bucket}/{prefix}/"
 
 

@@ -1,4 +1,4 @@
-"""Look at what is in the store."""
+"""Look objects up and list them."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def head(connection: Connection, address: ObjectAddress) -> StoredObject | None:
-    """Look at one object; None when there is none (a missing bucket is an error)."""
+    """Look one object up; None when there is none (a missing bucket is an error)."""
     answer = look(connection, address)
     return (
         None if answer is None else StoredObject(address.key, answer["ContentLength"], answer["Metadata"].get(DIGEST))
@@ -28,7 +28,7 @@ def head(connection: Connection, address: ObjectAddress) -> StoredObject | None:
 
 
 def look(connection: Connection, address: ObjectAddress) -> "HeadObjectOutputTypeDef | None":
-    """What the store says of an object: `ContentLength`, `ETag`, `Metadata` and more; None when there is none."""
+    """Return `ContentLength`, `ETag`, `Metadata` and more of an object; None when there is none."""
 
     def ask() -> "HeadObjectOutputTypeDef | None":
         try:
@@ -36,14 +36,14 @@ def look(connection: Connection, address: ObjectAddress) -> "HeadObjectOutputTyp
         except botocore.exceptions.ClientError as error:
             if code(error) not in ("404", "NoSuchKey"):
                 raise
-            connection.s3.list_objects_v2(Bucket=address.bucket, MaxKeys=1)  # says NoSuchBucket if that is the reason
+            connection.s3.list_objects_v2(Bucket=address.bucket, MaxKeys=1)  # raises NoSuchBucket if that is the reason
             return None
 
     return connection.call("head", str(address), ask)
 
 
 def listing(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, int, str]]:
-    """All objects under a prefix in byte order of their keys: key, size in bytes, ETag without quotes."""
+    """List all objects under a prefix in byte order of their keys: key, size in bytes, ETag without quotes."""
 
     def pages() -> list[tuple[str, int, str]]:
         paginator = connection.s3.get_paginator("list_objects_v2")

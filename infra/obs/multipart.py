@@ -1,4 +1,4 @@
-"""Multipart uploads: sized, parallel, resumed after a kill, never leaked."""
+"""Multipart uploads: parallel, resumed after a kill, never left behind."""
 
 import hashlib
 from collections import deque
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 
 MEBIBYTE = 1024 * 1024
 PART = 8 * MEBIBYTE
-MOST_PARTS = 10_000
-LARGEST_PART = 5 * 1024 * MEBIBYTE
+MAX_PARTS = 10_000
+MAX_PART = 5 * 1024 * MEBIBYTE
 ATTEMPTS = 3
-"""How often an upload is begun again when other processes end it or write to the same key."""
+"""How often an upload is started when other processes end it or write to the same key."""
 MEMORY = 48 * MEBIBYTE
-"""Bytes of parts that are held at once, unless a single part is larger."""
+"""Bytes of parts in memory at once, unless a single part is larger."""
 
 
 def part_size(size: int) -> int:
-    """Bytes a part, in whole MiB, so that 10,000 parts are never passed (docs/reference/obs.md §2.4).
+    """Return the bytes of a part, a multiple of 1 MiB, so that 10,000 parts suffice (docs/reference/obs.md §2.4).
 
     Raises:
-        UserError: the file is larger than the 48.8 TB that an object may have.
+        UserError: the file is larger than the 48.8 TB of the largest object.
     """
-    needed = -(-size // MOST_PARTS)
-    if needed > LARGEST_PART:
+    needed = -(-size // MAX_PARTS)
+    if needed > MAX_PART:
         raise UserError(f"{size} bytes are more than one object may have (48.8 TB)", hint="split the file")
     return max(PART, -(-needed // MEBIBYTE) * MEBIBYTE)
 
 
 class _GoneError(Exception):
-    """The upload has ended: it was completed or aborted, perhaps by ourselves with the answer lost."""
+    """The upload has ended: it was completed or aborted, perhaps by this process, when the answer was lost."""
 
 
 @contextmanager
-def _noticing_the_end() -> Iterator[None]:
+def _gone_as_error() -> Iterator[None]:
     try:
         yield
     except botocore.exceptions.ClientError as error:
@@ -58,9 +58,9 @@ def _noticing_the_end() -> Iterator[None]:
 
 
 class Multipart:
-    """Sends one large file. What a killed upload of the same file left behind is taken up again.
+    """Sends one large file, and resumes what a killed upload of the same file left behind.
 
-    An upload that fails is aborted; only one whose process is killed or interrupted stays, for the next to resume.
+    A failed upload is aborted; only one of a killed or interrupted process stays, for the next one to resume.
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class Multipart:
         self.in_flight = max(1, min(connection.threads, MEMORY // self.part))
 
     def send(self, file: BinaryIO, progress: Bytes | None) -> None:
-        """Send the file; it is there whole, with its digest, or not at all."""
+        """Store the file whole, with its digest, or not at all."""
         for _ in range(ATTEMPTS):
             upload, there = self._resume(file)
-            with suppress(_GoneError):  # another process completed or aborted it: what is there now decides
+            with suppress(_GoneError):  # another process completed or aborted it: the stored object decides
                 self._finish(upload or self._create(), there, file, progress)
             if self._stored():
                 return
-            # It was aborted, or begun for other bytes with the same beginning, whose metadata it has.
+            # It was aborted, or it was started for another file with the same first parts, and has its metadata.
             progress = None
         raise Transient(
-            f"{self.address} at {self.connection.endpoint}: somebody else keeps writing to this key",
+            f"{self.address} at {self.connection.endpoint}: another program keeps writing to this key",
             hint="send it again",
         )
 
@@ -130,7 +130,7 @@ class Multipart:
         def pages() -> dict[int, str]:
             paginator = self.connection.s3.get_paginator("list_parts")
             found = paginator.paginate(Bucket=self.address.bucket, Key=self.address.key, UploadId=upload)
-            with _noticing_the_end():
+            with _gone_as_error():
                 return {part["PartNumber"]: part["ETag"].strip('"') for page in found for part in page.get("Parts", [])}
 
         try:
@@ -161,7 +161,7 @@ class Multipart:
         try:
             upload = self.connection.call("multipart.create", str(self.address), create)
         finally:
-            if attempts > 1 or not upload:  # an answer may have been lost, and with it the id of an upload
+            if attempts > 1 or not upload:  # the answer with the id of an upload may be lost
                 self._abort_others(upload)
         self.connection.faults.reach("obs.multipart.created")
         return upload
@@ -172,7 +172,7 @@ class Multipart:
                 abort(self.connection, self.address, upload.id)
 
     def _send_parts(self, upload: str, there: dict[int, str], file: BinaryIO, progress: Bytes | None) -> list[str]:
-        """Read in order, send in parallel; returns the ETags in order."""
+        """Read the parts in order and send them in parallel; return their ETags in order."""
         digest = hashlib.sha256()
         tags: list[str] = []
         running: deque[tuple[Future[str], int]] = deque()
@@ -197,17 +197,17 @@ class Multipart:
         if file.read(1) or digest.hexdigest() != self.source.sha256:
             raise Corrupt(
                 f"{self.source.path} has changed: it should have SHA-256 {self.source.sha256}",
-                hint="run the stage again that makes this file; `atlasflow verify` finds what else is damaged",
+                hint="run the stage that makes this file again; `atlasflow verify` finds other damage",
             )
         return tags
 
     def _send_part(self, upload: str, number: int, data: bytes, there: str | None) -> str:
-        # The signature covers the SHA-256 of the part; a Content-MD5 as well would only cost time (obs.md §2.2).
+        # The signature covers the SHA-256 of the part; a Content-MD5 would only cost time (obs.md §2.2).
         if there is not None and there == hashlib.md5(data, usedforsecurity=False).hexdigest():
             return there
 
         def upload_part() -> str:
-            with _noticing_the_end():
+            with _gone_as_error():
                 return self.connection.s3.upload_part(
                     Bucket=self.address.bucket, Key=self.address.key, UploadId=upload, PartNumber=number, Body=data
                 )["ETag"].strip('"')
@@ -221,7 +221,7 @@ class Multipart:
         address = self.address
 
         def complete() -> None:
-            with _noticing_the_end():  # also when the answer to an earlier attempt was lost
+            with _gone_as_error():  # also when the answer to an earlier attempt was lost
                 self.connection.s3.complete_multipart_upload(
                     Bucket=address.bucket, Key=address.key, UploadId=upload, MultipartUpload={"Parts": listed}
                 )

@@ -1,4 +1,4 @@
-"""Transfers side by side."""
+"""Parallel transfers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -9,7 +9,7 @@ from infra.ports.values import Bytes
 
 @contextmanager
 def pool_of(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that waits at the end for what runs, and after an error starts nothing more."""
+    """A thread pool that at its end waits for running jobs and cancels those that have not started."""
     pool = ThreadPoolExecutor(threads)
     try:
         yield pool
@@ -18,12 +18,12 @@ def pool_of(threads: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def run_all(threads: int, jobs: Sequence[tuple[Callable[[], object], int]], progress: Bytes | None = None) -> None:
-    """Run jobs side by side; the first error ends it.
+    """Run jobs in parallel; the first error ends it.
 
     Args:
-        threads: how many at once.
-        jobs: each with its bytes, which `progress` is told of when it is done.
-        progress: called by this thread alone.
+        threads: how many jobs run at once.
+        jobs: each with its bytes, which are reported when it is done.
+        progress: called by this thread only.
     """
     with pool_of(threads) as pool:
         running = {pool.submit(job): size for job, size in jobs}

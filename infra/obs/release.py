@@ -1,4 +1,4 @@
-"""Fetch a published release from a bucket: what its listing names, each file checked against its digest."""
+"""Fetch a published release from a bucket: the files of its listing, each checked against its digest."""
 
 import json
 from pathlib import Path
@@ -9,22 +9,22 @@ from infra.names import check_name
 from infra.ports.storage import ObjectStore
 from infra.store.digests import file_digest
 
-LISTING = "published.json"  # written last by the publish stage, so that a release with a listing is whole
-BOARD = "board/"  # what boards get lies below this
+LISTING = "published.json"  # written last by the publish stage, so a release with a listing is complete
+BOARD = "board/"  # the files for boards lie below this
 
 
 def fetch_release(store: ObjectStore, prefix: str, folder: Path) -> Path:
-    """Make `folder` hold what boards get of the release under `prefix`; what is there already is not fetched again.
+    """Make `folder/release` hold the board files of the release under `prefix`; fetch only what is missing.
 
     Raises:
-        Refused: there is no whole release under the prefix.
-        Corrupt: the listing cannot be read, or an object is not what it says.
+        Refused: there is no complete release under the prefix.
+        Corrupt: the listing is damaged, or an object differs from it.
     """
     prefix = prefix.strip("/")
     where = f"obs://{store.bucket}/{prefix}/"
     if store.head(f"{prefix}/{LISTING}") is None:
         raise Refused(
-            f"{where} holds no whole release: there is no {LISTING}",
+            f"{where} holds no complete release: there is no {LISTING}",
             hint="give the prefix that `atlasflow run --to publish` named, such as obs://bucket/atlasflow/releases/ID/",
         )
     store.get(f"{prefix}/{LISTING}", folder / LISTING)

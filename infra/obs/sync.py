@@ -1,4 +1,4 @@
-"""Make a prefix hold a set of files: compare, send what is missing, read back a proof."""
+"""Make a prefix hold a set of files: compare digests, send what is missing, check the result."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -18,28 +18,28 @@ from infra.obs.upload import SINGLE, send
 from infra.ports.storage import SyncResult
 from infra.ports.values import Bytes, LocalFile
 
-_ABANDONED = timedelta(days=1)
+_ABANDONED_AGE = timedelta(days=1)
 
 
 def synchronise(
     connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None
 ) -> SyncResult:
-    """Make `prefix/name` hold each file; nothing else under the prefix is touched.
+    """Make `prefix/name` hold each file; leave everything else under the prefix alone.
 
     Raises:
-        Corrupt: a file changed, or what was sent is not what is there afterwards.
-        Refused, Transient: the store's answer; what was sent until then stays, and is kept by the next attempt.
+        Corrupt: a file changed, or an object differs after it was sent.
+        Refused, Transient: the store's answer; the next attempt keeps what was sent.
     """
     wanted, folder = _keys(bucket, prefix, files), join_key(prefix, "")
     missing = _missing(connection, bucket, folder, wanted)
     if missing:
-        abort_older(connection, bucket, folder, _ABANDONED)
+        abort_older(connection, bucket, folder, _ABANDONED_AGE)
         _send_all(connection, bucket, missing, progress)
-        unproved = _missing(connection, bucket, folder, missing)
-        if unproved:
+        differing = _missing(connection, bucket, folder, missing)
+        if differing:
             raise Corrupt(
-                f"obs://{bucket}/{next(iter(unproved))} and {len(unproved) - 1} more are not there as they were sent",
-                hint="somebody else writes to this prefix; send again, or choose another obs.prefix",
+                f"obs://{bucket}/{next(iter(differing))} and {len(differing) - 1} more differ from what was sent",
+                hint="another program writes to this prefix; send again, or choose another obs.prefix",
             )
     return SyncResult(
         sent=tuple(missing),
@@ -49,7 +49,7 @@ def synchronise(
 
 
 def missing_names(connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> tuple[str, ...]:
-    """Names of the files that the prefix does not hold with their digest."""
+    """Return the names of the files that the prefix does not hold with their digest."""
     keys = _keys(bucket, prefix, files)
     missing = _missing(connection, bucket, join_key(prefix, ""), keys)
     return tuple(name for name, key in zip(files, keys, strict=True) if key in missing)
@@ -63,11 +63,11 @@ def _keys(bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> dict[str,
 
 
 def _missing(connection: Connection, bucket: str, folder: str, wanted: Mapping[str, LocalFile]) -> dict[str, LocalFile]:
-    """Those of the files whose bytes are not there: one listing, and one look at each whose ETag tells nothing."""
+    """Find the missing files: one listing, and one HEAD for each object with an inconclusive ETag."""
     tags: dict[str, str] = {}
     with ThreadPoolExecutor(connection.threads) as pool:
         listed = pool.submit(listing, connection, bucket, folder)
-        for key, file in wanted.items():  # what is likely to be needed, in the time that the server takes
+        for key, file in wanted.items():  # compute ETags while the server lists
             if listed.done():
                 break
             if file.size <= SINGLE:
@@ -89,7 +89,7 @@ def _missing(connection: Connection, bucket: str, folder: str, wanted: Mapping[s
 
 
 def _tag(file: LocalFile) -> str:
-    """The ETag of a file that was sent with one request (not under server-side encryption); empty if it changed."""
+    """Return the ETag of a file sent in one request (without server-side encryption); empty if the file changed."""
     if not file.path.is_file():
         return ""
     data = file.path.read_bytes()
@@ -99,7 +99,7 @@ def _tag(file: LocalFile) -> str:
 
 
 def _send_all(connection: Connection, bucket: str, files: Mapping[str, LocalFile], progress: Bytes | None) -> None:
-    """Large files one after the other, each in parallel parts; then small ones side by side."""
+    """Send large files one after the other, each in parallel parts; then small ones in parallel."""
     small: dict[str, LocalFile] = {}
     for key, file in files.items():
         if file.size > SINGLE:
@@ -111,7 +111,7 @@ def _send_all(connection: Connection, bucket: str, files: Mapping[str, LocalFile
 
 
 def remove(connection: Connection, bucket: str, keys: Iterable[str]) -> None:
-    """Delete objects, 1,000 a request; absent ones are no error."""
+    """Delete objects, 1,000 a request; absent ones are not an error."""
     names = list(keys)
     for start in range(0, len(names), 1000):
         batch = names[start : start + 1000]

@@ -1,7 +1,7 @@
 """Send one file: the bytes that are hashed are the bytes that are sent.
 
-A part is read into memory once; its bytes go into the running SHA-256 and to the server. A file that changes
-meanwhile can therefore never be stored under the digest of what it was.
+A part is read into memory once; its bytes go into the running SHA-256 and to the server. A file that changes during
+the upload is therefore never stored under its old digest.
 """
 
 import base64
@@ -27,19 +27,19 @@ def send(
     address: ObjectAddress,
     source: LocalFile,
     progress: Bytes | None = None,
-    about: Mapping[str, str] | None = None,
+    extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Store a file with its SHA-256 as metadata, and with what else is to be said `about` it.
+    """Store a file with its SHA-256 and `extra` as metadata.
 
     Raises:
-        Corrupt: the file is not, or no longer, what `source` says; nothing is stored.
+        Corrupt: the file differs from `source`; nothing is stored.
         UserError: the file cannot be read.
     """
     try:
         file = source.path.open("rb")
     except OSError as error:
         raise UserError(f"{source.path} cannot be read: {error.strerror}", hint="check the path") from error
-    metadata = {**(about or {}), DIGEST: source.sha256}
+    metadata = {**(extra or {}), DIGEST: source.sha256}
     with file:
         if source.size <= SINGLE:
             _send_whole(connection, address, source, metadata, file)
@@ -50,7 +50,7 @@ def send(
 
 
 def send_bare(connection: Connection, address: ObjectAddress, source: Path) -> None:
-    """Store a file as it is, in one request and without metadata, as other programs do.
+    """Store a file in one request and without metadata, as other programs do.
 
     Raises:
         UserError: the file cannot be read.
@@ -67,7 +67,7 @@ def send_bare(connection: Connection, address: ObjectAddress, source: Path) -> N
 
 
 def content_type(key: str) -> str:
-    """The media type that a browser gets with a pre-signed link."""
+    """Return the media type that a browser gets with a pre-signed link."""
     return mimetypes.guess_type(key)[0] or "application/octet-stream"
 
 
@@ -93,8 +93,8 @@ def _send_whole(
 
 
 def changed(source: LocalFile) -> Corrupt:
-    """The error for a file that is not what it should be."""
+    """Return the error for a file that differs from its digest."""
     return Corrupt(
         f"{source.path} has changed: it should have {source.size} bytes with SHA-256 {source.sha256}",
-        hint="run the stage again that makes this file; `atlasflow verify` finds what else is damaged",
+        hint="run the stage that makes this file again; `atlasflow verify` finds other damage",
     )

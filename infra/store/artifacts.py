@@ -1,4 +1,4 @@
-"""The content-addressed store: bytes by their SHA-256, in read-only files; folders as manifests of such files."""
+"""The content-addressed store: read-only files named by their SHA-256, and folders as manifests of such files."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ TREE = "application/x-atlasflow-tree+json"
 
 @dataclass(frozen=True)
 class Artifact:
-    """Bytes with a digest: a file or a tree; a tree's digest is its manifest's, its size the sum of its files."""
+    """A file or a tree with a digest; a tree has the digest of its manifest and the size of all its files."""
 
     name: str
     sha256: str
@@ -29,12 +29,12 @@ class Artifact:
     media_type: str
 
     def to_json(self) -> dict[str, object]:
-        """As plain values."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
 class ArtifactStore:
-    """`home/objects/ab/cdef…` holds files, `home/trees/ab/cdef….json` manifests."""
+    """Files in `home/objects/ab/cdef…`, manifests in `home/trees/ab/cdef….json`."""
 
     def __init__(self, home: Path, faults: FaultPlan = NO_FAULTS) -> None:
         self.home = home
@@ -42,18 +42,18 @@ class ArtifactStore:
         self._cache = StatCache(home / "statcache.json")
 
     def object_path(self, sha256: str) -> Path:
-        """Where a file with this digest lies, or would lie."""
+        """Return the path of a file with this digest, which need not exist."""
         return self.home / "objects" / sha256[:2] / sha256[2:]
 
     def tree_path(self, sha256: str) -> Path:
-        """Where the manifest with this digest lies, or would lie."""
+        """Return the path of the manifest with this digest, which need not exist."""
         return self.home / "trees" / sha256[:2] / f"{sha256[2:]}.json"
 
     def put_file(self, name: str, source: Path, media_type: str) -> Artifact:
         """Copy a file into the store.
 
         Raises:
-            Corrupt: the copy does not have the digest of its source.
+            Corrupt: the copy has another digest than its source.
         """
         digest = file_digest(source)
         size = source.stat().st_size
@@ -66,7 +66,7 @@ class ArtifactStore:
         return Artifact(name, digest, size, "file", media_type)
 
     def put_tree(self, name: str, folder: Path) -> Artifact:
-        """Copy all files below a folder into the store, and write their manifest."""
+        """Copy all files below a folder into the store and write their manifest."""
         digest, files = folder_files(folder)
         for relative, file in files.items():
             self.put_file(relative, file.path, "application/octet-stream")
@@ -76,7 +76,7 @@ class ArtifactStore:
         return Artifact(name, digest, sum(file.size for file in files.values()), "tree", TREE)
 
     def files(self, artifact: Artifact) -> dict[str, LocalFile]:
-        """The files of an artifact by their path inside it; a file artifact has one, under its own name."""
+        """Return the files of an artifact by their path inside it; a file artifact has one, under its own name."""
         if artifact.kind == "file":
             return {artifact.name: LocalFile(self.object_path(artifact.sha256), artifact.sha256, artifact.size)}
         manifest = json.loads(self.tree_path(artifact.sha256).read_text())
@@ -86,24 +86,24 @@ class ArtifactStore:
         }
 
     def path(self, artifact: Artifact) -> Path:
-        """Where the bytes of a file artifact lie; read only."""
+        """Return the path of a file artifact's bytes; it is read-only."""
         return self.object_path(artifact.sha256)
 
     def link_into(self, artifact: Artifact, folder: Path) -> Path:
-        """Show an artifact in `folder` under its own names, through symbolic links; returns `folder`."""
+        """Link an artifact's files into `folder` under their own names; return `folder`."""
         for name, file in self.files(artifact).items():
             link = folder / name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
-            # Not hard links: making one changes the ctime of the object, and with it the stat cache's mark.
+            # Not a hard link: it would change the ctime of the object, which the stat cache compares.
             link.symlink_to(file.path)
         return folder
 
     def verify(self, artifact: Artifact, *, deep: bool = False) -> None:
-        """Check every byte of an artifact against its digest; a wrong object stays until its bytes are put again.
+        """Check every byte of an artifact against its digest; a damaged object stays until it is stored again.
 
         Raises:
-            Corrupt: something is missing or has changed.
+            Corrupt: a file is missing or has changed.
         """
         if artifact.kind == "tree":
             self._check(self.tree_path(artifact.sha256), artifact.sha256, artifact.name, deep)
@@ -111,7 +111,7 @@ class ArtifactStore:
             self._check(file.path, file.sha256, name, deep)
 
     def remember_checks(self) -> None:
-        """Keep what was learnt by `verify` for the next process."""
+        """Save the digests that `verify` computed for the next process."""
         self._cache.save()
 
     def _check(self, path: Path, digest: str, name: str, deep: bool) -> None:
@@ -127,7 +127,7 @@ class ArtifactStore:
 
 
 def folder_files(folder: Path) -> tuple[str, dict[str, LocalFile]]:
-    """The digest of a folder as a tree, and its files by path inside it; Python's caches are left out."""
+    """Return the digest of a folder as a tree, and its files by path inside it, without Python's caches."""
     files = {
         path.relative_to(folder).as_posix(): LocalFile(path, file_digest(path), path.stat().st_size)
         for path in sorted(folder.rglob("*"))

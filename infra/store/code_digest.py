@@ -1,7 +1,8 @@
 """Digests of code: a module and every first-party module that it can reach by imports.
 
-The digest is taken over the syntax tree without positions, comments and docstrings, so that only a change of meaning
-changes it, and Python 3.11 and 3.12 agree. Imports under `if TYPE_CHECKING:` do not exist at run time and are left out.
+A digest covers the syntax tree without positions, comments and docstrings (also those of constants), so only a change
+of meaning changes it, and Python 3.11 and 3.12 agree. Imports under `if TYPE_CHECKING:` do not happen at run time and
+are left out.
 """
 
 import ast
@@ -12,39 +13,38 @@ from pathlib import Path
 from infra.errors import AtlasFlowError
 from infra.store.digests import text_digest
 
-ROOMS = ("flows", "tasks", "models", "infra")
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+PACKAGES = ("flows", "tasks", "models", "infra")
 
 
 def closure(modules: Iterable[str], checkout: Path) -> dict[str, str]:
-    """Path (relative to the checkout) to digest, for the modules and all that they import, directly or not.
+    """Return the digests of the modules and of all modules that they import, by path relative to the checkout.
 
     Raises:
         AtlasFlowError: one of `modules` is not in the checkout.
     """
-    waiting = list(modules)
-    for module in waiting:
+    pending = list(modules)
+    for module in pending:
         if _source(module, checkout) is None:
             raise AtlasFlowError(f"there is no module {module} in {checkout}")
     found: dict[str, str] = {}
     seen: set[str] = set()
-    while waiting:
-        module = waiting.pop()
+    while pending:
+        module = pending.pop()
         path = _source(module, checkout)
         if module in seen:
             continue
         seen.add(module)
-        waiting.extend(_parents(module))
+        pending.extend(_parents(module))
         if path is not None:
             digest, imports = _examine(path, module, path.stat().st_mtime_ns)
             found[path.relative_to(checkout).as_posix()] = digest
             found.update(_compiled_sources(path, checkout))
-            waiting.extend(imports)
+            pending.extend(imports)
     return dict(sorted(found.items()))
 
 
 def _parents(module: str) -> Iterator[str]:
-    """Importing `a.b.c` runs `a` and `a.b` too."""
+    """Return the parent packages: importing `a.b.c` runs `a` and `a.b`, too."""
     parts = module.split(".")
     return (".".join(parts[:length]) for length in range(1, len(parts)))
 
@@ -58,7 +58,7 @@ def _source(module: str, checkout: Path) -> Path | None:
 
 
 def _compiled_sources(path: Path, checkout: Path) -> dict[str, str]:
-    """C++ beside a package's `__init__.py` belongs to the package; every byte of it counts."""
+    """Return the digests of C++ files in the folder of a package's `__init__.py`: they belong to the package."""
     if path.name != "__init__.py":
         return {}
     sources = [*path.parent.glob("*.cc"), *path.parent.glob("*.h")]
@@ -71,12 +71,12 @@ def _compiled_sources(path: Path, checkout: Path) -> dict[str, str]:
 def _examine(path: Path, module: str, _mtime_ns: int) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    imports = [name for name in _imports(tree, package) if name.split(".")[0] in ROOMS]
+    imports = [name for name in _imports(tree, package) if name.split(".")[0] in PACKAGES]
     return text_digest(canonical_source(tree)), tuple(imports)
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """Every module that may be imported; some are only names in one, and have no source of their own."""
+    """Yield every module that may be imported; some are only names in a module, without a source file."""
     for node in _run_time_nodes(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -96,14 +96,14 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
 
 
 def _run_time_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
+    pending = [tree]
+    while pending:
+        node = pending.pop()
         yield node
         if isinstance(node, ast.If) and _is_type_checking(node.test):
-            waiting.extend(node.orelse)
+            pending.extend(node.orelse)
         else:
-            waiting.extend(ast.iter_child_nodes(node))
+            pending.extend(ast.iter_child_nodes(node))
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -113,20 +113,23 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 def canonical_source(node: object) -> str:
-    """A text of a syntax tree that depends on its meaning alone, the same for every Python from 3.9 on."""
+    """Return a text of a syntax tree that depends only on its meaning, the same for every Python from 3.9 on."""
     if isinstance(node, list):
-        return "[" + ",".join(canonical_source(item) for item in node) + "]"
+        return "[" + ",".join(canonical_source(item) for item in node if not _is_docstring(item)) + "]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = []
     for name, value in ast.iter_fields(node):
         kept = value
-        if name == "body" and isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            kept = value[1:]
-        elif isinstance(node, ast.JoinedStr):  # 3.12 leaves empty pieces in some f-strings
+        if isinstance(node, ast.JoinedStr):  # 3.12 leaves empty pieces in some f-strings
             kept = [piece for piece in value if not (isinstance(piece, ast.Constant) and piece.value == "")]
         # `kind` marks u"" strings, `type_comment` is a comment, and 3.12 adds empty `type_params`.
         if name in ("kind", "type_comment") or (name == "type_params" and not value):
             continue
         fields.append(f"{name}={canonical_source(kept)}")
     return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _is_docstring(node: object) -> bool:
+    """True for a statement that is only a string: of a module, a class, a function or a constant."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

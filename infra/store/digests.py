@@ -6,21 +6,21 @@ from pathlib import Path
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def text_digest(text: str) -> str:
-    """SHA-256 of a text in UTF-8."""
+    """Return the SHA-256 of a text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def canonical(value: object) -> str:
-    """JSON with sorted keys and no white space: equal values give equal text."""
+    """Return JSON with sorted keys and without white space: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def value_digest(value: object) -> str:
-    """SHA-256 of a plain value (what JSON can hold)."""
+    """Return the SHA-256 of a JSON value."""
     return text_digest(canonical(value))

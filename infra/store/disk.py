@@ -1,4 +1,4 @@
-"""A disk without room, in words; and what databases on it say."""
+"""Errors of a full disk and of damaged databases."""
 
 import errno
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from infra.errors import Refused
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# sqlite3.SQLITE_FULL, _CORRUPT and _NOTADB; a run that has nothing to do comes by here, and is not to import sqlite3.
+# sqlite3.SQLITE_FULL, _CORRUPT and _NOTADB, as numbers: a run without work imports this module, but not sqlite3.
 _SQLITE_FULL = (13,)
 _SQLITE_DAMAGED = (11, 26)
 
 
 def is_full(error: BaseException) -> bool:
-    """True when an error, or what it came from, says that there is no room; SQLite says it in its own way."""
+    """True when an error or one of its causes means that the disk is full, also in SQLite's terms."""
     return any(
         (isinstance(cause, OSError) and cause.errno in _FULL) or getattr(cause, "sqlite_errorcode", 0) in _SQLITE_FULL
         for cause in _causes(error)
@@ -21,7 +21,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def is_damaged(error: BaseException) -> bool:
-    """True when an error, or what it came from, says that the file of a database is damaged, or is none."""
+    """True when an error or one of its causes means that a file is a damaged database, or not a database."""
     return any(getattr(cause, "sqlite_errorcode", 0) in _SQLITE_DAMAGED for cause in _causes(error))
 
 
@@ -33,7 +33,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def room_for(what: str) -> Iterator[None]:
-    """Refuse when the disk, or what this user may have of it, is full."""
+    """Raise `Refused` when the disk, or this user's quota, is full."""
     try:
         yield
     except Exception as error:

@@ -1,8 +1,8 @@
-"""The last verdict "everything is fresh", with a mark of every file that it rests on.
+"""The cached verdict "everything is fresh", with a fingerprint of every file that it depends on.
 
-A run that has nothing to do must not pay for finding that out again: settings, code, receipts and objects are judged
-once by the engine, and the verdict is recalled as long as the invocation is the same and no file has moved. Any
-doubt, and the engine judges anew. Standard library only, since what this imports decides how fast a no-op is.
+A run without work must be fast: the engine checks settings, code, receipts and objects once, and the verdict counts as
+long as the invocation is the same and no file has changed. In doubt, the engine checks again. Standard library only,
+since the imports of this module decide how fast a no-op is.
 """
 
 import json
@@ -20,13 +20,13 @@ from infra.store.digests import value_digest
 from infra.store.disk import is_full
 from infra.store.stat_cache import fingerprint, settled
 
-ROOMS = ("flows", "tasks", "models", "infra")
-# Beside our own variables, these decide which compiler is found.
+PACKAGES = ("flows", "tasks", "models", "infra")
+# Environment variables by prefix: our own, and those that decide which compiler is found.
 WATCHED = ("ATLASFLOW_", "ASCEND")
 
 
 def recall(home: Path, arguments: Sequence[str]) -> Any | None:
-    """What was remembered for the same invocation, or None when anything that it rests on has changed."""
+    """Return the answer remembered for the same invocation; None when a file that it depends on has changed."""
     try:
         verdict = json.loads(_path(home).read_text(encoding="utf-8"))
         if verdict["invocation"] != _invocation(arguments) or sorted(verdict["code"]) != _code_files():
@@ -34,25 +34,26 @@ def recall(home: Path, arguments: Sequence[str]) -> Any | None:
         if any(list(fingerprint(Path(name))) != mark for name, mark in verdict["marks"].items()):
             return None
         return verdict["answer"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged, or out of reach: judge anew
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged or unreadable: check again
         return None
 
 
-def remember(home: Path, arguments: Sequence[str], begun_ns: int, rests_on: Iterable[Path], answer: object) -> bool:
-    """Keep a verdict that was reached since `begun_ns`; False when it cannot be kept.
-
-    That is so when a file changed too recently to be sure of it, and when the disk is full.
+def remember(home: Path, arguments: Sequence[str], begun_ns: int, depends_on: Iterable[Path], answer: object) -> bool:
+    """Save a verdict that was reached since `begun_ns`.
 
     Args:
-        home: the home that the verdict is about.
+        home: of the verdict.
         arguments: the command line.
-        begun_ns: when the judging began; a file that changed since then may have been judged before it changed.
-        rests_on: receipts, objects and outside inputs that were judged; code and tools are added here.
-        answer: plain values to give back on recall.
+        begun_ns: when the check began; a file that changed since then may have been checked before.
+        depends_on: receipts, objects and external inputs that were checked; code and tools are added here.
+        answer: JSON values to return on recall.
+
+    Returns:
+        False when the verdict was not saved: a file changed too recently to be sure, or the disk is full.
     """
     code = _code_files()
     tools = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), shutil.which("atc")]
-    paths = {*code, *(str(path) for path in rests_on), *(tool for tool in tools if tool)}
+    paths = {*code, *(str(path) for path in depends_on), *(tool for tool in tools if tool)}
     marks = {name: fingerprint(Path(name)) for name in sorted(paths)}
     if not all(settled(mark, begun_ns) for mark in marks.values()):
         return False
@@ -67,7 +68,7 @@ def remember(home: Path, arguments: Sequence[str], begun_ns: int, rests_on: Iter
 
 
 def now_ns() -> int:
-    """The time to pass as `begun_ns`."""
+    """Return the time to pass as `begun_ns`."""
     return time.time_ns()
 
 
@@ -76,17 +77,17 @@ def _path(home: Path) -> Path:
 
 
 def _invocation(arguments: Sequence[str]) -> str:
-    """A digest, since the environment may hold secrets."""
+    """Return a digest, since the environment may hold secrets."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(WATCHED) or name == "PATH"}
-    fleet = fleet_file().exists()  # if it is, its mark counts; an absent file has none
+    fleet = fleet_file().exists()  # an existing one has a fingerprint, too
     return value_digest([list(arguments), environment, shutil.which("atc"), str(Path.cwd()), fleet])
 
 
 def _code_files() -> list[str]:
-    """Every source file and profile of the four rooms, as they are now."""
+    """Return every source file and profile of the four packages."""
     found: list[str] = []
-    for room in ROOMS:
-        for folder, folders, files in os.walk(CHECKOUT / room):
+    for package in PACKAGES:
+        for folder, folders, files in os.walk(CHECKOUT / package):
             folders[:] = [name for name in folders if name != "__pycache__"]
             found.extend(f"{folder}/{name}" for name in files if name.endswith((".py", ".toml")))
     return sorted(found)

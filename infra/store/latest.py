@@ -1,4 +1,4 @@
-"""`home/latest/<stage>`: the newest outputs of a stage under readable names."""
+"""`home/latest/<stage>`: links to the newest outputs of a stage, under readable names."""
 
 import shutil
 from pathlib import Path

@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 @contextmanager
-def hold(path: Path, waiting: Callable[[], None] | None = None, *, shared: bool = False) -> Iterator[bool]:
-    """Hold the lock at `path`; yields True when we had to wait for another holder.
+def hold(path: Path, on_wait: Callable[[], None] | None = None, *, shared: bool = False) -> Iterator[bool]:
+    """Hold the lock at `path`; yields True when another holder had it first.
 
     Args:
-        path: the lock file; it is made, and stays until `remove_unheld`.
-        waiting: called once when somebody else holds the lock.
-        shared: let other shared holders in, and only keep exclusive ones out.
+        path: the lock file; it is created and stays until `remove_unheld`.
+        on_wait: called once when another holder has the lock.
+        shared: share the lock with other shared holders.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -25,11 +25,11 @@ def hold(path: Path, waiting: Callable[[], None] | None = None, *, shared: bool 
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             except BlockingIOError:
-                if waiting is not None and not waited:
-                    waiting()
+                if on_wait is not None and not waited:
+                    on_wait()
                 waited = True
                 fcntl.flock(descriptor, kind)
-            # A file that was removed while we waited is nobody's lock: whoever comes next makes another one.
+            # A file that was removed in the meantime is not the lock any more: the next holder creates another one.
             if not _is_at(descriptor, path):
                 continue
             yield waited
@@ -39,7 +39,7 @@ def hold(path: Path, waiting: Callable[[], None] | None = None, *, shared: bool 
 
 
 def is_held(path: Path) -> bool:
-    """True while somebody, this process included, holds the lock at `path` exclusively; nothing is made or removed."""
+    """True while a process, this one included, holds the lock at `path` exclusively; it changes no file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -54,9 +54,9 @@ def is_held(path: Path) -> bool:
 
 
 def remove_unheld(paths: Iterable[Path], *, dry_run: bool = False) -> list[Path]:
-    """Remove lock files that nobody holds, as killed and finished processes leave them; returns them.
+    """Remove lock files that killed and finished processes left, and return them.
 
-    Each is held while it is removed, so that nobody can have it meanwhile.
+    Each is held while it is removed, so that no other process can take it.
     """
     removed = []
     for path in paths:

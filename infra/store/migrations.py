@@ -1,8 +1,8 @@
-"""From the schemas of older AtlasFlows to the present one: receipts are read anew, never deleted.
+"""Conversion of receipts from older schemas to the current one; receipts are never deleted.
 
-Whoever changes what the file of a receipt says raises `SCHEMA` and adds the step from the schema before to `STEPS`; one
-that cannot be made for a receipt raises `CannotUpgrade`. `INGREDIENTS` is another number: it is part of every key, so
-raising it makes every stage run again, and belongs to a change of what a key is made of.
+A change of a receipt's file increases `SCHEMA` and adds a step from the previous schema to `STEPS`; a step that is
+impossible for a receipt raises `CannotUpgrade`. `INGREDIENTS` is a part of every key, so increasing it makes every
+stage run again; it belongs to a change of the ingredients of keys.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,21 +15,21 @@ Body = dict[str, Any]
 
 
 class CannotUpgrade(Exception):
-    """What an older receipt says is not enough for the present schema; the text says what is missing."""
+    """An older receipt lacks what the current schema needs; the text says what is missing."""
 
 
 STEPS: Mapping[int, Callable[[Body], Body]] = {}
-"""From a schema to the next one; a step gives a new body and leaves the number alone."""
+"""Schema to the step to the next one, which returns a new body and leaves the number alone."""
 
 
 def upgraded(body: Body) -> Body:
-    """The body of a receipt in the present schema.
+    """Return the body of a receipt in the current schema.
 
     Args:
         body: of this schema or an older one, without its seal.
 
     Raises:
-        CannotUpgrade: there is no way from its schema to this one.
+        CannotUpgrade: there is no step from its schema.
     """
     while body["schema"] != SCHEMA:
         number = body["schema"]

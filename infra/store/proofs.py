@@ -1,7 +1,7 @@
-"""When an effect was last seen to hold: `home/proofs.json`, stage and key to seconds since 1970.
+"""When an effect was last confirmed: `home/proofs.json`, stage and key to seconds since 1970.
 
-Apart from the receipts, which never change: what was judged from them stays valid when the world is asked again.
-Standard library only, since the answer of a run without work shows these times.
+Receipts never change, so these times are kept apart from them. Standard library only, since the output of a run without
+work shows these times.
 """
 
 import json
@@ -12,14 +12,14 @@ from infra.store.locks import hold
 
 
 def proofs(home: Path) -> dict[str, float]:
-    """Every proof by `stage key`; empty when there is none yet."""
+    """Return every proof by `stage key`; empty when there is none yet."""
     path = home / "proofs.json"
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
 
 
 def note(home: Path, stage: str, key: str, now: float) -> None:
-    """Note that the effect of a stage was seen to hold at `now`."""
+    """Record that the effect of a stage was confirmed at `now`."""
     with hold(home / "locks" / "proofs"):
         write_text(home / "proofs.json", json.dumps({**proofs(home), f"{stage} {key}": now}, indent=1))
 

@@ -1,4 +1,4 @@
-"""Write the receipts of a home in the present schema, for good; what was there before is kept aside."""
+"""Rewrite the receipts of a home in the current schema; the originals are kept aside."""
 
 import json
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from infra.store.receipts import SCHEMA, parse, text_of
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What became of a receipt.
+    """The outcome for one receipt.
 
     Attributes:
         stage: of the receipt.
-        key: likewise.
-        schema: that it was written in.
+        key: of the receipt.
+        schema: of the original.
         outcome: `upgraded`, or `kept aside`: it cannot be read any more, so its stage runs again.
-        note: where it lies, and why.
+        note: the path of the original, and the reason.
     """
 
     stage: str
@@ -32,11 +32,11 @@ class Rewritten:
 
 
 def rewrite(home: Path, *, dry_run: bool) -> list[Rewritten]:
-    """Write every receipt of an older schema anew; a kill in the middle loses nothing, and the next call goes on.
+    """Rewrite every receipt of an older schema; after a kill, the next call continues.
 
     Raises:
         Corrupt: a receipt is damaged; those before it are done.
-        Refused: a receipt is of a newer schema; likewise.
+        Refused: a receipt has a newer schema; those before it are done.
     """
     done = []
     with hold(home / "locks" / LOCK):
@@ -69,7 +69,7 @@ def _rewrite(path: Path, text: str, number: int, kept: Path, *, dry_run: bool) -
 
 
 def _schema(text: str) -> int | None:
-    """None where the text says no schema; `parse` tells what is wrong with it."""
+    """Return the schema of a receipt; None when it has none, which `parse` reports."""
     try:
         number = json.loads(text)["schema"]
     except (ValueError, KeyError, TypeError):

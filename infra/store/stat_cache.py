@@ -1,8 +1,8 @@
-"""Remember which files had which digest, so that an unchanged file is not read again.
+"""Cache the digests of files, so that an unchanged file is not read again.
 
-An entry is trusted while size, mtime_ns, ctime_ns and inode are the same. Git's rule for "racily clean" entries
-(Documentation/technical/racy-git.txt in Git) applies: a file changed at about the time of its last check might have
-been changed after it within one tick of the clock, so such an entry is not trusted, and the file is read once more.
+An entry is valid while size, mtime_ns, ctime_ns and inode are the same. Git's rule for "racily clean" entries
+(Documentation/technical/racy-git.txt in Git) applies: a file that changed close to its last check may have changed
+after it within one clock tick, so such an entry is not trusted and the file is read once more.
 """
 
 import json
@@ -13,14 +13,14 @@ from infra.store.atomic import write_text
 from infra.store.digests import file_digest
 from infra.store.disk import is_full
 
-# Kernel time stamps lag the clock by up to one scheduler tick: at most 10 ms (CONFIG_HZ=100); twice that, to be sure.
+# Kernel time stamps lag the clock by up to one scheduler tick, at most 10 ms (CONFIG_HZ=100); twice that, for safety.
 TICK_NS = 20_000_000
 
 Fingerprint = tuple[int, int, int, int]
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Size, mtime_ns, ctime_ns and inode of a file."""
+    """Return size, mtime_ns, ctime_ns and inode of a file."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
@@ -31,7 +31,7 @@ def settled(mark: Fingerprint, checked_ns: int) -> bool:
 
 
 class StatCache:
-    """Digests by path. Losing the file of the cache, or finding it damaged, loses nothing but time."""
+    """Digests by path. A lost or damaged cache file costs only time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,7 +39,7 @@ class StatCache:
         self._changed = False
 
     def digest(self, path: Path, *, deep: bool = False) -> str:
-        """SHA-256 of the file, from the cache where it can be trusted and `deep` does not ask for every byte.
+        """Return the SHA-256 of the file, from the cache if its entry is valid and `deep` is False.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -57,7 +57,7 @@ class StatCache:
         return digest
 
     def save(self) -> None:
-        """Keep the entries for the next process, unless the disk is full: looking must go on working then."""
+        """Save the entries for the next process; on a full disk they are lost, so that reading commands still work."""
         if not self._changed:
             return
         living = {name: entry for name, entry in self._entries.items() if Path(name).exists()}
@@ -75,5 +75,5 @@ def _read(path: Path) -> dict[str, tuple[Fingerprint, str]]:
             name: ((mark[0], mark[1], mark[2], mark[3]), digest)
             for name, (mark, digest) in json.loads(path.read_text()).items()
         }
-    except (FileNotFoundError, ValueError, TypeError, AttributeError, IndexError):  # every file is read once more
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, IndexError):  # every file is read again
         return {}

@@ -175,7 +175,7 @@ def test_wrong_keys_are_refused_and_not_shown(client: ObsClient, settings: ObsSe
     assert "ATLASFLOW_OBS__SECRET_KEY" in str(caught.value)
     assert "not-it" not in str(caught.value)
     unknown = settings.model_copy(update={"bucket": client.bucket, "access_key": type(settings.access_key)("NOBODY")})
-    with pytest.raises(Refused, match="access key is not known") as caught:
+    with pytest.raises(Refused, match="access key is unknown") as caught:
         connect(unknown, retry=RETRY).get("k", tmp_path / "out")
     assert "NOBODY" not in str(caught.value)
 

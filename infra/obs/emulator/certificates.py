@@ -1,4 +1,4 @@
-"""Certificates of the stand-in: for OBS's host names, which only its clients trust, and for its inner interfaces."""
+"""Certificates of the stand-in: for OBS\'s host names, trusted by its clients only, and for its internal interfaces."""
 
 import datetime
 import ipaddress
@@ -18,10 +18,10 @@ _DAYS = 365
 
 
 def server_certificate(folder: Path, region: str) -> tuple[Path, Path]:
-    """Certificate and key for `obs.REGION.myhuaweicloud.com`, its buckets and this machine.
+    """Return certificate and key files for `obs.REGION.myhuaweicloud.com`, its buckets and this machine.
 
-    They are made once, and again when less than a month is left. The CA's own key is never written, so nobody can
-    sign anything else with it.
+    They are created once, and again less than a month before they expire. The CA's own key is never written, so nobody
+    can sign other certificates with it.
     """
     certificate, key = folder / f"{region}.pem", folder / f"{region}.key"
     with hold(folder / "lock"):

@@ -1,14 +1,14 @@
-"""A thin middleware that makes an S3 server behave as OBS where OBS differs, and breaks things on purpose.
+"""A thin middleware that makes an S3 server behave as OBS where OBS differs, and injects faults.
 
     python -m infra.obs.emulator.middleware --upstream PORT --port PORT --tls-port PORT --certificates FOLDER
 
 It is a proxy on 127.0.0.1 that changes neither a body nor a Host header, so signatures stay valid. A client reaches
-it directly, over TLS, or as its HTTP proxy: then OBS's own host names work without any name look-up, and CONNECT
-ends in the middleware's own TLS, whose test CA lies in the folder.
+it directly, over TLS, or as its HTTP proxy: then OBS's own host names work without a DNS lookup, and CONNECT
+ends at the middleware's own TLS listener, with a test CA in the folder.
 
 The fault plan's points are `rules.operation`, its actions: `slow-down`, `internal`, `skew` (answers of OBS), `cut` (the
-connection ends in the middle of a body), `lost` (the request is carried out, its answer is not given), `truncate`
-and `alter` (a body that is shorter, or has one wrong byte), `slow` (a second of waiting).
+connection ends in the middle of a body), `lost` (the request is executed, its answer dropped), `truncate` and `alter`
+(a body that is shorter, or has one wrong byte), `slow` (a delay of one second).
 """
 
 import argparse
@@ -16,29 +16,29 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.faults import FaultPlan
 from infra.obs.emulator import certificates as tls
 from infra.obs.emulator import rules
+from infra.obs.emulator.http_streams import BLOCK, close, header_fields, pump, read_body, read_head
 
-_BLOCK = 64 * 1024
 _ANSWERS = {"slow-down": rules.SLOW_DOWN, "internal": rules.INTERNAL, "skew": rules.SKEWED}
 
 
 @dataclass
 class Middleware:
-    """The proxy; `port` 0 takes a free one, which is known inside `running`.
+    """The proxy; with `port` 0 it takes a free port, known inside `running`.
 
     Attributes:
         upstream: port of the S3 server on 127.0.0.1.
-        region: the region that is stood in for.
-        path_style: take path style too; OBS does not.
-        checksums: take checksum headers; what OBS does is not documented, so they are refused unless asked for.
-        faults: what breaks on purpose.
-        certificates: folder of the test CA; None: no TLS.
+        region: the emulated region.
+        path_style: accept path style; OBS does not.
+        checksums: accept checksum headers; OBS's behaviour is not documented, so the default is to refuse them.
+        faults: planned faults.
+        certificates: folder of the test CA; None for no TLS.
     """
 
     upstream: int
@@ -55,13 +55,13 @@ class Middleware:
     async def running(self) -> AsyncIterator[None]:
         """Listen inside the block."""
         self._connections = set()
-        servers = [await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_BLOCK)]
+        servers = [await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=BLOCK)]
         try:
             if self.certificates is not None:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(*tls.server_certificate(self.certificates, self.region))
                 servers.append(
-                    await asyncio.start_server(self._accept, "127.0.0.1", self.tls_port, limit=_BLOCK, ssl=context)
+                    await asyncio.start_server(self._accept, "127.0.0.1", self.tls_port, limit=BLOCK, ssl=context)
                 )
                 self.tls_port = _port(servers[1])
             self.port = _port(servers[0])
@@ -73,7 +73,7 @@ class Middleware:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._connections is None:
-            writer.transport.abort()  # its TLS handshake ended when we had ended
+            writer.transport.abort()  # its TLS handshake completed after the end
             return
         task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
@@ -87,49 +87,49 @@ class Middleware:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(_close, writer)
-            # A peer that goes away in the middle is what this program is about, not an error of it.
+            stack.push_async_callback(close, writer)
+            # A peer that disconnects is normal here, not an error.
             stack.enter_context(contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError))
-            head = await _head(reader)
+            head = await read_head(reader)
             if head and head[0].startswith(b"CONNECT "):
                 await self._tunnel(reader, writer)
                 return
-            upstream = await asyncio.open_connection("127.0.0.1", self.upstream, limit=_BLOCK)
-            stack.push_async_callback(_close, upstream[1])
+            upstream = await asyncio.open_connection("127.0.0.1", self.upstream, limit=BLOCK)
+            stack.push_async_callback(close, upstream[1])
             while head and await _Exchange(self, head, (reader, writer), upstream).run():
-                head = await _head(reader)
+                head = await read_head(reader)
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Every host name that a client asks its proxy for ends in our own TLS listener."""
+        """Connect a CONNECT request for any host name to this middleware's own TLS listener."""
         if self.certificates is None:
             writer.write(b"HTTP/1.1 502 No TLS here\r\n\r\n")
             return
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.tls_port)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         try:
-            await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+            await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
         finally:
-            await _close(inner_writer)
+            await close(inner_writer)
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Exchange:
-    """One request and its answer."""
+    """One request and its response."""
 
     def __init__(self, middleware: Middleware, head: list[bytes], client: Streams, upstream: Streams) -> None:
         method, target, _ = head[0].decode("latin-1").split(" ", 2)
-        if target.startswith("http://"):  # the form that a client sends to its proxy
+        if target.startswith("http://"):  # the form of a request to a proxy
             target = "/" + target.split("/", 3)[3] if target.count("/") >= 3 else "/"
         self.middleware = middleware
-        self.request = rules.Request(method, target, _fields(head))
+        self.request = rules.Request(method, target, header_fields(head))
         self.head = [f"{method} {target} HTTP/1.1".encode("latin-1"), *head[1:]]
         self.reader, self.writer = client
         self.upstream_reader, self.upstream_writer = upstream
 
     async def run(self) -> bool:
-        """Carry it out; True when the connections can be used again."""
+        """Forward the request; True when the connections are reusable."""
         region = self.middleware.region
         point = rules.operation(self.request, region)
         action = self.middleware.faults.reach(point)
@@ -158,17 +158,17 @@ class _Exchange:
             await asyncio.gather(sending, return_exceptions=True)
 
     async def _drain_body(self) -> None:
-        """Take what the client still sends, so that it reads the refusal instead of a reset."""
+        """Read what the client still sends, so that it reads the refusal instead of a reset."""
         await self.writer.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
-                while await self.reader.read(_BLOCK):
+                while await self.reader.read(BLOCK):
                     pass
 
     async def _send_body(self, action: str | None) -> None:
         length = int(self.request.headers.get("content-length", "0"))
         sent = 0
-        async for block in _body(self.reader, self.request.headers, length):
+        async for block in read_body(self.reader, self.request.headers, length):
             sent += len(block)
             if action == "cut" and sent > length // 2:
                 self.writer.transport.abort()
@@ -178,18 +178,18 @@ class _Exchange:
             await self.upstream_writer.drain()
 
     async def _answer(self, action: str | None, *, owned_is_fine: bool = False) -> bool:
-        head = await _head(self.upstream_reader)
+        head = await read_head(self.upstream_reader)
         while head and head[0].split(b" ")[1].startswith(b"1"):  # 100 Continue
             self.writer.write(b"\r\n".join([*head, b"", b""]))
-            head = await _head(self.upstream_reader)
+            head = await read_head(self.upstream_reader)
         if not head:
             return False
-        headers = _fields(head)
+        headers = header_fields(head)
         status = int(head[0].split(b" ")[1])
         empty = self.request.method == "HEAD" or status in (204, 304)
         length = 0 if empty else int(headers.get("content-length", "-1"))
         if owned_is_fine and status == 409:
-            text = b"".join([block async for block in _body(self.upstream_reader, headers, length)])
+            text = b"".join([block async for block in read_body(self.upstream_reader, headers, length)])
             owned = b"BucketAlreadyOwnedByYou" in text
             # OBS answers 200 to the same owner's repeated creation in the same region (obs.md §2.4).
             self.writer.write(rules.altered(head, b"200 OK") if owned else b"\r\n".join([*head, b"", b""]) + text)
@@ -206,7 +206,7 @@ class _Exchange:
             head.append(b"Content-Length: %d" % (length // 2))
         self.writer.write(b"\r\n".join([*head, b"", b""]))
         given = 0
-        async for block in _body(self.upstream_reader, headers, length):
+        async for block in read_body(self.upstream_reader, headers, length):
             data = block
             if action == "alter" and given <= length // 2 < given + len(block):
                 data = bytes([block[0] ^ 1]) + block[1:]
@@ -228,57 +228,13 @@ def _port(server: asyncio.Server) -> int:
     return port
 
 
-async def _head(reader: asyncio.StreamReader) -> list[bytes]:
-    """The lines of a message's head; none at the end of the stream."""
-    try:
-        return (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
-    except asyncio.IncompleteReadError:
-        return []
-
-
-def _fields(head: list[bytes]) -> dict[str, str]:
-    pairs = (line.decode("latin-1").partition(":") for line in head[1:])
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-
-async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str], length: int) -> AsyncIterator[bytes]:
-    """The body as it is on the wire: by length, in chunks with their framing, or (length -1) to the end."""
-    if headers.get("transfer-encoding", "").lower() == "chunked" and length <= 0:
-        size = -1
-        while size != 0:
-            line = await reader.readuntil(b"\r\n")
-            size = int(line.split(b";")[0], 16)
-            yield line + await reader.readexactly(size + 2)
-        return
-    while length != 0:
-        block = await reader.read(min(_BLOCK, length) if length > 0 else _BLOCK)
-        if not block:
-            return
-        length -= len(block) if length > 0 else 0
-        yield block
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while block := await reader.read(_BLOCK):
-        writer.write(block)
-        await writer.drain()
-    with contextlib.suppress(OSError):  # the other side has gone already
-        writer.write_eof()
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
-        await writer.wait_closed()
-
-
 async def _forever(middleware: Middleware) -> None:
     async with middleware.running():
         await asyncio.Event().wait()
 
 
 def main() -> None:
-    """Run as a service; a fault plan comes from `ATLASFLOW_FAULTS`."""
+    """Run as a service, with the fault plan of `ATLASFLOW_FAULTS`."""
     parser = argparse.ArgumentParser(description="Make an S3 server behave as OBS (stand-in).")
     for name in ("upstream", "port", "tls-port"):
         parser.add_argument(f"--{name}", type=int, required=True)

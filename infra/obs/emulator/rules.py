@@ -1,4 +1,4 @@
-"""What OBS does differently from the server behind the stand-in: refusals and answers, as pure functions.
+"""Differences of OBS from the server behind the stand-in: refusals and responses, as pure functions.
 
 Facts: docs/reference/obs.md §2.1 (addressing), obs.md §2.3 (checksums), obs.md §2.4 (operations, errors).
 """
@@ -12,12 +12,12 @@ from xml.sax.saxutils import escape
 
 
 def domain(region: str) -> str:
-    """OBS's host name in a region (docs/reference/obs.md §2.1)."""
+    """Return OBS's host name in a region (docs/reference/obs.md §2.1)."""
     return f"obs.{region}.myhuaweicloud.com"
 
 
 def ca_file(folder: Path, region: str) -> Path:
-    """Where the certificate of the stand-in's test CA lies."""
+    """Return the path of the certificate of the stand-in's test CA."""
     return folder / f"{region}-ca.pem"
 
 
@@ -43,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that the middleware gives itself: an error of OBS."""
+    """An error response of OBS, from the middleware itself."""
 
     status: int
     code: str
@@ -51,7 +51,7 @@ class Answer:
     extra: str = ""
 
     def encode(self, request: Request) -> bytes:
-        """The whole answer, after which the connection ends."""
+        """Return the whole response, after which the connection closes."""
         body = (
             '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
             f"<Error><Code>{self.code}</Code><Message>{escape(self.message)}</Message>"
@@ -72,8 +72,8 @@ SKEWED = Answer(
 )
 
 
-def place(request: Request, region: str) -> tuple[str, str, bool]:
-    """Bucket, key and whether the bucket's name was part of the host name."""
+def target_of(request: Request, region: str) -> tuple[str, str, bool]:
+    """Return bucket, key, and whether the bucket's name was part of the host name."""
     host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
     path = urlsplit(request.target).path.lstrip("/")
     for suffix in (domain(region), "localhost"):
@@ -84,8 +84,8 @@ def place(request: Request, region: str) -> tuple[str, str, bool]:
 
 
 def operation(request: Request, region: str) -> str:
-    """A name for what is asked, which is also its fault point, such as `s3.put-object`."""
-    bucket, key, _ = place(request, region)
+    """Return the name of the operation, which is its fault point, such as `s3.put-object`."""
+    bucket, key, _ = target_of(request, region)
     names = {
         "uploads": {"POST": "create-upload", "GET": "list-uploads"},
         "uploadId": {"PUT": "upload-part", "POST": "complete-upload", "DELETE": "abort-upload", "GET": "list-parts"},
@@ -105,16 +105,16 @@ def operation(request: Request, region: str) -> str:
 
 
 def refusal(request: Request, region: str, *, path_style: bool, checksums: bool = False) -> Answer | None:
-    """The answer of OBS to a request that other S3 servers take; None when OBS takes it too.
+    """Return OBS's refusal of a request that other S3 servers accept; None when OBS accepts it.
 
     Args:
         request: its head.
-        region: the region that is stood in for.
-        path_style: let path style pass, as on an IP address.
-        checksums: take the checksum headers of newer S3 clients; whether OBS does is not documented
+        region: the emulated region.
+        path_style: accept path style, as on an IP address.
+        checksums: accept the checksum headers of newer S3 clients; whether OBS does is not documented
             (docs/reference/README.md).
     """
-    bucket, key, virtual = place(request, region)
+    bucket, key, virtual = target_of(request, region)
     # A HEAD of the bucket is reported to succeed where a PUT then fails (obs.md §2.1).
     if bucket and not virtual and not path_style and not (request.method == "HEAD" and not key):
         hint = f"<VirtualHost>{escape(bucket)}.{domain(region)}</VirtualHost>"
@@ -133,7 +133,7 @@ def refusal(request: Request, region: str, *, path_style: bool, checksums: bool 
 
 
 def location_refusal(body: bytes, region: str) -> Answer | None:
-    """What OBS says to a bucket that is to be made in another region."""
+    """Return OBS's refusal to create a bucket in another region."""
     wanted = re.search(rb"<LocationConstraint>([^<]*)</LocationConstraint>", body)
     if wanted and wanted[1].decode() != region:
         return Answer(400, "IllegalLocationConstraintException", "The location constraint is not this region's.")
@@ -141,6 +141,6 @@ def location_refusal(body: bytes, region: str) -> Answer | None:
 
 
 def altered(head: Sequence[bytes], status: bytes) -> bytes:
-    """A response head with another status line and no body."""
+    """Return a response head with another status line and no body."""
     kept = [line for line in head[1:] if not line.lower().startswith((b"content-length:", b"transfer-encoding:"))]
     return b"\r\n".join([b"HTTP/1.1 " + status, *kept, b"Content-Length: 0", b"", b""])

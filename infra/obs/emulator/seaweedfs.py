@@ -1,11 +1,11 @@
-"""The embedded object store: SeaweedFS, an S3 server that keeps its data on disk and stands in for OBS.
+"""The embedded object store: SeaweedFS, an S3 server with its data on disk, as a stand-in for OBS.
 
-Two services: the server itself, reached at its IP address, and in front of it, for an exact rehearsal, the middleware
-that refuses what OBS refuses, over TLS and under OBS's own host names.
+Two services: the server itself, reached at its IP address, and for exact rehearsals the middleware in front of it. The
+middleware refuses what OBS refuses, over TLS and under OBS's own host names.
 
 The server consists of an S3 gateway, a filer, a master and a volume server, each with an HTTP and a gRPC port. Only
-signed S3 requests get in: the HTTP interfaces of filer and master are off, the volume server wants tokens that only
-its gateway can sign, and gRPC wants a client certificate.
+signed S3 requests are accepted: the HTTP interfaces of filer and master are off, the volume server demands tokens that
+only its gateway can sign, and gRPC demands a client certificate.
 """
 
 import shutil
@@ -33,7 +33,7 @@ _GRPC_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "CLIENT")
 
 
 def stand_ins(settings: ObsSettings, services: Services, home: Path) -> list[Service]:
-    """The services that these settings need, in the order in which they start; none where they name an end point."""
+    """Return the services that these settings need, in starting order; none when they name an endpoint."""
     if settings.endpoint:
         return []
     server = service(services, home)
@@ -41,16 +41,16 @@ def stand_ins(settings: ObsSettings, services: Services, home: Path) -> list[Ser
 
 
 def reached(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
-    """The settings that reach the object store, be it the one whose end point they name or the stand-in."""
+    """Return the settings that reach the object store: unchanged with an endpoint, else those of the stand-in."""
     if settings.endpoint:
         return settings
     return (reach if settings.stand_in == "plain" else reach_as_obs)(settings, services, home)
 
 
 def service(services: Services, home: Path) -> Service:
-    """How to run the server of one home; its data lie in `home/objectstore` and survive SIGKILL.
+    """Define the server of one home; its data are in `home/objectstore` and survive SIGKILL.
 
-    It answers at its IP address, and to requests that carry OBS's host name of any region.
+    It answers at its IP address, and to requests with OBS's host name of any region.
 
     Raises:
         UserError: the program `weed` is not installed.
@@ -66,20 +66,20 @@ def service(services: Services, home: Path) -> Service:
         **{f"{part}.port": str(services.port(f"{NAME}-{part}")) for part in ("master", "volume", "filer", "admin")},
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",
-        # The server takes patterns, too: host names of every region.
+        # A pattern: host names of every region.
         "s3.domainName": f"localhost,{rules.domain('{region:[a-z0-9-]+}')}",
         "webdav": "false",
-        # Without a signature these would give and delete whatever is stored, also to a web page.
+        # Without these, anybody, also a web page, could read and delete objects without a signature.
         "disableHttp": "true",
         "s3.allowedOrigins": f"http://127.0.0.1:{port}",
         "filer.allowedOrigins": f"http://127.0.0.1:{port}",
         "admin.ui": "false",
         "s3.iam": "false",
         "master.telemetry": "false",
-        # Without these two, stopping and starting again take 15 seconds.
+        # Without these two, a restart takes 15 seconds.
         "volume.preStopSeconds": "0",
         "master.electionTimeout": "1s",
-        # Without these two, a PUT makes a missing bucket, and a bucket is deleted together with its objects.
+        # Without these two, a PUT creates a missing bucket, and deleting a bucket deletes its objects.
         "s3.autoCreateBucket": "false",
         "s3.allowDeleteBucketNotEmpty": "false",
         # These and GOMEMLIMIT halve the memory.
@@ -97,7 +97,7 @@ def service(services: Services, home: Path) -> Service:
         environment={
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": _secret_key(home),
-            # With 200 MiB, which is less than it maps, it collects garbage all the time: 9 % of a core when idle.
+            # A lower limit than what is mapped makes the Go runtime collect garbage all the time (12 % of a core).
             "GOMEMLIMIT": "400MiB",
             "GOGC": "50",
             **_protection(home),
@@ -108,7 +108,7 @@ def service(services: Services, home: Path) -> Service:
 
 
 def reach(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
-    """The settings with the end point and the keys of the embedded server filled in."""
+    """Return the settings with the endpoint and the keys of the embedded server."""
     return settings.model_copy(
         update={
             "endpoint": f"http://127.0.0.1:{services.port(NAME)}",
@@ -122,7 +122,7 @@ def reach(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
 
 
 def middleware_service(services: Services, home: Path, settings: ObsSettings) -> Service:
-    """How to run the middleware in front of the server, which must run as well."""
+    """Define the middleware in front of the server, which must run as well."""
     region = settings.region
     name = f"{AS_OBS}-{region}"
     port, tls_port = services.port(name), services.port(f"{name}-tls")
@@ -154,9 +154,9 @@ def middleware_service(services: Services, home: Path, settings: ObsSettings) ->
 
 
 def reach_as_obs(settings: ObsSettings, services: Services, home: Path) -> ObsSettings:
-    """As `reach`, but through the middleware: OBS's end point of the region, TLS, virtual hosts.
+    """Like `reach`, but through the middleware: OBS's endpoint of the region, TLS, virtual hosts.
 
-    A browser knows nothing of the middleware, so links lead to the server itself.
+    Browsers do not use the middleware, so links lead to the server itself.
     """
     return reach(settings, services, home).model_copy(
         update={

@@ -74,13 +74,13 @@ def test_an_archive_of_somebody_else_cannot_leave_its_folder(client, local, tmp_
 
 def test_what_is_no_archive_is_corrupt(client, local, tmp_path):
     client.put("k", local(b"no archive" * 100))
-    with pytest.raises(Corrupt, match="no archive"):
+    with pytest.raises(Corrupt, match="not an archive"):
         client.get_archive("k", tmp_path / "tree")
     with pytest.raises(Refused):
         client.get_archive("absent", tmp_path / "tree")
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "mine").touch()
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         client.get_archive("k", tmp_path / "tree")
 
 

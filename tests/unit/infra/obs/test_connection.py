@@ -139,12 +139,12 @@ def test_settings_of_other_tools_have_no_effect(settings, file, tmp_path, monkey
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"endpoint": ""}, "not an address"),
-        ({"endpoint": "obs.cn-north-4.myhuaweicloud.com"}, "not an address"),
-        ({"endpoint": "https://obs.cn-north-4.myhuaweicloud.com/bucket"}, "more than scheme, host and port"),
-        ({"endpoint": "https://b-1.obs.cn-north-4.myhuaweicloud.com", "bucket": "b-1"}, "holds the bucket's name"),
+        ({"endpoint": ""}, "not a valid URL"),
+        ({"endpoint": "obs.cn-north-4.myhuaweicloud.com"}, "not a valid URL"),
+        ({"endpoint": "https://obs.cn-north-4.myhuaweicloud.com/bucket"}, "must have only scheme, host and port"),
+        ({"endpoint": "https://b-1.obs.cn-north-4.myhuaweicloud.com", "bucket": "b-1"}, "contains the bucket's name"),
         ({"endpoint": "https://obs.cn-south-1.myhuaweicloud.com"}, "obs.region is cn-north-4"),
-        ({"endpoint": "https://s3.test", "bucket": "a.b"}, "has a dot"),
+        ({"endpoint": "https://s3.test", "bucket": "a.b"}, "contains a dot"),
         ({"access_key": SecretStr("")}, "no keys"),
         ({"ca": "/absent/ca.pem"}, "obs.ca"),
     ],

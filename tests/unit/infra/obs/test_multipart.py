@@ -81,7 +81,7 @@ def test_memory_is_bounded_by_parts_in_flight(client, local, monkeypatch):
 
 def test_somebody_who_keeps_writing_other_bytes_is_noticed(client, local, monkeypatch):
     monkeypatch.setattr(multipart.Multipart, "_stored", lambda self: False)
-    with pytest.raises(Exception, match="somebody else keeps writing"):
+    with pytest.raises(Exception, match="another program keeps writing"):
         client.put("k", local(os.urandom(17 * MEBIBYTE)))
     assert client.unfinished("") == []
 

@@ -66,7 +66,7 @@ def test_a_release_that_was_moved_is_found(tmp_path):
 def test_a_release_without_a_listing_is_not_whole(tmp_path):
     store = published(NAMES)
     del store.objects["atlasflow/releases/r1/published.json"]
-    with pytest.raises(Refused, match="no whole release"):
+    with pytest.raises(Refused, match="no complete release"):
         fetch_release(store, "atlasflow/releases/r1", tmp_path)
 
 

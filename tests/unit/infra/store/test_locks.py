@@ -36,7 +36,7 @@ def test_the_first_does_not_wait(tmp_path):
 
 def test_the_second_waits_until_the_first_is_killed(tmp_path):
     first = holder(tmp_path / "lock")
-    with first, hold(tmp_path / "lock", waiting=first.kill) as waited:
+    with first, hold(tmp_path / "lock", on_wait=first.kill) as waited:
         assert waited
 
 
@@ -44,7 +44,7 @@ def test_shared_holders_let_each_other_in_and_keep_an_exclusive_one_out(tmp_path
     with hold(tmp_path / "lock", shared=True), hold(tmp_path / "lock", shared=True) as waited:
         assert not waited
     first = holder(tmp_path / "lock")
-    with first, hold(tmp_path / "lock", waiting=first.kill, shared=True) as waited:
+    with first, hold(tmp_path / "lock", on_wait=first.kill, shared=True) as waited:
         assert waited
 
 
@@ -82,7 +82,7 @@ def test_who_waited_for_a_lock_that_was_removed_meanwhile_holds_the_new_one(tmp_
         path.unlink()
         first.kill()
 
-    with first, hold(path, waiting=removed) as waited:
+    with first, hold(path, on_wait=removed) as waited:
         assert waited
         assert path.exists()
         assert remove_unheld([path]) == []
