@@ -1,4 +1,4 @@
-"""Certificates of the stand-in: for OBS\'s host names, trusted by its clients only, and for its internal interfaces."""
+"""Certificates of the stand-in: for OBS's host names, trusted by its clients only, and for its internal interfaces."""
 
 import datetime
 import ipaddress
