@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP(S) or from this machine: resumed where it broke off, checked, and with progress."""
+"""Fetch one file over HTTP(S) or from this machine, resumed after an interruption and checked."""
 
 import hashlib
 import shutil
@@ -24,20 +24,20 @@ def fetch(
 ) -> None:
     """Fetch a file from the first address that has it.
 
-    An unfinished `target` from an earlier attempt is continued. A finished one with a wrong digest is removed.
+    An unfinished `target` of an earlier attempt is resumed. A finished one with a wrong digest is removed.
 
     Args:
         addresses: `http://`, `https://` or `file://`, tried in this order.
-        target: where the file goes.
-        sha256: what it must be.
-        progress: told how far it is.
-        faults: fault plan; the points are `fetch.request` and `fetch.chunk`.
+        target: path of the file.
+        sha256: expected digest.
+        progress: receives bytes so far and in all.
+        faults: fault plan with the points `fetch.request` and `fetch.chunk`.
 
     Raises:
-        UserError: an address of another kind, or a file that is not there.
-        Corrupt: the file came whole but is not the one that was asked for.
-        Refused: every address said no for good.
-        Transient: no address could be reached, or all broke off.
+        UserError: an address has another scheme, or there is no such file.
+        Corrupt: the file is complete but has another digest.
+        Refused: every address refused for good.
+        Transient: no address could be reached, or every transfer was interrupted.
     """
     problems: list[AtlasFlowError] = []
     for address in addresses:
@@ -52,13 +52,13 @@ def fetch(
         raise problems[0]
     kind = next((type(problem) for problem in problems if isinstance(problem, Transient)), type(problems[-1]))
     raise kind(
-        "none of the addresses gave the file:\n" + "\n".join(f"  {problem.message}" for problem in problems),
+        "no address has the file:\n" + "\n".join(f"  {problem.message}" for problem in problems),
         hint="name another one with --set data.source=ADDRESS --set data.sha256=DIGEST",
     )
 
 
 def shown(address: str) -> str:
-    """An address as people may see it: without user, password and query, where keys and signatures stand."""
+    """Return an address without user, password and query, which may contain secrets."""
     parts = urlsplit(address)
     return address if not parts.netloc else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -74,9 +74,7 @@ def _fetch_one(address: str, target: Path, progress: FetchProgress, faults: Faul
     elif parts.scheme in ("http", "https"):
         _fetch_http(address, target, progress, faults)
     else:
-        raise UserError(
-            f"'{shown(address)}' is not an address that can be fetched", hint="use https://, file:// or obs://"
-        )
+        raise UserError(f"'{shown(address)}' cannot be fetched", hint="use https://, file:// or obs://")
 
 
 def _fetch_http(address: str, target: Path, progress: FetchProgress, faults: FaultPlan) -> None:
@@ -89,7 +87,7 @@ def _fetch_http(address: str, target: Path, progress: FetchProgress, faults: Fau
             client.stream("GET", address, headers=headers) as answer,
         ):
             if have and answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return  # nothing is missing; the digest decides
+                return  # the file is complete; the digest decides
             _refuse_bad_answer(address, answer.status_code)
             if answer.status_code != httpx.codes.PARTIAL_CONTENT:
                 have = 0
@@ -102,8 +100,8 @@ def _fetch_http(address: str, target: Path, progress: FetchProgress, faults: Fau
                     faults.reach("fetch.chunk")
     except httpx.HTTPError as error:
         raise Transient(
-            f"{shown(address)} broke off: {error or type(error).__name__}",
-            hint="run again; it continues where it stopped",
+            f"{shown(address)} was interrupted: {error or type(error).__name__}",
+            hint="run again to resume",
         ) from error
 
 
@@ -120,6 +118,6 @@ def _check(address: str, target: Path, sha256: str) -> None:
     if found != sha256:
         target.unlink()
         raise Corrupt(
-            f"{shown(address)} gave a file with SHA-256 {found}, but {sha256} was asked for",
-            hint="the archive is truncated or another one; check data.sha256",
+            f"{shown(address)} has a file with SHA-256 {found} instead of {sha256}",
+            hint="the archive is truncated or has changed; check data.sha256",
         )

@@ -1,4 +1,4 @@
-"""`atlasflow backup`, `restore` and `upgrade`: the state of an installation as a whole."""
+"""`atlasflow backup`, `restore` and `upgrade`: save, restore and convert the state of an installation."""
 
 import time
 from dataclasses import asdict
@@ -31,12 +31,12 @@ def backup(
     secrets: Annotated[bool, typer.Option("--secrets", help="Include the keys of stand-ins and services.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the state of this installation to one file; a run may go on meanwhile."""
+    """Write the state of this installation to one file, also during a run."""
     done = back_up(home(), fleet_file(), file.absolute(), secrets=secrets)
     if as_json:
         print_json({"file": file, **asdict(done)})
         return
-    size = f"{done.bytes / 1e6:.1f} MB in {done.files:,} files, {done.archive_bytes / 1e6:.1f} MB packed"
+    size = f"{done.bytes / 1e6:.1f} MB in {done.files:,} files, {done.archive_bytes / 1e6:.1f} MB in the archive"
     print_line(f"{file}: {size}")
 
 
@@ -45,18 +45,18 @@ def restore(
     replace: Annotated[bool, typer.Option("--replace", help="Move a home that is not empty aside.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put back what `backup` wrote; every byte is checked before anything takes its place."""
+    """Restore a backup; every byte is checked before anything is replaced."""
     done = restore_home(file.absolute(), home(), replace=replace)
     if as_json:
         print_json({"home": home(), **asdict(done)})
         return
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(done.created))
-    lines = [f"{home()} is as it was on {when}: {done.files:,} files, {done.bytes / 1e6:.1f} MB"]
+    lines = [f"restored {home()} as of {when}: {done.files:,} files, {done.bytes / 1e6:.1f} MB"]
     if done.before is not None:
-        lines.append(f"what was there before is in {done.before}")
+        lines.append(f"the previous home is in {done.before}")
     if fleet_file() != home() / "boards.toml":
-        lines.append(f"its boards are in {home() / 'boards.toml'}; ATLASFLOW_FLEET names {fleet_file()}")
-    lines.append("`atlasflow run --prove` asks bucket and boards whether they are as they were, too")
+        lines.append(f"the boards of the backup are in {home() / 'boards.toml'}; ATLASFLOW_FLEET names {fleet_file()}")
+    lines.append("`atlasflow run --prove` checks that bucket and boards match, too")
     for line in lines:
         print_line(line)
 
@@ -65,13 +65,13 @@ def upgrade(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write receipts of an older AtlasFlow in the present schema; as they were, they are kept aside."""
+    """Rewrite receipts of an older AtlasFlow in the current schema; the originals are kept aside."""
     done = rewrite(home(), dry_run=dry_run)
     if as_json:
         print_json(done)
         return
     if not done:
-        print_line("Every receipt is of the present schema: nothing to do.")
+        print_line("Every receipt has the current schema: nothing to do.")
         return
     rows = [(item.stage, item.key[:12], str(item.schema), item.outcome, item.note) for item in done]
     print_table(("stage", "key", "schema", "would be" if dry_run else "outcome", ""), rows)

@@ -1,4 +1,4 @@
-"""Restore a home from a backup: everything is unpacked and checked beside it, and then takes its place at once."""
+"""Restore a home from a backup: unpack and check everything in a temporary folder, then rename it."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored: when it was backed up (seconds since 1970), files, bytes, and where the old home is now."""
+    """The result: time of the backup (seconds since 1970), files, bytes, and where the previous home was moved."""
 
     created: float
     files: int
@@ -39,47 +39,47 @@ class Restored:
 
 
 def restore(archive: Path, home: Path, *, replace: bool = False) -> Restored:
-    """Make `home` what it was when it was backed up.
+    """Restore a home to its state at the time of the backup.
 
     Args:
-        archive: what `back_up` wrote.
-        home: empty, or not there.
-        replace: move a home that is there aside, as `<home>.before-<time>`.
+        archive: written by `back_up`.
+        home: empty or absent, unless `replace` is set.
+        replace: move an existing home to `<home>.before-<time>`.
 
     Raises:
         UserError: there is no archive, or the home is not empty.
-        Corrupt: the archive is cut, changed, or no backup.
-        Refused: it is of a newer schema; the home is in use.
+        Corrupt: the archive is truncated, changed, or not a backup.
+        Refused: the archive has a newer schema, or the home is in use.
     """
     if not archive.is_file():
-        raise UserError(f"there is no backup {archive}", hint="`atlasflow backup FILE.tar.gz` makes one")
+        raise UserError(f"there is no backup {archive}", hint="`atlasflow backup FILE.tar.gz` writes one")
     if home.is_mount():
         hint = "set ATLASFLOW_HOME to a folder in it"
-        raise UserError(f"{home} is a mount point, so another folder cannot take its place", hint=hint)
+        raise UserError(f"{home} is a mount point, so it cannot be replaced by another folder", hint=hint)
     used = home.exists() and any(home.iterdir())
     if used and not replace:
-        hint = "--replace moves it aside, and ATLASFLOW_HOME names another one"
+        hint = "--replace moves it aside; ATLASFLOW_HOME selects another home"
         raise UserError(f"{home} is not empty", hint=hint)
     staged = home.with_name(f".{home.name}.restoring")
     lock = home.with_name(f".{home.name}.restoring.lock")
-    with hold(lock, lambda: _busy("another restore is under way here")):
+    with hold(lock, lambda: _busy("another restore is in progress here")):
         shutil.rmtree(staged, ignore_errors=True)
         try:
             with room_for(f"home {home}"):
-                said = _unpack(archive, staged)
+                manifest = _unpack(archive, staged)
             os.sync()
             with _unused(home) if used else nullcontext():
-                before = _take_the_place(staged, home, used=used)
+                before = _swap(staged, home, used=used)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     remove_unheld([lock])
     _show_latest(home)
-    sizes = [int(entry["size"]) for entry in said["files"].values()]
-    return Restored(float(said["created"]), len(sizes), sum(sizes), before)
+    sizes = [int(entry["size"]) for entry in manifest["files"].values()]
+    return Restored(float(manifest["created"]), len(sizes), sum(sizes), before)
 
 
 def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
-    """Unpack and check every member; returns the manifest."""
+    """Unpack and check every member; return the manifest."""
     found: dict[str, dict[str, object]] = {}
     manifest: bytes | None = None
     folder.mkdir(mode=0o755)
@@ -88,37 +88,37 @@ def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
             for member in tar:
                 file = tar.extractfile(member) if member.isfile() else None
                 if file is None or manifest is not None or member.name in found:
-                    raise Corrupt(f"{archive} holds '{member.name}', which no backup of ours does")
+                    raise Corrupt(f"{archive} holds '{member.name}', which a backup does not contain")
                 if member.name == MANIFEST:
                     manifest = file.read()
                 elif belongs(member.name):
                     found[member.name] = _write(file, folder / member.name, member.mode)
                 else:
-                    raise Corrupt(f"{archive} holds '{member.name}', which does not belong into a home")
+                    raise Corrupt(f"{archive} holds '{member.name}', which does not belong in a home")
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise Corrupt(f"{archive} is cut, or no backup: {error}", hint="take another one") from error
+        raise Corrupt(f"{archive} is truncated, or not a backup: {error}", hint="use another backup") from error
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno is not None:
             raise
-        raise Corrupt(f"{archive} is damaged: {error}", hint="take another one") from error  # gzip says it so
+        raise Corrupt(f"{archive} is damaged: {error}", hint="use another backup") from error  # gzip raises it
     return _checked(archive, manifest, found)
 
 
 def _checked(archive: Path, manifest: bytes | None, found: dict[str, dict[str, object]]) -> dict[str, Any]:
     if manifest is None:
-        raise Corrupt(f"{archive} ends before its manifest: it is cut, or no backup", hint="take another one")
+        raise Corrupt(f"{archive} has no manifest: it is truncated, or not a backup", hint="use another backup")
     try:
-        said: dict[str, Any] = json.loads(manifest)
-        schema, files = int(said["schema"]), dict(said["files"])
+        body: dict[str, Any] = json.loads(manifest)
+        schema, files = int(body["schema"]), dict(body["files"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Corrupt(f"the manifest of {archive} is damaged: {error}", hint="take another one") from error
+        raise Corrupt(f"the manifest of {archive} is damaged: {error}", hint="use another backup") from error
     if schema > SCHEMA:
         hint = "update this checkout"
-        raise Refused(f"{archive} was made by a newer AtlasFlow (schema {schema}, here {SCHEMA})", hint=hint)
+        raise Refused(f"{archive} was written by a newer AtlasFlow (schema {schema}, here {SCHEMA})", hint=hint)
     differing = [name for name in files.keys() | found.keys() if files.get(name) != found.get(name)]
     if differing:
-        raise Corrupt(f"{archive}: {min(differing)} is not what its manifest says", hint="take another one")
-    return said
+        raise Corrupt(f"{archive}: {min(differing)} differs from the manifest", hint="use another backup")
+    return body
 
 
 def _write(source: IO[bytes], target: Path, mode: int) -> dict[str, object]:
@@ -133,7 +133,7 @@ def _write(source: IO[bytes], target: Path, mode: int) -> dict[str, object]:
     return {"sha256": digest.hexdigest(), "size": size}
 
 
-def _take_the_place(staged: Path, home: Path, *, used: bool) -> Path | None:
+def _swap(staged: Path, home: Path, *, used: bool) -> Path | None:
     before = None
     if used:
         before = home.with_name(f"{home.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
@@ -145,16 +145,16 @@ def _take_the_place(staged: Path, home: Path, *, used: bool) -> Path | None:
 
 @contextmanager
 def _unused(home: Path) -> Iterator[None]:
-    """No run is under way in a home, and none of its services runs."""
+    """Check that no run is in progress in a home and none of its services runs; keep new runs out."""
     running = [status.title for status in Services(home).status() if status.running]
     if running:
-        raise Refused(f"{home} is in use: {', '.join(running)} runs", hint="`atlasflow down` stops what runs there")
-    with hold(home / "locks" / GARBAGE_LOCK, lambda: _busy(f"a run is under way in {home}")):
+        raise Refused(f"{home} is in use: {', '.join(running)} runs", hint="`atlasflow down` stops its services")
+    with hold(home / "locks" / GARBAGE_LOCK, lambda: _busy(f"a run is in progress in {home}")):
         yield
 
 
 def _busy(what: str) -> None:
-    raise Refused(what, hint="wait for its end")
+    raise Refused(what, hint="wait until it ends")
 
 
 def _show_latest(home: Path) -> None:

@@ -1,7 +1,7 @@
-"""Back a home up: a tar whose last member is a manifest with the digest of every other one.
+"""Write a backup of a home: a tar file, with a manifest of all digests as its last member.
 
-It is consistent while a run goes on: files are replaced whole and artifacts never change, databases are copied by
-SQLite's own backup, what refers is read before what it refers to, and no garbage is collected meanwhile.
+It is consistent during a run: files are replaced atomically and artifacts never change, databases are copied by
+SQLite's own backup, a file is read before those that it refers to, and no garbage is collected at the same time.
 """
 
 import gzip
@@ -30,13 +30,13 @@ from infra.store.receipts import Receipt, parse
 
 SCHEMA = 1
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
-_LEVEL = 3  # most of it is parameters, which hardly shrink
+_COMPRESSION = 3  # most bytes are parameters, which hardly shrink
 _DATABASE_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class BackedUp:
-    """What was written: files, their bytes, and the bytes of the archive."""
+    """The result of a backup: number of files, their bytes, and the bytes of the archive."""
 
     files: int
     bytes: int
@@ -44,23 +44,23 @@ class BackedUp:
 
 
 def back_up(home: Path, fleet_file: Path, target: Path, *, secrets: bool = False) -> BackedUp:
-    """Write the state of a home to `target`, whole or not at all; its owner alone may read it.
+    """Write the state of a home to `target`, atomically and readable by its owner only.
 
     Args:
         home: AtlasFlow's home.
-        fleet_file: the boards, wherever they are listed.
-        target: a file that is not there yet; with `.gz` or `.tgz` it is compressed.
+        fleet_file: the list of boards, which may lie outside the home.
+        target: a new file; compressed if it ends in `.gz` or `.tgz`.
         secrets: include the keys of stand-ins and services.
 
     Raises:
-        UserError: there is no home, or the target cannot be one.
+        UserError: there is no home, or the target exists or has another suffix.
         Corrupt: an artifact or a receipt is damaged.
-        Refused: the disk is full, or a receipt is of another schema.
+        Refused: the disk is full, or a receipt has another schema.
     """
     if not target.name.endswith(SUFFIXES):
-        raise UserError(f"'{target.name}' does not say what it is", hint=f"end it with {' or '.join(SUFFIXES)}")
+        raise UserError(f"'{target.name}' has an unknown suffix", hint=f"end it with {' or '.join(SUFFIXES)}")
     if target.exists():
-        raise UserError(f"{target} is there already", hint="take another name")
+        raise UserError(f"{target} exists already", hint="choose another name")
     if not (home / "receipts").is_dir():
         raise UserError(f"there is nothing to back up in {home}", hint="ATLASFLOW_HOME names another home")
     shared = hold(home / "locks" / GARBAGE_LOCK, shared=True)
@@ -77,7 +77,7 @@ def back_up(home: Path, fleet_file: Path, target: Path, *, secrets: bool = False
 
 
 class _Writer:
-    """Adds members and remembers their digests."""
+    """Adds members and records their digests."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
@@ -85,14 +85,14 @@ class _Writer:
         self.bytes = 0
 
     def add(self, name: str, data: bytes, mode: int = 0o644) -> None:
-        """A small file, which was read at once."""
+        """Add a small file that was read at once."""
         self._add(name, io.BytesIO(data), len(data), mode)
 
     def add_file(self, name: str, path: Path, mode: int, sha256: str | None = None) -> None:
-        """A file that does not change.
+        """Add a file that does not change.
 
         Raises:
-            Corrupt: it has not the digest that it should have.
+            Corrupt: it is missing, or has another digest than `sha256`.
         """
         try:
             with path.open("rb") as file:
@@ -100,9 +100,9 @@ class _Writer:
         except FileNotFoundError:
             found = None
         if sha256 not in (None, found):
-            word = "is missing" if found is None else "was changed on disk"
-            hint = "`atlasflow run` makes what is needed again, and `atlasflow gc` forgets what is not"
-            raise Corrupt(f"{name} {word}, so there is no backup", hint=hint)
+            problem = "is missing" if found is None else "was changed on disk"
+            hint = "`atlasflow run` makes what is needed again, and `atlasflow gc` removes the rest"
+            raise Corrupt(f"{name} {problem}, so no backup was written", hint=hint)
 
     def finish(self) -> None:
         """Write the manifest."""
@@ -121,7 +121,7 @@ class _Writer:
 
 
 class _Hashing(io.RawIOBase):
-    """Passes bytes on and takes their digest."""
+    """Hashes a file while it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -150,7 +150,7 @@ def _opened(path: Path, *, compressed: bool) -> Iterator[tarfile.TarFile]:
             with tarfile.open(fileobj=file, mode="w") as tar:
                 yield tar
             return
-        with gzip.GzipFile("", "wb", _LEVEL, file) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+        with gzip.GzipFile("", "wb", _COMPRESSION, file) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
             yield tar
 
 
@@ -160,7 +160,7 @@ def _write_state(writer: _Writer, home: Path, fleet_file: Path) -> None:
             if fleet_file.exists():
                 writer.add(FLEET_FILE, fleet_file.read_bytes())
         elif place == TRACKING:
-            with hold(home / "locks" / TRACKING, shared=True):  # what writes there holds it
+            with hold(home / "locks" / TRACKING, shared=True):  # every writer holds it
                 _write_place(writer, home, place)
         else:
             _write_place(writer, home, place)
@@ -178,11 +178,11 @@ def _write_place(writer: _Writer, home: Path, place: str) -> None:
             else:
                 writer.add(name, path.read_bytes(), _mode(path))
         except FileNotFoundError:
-            continue  # it went since it was listed, as a notification that was told does
+            continue  # it was removed after it was listed, as a delivered notification is
 
 
 def _write_releases(writer: _Writer, home: Path) -> None:
-    """A release that is removed while it is read is left out as a whole."""
+    """Add the releases of the fleet; one that is removed while it is read is left out entirely."""
     for folder in sorted((home / RELEASES).glob("[!.]*")):
         place = folder.relative_to(home).as_posix()
         listed = list(files_of(home, place))
@@ -200,10 +200,10 @@ def _mode(path: Path) -> int:
 
 
 def _write_database(writer: _Writer, name: str, path: Path, mode: int) -> None:
-    """Through SQLite's online backup, which sees one state whatever is written meanwhile.
+    """Add a consistent copy of a database that other processes may write to, by SQLite's online backup.
 
     Raises:
-        Corrupt: it is damaged.
+        Corrupt: the database is damaged.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
@@ -215,13 +215,15 @@ def _write_database(writer: _Writer, name: str, path: Path, mode: int) -> None:
             except sqlite3.DatabaseError as error:
                 if not is_damaged(error):
                     raise
-                hint = f"move {path} away, or put a sound copy in its place"
-                raise Corrupt(f"the database {name} is damaged, so there is no backup: {error}", hint=hint) from error
+                hint = f"move {path} away, or replace it with an intact copy"
+                raise Corrupt(
+                    f"the database {name} is damaged, so no backup was written: {error}", hint=hint
+                ) from error
         writer.add_file(name, copy, mode)
 
 
 def _write_artifacts(writer: _Writer, home: Path) -> None:
-    """Receipts as they are now, then everything that they name."""
+    """Add all receipts, then all artifacts that they name."""
     receipts: list[Receipt] = []
     for path in files_of(home, "receipts"):
         text = path.read_text(encoding="utf-8")

@@ -13,9 +13,7 @@ from infra.store.receipts import Receipts
 from tests.unit.infra.backup.homes import make
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("backup.zip", "does not say what it is"), ("there.tar", "is there already")]
-)
+@pytest.mark.parametrize(("name", "text"), [("backup.zip", "has an unknown suffix"), ("there.tar", "exists already")])
 def test_a_target_that_cannot_be_one_is_refused(home, tmp_path, name, text):
     (tmp_path / "there.tar").write_text("something else")
     with pytest.raises(UserError, match=text):
