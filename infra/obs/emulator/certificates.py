@@ -17,23 +17,23 @@ from infra.store.locks import hold
 _DAYS = 365
 
 
-def server_certificate(folder: Path, region: str) -> tuple[Path, Path]:
+def server_certificate(folder: Path, region: str, days: int = _DAYS) -> tuple[Path, Path]:
     """Return certificate and key files for `obs.REGION.myhuaweicloud.com`, its buckets and this machine.
 
-    They are created once, and again less than a month before they expire. The CA's own key is never written, so nobody
+    They are created once, valid for `days`, and again less than a month before they expire. The CA's own key is never written, so nobody
     can sign other certificates with it.
     """
     certificate, key = folder / f"{region}.pem", folder / f"{region}.key"
     with hold(folder / "lock"):
         if not (certificate.exists() and key.exists() and _valid(certificate)):
-            _make(folder, region, certificate, key)
+            _make(folder, region, certificate, key, days)
     return certificate, key
 
 
 def internal_certificate(home: Path, name: str) -> tuple[Path, Path]:
-    """A certificate with its key in the secrets of a home, by which the parts of one service know each other.
+    """Return certificate and key files in the secrets of a home, by which the parts of one service identify each other.
 
-    It signs itself, so it is their only CA as well. It is made once.
+    The certificate is self-signed, so it is their only CA, too. It is created once.
     """
     certificate, key = (secret_file(home, f"{name}.{ending}") for ending in ("pem", "key"))
     with hold(home / "locks" / f"secret-{name}"):
@@ -58,11 +58,11 @@ def _valid(path: Path) -> bool:
     return ends - datetime.datetime.now(datetime.UTC) > datetime.timedelta(days=30)
 
 
-def _make(folder: Path, region: str, certificate: Path, key: Path) -> None:
+def _make(folder: Path, region: str, certificate: Path, key: Path, days: int) -> None:
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AtlasFlow test CA (stand-in)")])
     ca = (
-        _builder(authority_name, authority_name, authority_key.public_key(), authority_key.public_key())
+        _builder(authority_name, authority_name, authority_key.public_key(), authority_key.public_key(), days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs=True), critical=True)
         .sign(authority_key, hashes.SHA256())
@@ -76,6 +76,7 @@ def _make(folder: Path, region: str, certificate: Path, key: Path) -> None:
             authority_name,
             server_key.public_key(),
             authority_key.public_key(),
+            days,
         )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -99,7 +100,7 @@ def _builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     authority: ec.EllipticCurvePublicKey,
-    days: int = _DAYS,
+    days: int,
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
