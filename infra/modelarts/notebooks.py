@@ -10,6 +10,7 @@ import huaweicloudsdkmodelarts.v1 as sdk
 
 from infra.errors import Refused, Transient, UserError
 from infra.modelarts.client import ModelArts
+from infra.modelarts.cost import check_notebook_cost
 from infra.modelarts.errors import unreadable
 from infra.modelarts.phases import NotebookStatus
 from infra.settings import ModelArtsNotebookSettings, ModelArtsSettings
@@ -81,7 +82,7 @@ class Notebooks:
         if not self._settings.image:
             known = ", ".join(f"{image} ({title})" for image, title in self.images())
             raise UserError("modelarts.notebook.image is not set", hint=f"this region has: {known}")
-        self._check_cost(flavor)
+        check_notebook_cost(self._all_settings, flavor)
         if any(item.name == name for item in self.list()):
             raise UserError(
                 f"there is a notebook '{name}' already", hint="`atlasflow notebook start` uses it; or choose a new name"
@@ -134,7 +135,7 @@ class Notebooks:
         found = self.find(name)
         if found.status == NotebookStatus.RUNNING:
             return found
-        self._check_cost(found.flavor)
+        check_notebook_cost(self._all_settings, found.flavor)
         request = sdk.StartNotebookRequest(id=found.id, duration=self._settings.hours * _HOUR_MS)
         self._client.call("start a notebook", lambda client: client.start_notebook(request))
         return self._settle(found.id)
@@ -158,21 +159,6 @@ class Notebooks:
         request = sdk.ListImageRequest(limit=100)
         answer = self._client.call("list images", lambda client: client.list_image(request))
         return [(image.id, image.name) for image in answer.data or []]
-
-    def _check_cost(self, flavor: str) -> None:
-        cap, price = self._all_settings.cost_cap, self._all_settings.prices.get(flavor)
-        if cap is None:
-            return
-        if price is None:
-            raise UserError(
-                f"modelarts.cost_cap is set, but the flavor {flavor} has no price", hint="set modelarts.prices"
-            )
-        cost = price * self._settings.hours
-        if cost > cap:
-            raise UserError(
-                f"the notebook could cost {cost:.2f}, more than modelarts.cost_cap {cap:.2f}",
-                hint="lower modelarts.notebook.hours, use a cheaper flavor, or raise the cap",
-            )
 
     def _settle(self, identity: str) -> Notebook:
         """Wait until an instance runs or has stopped.

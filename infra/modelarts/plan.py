@@ -1,4 +1,4 @@
-"""Plan a ModelArts job: its name, its request body, its maximum cost. Makes no requests."""
+"""Plan a ModelArts job: its name and its request body. Makes no requests."""
 
 import re
 from dataclasses import dataclass
@@ -128,34 +128,6 @@ def body(job: TrainJob, attempt: Attempt, settings: ModelArtsSettings, paths: Jo
             "auto_stop": {"time_unit": "HOURS", "duration": settings.auto_stop_hours},
         },
     }
-
-
-def maximum_cost(settings: ModelArtsSettings) -> float | None:
-    """Return the maximum cost of a job, which stops after `auto_stop_hours`; None when its flavor has no price."""
-    price = settings.prices.get(settings.flavor)
-    return None if price is None else price * settings.node_count * settings.auto_stop_hours
-
-
-def check_cost(settings: ModelArtsSettings) -> None:
-    """Check the maximum cost of a job against the cap.
-
-    Raises:
-        UserError: the cost may exceed the cap, or the price is unknown.
-    """
-    if settings.cost_cap is None:
-        return
-    cost = maximum_cost(settings)
-    if cost is None:
-        raise UserError(
-            f"modelarts.cost_cap is set, but the flavor {settings.flavor} has no price",
-            hint=f'set its price per hour: modelarts.prices = {{ "{settings.flavor}" = … }}',
-        )
-    if cost > settings.cost_cap:
-        raise UserError(
-            f"the job could cost {cost:.2f}, more than modelarts.cost_cap {settings.cost_cap:.2f} "
-            f"({settings.auto_stop_hours} h × {settings.node_count} × {settings.prices[settings.flavor]:.2f})",
-            hint="lower modelarts.auto_stop_hours, use a cheaper flavor, or raise the cap",
-        )
 
 
 def _parameters(settings: ModelArtsSettings) -> list[dict[str, str]]:

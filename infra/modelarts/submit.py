@@ -8,6 +8,7 @@ from infra.errors import Transient
 from infra.faults import FaultPlan
 from infra.modelarts import plan
 from infra.modelarts.codes import DuplicateName
+from infra.modelarts.cost import check_job_cost, maximum_cost
 from infra.modelarts.ledger import Intent, Ledger
 from infra.obs.address import ObjectAddress
 from infra.ports.storage import ObjectStore
@@ -56,7 +57,7 @@ class Submitter:
             folder = self.paths.pretrained(job.pretrained.sha256)
             self.store.put(f"{folder}/{job.pretrained.path.name}", job.pretrained)
         body = plan.body(job, attempt, self.settings, self.paths)
-        plan.check_cost(self.settings)
+        check_job_cost(self.settings)
         name = plan.name(job.key, attempt.number)
         with hold(self.ledger.folder / "submit.lock"):
             self._wait_for_slot(list_jobs, report)
@@ -65,7 +66,7 @@ class Submitter:
             submitted = self._create(name, body)
             self.faults.reach("train.job.submitted")
             self.ledger.write(Intent(job.key, name, submitted.id))
-        cost = plan.maximum_cost(self.settings)
+        cost = maximum_cost(self.settings)
         limit = "" if cost is None else f", which costs at most {cost:.2f}"
         report(f"submitted the ModelArts job {name}{limit}")
         return submitted

@@ -97,17 +97,3 @@ def test_missing_values_are_named(
 ) -> None:
     with pytest.raises(UserError, match=match):
         plan.body(job(tmp_path, **changes), FIRST, settings, PATHS)
-
-
-def test_the_cap_refuses_a_job_that_could_cost_more() -> None:
-    priced = SETTINGS.model_copy(update={"prices": {"f": 10.0}, "node_count": 2, "auto_stop_hours": 3})
-    assert plan.maximum_cost(priced) == 60
-    plan.check_cost(priced.model_copy(update={"cost_cap": 60.0}))
-    with pytest.raises(UserError, match=r"60\.00.*59\.00"):
-        plan.check_cost(priced.model_copy(update={"cost_cap": 59.0}))
-
-
-def test_a_cap_without_a_price_refuses() -> None:
-    plan.check_cost(SETTINGS)
-    with pytest.raises(UserError, match="no price"):
-        plan.check_cost(SETTINGS.model_copy(update={"cost_cap": 1e9}))
