@@ -33,9 +33,9 @@ def run(
     force: Annotated[list[str] | None, typer.Option(help="Run this stage even when it is fresh.")] = None,
     settings: Set = None,
     prove: Annotated[
-        bool, typer.Option("--prove", help="Ask bucket and boards again, even when all is fresh.")
+        bool, typer.Option("--prove", help="Check bucket and boards again, even when all is fresh.")
     ] = False,
-    record: Annotated[bool, typer.Option("--record", help="Make a run in Prefect, even when all is fresh.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Create a run in Prefect, even when all is fresh.")] = False,
 ) -> None:
     """Run the chain, or a part of it; stages that are fresh are reused.
 
@@ -49,13 +49,13 @@ def run(
     overrides = parse_overrides(settings)
     chain = open_chain(profile, overrides, fresh_run.Printer(), selected)
     if "deploy" in selected and chain.settings.deploy.boards:
-        select_boards(chain.settings, chain.settings.deploy.boards)  # an unknown one is told before the training
-    if not forced and not record and ((prove and _judged_before(chain)) or _all_fresh(chain, selected)):
+        select_boards(chain.settings, chain.settings.deploy.boards)  # report an unknown board before the training
+    if not forced and not record and ((prove and _was_fresh(chain)) or _all_fresh(chain, selected)):
         repeated = chain.prove(chain.stages[name] for name in selected) if prove else {}
         chain.update_latest(selected)
         rows = fresh_run.rows_of(chain.known[name] for name in selected)
         answer = {"rows": rows, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
-        fresh_cache.remember(chain.home, _without_prove(), begun_ns, [*sources(profile), *_rests_on(chain)], answer)
+        fresh_cache.remember(chain.home, _without_prove(), begun_ns, [*sources(profile), *_dependencies(chain)], answer)
         fresh_run.show(rows, chain.home, {name: str(reason) for name, reason in repeated.items()})
         return
     from flows.cli.terminal import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
@@ -69,8 +69,8 @@ def _all_fresh(chain: Chain, selected: tuple[str, ...]) -> bool:
     return all(look.state == "fresh" for look in looks) and all(item is None or item.ok for item in decisions)
 
 
-def _judged_before(chain: Chain) -> bool:
-    """Before the world is asked: was the same run without `--prove` found fresh, and has nothing moved since?"""
+def _was_fresh(chain: Chain) -> bool:
+    """Check whether the same run without `--prove` was fresh, and no file has changed since."""
     answer = fresh_cache.recall(chain.home, _without_prove())
     return answer is not None and chain.adopt(answer["keys"])
 
@@ -79,7 +79,8 @@ def _without_prove() -> list[str]:
     return [argument for argument in sys.argv[2:] if argument != "--prove"]
 
 
-def _rests_on(chain: Chain) -> list[Path]:
+def _dependencies(chain: Chain) -> list[Path]:
+    """List the files that the answer of a fresh run depends on."""
     paths = []
     for name, receipt in chain.known.items():
         paths.append(chain.receipts.path(name, receipt.key))

@@ -24,9 +24,9 @@ _NEEDED = {Step.REACHABLE, Step.HOST_KEY, Step.ENTRY, Step.LOGIN, Step.PYTHON}
 _ADDRESS = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<host>\[[0-9a-fA-F:]+\]|[^@:\s]+)(?::(?P<port>\d+))?")
 
 Fingerprint = Annotated[
-    str, typer.Option(help="The host key's fingerprint, such as `SHA256:…`; nothing is asked then.")
+    str, typer.Option(help="Fingerprint of the host key, such as `SHA256:…`; without it you are asked.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Trust whatever answers; only in a network that is yours alone.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Trust any host key; only for a private network.")]
 
 
 def register(boards: typer.Typer) -> None:
@@ -40,31 +40,31 @@ def register(boards: typer.Typer) -> None:
 
 def add(
     name: Annotated[str, typer.Argument(metavar="BOARD", help="A name of lower-case letters, digits and -.")],
-    address: Annotated[str, typer.Argument(help="Where it is: [USER@]HOST[:PORT].")] = "",
-    key: Annotated[Path | None, typer.Option(help="The private key to log in with.")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="A word to select it by; may be given several times.")] = None,
+    address: Annotated[str, typer.Argument(help="[USER@]HOST[:PORT].")] = "",
+    key: Annotated[Path | None, typer.Option(help="Path of the private key.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A label to select it by; repeatable.")] = None,
     python: Annotated[str, typer.Option(help="Python on the board.")] = "",
-    environment: Annotated[str, typer.Option(help="The toolkit's script on the board, when it lies elsewhere.")] = "",
-    folder: Annotated[str, typer.Option(help="Where releases live on the board.")] = "",
-    soc: Annotated[str, typer.Option(help="The chip; by default the board is asked.")] = "",
+    environment: Annotated[str, typer.Option(help="Environment script of the toolkit on the board.")] = "",
+    folder: Annotated[str, typer.Option(help="Folder of the releases on the board.")] = "",
+    soc: Annotated[str, typer.Option(help="The chip; by default as the board reports.")] = "",
     stand_in: Annotated[bool, typer.Option("--stand-in", help="A stand-in on this machine.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Only write the entry; connect to nothing.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Write the entry without a connection.")] = False,
     fingerprint: Fingerprint = "",
     yes: Yes = False,
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:
-    """Add a board to the fleet file: pin its host key, log in, and take its chip from itself."""
+    """Add a board to the fleet file: pin its host key, log in, and read its chip."""
     if bool(address) == stand_in:
-        raise UserError("where is the board?", hint="give [USER@]HOST[:PORT], or --stand-in for one on this machine")
+        raise UserError("the board has no address", hint="give [USER@]HOST[:PORT], or --stand-in")
     values = _entry(address, key, label)
     values |= {
-        word: text
-        for word, text in {"python": python, "environment": environment, "folder": folder, "soc": soc}.items()
+        option: text
+        for option, text in {"python": python, "environment": environment, "folder": folder, "soc": soc}.items()
         if text
     }
     if name in read_fleet(fleet_file()):
-        raise UserError(f"{fleet_file()} has a board '{name}' already", hint="edit the file, or take another name")
+        raise UserError(f"{fleet_file()} has a board '{name}' already", hint="edit the file, or choose another name")
     if address and not offline:
         known = chain_of(profile, settings).settings.boards.get(name, BoardSettings())
         reach = known.model_copy(update=values)
@@ -89,12 +89,12 @@ def trust(
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:
-    """Show the fingerprint of a board's host key, and pin the key when it is the board's own."""
+    """Show the fingerprint of a board's host key, and pin the key after confirmation."""
     known = chain_of(profile, settings).settings.boards
     if name not in known:
         raise UserError(f"there is no board '{name}'", hint="`atlasflow boards list` shows them")
     if not known[name].address:
-        raise UserError(f"board {name} is a stand-in on this machine; its key is known")
+        raise UserError(f"board {name} is a stand-in on this machine; it needs no pinned key")
     key = _pin(_board(name, known[name]), known[name].host_key, fingerprint, yes)
     if key == known[name].host_key:
         print_line(f"{name}: this key is pinned already")
@@ -102,7 +102,7 @@ def trust(
     edit_board(fleet_file(), name, {"host_key": key})
     if chain_of(profile, settings).settings.boards[name].host_key != key:
         raise UserError(
-            f"the key of {name} is written to {fleet_file()}, and the profile or the environment names another one",
+            f"the key of {name} is written to {fleet_file()}, but the profile or the environment sets another one",
             hint=f"remove boards.{name}.host_key there",
         )
     print_line(f"{name}: pinned in {fleet_file()}")
@@ -113,7 +113,7 @@ def _entry(address: str, key: Path | None, labels: list[str] | None) -> dict[str
     if address:
         found = _ADDRESS.fullmatch(address)
         if found is None:
-            raise UserError(f"'{address}' is no address", hint="write [USER@]HOST[:PORT]")
+            raise UserError(f"'{address}' is not an address", hint="write [USER@]HOST[:PORT]")
         values["address"] = found["host"].strip("[]")
         values |= {"user": found["user"]} if found["user"] else {}
         values |= {"port": int(found["port"])} if found["port"] else {}
@@ -131,10 +131,11 @@ def _board(name: str, settings: BoardSettings) -> "SshBoard":
 
 
 def _pin(board: "SshBoard", pinned: str, wanted: str, yes: bool) -> str:
-    """Show the key and let a person, or the given fingerprint, decide; returns the public key.
+    """Show the host key, compare it with the given fingerprint or let a person confirm it, and return the public key.
 
     Raises:
-        Refused: it is not the one.
+        Refused: the key is not the expected one, or not confirmed.
+        UserError: there is no terminal to ask.
     """
     shown_key = board.host_key()
     key, shown = shown_key.public_key, shown_key.fingerprint
@@ -142,16 +143,16 @@ def _pin(board: "SshBoard", pinned: str, wanted: str, yes: bool) -> str:
         return pinned
     print_line(f"{board.name} shows the host key {shown}")
     if pinned:
-        print_line("It is not the pinned one: the board was set up anew, or another machine answers in its place.")
+        print_line("It differs from the pinned key: the board was reinstalled, or another machine answers.")
     if wanted and wanted != shown:
         raise Refused(f"board {board.name} shows {shown}, not {wanted}", hint="another machine may be answering")
     if not wanted and not yes:
         if not sys.stdin.isatty():
             raise UserError(
-                "nobody is there to compare the fingerprint",
+                "there is no terminal to confirm the fingerprint",
                 hint=f"compare it with the board's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then "
                 f"--fingerprint {shown}",
             )
-        if not typer.confirm("Is it the board's (on the board: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)?"):
+        if not typer.confirm("Is it that of the board (there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)?"):
             raise Refused(f"the key of board {board.name} is not trusted")
     return key

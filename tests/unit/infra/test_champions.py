@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from infra.champions import Registry, RegistryState
+from infra.champions import Metrics, Registry, RegistryState
 from infra.champions import registry as module
+from infra.champions.records import serialised
 from infra.errors import Corrupt, Refused, Transient, UserError
 from infra.faults import NO_FAULTS
 from infra.store.gc import retained
@@ -27,12 +28,12 @@ def promote(registry, release, over="", **changed):
     return registry.promote(champion(release, **changed), [f"train {release}"], over=over, pending=True)
 
 
-def test_an_empty_home_has_no_champion(registry):
+def test_an_empty_home_has_no_champion(registry: Registry) -> None:
     assert registry.read() == RegistryState()
     assert not registry.path.exists()
 
 
-def test_promotions_and_demotions_are_remembered(registry):
+def test_promotions_and_demotions_are_recorded(registry: Registry) -> None:
     promote(registry, "a")
     promote(registry, "b", over="a")
     registry.keep("checkpoint", ["k"], "Bea", "it may be chance", over="b")
@@ -54,14 +55,14 @@ def test_promotions_and_demotions_are_remembered(registry):
     assert state.revision == 5
 
 
-def test_the_first_champion_can_be_taken_back_to_none(registry):
+def test_the_first_champion_can_be_taken_back_to_none(registry: Registry) -> None:
     promote(registry, "a")
     assert registry.demote("", "rollout", "its boards failed", of="a", pending=True).champion is None
     assert not registry.read().pending, "there is nothing to tell"
     promote(registry, "b", over="")
 
 
-def test_what_does_not_fit_changes_nothing(registry):
+def test_a_refused_change_changes_nothing(registry: Registry) -> None:
     with pytest.raises(UserError, match="no champion"):
         registry.demote("", "Ada", "", pending=False)
     promote(registry, "a")
@@ -80,7 +81,7 @@ def test_what_does_not_fit_changes_nothing(registry):
     assert registry.path.read_bytes() == before
 
 
-def test_boards_are_told_once_and_of_the_present_champion_alone(registry):
+def test_only_the_rollout_of_the_present_champion_is_recorded(registry: Registry) -> None:
     promote(registry, "a")
     registry.mark_rolled_out("z")
     assert registry.read().pending
@@ -102,7 +103,7 @@ def test_boards_are_told_once_and_of_the_present_champion_alone(registry):
         '{"schema": 1, "revision": 1, "champion": "", "pending": false, "models": {"a": {}}, "history": []}',
     ],
 )
-def test_a_damaged_registry_is_no_empty_one(registry, damage):
+def test_a_damaged_registry_is_not_empty(registry, damage):
     registry.path.parent.mkdir(parents=True)
     registry.path.write_text(damage)
     with pytest.raises(Corrupt, match="is damaged"):
@@ -112,7 +113,7 @@ def test_a_damaged_registry_is_no_empty_one(registry, damage):
     assert registry.path.read_text() == damage
 
 
-def test_a_newer_registry_is_refused_and_left_as_it_is(registry):
+def test_a_newer_registry_is_refused_and_left_as_it_is(registry: Registry) -> None:
     registry.path.parent.mkdir(parents=True)
     registry.path.write_text('{"schema": 2, "what": "ever"}')
     for act in (registry.read, lambda: promote(registry, "a")):
@@ -121,7 +122,7 @@ def test_a_newer_registry_is_refused_and_left_as_it_is(registry):
     assert registry.path.read_text() == '{"schema": 2, "what": "ever"}'
 
 
-def test_a_writer_that_dies_leaves_what_was(registry, monkeypatch):
+def test_a_writer_that_dies_leaves_the_old_file(registry, monkeypatch):
     promote(registry, "a")
     before = registry.path.read_bytes()
 
@@ -134,7 +135,7 @@ def test_a_writer_that_dies_leaves_what_was(registry, monkeypatch):
     assert registry.path.read_bytes() == before
 
 
-def test_of_two_promotions_over_the_same_champion_one_wins(registry):
+def test_of_two_promotions_over_the_same_champion_one_wins(registry: Registry) -> None:
     promote(registry, "a")
     barrier = threading.Barrier(2, timeout=10)
     outcomes = []
@@ -156,11 +157,60 @@ def test_of_two_promotions_over_the_same_champion_one_wins(registry):
     assert registry.read().champion.release == sorted(outcomes)[0]
 
 
-def test_people_can_read_the_file(registry):
+EARLIER = {
+    "schema": 1,
+    "revision": 1,
+    "champion": "a",
+    "pending": False,
+    "models": {
+        "a": {
+            "release": "a",
+            "checkpoint": "c",
+            "recipe": "lenet5-sample",
+            "spec": {"epochs": 2},
+            "data": "d",
+            "code": "e",
+            "metrics": {"accuracy": 0.5, "accuracy_interval_95": [0.4, 0.6], "images": 100, "loss": 1.5},
+            "keys": {"train": "k"},
+            "emulated": ["convert"],
+            "published": "obs://atlasflow/releases/a/",
+            "when": 1.0,
+            "who": "Ada",
+            "why": "there is no champion yet",
+            "before": "",
+        }
+    },
+    "history": [
+        {
+            "kind": "promoted",
+            "champion": "a",
+            "about": "a",
+            "checkpoint": "c",
+            "trainings": ["k"],
+            "when": 1.0,
+            "who": "Ada",
+            "why": "there is no champion yet",
+        }
+    ],
+}
+
+
+def test_the_file_keeps_its_form(registry: Registry) -> None:
+    registry.path.parent.mkdir(parents=True)
+    registry.path.write_text(json.dumps(EARLIER))
+    state = registry.read()
+    assert state.champion
+    assert state.champion.metrics == Metrics(0.5, (0.4, 0.6), 100, 1.5)
+    assert (state.champion.emulated, state.history[0].trainings) == (("convert",), ("k",))
+    registry.mark_rolled_out("a")
+    assert json.loads(serialised(state)) == EARLIER
+
+
+def test_people_can_read_the_file(registry: Registry) -> None:
     promote(registry, "a")
-    said = json.loads(registry.path.read_text())
-    assert (said["schema"], said["champion"]) == (1, "a")
-    assert said["models"]["a"]["keys"]["train"] == "train a"
+    values = json.loads(registry.path.read_text())
+    assert (values["schema"], values["champion"]) == (1, "a")
+    assert values["models"]["a"]["keys"]["train"] == "train a"
 
 
 def test_garbage_collection_keeps_the_champion_and_its_predecessor_with_what_they_came_from(registry, tmp_path):
@@ -182,7 +232,7 @@ class TestMirror:
     def machines(self, tmp_path, bucket):
         return [Registry(tmp_path / name, Mirror(lambda: bucket, "team")) for name in ("one", "two")]
 
-    def test_another_machine_sees_the_champion_and_goes_on_from_it(self, machines):
+    def test_another_machine_sees_the_champion_and_can_replace_it(self, machines: list[Registry]) -> None:
         one, two = machines
         promote(one, "a")
         assert two.read().champion.release == "a"
@@ -191,14 +241,14 @@ class TestMirror:
         with pytest.raises(Refused):
             promote(one, "c", over="a")
 
-    def test_a_mirror_that_does_not_answer_is_no_empty_registry(self, machines, bucket):
+    def test_a_mirror_that_does_not_answer_is_not_an_empty_registry(self, machines, bucket):
         promote(machines[0], "a")
         bucket.broken = True
         for registry in machines:
             with pytest.raises(Transient):
                 registry.read()
 
-    def test_what_the_mirror_did_not_take_was_not_changed(self, machines, bucket, monkeypatch):
+    def test_a_change_that_the_mirror_refuses_does_not_happen(self, machines, bucket, monkeypatch):
         one, two = machines
         promote(one, "a")
 

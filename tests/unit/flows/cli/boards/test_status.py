@@ -188,7 +188,7 @@ def reach(home):
 def test_add_pins_logs_in_and_asks_for_the_chip(command, home):
     address, key, host_key = reach(home)
     shown = command("add", "porch", address, "--key", key, "--label", "home", error=UserError)
-    assert "nobody is there to compare" in str(shown.error)
+    assert "no terminal to confirm the fingerprint" in str(shown.error)
     assert "porch" not in read_fleet(command.file)
     fingerprint = str(shown.error).rsplit(" ", 1)[1]
     with pytest.raises(Refused, match="not SHA256:other"):
@@ -240,7 +240,7 @@ def test_trust_pins_and_says_when_a_key_has_changed(command, home):
     other = service.board_settings(Services(home), home, "two").host_key
     command.file.write_text(command.file.read_text().replace(host_key.split()[1], other.split()[1]))
     assert "has changed" in str(command("info", "porch", error=Refused).error)
-    assert "not the pinned one" in command("trust", "porch", error=UserError).output
+    assert "differs from the pinned key" in command("trust", "porch", error=UserError).output
     command("trust", "porch", "--yes")
     assert command.json("info", "porch")
     shown = command("trust", "porch", "--yes", "--set", f"boards.porch.host_key={other}", error=UserError)
