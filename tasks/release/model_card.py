@@ -92,3 +92,35 @@ def _check(check: Mapping[str, Any]) -> str:
         f"largest difference {check['max_difference']:.2g} on {check['images']:,} images, "
         f"same top class on {check['agreement']:.2%}{label}"
     )
+
+
+def own_model_markdown(
+    name: str,
+    classes: Sequence[str],
+    accuracy: float,
+    images: int,
+    parity: Sequence[Mapping[str, Any]],
+    digests: Mapping[str, str],
+) -> str:
+    """Write the card of a model that this chain did not train.
+
+    Args:
+        name: of the model's file.
+        classes: names, by number.
+        accuracy: of the model itself on the evaluation images, 0 to 1.
+        images: how many these are.
+        parity: the rows of the parity ledger.
+        digests: name to SHA-256 of the model and the data set.
+    """
+    lines = [
+        f"# {name}",
+        "",
+        f"A model from outside (`convert.model`) with {len(classes)} classes: {', '.join(classes)}. "
+        "This chain compiled it and did not train it: how it was trained is not known here.",
+        "",
+        f"Its own accuracy is {accuracy:.4f} on {images:,} evaluation images.",
+        "",
+        *_table("Parity", _PARITY, [[row[column] for column in _PARITY] for row in parity]),
+        *_table("Digests", ("file", "SHA-256"), [(name, f"`{digest}`") for name, digest in digests.items()]),
+    ]
+    return "\n".join(lines) + "\n"

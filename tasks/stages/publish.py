@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.obs.layout import identity
 from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
+from tasks.class_names import labels
 from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.evaluation_images import evaluation_images, expected_logits
 from tasks.metrics import Metrics
 from tasks.release import bundle as release
-from tasks.release import model_card
+from tasks.release import model_card, own_model
 from tasks.release.ledger import Ledger
 from tasks.release.parity_report import rows
 from tasks.specs import recipe_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from infra.ports.storage import UploadStore
+    from infra.settings import Settings
 
 CARD = "model-card.md"
 LISTING = "published.json"
@@ -44,6 +47,8 @@ def run(context: StageContext) -> StageOutput:
     """Make the bucket hold the release; what is there already is not sent again."""
     store: UploadStore = context.world.object_store()
     store.ensure_bucket()
+    if context.settings.convert.model:
+        context = own_model.with_predictions(context)
     bundle = release.build(context)
     bundled = folder_files(bundle)[1]
     release_id = release.identifier(bundled)
@@ -88,11 +93,22 @@ def prove(context: StageContext, made: Mapping[str, Mapping[str, LocalFile]]) ->
 
 
 def _card(context: StageContext) -> str:
+    if context.settings.convert.model:
+        return _own_model_card(context)
     metrics = Metrics.read(context.input("metrics"))
     checks = json.loads(context.input("checks").read_text())
     ledger = Ledger.from_json(json.loads(context.input("ledger").read_text()))
     digests = {PUBLISHED.get(name, name): artifact.sha256 for name, artifact in context.inputs.items()}
     return model_card.markdown(recipe_settings(context.settings), metrics, checks, rows(ledger, {}), digests)
+
+
+def _own_model_card(context: StageContext) -> str:
+    logits, (_, numbers) = expected_logits(context), evaluation_images(context)
+    accuracy = float((logits.argmax(axis=1) == numbers).mean())
+    ledger = Ledger.from_json(json.loads(context.input("ledger").read_text()))
+    digests = {name: context.inputs[name].sha256 for name in ("model", "data")}
+    name = context.input("model").name
+    return model_card.own_model_markdown(name, labels(context), accuracy, len(numbers), rows(ledger, {}), digests)
 
 
 def _published(context: StageContext, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
@@ -101,6 +117,8 @@ def _published(context: StageContext, bundled: Mapping[str, LocalFile], card: Pa
     files |= {f"model-{soc}.om": found[release.MODEL] for soc, found in release.chips(bundled).items()}
     files[CARD] = _local(card)
     named = {published: context.files[name] for name, published in PUBLISHED.items() if name in context.files}
+    if "model" in context.files:
+        named[context.input("model").name] = context.files["model"]
     return files | {published: next(iter(found.values())) for published, found in named.items()}
 
 
@@ -108,11 +126,11 @@ def _local(path: Path) -> LocalFile:
     return LocalFile(path, file_digest(path), path.stat().st_size)
 
 
-STAGE = Stage(
-    "publish",
-    "effect",
-    run,
-    needs={
+def _needs(settings: Settings) -> Mapping[str, tuple[str, str]]:
+    """A model from outside has neither checkpoint nor figures of this chain."""
+    if settings.convert.model:
+        return {name: source for name, source in release.NEEDS.items() if name != "predictions"}
+    return {
         **release.NEEDS,
         "checkpoint": ("train", "checkpoint"),
         "history": ("train", "history"),
@@ -123,9 +141,21 @@ STAGE = Stage(
         "metrics": ("evaluate", "metrics"),
         "per_class": ("evaluate", "per_class"),
         "confusion": ("evaluate", "confusion"),
-    },
+    }
+
+
+def _external_inputs(settings: Settings) -> Mapping[str, Path]:
+    own = {"model": Path(settings.convert.model)} if settings.convert.model else {}
+    return {**release.agent_files(settings), **own}
+
+
+STAGE = Stage(
+    "publish",
+    "effect",
+    run,
+    needs=_needs,
     optional=("mindir", "onnx", "air"),
-    external_inputs=release.agent_files,
+    external_inputs=_external_inputs,
     settings=lambda settings: {**identity(settings.obs), "recipe": recipe_settings(settings)},
     prove=prove,
 )
