@@ -1,4 +1,4 @@
-"""What the demo page shows of a chain: checkpoint, ONNX file and boards as callables, and the model's origin."""
+"""The demo page of a chain: checkpoint, ONNX file and boards as predictors, examples, and the model's origin."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ NEEDED = ("download", "train", "evaluate", "export")
 
 @contextmanager
 def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
-    """The demo of a chain that has looked at its stages; what was started for it is ended behind it.
+    """Prepare the demo of a chain that has looked at its stages; what it starts ends with the block.
 
     Args:
-        chain: its data set, training, evaluation and export must be there.
-        boards: names of boards that answer too, with the release that is in service there.
+        chain: with results of `download`, `train`, `evaluate` and `export`.
+        boards: names of boards that answer as well, with the release in service there.
 
     Raises:
-        UserError: something is not there yet; the hint names the stage to run. Or there is no such board.
+        UserError: a stage has no result, or there is no such board.
     """
     for stage in NEEDED:
         if stage not in chain.known:
             hint = "`atlasflow run --to export` makes it, with the same --profile and --set"
-            raise UserError(f"what {stage} makes is not there for these settings", hint=hint)
+            raise UserError(f"{stage} has no result for these settings", hint=hint)
     spec = train_spec(chain.settings)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="atlasflow-demo-")))
@@ -71,7 +71,7 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
 
 
 def examples(chain: Chain, folder: Path) -> list[Example]:
-    """The first evaluation image of each class: not chosen by what the model makes of them."""
+    """The first evaluation image of each class, whatever the model answers."""
     data = chain.store.link_into(chain.known["download"].outputs["data"], folder)
     images = import_module("models.data.cifar10").read_images(data, "eval")
     _, firsts = np.unique(images.labels, return_index=True)
@@ -79,13 +79,13 @@ def examples(chain: Chain, folder: Path) -> list[Example]:
 
 
 def onnx_logits(path: Path, normalisation: Normalisation) -> Callable[[Pixels], np.ndarray[Any, np.dtype[np.float32]]]:
-    """An exported ONNX file as a function of one image: uint8 [size, size, 3] to float32 [classes]."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import
+    """Load an exported ONNX file as a function of one image: uint8 [size, size, 3] to float32 [classes]."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     first = session.get_inputs()[0]
-    batch = first.shape[0] if isinstance(first.shape[0], int) else 1  # with export.batch it takes that many
+    batch = first.shape[0] if isinstance(first.shape[0], int) else 1  # with export.batch it is fixed
 
     def logits(pixels: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
         tensor = normalise(pixels[np.newaxis], normalisation).repeat(batch, axis=0)
@@ -103,7 +103,7 @@ def _onnx(chain: Chain, folder: Path, normalisation: Normalisation) -> Predictor
         )
     logits = onnx_logits(chain.store.link_into(exported["onnx"], folder) / exported["onnx"].name, normalisation)
     size = train_spec(chain.settings).image_size
-    logits(np.zeros((size, size, 3), np.uint8))  # so that the first answer's time is like the others'
+    logits(np.zeros((size, size, 3), np.uint8))  # warm up: the first answer takes as long as the others
 
     def answer(pixels: Pixels) -> Answer:
         began = time.perf_counter()
@@ -122,9 +122,9 @@ def _checkpoint(program: LoadedCheckpoint) -> Predictor:
 
 
 def _board(chain: Chain, name: str, folder: Path) -> Predictor:
-    """A board's answer; it gets the very pixels that the others get, as a picture without loss."""
+    """A board; it gets the same pixels as the others, as a lossless picture."""
     if name not in chain.settings.boards:
-        chain.world.board(name)  # raises, and names the boards that are most like it
+        chain.world.board(name)  # raises, and names similar boards
     stand_in = not chain.settings.boards[name].address
     ours = _release(chain)
 
@@ -134,17 +134,17 @@ def _board(chain: Chain, name: str, folder: Path) -> Predictor:
         picture.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels).save(picture)
         active = board.state().active
-        [said] = board.classify([picture], picture.parent)
-        if said.problem:
-            raise Corrupt(f"board {name} cannot read the picture: {said.problem}")
-        note = f"release {active}" + ("" if active == ours else ", which is not made of this checkpoint")
-        return Answer(said.top, said.milliseconds, note)
+        [result] = board.classify([picture], picture.parent)
+        if result.problem:
+            raise Corrupt(f"board {name} cannot read the picture: {result.problem}")
+        note = f"release {active}" + ("" if active == ours else ", which has another checkpoint")
+        return Answer(result.top, result.milliseconds, note)
 
     return Predictor(f".om on {name} (stand-in)" if stand_in else f".om on {name}", answer, emulated=stand_in)
 
 
 def _release(chain: Chain) -> str | None:
-    """The id of the release that the chain's last deployment put into service; None when there was none."""
+    """The id of the release that the chain's last deployment activated; None without a deployment."""
     deployed = chain.known.get("deploy")
     if deployed is None:
         return None
@@ -152,7 +152,7 @@ def _release(chain: Chain) -> str | None:
 
 
 def provenance(chain: Chain, boards: Sequence[str]) -> list[tuple[str, str]]:
-    """Where the model comes from and how good it is, as (what, value), from receipts alone."""
+    """The model's origin and accuracy as (what, value), from receipts only."""
     train, evaluate = chain.known["train"], chain.known["evaluate"]
     metrics = Metrics.read(chain.store.path(evaluate.outputs["metrics"]))
     low, high = metrics.interval
@@ -179,4 +179,4 @@ def _when(receipt: Receipt) -> str:
 
 
 def _stand_in(receipt: Receipt) -> str:
-    return " (a stand-in had a hand in it)" if receipt.emulated else " (no stand-in had a hand in it)"
+    return " (a stand-in was involved)" if receipt.emulated else " (no stand-in was involved)"

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,8 +13,9 @@ from flows.context import open_chain
 from infra.store.atomic import write_text
 from tasks.engine.reporter import Silent
 from tasks.reports import inspection
+from tasks.reports.costs import Latency, TrainedNetwork
 
-Report = Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write, too.")]
+Report = Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write as well.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,34 +30,32 @@ def profile(output: Report = None, profile: Profile = "local", settings: Set = N
     with tempfile.TemporaryDirectory() as folder:
         found = inspection.profile(chain, Path(folder))
     if output is not None:
-        write_text(output, json.dumps(found, indent=1, sort_keys=True) + "\n")
+        write_text(output, json.dumps(found.to_json(), indent=1, sort_keys=True) + "\n")
     if as_json:
-        print_json(found)
+        print_json(found.to_json())
         return
     print_facts(_figures(found))
 
 
-def _figures(found: dict[str, Any]) -> list[tuple[str, str]]:
-    latency = found["latency_ms"]
+def _figures(found: TrainedNetwork) -> list[tuple[str, str]]:
     rows = [
-        ("parameters", f"{found['parameters']:,}"),
-        ("multiply-adds", f"{found['multiply_adds']:,}"),
-        ("size", f"{found['size_mb']:.4f} MB"),
-        ("latency, MindSpore", _latency(latency)),
-        ("accuracy", f"{found['accuracy']:.4f} on {found['images']:,} images"),
-        ("tuning score", f"{found['score']:.2f} = 0.50 · accuracy (%) - 0.35 · size (MB) - 0.15 · mean latency (ms)"),
+        ("parameters", f"{found.parameters:,}"),
+        ("multiply-adds", f"{found.multiply_adds:,}"),
+        ("size", f"{found.size_mb:.4f} MB"),
+        ("latency, MindSpore", _latency(found.latency_ms)),
+        ("accuracy", f"{found.accuracy:.4f} on {found.images:,} images"),
+        ("tuning score", f"{found.score:.2f} = 0.50 · accuracy (%) - 0.35 · size (MB) - 0.15 · mean latency (ms)"),
     ]
-    if "onnx" in found:
-        onnx = found["onnx"]
+    if found.onnx is not None:
         rows[4:4] = [
-            ("ONNX file", f"{onnx['size_mb']:.4f} MB"),
-            ("latency, ONNX Runtime", _latency(onnx["latency_ms"])),
+            ("ONNX file", f"{found.onnx.size_mb:.4f} MB"),
+            ("latency, ONNX Runtime", _latency(found.onnx.latency_ms)),
         ]
     return rows
 
 
-def _latency(figures: dict[str, float]) -> str:
+def _latency(time: Latency) -> str:
     return (
-        f"mean {figures['mean']:.3f} ms, median {figures['median']:.3f}, p10 {figures['p10']:.3f}, "
-        f"p90 {figures['p90']:.3f}, p99 {figures['p99']:.3f}, threads {'pinned' if figures['pinned'] else 'not pinned'}"
+        f"mean {time.mean:.3f} ms, median {time.median:.3f}, p10 {time.p10:.3f}, p90 {time.p90:.3f}, "
+        f"p99 {time.p99:.3f}, threads {'pinned' if time.pinned else 'not pinned'}"
     )

@@ -36,7 +36,7 @@ def samples(
     """Draw the first images of the data set with their labels."""
     if part not in ("train", "eval"):
         raise typer.BadParameter("train or eval", param_hint="--part")
-    rows = inspection.samples(_looked(profile, settings), part, count, output)
+    rows = inspection.samples(_open(profile, settings), part, count, output)
     print_table(("image", "label"), [(str(index), label) for index, label in rows])
     print_line(f"picture: {output}")
 
@@ -51,7 +51,7 @@ def schedules(
 ) -> None:
     """Draw the learning rates of several schedules for the recipe."""
     chosen = names or ["constant", "square", "cosine"]
-    rates, steps = inspection.schedules(_looked(profile, settings), chosen, output)
+    rates, steps = inspection.schedules(_open(profile, settings), chosen, output)
     shares = (0, 0.25, 0.5, 0.75, 1)
     titles = ("schedule", *(f"at {share:.0%}" for share in shares), "highest")
     rows = [
@@ -65,7 +65,7 @@ def schedules(
 
 def history(output: Picture = Path("history.png"), profile: Profile = "local", settings: Set = None) -> None:
     """Draw loss and accuracy of the training, epoch by epoch."""
-    rows = inspection.history(_looked(profile, settings), output)
+    rows = inspection.history(_open(profile, settings), output)
     columns = ("epoch", "loss", "evaluation_loss", "accuracy", "learning_rate", "images_per_second", "peak_memory_mb")
     print_table(columns, [tuple(_short(row[column]) for column in columns) for row in rows], right=columns)
     print_line(f"picture: {output}")
@@ -80,21 +80,15 @@ def network(profile: Profile = "local", settings: Set = None, as_json: Json = Fa
         print_json(found)
         return
     rows = [
-        (
-            row["name"],
-            row["kind"],
-            " × ".join(map(str, row["shape"])),
-            f"{row['parameters']:,}",
-            f"{row['multiply_adds']:,}",
-        )
-        for row in found["layers"]
+        (layer.name, layer.kind, " × ".join(map(str, layer.shape)), f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
+        for layer in found.layers
     ]
     numbers = ("parameters", "multiply-adds")
     print_table(("layer", "kind", "output", *numbers), rows, right=numbers)
-    print_line(f"{found['network']}: {found['parameters']:,} parameters, {found['multiply_adds']:,} multiply-adds")
+    print_line(f"{found.network}: {found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds")
 
 
-def _looked(profile: str, settings: list[str] | None) -> Chain:
+def _open(profile: str, settings: list[str] | None) -> Chain:
     chain = open_chain(profile, parse_overrides(settings), Silent())
     chain.look_at_all()
     return chain

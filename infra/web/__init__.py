@@ -1,1 +1,1 @@
-"""The demo page. It knows no models: it is given callables that answer."""
+"""The demo page, and the access check of served pages. The page knows no models: it gets predictors."""

@@ -1,4 +1,4 @@
-"""What the demo page is given: who answers, pictures to try, and where the model comes from."""
+"""Inputs of the demo page: predictors, example pictures, and the model's origin."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ import numpy as np
 from PIL import Image
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-"""An image as the networks are given it: uint8 [height, width, 3], RGB."""
+"""An image as the networks get it: uint8 [height, width, 3], RGB."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one predictor says to one image.
+    """The answer of one predictor to one image.
 
     Attributes:
         top: the most probable classes as (name, probability), best first.
         milliseconds: of normalisation and network.
-        note: what has to be known of this answer, such as which release gave it.
+        note: about this answer, such as the release that gave it.
     """
 
     top: tuple[tuple[str, float], ...]
@@ -28,12 +28,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Predictor:
-    """Somebody who answers.
+    """A form of the model that answers.
 
     Attributes:
-        name: shown; says `stand-in` where it is one.
-        answer: one image to the answer; raises an `AtlasFlowError` when there is none.
-        emulated: True when its milliseconds say nothing about the real thing.
+        name: to show; a stand-in is marked as one.
+        answer: classifies one image; raises an `AtlasFlowError` on failure.
+        emulated: True when its latency does not represent real hardware.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Example:
-    """A picture to try, with its true class."""
+    """An example picture with its true class."""
 
     pixels: Pixels
     label: str
@@ -56,8 +56,8 @@ class Demo:
     Attributes:
         title: of the page.
         summary: a sentence or two below it.
-        prepare: any picture to what all predictors are given.
-        predictors: at least one; the first ones answer first.
+        prepare: converts any picture to the input of all predictors.
+        predictors: at least one, in the order of their answers.
         examples: pictures to try.
         provenance: (what, value) lines about the model.
     """

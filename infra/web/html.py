@@ -37,15 +37,15 @@ STYLE = """
 
 
 @dataclass
-class Judged:
-    """A picture and what was said to it so far.
+class ClassifiedPicture:
+    """A picture and the answers so far.
 
     Attributes:
         name: of the file, or of the example.
-        pixels: as the networks are given it.
-        label: its true class, where that is known.
-        note: what has to be known of the picture.
-        answers: who answered, and what; text instead of an answer says why there is none.
+        pixels: as the networks get it.
+        label: its true class, if known.
+        note: about the picture.
+        answers: predictor and its answer, or the text of its error.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Judged:
     answers: list[tuple[Predictor, Answer | str]] = field(default_factory=list)
 
 
-def results(pictures: Sequence[Judged], problems: Iterable[str], *, waiting: str = "") -> str:
-    """Everything that is known of the pictures.
+def results(pictures: Sequence[ClassifiedPicture], problems: Iterable[str], *, waiting: str = "") -> str:
+    """Render all pictures with their answers.
 
     Args:
         pictures: in their order.
-        problems: what is wrong with pictures that could not be read.
-        waiting: who is being asked; empty at the end.
+        problems: messages about files that could not be read.
+        waiting: message while a predictor is asked; empty at the end.
     """
     parts = [notice(problem) for problem in problems]
     if pictures:
@@ -74,12 +74,12 @@ def results(pictures: Sequence[Judged], problems: Iterable[str], *, waiting: str
 
 
 def notice(text: str) -> str:
-    """Something that a person has to know, such as what is wrong with a file."""
+    """Render a message, such as what is wrong with a file."""
     return f'<div class="notice" role="alert">{escape(text)}</div>'
 
 
 def table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
-    """A table of texts; the columns in `numbers` are right-aligned."""
+    """Render a table of texts; the columns in `numbers` are right-aligned."""
     right = set(numbers)
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
     body = "".join(
@@ -96,10 +96,10 @@ def table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]], nu
     )
 
 
-def _card(picture: Judged) -> str:
+def _card(picture: ClassifiedPicture) -> str:
     title = escape(picture.name) + (f" (it is: {escape(picture.label)})" if picture.label else "")
     note = f"<p>{escape(picture.note)}</p>" if picture.note else ""
-    seen = f'<img class="seen" src="{_address(picture.pixels)}" alt="the picture as the networks are given it">'
+    seen = f'<img class="seen" src="{_address(picture.pixels)}" alt="the picture as the networks get it">'
     bars = "".join(_bars(predictor, answer) for predictor, answer in picture.answers)
     return f'<div class="card"><h3>{title}</h3>{note}{seen}<div class="bars">{bars}</div></div>'
 
@@ -116,17 +116,17 @@ def _bars(predictor: Predictor, answer: Answer | str) -> str:
     )
 
 
-def _side_by_side(pictures: Sequence[Judged]) -> str:
+def _side_by_side(pictures: Sequence[ClassifiedPicture]) -> str:
     rows = [_row(picture, predictor, answer) for picture in pictures for predictor, answer in picture.answers]
     titles = ("picture", "who answers", "class", "confidence", "ms", "note")
     return table("Side by side", titles, rows, numbers=(3, 4))
 
 
-def _row(picture: Judged, predictor: Predictor, answer: Answer | str) -> tuple[str, ...]:
+def _row(picture: ClassifiedPicture, predictor: Predictor, answer: Answer | str) -> tuple[str, ...]:
     if isinstance(answer, str):
         return picture.name, predictor.name, "no answer", "", "", answer.partition("\n")[0]
     label, share = answer.top[0]
-    notes = [answer.note, "a stand-in: its time says nothing about the real one" if predictor.emulated else ""]
+    notes = [answer.note, "stand-in: its latency has no meaning" if predictor.emulated else ""]
     note = "; ".join(note for note in notes if note)
     return picture.name, predictor.name, label, f"{share:.1%}", f"{answer.milliseconds:.2f}", note
 

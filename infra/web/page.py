@@ -1,4 +1,4 @@
-"""The demo page itself, in Gradio. Imported when it is served, as Gradio is heavy and optional."""
+"""The demo page in Gradio. Imported only when it is served: Gradio is heavy and optional."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -12,15 +12,15 @@ from PIL import Image
 from infra.errors import AtlasFlowError, UserError
 from infra.web import html as rendering
 from infra.web.demo import Answer, Demo, Pixels, Predictor
-from infra.web.html import Judged
+from infra.web.html import ClassifiedPicture
 from infra.web.pictures import MOST_BYTES, MOST_PICTURES, is_upload, open_picture
 
 log = logging.getLogger(__name__)
 
-WAITING = 16  # requests that may wait for their turn; one is answered at a time, so that latencies mean something
-_FORGET_SECONDS = 600  # uploaded files are deleted after that
+WAITING = 16  # waiting requests; one is answered at a time, so that latencies are comparable
+_FORGET_SECONDS = 600  # age at which uploaded files are deleted
 _ENLARGED = 96  # pixels of an example on the page
-# System fonts: the page asks nobody outside.
+# System fonts: the page loads nothing from outside.
 THEME = gr.themes.Base(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
 EMPTY = "<p>Drop a picture, or take one of the examples.</p>"
 
@@ -40,7 +40,7 @@ def build(demo: Demo, uploads: Path) -> gr.Blocks:
                 examples = _examples(demo)
             with gr.Column(scale=3, min_width=420):
                 result = gr.HTML(EMPTY, elem_id="result")
-        gr.HTML(rendering.table("Where the model comes from", ("what", "value"), demo.provenance), elem_id="provenance")
+        gr.HTML(rendering.table("Origin of the model", ("what", "value"), demo.provenance), elem_id="provenance")
         does = _Events(demo, uploads)
         one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "answers", "api_visibility": "private"}
         upload.upload(does.uploaded, [upload, chosen], [upload, shown, result], **one)
@@ -72,32 +72,34 @@ class _Events:
         self._demo = demo
         self._uploads = uploads
 
-    def uploaded(self, paths: list[str] | None, names: list[str]) -> Iterator[tuple[None, list[Judged], str]]:
-        """Files were dropped: the drop zone becomes free again, and they are answered."""
+    def uploaded(
+        self, paths: list[str] | None, names: list[str]
+    ) -> Iterator[tuple[None, list[ClassifiedPicture], str]]:
+        """Classify dropped files, and clear the drop zone."""
         pictures, problems = read(self._demo, [Path(path) for path in paths or ()], self._uploads)
         for html in answered(pictures, problems, self._chosen(names)):
             yield None, pictures, html
 
-    def picked(self, names: list[str], event: gr.SelectData) -> Iterator[tuple[list[Judged], str]]:
-        """An example was chosen."""
+    def picked(self, names: list[str], event: gr.SelectData) -> Iterator[tuple[list[ClassifiedPicture], str]]:
+        """Classify a chosen example."""
         if not isinstance(event.index, int) or not 0 <= event.index < len(self._demo.examples):
             yield [], rendering.notice("there is no such example")
             return
         example = self._demo.examples[event.index]
-        pictures = [Judged(f"example {event.index + 1}", example.pixels, example.label)]
+        pictures = [ClassifiedPicture(f"example {event.index + 1}", example.pixels, example.label)]
         for html in answered(pictures, (), self._chosen(names)):
             yield pictures, html
 
-    def again(self, pictures: list[Judged], names: list[str]) -> Iterator[str]:
-        """Others shall answer the same pictures."""
+    def again(self, pictures: list[ClassifiedPicture], names: list[str]) -> Iterator[str]:
+        """Classify the same pictures with other predictors."""
         yield from answered(pictures, (), self._chosen(names))
 
     def _chosen(self, names: Sequence[str]) -> list[Predictor]:
         return [predictor for predictor in self._demo.predictors if predictor.name in names]
 
 
-def read(demo: Demo, paths: Sequence[Path], uploads: Path) -> tuple[list[Judged], list[str]]:
-    """Open uploaded files; returns the pictures, and what is wrong with the others.
+def read(demo: Demo, paths: Sequence[Path], uploads: Path) -> tuple[list[ClassifiedPicture], list[str]]:
+    """Open uploaded files; returns the pictures, and a message for each other file.
 
     Nothing outside the folder `uploads` is opened.
     """
@@ -113,16 +115,18 @@ def read(demo: Demo, paths: Sequence[Path], uploads: Path) -> tuple[list[Judged]
         except UserError as error:
             problems.append(f"{error.message}: {error.hint}")
         else:
-            pictures.append(Judged(path.name, opened.pixels, note=opened.note))
+            pictures.append(ClassifiedPicture(path.name, opened.pixels, note=opened.note))
     return pictures, problems
 
 
-def answered(pictures: Sequence[Judged], problems: Sequence[str], predictors: Sequence[Predictor]) -> Iterator[str]:
-    """Ask one after the other, and give the whole result as HTML after each; what fails is said in its place."""
+def answered(
+    pictures: Sequence[ClassifiedPicture], problems: Sequence[str], predictors: Sequence[Predictor]
+) -> Iterator[str]:
+    """Ask the predictors one after the other; yields the whole result as HTML after each, errors included."""
     for picture in pictures:
         picture.answers.clear()
     if pictures and not predictors:
-        problems = [*problems, "nobody is asked: choose who answers"]
+        problems = [*problems, "no predictor is chosen: choose who answers"]
     for predictor in predictors if pictures else ():
         yield rendering.results(pictures, problems, waiting=f"asking {predictor.name} …")
         for picture in pictures:
@@ -135,7 +139,7 @@ def _answer(predictor: Predictor, pixels: Pixels) -> Answer | str:
         return predictor.answer(pixels)
     except AtlasFlowError as error:
         return str(error)
-    except Exception:  # whatever a runtime raises; the others still answer
+    except Exception:  # any error of a runtime; the others still answer
         log.exception("%s could not answer", predictor.name)
         return f"{predictor.name} could not answer this picture; the log of the demo says why. Try another picture."
 

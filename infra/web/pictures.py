@@ -1,4 +1,4 @@
-"""Open what people upload: known formats only, nothing huge, and a message that tells what is wrong with the rest."""
+"""Open uploaded pictures: known formats, bounded sizes, and a clear message for everything else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from infra.web.demo import Pixels
 
 MOST_PICTURES = 8  # at once
 MOST_BYTES = 20 * 2**20  # of a file
-MOST_PIXELS = 50_000_000  # of a picture: a camera's; decoded, it takes 150 MB
-# Those that Pillow decodes by itself: EPS, for one, would start another program.
+MOST_PIXELS = 50_000_000  # as a camera's; 150 MB when decoded
+# Formats that Pillow decodes itself; EPS would start another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _HINT = "take a PNG, JPEG, WebP, BMP, GIF or TIFF"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture that could be read whole.
+    """A decoded picture.
 
     Attributes:
-        pixels: as the networks are given it.
-        note: what was left out, such as the frames behind the first.
+        pixels: as the networks get it.
+        note: what was left out, such as further frames.
     """
 
     pixels: Pixels
@@ -40,15 +40,15 @@ def is_upload(path: Path, uploads: Path) -> bool:
 
 
 def open_picture(path: Path, name: str, prepare: Callable[[Image.Image], Pixels]) -> Opened:
-    """Read a picture whole.
+    """Decode a picture.
 
     Args:
         path: the file.
-        name: what it is called in messages.
-        prepare: makes of any picture what the networks are given.
+        name: for messages.
+        prepare: converts any picture to the networks' input.
 
     Raises:
-        UserError: it is empty, too large, of no known format, or damaged; the message is for who uploaded it.
+        UserError: it is empty, too large, of an unknown format, or damaged.
     """
     size = path.stat().st_size
     if size == 0:
@@ -67,19 +67,19 @@ def open_picture(path: Path, name: str, prepare: Callable[[Image.Image], Pixels]
     except UserError:
         raise
     except UnidentifiedImageError:
-        raise UserError(f"{name} is no picture, or of a kind that is not read here", hint=_HINT) from None
+        raise UserError(f"{name} is not a picture, or has an unknown format", hint=_HINT) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels(name) from None
-    except Exception as error:  # Pillow raises what it likes for broken files; it is reported
+    except Exception as error:  # Pillow raises many kinds of errors for broken files
         raise UserError(f"{name} is damaged: {error}", hint="save or download it again") from error
 
 
 def _check_pixels(picture: Image.Image, name: str) -> None:
-    """The header tells the size; nothing is decoded yet."""
+    """Check the size in the header, before anything is decoded."""
     if picture.size[0] * picture.size[1] > MOST_PIXELS:
         raise _too_many_pixels(name)
 
 
 def _too_many_pixels(name: str) -> UserError:
     most = f"{MOST_PIXELS / 1e6:.0f} million"
-    return UserError(f"{name} has more than {most} pixels", hint="make it smaller; networks here see few of them")
+    return UserError(f"{name} has more than {most} pixels", hint="make it smaller")

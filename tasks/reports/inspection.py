@@ -1,4 +1,4 @@
-"""What the tutorials look at before and after a training: images, learning rates, histories, layers, costs."""
+"""What `atlasflow show` and `atlasflow profile` show: images, learning rates, histories, layers, costs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import UserError
+from tasks.reports.costs import Network, TrainedNetwork
 from tasks.specs import network_settings, recipe_settings, train_spec
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tasks.engine.chain import Chain
 
 FULL = 50_000
-"""Training images of the whole data set, for schedules when no data set is here (docs/reference/tutorials.md T0)."""
+"""Training images of the whole data set, for schedules without a data set (docs/reference/tutorials.md T0)."""
 
 
 def samples(chain: Chain, part: str, count: int, picture: Path) -> list[tuple[int, str]]:
@@ -48,7 +49,7 @@ def schedules(chain: Chain, names: Sequence[str], picture: Path) -> tuple[dict[s
     """Draw the learning rates that a recipe would have with several schedules.
 
     Args:
-        chain: has looked at its stages; without a data set, that of the whole one is assumed.
+        chain: has looked at its stages; without a data set, the size of the whole one is assumed.
         names: of schedules.
         picture: the PNG file.
 
@@ -73,7 +74,7 @@ def schedules(chain: Chain, names: Sequence[str], picture: Path) -> tuple[dict[s
     rates: dict[str, list[float]] = {}
     for name in names:
         try:
-            wanted = spec.load(json.dumps({**base, **_fitting(base, name)}))
+            wanted = spec.load(json.dumps({**base, **_schedule_fields(base, name)}))
         except spec.SpecError as error:
             raise UserError(f"schedule {name}: {error.message}", hint=error.hint) from error
         rates[name] = [float(rate) for rate in import_module("models.training.schedules").learning_rates(wanted, steps)]
@@ -82,7 +83,7 @@ def schedules(chain: Chain, names: Sequence[str], picture: Path) -> tuple[dict[s
 
 
 def history(chain: Chain, picture: Path) -> list[dict[str, str]]:
-    """Draw loss and accuracy of the last training, and give the rows of its history."""
+    """Draw loss and accuracy of the last training; returns the rows of its history."""
     from tasks.reports.learning_plots import history as draw
 
     with chain.store.path(_receipt(chain, "train").outputs["history"]).open(newline="") as file:
@@ -91,26 +92,26 @@ def history(chain: Chain, picture: Path) -> list[dict[str, str]]:
     return rows
 
 
-def network(chain: Chain, folder: Path) -> dict[str, Any]:
-    """Every layer of the recipe's network with its output shape; runs MindSpore, with its log in `folder`."""
-    return _run(chain, "describe", {}, folder, "network.json")
+def network(chain: Chain, folder: Path) -> Network:
+    """Describe every layer of the recipe's network; runs MindSpore, with its log in `folder`."""
+    return Network.from_json(_run(chain, "describe", {}, folder, "network.json"))
 
 
-def profile(chain: Chain, folder: Path) -> dict[str, Any]:
-    """What the trained network costs, and its tuning score; also of the ONNX file, when it was exported."""
+def profile(chain: Chain, folder: Path) -> TrainedNetwork:
+    """Measure the cost of the trained network and its tuning score; also the ONNX file, if it was exported."""
     arguments = {
-        "data_url": str(_shown(chain, "download", "data", folder / "data")),
-        "checkpoint": str(_shown(chain, "train", "checkpoint", folder / "train") / "checkpoint.ckpt"),
+        "data_url": str(_link(chain, "download", "data", folder / "data")),
+        "checkpoint": str(_link(chain, "train", "checkpoint", folder / "train") / "checkpoint.ckpt"),
     }
     exported = chain.known.get("export")
     if exported is not None and "onnx" in exported.outputs:
         name = exported.outputs["onnx"].name
-        arguments["model"] = str(_shown(chain, "export", "onnx", folder / "export") / name)
-    return _run(chain, "profile", arguments, folder, "profile.json")
+        arguments["model"] = str(_link(chain, "export", "onnx", folder / "export") / name)
+    return TrainedNetwork.from_json(_run(chain, "profile", arguments, folder, "profile.json"))
 
 
-def _fitting(base: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A schedule, with what it demands of the other fields."""
+def _schedule_fields(base: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The schedule, with the other fields that it needs."""
     changes: dict[str, Any] = {"schedule": name}
     if name == "stage" and not base["milestones"]:
         changes["milestones"] = sorted({max(1, base["epochs"] // 2), max(1, base["epochs"] * 3 // 4)})
@@ -129,17 +130,17 @@ def _run(chain: Chain, command: Any, arguments: dict[str, str], folder: Path, re
 
 
 def _images(chain: Chain, part: str) -> Any:
-    """Read the data set under its own names, which the store does not keep."""
+    """Read the data set with its file names, which the store does not keep."""
     with tempfile.TemporaryDirectory() as folder:
-        return import_module("models.data.cifar10").read_images(_shown(chain, "download", "data", Path(folder)), part)
+        return import_module("models.data.cifar10").read_images(_link(chain, "download", "data", Path(folder)), part)
 
 
-def _shown(chain: Chain, stage: str, output: str, folder: Path) -> Path:
+def _link(chain: Chain, stage: str, output: str, folder: Path) -> Path:
     return chain.store.link_into(_receipt(chain, stage).outputs[output], folder)
 
 
 def _receipt(chain: Chain, stage: str) -> Receipt:
     if stage not in chain.known:
         hint = f"`atlasflow run --to {stage}` makes it, with the same --profile and --set"
-        raise UserError(f"what {stage} makes is not there for these settings", hint=hint)
+        raise UserError(f"{stage} has no result for these settings", hint=hint)
     return chain.known[stage]

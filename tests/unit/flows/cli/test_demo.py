@@ -36,7 +36,7 @@ def test_without_aim_one_sentence_says_what_to_install(invoke, monkeypatch):
 
 def test_without_a_model_the_stage_to_run_is_named(invoke, monkeypatch):
     monkeypatch.setattr(server, "installed", lambda: True)
-    with pytest.raises(UserError, match=r"what download makes is not there(.|\n)*atlasflow run --to export"):
+    with pytest.raises(UserError, match=r"download has no result(.|\n)*atlasflow run --to export"):
         invoke("demo")
 
 

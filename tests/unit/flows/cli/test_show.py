@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from tasks.reports import inspection
+from tasks.reports.costs import Network, TrainedNetwork
 
 NETWORK = {
     "network": "lenet5",
@@ -14,7 +15,7 @@ NETWORK = {
 }
 TIMES = {"mean": 0.9, "median": 0.85, "p10": 0.8, "p90": 1.0, "p99": 1.5, "pinned": True}
 COSTS = {
-    **NETWORK,
+    **{name: value for name, value in NETWORK.items() if name != "network"},
     "size_mb": 0.247936,
     "latency_ms": TIMES,
     "onnx": {"size_mb": 0.25, "latency_ms": TIMES},
@@ -59,7 +60,7 @@ def test_samples_and_history_become_tables(atlasflow, monkeypatch, tmp_path):
 
 
 def test_a_network_becomes_a_table(atlasflow, monkeypatch):
-    monkeypatch.setattr(inspection, "network", lambda chain, folder: NETWORK)
+    monkeypatch.setattr(inspection, "network", lambda chain, folder: Network.from_json(NETWORK))
     printed = atlasflow("show", "network")
     assert ["fc3", "Dense", "1", "×", "10", "850", "840"] in [line.split() for line in printed.splitlines()]
     assert "61,984 parameters, 651,720 multiply-adds" in printed
@@ -67,7 +68,7 @@ def test_a_network_becomes_a_table(atlasflow, monkeypatch):
 
 
 def test_costs_and_score_are_shown_and_written(atlasflow, monkeypatch, tmp_path):
-    monkeypatch.setattr(inspection, "profile", lambda chain, folder: COSTS)
+    monkeypatch.setattr(inspection, "profile", lambda chain, folder: TrainedNetwork.from_json(COSTS))
     printed = atlasflow("profile", "-o", tmp_path / "profile.json")
     latency = ("mean 0.900 ms, median 0.850", "p99 1.500, threads pinned")
     for words in ("32.78 = 0.50", "0.6600 on 10,000 images", *latency, "0.2479 MB"):

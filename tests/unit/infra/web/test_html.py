@@ -1,13 +1,15 @@
 import numpy as np
 
 from infra.web.demo import Answer, Predictor
-from infra.web.html import Judged, results, table
+from infra.web.html import ClassifiedPicture, results, table
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 
 def judged(answer, *, emulated=False, **more):
-    return Judged("cat.png", PIXELS, answers=[(Predictor("ONNX", lambda _: answer, emulated), answer)], **more)
+    return ClassifiedPicture(
+        "cat.png", PIXELS, answers=[(Predictor("ONNX", lambda _: answer, emulated), answer)], **more
+    )
 
 
 def test_answers_are_shown_as_bars_and_side_by_side():
@@ -21,7 +23,7 @@ def test_answers_are_shown_as_bars_and_side_by_side():
 
 def test_a_stand_in_says_that_its_time_means_nothing():
     html = results([judged(Answer((("cat", 0.75),), 1.0, "release 12"), emulated=True)], ())
-    assert "<td>release 12; a stand-in: its time says nothing about the real one</td>" in html
+    assert "<td>release 12; stand-in: its latency has no meaning</td>" in html
 
 
 def test_who_cannot_answer_says_why_and_the_others_stay():
@@ -33,7 +35,7 @@ def test_who_cannot_answer_says_why_and_the_others_stay():
 
 def test_what_people_bring_is_escaped():
     name = "<script>alert(1)</script>.png"
-    html = results([Judged(name, PIXELS)], [f"{name} is empty"], waiting="asking <b>")
+    html = results([ClassifiedPicture(name, PIXELS)], [f"{name} is empty"], waiting="asking <b>")
     assert "<script>" not in html
     assert "<b>" not in html
     assert html.count("&lt;script&gt;") == 2

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from infra.errors import Transient
 from infra.web import server
 from infra.web.demo import Answer, Demo, Example, Predictor
-from infra.web.html import Judged
+from infra.web.html import ClassifiedPicture
 
 if not server.installed():
     pytest.skip("Gradio is not installed: make dev", allow_module_level=True)
@@ -46,7 +46,7 @@ def test_too_many_files_are_not_looked_at(demo, tmp_path):
 
 
 def test_each_answer_is_shown_as_it_comes_and_a_failure_in_its_place():
-    picture = Judged("cat.png", PIXELS, answers=[(GOOD, "of before")])
+    picture = ClassifiedPicture("cat.png", PIXELS, answers=[(GOOD, "of before")])
     first, second, last = page.answered([picture], (), [GOOD, AWAY])
     assert "asking ONNX …" in first
     assert "Side by side" not in first
@@ -60,7 +60,7 @@ def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog)
     def broken(_pixels):
         raise RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT")
 
-    *_, last = page.answered([Judged("cat.png", PIXELS)], (), [Predictor("reference", broken), GOOD])
+    *_, last = page.answered([ClassifiedPicture("cat.png", PIXELS)], (), [Predictor("reference", broken), GOOD])
     assert "reference could not answer this picture" in last
     assert "75.0%" in last
     assert "ONNXRuntimeError" not in last
@@ -68,7 +68,7 @@ def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog)
 
 
 def test_nobody_chosen_and_nothing_dropped():
-    [said] = page.answered([Judged("cat.png", PIXELS)], (), [])
+    [said] = page.answered([ClassifiedPicture("cat.png", PIXELS)], (), [])
     assert "choose who answers" in said
     assert list(page.answered([], (), [GOOD])) == [page.EMPTY]
 
@@ -91,7 +91,7 @@ def events(client: TestClient, number: int, data: list[object], **more: object) 
     return "\n".join(lines)
 
 
-@pytest.mark.filterwarnings("default")  # Gradio's own
+@pytest.mark.filterwarnings("ignore")  # Gradio's own
 def test_a_whole_page_answers_uploaded_files_and_no_other_of_the_machine(demo, tmp_path, monkeypatch):
     uploads = tmp_path / "uploads"
     uploads.mkdir()

@@ -81,7 +81,7 @@ def test_no_picture_is_told_from_a_damaged_one(colours, tmp_path):
     (tmp_path / "empty.png").touch()
     assert refused(tmp_path / "empty.png").startswith("empty.png is empty")
     (tmp_path / "letter.png").write_text("Dear reader")
-    assert refused(tmp_path / "letter.png").startswith("letter.png is no picture")
+    assert refused(tmp_path / "letter.png").startswith("letter.png is not a picture")
     colours.resize((200, 200)).save(tmp_path / "whole.jpg")
     content = (tmp_path / "whole.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
@@ -92,7 +92,7 @@ def test_no_picture_is_told_from_a_damaged_one(colours, tmp_path):
 
 def test_formats_that_start_other_programs_are_not_read(tmp_path):
     (tmp_path / "page.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
-    assert refused(tmp_path / "page.eps").startswith("page.eps is no picture")
+    assert refused(tmp_path / "page.eps").startswith("page.eps is not a picture")
 
 
 def test_a_large_file_is_not_opened(tmp_path):

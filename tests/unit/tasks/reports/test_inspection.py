@@ -13,7 +13,22 @@ from infra.store.receipts import Receipt
 from models.preprocess import CLASSES
 from models.training.history import COLUMNS
 from tasks.reports import inspection
+from tasks.reports.costs import Layer, Network
 from tests.unit.tasks.doubles import data_tree
+
+LAYER = {"name": "fc", "kind": "Dense", "shape": [1, 10], "parameters": 850, "multiply_adds": 840}
+NETWORK = {"network": "resnet50", "layers": [LAYER], "parameters": 850, "multiply_adds": 840}
+TIMES = {"mean": 0.9, "median": 0.85, "p10": 0.8, "p90": 1.0, "p99": 1.5, "pinned": True}
+COSTS = {
+    "layers": [LAYER],
+    "parameters": 850,
+    "multiply_adds": 840,
+    "size_mb": 0.25,
+    "latency_ms": TIMES,
+    "accuracy": 0.66,
+    "images": 10_000,
+    "score": 32.78,
+}
 
 
 class World:
@@ -28,7 +43,7 @@ class World:
     def run(self, command, arguments, log):
         self.asked.append((command, arguments))
         name = {"describe": "network.json", "profile": "profile.json"}[command]
-        (log.parent / name).write_text(json.dumps({"command": command}))
+        (log.parent / name).write_text(json.dumps(NETWORK if command == "describe" else COSTS))
 
 
 @pytest.fixture
@@ -131,14 +146,17 @@ def test_the_history_is_that_of_the_training(chain_of, tmp_path):
 
 def test_a_network_is_described_as_the_recipe_has_it(chain_of, tmp_path):
     chain = chain_of(recipe="resnet50-tutorial", stem="3x3", width="0.5")
-    assert inspection.network(chain, tmp_path) == {"command": "describe"}
+    assert inspection.network(chain, tmp_path) == Network(
+        "resnet50", (Layer("fc", "Dense", (1, 10), 850, 840),), 850, 840
+    )
     spec = json.loads(chain.world.asked[0][1]["spec"])
     assert (spec["network"], spec["stem"], spec["width"]) == ("resnet50", "3x3", 0.5)
 
 
 def test_a_profile_is_of_checkpoint_and_export(chain_of, tmp_path):
     chain = chain_of()
-    inspection.profile(chain, tmp_path / "with")
+    found = inspection.profile(chain, tmp_path / "with")
+    assert json.loads(json.dumps(found.to_json())) == COSTS
     arguments = chain.world.asked[0][1]
     for name, file in (("checkpoint", "checkpoint.ckpt"), ("model", "model.onnx")):
         assert arguments[name].endswith(file)
@@ -158,6 +176,6 @@ def test_a_profile_is_of_checkpoint_and_export(chain_of, tmp_path):
 def test_what_was_not_made_is_named(chain_of, tmp_path, stage, show):
     chain = chain_of()
     del chain.known[stage]
-    with pytest.raises(UserError, match=f"what {stage} makes") as caught:
+    with pytest.raises(UserError, match=f"{stage} has no result") as caught:
         show(chain, tmp_path)
     assert stage in caught.value.hint
