@@ -20,8 +20,8 @@ _DAYS = 365
 def server_certificate(folder: Path, region: str, days: int = _DAYS) -> tuple[Path, Path]:
     """Return certificate and key files for `obs.REGION.myhuaweicloud.com`, its buckets and this machine.
 
-    They are created once, valid for `days`, and again less than a month before they expire. The CA's own key is never written, so nobody
-    can sign other certificates with it.
+    They are created once, valid for `days`, and again less than a month before they expire. The CA's own key is never
+    written, so nobody can sign other certificates with it.
     """
     certificate, key = folder / f"{region}.pem", folder / f"{region}.key"
     with hold(folder / "lock"):
