@@ -27,7 +27,7 @@ from tasks.fleet.events import Outcome, Pause, Policy, Resumed
 from tasks.fleet.rollout import STAGE, OpenRollout, begin, board_rows, deploy_wave, reopen, undo
 from tasks.fleet.state import Halt, Phase, Start, Wait
 from tasks.fleet.waves import cut_waves
-from tasks.orchestration.events import board_fell_back
+from tasks.orchestration.events import emit_fallback
 from tasks.orchestration.limits import board_limits, holding
 from tasks.orchestration.prefect_task import FlowReporter
 from tasks.retrain.champions import demote_release, emit_champion_event, registry_of
@@ -90,7 +90,7 @@ class Effects:
 
     def notify_fallback(self, board: str, release: str, reason: str) -> None:
         """Emit the event of a board that runs its previous release again."""
-        board_fell_back(board, release, reason)
+        emit_fallback(board, release, reason)
 
     def notify_demotion(self, demoted: Champion, champion: Champion | None, who: str, why: str) -> None:
         """Emit the event of a demotion."""

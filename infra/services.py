@@ -102,6 +102,10 @@ class Services:
         self.folder.mkdir(parents=True, exist_ok=True)
         with hold(self.folder / f"{service.name}.lock"):
             process = self._process(service.name)
+            if process is not None and "port" not in self._state(service.name):
+                # Version 0.1 started it, without a secret.
+                self._end(service.name)
+                process = None
             if process is not None:
                 self._wait(service, process)
                 return False
@@ -174,6 +178,7 @@ class Services:
             "created": process.create_time(),
             "title": service.title,
             "address": service.address,
+            "port": service.port,
             "stop_seconds": service.stop_seconds,
         }
         write_text(self.folder / f"{service.name}.json", json.dumps(state, indent=1))

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Profile
+from flows.cli.output import print_line
 from flows.server import WORK_POOL, absolute_profile, connect, create_work_pool, prepare_server
 from infra.home import CHECKOUT
+from infra.prefect_server import server
 
 Limit = Annotated[int, typer.Option(min=1, max=64, help="Flow runs at once; further ones wait.")]
 
@@ -32,6 +34,8 @@ def serve(limit: Limit = 2, profile: Profile = "local") -> None:
     with get_client(sync_client=True) as client:
         kept = read_timetables(client)
     deployments = runner_deployments(absolute_profile(profile), chain.settings.retrain, kept)
+    if login := server.login_note(chain.world.services, chain.home, chain.settings.prefect):
+        print_line(login)
     os.chdir(CHECKOUT)  # entry points are relative to it
     prefect_serve(*deployments, limit=limit, pause_on_shutdown=False)
 

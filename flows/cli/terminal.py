@@ -80,9 +80,9 @@ def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
     services = chain.world.services
     settings = chain.settings.prefect
     with reporter.bars:
-        address = prefect_server.address(services, settings)
-        reporter.line("prefect", f"server at {address}")
+        reporter.line("prefect", f"server at {prefect_server.address(services, settings)}")
         prefect_server.start(services, chain.home, settings)
+        address = prefect_server.address(services, settings)  # it may have moved to another port
         os.environ.update(prefect_server.environment(services, chain.home, settings))
         from tasks.engine.reporter import reporter as current  # noqa: PLC0415
 

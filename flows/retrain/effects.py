@@ -19,7 +19,7 @@ from infra.fleet import Fleet
 from infra.store.runs import RunRecord
 from tasks.engine.chain import Chain
 from tasks.engine.stage import Reporter
-from tasks.orchestration.events import tell_of_fallen_boards
+from tasks.orchestration.events import report_fallen_boards
 from tasks.reports import run
 from tasks.retrain.champions import (
     champion_of,
@@ -72,7 +72,7 @@ class Effects:
         @task(name="boards", task_run_name="check boards for drift", cache_policy=NO_CACHE, persist_result=False)
         def check() -> State[Any]:
             found.extend(survey(chain.world, Fleet(chain.home), boards, chain.settings.drift))
-            tell_of_fallen_boards(chain, boards)
+            report_fallen_boards(chain, boards)
             return Completed(message=", ".join(f"{item.board}: {item.found}" for item in found))
 
         if boards:

@@ -1,4 +1,4 @@
-"""What is told, in words: from what an automation of the Prefect server says of an event."""
+"""Build the notification text from an automation payload."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Message:
         kind: failure, promotion or fallback.
         subject: one line.
         text: some lines.
-        address: where a person looks next; may be empty.
-        event: id of the event that it tells of; empty where none was named.
+        address: a page with more about it; may be empty.
+        event: id of the event; empty if the payload names none.
     """
 
     kind: str
@@ -33,31 +33,31 @@ class Message:
     event: str = ""
 
 
-def message(said: object) -> Message:
-    """The message for what an automation says (`tasks/orchestration/automations.py` has its templates).
+def message(payload: object) -> Message:
+    """Build the message for a payload, which the templates of `tasks/orchestration/automations.py` define.
 
     Raises:
-        UserError: it says nothing that is known.
+        UserError: the payload is of no known kind.
     """
-    if not isinstance(said, dict) or said.get("kind") not in get_args(Kind):
-        raise UserError("this is no notification of AtlasFlow", hint=f"its kind is one of {', '.join(get_args(Kind))}")
-    kind, address, event = str(said["kind"]), _line(said.get("address")), _line(said.get("event"))
+    if not isinstance(payload, dict) or payload.get("kind") not in get_args(Kind):
+        raise UserError("not a notification of AtlasFlow", hint=f"its kind is one of {', '.join(get_args(Kind))}")
+    kind, address, event = str(payload["kind"]), _line(payload.get("address")), _line(payload.get("event"))
     if kind == "failure":
-        name, state = _line(said.get("name")) or "a run", (_line(said.get("state")) or "failed").lower()
-        text = _text(said.get("message") or "It gave no reason.")
+        name, state = _line(payload.get("name")) or "a run", (_line(payload.get("state")) or "failed").lower()
+        text = _text(payload.get("message") or "It gave no reason.")
         return Message(kind, f"AtlasFlow: {name} {state}", text[:_LONGEST], address, event)
-    facts = said.get("payload")
-    named = _line(said.get("resource"))
-    lines = [f"{_line(key)}: {_line(value)}" for key, value in facts.items()] if isinstance(facts, dict) else []
+    details = payload.get("payload")
+    named = _line(payload.get("resource"))
+    lines = [f"{_line(key)}: {_line(value)}" for key, value in details.items()] if isinstance(details, dict) else []
     subject = f"AtlasFlow: {TITLES[kind]}" + (f" ({named})" if named else "")
     return Message(kind, subject, "\n".join(lines)[:_LONGEST] or TITLES[kind], address, event)
 
 
 def _line(value: Any) -> str:
-    """A value in one line, which a subject may hold: a line end would begin a header of a mail."""
+    """A value on one line, safe for a subject: a line end would start another mail header."""
     return " ".join(_text(value).split())[:200] if value is not None else ""
 
 
 def _text(value: Any) -> str:
-    """A value as text that can be sent: JSON may hold half of a surrogate pair, which has no bytes."""
+    """A value as encodable text: JSON may contain half of a surrogate pair."""
     return str(value).encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Notifications that wait to be told: kept on disk until every way took them, so that none is lost with a process."""
+"""Notifications waiting for delivery: on disk until every channel took them, so that none is lost with a process."""
 
 import json
 import time
@@ -23,10 +23,10 @@ class Outbox:
         self.waiting = home / "notify" / "waiting"
         self.undelivered = home / "notify" / "undelivered"
 
-    def put(self, message: Message, ways: tuple[str, ...]) -> None:
-        """Keep a notification until it is told in these ways."""
+    def put(self, message: Message, channels: tuple[str, ...]) -> None:
+        """Keep a notification until these channels took it."""
         name = f"{int(time.time() * 1000)}-{uuid4().hex[:8]}.json"
-        write_text(self.waiting / name, json.dumps({"message": asdict(message), "ways": ways}), mode=0o600)
+        write_text(self.waiting / name, json.dumps({"message": asdict(message), "ways": channels}), mode=0o600)
 
     def deliver(
         self,
@@ -35,21 +35,21 @@ class Outbox:
         say: Callable[[str], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Tell everything that waits, oldest first; what cannot be told is kept apart, with its reasons.
+        """Deliver everything that waits, oldest first; move the undeliverable to `undelivered`, with reasons.
 
-        A file that cannot be worked on is kept apart as it is, and the others are told.
+        A file that cannot be read is moved there as it is, and the others are delivered.
 
         Args:
-            senders: by way; a way that is not set any more is passed over.
-            retry: how often what may pass is tried again.
-            say: hears a line of each attempt.
+            senders: by channel; a channel that is not set any more is skipped.
+            retry: how often a transient failure is tried again.
+            say: called with a line for each attempt.
             sleep: waits.
         """
         for path in sorted(self.waiting.glob("*.json")):
             try:
                 self._deliver(path, senders, retry, say, sleep)
-            except Exception as error:  # noqa: BLE001 - it is said, and whatever it is must not keep the others
-                say(f"{path.name} could not be worked on: {_reason(error)}")
+            except Exception as error:  # noqa: BLE001 - logged; it must not stop the other deliveries
+                say(f"{path.name} cannot be processed: {_reason(error)}")
                 self._set_aside(path, say)
 
     def _deliver(
@@ -63,13 +63,13 @@ class Outbox:
         kept = json.loads(path.read_text(encoding="utf-8"))
         message = Message(**kept["message"])
         failed: dict[str, str] = {}
-        for way in kept["ways"]:
-            if way not in senders:
+        for channel in kept["ways"]:
+            if channel not in senders:
                 continue
-            problem = _tell(senders[way], message, retry, sleep)
+            problem = _send(senders[channel], message, retry, sleep)
             if problem is not None:
-                failed[way] = problem
-            say(f"{message.subject}: {way} {'took it' if problem is None else f'failed: {problem}'}")
+                failed[channel] = problem
+            say(f"{message.subject}: {channel} {'took it' if problem is None else f'failed: {problem}'}")
         if failed:
             kept |= {"ways": list(failed), "problems": failed}
             write_text(self.undelivered / path.name, json.dumps(kept), mode=0o600)
@@ -83,7 +83,7 @@ class Outbox:
             say(f"{path.name} stays where it is: {_reason(error)}")
 
     def lost(self) -> list[str]:
-        """The subjects of notifications that could not be told; of a damaged one, the name of its file."""
+        """The subjects of notifications that could not be delivered; of a damaged one, the name of its file."""
         return [_subject(path) for path in sorted(self.undelivered.glob("*.json"))]
 
 
@@ -94,17 +94,17 @@ def _subject(path: Path) -> str:
         return f"{path.name}, which is damaged"
 
 
-def _tell(sender: Sender, message: Message, retry: RetryPolicy, sleep: Callable[[float], None]) -> str | None:
-    """None when the way took it, else why not."""
+def _send(sender: Sender, message: Message, retry: RetryPolicy, sleep: Callable[[float], None]) -> str | None:
+    """None when the channel took it, else why not."""
     try:
         call_with_retries(lambda: sender(message), retry, sleep=sleep)
     except AtlasFlowError as error:
         return error.message
-    except Exception as error:  # noqa: BLE001 - it is the answer: another way may still take it
-        return type(error).__name__  # its text may hold an address or a header, which are secrets
+    except Exception as error:  # noqa: BLE001 - recorded; another channel may still take it
+        return type(error).__name__  # its text may contain a URL or a header, which are secrets
     return None
 
 
 def _reason(error: Exception) -> str:
-    """What an error of a file says."""
+    """An error of a file, with its type."""
     return f"{type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
-"""The automations of the Prefect server: who is told of what, and that runs which are not heard of any more crash.
+"""Automations of the Prefect server: notifications, and marking runs without a sign of life as crashed.
 
-They have fixed names; `establish` makes what is missing, changes what differs and removes doubles.
+They have fixed names; `establish` creates what is missing, updates what differs and removes duplicates.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ BLOCK = "atlasflow-notifications"
 CRASH = "AtlasFlow: runs that are not heard of have crashed"
 TAKE_UP = "AtlasFlow: crashed runs are taken up again"
 ATTEMPTS = 3
-"""How often a run begins at most when its machines die under it."""
+"""How often a run starts at most when its machines die."""
 ONCE_IN = timedelta(minutes=10)
-"""A run that crashes again so soon stays so: it was not its machine."""
+"""A run that crashes again within this time stays crashed: its machine was not the cause."""
 SIGNS = ("Pending", "Submitting", "InfrastructurePending", "Running", "Retrying", "heartbeat")
-"""Events of a run after which another one has to come: from the moment that a worker takes it to its last heartbeat.
+"""Events of a run that another event must follow: from the moment a worker takes the run to its last heartbeat.
 
-All of them name the run's flow; those of pull steps do not (Prefect 3.8), so they neither begin nor end a watch.
+All of them name the run's flow; those of pull steps do not (Prefect 3.8), so they neither start nor end a watch.
 """
 FAILURE = "AtlasFlow: tell of failed runs"
 PROMOTION = "AtlasFlow: tell of a new champion"
 FALLBACK = "AtlasFlow: tell of a board that fell back"
-TOLD = (FAILURE, PROMOTION, FALLBACK)
+NOTIFICATIONS = (FAILURE, PROMOTION, FALLBACK)
 TAGS = ["atlasflow"]
 _PAGE = 200
 
-# The server fills these in; `tojson` quotes whatever a run or an event says. By the event's id the relay knows what it
-# was told before: the server acts on an event at least once (seen with Prefect 3.8 on SQLite), not exactly once.
+# The server fills these in; `tojson` quotes whatever a run or an event contains. The event's id lets the relay drop
+# duplicates: the server acts on an event at least once (seen with Prefect 3.8 on SQLite), not exactly once.
 _SAME = {"event": "{{ event.id | string | tojson }}"}
 _RUN = _SAME | {
     "name": "{{ flow_run.name | default('', true) | tojson }}",
@@ -77,14 +77,14 @@ class RelayAddress:
 def establish(
     settings: Settings, home: Path, relay: RelayAddress | None, flows: Collection[str], *, shared: bool
 ) -> int:
-    """Make the server have our automations as the settings want them; returns how many were made or changed.
+    """Create and update our automations on the server as the settings say; returns how many changed. Idempotent.
 
     Args:
-        settings: who is told of what, and when a run counts as crashed.
-        home: two processes of it take turns.
-        relay: of notifications; None where no channel is set.
-        flows: names of our flows, which are those of their deployments; runs of others are nobody's business here.
-        shared: True where the server is not ours alone: without a relay here, that of another machine stays in charge.
+        settings: which notifications are wanted, and when a run counts as crashed.
+        home: two processes of one home take turns.
+        relay: of notifications; None if no channel is set.
+        flows: names of our flows, which are those of their deployments; runs of other flows are left alone.
+        shared: the server belongs to several machines: without a relay here, another machine's stays in charge.
 
     Raises:
         Transient: the server does not answer.
@@ -92,34 +92,34 @@ def establish(
     try:
         with hold(home / "locks" / "automations"), get_client(sync_client=True) as client:
             wishes = wanted(settings, _block(relay) if relay else None, flows)
-            return _reconcile(client, wishes, spared=TOLD if shared and not relay else ())
+            return _reconcile(client, wishes, spared=NOTIFICATIONS if shared and not relay else ())
     except httpx.HTTPError as error:
         message = f"the Prefect server did not take the automations: {type(error).__name__}"
         raise Transient(message, hint="`atlasflow doctor` looks at it") from error
 
 
 def wanted(settings: Settings, block: UUID | None, flows: Collection[str]) -> list[AutomationCore]:
-    """The automations; those that tell somebody are there only with a webhook block to call."""
+    """The automations; notifications are among them only with a webhook block to call."""
     found = [crash(settings.prefect.crashed_seconds, flows), take_up(flows)]
     if block is None:
         return found
-    told = {
+    notifications = {
         "failure": (FAILURE, {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, _RUN, _named("flow", flows)),
         "promotion": (PROMOTION, {PROMOTED}, _EVENT, {}),
         "fallback": (FALLBACK, {FELL_BACK}, _EVENT, {}),
     }
-    return found + [_tell(block, kind, *told[kind]) for kind in settings.notify.kinds]
+    return found + [_notify(block, kind, *notifications[kind]) for kind in settings.notify.kinds]
 
 
 def _named(role: str, names: Collection[str]) -> dict[str, str | list[str]]:
-    """Matches an event that names a resource in this role by one of the names; the server takes them as patterns."""
+    """Match events that name a resource in this role by one of the names; the server treats them as patterns."""
     return {"prefect.resource.role": role, "prefect.resource.name": sorted(names)}
 
 
 def crash(seconds: float, flows: Collection[str]) -> AutomationCore:
-    """Marks a run of these flows as crashed that said nothing for so long after a sign of life; any event is one.
+    """Mark a run of these flows as crashed when no event follows its last one for some seconds.
 
-    A run that a worker has taken and not begun is heard of no more either when the worker dies.
+    This also catches a run that a worker took but did not start before it died.
     """
     return AutomationCore(
         name=CRASH,
@@ -146,9 +146,9 @@ def crash(seconds: float, flows: Collection[str]) -> AutomationCore:
 
 
 def take_up(deployments: Collection[str]) -> AutomationCore:
-    """Schedules a crashed run of these deployments again, under its own id: receipts save what it did.
+    """Reschedule a crashed run of these deployments under the same id: receipts keep what it finished.
 
-    A run without a deployment is a person's at a terminal, who sees that it ended.
+    A run without a deployment was started at a terminal, where a person sees that it ended.
     """
     return AutomationCore(
         name=TAKE_UP,
@@ -175,7 +175,7 @@ def take_up(deployments: Collection[str]) -> AutomationCore:
     )
 
 
-def _tell(
+def _notify(
     block: UUID, kind: str, name: str, events: set[str], template: dict[str, str], of: dict[str, str | list[str]]
 ) -> AutomationCore:
     fields = [f'"kind": {json.dumps(kind)}', *(f'"{field}": {value}' for field, value in template.items())]
@@ -200,16 +200,16 @@ def _block(relay: RelayAddress) -> UUID:
 
 
 def _reconcile(client: SyncPrefectClient, automations: list[AutomationCore], *, spared: Collection[str] = ()) -> int:
-    """Make, change and remove; of those that are not wanted, the spared ones stay."""
+    """Create, update and delete; unwanted automations named in `spared` stay."""
     ours = [found for found in client.read_automations(limit=_PAGE) if set(TAGS) <= set(found.tags)]
     changed = 0
     for wish in automations:
-        there = [found for found in ours if found.name == wish.name]
-        if not there:
+        existing = [found for found in ours if found.name == wish.name]
+        if not existing:
             client.create_automation(wish)
             changed += 1
-        elif _values(there[0]) != _values(wish):
-            client.update_automation(there[0].id, wish)
+        elif _values(existing[0]) != _values(wish):
+            client.update_automation(existing[0].id, wish)
             changed += 1
     kept = {wish.name for wish in automations} | set(spared)
     seen: set[str] = set()
@@ -222,8 +222,8 @@ def _reconcile(client: SyncPrefectClient, automations: list[AutomationCore], *, 
 
 
 def _values(automation: AutomationCore) -> dict[str, Any]:
-    """What an automation says, without what the server adds."""
-    said = automation.model_dump(mode="json", include=set(AutomationCore.model_fields) - {"owner_resource"})
+    """The fields of an automation, without those that the server adds."""
+    fields = automation.model_dump(mode="json", include=set(AutomationCore.model_fields) - {"owner_resource"})
     for name in ("expect", "after", "for_each"):
-        said["trigger"][name] = sorted(said["trigger"][name])
-    return said
+        fields["trigger"][name] = sorted(fields["trigger"][name])
+    return fields

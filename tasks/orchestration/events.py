@@ -1,4 +1,4 @@
-"""Events of ours on the Prefect server, which automations may wait for."""
+"""Events that this project emits on the Prefect server; automations may wait for them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DEMOTED = "atlasflow.champion.demoted"
 FELL_BACK = "atlasflow.board.fell-back"
 
 
-def board_fell_back(board: str, release: str, reason: str) -> None:
-    """Tell that a board does not run a release that it was given, but the one before it.
+def emit_fallback(board: str, release: str, reason: str) -> None:
+    """Emit the event that a board went back from a release to the previous one.
 
     Args:
         board: its name.
-        release: the id of the release that it gave up; empty where it is not known.
-        reason: why, in words.
+        release: the id of the release that it gave up; empty if unknown.
+        reason: why, as a sentence.
     """
     emit_event(
         FELL_BACK,
@@ -31,11 +31,11 @@ def board_fell_back(board: str, release: str, reason: str) -> None:
     )
 
 
-def tell_of_fallen_boards(chain: Chain, boards: Sequence[str]) -> None:
-    """Ask boards that were given a release before whether they gave it up by themselves, and tell of those that did.
+def report_fallen_boards(chain: Chain, boards: Sequence[str]) -> None:
+    """Ask boards whether they gave up the release that they should run, and emit an event for each that did.
 
-    To be called before a deployment, which ends what can be seen of it, and whenever boards are looked at. A board
-    that does not answer is no news here: what is done next says so.
+    Call it before a deployment, which overwrites the evidence, and whenever boards are looked at. A board that does not
+    answer is only logged: the next step fails with the error.
     """
     from infra.errors import AtlasFlowError
     from tasks.fleet.reconcile import why_given_up
@@ -50,4 +50,4 @@ def tell_of_fallen_boards(chain: Chain, boards: Sequence[str]) -> None:
             chain.reporter.line("deploy", f"board {name} was not asked whether it fell back: {error.message}")
             continue
         if reason:
-            board_fell_back(name, wanted[name], reason)
+            emit_fallback(name, wanted[name], reason)

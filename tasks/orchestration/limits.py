@@ -1,8 +1,8 @@
-"""Concurrency limits of the Prefect server: one for training jobs, one a board.
+"""Concurrency limits of the Prefect server: one for training jobs, one for each board.
 
-Whoever works holds slots by a lease that is renewed while its process lives. A lease that was left behind is given
-back by the next one on this machine that waits for a slot, as the lock on its note is free; one that was left behind
-on another machine runs out on the server after `LEASE_SECONDS`.
+A stage holds its slots by a lease, which is renewed while its process lives. The lease of a process that died is
+released by the next process on this machine that waits for a slot: the lock on its note is free then. One of another
+machine expires on the server after `LEASE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -34,57 +34,57 @@ if TYPE_CHECKING:
 
 TRAINING = "training"
 LEASE_SECONDS = 60
-"""How long a lease lasts without being renewed; the server allows no less."""
+"""How long a lease lasts without renewal; the shortest that the server allows."""
 RENEW_SECONDS = 20
-LOOK_SECONDS = 1.0
-"""Between two looks whether a slot is free."""
+POLL_SECONDS = 1.0
+"""Between two attempts to get a slot."""
 _PAGE = 200
 _NOTE = ".lease"
 
 
 def board_limit(name: str) -> str:
-    """The limit of a board."""
+    """The name of a board's limit."""
     return f"board:{name}"
 
 
 def training_limit(settings: Settings) -> dict[str, int]:
-    """The limit of training jobs, with its size."""
+    """The limit for training jobs, with its size."""
     return {TRAINING: settings.prefect.training_jobs}
 
 
 def board_limits(names: Iterable[str]) -> dict[str, int]:
-    """The limits of boards: one deployment at a time on each."""
+    """The limits for boards: one deployment at a time on each."""
     return {board_limit(name): 1 for name in names}
 
 
 def ensure(limits: Mapping[str, int]) -> int:
-    """Make the server have these limits with these sizes; returns how many were made or changed."""
-    with get_client(sync_client=True) as client, _worded():
+    """Create or update these limits on the server; returns how many changed."""
+    with get_client(sync_client=True) as client, _errors_mapped():
         return _ensure(client, limits)
 
 
 @contextmanager
 def holding(limits: Mapping[str, int], home: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold one slot of each limit, all or none; a limit that the server does not have is made.
+    """Hold one slot of each limit, all or none; a missing limit is created.
 
     Args:
         limits: name to size.
-        home: where this machine notes its leases.
-        say: hears once when there is no free slot.
+        home: keeps the notes of this machine's leases.
+        say: called once with a sentence when no slot is free.
 
     Raises:
         Transient: the server did not answer.
-        Refused: a limit was set to nothing on the server.
+        Refused: a limit was set to 0 on the server.
     """
     if not limits:
         yield
         return
     notes = home / "leases"
     with get_client(sync_client=True) as client:
-        with _worded():
+        with _errors_mapped():
             lease, _ = acquire(
                 lambda: _request(client, limits, notes),
-                pause=LOOK_SECONDS,
+                pause=POLL_SECONDS,
                 on_wait=lambda: say(f"waits for a free slot of {', '.join(limits)}"),
             )
         note = notes / f"{lease}{_NOTE}"
@@ -95,7 +95,7 @@ def holding(limits: Mapping[str, int], home: Path, say: Callable[[str], None]) -
                 with renewing(lambda: _renew(lease), RENEW_SECONDS):
                     yield
             finally:
-                _give_back(client, lease, note)
+                _release(client, lease, note)
 
 
 def _ensure(client: SyncPrefectClient, limits: Mapping[str, int]) -> int:
@@ -124,7 +124,7 @@ def _request(client: SyncPrefectClient, limits: Mapping[str, int], notes: Path) 
         except httpx.HTTPStatusError as error:
             if error.response.status_code != httpx.codes.LOCKED:
                 raise
-            if not _give_back_orphans(client, notes):
+            if not _release_orphans(client, notes):
                 return None
             continue
         lease = UUID(answer["lease_id"])
@@ -148,7 +148,7 @@ def _renew(lease: UUID) -> None:
         get_logger("atlasflow.limits").warning("the lease %s was not renewed: %s", lease, error)
 
 
-def _give_back(client: SyncPrefectClient, lease: UUID, note: Path) -> None:
+def _release(client: SyncPrefectClient, lease: UUID, note: Path) -> None:
     """Give the slots back; where the server is away they come back when the lease runs out."""
     try:
         client.release_concurrency_slots_with_lease(lease)
@@ -157,14 +157,14 @@ def _give_back(client: SyncPrefectClient, lease: UUID, note: Path) -> None:
     note.unlink(missing_ok=True)
 
 
-def _give_back_orphans(client: SyncPrefectClient, notes: Path) -> bool:
+def _release_orphans(client: SyncPrefectClient, notes: Path) -> bool:
     """Give back what processes of this machine that have ended still hold; True when there was such a lease."""
     found = False
     for note in notes.glob(f"*{_NOTE}"):
         try:
             with note.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _give_back(client, UUID(note.stem), note)
+                _release(client, UUID(note.stem), note)
                 found = True
         except (BlockingIOError, FileNotFoundError):
             continue  # its holder lives, or has just given it back
@@ -172,7 +172,7 @@ def _give_back_orphans(client: SyncPrefectClient, notes: Path) -> bool:
 
 
 @contextmanager
-def _worded() -> Iterator[None]:
+def _errors_mapped() -> Iterator[None]:
     try:
         yield
     except httpx.HTTPStatusError as error:

@@ -1,6 +1,7 @@
-"""Stages as Prefect tasks. Receipts are ours; a stage that was reused ends in a state named `Cached`.
+"""Stages as Prefect tasks. Receipts decide what runs, not Prefect's cache; a reused stage ends in the state `Cached`.
 
-The tasks are closures without parameters: what they work on is neither searched for futures nor written to the server.
+The tasks are closures without parameters, so Prefect neither searches their inputs for futures nor sends them to the
+server.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from tasks.engine.execution import Result
 from tasks.engine.gates import Decision
 from tasks.engine.reporter import reporter
 from tasks.engine.stage import Reporter, Stage
-from tasks.orchestration.events import board_fell_back, tell_of_fallen_boards
+from tasks.orchestration.events import emit_fallback, report_fallen_boards
 from tasks.orchestration.limits import board_limits, holding, training_limit
 from tasks.orchestration.progress import ProgressArtifact
 
@@ -29,22 +30,22 @@ LIMITS: Mapping[str, Callable[[Settings], Mapping[str, int]]] = {
     "train": training_limit,
     "deploy": lambda settings: board_limits(settings.deploy.boards),
 }
-"""Stage to the concurrency limits that it holds slots of while it works."""
+"""Stage to the concurrency limits of which it holds a slot while it runs."""
 
 
 class FlowReporter:
-    """Passes everything on, and writes the lines to the log of the flow run."""
+    """Forwards everything, and writes the lines to the log of the flow run."""
 
     def __init__(self, inner: Reporter) -> None:
         self._inner = inner
 
     def line(self, stage: str, text: str) -> None:
-        """One line to read."""
+        """Log one line."""
         get_run_logger().info("%s: %s", stage, text)
         self._inner.line(stage, text)
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
-        """How far the stage is; too often for a log."""
+        """Forward the progress; it changes too often for a log."""
         self._inner.progress(stage, done, total, unit)
 
 
@@ -69,16 +70,16 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "
     )
     def stage_task() -> State[None]:
         limits = LIMITS[stage.name](chain.settings) if stage.name in LIMITS else {}
-        with _shown(chain, stage.name) as told, _telling_of_fallen_boards(chain, stage.name) as look:
+        with _shown(chain, stage.name) as artifact, _reporting_fallbacks(chain, stage.name) as report_earlier:
 
             @contextmanager
             def on_run() -> Iterator[None]:
-                with holding(limits, chain.home, lambda text: told.line(stage.name, text)):
-                    look()
+                with holding(limits, chain.home, lambda text: artifact.line(stage.name, text)):
+                    report_earlier()
                     yield
 
             result = chain.run(stage, force=force, on_run=on_run)
-            told.done(result.note)
+            artifact.done(result.note)
         results.append(result)
         message = f"{result.reason}; {result.note}" if result.note else str(result.reason)
         return Completed(name="Cached" if result.reused else "Completed", message=message)
@@ -108,7 +109,7 @@ def pass_gate(name: str, decision: Decision) -> None:
 
 @contextmanager
 def _shown(chain: Chain, name: str) -> Iterator[ProgressArtifact]:
-    """Show the progress of a stage of the chain in the Prefect UI, besides where it is shown already."""
+    """Show the progress of a stage in the Prefect UI as well."""
     before = chain.reporter
     with ProgressArtifact(name, before) as shown:
         chain.reporter = shown
@@ -119,14 +120,14 @@ def _shown(chain: Chain, name: str) -> Iterator[ProgressArtifact]:
 
 
 @contextmanager
-def _telling_of_fallen_boards(chain: Chain, name: str) -> Iterator[Callable[[], None]]:
-    """Tell of boards that fell back while a release was deployed; yields a look for those that did so before."""
+def _reporting_fallbacks(chain: Chain, name: str) -> Iterator[Callable[[], None]]:
+    """Emit an event for each board that falls back during a deployment; yields a function that reports earlier ones."""
     boards = chain.settings.deploy.boards if name == "deploy" else ()
     try:
-        yield lambda: tell_of_fallen_boards(chain, boards)
-    except GateFailed as error:  # the board's smoke test: it stays with, or went back to, what it ran before
+        yield lambda: report_fallen_boards(chain, boards)
+    except GateFailed as error:  # the smoke test failed: the board keeps, or went back to, its previous release
         if error.board in boards:
-            board_fell_back(error.board, "", f"{error.message}; {error.hint}")
+            emit_fallback(error.board, "", f"{error.message}; {error.hint}")
         raise
 
 

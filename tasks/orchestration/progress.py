@@ -1,4 +1,4 @@
-"""A progress artifact of Prefect that moves while a stage works: epochs, bytes, the phase of a job elsewhere."""
+"""A Prefect progress artifact that follows a running stage: epochs, bytes, the phase of a remote job."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tasks.engine.stage import Reporter
 
 EVERY_SECONDS = 2.0
-"""The server hears no more often than this, and always of the end."""
+"""The server gets updates at this interval, and one at the end."""
 
 
 class ProgressArtifact:
-    """A reporter that passes everything on, and shows the newest of it as an artifact of the current task run.
+    """A reporter that forwards everything and shows the latest of it as an artifact of the current task run.
 
-    A thread of its own tells the server, so that no stage waits for it. A stage that is done sooner than the first
-    look, and has no progress to show, leaves no artifact.
+    A thread updates the server, so that no stage waits for it. A stage without progress that ends before the
+    first update leaves no artifact.
     """
 
     def __init__(self, stage: str, inner: Reporter, every: float = EVERY_SECONDS) -> None:
@@ -39,31 +39,31 @@ class ProgressArtifact:
         self._every = every
         self._lock = threading.Lock()
         self._percent = 0.0
-        self._moved = ""
+        self._amount = ""
         self._line = ""
-        self._seen = ""
+        self._sent = ""
         self._id: UUID | None = None
         self._runs = (flow_run.id, task_run.id)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=copy_context().run, args=(self._tell_regularly,), daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._update_regularly,), daemon=True)
 
     def line(self, stage: str, text: str) -> None:
-        """One line to read."""
+        """Forward a line and show it."""
         self._inner.line(stage, text)
         with self._lock:
             self._line = text
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
-        """How far the stage is."""
+        """Forward the progress and show it."""
         self._inner.progress(stage, done, total, unit)
         with self._lock:
             self._percent = min(100.0, 100 * done / total) if total else self._percent
-            self._moved = amount(done, total, unit)
+            self._amount = amount(done, total, unit)
 
     def done(self, text: str) -> None:
-        """What came of it, in words that stay."""
+        """Show the result, which stays."""
         with self._lock:
-            self._moved, self._line = self._moved and "done", text
+            self._amount, self._line = self._amount and "done", text
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -75,29 +75,29 @@ class ProgressArtifact:
         self._ended.set()
         self._thread.join()
         with self._lock:
-            ended = self._id is not None or bool(self._moved)
+            ended = self._id is not None or bool(self._amount)
             if kind is None:
                 self._percent = 100.0
             else:
                 self._line = f"stopped: {str(error).splitlines()[0] if str(error) else kind.__name__}"
         if ended:
             with get_client(sync_client=True) as client:
-                self._tell(client)
+                self._update(client)
 
-    def _tell_regularly(self) -> None:
+    def _update_regularly(self) -> None:
         if self._ended.wait(self._every):
             return
         with get_client(sync_client=True) as client:
             while True:
-                self._tell(client)
+                self._update(client)
                 if self._ended.wait(self._every):
                     return
 
-    def _tell(self, client: SyncPrefectClient) -> None:
+    def _update(self, client: SyncPrefectClient) -> None:
         with self._lock:
-            percent, text = round(self._percent, 1), "; ".join(filter(None, (self._moved, self._line)))
-        seen = f"{percent} {text}"
-        if seen == self._seen:
+            percent, text = round(self._percent, 1), "; ".join(filter(None, (self._amount, self._line)))
+        state = f"{percent} {text}"
+        if state == self._sent:
             return
         try:
             if self._id is None:
@@ -107,7 +107,7 @@ class ProgressArtifact:
         except httpx.HTTPError as problem:  # the work does not depend on being watched
             get_logger("atlasflow.progress").warning("the progress of %s was not shown: %s", self._stage, problem)
         else:
-            self._seen = seen
+            self._sent = state
 
     def _new(self, percent: float, text: str) -> ArtifactCreate:
         flow, task = (UUID(run) if run else None for run in self._runs)

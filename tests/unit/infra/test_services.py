@@ -152,6 +152,21 @@ def test_the_port_of_another_service_with_a_longer_name_stays(services):
     assert services.port("listener-front") == front
 
 
+def test_a_service_that_version_0_1_started_is_restarted(services):
+    """It has no secret yet, so it lets everybody in."""
+    services.start(listener(services))
+    (before,) = services.status()
+    path = services.folder / "listener.json"
+    state = json.loads(path.read_text())
+    del state["port"]
+    path.write_text(json.dumps(state))
+    assert services.start(listener(services))
+    (after,) = services.status()
+    assert after.running
+    assert after.pid != before.pid
+    assert not services.start(listener(services))
+
+
 def test_homes_that_start_at_the_same_time_have_servers_of_their_own(tmp_path):
     """Both choose the same preferred port before either listens; the slower one moves to another port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:

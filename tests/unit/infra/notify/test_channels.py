@@ -163,5 +163,5 @@ def test_an_event_becomes_words(said, subject, text):
 
 @pytest.mark.parametrize("said", [None, [], {}, {"kind": "other"}, "text"])
 def test_what_is_no_notification_is_refused(said):
-    with pytest.raises(UserError, match="no notification"):
+    with pytest.raises(UserError, match="not a notification"):
         message(said)

@@ -84,7 +84,7 @@ def test_a_damaged_file_is_kept_apart_and_the_others_are_told(outbox, damaged):
     taken = []
     said, _ = deliver(outbox, mail=taken.append)
     assert taken == [TOLD]
-    assert said[0].startswith("0-first.json could not be worked on: ")
+    assert said[0].startswith("0-first.json cannot be processed: ")
     assert not list(outbox.waiting.iterdir())
     assert (outbox.undelivered / "0-first.json").read_text() == damaged
     assert outbox.lost() == ["0-first.json, which is damaged"]

@@ -99,10 +99,10 @@ def test_who_is_told_is_said():
     assert receivers(mail) == "failure by mail"
 
 
-def test_without_anybody_to_tell_here_those_who_are_receivers_another_machine_stay(server):
+def test_without_a_channel_here_the_notifications_of_another_machine_stay(server):
     automations._reconcile(server, wanted(settings(), BLOCK, OURS))
     before = {found.name: found.id for found in server.kept}
-    assert automations._reconcile(server, wanted(settings(), None, OURS), spared=automations.TOLD) == 0
+    assert automations._reconcile(server, wanted(settings(), None, OURS), spared=automations.NOTIFICATIONS) == 0
     assert {found.name: found.id for found in server.kept} == before
 
 

@@ -41,7 +41,7 @@ def answering(status):
 
 def test_boards_that_gave_their_release_up_are_told_of_and_others_are_not(told):
     found = chain(roof=answering(GAVE_UP), porch=answering(FINE), shed=Away())
-    events.tell_of_fallen_boards(found, ("roof", "porch", "shed", "new"))
+    events.report_fallen_boards(found, ("roof", "porch", "shed", "new"))
     [(event, resource, payload)] = told
     assert event == events.FELL_BACK == "atlasflow.board.fell-back"
     assert resource == {"prefect.resource.id": "atlasflow.board.roof", "prefect.resource.name": "board roof"}

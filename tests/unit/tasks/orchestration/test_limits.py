@@ -61,7 +61,7 @@ def test_an_error_in_the_block_gives_the_slot_back(server, tmp_path):
 
 
 def test_the_second_waits_says_so_once_and_goes_on(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(limits, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(limits, "POLL_SECONDS", 0.01)
     said, looked = [], threading.Event()
 
     def second():
