@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from infra.errors import Corrupt, UserError
 from infra.home import CHECKOUT
+from infra.names import is_safe_name
 from tasks.engine.stage import Stage, StageContext, StageOutput
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def run(context: StageContext) -> StageOutput:
     tree = context.folder / "cifar10"
     try:
         unpack(archive, tree)
+        check_class_names(tree / PLACES["batches.meta.txt"])
         records = {name: check_records(tree / place) for name, place in PLACES.items() if name.endswith(".bin")}
     except BaseException:
         shutil.rmtree(context.folder)  # only an unfinished archive is worth keeping
@@ -148,6 +150,25 @@ def _refuse_escape(name: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise UserError(f"{name} in the archive leaves its folder", hint="such an archive is not opened")
+
+
+def check_class_names(path: Path) -> None:
+    """Check that class names can be shown and can name files, as they do in pictures and tables.
+
+    Raises:
+        UserError: a name repeats, or is no plain word or words.
+    """
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path.name} is not UTF-8: {error}", hint="save the class names as UTF-8") from error
+    seen: set[str] = set()
+    for name in names:
+        if not is_safe_name(name) or "/" in name or name.startswith("."):
+            raise UserError(f"{path.name} has the class name {name[:80]!a}", hint="use letters, digits and spaces")
+        if name in seen:
+            raise UserError(f"{path.name} has the class name {name[:80]!a} twice")
+        seen.add(name)
 
 
 def check_records(path: Path) -> int:

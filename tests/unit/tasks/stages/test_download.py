@@ -122,3 +122,28 @@ def test_an_address_needs_its_digest():
 
 def test_full_means_the_official_archive():
     assert download.archive_digest(load(overrides={"data.source": "full"})) == download.OFFICIAL_SHA256
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        b"../../LBL\ncat\n",
+        b"/etc\ncat\n",
+        b"a\x1b[31mb\ncat\n",
+        b"cat\ncat\n",
+        b".hidden\ncat\n",
+        b"\xff\xfe\n",
+        b"x" * 300,
+    ],
+)
+def test_a_class_name_that_cannot_name_a_file_is_refused(tmp_path, names):
+    path = tmp_path / "batches.meta.txt"
+    path.write_bytes(names)
+    with pytest.raises(UserError, match=r"batches\.meta\.txt"):
+        download.check_class_names(path)
+
+
+def test_class_names_of_any_script_are_taken(tmp_path):
+    path = tmp_path / "batches.meta.txt"
+    path.write_text("飞机\nkleines Auto\nc-3 (old)\n", encoding="utf-8")
+    download.check_class_names(path)
