@@ -12,6 +12,7 @@ from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports.values import LocalFile
 from infra.store.atomic import replacing, write_text
 from infra.store.digests import canonical, file_digest, text_digest
+from infra.store.local_files import describe
 from infra.store.stat_cache import StatCache
 
 Kind = Literal["file", "tree"]
@@ -129,7 +130,7 @@ class ArtifactStore:
 def folder_files(folder: Path) -> tuple[str, dict[str, LocalFile]]:
     """Return the digest of a folder as a tree, and its files by path inside it, without Python's caches."""
     files = {
-        path.relative_to(folder).as_posix(): LocalFile(path, file_digest(path), path.stat().st_size)
+        path.relative_to(folder).as_posix(): describe(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }

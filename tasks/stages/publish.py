@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from infra.obs.layout import identity
 from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
-from infra.store.digests import file_digest
+from infra.store.local_files import describe
 from tasks.class_names import labels
 from tasks.engine.stage import Stage, StageContext, StageOutput
 from tasks.evaluation_images import evaluation_images, expected_logits
@@ -44,7 +44,7 @@ PUBLISHED = {
 
 
 def run(context: StageContext) -> StageOutput:
-    """Make the bucket hold the release; what is there already is not sent again."""
+    """Upload the release; skip objects that are there with the right digest."""
     store: UploadStore = context.world.object_store()
     store.ensure_bucket()
     if context.settings.convert.model:
@@ -74,7 +74,7 @@ def run(context: StageContext) -> StageOutput:
         "objects": {f"{prefix}/{name}": file.sha256 for name, file in sorted(files.items())},
     }
     listing.write_text(json.dumps(body, indent=1, sort_keys=True))
-    store.sync(prefix, {LISTING: _local(listing)})  # last, so that a release with a listing is whole
+    store.sync(prefix, {LISTING: describe(listing)})  # last, so a release with a listing is complete
     stand_in = " (stand-in)" if store.emulated else ""
     sent = f"sent {len(result.sent)} of {len(files)} files"
     return StageOutput(
@@ -83,13 +83,13 @@ def run(context: StageContext) -> StageOutput:
 
 
 def prove(context: StageContext, made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
-    """Ask the bucket: is every object of the release there, with its digest?"""
+    """Check that the bucket holds every object of the release with its digest; return the problem, or None."""
     store: UploadStore = context.world.object_store()
     listing = made["published"][LISTING]
     prefix = json.loads(listing.path.read_text())["prefix"]
     files = {**_published(context, made["release"], made["card"][CARD].path), LISTING: listing}
     gone = store.missing(prefix, files)
-    return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file" if gone else None
+    return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or has changed" if gone else None
 
 
 def _card(context: StageContext) -> str:
@@ -112,18 +112,14 @@ def _own_model_card(context: StageContext) -> str:
 
 
 def _published(context: StageContext, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
-    """Every file of a release by its name in the bucket; what boards get lies under `board/<chip>/`."""
+    """Return the files of a release by their name in the bucket; those for boards lie under `board/<chip>/`."""
     files = {f"board/{name}": file for name, file in bundled.items()}
     files |= {f"model-{soc}.om": found[release.MODEL] for soc, found in release.chips(bundled).items()}
-    files[CARD] = _local(card)
+    files[CARD] = describe(card)
     named = {published: context.files[name] for name, published in PUBLISHED.items() if name in context.files}
     if "model" in context.files:
         named[context.input("model").name] = context.files["model"]
     return files | {published: next(iter(found.values())) for published, found in named.items()}
-
-
-def _local(path: Path) -> LocalFile:
-    return LocalFile(path, file_digest(path), path.stat().st_size)
 
 
 def _needs(settings: Settings) -> Mapping[str, tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Upload: the data set and the code of `models/` → objects in the bucket, each compared by digest.
 
-A data set of many small files travels as one archive, which the boot script unpacks; code never does, since ModelArts
-takes the files of a code directory as they lie in the bucket (docs/reference/modelarts.md §1.6).
+A data set of many small files is uploaded as one archive, which the boot script unpacks; code never is, since ModelArts
+uses the files of a code directory as they are in the bucket (docs/reference/modelarts.md §1.6).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def run(context: StageContext) -> StageOutput:
-    """Make the bucket hold both; what is there already with the right digest is not sent again."""
+    """Upload data set and code; skip objects that are there with the right digest."""
     store: UploadStore = context.world.object_store()
     store.ensure_bucket()
     sent = kept = moved = 0
@@ -52,20 +52,20 @@ def run(context: StageContext) -> StageOutput:
 
 
 def prove(context: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
-    """Ask the bucket: is every object there, with its digest?"""
+    """Check that the bucket holds every object with its digest; return the problem, or None."""
     store: UploadStore = context.world.object_store()
     archive = _archive(context)
     if archive and not store.holds_archive(archive, context.files["data"]):
-        return f"{archive} in bucket {store.bucket} is missing or another file"
+        return f"{archive} in bucket {store.bucket} is missing or has changed"
     for name, prefix in prefixes(context.settings, context.inputs).items():
         gone = [] if name == "data" and archive else store.missing(prefix, context.files[name])
         if gone:
-            return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or another file"
+            return f"{prefix}/{gone[0]} in bucket {store.bucket} is missing or has changed"
     return None
 
 
 def prefixes(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    """Where each input goes in the bucket."""
+    """Return the key prefix of each input."""
     return {
         "data": data_prefix(settings.obs, inputs["data"].sha256),
         "code": code_prefix(settings.obs, inputs["code"].sha256),
@@ -73,14 +73,14 @@ def prefixes(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, st
 
 
 def _archive(context: StageContext) -> str:
-    """The key of the data set's archive; empty when its files travel as single objects."""
+    """Return the key of the data set's archive; empty when its files are single objects."""
     if not as_archive(context.settings.obs, [file.size for file in context.files["data"].values()]):
         return ""
     return f"{prefixes(context.settings, context.inputs)['data']}/{DATA_ARCHIVE}"
 
 
 def _listing(context: StageContext) -> dict[str, str]:
-    """Key to SHA-256; a file in an archive has the archive's key, `#` and its own name."""
+    """Return the SHA-256 of each key; a file in an archive has the archive's key, `#` and its own name."""
     files: dict[str, LocalFile] = {}
     archive = _archive(context)
     for name, prefix in prefixes(context.settings, context.inputs).items():

@@ -34,9 +34,9 @@ PARITY = {
     "tasks/release/parity_plot.py",
     "tasks/release/parity_report.py",
 }
-STORED = {f"infra/store/{name}.py" for name in ("artifacts", "atomic", "digests", "disk", "stat_cache")} | {
-    "infra/faults.py"
-}
+STORED = {
+    f"infra/store/{name}.py" for name in ("artifacts", "atomic", "digests", "disk", "local_files", "stat_cache")
+} | {"infra/faults.py"}
 ALLOWED = {
     "download": STAGE | {"infra/home.py", "infra/names.py"},
     "upload": STAGE | {"infra/home.py", "infra/obs/layout.py", "infra/ports/values.py"},

@@ -87,7 +87,7 @@ def test_every_object_is_proved(tmp_path, bucket):
     assert publish.prove(context, made) is None
     for key in list(bucket.objects):
         kept = bucket.objects.pop(key)
-        assert publish.prove(context, made) == f"{key} in bucket bucket is missing or another file"
+        assert publish.prove(context, made) == f"{key} in bucket bucket is missing or has changed"
         bucket.objects[key] = kept
     assert publish.prove(context, made) is None
 

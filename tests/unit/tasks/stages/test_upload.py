@@ -38,12 +38,12 @@ def test_a_real_bucket_is_not_called_a_stand_in(tmp_path, bucket):
 
 def test_what_was_sent_is_proved_until_an_object_is_gone_or_another(tmp_path, bucket):
     context = work_for(tmp_path, bucket)
-    assert "is missing or another file" in upload.prove(context, {})
+    assert "is missing or has changed" in upload.prove(context, {})
     upload.run(context)
     assert upload.prove(context, {}) is None
     for key in list(bucket.objects):
         kept = bucket.objects.pop(key)
-        assert upload.prove(context, {}) == f"{key} in bucket bucket is missing or another file"
+        assert upload.prove(context, {}) == f"{key} in bucket bucket is missing or has changed"
         bucket.objects[key] = "0" * 64
         assert key in upload.prove(context, {})
         bucket.objects[key] = kept
@@ -79,7 +79,7 @@ def test_the_code_of_models_is_always_given():
 def test_a_data_set_of_many_small_files_travels_as_one_archive(tmp_path, bucket):
     pictures = {f"train/{number}.png": b"%d" % number for number in range(101)}
     context = work_for(tmp_path, bucket, data=pictures)
-    assert "is missing or another file" in upload.prove(context, {})
+    assert "is missing or has changed" in upload.prove(context, {})
     made = upload.run(context)
     assert made.note == "sent 103 of 103 files, 101 of them in one archive, to bucket bucket (stand-in)"
     archive = f"{upload.prefixes(context.settings, context.inputs)['data']}/data.tar"
