@@ -121,7 +121,7 @@ def stand_in(
     """Run a ModelArts stand-in in this process; yield its platform and the settings that reach it."""
     fault_plan = FaultPlan.parse(faults)
     platform = Platform(
-        folder / "jobs", lambda bucket: FolderStore(store.folder.parent, bucket), "", options, fault_plan
+        folder / "jobs", lambda bucket: type(store)(store.folder.parent, bucket), "", options, fault_plan
     )
     api = Api(platform, Notebooks(folder / "notebooks.json"), lambda _bucket: store, preview_bytes=preview_bytes)
     server = Server(0, ACCOUNT, api, timedelta(minutes=options.clock_minutes), fault_plan)

@@ -19,7 +19,7 @@ def numbered(attempt: int) -> plan.Attempt:
 
 def wait(client: ModelArts, identity: str, *phases: Phase) -> Job:
     """Poll until the job is in one of the phases."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (job := client.show(identity)).phase not in phases:
         assert time.monotonic() < deadline, job
         time.sleep(0.02)
@@ -28,7 +28,7 @@ def wait(client: ModelArts, identity: str, *phases: Phase) -> Job:
 
 def wait_for_file(path: Path) -> str:
     """Wait until a file exists; return its text."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < deadline, path
         time.sleep(0.02)
