@@ -1,4 +1,4 @@
-"""CANN's version numbers: which of two is the older one."""
+"""Compare version numbers of CANN."""
 
 import re
 
@@ -10,7 +10,7 @@ Order = tuple[int, ...]
 
 
 def order(version: str) -> Order | None:
-    """A key by which versions sort as they were released; None for what is no version.
+    """A sort key in the order of releases; None for a text that is not a version.
 
     Release candidates come before the release, and a candidate's previews before it: 7.0.RC1.alpha002 < 7.0.RC1 <
     7.0.0 < 7.0.1.
@@ -26,6 +26,6 @@ def order(version: str) -> Order | None:
 
 
 def older(board: str, compiler: str) -> bool | None:
-    """Whether a board's CANN is older than the one that compiled a model; None when that cannot be told."""
-    mine, theirs = order(board), order(compiler)
-    return None if mine is None or theirs is None else mine < theirs
+    """Whether a board's CANN is older than the compiler's; None when one of them is unknown."""
+    first, second = order(board), order(compiler)
+    return None if first is None or second is None else first < second

@@ -1,4 +1,4 @@
-"""A connection to a board: key login, pinned host key, and every error of the network mapped once."""
+"""Connect to a board: key login, pinned host key, and one mapping of network errors."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.settings import BoardSettings
 
 CONNECT_SECONDS = 15.0
-KEEPALIVE_SECONDS = 15.0  # three of them without an answer end the connection
+KEEPALIVE_SECONDS = 15.0  # three without an answer end the connection
 
 
 class HostKeyRefused(Refused):
-    """The board shows a host key that is not the pinned one."""
+    """The board's host key is not the pinned one."""
 
 
 class LoginRefused(Refused):
@@ -24,7 +24,7 @@ class LoginRefused(Refused):
 
 
 def fingerprint(key: asyncssh.SSHKey) -> str:
-    """SHA-256 fingerprint as OpenSSH prints it."""
+    """The SHA-256 fingerprint in OpenSSH's form."""
     text: str = key.get_fingerprint("sha256")
     return text
 
@@ -49,7 +49,7 @@ async def connect(name: str, settings: BoardSettings) -> asyncssh.SSHClientConne
 
 
 async def host_key(name: str, settings: BoardSettings) -> asyncssh.SSHKey:
-    """The key that the board shows, without logging in; for a person to compare before it is pinned."""
+    """Fetch the board's host key without a login, for a person to compare before it is pinned."""
     with mapped(name, settings):
         key = await asyncio.wait_for(
             asyncssh.get_server_host_key(settings.address, settings.port, config=None), CONNECT_SECONDS
@@ -60,21 +60,21 @@ async def host_key(name: str, settings: BoardSettings) -> asyncssh.SSHKey:
 
 
 class _HostKeyGuard(asyncssh.SSHClient):
-    """Accepts the pinned host key and no other; remembers what was shown."""
+    """Accepts only the pinned host key; keeps the key that the board showed."""
 
     def __init__(self, pinned: asyncssh.SSHKey | None) -> None:
         self.pinned = pinned
         self.shown: asyncssh.SSHKey | None = None
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
-        """Compare."""
+        """Compare the key with the pinned one."""
         self.shown = key
         return self.pinned is not None and key.public_data == self.pinned.public_data
 
 
 @contextlib.contextmanager
 def mapped(name: str, settings: BoardSettings, guard: _HostKeyGuard | None = None) -> Iterator[None]:
-    """Turn what asyncssh and the network raise into the errors of `infra.errors`."""
+    """Map the errors of asyncssh and the network to those of `infra.errors`."""
     where = f"board {name} at {settings.address}:{settings.port}"
     try:
         yield
@@ -102,7 +102,7 @@ def _file_error(name: str, where: str, error: asyncssh.SFTPError) -> AtlasFlowEr
         return Transient(f"the connection to {where} was lost")
     if isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded):
         return Refused(f"{where} has no space left", hint=f"free some, such as with `atlasflow boards prune {name}`")
-    # An OpenSSH server says no more than "Failure", for a full disk too.
+    # An OpenSSH server reports only "Failure", for a full disk too.
     return Refused(f"{where} could not store or read a file: {error.reason}", hint="look at its free space")
 
 
@@ -135,7 +135,7 @@ def pinned_key(name: str, settings: BoardSettings) -> asyncssh.SSHKey | None:
     """The host key of the settings.
 
     Raises:
-        UserError: it is no public key.
+        UserError: it is not a public key.
     """
     if not settings.host_key:
         return None
@@ -152,7 +152,7 @@ def _options(settings: BoardSettings, pinned: asyncssh.SSHKey | None) -> dict[st
         "port": settings.port,
         "username": settings.user,
         "config": None,
-        "known_hosts": ([], [], []),  # nothing but the guard decides
+        "known_hosts": ([], [], []),  # the guard decides alone
         "keepalive_interval": KEEPALIVE_SECONDS,
         "keepalive_count_max": 3,
         "compression_algs": None,

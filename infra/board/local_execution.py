@@ -1,8 +1,8 @@
-"""Run the program of a release folder on this machine, with the stand-in pyACL: no board, no connection."""
+"""Run the agent of a release folder on this machine, with the stand-in pyACL."""
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ def run_agent(folder: Path, soc_version: str, arguments: Sequence[str], *, secon
 
     Args:
         folder: a release: `agent/`, `model.om`, `release.json`.
-        soc_version: the chip that the stand-in plays.
+        soc_version: the chip of the stand-in.
         arguments: the command with its options, without `--json`.
         seconds: time limit.
 
@@ -26,8 +26,8 @@ def run_agent(folder: Path, soc_version: str, arguments: Sequence[str], *, secon
         The command's JSON answer.
 
     Raises:
-        UserError, GateFailed, Refused, Transient, Corrupt: as the agent says.
-        Refused: it broke; the message quotes its last line.
+        UserError, GateFailed, Refused, Transient, Corrupt: by the agent's exit code.
+        Refused: it crashed; the message has its last line.
     """
     lines: list[str] = []
     finished = run_program(
@@ -40,11 +40,10 @@ def run_agent(folder: Path, soc_version: str, arguments: Sequence[str], *, secon
     answer = next((line for line in reversed(lines) if line.startswith("{")), None)
     if answer is None:
         raise Refused(f"the agent ended with code {finished.code}: {lines[-1] if lines else 'no output'}")
-    said: dict[str, Any] = json.loads(answer)
+    result: dict[str, Any] = json.loads(answer)
     if finished.code != 0:
-        problem: Mapping[str, Any] = said["error"]
-        raise CLASSES.get(finished.code, Refused)(problem["message"], hint=problem["hint"])
-    return said
+        raise CLASSES.get(finished.code, Refused)(result["error"]["message"], hint=result["error"]["hint"])
+    return result
 
 
 class LocalSimulator:

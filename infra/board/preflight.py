@@ -53,8 +53,8 @@ def _login(facts: AgentFacts, settings: BoardSettings) -> Finding:
         return Finding(
             Step.LOGIN,
             Level.NOTE,
-            f"{user} still has the factory password, which everybody knows",
-            "change it on the board (passwd), make a key (ssh-keygen -t ed25519) and log in with that",
+            f"{user} still has the published factory password",
+            "change it on the board (passwd), create a key (ssh-keygen -t ed25519) and log in with it",
         )
     if password:
         return Finding(
@@ -99,9 +99,9 @@ def _modules(facts: AgentFacts) -> Iterator[Finding]:
         yield Finding(
             Step.PYTHON,
             Level.WRONG,
-            f"Python {python} cannot use {module}: {problem}",
+            f"Python {python} cannot import {module}: {problem}",
             f"install {'pillow' if module == 'PIL' else module} on the board for Python {python}, "
-            "or name another Python in the board's `python`",
+            "or set the board's `python` to another one",
         )
     if not problems:
         yield Finding(Step.PYTHON, Level.GOOD, f"{python} with numpy and Pillow")
@@ -110,14 +110,16 @@ def _modules(facts: AgentFacts) -> Iterator[Finding]:
 def _toolkit(facts: AgentFacts) -> Finding:
     problem, script = facts.problems.get("acl"), facts.environment
     if problem and script:
-        hint = f"is the toolkit whole, and installed for Python {facts.board.python}?"
-        return Finding(Step.TOOLKIT, Level.WRONG, f"{script} was sourced, and Python cannot use acl: {problem}", hint)
+        hint = f"is the toolkit complete, and installed for Python {facts.board.python}?"
+        return Finding(
+            Step.TOOLKIT, Level.WRONG, f"{script} was sourced, but Python cannot import acl: {problem}", hint
+        )
     if problem:
         return Finding(
             Step.TOOLKIT,
             Level.WRONG,
-            f"Python cannot use acl: {problem}; no set_env.sh was found in the usual places",
-            "name the toolkit's script in the board's `environment`; .bashrc is not read here",
+            f"Python cannot import acl: {problem}; there is no set_env.sh in the usual places",
+            "set the board's `environment` to the toolkit's script; .bashrc is not read here",
         )
     if not script:
         return Finding(Step.TOOLKIT, Level.GOOD, "acl can be imported without any script")
@@ -127,7 +129,7 @@ def _toolkit(facts: AgentFacts) -> Finding:
 def _npu(facts: BoardFacts) -> Finding:
     npu = facts.npu
     if not npu:
-        return Finding(Step.NPU, Level.NOTE, "npu-smi tells nothing", "log in and try `npu-smi info`")
+        return Finding(Step.NPU, Level.NOTE, "npu-smi shows no chip", "log in and try `npu-smi info`")
     if not facts.emulated and " OK" not in npu:
         return Finding(Step.NPU, Level.NOTE, npu, "some healthy boards report Alarm (docs/reference/boards.md §5)")
     return Finding(Step.NPU, Level.GOOD, npu)
@@ -144,11 +146,9 @@ def _chip(facts: BoardFacts, settings: BoardSettings, release: Release | None) -
             f"compile for {soc or 'the name that npu-smi info shows'} (convert.soc_versions)",
         )
     if not soc:
-        return Finding(
-            Step.CHIP, Level.WRONG, "neither npu-smi nor acl tells which chip it has", "look at `npu-smi info`"
-        )
+        return Finding(Step.CHIP, Level.WRONG, "neither npu-smi nor acl knows the chip", "look at `npu-smi info`")
     if soc != wanted:
-        return Finding(Step.CHIP, Level.NOTE, f"{soc}, and its entry says {wanted}", f'set the board\'s soc = "{soc}"')
+        return Finding(Step.CHIP, Level.NOTE, f"{soc}, but its entry says {wanted}", f'set the board\'s soc = "{soc}"')
     return Finding(Step.CHIP, Level.GOOD, f"{soc}, {facts.architecture}")
 
 
@@ -176,14 +176,14 @@ def _emulation(facts: BoardFacts, release: Release | None) -> Finding:
         return Finding(
             Step.STAND_IN,
             Level.WRONG,
-            f"it is no stand-in, and release {release.id} was made by a stand-in compiler",
+            f"it is a real board, and a stand-in compiler made release {release.id}",
             'compile the model with Huawei\'s atc (convert.compiler = "atc")',
         )
     if release is not None and facts.emulated and not release.emulated:
         return Finding(
             Step.STAND_IN,
             Level.WRONG,
-            f"it is a stand-in and cannot run release {release.id}, which was compiled for hardware",
+            f"it is a stand-in, and release {release.id} was compiled for hardware",
             "compile it with the stand-in compiler, or deploy to a real board",
         )
     return Finding(Step.STAND_IN, Level.GOOD, "it is a stand-in" if facts.emulated else "it is real")

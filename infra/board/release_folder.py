@@ -1,4 +1,4 @@
-"""A release that lies in a folder: `release.json`, `model.om` and the rest, or one such folder for each chip."""
+"""Find releases in a folder: one with `release.json` and `model.om`, or a subfolder of this kind for each chip."""
 
 import json
 import re
@@ -14,14 +14,14 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
 def releases_in(files: Mapping[str, LocalFile], where: str) -> dict[str, Release]:
-    """The releases in a folder by the chip that they are for; all bear one id.
+    """The releases in a folder, by chip; all have the same id.
 
     Args:
         files: path inside the folder to file.
         where: the folder, for messages.
 
     Raises:
-        UserError: it holds no release.
+        UserError: it has no release, or several.
     """
     found: dict[str, Release] = {}
     for name, file in files.items():
@@ -41,10 +41,10 @@ def releases_in(files: Mapping[str, LocalFile], where: str) -> dict[str, Release
 
 def _release(files: Mapping[str, LocalFile], description: LocalFile, where: str) -> Release:
     try:
-        said: dict[str, Any] = json.loads(description.path.read_text(encoding="utf-8"))
-        if not IDENTIFIER.fullmatch(said["id"]):
-            raise ValueError(f"'{said['id']}' cannot name a release")
-        return Release(said["id"], files, said["soc_version"], said["emulated"] is True, str(said.get("cann", "")))
+        facts: dict[str, Any] = json.loads(description.path.read_text(encoding="utf-8"))
+        if not IDENTIFIER.fullmatch(facts["id"]):
+            raise ValueError(f"'{facts['id']}' cannot name a release")
+        return Release(facts["id"], files, facts["soc_version"], facts["emulated"] is True, str(facts.get("cann", "")))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{DESCRIPTION} in {where} is damaged: {error}", hint="take the release from the bucket again"

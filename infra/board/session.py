@@ -1,4 +1,4 @@
-"""What the client does over one connection: a helper process on the board that answers requests, and SFTP."""
+"""One connection to a board: a helper process there that answers requests, and SFTP."""
 
 import asyncio
 import contextlib
@@ -24,17 +24,17 @@ T = TypeVar("T")
 REQUEST_SECONDS = 120.0
 MAX_LINE = 2**20  # bytes; a longer answer is cut by asyncssh's window of 2 MiB
 BLOCK_BYTES = 2**20
-BEAT_SECONDS = 15.0  # between signs of life, while there is nothing to ask
-IDLE_SECONDS = 90  # without one the board lets go of its lock
+BEAT_SECONDS = 15.0  # between signs of life while there are no requests
+IDLE_SECONDS = 90  # after this time without one, the board releases its lock
 AGENT = Path(__file__).parent / "agent"
-# The part of the agent that is sent along, in this order, since each imports those before it.
+# The part of the agent that the client sends, in this order: each module imports earlier ones.
 MODULES = ("failure", "files", "facts", "releases", "fork", "counts", "observations", "serve")
 CLASSES: Mapping[int, type[AtlasFlowError]] = {
     error.exit_code: error for error in (UserError, GateFailed, Refused, Transient, Corrupt)
 }
 GREETING = b'{"atlasflow"'
 
-# Where toolkits and runtimes put their environment script (docs/reference/boards.md §5).
+# The usual places of the environment scripts of toolkits and runtimes (docs/reference/boards.md §5).
 ENVIRONMENTS = (
     '"$HOME/Ascend/ascend-toolkit/set_env.sh"',
     "/usr/local/Ascend/ascend-toolkit/set_env.sh",
@@ -44,8 +44,8 @@ ENVIRONMENTS = (
     "/usr/local/Ascend/nnae/set_env.sh",
 )
 
-# Reads modules of the agent from the first line of standard input and leaves the rest to them. It lives for seconds:
-# looking for garbage would be a tenth of what it costs the board.
+# Loads the agent's modules from the first line of standard input and starts them. The process lives for seconds, and
+# garbage collection would be a tenth of its cost.
 BOOT = (
     "import gc,sys,types,json\ngc.disable()\n"
     "p=types.ModuleType('board');p.__path__=[];sys.modules['board']=p\n"
@@ -73,7 +73,7 @@ class Session:
 
     async def __aenter__(self) -> Self:
         self.faults.reach("board.connect")
-        asyncio.get_running_loop().set_exception_handler(pass_over_lost_connections)
+        asyncio.get_running_loop().set_exception_handler(ignore_lost_connections)
         self._connection = await connect(self.name, self.settings)
         try:
             await self._start()
@@ -124,7 +124,9 @@ class Session:
                 helper.stdin.write(request)
                 line = await asyncio.wait_for(helper.stdout.readline(), timeout)
         if not line.endswith(b"\n") and len(line) < MAX_LINE:
-            raise Transient(f"board {self.name} ended the connection while doing '{operation}'{await self._said()}")
+            raise Transient(
+                f"board {self.name} ended the connection while doing '{operation}'{await self._last_error()}"
+            )
         found = answers.read(self.name, lambda text: self._value_or_error(json.loads(text), reader), line)
         if isinstance(found, AtlasFlowError):
             raise found
@@ -145,7 +147,7 @@ class Session:
         return error
 
     async def _beat(self) -> None:
-        """Tell the board that we are there while files are on their way; what fails here shows itself there, too."""
+        """Send signs of life while files are copied; errors are ignored here, because the copy fails as well."""
         with contextlib.suppress(AtlasFlowError):
             while True:
                 await asyncio.sleep(BEAT_SECONDS)
@@ -153,7 +155,7 @@ class Session:
                     await self.ask("still_here", answers.nothing)
 
     async def send(self, source: Path, target: str, progress: Bytes | None) -> None:
-        """Copy a file to the board under the name `target`, which its caller makes temporary."""
+        """Copy a file to the board; the caller chooses a temporary name as `target`."""
         sftp = await self._files()
         with mapped(self.name, self.settings):
             await sftp.put(str(source), target, progress_handler=_progress(progress))
@@ -199,13 +201,13 @@ class Session:
         return self._helper
 
     async def _start(self) -> None:
-        """Start the helper and wait for its greeting, past whatever a login script prints."""
+        """Start the helper and wait for its greeting; lines of a login script before it are ignored."""
         assert self._connection is not None  # noqa: S101 - for the type checker: connected
         sources = [(name, (AGENT / f"{name}.py").read_text(encoding="utf-8")) for name in MODULES]
         boot = json.dumps({"modules": sources, "root": self.settings.folder, "idle": IDLE_SECONDS}).encode() + b"\n"
         with mapped(self.name, self.settings):
             self._helper = await self._connection.create_process(helper_command(self.settings), encoding=None)
-            with contextlib.suppress(BrokenPipeError):  # it has ended already; what it said tells why
+            with contextlib.suppress(BrokenPipeError):  # it has ended already; its error output says why
                 self._helper.stdin.write(boot)
             for _ in range(1000):
                 line = await asyncio.wait_for(self._helper.stdout.readline(), REQUEST_SECONDS)
@@ -214,12 +216,12 @@ class Session:
                 if not line:
                     break
         raise Refused(
-            f"board {self.name} cannot run {self.settings.python}{await self._said()}",
+            f"board {self.name} cannot run {self.settings.python}{await self._last_error()}",
             hint=f"log in and try `{self.settings.python} --version`; set boards.{self.name}.python",
         )
 
-    async def _said(self) -> str:
-        """The end of what the helper wrote to standard error."""
+    async def _last_error(self) -> str:
+        """The last line of the helper's standard error."""
         with mapped(self.name, self.settings):
             text = await asyncio.wait_for(self._running().stderr.read(4000), 10)
         lines = (text or b"").decode(errors="replace").strip().splitlines()
@@ -227,9 +229,9 @@ class Session:
 
 
 def helper_command(settings: BoardSettings) -> str:
-    """The one command that is started on the board: source the environment, become the helper.
+    """The command to run on the board: source the environment, start the helper.
 
-    A non-interactive shell reads no .bashrc, so the toolkit's script is sourced here; bash is used where there is one,
+    A non-interactive shell does not read .bashrc, so the command sources the toolkit's script; bash is used where there is one,
     since some of those scripts need it (docs/reference/pitfalls.md §8.13).
     """
     candidates = shlex.quote(settings.environment) if settings.environment else " ".join(ENVIRONMENTS)
@@ -264,10 +266,10 @@ def _progress(progress: Bytes | None) -> Callable[[bytes, bytes, int, int], None
     return handler
 
 
-def pass_over_lost_connections(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say nothing of requests that asyncssh left unasked for when their connection was lost.
+def ignore_lost_connections(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Ignore the errors of requests that asyncssh abandoned when the connection was lost.
 
-    Several are on their way at once while a file is copied; the first to fail is raised, and says what there is to say.
+    A copy has several requests at once; the error of the first one is raised, and the others add nothing.
     """
     if not isinstance(
         context.get("exception"), asyncssh.ConnectionLost | ConnectionError | asyncssh.SFTPConnectionLost

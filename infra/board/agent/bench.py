@@ -8,18 +8,18 @@ import numpy as np
 from .model import Model
 from .release import Release
 
-WARM_UP = 5  # executions before the clock starts, as docs/reference/tutorials.md T4 does
+WARM_UP = 5  # executions before the measurement, as docs/reference/tutorials.md T4 does
 PERCENTILES = (50, 90, 99)
 
 
 def bench(model: Model, release: Release, runs: int, batch: int) -> Dict[str, Any]:
-    """Time executions on the golden images, copies to and from the device included, preprocessing not.
+    """Time executions on the golden images, with copies to and from the device, without preprocessing.
 
     Args:
         model: the loaded model.
-        release: the release it belongs to.
-        runs: how many executions are timed.
-        batch: images in each.
+        release: of the model.
+        runs: number of timed executions.
+        batch: images in each execution.
     """
     images, _ = release.golden()
     tensor = release.tensor(np.resize(images, (batch, *images.shape[1:])), model)

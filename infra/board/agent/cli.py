@@ -51,19 +51,19 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=run_classify)
     command = commands.add_parser("watch", parents=[common], help="classify the pictures that appear in a folder")
     command.add_argument("--output", help="folder for annotated copies and answers.jsonl")
-    command.add_argument("--interval", type=float, default=1.0, help="seconds between two looks (1)")
-    command.add_argument("--looks", type=int, help="stop after so many looks")
+    command.add_argument("--interval", type=float, default=1.0, help="seconds between two looks at the folder (1)")
+    command.add_argument("--looks", type=int, help="number of looks; no end without it")
     command.add_argument("folder", metavar="FOLDER")
     command.set_defaults(run=run_watch)
     command = commands.add_parser("bench", parents=[common], help="measure latency and throughput")
     command.add_argument("--runs", type=int, default=200, help="executions to time (200)")
-    command.add_argument("--batch", type=int, default=1, help="images in one (1)")
+    command.add_argument("--batch", type=int, default=1, help="images in each execution (1)")
     command.set_defaults(run=run_bench)
     command = commands.add_parser("infer", parents=[common], help="write the logits of an array of images")
     command.add_argument("images", metavar="IMAGES.npy", help="uint8 [n, height, width, 3], RGB")
     command.add_argument("logits", metavar="LOGITS.npy", help="the file to write")
     command.set_defaults(run=run_infer)
-    command = commands.add_parser("info", parents=[common], help="what this release and this board are")
+    command = commands.add_parser("info", parents=[common], help="describe this release and this board")
     command.set_defaults(run=run_info)
     return top
 
@@ -96,7 +96,7 @@ def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
 
 
 def run_watch(options: argparse.Namespace) -> Dict[str, Any]:
-    """`watch`: ends at SIGTERM, SIGINT or after `--looks`, and gives everything back before it does."""
+    """`watch`: ends at SIGTERM, SIGINT or after `--looks`, and releases the device first."""
     release = Release()
     watcher = Watcher(options.folder, options.output or release.outputs(options.folder))
     recorder = Recorder(path_for(release.folder, watcher.output), release.id, len(release.labels))

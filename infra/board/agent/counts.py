@@ -1,7 +1,7 @@
-"""What a set of images looks like to a model, in a few dozen numbers: classes, confidence, mean colour.
+"""Histograms of a set of images and its answers: classes, confidence, mean colour.
 
-Boards count what they see, and whoever makes a release counts its evaluation images by the same code, so that the two
-can be compared. Standard library only.
+Boards count watched images, and a release counts its evaluation images with the same code, so that the two can be
+compared. Standard library only.
 """
 
 from typing import Any, Dict, List, Sequence
@@ -23,9 +23,9 @@ def count(counts: Counts, number: int, confidence: float, colour: Sequence[float
 
     Args:
         counts: changed in place.
-        number: of the class that was answered.
+        number: of the answered class.
         confidence: its probability, 0 to 1.
-        colour: mean red, green and blue of the picture as the network gets it, 0 to 255.
+        colour: mean red, green and blue of the network's input, 0 to 255.
     """
     counts["class"][number] += 1
     counts["confidence"][_bin(confidence, 1.0)] += 1

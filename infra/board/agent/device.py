@@ -1,4 +1,4 @@
-"""The life cycle of pyACL: initialise, set a device, make a context; and all of it back again on every path."""
+"""The life cycle of pyACL: initialise, set a device, create a context, and release all of it on every path."""
 
 import importlib
 import sys
@@ -15,7 +15,7 @@ Undo = Tuple[str, Callable[..., int], Tuple[Any, ...]]
 
 
 def load_acl() -> Any:
-    """Import `acl`, or say why it cannot be imported (docs/reference/pitfalls.md §8.13)."""
+    """Import `acl`; raises `Failure` with the reason when that fails (docs/reference/pitfalls.md §8.13)."""
     try:
         return importlib.import_module("acl")
     except Exception as error:
@@ -30,24 +30,24 @@ Self = TypeVar("Self", bound="Resources")
 
 
 class Resources:
-    """What was taken, so that it is given back in reverse order; a context manager."""
+    """A context manager that releases resources in reverse order."""
 
     def __init__(self, acl: Any) -> None:
         self.acl = acl
         self._undo: List[Undo] = []
 
     def check(self, name: str, code: int) -> None:
-        """Raise what a return code means."""
+        """Raise a `Failure` for a return code that is not 0."""
         if code != 0:
             detail = getattr(self.acl, "get_recent_err_msg", str)()
             raise explain("acl." + name, code, str(detail or "").strip())
 
     def later(self, name: str, function: Callable[..., int], *arguments: Any) -> None:
-        """Note what gives back something that was taken."""
+        """Register the function that releases a resource."""
         self._undo.append((name, function, arguments))
 
     def close(self) -> Optional[Failure]:
-        """Give everything back; one thing that fails does not keep the others. Returns the first failure."""
+        """Release everything, also after a failure. Returns the first failure."""
         first: Optional[Failure] = None
         while self._undo:
             name, function, arguments = self._undo.pop()
@@ -65,7 +65,7 @@ class Resources:
         return self
 
     def open(self) -> None:
-        """Take what the block needs; nothing here."""
+        """Acquire the resources; subclasses override it."""
 
     def __exit__(
         self,
@@ -81,7 +81,7 @@ class Resources:
 
 
 class Device(Resources):
-    """A device with a context, for the thread that enters the block."""
+    """A device with a context, for the current thread."""
 
     def __init__(self, number: int = 0) -> None:
         super().__init__(load_acl())
@@ -89,7 +89,7 @@ class Device(Resources):
         self.host = False
 
     def open(self) -> None:
-        """Initialise AscendCL, set the device, make a context."""
+        """Initialise AscendCL, set the device, create a context."""
         acl = self.acl
         self.check("init", acl.init())
         self.later("finalize", acl.finalize)
@@ -104,10 +104,10 @@ class Device(Resources):
 
     @property
     def upload(self) -> int:
-        """The direction for copying to the device; on the board itself there is one memory only."""
+        """The direction of a copy to the device; on the board itself there is only one memory."""
         return HOST_TO_DEVICE if self.host else DEVICE_TO_DEVICE
 
     @property
     def download(self) -> int:
-        """The direction for copying from the device."""
+        """The direction of a copy from the device."""
         return DEVICE_TO_HOST if self.host else DEVICE_TO_DEVICE

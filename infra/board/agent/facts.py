@@ -1,4 +1,4 @@
-"""What a board is: chip, toolkit, Python, space, and whether it only plays a board (docs/reference/boards.md §5)."""
+"""The facts of a board: chip, toolkit, Python, free space, stand-in or real (docs/reference/boards.md §5)."""
 
 import glob
 import grp
@@ -21,10 +21,10 @@ INSTALL_FILES = (
 
 
 def facts(root: str) -> Dict[str, object]:
-    """Look at everything; nothing here fails, what is not there is empty.
+    """Collect all facts; unknown ones are empty.
 
     Args:
-        root: the folder of the releases, for the free space of its file system.
+        root: folder of the releases, for the free space of its file system.
     """
     npus = parse_npu_smi(_npu_smi())
     modules = {name: _import_problem(name) for name in ("numpy", "PIL", "acl")}
@@ -50,7 +50,7 @@ def facts(root: str) -> Dict[str, object]:
 
 
 def parse_npu_smi(text: str) -> List[Dict[str, str]]:
-    """Read the table of `npu-smi info`: two rows a chip below the first line of `=`, then the processes."""
+    """Parse the table of `npu-smi info`: two rows for each chip below the first line of `=`, then the processes."""
     found: List[Dict[str, str]] = []
     rows: List[List[str]] = []
     for line in text.partition("+=")[2].splitlines():
@@ -98,7 +98,7 @@ def _cann_version() -> str:
 
 
 def _import_problem(name: str) -> Optional[str]:
-    """None when the module can be imported, else why not (a toolkit that is not sourced shows here)."""
+    """Why a module cannot be imported, such as a toolkit that is not sourced; None when it can."""
     try:
         importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - a vendor's module may raise anything; it is reported

@@ -1,4 +1,4 @@
-"""What can go wrong on a board, in words: AscendCL's codes with what to do about them.
+"""Errors on a board, and texts and remedies for the codes of AscendCL.
 
 Source: docs/reference/pyacl.md §4.2.
 """
@@ -44,7 +44,7 @@ CODES: Dict[int, Tuple[int, str, str]] = {
     507901: (TRANSIENT, "the connection to the device was lost", "restart the board if it stays so"),
 }
 
-# Whole ranges, for codes that have no line of their own: model loading, the rest of the runtime.
+# Ranges, for codes that are not listed: model loading, the rest of the runtime.
 RANGES = (
     (107000, 107999, REFUSED, "the runtime refused a parameter"),
     (145000, 145999, REFUSED, "the graph engine refused the model or its data"),
@@ -55,13 +55,13 @@ RANGES = (
 
 
 class Failure(Exception):
-    """The command cannot go on.
+    """An error that ends the command.
 
     Args:
-        exit_code: how the program ends.
+        exit_code: of the program.
         message: what happened.
         hint: what to do next.
-        code: AscendCL's code, 0 when it is not about AscendCL.
+        code: AscendCL's code; 0 for another error.
         files: the damaged files of a release.
     """
 
@@ -78,9 +78,9 @@ def explain(function: str, code: int, detail: str = "") -> Failure:
     """Turn a return code into a failure.
 
     Args:
-        function: the AscendCL function that answered with it.
+        function: the AscendCL function that returned it.
         code: not 0.
-        detail: what AscendCL itself says, if it does.
+        detail: AscendCL's own message; may be empty.
     """
     exit_code, meaning, hint = REFUSED, "unknown error", "look the code up in the CANN documentation"
     for first, last, kind, text in RANGES:

@@ -1,4 +1,4 @@
-"""Files of a release on the board: digests, whole or not at all."""
+"""Files of a release on the board: digests, atomic writes, listings."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ def digest(path: str) -> Optional[str]:
 
 
 def link_twin(twin: Optional[str], target: str, sha256: str) -> bool:
-    """Take over an equal file of another release, whose bytes are checked again."""
+    """Link an equal file of another release, after a check of its digest; True when it was linked."""
     if twin is None or digest(twin) != sha256:
         return False
     temporary = target + ".twin"
@@ -37,16 +37,16 @@ def link_twin(twin: Optional[str], target: str, sha256: str) -> bool:
 
 
 def settle_files(folder: str, files: Dict[str, Any]) -> List[str]:
-    """Give files that have just arrived their names, and remove those that did not arrive whole.
+    """Rename received files to their final names, and remove incomplete ones.
 
-    All are flushed before the first is renamed: one after the other, each would wait for the disk's journal.
+    All are flushed before the first rename, because a flush after each would wait for the disk's journal each time.
 
     Args:
         folder: of the release.
         files: path in it to `{"sha256": …}`.
 
     Returns:
-        The files that are not there, or are not what they should be.
+        The files that are missing or have another digest.
     """
     arrived, broken = [], []
     for name in sorted(files):
@@ -68,7 +68,7 @@ def settle_files(folder: str, files: Dict[str, Any]) -> List[str]:
 
 
 def remove_strangers(folder: str, files: Dict[str, Any]) -> None:
-    """Remove what does not belong to a release."""
+    """Remove files that do not belong to a release."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
@@ -77,7 +77,7 @@ def remove_strangers(folder: str, files: Dict[str, Any]) -> None:
 
 
 def ends_with_line(file: Any) -> bool:
-    """Whether the last line of an open file is whole."""
+    """Whether an open file ends with a complete line."""
     file.seek(-1, os.SEEK_END)
     return bool(file.read(1) == b"\n")
 

@@ -1,7 +1,7 @@
-"""Run a release's program in a child of this process, which has imported numpy and pyACL already.
+"""Run a release's program in a fork of this process, which has imported numpy and pyACL already.
 
-On a board's slow cores those imports cost more than the inference. What is imported before a fork is only loaded: the
-child is the first to call `acl.init`, as in programs that use pyACL from worker processes.
+On a board's slow cores these imports take longer than the inference. The parent only imports pyACL: the child is the
+first to call `acl.init`, as in programs that use pyACL in worker processes.
 """
 
 import os
@@ -19,18 +19,18 @@ from .failure import TRANSIENT, Failure
 def run_forked(
     folder: str, arguments: List[str], seconds: float, begin: Callable[[], None]
 ) -> Tuple[int, bytes, bytes]:
-    """Run `agent/main.py` of a release folder, killed with all its children when its time is over.
+    """Run `agent/main.py` of a release folder; at the time limit, kill it with all its children.
 
     Args:
-        folder: the release.
+        folder: of the release.
         arguments: of the command line.
         seconds: time limit.
-        begin: what the child does first: let go of what is the parent's alone.
+        begin: called first in the child, to release resources of the parent.
 
     Returns:
         Exit code (negative: the signal that ended it), standard output, standard error.
     """
-    reading, writing = os.pipe()  # closed by the end of the child, however it ends
+    reading, writing = os.pipe()  # closed when the child ends, in any way
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         child = os.fork()
         if child == 0:
@@ -52,7 +52,7 @@ def run_forked(
 
 
 def _become(folder: str, arguments: List[str], output: int, errors: int) -> None:
-    """Be the program to its end; never returns."""
+    """Run the program and exit; never returns."""
     code = 1
     try:
         os.setsid()
@@ -66,7 +66,7 @@ def _become(folder: str, arguments: List[str], output: int, errors: int) -> None
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 - this is the end of the process, which says why
+    except BaseException:  # noqa: BLE001 - the process ends here with a traceback
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Answer many images at once with nothing but logits, for a comparison elsewhere."""
+"""Compute the logits of many images, for a comparison elsewhere."""
 
 import time
 from typing import Any, Dict, List
@@ -15,16 +15,16 @@ def infer(model: Model, release: Release, source: str, target: str) -> Dict[str,
 
     Args:
         model: the loaded model.
-        release: the release it belongs to.
+        release: of the model.
         source: a NumPy file, uint8 [n, height, width, 3], RGB, n at least 1.
         target: the NumPy file to write, float32 [n, classes].
 
     Returns:
-        images, and milliseconds for one image: the median over the model's executions, copies to and from the device
-        included, preprocessing not.
+        images, and milliseconds for one image: the median over the model's executions, with copies to and from the
+        device, without preprocessing.
 
     Raises:
-        Failure: the file is no such array; the device fails.
+        Failure: the file is not such an array; the device fails.
     """
     try:
         images = np.load(source, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""A loaded model with its buffers: allocated once, used for every inference."""
+"""A loaded model with its buffers, which are allocated once."""
 
 from typing import Any, Dict, List, Tuple
 
@@ -14,7 +14,7 @@ GEAR_INPUT = "ascend_mbatch_shape_data"
 
 
 class Buffer:
-    """Device memory and the host's `bytes` of the same size, both kept for the model's life."""
+    """Device memory and host `bytes` of the same size, both kept while the model is loaded."""
 
     def __init__(self, address: int, size: int) -> None:
         self.address = address
@@ -28,8 +28,8 @@ class Model(Resources):
     Attributes:
         dtype: of the input.
         dims: of the input; the first is the batch, -1 with dynamic batch.
-        batches: the batch sizes that can be run, ascending.
-        nhwc: True when the input takes pixels as they are (AIPP), False for the network's normalised planes.
+        batches: the possible batch sizes, ascending.
+        nhwc: True when the input is pixels (AIPP), False when it is normalised planes.
     """
 
     def __init__(self, device: Device, path: str) -> None:
@@ -41,7 +41,7 @@ class Model(Resources):
         self._results: List[Buffer] = []
 
     def open(self) -> None:
-        """Load, describe, allocate."""
+        """Load the model, read its description, allocate its buffers."""
         mdl = self.acl.mdl
         self._model, code = mdl.load_from_file(self.path)
         self.check("mdl.load_from_file", code)
@@ -75,7 +75,7 @@ class Model(Resources):
         return np.concatenate(done)
 
     def _run(self, part: "np.ndarray[Any, Any]", batch: int) -> "np.ndarray[Any, Any]":
-        """One execution; a part that does not fill the batch is filled up with zeros."""
+        """Run one batch; an incomplete one is padded with zeros."""
         whole = np.zeros((batch, *part.shape[1:]), self.dtype)
         whole[: len(part)] = part
         data = whole.tobytes()
@@ -94,7 +94,7 @@ class Model(Resources):
         return self._fetch(self._results[0], tuple(dims["dims"]))
 
     def _fetch(self, source: Buffer, dims: Tuple[int, ...]) -> "np.ndarray[Any, Any]":
-        """Copy the output to the host: into the memory of `source.host` itself, which is read right after."""
+        """Copy the output to the host, directly into the memory of `source.host`."""
         acl = self.acl
         dtype = TYPES[self.output_type]
         if hasattr(acl.util, "bytes_to_ptr"):
@@ -108,7 +108,7 @@ class Model(Resources):
         return values[:count].reshape(dims[0], -1).astype(np.float32)
 
     def _describe(self) -> None:
-        """Look at input and output, and refuse what this program cannot feed."""
+        """Read the description of input and output, and refuse unsupported ones."""
         mdl = self.acl.mdl
         self.input_type = mdl.get_input_data_type(self._desc, 0)
         self.output_type = mdl.get_output_data_type(self._desc, 0)

@@ -1,20 +1,20 @@
-"""Open pictures of any kind, and write what was recognised below them, without a font file."""
+"""Open pictures of any kind, and write the recognised class below them, without a font file."""
 
 import os
 from typing import Sequence, Set, Tuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-SHORTEST = 256  # pixels; smaller pictures are enlarged so that the text has room
-LONGEST = 4096  # but never beyond this
+SHORTEST = 256  # pixels; smaller pictures are enlarged for the text
+LONGEST = 4096  # pixels; the limit of enlarging
 MARGIN = 6
 
 
 def open_picture(path: str) -> Image.Image:
-    """Read a picture whole, turned as its camera says.
+    """Read a picture, rotated by its EXIF orientation.
 
     Raises:
-        Exception: whatever Pillow raises for a file that is broken.
+        Exception: any exception of Pillow, for a broken file.
     """
     with Image.open(path) as picture:
         picture.load()
@@ -22,7 +22,7 @@ def open_picture(path: str) -> Image.Image:
 
 
 def caption_mask(text: str, height: int) -> Image.Image:
-    """Text as a grey picture `height` pixels high, in the font that Pillow carries in itself."""
+    """Text as a grey picture `height` pixels high, in Pillow's built-in font."""
     canvas = Image.new("L", (24 * len(text) + 24, 48))
     ImageDraw.Draw(canvas).text(
         (0, 0), text.encode("ascii", "replace").decode(), fill=255, font=ImageFont.load_default()
@@ -32,7 +32,7 @@ def caption_mask(text: str, height: int) -> Image.Image:
 
 
 def annotate(picture: Image.Image, top: Sequence[Tuple[str, float]]) -> Image.Image:
-    """The picture with its best class, and the confidence in it, in a bar below."""
+    """The picture with a bar below that shows the best class and its probability."""
     shown = picture.convert("RGB")
     factor = min(-(-SHORTEST // min(shown.size)), LONGEST // max(shown.size))
     if factor > 1:
@@ -49,7 +49,7 @@ def annotate(picture: Image.Image, top: Sequence[Tuple[str, float]]) -> Image.Im
 
 
 def save(picture: Image.Image, folder: str, name: str, taken: Set[str]) -> str:
-    """Write a PNG named after the original, whole or not at all; equal names get a number. Returns its path."""
+    """Write a PNG with the original's name atomically; equal names get a number. Returns its path."""
     stem, suffix = os.path.splitext(os.path.basename(name))
     stem += "" if suffix.lower() == ".png" else suffix
     stem = "".join(char if char.isprintable() and char not in "\\:" else "_" for char in stem)  # clients refuse others

@@ -1,12 +1,12 @@
-"""The releases of a board and what is in service.
+"""The releases of a board, and the active one.
 
-<folder>/releases/<id>/   whole, verified releases, each with its manifest.json
-<folder>/incoming/<id>/   a release that is being copied; what is whole in it is kept for the next attempt
-<folder>/current          link to the release in service, replaced atomically
-<folder>/previous         link to the one before it
-<folder>/journal.jsonl    what was switched when
-<folder>/probation.json   the release that has yet to prove itself on live images (watchdog.py)
-<folder>/lock             held by whoever changes something
+<folder>/releases/<id>/   complete, verified releases, each with its manifest.json
+<folder>/incoming/<id>/   a release being copied; its complete files are kept for the next attempt
+<folder>/current          link to the active release, replaced atomically
+<folder>/previous         link to the release before it
+<folder>/journal.jsonl    events with their times
+<folder>/probation.json   the release under probation (watchdog.py)
+<folder>/lock             held during changes
 """
 
 import errno
@@ -22,12 +22,12 @@ from .failure import CORRUPT, REFUSED, TRANSIENT, USER, Failure
 from .files import PART, ends_with_line, link_twin, remove_strangers, settle_files, sync, write
 
 WATCHDOG = "watchdog"  # the cause of a rollback by the board itself
-LIVE_IMAGES = 8  # a new release must answer so many before its predecessor is no longer kept ready
+LIVE_IMAGES = 8  # live images that a new release must answer before it is trusted
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
 class Releases:
-    """The release folders under `root`, an absolute path."""
+    """The releases below `root`, an absolute path."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -38,7 +38,7 @@ class Releases:
         return os.path.join(self.root, *parts)
 
     def state(self) -> Dict[str, Any]:
-        """What is in service, what was before, and all whole releases."""
+        """The active release, the previous one, and all complete releases."""
         present = []
         if os.path.isdir(self.path("releases")):
             present = sorted(
@@ -54,7 +54,7 @@ class Releases:
         }
 
     def lock(self, seconds: float, owner: str) -> None:
-        """Become the only one who changes this board; held until the process ends."""
+        """Take the lock of this board until the process ends."""
         os.makedirs(self.root, exist_ok=True)
         descriptor = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + seconds
@@ -69,7 +69,7 @@ class Releases:
                 holder = os.read(descriptor, 200).decode("utf-8", "replace")
                 os.close(descriptor)
                 raise Failure(
-                    TRANSIENT, "another deployment is at work on this board: " + holder, "try again when it is done"
+                    TRANSIENT, "another deployment is running on this board: " + holder, "try again when it is done"
                 )
             time.sleep(0.1)
         os.ftruncate(descriptor, 0)
@@ -77,7 +77,7 @@ class Releases:
         self._lock = descriptor
 
     def receiving(self, seconds: float) -> bool:
-        """Whether a file that a client sends has grown within so many seconds."""
+        """Whether a file from a client grew within the last `seconds`."""
         since = time.time() - seconds
         for place in ("incoming", "work"):
             for folder, _, names in os.walk(self.path(place)):
@@ -86,16 +86,16 @@ class Releases:
         return False
 
     def let_go(self) -> None:
-        """In a forked child: the lock stays its parent's, and ends with that."""
+        """In a forked child: close the lock, which belongs to the parent."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def plan(self, release: str, files: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
-        """Say which files of a release are missing; whole ones are kept, equal ones of other releases are linked.
+        """Find the missing files of a release; complete ones are kept, equal ones of other releases are linked.
 
         Args:
-            release: its id.
+            release: the id.
             files: path in the release to `{"sha256": …, "size": …}`.
         """
         _check_names(release, files)
@@ -114,7 +114,7 @@ class Releases:
         return {"folder": folder, "missing": missing, "part": PART}
 
     def settle(self, release: str, files: Dict[str, Dict[str, Any]]) -> None:
-        """Check what was copied, give it its name, and put the whole release in its place."""
+        """Verify the copied files, rename them, and move the complete release to its place."""
         _check_names(release, files)
         self._check_lock()
         staged = self.path("incoming", release)
@@ -122,7 +122,7 @@ class Releases:
         folder = final if os.path.isdir(final) else staged
         broken = settle_files(folder, files)
         if broken:
-            message = f"{', '.join(map(repr, broken))} did not arrive whole"
+            message = f"{', '.join(map(repr, broken))} did not arrive completely"
             raise Failure(CORRUPT, message, "deploy again", files=broken)
         if folder == staged:
             remove_strangers(folder, files)
@@ -136,7 +136,7 @@ class Releases:
             sync(self.root)
 
     def switch(self, release: str, smoke: Dict[str, Any]) -> None:
-        """Put a release into service. A cut in the middle leaves the old or the new one in service, never none."""
+        """Activate a release. A power cut leaves the old or the new one active, never none."""
         self._check_lock()
         state = self.state()
         if release not in state["releases"]:
@@ -153,29 +153,29 @@ class Releases:
 
         Args:
             reason: for people.
-            cause: OPERATOR, WATCHDOG, or the client's word for a failed smoke test.
+            cause: WATCHDOG, or one of the client's `RollbackCause`.
         """
         self._check_lock()
         state = self.state()
         if state["previous"] is None:
             raise Failure(REFUSED, "the board has no previous release", "install one")
         self.set_probation(state["previous"], 0)
-        self._link("current", state["previous"])  # first, so that a cut leaves the wanted one in service
+        self._link("current", state["previous"])  # first, so that after a power cut the wanted one is active
         if state["active"] is not None:
             self._link("previous", state["active"])
         self.note("rollback", state["previous"], reason=reason, cause=cause)
         return self.state()
 
     def probation(self) -> int:
-        """How many live images the active release still has to answer before it is trusted; 0 when it is."""
+        """Live images that the active release must still answer before it is trusted; 0 when it is trusted."""
         return int(self._probation().get("images", 0))
 
     def deaths(self) -> int:
-        """How many programs in a row began to answer live images for the active release and never came to an end."""
+        """Programs of the active release in a row that ended abnormally while they answered live images."""
         return int(self._probation().get("deaths", 0))
 
     def set_probation(self, release: str, images: int, deaths: int = 0) -> None:
-        """Note how many live images a release still has to answer, and how often its program died at it."""
+        """Record the live images that a release must still answer, and the abnormal ends of its program."""
         write(self.path("probation.json"), json.dumps({"release": release, "images": images, "deaths": deaths}))
 
     def _probation(self) -> Dict[str, Any]:
@@ -187,7 +187,7 @@ class Releases:
         return said if said["release"] == self.state()["active"] else {}
 
     def prune(self, keep: int) -> List[str]:
-        """Remove all but the newest `keep` releases, and what was never whole; never the current or previous one."""
+        """Remove incomplete releases and all but the newest `keep`; never the active or the previous one."""
         self._check_lock()
         state = self.state()
         held = {state["active"], state["previous"]}
@@ -195,7 +195,7 @@ class Releases:
         newest = sorted(age, key=lambda name: (age[name], name), reverse=True)
         doomed = [name for name in newest[keep:] if name not in held]
         for name in doomed:
-            # The manifest goes first: a release that is half removed must not count as one.
+            # The manifest is removed first: a half-removed release must not count as one.
             os.unlink(self.path("releases", name, "manifest.json"))
             shutil.rmtree(self.path("releases", name))
             self.note("prune", name)
@@ -213,7 +213,7 @@ class Releases:
             os.fsync(file.fileno())
 
     def journal(self) -> List[Dict[str, Any]]:
-        """All entries, oldest first; a line that a power cut tore is left out."""
+        """All entries, oldest first; a line that a power cut left incomplete is ignored."""
         entries = []
         if os.path.exists(self.path("journal.jsonl")):
             with open(self.path("journal.jsonl"), "rb") as file:

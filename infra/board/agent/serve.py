@@ -1,7 +1,7 @@
-"""The client's hand on the board: one JSON request a line in, one answer out, until standard input ends.
+"""The client's helper on the board: it reads JSON requests, one a line, and answers each, until standard input ends.
 
-The client sends this module, and those that it imports, over standard input of a fresh Python, so that it works on a
-board without any release too. The process holds the board's lock, so the lock ends with the connection.
+The client sends this module and its imports over standard input of a new Python, so that a board needs no release for
+it. The process holds the board's lock, which therefore ends with the connection.
 """
 
 import getpass
@@ -23,7 +23,7 @@ from .releases import Releases
 
 
 class Server:
-    """The operations that a client may ask for: the public methods but `run`."""
+    """The operations for clients: all public methods except `run` and `answer`."""
 
     def __init__(self, root: str, idle_seconds: int) -> None:
         self.idle_seconds = idle_seconds
@@ -31,14 +31,14 @@ class Server:
         self._work: List[str] = []
 
     def still_here(self) -> None:
-        """The client has nothing to ask, and is there."""
+        """Do nothing: a sign of life of the client."""
 
     def facts(self) -> Dict[str, object]:
-        """What the board is."""
+        """The facts of the board."""
         return facts(self.releases.root)
 
     def state(self) -> Dict[str, Any]:
-        """What the board runs."""
+        """The releases of the board."""
         return self.releases.state()
 
     def last_smoke(self, release: str) -> Optional[Dict[str, Any]]:
@@ -46,19 +46,19 @@ class Server:
         return self.releases.last_smoke(release)
 
     def lock(self, seconds: float, owner: str) -> None:
-        """Become the only deployer."""
+        """Take the lock."""
         self.releases.lock(seconds, f"{owner} as {getpass.getuser()}, process {os.getpid()}")
 
     def plan(self, release: str, files: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
-        """Which files are missing."""
+        """Find the missing files of a release."""
         return self.releases.plan(release, files)
 
     def settle(self, release: str, files: Dict[str, Dict[str, Any]]) -> None:
-        """Verify what was copied."""
+        """Verify the copied files."""
         self.releases.settle(release, files)
 
     def switch(self, release: str, smoke: Dict[str, Any]) -> None:
-        """Put a release into service."""
+        """Activate a release."""
         self.releases.switch(release, smoke)
 
     def rollback(self, reason: str, cause: str) -> Dict[str, Any]:
@@ -70,11 +70,11 @@ class Server:
         return self.releases.prune(keep)
 
     def note(self, event: str, release: str, reason: str) -> None:
-        """Write into the journal."""
+        """Append to the journal."""
         self.releases.note(event, release, reason=reason)
 
     def status(self) -> Dict[str, Any]:
-        """What the board runs, whether it is trusted, and what happened last."""
+        """The releases, the probation of the active one, and the last events."""
         return dict(self.releases.state(), probation=self.releases.probation(), journal=self.releases.journal()[-20:])
 
     def outputs(self, after: str, limit: int) -> Dict[str, Any]:
@@ -87,7 +87,7 @@ class Server:
         return read_observations(self.releases.path(OBSERVATIONS))
 
     def make_work(self, folders: Sequence[str] = ()) -> str:
-        """A new folder for pictures or a trial, with empty folders in it; it goes when the connection ends."""
+        """Create a folder for pictures or a trial, with empty folders in it; it is removed with the connection."""
         os.makedirs(self.releases.path("work"), exist_ok=True)
         self._work.append(tempfile.mkdtemp(dir=self.releases.path("work")))
         for name in folders:
@@ -95,7 +95,7 @@ class Server:
         return self._work[-1]
 
     def drop_work(self, folder: str) -> None:
-        """Remove a folder of `make_work` already now: who ends the connection may end this process as well."""
+        """Remove a folder of `make_work` now, because the end of the connection may kill this process."""
         self._work.remove(folder)
         shutil.rmtree(folder)
 
@@ -106,11 +106,11 @@ class Server:
     def trial(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent that was sent into a folder of `make_work`."""
         if folder not in self._work:
-            raise Failure(REFUSED, f"'{folder}' is no folder of this connection")
+            raise Failure(REFUSED, f"'{folder}' is not a folder of this connection")
         return self._run(folder, arguments, seconds)
 
     def run(self) -> None:
-        """Serve until the connection ends, or the client is silent for so long that its network must be gone.
+        """Serve until the connection ends or the client is silent for `idle_seconds`.
 
         An SSH server may keep a dead connection for hours, and with it the board's lock.
         """
@@ -128,7 +128,7 @@ class Server:
                 shutil.rmtree(folder)
 
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Do one thing; problems become answers too."""
+        """Run one operation; a failure becomes an answer too."""
         operation: Callable[..., Any] = getattr(self, request.pop("do"))
         try:
             return {"ok": True, "value": operation(**request)}
@@ -139,7 +139,7 @@ class Server:
             return {"ok": False, "kind": REFUSED, "message": f"on the board: {error}", "hint": ""}
 
     def _give_up(self, _number: int, _frame: object) -> None:
-        """End, unless files still arrive: on a slow link a sign of life waits behind them."""
+        """Exit, unless files still arrive: on a slow link they delay the sign of life."""
         if not self.releases.receiving(self.idle_seconds):
             raise SystemExit("the client is silent; is the network gone?")
         signal.alarm(self.idle_seconds)
@@ -165,7 +165,7 @@ def reply(answer: Dict[str, Any]) -> None:
 
 
 def main(root: str, idle_seconds: int) -> None:
-    """Greet, then serve; the greeting tells our lines from what a login script may print before."""
+    """Print the greeting, then serve; a login script may print other lines before the greeting."""
     server = Server(root, idle_seconds)
     reply({"atlasflow": 1, "root": server.releases.root, "python": sys.version_info[:2]})
     server.run()

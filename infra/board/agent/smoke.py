@@ -1,10 +1,10 @@
-"""The smoke test: the golden images must give the golden logits on this board."""
+"""The smoke test: golden images must give golden logits on this board."""
 
 import time
 from typing import Any, Dict
 
 import numpy as np
-import parity  # type: ignore[import-not-found]  # it lies beside on a board
+import parity  # type: ignore[import-not-found]  # in the same folder on a board
 
 from .failure import CORRUPT, GATE, Failure
 from .model import Model
@@ -15,10 +15,10 @@ def smoke(model: Model, release: Release) -> Dict[str, Any]:
     """Run the golden images and compare.
 
     Returns:
-        What `parity.compare` gives; tolerance (of max_difference); milliseconds (for one image).
+        The figures of `parity.compare`, with tolerance (of max_difference) and milliseconds (for one image).
 
     Raises:
-        Failure: the outputs are not the golden ones.
+        Failure: the outputs differ from the golden ones.
     """
     images, golden = release.golden()
     if len(images) == 0 or len(images) != len(golden):
@@ -30,13 +30,13 @@ def smoke(model: Model, release: Release) -> Dict[str, Any]:
         raise Failure(GATE, f"the model answers with {list(logits.shape)}, golden are {list(golden.shape)}")
     numbers = parity.compare(golden, logits, release.golden_labels(), release.labels)
     difference = float(np.abs(logits - golden).max())
-    if not difference <= release.tolerance:  # also when it is not a number
+    if not difference <= release.tolerance:  # also for NaN
         worst = parity.worst_class(numbers)
         raise Failure(
             GATE,
             f"smoke test failed: logits differ from the golden ones by up to {difference:.4g} "
             f"(allowed: {release.tolerance:.4g}); {numbers['agreement']:.0%} of the top classes agree, "
             f"worst is {worst['class']}",
-            "the model on this board does not compute what was trained; do not use it",
+            "the model computes other values here than after training; do not use it",
         )
     return dict(numbers, max_difference=difference, tolerance=release.tolerance, milliseconds=milliseconds)

@@ -1,4 +1,4 @@
-"""The watchdog: a new release whose first live images fail gives way to the previous one, also without a network."""
+"""The watchdog: when a new release fails on its first live images, activate the previous one, without a network."""
 
 import os
 from typing import Any, TypeVar
@@ -8,15 +8,15 @@ import numpy as np
 from .failure import GATE, TRANSIENT, USER, Failure
 from .releases import WATCHDOG, Releases
 
-DEATHS = 3  # a program that is killed once says little about its release
+DEATHS = 3  # a single kill says little about a release
 
 Self = TypeVar("Self", bound="Watchdog")
 
 
 class Watchdog:
-    """Follows the first live images of a release: `with Watchdog(folder) as dog: … dog.passed(1)`.
+    """Counts the first live images of a release: `with Watchdog(folder) as dog: … dog.passed(1)`.
 
-    It does nothing for a release that is trusted, not in service, or not on a board at all.
+    It does nothing for a release that is trusted, not active, or not installed on a board.
 
     Args:
         folder: of the release, such as `<root>/releases/<id>`.
@@ -33,15 +33,15 @@ class Watchdog:
         if self.left > 0:
             deaths = self.releases.deaths()
             if deaths >= DEATHS:
-                failure = Failure(GATE, f"its program died {deaths} times in a row without a word", "do not use it")
+                failure = Failure(GATE, f"its program died {deaths} times in a row", "do not use it")
                 self._return(failure)
                 raise failure
-            # Taken back by a proper end; what a crash of the driver or a kill leaves behind counts.
+            # A normal end resets the count; a crash of the driver or a kill does not.
             self.releases.set_probation(self.release, self.left, deaths + 1)
         return self
 
     def passed(self, images: int) -> None:
-        """So many live images were answered."""
+        """Count answered live images."""
         if self.left > 0:
             self.left = max(0, self.left - images)
             self.releases.set_probation(self.release, self.left, 1 if self.left else 0)
@@ -52,12 +52,12 @@ class Watchdog:
         if self.left <= 0 or self.releases.state()["active"] != self.release:
             return
         self.releases.set_probation(self.release, self.left)
-        # A wrong argument says nothing about the release, and a busy device would refuse the previous one too.
+        # A wrong argument is not the release's fault, and a busy device would refuse the previous release too.
         if isinstance(error, Failure) and error.exit_code not in (USER, TRANSIENT):
             self._return(error)
 
     def _return(self, error: Failure) -> None:
-        """Put the previous release back, if there is one."""
+        """Activate the previous release, if there is one."""
         if self.releases.state()["previous"] is None:
             return
         self.releases.lock(60, "the watchdog")
@@ -67,10 +67,10 @@ class Watchdog:
 
 
 def check_finite(logits: "np.ndarray[Any, Any]") -> None:
-    """Refuse an answer that is not made of numbers.
+    """Check an answer.
 
     Raises:
         Failure: NaN or infinite logits.
     """
     if not np.isfinite(logits).all():
-        raise Failure(GATE, "the model answers with values that are not numbers", "do not use this release")
+        raise Failure(GATE, "the model answers NaN or infinite values", "do not use this release")

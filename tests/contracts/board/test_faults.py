@@ -86,7 +86,7 @@ def test_bytes_that_change_on_the_way(site, tmp_path):
     release = boards.release(tmp_path / "a", "a")
     part = root(site) / "incoming" / "a" / "model.om.part"
     meddling = Meddling("board.copied", lambda: part.write_bytes(part.read_bytes()[:-1] + b"?"))
-    with pytest.raises(Corrupt, match=r"'model.om' did not arrive whole") as caught:
+    with pytest.raises(Corrupt, match=r"'model.om' did not arrive completely") as caught:
         SshBoard(NAME, site.settings, meddling).install(release)
     assert "on this machine" not in caught.value.hint
     assert SshBoard(NAME, site.settings).install(release).files_sent == 1

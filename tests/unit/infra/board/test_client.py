@@ -115,7 +115,7 @@ def test_bytes_that_change_on_the_way(stand_in, tmp_path):
                 part.write_bytes(part.read_bytes()[:-1] + b"?")
             return super().reach(point)
 
-    with pytest.raises(Corrupt, match=r"'model.om' did not arrive whole") as caught:
+    with pytest.raises(Corrupt, match=r"'model.om' did not arrive completely") as caught:
         SshBoard("laptop", stand_in.settings, Meddling()).install(release)
     assert "on this machine" not in caught.value.hint
     assert SshBoard("laptop", stand_in.settings).install(release).files_sent == 1

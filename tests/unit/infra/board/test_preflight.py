@@ -50,7 +50,7 @@ def test_a_board_that_is_ready():
     [
         ({"closed_devices": ["/dev/davinci0"]}, "groups", "usermod -aG HwHiAiUser HwHiAiUser"),
         ({"free_bytes": 1000}, "space", "0 MB free, 16 MB are needed"),
-        ({"modules": {"numpy": "gone", "PIL": None, "acl": None}}, "Python", "Python 3.6.9 cannot use numpy: gone"),
+        ({"modules": {"numpy": "gone", "PIL": None, "acl": None}}, "Python", "Python 3.6.9 cannot import numpy: gone"),
         ({"modules": {"numpy": None, "PIL": "gone", "acl": None}}, "Python", "install pillow"),
         (
             {"modules": {"numpy": None, "PIL": None, "acl": "No module named 'acl'"}},
@@ -77,7 +77,7 @@ def test_what_refuses_a_release(facts, step, words):
 
 
 def test_a_real_board_refuses_what_a_stand_in_made():
-    with pytest.raises(Refused, match="is no stand-in, and release r1 was made by a stand-in"):
+    with pytest.raises(Refused, match="is a real board, and a stand-in compiler made release r1"):
         refuse("porch", agent_facts("porch", GOOD), BoardSettings(), replace(RELEASE, emulated=True))
 
 

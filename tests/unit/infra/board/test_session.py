@@ -4,16 +4,16 @@ import gc
 import asyncssh
 import pytest
 
-from infra.board.session import pass_over_lost_connections
+from infra.board.session import ignore_lost_connections
 
 
-async def forgets_a_request(error):
-    """Leave a request behind that failed, as asyncssh does with the others when one of several fails."""
+async def abandon_request(error: Exception) -> None:
+    """Abandon a failed request, as asyncssh does with the others when one of several fails."""
 
-    async def request():
+    async def request() -> None:
         raise error
 
-    asyncio.get_running_loop().set_exception_handler(pass_over_lost_connections)
+    asyncio.get_running_loop().set_exception_handler(ignore_lost_connections)
     left = asyncio.ensure_future(request())
     await asyncio.wait([left])
     del left
@@ -23,11 +23,13 @@ async def forgets_a_request(error):
 @pytest.mark.parametrize(
     "error", [asyncssh.ConnectionLost("gone"), ConnectionResetError(), asyncssh.SFTPConnectionLost("")]
 )
-def test_a_lost_connection_is_told_once_and_not_by_every_request_on_its_way(caplog, error):
-    asyncio.run(forgets_a_request(error))
+def test_abandoned_requests_of_a_lost_connection_are_not_logged(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    asyncio.run(abandon_request(error))
     assert not caplog.records
 
 
-def test_any_other_forgotten_error_is_told(caplog):
-    asyncio.run(forgets_a_request(ValueError("a bug")))
+def test_other_abandoned_errors_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(abandon_request(ValueError("a bug")))
     assert "a bug" in caplog.text

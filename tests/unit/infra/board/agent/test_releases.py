@@ -84,7 +84,7 @@ def test_what_did_not_arrive_whole(board):
     plan = board.plan("a", manifest(FIRST))
     for name in plan["missing"]:
         Path(plan["folder"], name + plan["part"]).write_bytes(FIRST[name][:-1])
-    with pytest.raises(Failure, match="did not arrive whole") as caught:
+    with pytest.raises(Failure, match="did not arrive completely") as caught:
         board.settle("a", manifest(FIRST))
     assert caught.value.exit_code == CORRUPT
     assert board.state()["releases"] == []
@@ -120,7 +120,7 @@ def test_nothing_changes_without_the_lock(tmp_path):
 
 
 def test_the_lock_names_its_holder(board):
-    with pytest.raises(Failure, match="at work on this board: a test") as caught:
+    with pytest.raises(Failure, match="running on this board: a test") as caught:
         Releases(board.root).lock(0, "another")
     assert caught.value.exit_code == TRANSIENT
 

@@ -67,7 +67,7 @@ def test_wrong_first_images_bring_the_old_release_back(board, tmp_path):
     finished = boards.run_agent(folder, "classify", "--json", boards.picture(tmp_path / "p.png"))
     assert finished.returncode == 3
     error = json.loads(finished.stdout)["error"]
-    assert "not numbers" in error["message"]
+    assert "NaN or infinite" in error["message"]
     assert "release good is back in service" in error["hint"]
     assert releases.state()["active"] == "good"
     last = releases.journal()[-1]
