@@ -231,8 +231,8 @@ class Session:
 def helper_command(settings: BoardSettings) -> str:
     """The command to run on the board: source the environment, start the helper.
 
-    A non-interactive shell does not read .bashrc, so the command sources the toolkit's script; bash is used where there is one,
-    since some of those scripts need it (docs/reference/pitfalls.md §8.13).
+    A non-interactive shell does not read .bashrc, so the command sources the toolkit's script. It
+    uses bash if there is one, because some of these scripts need it (docs/reference/pitfalls.md §8.13).
     """
     candidates = shlex.quote(settings.environment) if settings.environment else " ".join(ENVIRONMENTS)
     script = (
