@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from prefect import Flow
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule
@@ -89,20 +89,21 @@ class Timetable:
     paused: bool
 
 
-def read_timetables(client: SyncPrefectClient) -> dict[str, Timetable]:
+def read_timetables() -> dict[str, Timetable]:
     """Read the timetables of our deployments that the Prefect server has already, by name."""
     found = {}
-    for plan in plans():
-        try:
-            deployment = client.read_deployment_by_name(f"{plan.name}/{plan.name}")
-        except ObjectNotFound:
-            continue
-        fields = set(DeploymentScheduleCreate.model_fields)
-        schedules = tuple(
-            DeploymentScheduleCreate(**{name: value for name, value in dict(schedule).items() if name in fields})
-            for schedule in deployment.schedules
-        )
-        found[plan.name] = Timetable(schedules, paused=deployment.paused)
+    fields = set(DeploymentScheduleCreate.model_fields)
+    with get_client(sync_client=True) as client:
+        for plan in plans():
+            try:
+                deployment = client.read_deployment_by_name(f"{plan.name}/{plan.name}")
+            except ObjectNotFound:
+                continue
+            schedules = tuple(
+                DeploymentScheduleCreate(**{name: value for name, value in dict(schedule).items() if name in fields})
+                for schedule in deployment.schedules
+            )
+            found[plan.name] = Timetable(schedules, paused=deployment.paused)
     return found
 
 

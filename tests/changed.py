@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from infra.home import CHECKOUT
-from infra.store.code_digest import ROOMS, closure
+from infra.store.code_digest import PACKAGES, closure
 
 TESTS = CHECKOUT / "tests"
 # A change of these may change anything.
@@ -54,7 +54,7 @@ def affected(changed: Iterable[str]) -> set[str]:
 
 def _depends(test: Path, changed: set[str]) -> bool:
     whole = not test.is_relative_to(TESTS / "unit")
-    if whole and any(path.split("/")[0] in ROOMS for path in changed):
+    if whole and any(path.split("/")[0] in PACKAGES for path in changed):
         return True
     if changed & dependencies(test):
         return True
@@ -83,7 +83,7 @@ def dependencies(test: Path) -> frozenset[str]:
         found.add(name)
         modules = set(_imports(path))
         waiting += [_file(module) for module in modules if module.startswith("tests.")]
-        product = (module for module in modules if module.split(".")[0] in ROOMS and _exists(module))
+        product = (module for module in modules if module.split(".")[0] in PACKAGES and _exists(module))
         found |= set(closure(product, CHECKOUT))
     return frozenset(found)
 

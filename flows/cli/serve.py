@@ -26,14 +26,11 @@ def serve(limit: Limit = 2, profile: Profile = "local") -> None:
     chain = connect(profile)
     prepare_server(chain, profile, {})
     # Prefect reads its settings while it is imported, so `connect` must come first.
-    from prefect import get_client  # noqa: PLC0415
     from prefect import serve as prefect_serve  # noqa: PLC0415
 
     from flows.deployments import read_timetables, runner_deployments  # noqa: PLC0415
 
-    with get_client(sync_client=True) as client:
-        kept = read_timetables(client)
-    deployments = runner_deployments(absolute_profile(profile), chain.settings.retrain, kept)
+    deployments = runner_deployments(absolute_profile(profile), chain.settings.retrain, read_timetables())
     if login := server.login_note(chain.world.services, chain.home, chain.settings.prefect):
         print_line(login)
     os.chdir(CHECKOUT)  # entry points are relative to it

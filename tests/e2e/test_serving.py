@@ -117,8 +117,8 @@ def test_what_a_person_changed_in_the_ui_survives_a_restart_of_serve(serving):
     change("DELETE", f"{maintenance['id']}/schedules/{maintenance['schedules'][0]['id']}")
     change("PATCH", evaluate["id"], {"paused": True})
     program = (
-        "from prefect import get_client; from flows.deployments import read_timetables, runner_deployments;"
-        "kept = read_timetables(get_client(sync_client=True));"
+        "from flows.deployments import read_timetables, runner_deployments;"
+        "kept = read_timetables();"
         "[item.apply() for item in runner_deployments('local', kept=kept) if item.name in kept]"
     )
     done = serving.start([PYTHON, "-c", program], folder=CHECKOUT, **serving.prefect_client())

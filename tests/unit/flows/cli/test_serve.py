@@ -79,6 +79,7 @@ def test_what_is_served_has_the_profile_that_was_asked_for_whatever_the_folder(s
     served = []
     (tmp_path / "own.toml").write_text("")
     monkeypatch.setattr(serve, "prepare_server", lambda chain, named, settings: None)
+    monkeypatch.setattr("flows.deployments.read_timetables", dict)
     monkeypatch.setattr(prefect, "serve", lambda *deployments, **options: served.extend(deployments))
     app.app(["serve", "--profile", os.path.relpath(tmp_path / "own.toml")], standalone_mode=False)
     assert {item.parameters["request"]["profile"] for item in served} == {str(tmp_path / "own.toml")}

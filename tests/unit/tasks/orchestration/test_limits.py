@@ -111,7 +111,7 @@ def test_a_note_that_somebody_holds_is_left_alone(server, tmp_path):
     note.parent.mkdir()
     with note.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert not limits._give_back_orphans(None, note.parent)
+        assert not limits._release_orphans(None, note.parent)
     assert note.exists()
 
 
