@@ -1,4 +1,4 @@
-"""Finished trainings in Aim, wherever they were trained. Tracking fails no run: what went wrong is said instead."""
+"""Track finished trainings in Aim. A failure of tracking is reported, and does not fail the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def track(chain: Chain, receipt: Receipt, reporter: Reporter) -> None:
-    """Write a training to Aim, unless it is there or the settings say no; a training that was reused is there."""
+    """Write a training to Aim, unless it is there already or tracking is disabled."""
     if not chain.settings.tracking.enabled or repository.run_of(chain.home, receipt.key) is not None:
         return
     if not repository.installed():
@@ -28,7 +28,7 @@ def track(chain: Chain, receipt: Receipt, reporter: Reporter) -> None:
 
 
 def track_all(chain: Chain, reporter: Reporter) -> int:
-    """Write every training of the home to Aim that is not there; returns how many are there now."""
+    """Write every missing training of the home to Aim; returns how many are there now."""
     receipts = [receipt for receipt in chain.receipts.all("train") if "steps" in receipt.outputs]
     for receipt in receipts:
         track(chain, receipt, reporter)
@@ -36,7 +36,7 @@ def track_all(chain: Chain, reporter: Reporter) -> int:
 
 
 def page(chain: Chain) -> str | None:
-    """The address of the page of the training that the chain knows; None when it is not tracked."""
+    """Get the address of the page of the chain's training; None when it is not tracked."""
     receipt = chain.known.get("train")
     if receipt is None or repository.run_of(chain.home, receipt.key) is None:
         return None
@@ -44,7 +44,7 @@ def page(chain: Chain) -> str | None:
 
 
 def training_of(chain: Chain, receipt: Receipt) -> repository.Training:
-    """What Aim is told of a training: its receipt's own words, so that they are the same wherever it ran."""
+    """Describe a training for Aim from its receipt, so that it looks the same wherever it was trained."""
     recipe = receipt.ingredients["settings"]
     producer = receipt.ingredients["producer"] or {}
     started = datetime.fromtimestamp(receipt.started, UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""What a run says when there is nothing to do. Light: it is all that such a run shows."""
+"""The output of a run that has nothing to do. Its imports are light: they are all that such a run imports."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Printer:
-    """A reporter that prints lines; what is put right under `--prove` takes too little time for bars."""
+    """A reporter that prints lines, without progress bars."""
 
     def line(self, stage: str, text: str) -> None:
-        """One line to read."""
+        """Print a line."""
         print_line(f"{stage:9} {text}")
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
-        """How far the stage is; not shown."""
+        """Show nothing."""
 
 
 def rows_of(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
-    """What `show` needs of each fresh stage, as plain values."""
+    """Make the rows of `show`, as JSON values for the cache of fresh runs."""
     return [
         {
             "stage": receipt.stage,

@@ -18,7 +18,7 @@ from tasks.engine.reporter import amount
 
 
 class TerminalReporter:
-    """Shows one bar for the stage that runs, and its lines above."""
+    """Shows a progress bar for the stage that runs, and lines above it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -35,12 +35,12 @@ class TerminalReporter:
         self._bars: dict[str, TaskID] = {}
 
     def line(self, stage: str, text: str) -> None:
-        """One line to read."""
+        """Print a line."""
         self._bar(stage)
         self.console.print(Text(printable(f"{stage:9} {text}")), soft_wrap=True)
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
-        """How far the stage is."""
+        """Update the bar of the stage."""
         self.bars.update(self._bar(stage), completed=done, total=total or None, shown=amount(done, total, unit))
 
     def _bar(self, stage: str) -> TaskID:
@@ -54,7 +54,7 @@ class TerminalReporter:
 def run_with_prefect(
     chain: Chain, profile: str, overrides: dict[str, str], selected: tuple[str, ...], forced: tuple[str, ...]
 ) -> None:
-    """Run stages as a Prefect flow run on the server, which is started when it is ours and not up."""
+    """Run stages as a Prefect flow run; starts the installation's server if it is not up."""
     address = ""
     try:
         with under_prefect(chain, Console()) as address:
@@ -71,9 +71,9 @@ def run_with_prefect(
 
 @contextmanager
 def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
-    """Flows that are called in the block run on the Prefect server; yields its address.
+    """Run the flows of the block on the Prefect server; yields the server's address.
 
-    Prefect reads its settings while it is imported, so nothing that imports it may be imported before the block.
+    Prefect reads its settings at import: import nothing that imports it before the block.
     """
     gc.enable()  # `flows.cli.main` disables it for quick commands
     reporter = TerminalReporter(console)

@@ -1,7 +1,7 @@
-"""The Aim repository of a home: trainings are written to it once, by a program of its own, and shown by Aim's pages.
+"""The Aim repository of a home: a separate program writes each training to it once, and Aim's pages show it.
 
-`home/tracking` holds the repository (`.aim`) and beside it a note for each training: which of Aim's runs is its, and
-whether that run is whole. A writer that was killed leaves a note of a run in pieces, which the next one replaces.
+`home/tracking` contains the repository (`.aim`) and a note for each training: the name of its run in Aim, and whether
+that run is complete. A writer that was killed leaves an incomplete run, which the next one replaces.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from infra.errors import AtlasFlowError
 from infra.health import answers_http
@@ -29,21 +29,21 @@ SERVER = Path(__file__).with_name("server.py")
 TOKEN = "AIM_PAGES_TOKEN"  # noqa: S105 - the name of an environment variable
 MISSING = "Aim is not installed"
 HOW = "`make dev` installs it"
-_SAID = "run "
+_RUN_PREFIX = "run "
 _WRITE_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
 class Training:
-    """A finished training, as Aim gets it.
+    """A finished training for Aim.
 
     Attributes:
         key: of its stage.
-        experiment: what it is grouped under.
-        name: what people call it.
-        parameters: group to plain JSON values by name: hyper-parameters, digests, who trained.
-        history: CSV file, a row an epoch (`models/training/history.py`).
-        steps: likewise, a row a step.
+        experiment: group in Aim.
+        name: for people.
+        parameters: group to JSON values by name: hyper-parameters, digests, producer.
+        history: CSV file with a row for each epoch (`models/training/history.py`).
+        steps: CSV file with a row for each step.
     """
 
     key: str
@@ -54,19 +54,40 @@ class Training:
     steps: Path
 
 
+@dataclass(frozen=True)
+class Note:
+    """The run of a training in Aim, and whether it is complete (`whole` in its JSON)."""
+
+    run: str
+    is_complete: bool
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read a note; None when there is none."""
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return cls(value["run"], value["whole"])
+
+    def write(self, path: Path) -> None:
+        """Write the note."""
+        write_text(path, json.dumps({"run": self.run, "whole": self.is_complete}))
+
+
 def installed() -> bool:
-    """True when Aim is; it is not imported."""
+    """True when Aim is installed; does not import it."""
     return find_spec("aim") is not None
 
 
 def run_of(home: Path, key: str) -> str | None:
-    """Aim's name of the run that holds a training; None when there is none, or only a part of one."""
-    note = _note(home, key)
-    return None if note is None or not note["whole"] else str(note["run"])
+    """Get the name of a training's run in Aim; None when there is none, or an incomplete one."""
+    note = Note.read(_note_file(home, key))
+    return note.run if note is not None and note.is_complete else None
 
 
 def write(home: Path, training: Training) -> bool:
-    """Write a training into the home's repository; False when it is there already.
+    """Write a training to the home's repository; False when it is there already.
 
     Raises:
         AtlasFlowError: Aim cannot write; the message quotes its last line.
@@ -77,55 +98,50 @@ def write(home: Path, training: Training) -> bool:
     with hold(home / "locks" / "tracking"):
         if run_of(home, training.key) is not None:
             return False
-        _run_writer(folder, training, _note(home, training.key))
+        _run_writer(folder, training, _note_file(home, training.key))
     return True
 
 
-def _run_writer(folder: Path, training: Training, earlier: Mapping[str, Any] | None) -> None:
+def _run_writer(folder: Path, training: Training, note: Path) -> None:
+    earlier = Note.read(note)
     request = {
         "repository": str(folder),
-        "discard": "" if earlier is None else earlier["run"],
+        "discard": "" if earlier is None else earlier.run,
         "experiment": training.experiment,
         "name": training.name,
         "parameters": training.parameters,
         "history": str(training.history),
         "steps": str(training.steps),
     }
-    path = folder / f"{training.key}.json"
-    named = ""
+    run = ""
 
-    def hear(line: str) -> None:
-        nonlocal named
-        if line.startswith(_SAID):
-            named = line.removeprefix(_SAID)
-            write_text(path, json.dumps({"run": named, "whole": False}))
+    def on_line(line: str) -> None:
+        nonlocal run
+        if line.startswith(_RUN_PREFIX):
+            run = line.removeprefix(_RUN_PREFIX)
+            Note(run, is_complete=False).write(note)
 
-    # -P: what lies beside the writer must not be taken for a library.
+    # -P: files in the writer's folder must not shadow libraries.
     command = (sys.executable, "-P", str(WRITER), json.dumps(request))
-    finished = run_program(command, lines=hear, seconds=_WRITE_SECONDS)
+    finished = run_program(command, lines=on_line, seconds=_WRITE_SECONDS)
     if finished.code != 0:
         said = finished.tail[-1] if finished.tail else f"it ended with code {finished.code}"
         raise AtlasFlowError(f"Aim cannot write the training: {said}", hint=f"its repository is {folder / '.aim'}")
-    write_text(path, json.dumps({"run": named, "whole": True}))
+    Note(run, is_complete=True).write(note)
 
 
-def _note(home: Path, key: str) -> Mapping[str, Any] | None:
-    path = home / "tracking" / f"{key}.json"
-    try:
-        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return found
+def _note_file(home: Path, key: str) -> Path:
+    return home / "tracking" / f"{key}.json"
 
 
 def page(services: Services, home: Path, settings: TrackingSettings, key: str) -> str | None:
-    """The address of a training's page, which answers while Aim's pages are shown; None when it is not tracked."""
+    """Get the address of a training's page, which works while Aim's pages are up; None when it is not tracked."""
     run = run_of(home, key)
     return None if run is None else f"{address(services, settings)}/runs/{run}"
 
 
 def address(services: Services, settings: TrackingSettings) -> str:
-    """Where a person opens Aim's pages; the same each time."""
+    """Get the address of Aim's pages, without the secret; always the same for a home."""
     return f"http://127.0.0.1:{settings.port or services.port(NAME, PREFERRED_PORT)}"
 
 

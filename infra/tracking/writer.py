@@ -1,7 +1,7 @@
-"""Write one training into an Aim repository: a program of its own, since Aim is heavy to import and warns a lot.
+"""Write one training to an Aim repository: a separate program, since Aim is heavy to import and warns a lot.
 
-Its argument is a JSON object, as `infra/tracking/repository.py` makes it. It prints `run HASH` once Aim has named the
-run, and ends with 0 when the run is whole.
+Its argument is a JSON object, which `infra/tracking/repository.py` builds. It prints `run HASH` once Aim has named the
+run, and exits with 0 when the run is complete.
 """
 
 import csv
@@ -24,7 +24,7 @@ def main(text: str) -> None:
     request = json.loads(text)
     if request["discard"]:
         _discard(request["repository"], request["discard"])
-    # Neither the environment, which may hold secrets, nor the packages nor the terminal are Aim's business.
+    # Aim gets neither the environment, which may contain secrets, nor the packages, nor terminal output.
     run = Run(
         repo=request["repository"],
         experiment=request["experiment"],
@@ -42,7 +42,7 @@ def main(text: str) -> None:
 
 
 def _discard(repository: str, name: str) -> None:
-    """Remove the run that an earlier writer left in pieces; it may be gone already."""
+    """Remove the incomplete run of an earlier writer, if it is still there."""
     repo = Repo.from_path(repository)
     if repo.run_exists(name) and not repo.delete_run(name):
         sys.exit(f"Aim cannot delete its run {name}")
@@ -60,7 +60,7 @@ def _track_steps(run: Run, path: Path) -> dict[int, int]:
 
 
 def _track_epochs(run: Run, path: Path, ends: dict[int, int]) -> None:
-    """Track what was evaluated, at the last step of its epoch, so that the curves of both contexts share an axis."""
+    """Track evaluations at the last step of their epoch, so that the curves of both contexts share an axis."""
     for row in _rows(path):
         epoch = int(row["epoch"])
         for name in OF_EPOCHS:
