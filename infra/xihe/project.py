@@ -11,7 +11,7 @@ from pathlib import Path
 from infra.errors import UserError
 from infra.settings import Settings
 from infra.store.atomic import write_text
-from infra.xihe.config import from_settings
+from infra.xihe.config import Config, from_settings
 
 _FILES = Path(__file__).resolve().parent / "files"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -36,10 +36,21 @@ def write_project(settings: Settings, spec: Mapping[str, object], code: Path, fo
     config = from_settings(settings)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty", hint="choose a new folder")
-    train, inference = folder / config.code_dir, folder / "inference"
+    for part in (_boot_folder(config), Path("inference")):  # next to the script that imports it
+        shutil.copytree(code, folder / part / "models", ignore=_IGNORED)
+    for path, text in _texts(config, settings.xihe.owner, spec).items():
+        write_text(folder / path, text)
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+def _boot_folder(config: Config) -> Path:
+    return Path(config.code_dir) / Path(config.boot_file).parent
+
+
+def _texts(config: Config, owner: str, spec: Mapping[str, object]) -> dict[Path, str]:
+    """Return the texts of all files apart from the models, by their paths."""
+    train, inference = _boot_folder(config), Path("inference")
     boot = Path(config.boot_file)
-    for part in (train / boot.parent, inference):  # next to the script that imports it
-        shutil.copytree(code, part / "models", ignore=_IGNORED)
     with_aim = config.model_copy(
         update={
             "boot_file": (boot.parent / "train_aim.py").as_posix(),
@@ -47,23 +58,19 @@ def write_project(settings: Settings, spec: Mapping[str, object], code: Path, fo
             "job_description": "tracked by Aim",
         }
     )
-    model = f"{settings.xihe.owner}/{config.job_name}/best.ckpt"
-    texts = {
-        folder / "train" / "config.json": config.text(),
-        folder / "train" / "config_aim.json": with_aim.text(),
-        train / config.boot_file: _template("train.py"),
-        train / boot.parent / "train_aim.py": _template("train_aim.py").replace(
-            "from train import", f"from {boot.stem} import"
-        ),
-        train / "pip-requirements.txt": _lines(*_TRAINING, "aim"),
+    checkpoint = f"{owner}/{config.job_name}/best.ckpt"
+    train_aim = _template("train_aim.py").replace("from train import", f"from {boot.stem} import")
+    return {
+        Path("train", "config.json"): config.text(),
+        Path("train", "config_aim.json"): with_aim.text(),
+        train / boot.name: _template("train.py"),
+        train / "train_aim.py": train_aim,
+        Path(config.code_dir, "pip-requirements.txt"): _lines(*_TRAINING, "aim"),
         inference / "app.py": _template("app.py"),
         inference / "requirements.txt": _lines(*_TRAINING, "gradio"),
-        inference / "config.json": json.dumps({"model_path": [model]}, indent=2) + "\n",
+        inference / "config.json": json.dumps({"model_path": [checkpoint]}, indent=2) + "\n",
         inference / "spec.json": json.dumps(spec, indent=1, sort_keys=True) + "\n",
     }
-    for path, text in texts.items():
-        write_text(path, text)
-    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
 def _template(name: str) -> str:
