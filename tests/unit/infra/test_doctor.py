@@ -47,14 +47,14 @@ def examine(tmp_path):
     return findings
 
 
-def test_who_is_told_of_failures_and_what_was_not_told(examine, tmp_path):
+def test_channels_and_undelivered_notifications_are_listed(examine, tmp_path):
     assert (examine()["notifications"].level, "lost notifications" in examine()) == ("note", False)
     mail = {"notify.mail_host": "smtp.example", "notify.mail_to": '["a@b.example"]'}
     assert examine(**mail)["notifications"].found == "failure, promotion, fallback by mail"
     lost = tmp_path / "notify" / "undelivered"
     lost.mkdir(parents=True)
     (lost / "1.json").write_text('{"message": {"subject": "train failed"}}')
-    assert "1 could not be told, such as 'train failed'" in examine()["lost notifications"].found
+    assert "1 could not be delivered, such as 'train failed'" in examine()["lost notifications"].found
 
 
 def test_every_finding_that_is_not_good_says_what_to_do(examine):
@@ -90,9 +90,9 @@ def test_a_home_that_does_not_exist_yet_is_judged_by_its_parent(tmp_path):
     assert str(tmp_path) in next(item.found for item in found if item.check == "disk")
 
 
-def test_a_folder_that_cannot_be_written(examine, monkeypatch):
+def test_a_folder_that_is_not_writable(examine, monkeypatch):
     monkeypatch.setattr(doctor.os, "access", lambda place, mode: mode != os.W_OK)
-    assert "cannot be written" in examine()["disk"].found
+    assert "is not writable" in examine()["disk"].found
 
 
 def test_little_memory_is_worth_a_note(examine, monkeypatch):
@@ -105,12 +105,16 @@ def test_one_core_is_worth_a_note(examine, monkeypatch):
     assert examine()["processor"].level == "note"
 
 
-def test_a_port_that_a_stranger_took(examine, tmp_path):
+def test_a_port_that_another_program_took_is_worth_a_note_and_wrong_where_a_setting_fixes_it(examine, tmp_path):
     world = World(tmp_path)
-    with socket.create_server(("127.0.0.1", world.services.port("prefect"))):
+    port = world.services.port("prefect")
+    with socket.create_server(("127.0.0.1", port)):
         found = examine(world)["ports"]
-    assert found.level == "wrong"
-    assert f"{world.services.port('prefect')} (prefect)" in found.found
+        fixed = examine(world, **{"prefect.port": str(port)})["ports"]
+    assert found.level == "note"
+    assert f"{port} (prefect)" in found.found
+    assert fixed.level == "wrong"
+    assert f"prefect.port {port}" in fixed.found
 
 
 def test_a_real_compiler_and_none(examine, tmp_path):
