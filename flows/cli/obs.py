@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Address = Annotated[str, typer.Argument(help="obs://bucket/key, s3://bucket/key, or a path of this machine.")]
 
-obs = typer.Typer(help="Look into buckets, and copy from, to and between them.", no_args_is_help=True)
+obs = typer.Typer(help="List buckets, and copy from, to and between them.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,12 +37,12 @@ def register(app: typer.Typer) -> None:
 @obs.command("list", epilog="Examples: `atlasflow obs list obs://atlasflow/atlasflow/` · `… --recursive --json`")
 def list_objects(
     address: Address,
-    recursive: Annotated[bool, typer.Option("--recursive", help="Everything below, not only the next level.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="List everything below, not one level.")] = False,
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """List what lies under a folder, one name a line; folders end with a slash."""
+    """List the names under a folder, one a line; folders end with a slash."""
     files = _client(address, profile, settings).files
     names = files.entries(address, recursive=recursive)
     if not names:
@@ -66,29 +66,29 @@ def copy_objects(
     source: Address,
     target: Address,
     archive: Annotated[
-        bool, typer.Option("--archive", help="A folder travels as one archive: packed on its way up, unpacked down.")
+        bool, typer.Option("--archive", help="Upload a folder as one archive, or download and unpack one.")
     ] = False,
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:
     """Copy one file, or everything under a folder, between buckets and this machine.
 
-    What an upload finds in place with the same bytes it does not send again; what arrives is verified. A target that
-    ends with a slash is a folder.
+    An upload skips objects that have the same bytes already; a download is verified. A target that ends with a slash is
+    a folder.
     """
     client = _client(source if "://" in source else target, profile, settings)
     _make_bucket(target, profile, settings)
     with _progress() as moved:
         if archive:
-            done = _copy_archive(source, target, profile, settings, moved)
-        elif not _is_one(client, source) and client.files.is_directory(source):
-            done = f"{len(client.files.copy_parallel(source, target, progress=moved))} files"
+            copied = _copy_archive(source, target, profile, settings, moved)
+        elif not _is_single(client, source) and client.files.is_directory(source):
+            copied = f"{len(client.files.copy_parallel(source, target, progress=moved))} files"
         else:
             name = source.rpartition("/")[2]
             folder = target.endswith("/") or ("://" not in target and Path(target).is_dir())
             client.files.copy(source, f"{target.rstrip('/')}/{name}" if folder else target, moved)
-            done = name
-    print_line(f"copied {done} to {target}{_stand_in(client)}")
+            copied = name
+    print_line(f"copied {copied} to {target}{_stand_in(client)}")
 
 
 @obs.command(
@@ -96,11 +96,11 @@ def copy_objects(
 )
 def remove_objects(
     address: Address,
-    recursive: Annotated[bool, typer.Option("--recursive", help="Everything under the address.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Remove everything under the address.")] = False,
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:
-    """Remove an object, or with --recursive everything under a folder; absent ones are no error."""
+    """Remove an object, or with --recursive everything under a folder; absent ones are not an error."""
     ObjectAddress.parse(address)
     _client(address, profile, settings).files.remove(address, recursive=recursive)
 
@@ -108,7 +108,7 @@ def remove_objects(
 @obs.command("link", epilog="Example: `atlasflow obs link obs://atlasflow/models/resnet50.om --seconds 3600`")
 def link_object(
     address: Address,
-    seconds: Annotated[int | None, typer.Option(help="How long it works; by default obs.link_seconds.")] = None,
+    seconds: Annotated[int | None, typer.Option(help="Lifetime of the link; default: obs.link_seconds.")] = None,
     profile: Profile = "local",
     settings: Set = None,
 ) -> None:
@@ -116,12 +116,12 @@ def link_object(
     chosen = [*(settings or []), *([] if seconds is None else [f"obs.link_seconds={seconds}"])]
     key = ObjectAddress.parse_object(address).key
     client = _client(address, profile, chosen)
-    client.files.size(address)  # a link to nothing would be found out by whoever gets it
+    client.files.size(address)  # raises when there is no such object
     print(client.link(key))
 
 
 def _client(address: str, profile: str, settings: list[str] | None) -> "ObsClient":
-    """A client of the address's bucket, or of that of the settings for a path of this machine."""
+    """Return a client of the address's bucket; of the settings' bucket for a path of this machine."""
     from infra.obs.factory import open_bucket  # noqa: PLC0415 - boto3 is for those who use it
 
     chain = open_chain(profile, parse_overrides(settings), Silent())
@@ -132,7 +132,7 @@ def _client(address: str, profile: str, settings: list[str] | None) -> "ObsClien
 
 
 def _make_bucket(target: str, profile: str, settings: list[str] | None) -> None:
-    """Our own bucket is made when it is missing, as `upload` does; that of others is theirs."""
+    """Create the bucket of the settings when it is missing, as `upload` does, but no other one."""
     found = parse_address(target)
     chain = open_chain(profile, parse_overrides(settings), Silent())
     if found is not None and found.bucket == chain.settings.obs.bucket:
@@ -149,19 +149,19 @@ def _copy_archive(source: str, target: str, profile: str, settings: list[str] | 
         _client(source, profile, settings).get_archive(origin.key, Path(target), progress=moved)
         return "and unpacked the archive"
     raise UserError(
-        "--archive is for a folder of this machine and an object",
-        hint="write `atlasflow obs copy FOLDER obs://bucket/name.tar --archive`, or the other way round",
+        "--archive needs a folder of this machine and an object",
+        hint="write `atlasflow obs copy FOLDER obs://bucket/name.tar --archive`, or the reverse",
     )
 
 
-def _is_one(client: "ObsClient", source: str) -> bool:
-    """An object that may be read need not lie where one may list; and it may have the name of a folder."""
+def _is_single(client: "ObsClient", source: str) -> bool:
+    """Tell whether the source is one object or file; it may be readable where listing is not allowed."""
     return not source.endswith("/") and client.files.is_file(source)
 
 
 @contextmanager
 def _progress() -> Iterator[Bytes]:
-    """Counts bytes, on a terminal."""
+    """Show the bytes copied, on a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -74,7 +74,7 @@ def test_a_folder_as_one_archive(obs, tree, tmp_path):
     assert "nothing" in obs("copy", tree, "obs://atlasflow/tree.tar", "--archive")
     obs("copy", "obs://atlasflow/tree.tar", tmp_path / "unpacked", "--archive")
     assert (tmp_path / "unpacked" / "inner" / "two.txt").read_text() == "two!"
-    with pytest.raises(UserError, match="--archive is for a folder"):
+    with pytest.raises(UserError, match="--archive needs a folder"):
         obs("copy", "obs://atlasflow/tree.tar", "obs://atlasflow/other.tar", "--archive")
 
 
