@@ -4,6 +4,7 @@ import calendar
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -38,17 +39,18 @@ class RunRecord:
 
 
 class Runs:
-    """All run records of one home."""
+    """All run records of one home; `now` is the clock, in seconds since 1970."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, now: Callable[[], float] = time.time) -> None:
         self.folder = home / "runs"
+        self._now = now
 
     def begin(self, profile: str) -> RunRecord:
         """Return a new record, with an id that is unique on this machine.
 
         Ids sort in the order of the runs, also when the clock was set back in between.
         """
-        started = time.time()
+        started = self._now()
         moment = max(started, self._last_moment() + 0.001)
         milliseconds = round(moment * 1000)
         stamp = time.strftime(_STAMP, time.gmtime(milliseconds // 1000))

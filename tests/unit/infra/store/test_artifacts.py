@@ -1,4 +1,5 @@
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from infra.store.artifacts import ArtifactStore
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "made"
     (folder / "inner").mkdir(parents=True)
     (folder / "a.txt").write_text("a")
@@ -17,11 +18,11 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "home")
 
 
-def test_a_file_is_kept_read_only_under_its_digest(store, folder):
+def test_a_file_is_kept_read_only_under_its_digest(store: ArtifactStore, folder: Path) -> None:
     kept = store.put_file("a.txt", folder / "a.txt", "text/plain")
     assert kept.sha256 == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
     assert store.path(kept).read_text() == "a"
@@ -29,7 +30,7 @@ def test_a_file_is_kept_read_only_under_its_digest(store, folder):
     assert store.put_file("other name", folder / "a.txt", "text/plain").sha256 == kept.sha256
 
 
-def test_a_tree_is_the_same_whatever_its_folder_is_called(store, folder, tmp_path):
+def test_a_tree_is_the_same_whatever_its_folder_is_called(store: ArtifactStore, folder: Path, tmp_path: Path) -> None:
     kept = store.put_tree("made", folder)
     folder.rename(tmp_path / "renamed")
     assert store.put_tree("renamed", tmp_path / "renamed").sha256 == kept.sha256
@@ -40,14 +41,14 @@ def test_a_tree_is_the_same_whatever_its_folder_is_called(store, folder, tmp_pat
     assert kept.size == 2
 
 
-def test_a_tree_can_be_shown_in_a_folder(store, folder, tmp_path):
+def test_a_tree_can_be_shown_in_a_folder(store: ArtifactStore, folder: Path, tmp_path: Path) -> None:
     kept = store.put_tree("made", folder)
     shown = store.link_into(kept, tmp_path / "shown")
     assert (shown / "inner" / "b.txt").read_text() == "b"
     store.verify(kept, deep=True)
 
 
-def test_a_flipped_byte_is_noticed_every_time_until_the_bytes_are_put_again(store, folder):
+def test_a_flipped_byte_is_noticed_every_time_until_the_bytes_are_put_again(store: ArtifactStore, folder: Path) -> None:
     kept = store.put_tree("made", folder)
     damaged = store.files(kept)["inner/b.txt"].path
     damaged.chmod(0o644)
@@ -59,14 +60,14 @@ def test_a_flipped_byte_is_noticed_every_time_until_the_bytes_are_put_again(stor
     store.verify(kept, deep=True)
 
 
-def test_a_missing_manifest_is_noticed(store, folder):
+def test_a_missing_manifest_is_noticed(store: ArtifactStore, folder: Path) -> None:
     kept = store.put_tree("made", folder)
     store.tree_path(kept.sha256).unlink()
     with pytest.raises(Corrupt, match=r"made .* is missing"):
         store.verify(kept)
 
 
-def test_a_damaged_object_is_replaced_when_the_same_bytes_are_put_again(store, folder):
+def test_a_damaged_object_is_replaced_when_the_same_bytes_are_put_again(store: ArtifactStore, folder: Path) -> None:
     kept = store.put_file("a.txt", folder / "a.txt", "text/plain")
     store.path(kept).chmod(0o644)
     store.path(kept).write_text("x")
@@ -75,7 +76,7 @@ def test_a_damaged_object_is_replaced_when_the_same_bytes_are_put_again(store, f
 
 
 @pytest.mark.parametrize("point", ["object.start", "object.written"])
-def test_a_full_disk_leaves_nothing_behind(tmp_path, folder, point):
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, folder: Path, point: str) -> None:
     store = ArtifactStore(tmp_path / "home", FaultPlan([Fault("full", point)]))
     with pytest.raises(OSError, match="No space left"):
         store.put_file("a.txt", folder / "a.txt", "text/plain")

@@ -1,5 +1,6 @@
 import errno
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -7,13 +8,13 @@ from infra.faults import Fault, FaultPlan
 from infra.store.atomic import replacing, write_text
 
 
-def test_the_target_appears_whole_and_with_its_mode(tmp_path):
+def test_the_target_appears_whole_and_with_its_mode(tmp_path: Path) -> None:
     write_text(tmp_path / "deep" / "secret", "text", mode=0o600)
     assert (tmp_path / "deep" / "secret").read_text() == "text"
     assert stat.S_IMODE((tmp_path / "deep" / "secret").stat().st_mode) == 0o600
 
 
-def test_a_failure_while_writing_leaves_the_old_content_and_no_temporary_file(tmp_path):
+def test_a_failure_while_writing_leaves_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
     target = tmp_path / "file"
     write_text(target, "old")
     with pytest.raises(RuntimeError), replacing(target) as temporary:
@@ -23,7 +24,7 @@ def test_a_failure_while_writing_leaves_the_old_content_and_no_temporary_file(tm
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_full_disk_before_the_rename_leaves_the_old_content(tmp_path):
+def test_a_full_disk_before_the_rename_leaves_the_old_content(tmp_path: Path) -> None:
     target = tmp_path / "file"
     write_text(target, "old")
     with pytest.raises(OSError, match="No space left") as raised:

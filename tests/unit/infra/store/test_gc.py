@@ -3,7 +3,9 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from infra.store import proofs
 from infra.store.artifacts import ArtifactStore
 from infra.store.atomic import replacing
 from infra.store.digests import value_digest
-from infra.store.gc import ASIDE, LOCK, SCRATCH_SECONDS, collect, retained
+from infra.store.gc import ASIDE, LOCK, SCRATCH_SECONDS, Garbage, Retained, collect, retained
 from infra.store.locks import hold
 from infra.store.receipts import SCHEMA, Receipt, Receipts
 from infra.store.runs import Runs, StageRecord
@@ -20,14 +22,16 @@ from infra.store.runs import Runs, StageRecord
 class Bench:
     """A home with receipts whose stages made one file each; `wants` are the receipts that a stage's inputs are from."""
 
-    def __init__(self, home):
+    def __init__(self, home: Path) -> None:
         self.home = home
         self.store = ArtifactStore(home)
         self.receipts = Receipts(home)
         self.runs = Runs(home)
         self.count = 0
 
-    def made(self, stage, key, *wants, text=None, boards=()):
+    def made(
+        self, stage: str, key: str, *wants: Receipt, text: str | None = None, boards: Sequence[str] = ()
+    ) -> Receipt:
         self.count += 1
         source = self.home / "source.txt"
         source.parent.mkdir(exist_ok=True)
@@ -39,28 +43,28 @@ class Bench:
         self.receipts.save(receipt)
         return receipt
 
-    def ran(self, *receipts):
+    def ran(self, *receipts: Receipt) -> None:
         record = self.runs.begin("local")
         record.id = f"{len(list(self.runs.folder.glob('*'))):04}"
         record.stages = [StageRecord(item.stage, item.key, "ran", "", 0.0) for item in receipts]
         self.runs.save(record)
 
-    def retained(self, keep_runs=1):
+    def retained(self, keep_runs: int = 1) -> Retained:
         return retained(self.receipts, self.runs, keep_runs)
 
-    def collect(self, keep_runs=1, **options):
-        return collect(self.home, self.receipts, lambda: self.retained(keep_runs), **{"dry_run": False, **options})
+    def collect(self, *, dry_run: bool = False, on_wait: Callable[[], None] | None = None) -> Garbage:
+        return collect(self.home, self.receipts, self.retained, dry_run=dry_run, on_wait=on_wait)
 
-    def path(self, receipt):
+    def path(self, receipt: Receipt) -> Path:
         return self.store.path(receipt.outputs["out"])
 
 
 @pytest.fixture
-def bench(tmp_path):
+def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "home")
 
 
-def test_what_a_receipt_names_that_could_not_be_upgraded_is_kept_with_it(bench):
+def test_what_a_receipt_names_that_could_not_be_upgraded_is_kept_with_it(bench: Bench) -> None:
     """One that was upgraded is kept aside too, but its bytes live and die with the receipt that it has become."""
     folder = bench.home / "folder"
     folder.mkdir(parents=True)
@@ -83,14 +87,14 @@ def test_what_a_receipt_names_that_could_not_be_upgraded_is_kept_with_it(bench):
     assert len(bench.collect().objects) == 3
 
 
-def test_a_half_written_file_may_be_done_while_it_is_looked_at(bench):
+def test_a_half_written_file_may_be_done_while_it_is_looked_at(bench: Bench) -> None:
     """Services and outboxes write without the lock of runs; a link to nowhere is as gone as a file can be."""
     bench.made("train", "a")
     (bench.home / ".registry.json.0.tmp").symlink_to("nowhere")
     assert len(bench.collect().receipts) == 1
 
 
-def test_what_a_recent_run_used_lives_with_all_that_it_came_from(bench):
+def test_what_a_recent_run_used_lives_with_all_that_it_came_from(bench: Bench) -> None:
     data = bench.made("download", "d")
     old = bench.made("train", "old", data)
     new = bench.made("train", "new", data)
@@ -101,7 +105,7 @@ def test_what_a_recent_run_used_lives_with_all_that_it_came_from(bench):
     assert bench.retained(keep_runs=2).keys == {"e", "new", "d", "old"}
 
 
-def test_a_dry_run_removes_nothing_and_foretells_what_is_removed(bench):
+def test_a_dry_run_removes_nothing_and_foretells_what_is_removed(bench: Bench) -> None:
     kept, lost = bench.made("train", "kept"), bench.made("train", "lost")
     bench.ran(kept)
     foretold = bench.collect(dry_run=True)
@@ -116,21 +120,21 @@ def test_a_dry_run_removes_nothing_and_foretells_what_is_removed(bench):
     assert bench.path(kept).read_text() == "train kept"
 
 
-def test_bytes_that_a_living_receipt_shares_stay(bench):
+def test_bytes_that_a_living_receipt_shares_stay(bench: Bench) -> None:
     kept, lost = bench.made("train", "kept", text="same"), bench.made("export", "lost", text="same")
     bench.ran(kept)
     assert bench.collect().objects == ()
     assert bench.path(lost).read_text() == "same"
 
 
-def test_trees_live_and_die_with_their_files(bench, tmp_path):
+def test_trees_live_and_die_with_their_files(bench: Bench, tmp_path: Path) -> None:
     folders = {}
     for name in ("kept", "lost"):
         (tmp_path / name / "inner").mkdir(parents=True)
         (tmp_path / name / "inner" / "file.txt").write_text(name)
         folders[name] = bench.store.put_tree(name, tmp_path / name)
         bench.receipts.save(Receipt("download", name, {"inputs": {}}, {"data": folders[name]}))
-    bench.ran(bench.receipts.load("download", "kept"))
+    bench.ran(next(item for item in bench.receipts.all() if item.key == "kept"))
     bench.collect()
     bench.store.verify(folders["kept"], deep=True)
     assert not bench.store.tree_path(folders["lost"].sha256).exists()
@@ -138,12 +142,12 @@ def test_trees_live_and_die_with_their_files(bench, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"file": {"sha256": "00"}}'])
-def test_a_damaged_manifest_keeps_nothing_alive_and_stops_nothing(bench, tmp_path, damage):
+def test_a_damaged_manifest_keeps_nothing_alive_and_stops_nothing(bench: Bench, tmp_path: Path, damage: str) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "file").write_text("x")
     tree = bench.store.put_tree("tree", tmp_path / "tree")
     bench.receipts.save(Receipt("download", "d", {"inputs": {}}, {"data": tree}))
-    bench.ran(bench.receipts.load("download", "d"))
+    bench.ran(next(bench.receipts.all()))
     manifest = bench.store.tree_path(tree.sha256)
     manifest.chmod(0o644)
     manifest.write_text(damage)
@@ -151,7 +155,7 @@ def test_a_damaged_manifest_keeps_nothing_alive_and_stops_nothing(bench, tmp_pat
     assert bench.receipts.load("download", "d") is not None
 
 
-def test_each_board_keeps_what_it_runs_and_what_it_can_go_back_to(bench):
+def test_each_board_keeps_what_it_runs_and_what_it_can_go_back_to(bench: Bench) -> None:
     first = bench.made("deploy", "1", boards=["porch"])
     bench.made("deploy", "2", boards=["laptop"])
     bench.made("deploy", "3", boards=["laptop"])
@@ -160,7 +164,7 @@ def test_each_board_keeps_what_it_runs_and_what_it_can_go_back_to(bench):
     assert bench.retained().keys == {first.key, "3", "4"}
 
 
-def test_half_written_files_of_killed_runs_are_removed(bench):
+def test_half_written_files_of_killed_runs_are_removed(bench: Bench) -> None:
     bench.ran(bench.made("train", "kept"))
     left = bench.home / "objects" / "ab" / ".cdef.0123.tmp"
     left.parent.mkdir(exist_ok=True)
@@ -169,7 +173,7 @@ def test_half_written_files_of_killed_runs_are_removed(bench):
     assert not left.exists()
 
 
-def test_scratch_goes_when_its_stage_is_finished_and_stays_when_it_may_resume(bench):
+def test_scratch_goes_when_its_stage_is_finished_and_stays_when_it_may_resume(bench: Bench) -> None:
     receipt = bench.made("train", "a" * 64)
     bench.ran(receipt)
     finished, resumable = (bench.home / "work" / f"train-{letter * 16}" for letter in "ab")
@@ -180,7 +184,7 @@ def test_scratch_goes_when_its_stage_is_finished_and_stays_when_it_may_resume(be
     assert resumable.exists()
 
 
-def test_abandoned_scratch_goes_by_its_newest_file(bench):
+def test_abandoned_scratch_goes_by_its_newest_file(bench: Bench) -> None:
     bench.ran(bench.made("train", "another"))
     abandoned, recent = (bench.home / "work" / f"train-{letter * 16}" for letter in "ab")
     long_ago = time.time() - SCRATCH_SECONDS - 60
@@ -195,7 +199,7 @@ def test_abandoned_scratch_goes_by_its_newest_file(bench):
     assert recent.exists()
 
 
-def test_proofs_of_what_is_gone_are_forgotten(bench):
+def test_proofs_of_what_is_gone_are_forgotten(bench: Bench) -> None:
     bench.ran(bench.made("upload", "kept"))
     bench.made("upload", "lost")
     for key in ("kept", "lost"):
@@ -204,7 +208,7 @@ def test_proofs_of_what_is_gone_are_forgotten(bench):
     assert proofs.proofs(bench.home) == {"upload kept": 1.0}
 
 
-def test_a_run_under_way_is_waited_for_and_what_it_adds_is_kept(bench):
+def test_a_run_under_way_is_waited_for_and_what_it_adds_is_kept(bench: Bench) -> None:
     bench.ran(bench.made("train", "kept"))
     announced = threading.Event()
     done = []
@@ -220,12 +224,12 @@ def test_a_run_under_way_is_waited_for_and_what_it_adds_is_kept(bench):
     assert bench.path(added).exists()
 
 
-def test_an_empty_home_has_no_garbage(bench):
+def test_an_empty_home_has_no_garbage(bench: Bench) -> None:
     garbage = bench.collect()
     assert (garbage.receipts, garbage.objects, garbage.bytes, garbage.kept) == ((), (), 0, 0)
 
 
-def test_what_killed_processes_left_half_written_goes_but_not_at_once(bench):
+def test_what_killed_processes_left_half_written_goes_but_not_at_once(bench: Bench) -> None:
     bench.ran(bench.made("download", "d"))
     young = bench.home / ".young.tmp"
     names = ("receipts/download/.a.tmp", "runs/.b.tmp", "tuning/one/.c.tmp", "notify/waiting/.d.tmp")
@@ -246,19 +250,18 @@ LONG_AGO = 1_000_000_000.0
 class TestClockThatMoved:
     """Neither a clock that was set back nor one that was set forward makes a collection remove what is needed."""
 
-    def test_what_a_run_made_after_the_clock_was_set_back_stays(self, bench, monkeypatch):
+    def test_what_a_run_made_after_the_clock_was_set_back_stays(self, bench: Bench) -> None:
         record = bench.runs.begin("local")
         record.stages = [StageRecord("train", bench.made("train", "old").key, "ran", "", 0.0)]
         bench.runs.save(record)
-        monkeypatch.setattr("infra.store.runs.time.time", lambda: LONG_AGO)
-        record = bench.runs.begin("local")
+        record = Runs(bench.home, lambda: LONG_AGO).begin("local")
         made = bench.made("train", "new")
         record.stages = [StageRecord("train", made.key, "ran", "", 0.0)]
         bench.runs.save(record)
         assert bench.collect().receipts == ("old",)
         assert bench.path(made).exists()
 
-    def test_what_a_board_runs_is_known_by_the_order_of_the_runs_too(self, bench):
+    def test_what_a_board_runs_is_known_by_the_order_of_the_runs_too(self, bench: Bench) -> None:
         receipts = [bench.made("deploy", str(number), boards=["porch"]) for number in range(4)]
         back = replace(receipts[3], started=-1.0)  # deployed last, under a clock that was set back
         bench.receipts.save(back)
@@ -267,7 +270,7 @@ class TestClockThatMoved:
         bench.ran(bench.made("train", "t"))
         assert bench.retained().keys == {"t", "1", "2", "3"}
 
-    def test_scratch_that_a_recent_run_wrote_under_another_clock_stays(self, bench):
+    def test_scratch_that_a_recent_run_wrote_under_another_clock_stays(self, bench: Bench) -> None:
         """The training was killed under a clock that was set back; now the clock is right again."""
         bench.ran(bench.made("download", "d"))
         scratch = bench.home / "work" / f"train-{'b' * 16}"
@@ -278,14 +281,14 @@ class TestClockThatMoved:
         bench.collect()
         assert scratch.exists()
 
-    def test_scratch_stays_when_no_run_tells_its_age(self, bench):
+    def test_scratch_stays_when_no_run_tells_its_age(self, bench: Bench) -> None:
         scratch = bench.home / "work" / f"train-{'b' * 16}"
         scratch.mkdir(parents=True)
         os.utime(scratch, (LONG_AGO, LONG_AGO))
         bench.collect()
         assert scratch.exists()
 
-    def test_a_temporary_file_of_a_living_process_stays(self, bench):
+    def test_a_temporary_file_of_a_living_process_stays(self, bench: Bench) -> None:
         with replacing(bench.home / "registry.json") as living:
             living.write_text("half")
             dead = living.with_name(living.name.replace(f".{os.getpid()}-", ".4194305-"))  # above the largest pid

@@ -1,59 +1,75 @@
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from infra.errors import Corrupt, Refused, Transient
 from infra.ports.storage import StoredObject, SyncResult
+from infra.ports.values import Bytes, LocalFile
 from infra.store.artifacts import ArtifactStore
 from infra.store.digests import canonical, file_digest, text_digest
 from infra.store.mirror import Mirror
 from infra.store.receipts import Receipt, Receipts
 
+Made = tuple[Receipt, Receipts, ArtifactStore]
+
 
 class FolderStore:
     """A bucket in a folder, as far as a mirror needs one."""
 
-    def __init__(self, folder):
+    bucket = "bucket"
+    emulated = True
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.broken = False
 
-    def head(self, key):
+    def head(self, key: str) -> StoredObject | None:
         if self.broken:
             raise Transient("no answer")
         path = self.folder / key
         return StoredObject(key, path.stat().st_size, file_digest(path)) if path.exists() else None
 
-    def put(self, key, source, progress=None):
+    def ensure_bucket(self) -> bool:
+        return False
+
+    def list(self, prefix: str) -> Iterable[tuple[str, int]]:
+        found = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
+        return [(key, path.stat().st_size) for key, path in sorted(found.items()) if key.startswith(prefix)]
+
+    def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
         (self.folder / key).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.path, self.folder / key)
 
-    def get(self, key, target, sha256=None, progress=None):
+    def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
         if not (self.folder / key).exists():
             raise Refused(f"there is no {key}")
         if sha256 not in (None, file_digest(self.folder / key)):
             raise Corrupt(f"{key} is another file")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.folder / key, target)
+        return file_digest(target)
 
-    def sync(self, prefix, files, progress=None):
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
         for name, file in files.items():
             self.put(f"{prefix}/{name}", file)
         return SyncResult(tuple(files), (), sum(file.size for file in files.values()))
 
 
 @pytest.fixture
-def bucket(tmp_path):
+def bucket(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "bucket")
 
 
 @pytest.fixture
-def mirror(bucket):
+def mirror(bucket: FolderStore) -> Mirror:
     return Mirror(lambda: bucket, "team/store")
 
 
 @pytest.fixture
-def first(tmp_path):
+def first(tmp_path: Path) -> Made:
     """A home with one receipt: a file and a tree."""
     home = tmp_path / "first"
     made = tmp_path / "made"
@@ -67,7 +83,7 @@ def first(tmp_path):
     return receipt, receipts, store
 
 
-def test_a_second_machine_gets_all_that_the_first_made(mirror, first, tmp_path):
+def test_a_second_machine_gets_all_that_the_first_made(mirror: Mirror, first: Made, tmp_path: Path) -> None:
     receipt, receipts, store = first
     assert mirror.send(receipt, receipts, store) > 0
     other_receipts, other_store = Receipts(tmp_path / "second"), ArtifactStore(tmp_path / "second")
@@ -77,19 +93,23 @@ def test_a_second_machine_gets_all_that_the_first_made(mirror, first, tmp_path):
         other_store.verify(artifact, deep=True)
 
 
-def test_what_is_there_is_not_sent_again(mirror, first):
+def test_what_is_there_is_not_sent_again(mirror: Mirror, first: Made) -> None:
     mirror.send(*first)
     assert mirror.send(*first) == 0
 
 
-def test_an_unknown_key_is_a_miss_and_a_silent_bucket_is_not(mirror, bucket, first, tmp_path):
+def test_an_unknown_key_is_a_miss_and_a_silent_bucket_is_not(
+    mirror: Mirror, bucket: FolderStore, first: Made, tmp_path: Path
+) -> None:
     assert not mirror.fetch("train", "x" * 64, first[1], first[2])
     bucket.broken = True
     with pytest.raises(Transient):
         mirror.fetch("train", "x" * 64, first[1], first[2])
 
 
-def test_a_receipt_whose_object_was_lost_or_changed_does_not_arrive(mirror, bucket, first, tmp_path):
+def test_a_receipt_whose_object_was_lost_or_changed_does_not_arrive(
+    mirror: Mirror, bucket: FolderStore, first: Made, tmp_path: Path
+) -> None:
     mirror.send(*first)
     kept = bucket.folder / "team/store/objects" / first[0].outputs["file"].sha256
     kept.write_text("changed")
@@ -107,7 +127,9 @@ def test_a_receipt_whose_object_was_lost_or_changed_does_not_arrive(mirror, buck
 
 
 @pytest.mark.parametrize("digest", ["../../../../evil", "A" * 64, "a" * 63, ""])
-def test_a_receipt_with_a_malformed_digest_touches_no_path(mirror, bucket, first, tmp_path, digest):
+def test_a_receipt_with_a_malformed_digest_touches_no_path(
+    mirror: Mirror, bucket: FolderStore, first: Made, tmp_path: Path, digest: str
+) -> None:
     receipt, receipts, _ = first
     forged = replace(receipt, outputs={"file": replace(receipt.outputs["file"], sha256=digest)})
     receipts.save(forged)
@@ -123,7 +145,9 @@ def test_a_receipt_with_a_malformed_digest_touches_no_path(mirror, bucket, first
     ("name", "digest", "match"),
     [("../evil", "a" * 64, "not a plain relative path"), ("ok", "../../evil", "not a SHA-256")],
 )
-def test_a_manifest_with_a_malformed_entry_is_refused(mirror, bucket, first, tmp_path, name, digest, match):
+def test_a_manifest_with_a_malformed_entry_is_refused(
+    mirror: Mirror, bucket: FolderStore, first: Made, tmp_path: Path, name: str, digest: str, match: str
+) -> None:
     receipt, receipts, _ = first
     manifest = canonical({name: {"sha256": digest, "size": 1}})
     tree = replace(receipt.outputs["tree"], sha256=text_digest(manifest))

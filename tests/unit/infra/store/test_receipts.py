@@ -1,5 +1,7 @@
 import dataclasses
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from infra.store import rewrite as rewriting
 from infra.store.artifacts import Artifact
 from infra.store.atomic import write_text
 from infra.store.digests import value_digest
-from infra.store.migrations import CannotUpgrade
+from infra.store.migrations import Body, CannotUpgrade
 from infra.store.receipts import Receipt, Receipts
 from infra.store.rewrite import rewrite
 
@@ -26,13 +28,13 @@ RECEIPT = Receipt(
 )
 
 
-def test_a_receipt_comes_back_as_it_was(tmp_path):
+def test_a_receipt_comes_back_as_it_was(tmp_path: Path) -> None:
     Receipts(tmp_path).save(RECEIPT)
     assert Receipts(tmp_path).load("train", RECEIPT.key) == RECEIPT
     assert Receipts(tmp_path).load("train", "z" * 64) is None
 
 
-def test_any_change_in_the_file_is_damage_and_no_miss(tmp_path):
+def test_any_change_in_the_file_is_damage_and_no_miss(tmp_path: Path) -> None:
     receipts = Receipts(tmp_path)
     receipts.save(RECEIPT)
     path = receipts.path("train", RECEIPT.key)
@@ -42,7 +44,7 @@ def test_any_change_in_the_file_is_damage_and_no_miss(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"seal": 1}', json.dumps({"no": "seal"})])
-def test_other_damage_names_the_file(tmp_path, text):
+def test_other_damage_names_the_file(tmp_path: Path, text: str) -> None:
     receipts = Receipts(tmp_path)
     receipts.save(RECEIPT)
     path = receipts.path("train", RECEIPT.key)
@@ -51,11 +53,11 @@ def test_other_damage_names_the_file(tmp_path, text):
         receipts.load("train", RECEIPT.key)
 
 
-def sealed(body):
+def sealed(body: Body) -> str:
     return json.dumps({**body, "seal": value_digest(body)})
 
 
-def written(tmp_path, **changes):
+def written(tmp_path: Path, **changes: Any) -> tuple[Receipts, Path]:
     """A receipt on disk whose body differs, under a right seal."""
     receipts = Receipts(tmp_path)
     receipts.save(RECEIPT)
@@ -67,7 +69,7 @@ def written(tmp_path, **changes):
 
 
 @pytest.mark.parametrize("text", [None, '{"schema": 7, "seal": "of another kind", "what": "ever"}'])
-def test_a_newer_schema_is_refused_and_nothing_is_lost(tmp_path, text):
+def test_a_newer_schema_is_refused_and_nothing_is_lost(tmp_path: Path, text: str) -> None:
     receipts, path = written(tmp_path, schema=7)
     if text:
         path.write_text(text)
@@ -82,13 +84,13 @@ def test_a_newer_schema_is_refused_and_nothing_is_lost(tmp_path, text):
 
 
 @pytest.fixture
-def third_schema(monkeypatch):
-    """An AtlasFlow of schema 3: the second one called the tools otherwise, the third one wants to know who made it."""
+def third_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An AtlasFlow with schema 3: the step to 2 renames the tools, the step to 3 needs the duration."""
 
-    def second(body):
+    def second(body: Body) -> Body:
         return {**{name: value for name, value in body.items() if name != "programs"}, "tools": body["programs"]}
 
-    def third(body):
+    def third(body: Body) -> Body:
         if "seconds" not in body:
             raise CannotUpgrade("it does not say how long it took")
         return body
@@ -98,7 +100,7 @@ def third_schema(monkeypatch):
     monkeypatch.setattr(migrations, "STEPS", {1: second, 2: third})
 
 
-def test_an_older_schema_is_read_as_the_present_one(tmp_path, third_schema):
+def test_an_older_schema_is_read_as_the_present_one(tmp_path: Path, third_schema: None) -> None:
     receipts, path = written(tmp_path, schema=1, tools=None, programs={"mindspore": "2.10.0"})
     before = path.read_text()
     assert receipts.load("train", RECEIPT.key) == RECEIPT
@@ -113,7 +115,7 @@ def test_an_older_schema_is_read_as_the_present_one(tmp_path, third_schema):
     assert rewrite(tmp_path, dry_run=False) == []
 
 
-def test_what_cannot_be_upgraded_is_told_and_kept_aside(tmp_path, third_schema):
+def test_what_cannot_be_upgraded_is_told_and_kept_aside(tmp_path: Path, third_schema: None) -> None:
     receipts, path = written(tmp_path, schema=2, seconds=None)
     before = path.read_text()
     with pytest.raises(Refused, match="older AtlasFlow: it does not say how long it took") as error:
@@ -126,17 +128,19 @@ def test_what_cannot_be_upgraded_is_told_and_kept_aside(tmp_path, third_schema):
     assert receipts.load("train", RECEIPT.key) is None  # so the stage runs again
 
 
-def test_a_schema_without_a_way_here_is_told(tmp_path):
+def test_a_schema_without_a_way_here_is_told(tmp_path: Path) -> None:
     receipts, _ = written(tmp_path, schema=0)
     with pytest.raises(Refused, match="nothing is known of schema 0"):
         receipts.load("train", RECEIPT.key)
 
 
-def test_a_kill_between_the_two_writings_of_an_upgrade_loses_nothing(tmp_path, third_schema, monkeypatch):
+def test_a_kill_between_the_two_writings_of_an_upgrade_loses_nothing(
+    tmp_path: Path, third_schema: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, path = written(tmp_path, schema=1, tools=None, programs={"mindspore": "2.10.0"})
     before = path.read_text()
 
-    def killed(target, text):
+    def killed(target, text) -> Any:
         if target == path:
             raise KeyboardInterrupt
         write_text(target, text)
@@ -150,14 +154,14 @@ def test_a_kill_between_the_two_writings_of_an_upgrade_loses_nothing(tmp_path, t
     assert (tmp_path / "aside" / "schema-1" / "train" / path.name).read_text() == before
 
 
-def test_a_damaged_receipt_stops_an_upgrade_by_its_name(tmp_path):
+def test_a_damaged_receipt_stops_an_upgrade_by_its_name(tmp_path: Path) -> None:
     _, path = written(tmp_path)
     path.write_text("{")
     with pytest.raises(Corrupt, match=path.name):
         rewrite(tmp_path, dry_run=False)
 
 
-def test_the_latest_is_the_one_finished_last(tmp_path):
+def test_the_latest_is_the_one_finished_last(tmp_path: Path) -> None:
     receipts = Receipts(tmp_path)
     receipts.save(RECEIPT)
     later = dataclasses.replace(RECEIPT, key="a" * 64, started=200.0)
@@ -166,7 +170,7 @@ def test_the_latest_is_the_one_finished_last(tmp_path):
     assert receipts.latest("export") is None
 
 
-def test_the_latest_is_found_without_reading_the_others_whole(tmp_path):
+def test_the_latest_is_found_without_reading_the_others_whole(tmp_path: Path) -> None:
     """Damage beyond the head of an older receipt shows when that one is loaded."""
     receipts = Receipts(tmp_path)
     receipts.save(RECEIPT)
@@ -179,7 +183,7 @@ def test_the_latest_is_found_without_reading_the_others_whole(tmp_path):
         receipts.load("train", RECEIPT.key)
 
 
-def test_a_receipt_in_another_layout_is_read_whole_for_its_time(tmp_path):
+def test_a_receipt_in_another_layout_is_read_whole_for_its_time(tmp_path: Path) -> None:
     receipts, path = written(tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()), separators=(",", ":")))
     assert receipts.latest("train") == RECEIPT

@@ -1,5 +1,6 @@
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -7,13 +8,13 @@ from infra.store.digests import text_digest
 from infra.store.stat_cache import TICK_NS, StatCache, fingerprint, settled
 
 
-def settle(path):
+def settle(path: Path) -> None:
     """Wait until the clock has clearly passed the file's last change."""
     while not settled(fingerprint(path), time.time_ns()):
         time.sleep(TICK_NS / 1e9 / 4)
 
 
-def test_a_settled_file_is_not_read_again(tmp_path, monkeypatch):
+def test_a_settled_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_text("content")
     settle(file)
@@ -25,7 +26,7 @@ def test_a_settled_file_is_not_read_again(tmp_path, monkeypatch):
     assert StatCache(tmp_path / "cache.json").digest(file, deep=True) == "was read"
 
 
-def test_a_file_changed_at_the_time_of_its_check_is_read_again(tmp_path, monkeypatch):
+def test_a_file_changed_at_the_time_of_its_check_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_text("before")
     cache = StatCache(tmp_path / "cache.json")
@@ -35,7 +36,7 @@ def test_a_file_changed_at_the_time_of_its_check_is_read_again(tmp_path, monkeyp
     assert cache.digest(file) == "was read"
 
 
-def test_a_change_that_keeps_size_and_mtime_is_noticed(tmp_path):
+def test_a_change_that_keeps_size_and_mtime_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("before")
     settle(file)
@@ -47,7 +48,7 @@ def test_a_change_that_keeps_size_and_mtime_is_noticed(tmp_path):
     assert cache.digest(file) == text_digest("altere")
 
 
-def test_files_that_are_gone_are_forgotten(tmp_path):
+def test_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("content")
     settle(file)
@@ -59,7 +60,7 @@ def test_files_that_are_gone_are_forgotten(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[1]", '{"file": 1}', '{"file": [[1], "digest"]}'])
-def test_a_damaged_cache_is_an_empty_one(tmp_path, damage):
+def test_a_damaged_cache_is_an_empty_one(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "file"
     file.write_text("content")
     (tmp_path / "cache.json").write_text(damage)
