@@ -140,7 +140,7 @@ def test_a_kill_between_the_two_writings_of_an_upgrade_loses_nothing(
     _, path = written(tmp_path, schema=1, tools=None, programs={"mindspore": "2.10.0"})
     before = path.read_text()
 
-    def killed(target, text) -> Any:
+    def killed(target: Path, text: str) -> None:
         if target == path:
             raise KeyboardInterrupt
         write_text(target, text)
