@@ -1,1 +1,1 @@
-"""What a release is made of, and how compiled models are compared with the checkpoint."""
+"""Build releases, and compare compiled models with their checkpoint."""

@@ -1,4 +1,4 @@
-"""The program that runs beside a model on a board, and the contract between the two."""
+"""The agent: the program that runs a model on a board, and its description of the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BESIDE = {"preprocess": CHECKOUT / "models" / "preprocess.py", "parity": CHECKOU
 
 
 def contract(settings: Settings, labels: Sequence[str], soc_version: str, emulated: bool) -> dict[str, Any]:
-    """What the program must know of a model; the `.om` itself tells whether it takes pixels or normalised planes."""
+    """The description of a model for the agent; the `.om` itself has the form of the input (pixels or planes)."""
     from models import preprocess
 
     spec = train_spec(settings)
@@ -33,7 +33,7 @@ def contract(settings: Settings, labels: Sequence[str], soc_version: str, emulat
 
 
 def lay_out(folder: Path, files: Mapping[str, Path]) -> None:
-    """Copy the program into `folder/agent`; `files` are the agent's, by their path inside it."""
+    """Copy the agent's files, given by their path inside it, into `folder/agent`."""
     for name, source in files.items():
         target = folder / "agent" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,5 +41,5 @@ def lay_out(folder: Path, files: Mapping[str, Path]) -> None:
 
 
 def own_files() -> dict[str, Path]:
-    """The program as it is in this checkout."""
+    """The agent's files in this checkout."""
     return {**{path.name: path for path in sorted(AGENT.glob("*.py"))}, **{path.name: path for path in BESIDE.values()}}

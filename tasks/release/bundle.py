@@ -1,10 +1,9 @@
-"""A release: what a board needs to run a model and to check that it runs it right, under an id that names its bytes.
+"""Build a release: everything that a board needs to run and to check a model, with an id derived from the bytes.
 
-For each chip it is a folder: `model.om`, `agent/` (the program), `smoke/` (images, their true classes, and the logits
-that they must give), `reference.json` (what the evaluation images look like to the model, for
-`tasks/retrain/drift.py`) and `release.json` (id, class names, image size, normalisation, soc_version, emulated,
-tolerance).
-The folders of all chips bear one id, so that a fleet with several chips runs one release.
+It has a folder for each chip: `model.om`, `agent/` (the program), `smoke/` (images, their true classes and golden
+logits), `reference.json` (counts of the evaluation images, for `tasks/retrain/drift.py`) and `release.json` (id, class
+names, image size, normalisation, soc_version, emulated, tolerance).
+All folders have the same id, so that a fleet with several chips runs one release.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
     from tasks.engine.stage import StageContext
 
 SMOKE_IMAGES_A_CLASS = 5
-# Half precision keeps 11 bits, a relative error of 2^-11 an operation (IEEE 754-2008, binary16). A percent of the
-# largest logit leaves room for some twenty roundings, and is far below what a wrong pixel format does. Where the model
-# was executed before and passed the gate of parity, a board may be as far off as twice of what was seen there.
+# Half precision keeps 11 bits, a relative error of 2^-11 an operation (IEEE 754-2008, binary16). One percent
+# of the largest logit allows some twenty roundings, and is far below the effect of a wrong pixel format. For a model
+# that was executed and passed the parity gate, a board may differ by twice the largest difference there.
 TOLERANCE = 0.01
 SEEN_FACTOR = 2
 DESCRIPTION = "release.json"
@@ -46,12 +45,12 @@ NEEDS = {
 
 
 def agent_files(_settings: Settings) -> dict[str, Path]:
-    """The program that goes with the model; an outside input of the stages that make a release."""
+    """The agent; an external input of the stages that build a release."""
     return {"agent": agent_bundle.AGENT, **agent_bundle.BESIDE}
 
 
 def build(context: StageContext) -> Path:
-    """Lay a release out in `context.folder/release`, a folder a chip, from the inputs in `NEEDS` and `agent_files`."""
+    """Build a release in `context.folder/release`, a folder for each chip; returns that folder."""
     folder = context.folder / "release"
     ledger = Ledger.from_json(json.loads(context.input("ledger").read_text(encoding="utf-8")))
     facts: dict[str, dict[str, Any]] = {}
@@ -83,7 +82,7 @@ def identifier(files: Mapping[str, LocalFile]) -> str:
 
 
 def _lay_out(context: StageContext, om: Path, folder: Path) -> None:
-    """Program, model and smoke test; the latter has some images of each class."""
+    """Write agent, model, reference and smoke test; the latter has some images of each class."""
     import numpy as np
 
     agent = {name: file.path for name, file in context.files["agent"].items()}
@@ -110,6 +109,6 @@ def _facts(context: StageContext, ledger: Ledger, soc: str, folder: Path) -> dic
     return {
         **agent_bundle.contract(context.settings, labels(context), soc, context.emulated),
         "precision_mode": chosen.precision,
-        "cann": "" if ledger.emulated else ledger.compiler.version,  # no board's CANN may be older
+        "cann": "" if ledger.emulated else ledger.compiler.version,  # a board's CANN must not be older
         "tolerance": max(TOLERANCE * largest, SEEN_FACTOR * seen),
     }

@@ -1,4 +1,4 @@
-"""The reference of a release: what its evaluation images look like to the model, in the counts that boards keep."""
+"""The reference of a release: its evaluation images and answers, counted as boards count theirs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FILE = "reference.json"  # in a release, for each chip
 def reference(
     images: np.ndarray[Any, np.dtype[np.uint8]], logits: np.ndarray[Any, np.dtype[np.float32]], size: int
 ) -> dict[str, Any]:
-    """Count evaluation images as a board would.
+    """Count evaluation images as a board does.
 
     Args:
         images: uint8 [n, height, width, 3], RGB.
-        logits: the answers to them, [n, classes].
+        logits: of these images, [n, classes].
         size: height and width of the network's input in pixels.
 
     Returns:
@@ -42,20 +42,20 @@ def reference(
 
 
 def reference_of(fleet: Fleet, release: str) -> Mapping[str, Sequence[int]]:
-    """The counts in a release that is kept here.
+    """The counts in a kept release.
 
     Raises:
-        UserError: the release is not kept here, or was made before releases had a reference.
+        UserError: the release is not kept here, or is older than references.
         Corrupt: the file is damaged.
     """
     files = next(iter(fleet.release(release).values())).files
     if FILE not in files:
-        raise UserError(f"release {release} has no {FILE}", hint="`atlasflow run` makes one that has")
+        raise UserError(f"release {release} has no {FILE}", hint="`atlasflow run` makes a release with one")
     path = files[FILE].path
     try:
         counts: dict[str, list[int]] = json.loads(path.read_text(encoding="utf-8"))["counts"]
         if not all(isinstance(number, int) for name in QUANTITIES for number in counts[name]):
-            raise TypeError("its counts are no numbers")
+            raise TypeError("its counts are not numbers")
     except (ValueError, KeyError, TypeError) as error:
         raise Corrupt(f"{path} is damaged: {error}", hint="roll the release out again") from error
     return counts

@@ -1,7 +1,7 @@
-"""Execute compiled candidates on the evaluation images, through the very program that boards run.
+"""Execute compiled candidates on the evaluation images, with the agent of the boards.
 
-A stand-in's models are executed on this machine. What was compiled for hardware is executed on a board of that chip, if
-there is a choice to be made and the settings name such a board; else its board's smoke test is the comparison.
+Models of the stand-in compiler are executed on this machine. With several candidates for a chip, models for hardware
+are executed on a board with that chip, if the settings name one; else the smoke test of the deployment compares them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FOR_HARDWARE = "compiled for hardware, which this machine is not; the smoke test
 
 
 def run(context: StageContext, candidates: Sequence[Candidate], *, emulated: bool) -> list[Result]:
-    """The logits and the latency of each candidate, or why there are none.
+    """Execute each candidate; returns logits and latency, or why there are none.
 
     Args:
         context: of the convert stage.
-        candidates: compiled.
-        emulated: True for a stand-in's `.om`, which the stand-in pyACL executes here.
+        candidates: the compiled models.
+        emulated: True for models of the stand-in compiler, for the stand-in pyACL.
     """
     results = []
     for done, candidate in enumerate(candidates):
@@ -50,14 +50,14 @@ def run(context: StageContext, candidates: Sequence[Candidate], *, emulated: boo
 
 
 def _board(context: StageContext, soc_version: str) -> str | None:
-    """The first real board with that chip among those that get the release."""
+    """The first real board with that chip in `deploy.boards`."""
     boards = context.settings.boards
     named = [name for name in context.settings.deploy.boards if name in boards and boards[name].address]
     return next((name for name in named if boards[name].soc == soc_version), None)
 
 
 def _try(context: StageContext, candidate: Candidate, board: str) -> Result:
-    """Execute on a board; one that does not answer now keeps nothing from being compiled."""
+    """Execute on a board; an unreachable one does not stop the stage."""
     context.reporter.line("convert", f"board {board} tries {candidate.name}")
     try:
         return _execute(context, candidate, board)
@@ -67,7 +67,7 @@ def _try(context: StageContext, candidate: Candidate, board: str) -> Result:
 
 
 def _execute(context: StageContext, candidate: Candidate, board: str | None) -> Result:
-    """Execute a candidate on a board, or on this machine when there is none."""
+    """Execute a candidate on a board, or on this machine without one."""
     import numpy as np
 
     folder = context.folder / "trials" / candidate.om.stem
@@ -82,7 +82,7 @@ def _execute(context: StageContext, candidate: Candidate, board: str | None) -> 
 
 
 def lay_out(context: StageContext, candidate: Candidate, folder: Path, *, emulated: bool) -> None:
-    """A release without a smoke test."""
+    """Write a release without a smoke test to `folder`."""
     agent_bundle.lay_out(folder, agent_bundle.own_files())
     shutil.copyfile(candidate.om, folder / "model.om")
     facts = agent_bundle.contract(context.settings, labels(context), candidate.soc_version, emulated)

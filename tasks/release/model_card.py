@@ -1,4 +1,4 @@
-"""The model card that goes with every export: what the model is, what it was made from, how good it is, its limits."""
+"""The model card of a release: description, training, quality and limits of the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def markdown(
     Args:
         recipe: every field of the training specification.
         metrics: of the evaluation (`metrics.json`).
-        checks: what is known of each exported format (`checks.json`).
+        checks: the check of each exported format (`checks.json`).
         parity: the rows of the parity ledger (`tasks.release.parity.rows`).
         digests: name to SHA-256, of data, checkpoint and exported files.
     """
@@ -74,7 +74,7 @@ def _limits(recipe: Mapping[str, Any], metrics: Metrics) -> list[str]:
     return [
         "## Limits",
         "",
-        f"- It knows {recipe['classes']} classes and answers with one of them whatever it is shown.",
+        f"- It has {recipe['classes']} classes and answers one of them for any picture.",
         f"- It recognises {weakest.name} worst: recall {weakest.recall:.3f}.",
         "- Input is RGB, normalised as `preprocess.py` says; another colour order or scale gives wrong answers "
         "without an error.",
@@ -108,7 +108,7 @@ def own_model_markdown(
         name: of the model's file.
         classes: names, by number.
         accuracy: of the model itself on the evaluation images, 0 to 1.
-        images: how many these are.
+        images: their number.
         parity: the rows of the parity ledger.
         digests: name to SHA-256 of the model and the data set.
     """

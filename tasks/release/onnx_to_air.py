@@ -1,7 +1,7 @@
-"""AIR without an Ascend device: the exported ONNX graph, written in AIR's format and proved against the checkpoint.
+"""Portable AIR: translate the exported ONNX graph to AIR without an Ascend device, and compare it with the checkpoint.
 
-MindSpore writes AIR on Ascend alone (docs/reference/atc.md §3.6). Huawei's own ATC never read this one, and the file
-says so.
+MindSpore writes AIR only on Ascend (docs/reference/atc.md §3.6). This form was never tested with Huawei's ATC, and is
+labelled so.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _TIMED = 20  # calls whose median is the latency
 
 
 def write(source: Path, target: Path, batch: int) -> dict[str, Any]:
-    """Write `target` from an ONNX file; gives what the receipt says of such a file.
+    """Write `target` from an ONNX file; returns its entry for `checks.json`.
 
     Raises:
-        UserError: the file cannot be read, or has an operator that the writer does not know.
+        UserError: the file cannot be read, or has an operator without a translation.
     """
     write_air(source, target, batch)
     return {"file": target.name, "batch": batch, "label": LABEL}
@@ -48,13 +48,13 @@ def check(
         network: `image_size`, and `normalisation`, the name of a preset in `models/preprocess.py`.
 
     Returns:
-        What `parity.compare` gives.
+        The figures of `parity.compare`.
 
     Raises:
-        UserError: the graph has an operator or an attribute that the reader does not know.
-        Corrupt: the file is no AIR.
+        UserError: the graph has an operator or an attribute without a translation.
+        Corrupt: the file is not AIR.
     """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import; calls made later come too late
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read at import only
     import onnxruntime
 
     model = to_onnx(path.read_bytes()).SerializeToString()
@@ -64,7 +64,7 @@ def check(
     found, times = [], []
     for start in range(0, len(images), batch):
         part = preprocess.resize(images[start : start + batch], network["image_size"])
-        whole = np.resize(part, (batch, *part.shape[1:]))  # the last one is filled up with its own images
+        whole = np.resize(part, (batch, *part.shape[1:]))  # an incomplete batch is padded with its own images
         tensor = preprocess.normalise(whole, preprocess.PRESETS[network["normalisation"]])
         began = time.perf_counter()
         found.append(session.run(None, {end.name: tensor})[0][: len(part)])

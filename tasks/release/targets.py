@@ -1,4 +1,4 @@
-"""Which chips to compile for: those that the settings name, else those of the boards that get the release."""
+"""Find the chips to compile for: those of the settings, else those of the boards in `deploy.boards`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def soc_versions(settings: Settings) -> tuple[str, ...]:
-    """The chips, each once, in the order in which they are named; none where no chip is named and no board."""
+    """The chips, each once, in their order in the settings; empty without chips and boards."""
     named = settings.convert.soc_versions or tuple(
         settings.boards[name].soc for name in settings.deploy.boards if name in settings.boards
     )
@@ -22,12 +22,12 @@ def soc_versions(settings: Settings) -> tuple[str, ...]:
 
 
 def check_boards(context: StageContext, socs: Sequence[str]) -> None:
-    """Ask each real board what it is, before anything is compiled for what the settings say it is.
+    """Ask each real board for its chip before the compilation.
 
-    A board that does not answer is told of and left to the preflight of its deployment.
+    A board that does not answer is reported; the preflight of the deployment checks it again.
 
     Raises:
-        UserError: there is no chip at all, or a board has a chip that nothing would be compiled for.
+        UserError: there is no chip, or a board has a chip that is not among `socs`.
     """
     if not socs:
         raise UserError(
@@ -37,7 +37,7 @@ def check_boards(context: StageContext, socs: Sequence[str]) -> None:
     for name in context.settings.deploy.boards:
         board = context.settings.boards.get(name)
         if board is None or not board.address:
-            continue  # a stand-in plays the chip that the settings name
+            continue  # a stand-in has the chip of the settings
         try:
             found = context.world.board(name).facts().soc_version
         except Transient as error:
@@ -45,6 +45,6 @@ def check_boards(context: StageContext, socs: Sequence[str]) -> None:
             continue
         if found and found not in socs:
             raise UserError(
-                f"board {name} has {found}; compiled would be for {', '.join(socs)}",
+                f"board {name} has {found}, but the settings compile for {', '.join(socs)}",
                 hint=f'set boards.{name}.soc = "{found}", or add {found} to convert.soc_versions',
             )

@@ -1,4 +1,4 @@
-"""Convert: ONNX or AIR → an `.om` for each chip and precision, a parity ledger, and the `.om` of each chip to use."""
+"""Convert: ONNX or AIR → an `.om` for each chip and precision, a parity ledger, and the chosen `.om` of each chip."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
 
-# What other settings say, and what the program on the boards could not feed.
-_PROGRAM = "what the boards' program feeds"
+# Options that other settings decide, and those that the agent on the boards does not support.
+_PROGRAM = "the agent on the boards"
 _OWN = {
     "precision_mode": "convert.precisions",
     "precision_mode_v2": "convert.precisions",
@@ -34,7 +34,7 @@ _OWN = {
 
 
 def run(context: StageContext) -> StageOutput:
-    """Compile each candidate, execute it where that is possible, and choose."""
+    """Compile each candidate, execute it where possible, and choose one for each chip."""
     socs = soc_versions(context.settings)
     check_boards(context, socs)
     compiler = context.world.compiler()
@@ -63,7 +63,7 @@ def run(context: StageContext) -> StageOutput:
             target = context.folder / "om" / candidate.soc_version / "model.om"
             target.parent.mkdir(parents=True)
             shutil.copyfile(candidate.om, target)
-    (context.folder / "om").mkdir(exist_ok=True)  # where nothing passes, the gate behind this stage stops the chain
+    (context.folder / "om").mkdir(exist_ok=True)  # if nothing passes, the gate after this stage stops the chain
     stand_in = " (stand-in)" if producer.emulated else ""
     chosen = "; ".join(f"{soc}: {precision or 'none passes'}" for soc, precision in ledger.chosen.items())
     note = f"{producer.name} {producer.version[:12]}{stand_in}, {len(candidates)} compiled, {chosen}"
@@ -83,7 +83,7 @@ def _request(context: StageContext, candidate: parity.Candidate, options: Mappin
 
 
 def _options(context: StageContext) -> dict[str, str]:
-    """ATC's options that are the same for all candidates: AIPP, gears, and the further ones of the settings."""
+    """ATC's options for all candidates: AIPP, gears, and the further options of the settings."""
     from infra.atc.aipp import normalising
     from models.preprocess import PRESETS
 
@@ -101,7 +101,7 @@ def _options(context: StageContext) -> dict[str, str]:
     if settings.aipp:
         contract = PRESETS[train_spec(context.settings).normalisation]
         _, height, width = image_shape(context.settings)
-        # The pictures are RGB; the constants are in the order of the tensor's channels.
+        # The pictures are RGB; the constants have the order of the tensor's channels.
         text = normalising(contract.mean, contract.std, width=width, height=height, swap=contract.order == "BGR")
         aipp = context.folder / "aipp.cfg"
         aipp.write_text(text)
@@ -112,7 +112,7 @@ def _options(context: StageContext) -> dict[str, str]:
 
 
 def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
-    """A model of one's own is compiled as it is: there is nothing to compare it with."""
+    """An external model is compiled only: there is nothing to compare it with."""
     if settings.convert.model:
         return {"model": ("export", settings.convert.source)}
     return {
@@ -125,7 +125,7 @@ def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
 
 
 def _external_inputs(settings: Settings) -> Mapping[str, Path]:
-    """A model of one's own, and the files that options name: they count by their bytes."""
+    """An external model, and the files that options name; their digests are in the key."""
     convert = settings.convert
     files = {name: Path(convert.options[name]) for name in FILE_OPTIONS if convert.options.get(name)}
     return {**files, **({"model": Path(convert.model)} if convert.model else {})}
@@ -154,7 +154,7 @@ STAGE = Stage(
     needs=_needs,
     external_inputs=_external_inputs,
     settings=_settings,
-    # The program that executes what was compiled, and the pyACL stand-in below it.
+    # The agent that executes the compiled models, and the stand-in of pyACL.
     code=lambda _settings: (
         "infra.board.agent.infer",
         "infra.board.emulator.acl.acl.mdl",

@@ -1,4 +1,4 @@
-"""Deploy: `.om` → a release in service on each board, then some pictures classified there and fetched back."""
+"""Deploy: activate a release on each board, classify some pictures there, and fetch the annotated copies."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def recorded(context: StageContext) -> str | None:
 
 
 def prove(context: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
-    """Ask each board: is the release in service?"""
+    """Ask each board whether the release is active."""
     wanted = _identifier(context)
     for name in context.settings.deploy.boards:
         active = context.world.board(name).state().active
@@ -85,7 +85,7 @@ def _identifier(context: StageContext) -> str:
 
 
 def _release(context: StageContext, board: str, soc_version: str) -> Release:
-    """The part of the release that is for a board's chip."""
+    """The release for a board's chip."""
     chips = releases_in(context.files["release"], "the release")
     if soc_version not in chips:
         raise UserError(
@@ -122,7 +122,7 @@ def _install(context: StageContext, board: Board) -> DeployedBoard:
 def _classify(
     context: StageContext, board: Board, pictures: Sequence[Path], folder: Path, before: str | None
 ) -> Sequence[Classification]:
-    """Classify pictures with the new release; when that fails, put the previous release back into service."""
+    """Classify pictures with the new release; when that fails, activate the previous release again."""
     try:
         return board.classify(pictures, folder)
     except (GateFailed, Refused, Corrupt, UserError):
@@ -136,7 +136,7 @@ def _pictures(context: StageContext) -> list[Path]:
     """The pictures to classify: the operator's, or one evaluation image of each of the first classes."""
     if "pictures" in context.files:
         if not context.files["pictures"]:
-            raise UserError(f"deploy.pictures is {context.settings.deploy.pictures}, which holds no file")
+            raise UserError(f"deploy.pictures is {context.settings.deploy.pictures}, which has no file")
         return [file.path for file in context.files["pictures"].values()]
     from PIL import Image
 
@@ -153,7 +153,7 @@ def _pictures(context: StageContext) -> list[Path]:
 
 
 def _examples(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int], list[str]]:
-    """Images, their classes and the names of these: of the evaluation, or of a release from elsewhere."""
+    """Images, the numbers of their classes, and the class names: of the evaluation, or of an external release."""
     import numpy as np
 
     if "data" in context.files:
@@ -184,14 +184,14 @@ def _external_inputs(settings: Settings) -> Mapping[str, Path]:
 
 
 def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
-    """A release from elsewhere is deployed as it is: this machine need not have made anything."""
+    """An external release needs no other stage of this chain."""
     if settings.deploy.release:
         return {"release": ("publish", "release")}
     return {"release": ("publish", "release"), "ledger": ("convert", "ledger"), "data": ("download", "data")}
 
 
 def _producer(world: World) -> Producer | None:
-    """Who made a release from elsewhere is not known from receipts, so the release itself has to tell."""
+    """The producer of an external release, read from the release, because there are no receipts."""
     given = world.settings.deploy.release
     if not given:
         return None

@@ -1,4 +1,4 @@
-"""Export: checkpoint → MINDIR, ONNX and, on an Ascend backend, AIR; each in a process of its own, each checked."""
+"""Export: checkpoint → MINDIR, ONNX and, on an Ascend backend, AIR; each in its own process, each checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(context: StageContext) -> StageOutput:
-    """Export each format that is asked for; AIR, which MindSpore cannot make on a CPU, is portable or not made."""
+    """Export each format of the settings; without an Ascend device, AIR is portable or is not made."""
     checks: dict[str, Any] = {}
     latencies: dict[str, Any] = {}
     outputs: dict[str, Path] = {}
@@ -49,8 +49,8 @@ def run(context: StageContext) -> StageOutput:
 
 
 def _export(context: StageContext, name: str, results: Path) -> dict[str, Any]:
-    """Make one format in a process of its own; what is known of it, or why there is none."""
-    if name == "air" and "air" in context.files:  # a training on an Ascend device has left it beside its checkpoint
+    """Export one format in its own process; returns its check, or why it was not made."""
+    if name == "air" and "air" in context.files:  # a training on an Ascend device exported it
         shutil.copyfile(context.input("air"), results / "model.air")
         return {"made": True, "by": "the training", **_check_air(context, results / "model.air")}
     arguments = {
@@ -78,7 +78,7 @@ def _export(context: StageContext, name: str, results: Path) -> dict[str, Any]:
 
 
 def _portable_air(context: StageContext, target: Path) -> dict[str, Any]:
-    """Write AIR from the ONNX file that was exported just before."""
+    """Write AIR from the exported ONNX file."""
     from tasks.release.onnx_to_air import write
 
     onnx = context.folder / "onnx" / "model.onnx"
@@ -88,7 +88,7 @@ def _portable_air(context: StageContext, target: Path) -> dict[str, Any]:
 
 
 def _check_air(context: StageContext, path: Path) -> dict[str, Any]:
-    """Execute an AIR file on the evaluation images; MindSpore's own may have operators that are not executed here."""
+    """Execute an AIR file on the evaluation images; some operators of MindSpore's AIR are not supported here."""
     from tasks.release.onnx_to_air import check
 
     images, numbers = evaluation_images(context)
@@ -101,12 +101,16 @@ def _check_air(context: StageContext, path: Path) -> dict[str, Any]:
 
 
 def _check_difference(name: str, check: Mapping[str, Any], most: float) -> None:
-    """An exported file that does not compute what the checkpoint computes is no export."""
-    if check["max_difference"] is None or not check["max_difference"] <= most:  # None: logits that are no numbers
+    """Check the largest logit difference between an exported file and the checkpoint.
+
+    Raises:
+        Corrupt: it is too large, or not finite.
+    """
+    if check["max_difference"] is None or not check["max_difference"] <= most:  # None: NaN or infinite logits
         raise Corrupt(
             f"the {name} file's logits differ from the checkpoint's by up to {check['max_difference']}, "
             f"more than export.max_difference {most:.2g}",
-            hint="look at the log of the export; another batch size or MindSpore version may export it right",
+            hint="look at the log of the export; try another batch size or MindSpore version",
         )
 
 

@@ -149,7 +149,9 @@ ATTIC = {"boards.attic.address": "192.168.1.2", "deploy.boards": '["attic"]'}
 
 
 def test_a_real_boards_own_chip_counts(tmp_path):
-    with pytest.raises(UserError, match="board attic has Ascend310B4; compiled would be for Ascend310") as caught:
+    with pytest.raises(
+        UserError, match="board attic has Ascend310B4, but the settings compile for Ascend310"
+    ) as caught:
         run(tmp_path, Machine(boards={"attic": Asked("Ascend310B4")}), **ATTIC)
     assert 'boards.attic.soc = "Ascend310B4"' in caught.value.hint
     world = Machine(boards={"attic": Asked("Ascend310B4")})

@@ -115,7 +115,7 @@ def test_own_pictures_take_their_place(tmp_path):
 
 def test_a_folder_without_pictures_is_told_before_a_board_is_touched(tmp_path):
     board = FakeBoard()
-    with pytest.raises(UserError, match=r"deploy\.pictures is .*, which holds no file"):
+    with pytest.raises(UserError, match=r"deploy\.pictures is .*, which has no file"):
         deploy.run(work_for(tmp_path, board, pictures={}))
     assert board.active is None
 
