@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import Transient
-from infra.ports.values import Lines
+from infra.ports.values import OnLine
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Finished:
 def run_program(
     command: Sequence[str],
     *,
-    lines: Lines,
+    lines: OnLine,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     log: Path | None = None,
@@ -76,7 +76,7 @@ def run_program(
     return Finished(code, tail)
 
 
-def _read_lines(process: "subprocess.Popen[str]", lines: Lines, log: Path | None) -> tuple[str, ...]:
+def _read_lines(process: "subprocess.Popen[str]", lines: OnLine, log: Path | None) -> tuple[str, ...]:
     """Pass on each line, append it to the log, and return the last lines."""
     tail: deque[str] = deque(maxlen=40)
     with contextlib.ExitStack() as stack:

@@ -17,7 +17,7 @@ from flows.cli.output import print_json, print_line
 from flows.context import open_chain
 from infra.errors import Refused, UserError
 from infra.obs.address import ObjectAddress, parse_address
-from infra.ports.values import Bytes
+from infra.ports.values import OnBytes
 from infra.store.local_files import describe_folder
 from tasks.engine.reporter import Silent
 
@@ -139,7 +139,7 @@ def _make_bucket(target: str, profile: str, settings: list[str] | None) -> None:
         _client(target, profile, settings).ensure_bucket()
 
 
-def _copy_archive(source: str, target: str, profile: str, settings: list[str] | None, moved: Bytes) -> str:
+def _copy_archive(source: str, target: str, profile: str, settings: list[str] | None, moved: OnBytes) -> str:
     origin, goal = parse_address(source), parse_address(target)
     if origin is None and goal is not None and goal.key and Path(source).is_dir():
         files = describe_folder(Path(source))
@@ -160,7 +160,7 @@ def _is_single(client: "ObsClient", source: str) -> bool:
 
 
 @contextmanager
-def _progress() -> Iterator[Bytes]:
+def _progress() -> Iterator[OnBytes]:
     """Show the bytes copied, on a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())

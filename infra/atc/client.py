@@ -20,7 +20,7 @@ from infra.atc.request import FILE_OPTIONS
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports.compilation import CompileRequest
-from infra.ports.values import Lines, Producer
+from infra.ports.values import OnLine, Producer
 from infra.program import run_program
 from infra.store.atomic import replacing
 
@@ -52,7 +52,7 @@ class AtcCompiler:
         """The compiler, with its version."""
         return self.made_by
 
-    def compile(self, request: CompileRequest, lines: Lines) -> None:
+    def compile(self, request: CompileRequest, lines: OnLine) -> None:
         """Write `request.output` atomically.
 
         Raises:

@@ -20,7 +20,7 @@ from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports.board import BoardFacts, BoardState, Classification, Installed
 from infra.ports.release import Release
 from infra.ports.upkeep import BoardCheck, BoardStatus, HostKey, Observations, Pulled, RollbackCause
-from infra.ports.values import Bytes
+from infra.ports.values import OnBytes
 from infra.settings import BoardSettings
 from infra.store.artifacts import folder_files
 
@@ -62,7 +62,7 @@ class SshBoard:
         """Ask the board for its releases."""
         return self._run(lambda session: session.ask("state", answers.state))
 
-    def install(self, release: Release, progress: Bytes | None = None) -> Installed:
+    def install(self, release: Release, progress: OnBytes | None = None) -> Installed:
         """Preflight, copy what is missing, verify, smoke test, switch; see `infra.ports.board.Board.install`."""
         return self._run(lambda session: install.install(session, release, progress, self._lock_seconds))
 

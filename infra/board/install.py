@@ -16,7 +16,7 @@ from infra.names import check_name
 from infra.ports.board import BoardState, Installed, SmokeResult
 from infra.ports.release import Release
 from infra.ports.upkeep import RollbackCause
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 from infra.store.digests import file_digest
 
 LOCK_SECONDS = 120.0
@@ -50,7 +50,7 @@ def check_release(release: Release) -> None:
         raise UserError(f"release {release.id} lacks {', '.join(sorted(missing))}")
 
 
-async def install(session: Session, release: Release, progress: Bytes | None, lock_seconds: float) -> Installed:
+async def install(session: Session, release: Release, progress: OnBytes | None, lock_seconds: float) -> Installed:
     """Do the whole installation; see `infra.ports.board.Board.install`."""
     check_release(release)
     refuse(session.name, await session.facts(), session.settings, release)
@@ -96,7 +96,7 @@ def _plan(answer: Any, release: Release) -> CopyPlan:
     return CopyPlan(answers.text(answer["folder"]), missing, answers.text(answer["part"], answers.MAX_WORD))
 
 
-async def _copy(session: Session, plan: CopyPlan, files: Mapping[str, LocalFile], progress: Bytes | None) -> None:
+async def _copy(session: Session, plan: CopyPlan, files: Mapping[str, LocalFile], progress: OnBytes | None) -> None:
     at_once = asyncio.Semaphore(FILES_AT_ONCE)  # many are small, and each costs three round trips
 
     async def send(name: str) -> None:

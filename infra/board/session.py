@@ -16,7 +16,7 @@ from infra.board import answers
 from infra.board.connection import connect, mapped
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.faults import FaultPlan
-from infra.ports.values import Bytes
+from infra.ports.values import OnBytes
 from infra.settings import BoardSettings
 
 T = TypeVar("T")
@@ -154,7 +154,7 @@ class Session:
                 if not self._asking.locked():
                     await self.ask("still_here", answers.nothing)
 
-    async def send(self, source: Path, target: str, progress: Bytes | None) -> None:
+    async def send(self, source: Path, target: str, progress: OnBytes | None) -> None:
         """Copy a file to the board; the caller chooses a temporary name as `target`."""
         sftp = await self._files()
         with mapped(self.name, self.settings):
@@ -253,7 +253,7 @@ def _writing(target: Path) -> Iterator[None]:
         raise Refused(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _progress(progress: Bytes | None) -> Callable[[bytes, bytes, int, int], None] | None:
+def _progress(progress: OnBytes | None) -> Callable[[bytes, bytes, int, int], None] | None:
     if progress is None:
         return None
     seen = 0

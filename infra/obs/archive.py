@@ -16,7 +16,7 @@ from infra.obs.download import fetch
 from infra.obs.listing import look
 from infra.obs.upload import changed, send
 from infra.ports.storage import SyncResult
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 from infra.store.local_files import describe
 
 CONTENT = "content"
@@ -30,7 +30,7 @@ def content_digest(files: Mapping[str, LocalFile]) -> str:
 
 
 def sync_archive(
-    connection: Connection, address: ObjectAddress, files: Mapping[str, LocalFile], progress: Bytes | None = None
+    connection: Connection, address: ObjectAddress, files: Mapping[str, LocalFile], progress: OnBytes | None = None
 ) -> SyncResult:
     """Make `address` hold an archive (tar) of exactly these files; read and send nothing when it does already.
 
@@ -60,7 +60,7 @@ def fetch_archive(
     address: ObjectAddress,
     folder: Path,
     sha256: str | None = None,
-    progress: Bytes | None = None,
+    progress: OnBytes | None = None,
 ) -> str:
     """Fetch an archive and unpack it as `folder`, atomically; return the archive's SHA-256.
 

@@ -17,7 +17,7 @@ from infra.obs.sync import missing_names, remove, synchronise
 from infra.obs.unfinished import abort_older, unfinished
 from infra.obs.upload import send, send_bare
 from infra.ports.storage import StoredObject, SyncResult
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 from infra.settings import ObsSettings, RetrySettings
 
 
@@ -87,7 +87,7 @@ class ObsClient:
         """List the keys that begin with `prefix`, in byte order, with their sizes in bytes."""
         return [(key, size) for key, size, _ in listing(self._connection, self._bucket, prefix)]
 
-    def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
+    def put(self, key: str, source: LocalFile, progress: OnBytes | None = None) -> None:
         """Send a file with its SHA-256 as metadata; `Corrupt` when the file differs from its digest."""
         send(self._connection, self._at(key), source, progress)
 
@@ -95,11 +95,11 @@ class ObsClient:
         """Send a file in one request and without our metadata, as other programs do; for stand-ins of these."""
         send_bare(self._connection, self._at(key), source)
 
-    def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
+    def get(self, key: str, target: Path, sha256: str | None = None, progress: OnBytes | None = None) -> str:
         """Fetch an object atomically, return its SHA-256; `Corrupt` on a wrong digest, `Refused` when there is none."""
         return fetch(self._connection, self._at(key), target, sha256, progress)
 
-    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         """Make `prefix/name` hold each file: compare digests, send what is missing, check the result."""
         return synchronise(self._connection, self._bucket, prefix, files, progress)
 
@@ -107,7 +107,7 @@ class ObsClient:
         """Return the names of the files that `prefix/name` does not hold with their digest; nothing is sent."""
         return missing_names(self._connection, self._bucket, prefix, files)
 
-    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         """Make `key` hold one archive of exactly these files; one request when it does already."""
         return sync_archive(self._connection, self._at(key), files, progress)
 
@@ -115,7 +115,7 @@ class ObsClient:
         """True when `key` holds the archive of exactly these files; nothing is sent."""
         return holds_archive(self._connection, self._at(key), files)
 
-    def get_archive(self, key: str, folder: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
+    def get_archive(self, key: str, folder: Path, sha256: str | None = None, progress: OnBytes | None = None) -> str:
         """Fetch an archive and unpack it as the new `folder`; return the archive's SHA-256."""
         return fetch_archive(self._connection, self._at(key), folder, sha256, progress)
 

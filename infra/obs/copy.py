@@ -19,7 +19,7 @@ from infra.obs.listing import listing, look
 from infra.obs.parallel import run_all
 from infra.obs.sync import remove, synchronise
 from infra.obs.upload import SINGLE, send
-from infra.ports.values import Bytes
+from infra.ports.values import OnBytes
 from infra.store.atomic import replacing
 from infra.store.local_files import describe
 
@@ -37,7 +37,7 @@ class Files:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def copy(self, source: str, target: str, progress: Bytes | None = None) -> None:
+    def copy(self, source: str, target: str, progress: OnBytes | None = None) -> None:
         """Copy one file or object to a file or an object, verified and atomically.
 
         Raises:
@@ -61,7 +61,7 @@ class Files:
                 progress(file.size)
 
     def copy_parallel(
-        self, source: str, target: str, *, names: Sequence[str] | None = None, progress: Bytes | None = None
+        self, source: str, target: str, *, names: Sequence[str] | None = None, progress: OnBytes | None = None
     ) -> tuple[str, ...]:
         """Copy everything under a folder; return the relative names that were copied.
 
@@ -199,7 +199,7 @@ class Files:
             )
         return found
 
-    def _copy_object(self, source: ObjectAddress, target: ObjectAddress, progress: Bytes | None) -> None:
+    def _copy_object(self, source: ObjectAddress, target: ObjectAddress, progress: OnBytes | None) -> None:
         """Copy within the store, with metadata; no byte passes this machine."""
         from boto3.s3.inject import copy  # noqa: PLC0415 - as in `open_connection`
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415

@@ -17,7 +17,7 @@ from infra.obs.errors import code
 from infra.obs.listing import DIGEST
 from infra.obs.multipart import MEBIBYTE
 from infra.obs.parallel import pool_of
-from infra.ports.values import Bytes
+from infra.ports.values import OnBytes
 from infra.store.atomic import replacing
 
 RANGE = 8 * MEBIBYTE
@@ -39,7 +39,7 @@ def fetch(
     address: ObjectAddress,
     target: Path,
     sha256: str | None = None,
-    progress: Bytes | None = None,
+    progress: OnBytes | None = None,
 ) -> str:
     """Fetch an object into `target`, verified, atomically.
 
@@ -72,7 +72,7 @@ def fetch(
 
 
 def _attempt(
-    connection: Connection, address: ObjectAddress, path: Path, sha256: str | None, progress: Bytes | None
+    connection: Connection, address: ObjectAddress, path: Path, sha256: str | None, progress: OnBytes | None
 ) -> tuple[str, str]:
     """Fetch all ranges; return the actual and the expected digest."""
     digest, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)

@@ -16,7 +16,7 @@ from infra.obs.errors import code
 from infra.obs.listing import look
 from infra.obs.parallel import pool_of
 from infra.obs.unfinished import UnfinishedUpload, abort, unfinished
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef
@@ -80,7 +80,7 @@ class Multipart:
         self.parts = -(-source.size // self.part)
         self.in_flight = max(1, min(connection.threads, MEMORY // self.part))
 
-    def send(self, file: BinaryIO, progress: Bytes | None) -> None:
+    def send(self, file: BinaryIO, progress: OnBytes | None) -> None:
         """Store the file whole, with its digest, or not at all."""
         for _ in range(ATTEMPTS):
             upload, there = self._resume(file)
@@ -95,7 +95,7 @@ class Multipart:
             hint="send it again",
         )
 
-    def _finish(self, upload: str, there: dict[int, str], file: BinaryIO, progress: Bytes | None) -> None:
+    def _finish(self, upload: str, there: dict[int, str], file: BinaryIO, progress: OnBytes | None) -> None:
         try:
             tags = self._send_parts(upload, there, file, progress)
             self.connection.faults.reach("obs.multipart.sent")
@@ -171,7 +171,7 @@ class Multipart:
             if upload.id != kept:
                 abort(self.connection, self.address, upload.id)
 
-    def _send_parts(self, upload: str, there: dict[int, str], file: BinaryIO, progress: Bytes | None) -> list[str]:
+    def _send_parts(self, upload: str, there: dict[int, str], file: BinaryIO, progress: OnBytes | None) -> list[str]:
         """Read the parts in order and send them in parallel; return their ETags in order."""
         digest = hashlib.sha256()
         tags: list[str] = []

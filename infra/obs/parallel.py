@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
-from infra.ports.values import Bytes
+from infra.ports.values import OnBytes
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def pool_of(threads: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def run_all(threads: int, jobs: Sequence[tuple[Callable[[], object], int]], progress: Bytes | None = None) -> None:
+def run_all(threads: int, jobs: Sequence[tuple[Callable[[], object], int]], progress: OnBytes | None = None) -> None:
     """Run jobs in parallel; the first error ends it.
 
     Args:

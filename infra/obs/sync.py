@@ -16,13 +16,13 @@ from infra.obs.parallel import run_all
 from infra.obs.unfinished import abort_older
 from infra.obs.upload import SINGLE, send
 from infra.ports.storage import SyncResult
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 
 _ABANDONED_AGE = timedelta(days=1)
 
 
 def synchronise(
-    connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None
+    connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None
 ) -> SyncResult:
     """Make `prefix/name` hold each file; leave everything else under the prefix alone.
 
@@ -98,7 +98,7 @@ def _tag(file: LocalFile) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def _send_all(connection: Connection, bucket: str, files: Mapping[str, LocalFile], progress: Bytes | None) -> None:
+def _send_all(connection: Connection, bucket: str, files: Mapping[str, LocalFile], progress: OnBytes | None) -> None:
     """Send large files one after the other, each in parallel parts; then small ones in parallel."""
     small: dict[str, LocalFile] = {}
     for key, file in files.items():

@@ -16,7 +16,7 @@ from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
 from infra.obs.listing import DIGEST
 from infra.obs.multipart import MEBIBYTE, Multipart
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 
 SINGLE = 16 * MEBIBYTE
 """Files up to this size are sent with one request, so their ETag is the MD5 of their bytes."""
@@ -26,7 +26,7 @@ def send(
     connection: Connection,
     address: ObjectAddress,
     source: LocalFile,
-    progress: Bytes | None = None,
+    progress: OnBytes | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> None:
     """Store a file with its SHA-256 and `extra` as metadata.

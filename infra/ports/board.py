@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 from infra.ports.comparison import Comparison
 from infra.ports.release import Release
-from infra.ports.values import Bytes
+from infra.ports.values import OnBytes
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Board(Protocol):
         """Ask the board for its releases."""
         ...
 
-    def install(self, release: Release, progress: Bytes | None = None) -> Installed:
+    def install(self, release: Release, progress: OnBytes | None = None) -> Installed:
         """Preflight, copy what is missing, verify, smoke test, switch; on any failure the old release stays active.
 
         Raises:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from infra.ports.values import Lines, Producer
+from infra.ports.values import OnLine, Producer
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ class Compiler(Protocol):
         """The compiler, with its version."""
         ...
 
-    def compile(self, request: CompileRequest, lines: Lines) -> None:
+    def compile(self, request: CompileRequest, lines: OnLine) -> None:
         """Write `request.output` atomically; raises the error class of ATC's error code."""
         ...

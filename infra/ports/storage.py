@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ObjectStore(Protocol):
         """List the keys that begin with a prefix, in byte order, with their sizes in bytes."""
         ...
 
-    def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
+    def put(self, key: str, source: LocalFile, progress: OnBytes | None = None) -> None:
         """Send a file with its SHA-256 as metadata.
 
         Raises:
@@ -60,7 +60,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
+    def get(self, key: str, target: Path, sha256: str | None = None, progress: OnBytes | None = None) -> str:
         """Fetch an object atomically and return its SHA-256.
 
         Raises:
@@ -69,7 +69,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         """Make `prefix/name` hold each file: compare digests, send what is missing, check the result."""
         ...
 
@@ -91,7 +91,7 @@ class UploadStore(Protocol):
         """Create the bucket when it is missing; True when it was created."""
         ...
 
-    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         """Make `prefix/name` hold each file: compare digests, send what is missing, check the result."""
         ...
 
@@ -99,7 +99,7 @@ class UploadStore(Protocol):
         """Return the names of the files that `prefix/name` does not hold with their digest; nothing is sent."""
         ...
 
-    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         """Make `key` hold one archive of exactly these files; one request when it does already."""
         ...
 

@@ -4,22 +4,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Lines = Callable[[str], None]
-"""Receives the lines of a running program, without their line ends."""
-
-
-Bytes = Callable[[int], None]
-"""Receives how many more bytes have moved."""
+OnLine = Callable[[str], None]
+"""Receives each line of a running program, without its line end."""
+OnBytes = Callable[[int], None]
+"""Receives the number of bytes moved since the last call."""
 
 
 @dataclass(frozen=True)
 class Producer:
-    """What makes bytes: an ingredient of every key whose bytes it makes.
+    """The program that produces the bytes of a stage; an ingredient of its key.
 
     Attributes:
         name: such as `mindspore-cpu`, `modelarts`, `atc`, `atc-stand-in`.
-        version: of the tool; a stand-in of ours gives the digest of its code.
-        emulated: True when this stands in for something real.
+        version: of the program; for a stand-in the digest of its code.
+        emulated: True for a stand-in.
         details: anything else that may change the bytes (engine, device, CANN version).
     """
 
@@ -31,7 +29,7 @@ class Producer:
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file on this machine, whose SHA-256 is already known."""
+    """A file on this machine with its known SHA-256 and its size in bytes."""
 
     path: Path
     sha256: str

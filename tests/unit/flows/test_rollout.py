@@ -18,7 +18,7 @@ from infra.fleet import Fleet
 from infra.ports.board import BoardState, Installed
 from infra.ports.release import Release
 from infra.ports.upkeep import BoardStatus, JournalEntry, RollbackCause
-from infra.ports.values import Bytes
+from infra.ports.values import OnBytes
 from infra.settings import load
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
@@ -46,7 +46,7 @@ class Board(FakeBoard):
         self.entries: list[JournalEntry] = []
         self.barrier: threading.Barrier | None = None
 
-    def install(self, release: Release, progress: Bytes | None = None) -> Installed:
+    def install(self, release: Release, progress: OnBytes | None = None) -> Installed:
         with Board.counting:
             Board.busy += 1
             Board.most = max(Board.most, Board.busy)

@@ -12,11 +12,11 @@ import pytest
 
 from infra.errors import Transient
 from infra.home import CHECKOUT
-from infra.ports.values import Lines
+from infra.ports.values import OnLine
 from infra.program import Finished, run_program
 
 
-def run(code: str, *, lines: Lines | None = None, **options: Any) -> tuple[Finished, list[str]]:
+def run(code: str, *, lines: OnLine | None = None, **options: Any) -> tuple[Finished, list[str]]:
     """Run Python code; return how it ended, and its lines."""
     seen: list[str] = []
     finished = run_program([sys.executable, "-u", "-c", code], lines=lines or seen.append, **options)

@@ -19,7 +19,7 @@ from infra.modelarts.emulator.server import Account, Server
 from infra.modelarts.trainer import ModelArtsTrainer
 from infra.ports.storage import ObjectStore, StoredObject, SyncResult
 from infra.ports.training import TrainJob
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 from infra.settings import ModelArtsSettings, ModelArtsStandInSettings, ObsSettings
 from infra.store.digests import file_digest
 
@@ -57,7 +57,7 @@ class FolderStore:
         keys = ((path.relative_to(self.folder).as_posix(), path) for path in self.folder.rglob("*") if path.is_file())
         return sorted((key, path.stat().st_size) for key, path in keys if key.startswith(prefix))
 
-    def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
+    def put(self, key: str, source: LocalFile, progress: OnBytes | None = None) -> None:
         target = self.folder / key
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.path, target)
@@ -67,7 +67,7 @@ class FolderStore:
     def put_bare(self, key: str, source: Path) -> None:
         self.put(key, LocalFile(source, file_digest(source), source.stat().st_size))
 
-    def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
+    def get(self, key: str, target: Path, sha256: str | None = None, progress: OnBytes | None = None) -> str:
         if not (self.folder / key).is_file():
             raise Refused(f"there is no {key}")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ class FolderStore:
             raise Corrupt(f"{key} has SHA-256 {actual}")
         return actual
 
-    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         for name, file in files.items():
             self.put(f"{prefix}/{name}", file)
         return SyncResult(tuple(files), (), sum(file.size for file in files.values()))
@@ -85,7 +85,7 @@ class FolderStore:
     def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
         raise NotImplementedError
 
-    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         raise NotImplementedError
 
     def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:

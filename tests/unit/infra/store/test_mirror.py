@@ -7,7 +7,7 @@ import pytest
 
 from infra.errors import Corrupt, Refused, Transient
 from infra.ports.storage import StoredObject, SyncResult
-from infra.ports.values import Bytes, LocalFile
+from infra.ports.values import LocalFile, OnBytes
 from infra.store.artifacts import ArtifactStore
 from infra.store.digests import canonical, file_digest, text_digest
 from infra.store.mirror import Mirror
@@ -39,11 +39,11 @@ class FolderStore:
         found = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
         return [(key, path.stat().st_size) for key, path in sorted(found.items()) if key.startswith(prefix)]
 
-    def put(self, key: str, source: LocalFile, progress: Bytes | None = None) -> None:
+    def put(self, key: str, source: LocalFile, progress: OnBytes | None = None) -> None:
         (self.folder / key).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.path, self.folder / key)
 
-    def get(self, key: str, target: Path, sha256: str | None = None, progress: Bytes | None = None) -> str:
+    def get(self, key: str, target: Path, sha256: str | None = None, progress: OnBytes | None = None) -> str:
         if not (self.folder / key).exists():
             raise Refused(f"there is no {key}")
         if sha256 not in (None, file_digest(self.folder / key)):
@@ -52,7 +52,7 @@ class FolderStore:
         shutil.copyfile(self.folder / key, target)
         return file_digest(target)
 
-    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: Bytes | None = None) -> SyncResult:
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         for name, file in files.items():
             self.put(f"{prefix}/{name}", file)
         return SyncResult(tuple(files), (), sum(file.size for file in files.values()))
