@@ -1,4 +1,4 @@
-"""Pictures of reports that were drawn before: a run that reuses everything draws none and imports nothing for it."""
+"""Cache of the pictures of reports: a run that reuses everything draws nothing, and imports nothing to draw."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CODE = ("tasks/figure.py", "tasks/reports/learning_plots.py", "tasks/reports/run
 """Files that decide how a picture looks."""
 
 
-def kept(home: Path, name: str, inputs: Sequence[str], draw: Callable[[], bytes]) -> str:
-    """A picture as a `data:` address, drawn unless it was drawn before from the same inputs by the same code.
+def cached(home: Path, name: str, inputs: Sequence[str], draw: Callable[[], bytes]) -> str:
+    """Get a picture as a `data:` address; it is drawn once for the same inputs and the same code.
 
     Args:
-        home: of the installation; the pictures lie in its folder `reports`.
-        name: what it shows.
-        inputs: digests of what is drawn.
-        draw: gives the PNG.
+        home: of the installation; the pictures are in its folder `reports`.
+        name: of the picture.
+        inputs: digests of its inputs.
+        draw: returns the PNG.
     """
     code = [file_digest(CHECKOUT / path) for path in CODE]
     path = home / "reports" / f"{name}-{value_digest([*code, *inputs])[:32]}.png"
@@ -39,7 +39,7 @@ def kept(home: Path, name: str, inputs: Sequence[str], draw: Callable[[], bytes]
 
 
 def _age(path: Path) -> float:
-    """When it was drawn; before everything where another run has just removed it."""
+    """Get the time of a file; 0 when another run has just removed it."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -47,5 +47,5 @@ def _age(path: Path) -> float:
 
 
 def address(picture: bytes) -> str:
-    """A PNG as a `data:` address."""
+    """Encode a PNG as a `data:` address."""
     return f"data:image/png;base64,{base64.b64encode(picture).decode()}"

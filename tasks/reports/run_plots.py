@@ -1,4 +1,4 @@
-"""The pictures of a run's report, small enough to travel inside its Markdown, where they never expire."""
+"""Pictures of a run's report, small enough to embed in its Markdown, where they never expire."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
 def embedded(picture: Path | bytes) -> str:
-    """A PNG as a `data:` address."""
+    """Encode a PNG as a `data:` address."""
     return address(small(picture))
 
 
 def small(picture: Path | bytes) -> bytes:
-    """A PNG with a palette: charts lose nothing that an eye sees, but much of their size."""
+    """Reduce a PNG to a palette: charts look the same, and are much smaller."""
     content = io.BytesIO()
     with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
         opened.convert("RGB").quantize(COLOURS).save(content, "PNG", optimize=True)
@@ -45,7 +45,7 @@ def curves(epochs: Sequence[Mapping[str, str]], steps: Sequence[Mapping[str, str
 
     Args:
         epochs: rows of `history.csv`; epochs without evaluation have empty figures.
-        steps: rows of `steps.csv`; empty where a training has none, then loss and rate are those of the epochs.
+        steps: rows of `steps.csv`; if empty, loss and rate of the epochs are drawn.
     """
     content = io.BytesIO()
     with drawn(content, 11, 3.4, dpi=DPI, layout=None) as figure:

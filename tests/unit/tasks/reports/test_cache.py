@@ -3,7 +3,7 @@ import os
 import pytest
 
 from tasks.reports import cache
-from tasks.reports.cache import address, kept
+from tasks.reports.cache import address, cached
 
 
 @pytest.fixture
@@ -20,20 +20,20 @@ def draws():
 
 
 def test_a_picture_is_drawn_once_for_the_same_inputs(tmp_path, draws):
-    first = kept(tmp_path, "curves", ["a"], draws)
+    first = cached(tmp_path, "curves", ["a"], draws)
     assert first == address(b"picture") == "data:image/png;base64,cGljdHVyZQ=="
-    assert kept(tmp_path, "curves", ["a"], draws) == first
-    kept(tmp_path, "curves", ["b"], draws)
+    assert cached(tmp_path, "curves", ["a"], draws) == first
+    cached(tmp_path, "curves", ["b"], draws)
     assert len(draws.drawn) == 2
 
 
 def test_the_oldest_go(tmp_path, draws, monkeypatch):
     monkeypatch.setattr(cache, "MOST", 2)
     for age, name in enumerate(("new", "old", "older")):
-        kept(tmp_path, name, ["a"], draws)
+        cached(tmp_path, name, ["a"], draws)
         (path,) = (tmp_path / "reports").glob(f"{name}-*")
         os.utime(path, (1000 - age, 1000 - age))
-    kept(tmp_path, "newest", ["a"], draws)
+    cached(tmp_path, "newest", ["a"], draws)
     assert {path.name.partition("-")[0] for path in (tmp_path / "reports").iterdir()} == {"new", "newest"}
 
 
@@ -41,5 +41,5 @@ def test_a_picture_that_another_run_removes_meanwhile_is_no_trouble(tmp_path, dr
     monkeypatch.setattr(cache, "MOST", 1)
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "gone-0.png").symlink_to(tmp_path / "removed")
-    kept(tmp_path, "curves", ["a"], draws)
+    cached(tmp_path, "curves", ["a"], draws)
     assert [path.name.partition("-")[0] for path in (tmp_path / "reports").iterdir()] == ["curves"]

@@ -145,7 +145,7 @@ def test_a_picture_is_drawn_once(learned, monkeypatch):
 def test_the_oldest_pictures_go(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "MOST", 2)
     for number in range(4):
-        cache.kept(tmp_path, "picture", [str(number)], lambda: b"PNG")
+        cache.cached(tmp_path, "picture", [str(number)], lambda: b"PNG")
     assert len(list((tmp_path / "reports").iterdir())) == 2
 
 
@@ -184,9 +184,9 @@ def test_sizes_latencies_and_boards_say_what_is_a_stand_in(compiled):
 @pytest.mark.parametrize(
     ("producer", "emulated", "prices", "words"),
     [
-        ("mindspore-cpu", False, "{}", "7 s on this machine; nothing was paid"),
-        ("modelarts-stand-in", True, "{}", "ran on the ModelArts stand-in; nothing was paid"),
-        ("modelarts", False, "{}", "whose price is not known here"),
+        ("mindspore-cpu", False, "{}", "7 s on this machine; it cost nothing"),
+        ("modelarts-stand-in", True, "{}", "ran on the ModelArts stand-in; it cost nothing"),
+        ("modelarts", False, "{}", "its price is unknown"),
         ("modelarts", False, '{"big" = 3600.0}', "at most 14.80 at 7200.00 an hour"),
     ],
 )
@@ -227,7 +227,7 @@ def test_the_report_says_what_ran_and_why(chain):
 def test_accuracy_digests_stand_ins_and_links_are_shown(chain):
     text = markdown(chain, record())
     assert "**0.7500** on 1,000 evaluation images (95 % Wilson interval 0.7000 – 0.8000), mean loss 0.5000." in text
-    assert "A stand-in had a hand in the bytes of: publish." in text
+    assert "Stand-ins took part in: publish." in text
     assert "[model.onnx](https://bucket.example/atlasflow/releases/r1/model.onnx?expires=7200)" in text
     assert "and 2 files under `board/`" in text
     assert "The links work for 2 hours." in text
