@@ -248,6 +248,15 @@ def test_a_job_of_another_bucket_is_not_adopted(open_world: OpenWorld, job: Make
             world.trainer.train(todo, ignore)
 
 
+def test_a_job_is_found_by_its_name_or_id(open_world: OpenWorld, job: MakeJob) -> None:
+    with open_world() as world:
+        world.trainer.train(job(), ignore)
+        (found,) = world.trainer.jobs()
+        assert world.trainer.job(found.name) == world.trainer.job(found.id) == found
+        with pytest.raises(UserError, match="no training job 'absent'"):
+            world.trainer.job("absent")
+
+
 def test_no_key_is_printed_or_stored(
     open_world: OpenWorld, job: MakeJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
