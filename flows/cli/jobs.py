@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Json, Profile, Set, parse_overrides
-from flows.cli.output import print_json, print_line, print_table
+from flows.cli.output import print_json, print_line, print_table, print_text
 from flows.context import open_chain
 from infra.errors import AtlasFlowError, UserError
 from tasks.engine.reporter import Silent
@@ -70,7 +70,7 @@ def show_logs(
             text = None if preview is None else preview.content
         if text is None:
             raise UserError(f"the log of {job.name} is not ready", hint="it appears a while after the start of the job")
-        print(text, end="" if text.endswith("\n") else "\n")
+        print_text(text)
 
 
 @jobs.command("metrics", epilog="Example: `atlasflow jobs metrics NAME --json`")

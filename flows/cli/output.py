@@ -64,10 +64,18 @@ def print_line(text: str, *, style: str = "", error: bool = False) -> None:
     Console(stderr=error).print(Text(printable(text), style), soft_wrap=True)
 
 
+def print_text(text: str) -> None:
+    """Print text from outside that may have many lines, such as a log; control characters are escaped."""
+    print(_escape_lines(text))
+
+
 def print_error(message: str) -> None:
     """Print an error's message, which may have several lines, to standard error."""
-    text = "\n".join(map(printable, message.splitlines()))
-    Console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", text), soft_wrap=True)
+    Console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", _escape_lines(message)), soft_wrap=True)
+
+
+def _escape_lines(text: str) -> str:
+    return "\n".join(printable(line.expandtabs()) for line in text.splitlines())
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

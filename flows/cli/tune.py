@@ -15,7 +15,7 @@ from tasks.engine.reporter import Silent
 from tasks.tune.space import space_of
 from tasks.tune.study import check
 
-_SHOWN = 25  # rows in the terminal; the file has all
+_SHOWN = 25  # rows in the terminal; the file has all of them
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +70,7 @@ def tune(
     """
     fields, overrides = parse_overrides(space), parse_overrides(settings)
     chain = open_chain(profile, overrides, Silent())
-    # What cannot work is told before Prefect is up.
+    # Refuse an invalid request before Prefect starts.
     check(search, space_of(_names(recipes) or (chain.settings.train.recipe,), _names(networks), fields))
     values = {
         "profile": profile,
@@ -86,17 +86,17 @@ def tune(
         "cluster": cluster,
         "promote": promote,
     }
-    folder, said, address = _in_prefect(chain, values)
+    folder, result, address = _in_prefect(chain, values)
     with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if as_json:
-        print_json({"study": folder.name, "folder": folder, "said": said, "trials": rows})
+        print_json({"study": folder.name, "folder": folder, "said": result, "trials": rows})
         return
-    _show(rows, folder, said, address)
+    _show(rows, folder, result, address)
 
 
 def _in_prefect(chain: Chain, values: dict[str, Any]) -> tuple[Path, str, str]:
-    """Run the flow on the installation's server; gives the study's folder, how it ended, and the run's address."""
+    """Run the flow on the installation's server; returns the study's folder, the result, and the run's address."""
     from flows.cli.terminal import under_prefect  # noqa: PLC0415 - Prefect takes seconds
 
     with under_prefect(chain, Console(stderr=True)) as address:
@@ -110,11 +110,11 @@ def _in_prefect(chain: Chain, values: dict[str, Any]) -> tuple[Path, str, str]:
     return chain.home / FOLDER / str(name), state.message or "", run
 
 
-def _show(rows: list[dict[str, str]], folder: Path, said: str, address: str) -> None:
+def _show(rows: list[dict[str, str]], folder: Path, result: str, address: str) -> None:
     print_table(tuple(rows[0]), [tuple(row.values()) for row in rows[:_SHOWN]])
     if len(rows) > _SHOWN:
         print_line(f"… and {len(rows) - _SHOWN} more in trials.csv")
-    print_line(said)
+    print_line(result)
     print_facts([("table, summary, plots", str(folder)), ("run in Prefect", address)])
 
 

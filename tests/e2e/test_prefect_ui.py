@@ -59,7 +59,7 @@ def test_the_report_shows_its_pictures_and_says_their_numbers(made, opened, page
     assert min(widths.values()) > 0
     for text in ("Stand-ins took part", "learning rate at most", "answers are right (✓)", "Sizes and latencies"):
         assert page.get_by_text(text).first.is_visible()
-    picture(pytestconfig, page, "report", page.get_by_text("What ran, and what came of it").first)
+    picture(pytestconfig, page, "report", page.get_by_text("Stages and results").first)
     picture(pytestconfig, page, "report-answers", page.get_by_text("answers are right (✓)").first)
     picture(pytestconfig, page, "report-training", page.get_by_text("learning rate at most").first)
 

@@ -96,6 +96,14 @@ def test_lines_and_facts_are_printed_as_they_are(capsys: pytest.CaptureFixture[s
     assert printed.out == "name  a\nid    b\n"
 
 
+def test_many_lines_are_printed_without_their_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_text("epoch\t1\r\n\x1b]0;title\x07\n")
+    output.print_error("first\n  → \x1b[2J")
+    printed = capsys.readouterr()
+    assert printed.out == "epoch   1\n\\x1b]0;title\\x07\n"
+    assert printed.err == "error: first\n  → \\x1b[2J\n"
+
+
 def test_json_is_ascii_and_knows_dataclasses_and_paths(capsys: pytest.CaptureFixture[str]) -> None:
     @dataclass(frozen=True)
     class Fact:

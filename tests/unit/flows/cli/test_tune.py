@@ -36,7 +36,7 @@ def test_a_wrong_request_is_refused_at_once(no_server, options, message):
 @pytest.mark.parametrize("package", ["optuna", "prefect_dask"])
 def test_without_the_extra_it_says_what_to_install(monkeypatch, package):
     monkeypatch.setattr(study, "find_spec", lambda name: None if name == package else name)
-    with pytest.raises(UserError, match=rf"(?s)tuning needs {package}.*\[tuning\]"):
+    with pytest.raises(UserError, match=rf"(?s)tuning needs {package}.*make dev"):
         tune.tune()
 
 
