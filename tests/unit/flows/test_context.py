@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from flows.context import open_chain
@@ -8,12 +11,12 @@ from tasks.pipeline import NAMES
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
 
-def test_a_chain_is_put_together_and_nothing_is_started_or_written(home):
+def test_a_chain_is_put_together_and_nothing_is_started_or_written(home: Path) -> None:
     chain = open_chain("local", {"train.epochs": "3"}, Silent())
     assert tuple(chain.stages) == NAMES
     assert chain.home == home
@@ -21,13 +24,13 @@ def test_a_chain_is_put_together_and_nothing_is_started_or_written(home):
     assert not home.exists()
 
 
-def test_looking_at_a_new_home_starts_nothing(home):
+def test_looking_at_a_new_home_starts_nothing(home: Path) -> None:
     assert {look.state for look in open_chain("local", {}, Silent()).look_at_all()} == {"missing"}
     assert not (home / "services").exists()
 
 
-def test_what_lies_in_a_bucket_is_a_file_from_there_on(home, monkeypatch):
-    asked = []
+def test_what_lies_in_a_bucket_is_a_file_from_there_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
 
     def local_copy(files, address):
         asked.append(address)
@@ -50,12 +53,12 @@ def test_what_lies_in_a_bucket_is_a_file_from_there_on(home, monkeypatch):
         ("local", {"train.recipe": "lenet"}),
     ],
 )
-def test_a_wrong_request_is_refused(home, profile, overrides):
+def test_a_wrong_request_is_refused(home: Path, profile: str, overrides: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         open_chain(profile, overrides, Silent())
 
 
-def test_a_wrong_fault_plan_is_refused(home, monkeypatch):
+def test_a_wrong_fault_plan_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLASFLOW_FAULTS", "explode")
     with pytest.raises(UserError, match="'explode' is not a fault"):
         open_chain("local", {}, Silent())

@@ -11,7 +11,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 
 from flows.cli.deployments import PREFECT_YAML
-from flows.deployments import MAINTENANCE_CRON, Timetable, plans, prefect_yaml, runner_deployments
+from flows.deployments import MAINTENANCE_CRON, Plan, Timetable, plans, prefect_yaml, runner_deployments
 from infra.home import CHECKOUT
 from infra.settings import RetrainSettings
 from tasks.pipeline import EVERY_NAME
@@ -23,19 +23,19 @@ def listed(name: str, schedule: RetrainSettings) -> dict[str, Any]:
     return dict(entry)
 
 
-def test_prefect_yaml_is_not_stale():
+def test_prefect_yaml_is_not_stale() -> None:
     assert PREFECT_YAML.read_text() == prefect_yaml(), "run `atlasflow deployments write`"
 
 
 @pytest.mark.parametrize("plan", plans(), ids=lambda plan: plan.name)
-def test_the_entry_point_leads_to_the_flow(plan):
+def test_the_entry_point_leads_to_the_flow(plan: Plan) -> None:
     path, _, function = plan.entrypoint.partition(":")
     assert (CHECKOUT / path).is_file()
     assert getattr(importlib.import_module(plan.module), function) is plan.flow
     assert plan.flow.description
 
 
-def test_each_stage_and_each_flow_has_one():
+def test_each_stage_and_each_flow_has_one() -> None:
     names = [plan.name for plan in plans()]
     assert set(names) == {"pipeline", *EVERY_NAME, "rollout", "retrain", "demote", "tune", "maintenance"}
     assert len(names) == len(set(names))
@@ -106,13 +106,13 @@ def test_a_schedule_that_a_person_edited_stays_and_one_of_version_0_1_is_adopted
     assert not found.active
 
 
-def test_without_a_word_on_the_profile_a_run_takes_the_request_s_own():
+def test_without_a_word_on_the_profile_a_run_takes_the_request_s_own() -> None:
     assert all(item.parameters == {} for item in runner_deployments())
     assert "parameters" not in prefect_yaml()
 
 
 @pytest.mark.parametrize("plan", plans(), ids=lambda plan: plan.name)
-def test_each_flow_that_comes_by_itself_runs_with_the_profile_that_was_asked_for(plan):
+def test_each_flow_that_comes_by_itself_runs_with_the_profile_that_was_asked_for(plan: Plan) -> None:
     (served,) = (item for item in runner_deployments("cloud") if item.name == plan.name)
     (listed,) = (item for item in yaml.safe_load(prefect_yaml("cloud"))["deployments"] if item["name"] == plan.name)
     assert served.parameters == listed["parameters"] == {"request": {"profile": "cloud"}}

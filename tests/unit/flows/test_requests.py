@@ -1,11 +1,23 @@
 """The forms: what their schemas refuse before anything runs, and the names of flow runs."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from flows.maintenance import MaintenanceRequest
-from flows.requests import DemoteRequest, RetrainRequest, RunRequest, StageRequest, TuneRequest, parse_request, run_name
+from flows.requests import (
+    DemoteRequest,
+    RetrainRequest,
+    RunRequest,
+    StageRequest,
+    Target,
+    TuneRequest,
+    parse_request,
+    run_name,
+)
 from flows.rollout import RolloutRequest
 from infra.errors import UserError
 from infra.store.runs import Runs
@@ -23,7 +35,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("values", WRONG, ids=str)
-def test_a_wrong_form_is_refused_by_its_schema_as_by_the_model(values):
+def test_a_wrong_form_is_refused_by_its_schema_as_by_the_model(values: dict[str, Any]) -> None:
     assert list(SCHEMA.iter_errors(values))
     with pytest.raises(ValidationError):
         RunRequest.model_validate(values)
@@ -38,19 +50,21 @@ def test_a_wrong_form_is_refused_by_its_schema_as_by_the_model(values):
         (RolloutRequest, {"waves": ("two",)}, r"waves\.0: "),
     ],
 )
-def test_options_that_no_form_would_take_are_told_in_words(kind, options, message):
+def test_options_that_no_form_would_take_are_told_in_words(
+    kind: type[Target], options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         parse_request(kind, options)
 
 
 @pytest.mark.parametrize("profile", ["local", "twin", "cloud", "mine.toml", "/etc/atlasflow/lab.toml"])
-def test_a_right_form_is_taken(profile):
+def test_a_right_form_is_taken(profile: str) -> None:
     values = {"profile": profile, "settings": {"modelarts.stand_in.slots": "2"}, "stages": ["train"]}
     assert not list(SCHEMA.iter_errors(values))
     assert RunRequest.model_validate(values).profile == profile
 
 
-def test_every_field_has_a_description_and_a_default():
+def test_every_field_has_a_description_and_a_default() -> None:
     for kind in EVERY:
         fields = kind.model_json_schema()["properties"].values()
         assert all("description" in field and "default" in field for field in fields)
@@ -68,26 +82,26 @@ def test_every_field_has_a_description_and_a_default():
     ],
     ids=str,
 )
-def test_no_form_takes_nonsense_or_a_secret(kind, values):
+def test_no_form_takes_nonsense_or_a_secret(kind: type[Target], values: dict[str, Any]) -> None:
     assert list(Draft202012Validator(kind.model_json_schema()).iter_errors(values))
     with pytest.raises(ValidationError) as caught:
         kind.model_validate(values)
     assert "nobody-may-see" not in str(caught.value)
 
 
-def test_waves_are_numbers_or_shares():
+def test_waves_are_numbers_or_shares() -> None:
     assert RolloutRequest(waves=("1", "12.5%")).waves == ("1", "12.5%")
     with pytest.raises(ValidationError):
         RolloutRequest(waves=("half",))
 
 
-def test_a_stage_s_request_is_one_of_the_chain():
+def test_a_stage_s_request_is_one_of_the_chain() -> None:
     request = StageRequest(profile="twin", settings={"train.epochs": "3"}, force=True).of("train")
     assert request == RunRequest(profile="twin", settings={"train.epochs": "3"}, stages=("train",), force=("train",))
     assert StageRequest().of("export").force == ()
 
 
-def test_a_run_is_named_by_what_it_runs(tmp_path, monkeypatch):
+def test_a_run_is_named_by_what_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
     assert run_name("train", RunRequest()) == "train lenet5-sample sample #1"
     runs = Runs(tmp_path)

@@ -2,7 +2,9 @@
 
 import sqlite3
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -60,7 +62,7 @@ def keep(chain, name="model", content=b"parameters"):
     return artifact
 
 
-def test_old_unfinished_uploads_are_aborted_and_new_ones_are_not(chain):
+def test_old_unfinished_uploads_are_aborted_and_new_ones_are_not(chain: Any) -> None:
     uploads = Uploads({"atlasflow/old": 30, "atlasflow/new": 1, "theirs/old": 99})
     assert perform("unfinished-uploads", chain(uploads), dry_run=True).items == ("atlasflow/old", "atlasflow/new")
     done = perform("unfinished-uploads", chain(uploads), dry_run=False)
@@ -68,13 +70,13 @@ def test_old_unfinished_uploads_are_aborted_and_new_ones_are_not(chain):
     assert set(uploads.ages) == {"atlasflow/new", "theirs/old"}
 
 
-def test_an_error_is_a_result(chain):
+def test_an_error_is_a_result(chain: Any) -> None:
     outcome = perform("unfinished-uploads", chain(), dry_run=False)
     assert outcome.failed
     assert "nobody answers" in outcome.found
 
 
-def test_receipts_of_a_champion_of_another_machine_are_kept(chain, tmp_path):
+def test_receipts_of_a_champion_of_another_machine_are_kept(chain: Any, tmp_path: Path) -> None:
     mirror = Mirror(lambda: FolderStore(tmp_path / "bucket"), "team")
     other = Registry(tmp_path / "other", mirror)
     other.promote(champion("a", keys={"train": "k" * 64}), ["k" * 64], over="", pending=False)
@@ -85,7 +87,7 @@ def test_receipts_of_a_champion_of_another_machine_are_kept(chain, tmp_path):
     assert [receipt.key for receipt in here.receipts.all()] == ["k" * 64]
 
 
-def test_garbage_is_counted_first_and_then_removed(chain):
+def test_garbage_is_counted_first_and_then_removed(chain: Any) -> None:
     artifact = keep(chain())
     path = ArtifactStore(chain().home).object_path(artifact.sha256)
     dry = perform("garbage", chain(), dry_run=True)
@@ -95,7 +97,7 @@ def test_garbage_is_counted_first_and_then_removed(chain):
     assert not path.exists()
 
 
-def test_a_damaged_artifact_is_listed(chain):
+def test_a_damaged_artifact_is_listed(chain: Any) -> None:
     artifact = keep(chain())
     chain().receipts.save(Receipt("train", "k" * 64, {"inputs": {}, "settings": {}}, {"checkpoint": artifact}))
     assert perform("artifacts", chain(), dry_run=False).found == "1 artifacts read, 0 damaged or missing"
@@ -107,7 +109,7 @@ def test_a_damaged_artifact_is_listed(chain):
     assert found.items[0].startswith("train checkpoint: ")
 
 
-def test_orphan_jobs_are_listed_and_not_stopped(chain, monkeypatch):
+def test_orphan_jobs_are_listed_and_not_stopped(chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Trainer:
         def orphans(self):
             return [SimpleNamespace(name="atlasflow-1-1", phase="Running")]
@@ -119,7 +121,7 @@ def test_orphan_jobs_are_listed_and_not_stopped(chain, monkeypatch):
     assert not perform("orphan-jobs", chain(), dry_run=False).failed
 
 
-def test_locks_that_no_process_holds_are_removed(chain):
+def test_locks_that_no_process_holds_are_removed(chain: Any) -> None:
     home = chain().home
     for path in (home / "locks" / "train-1.lock", home / "locks" / "train-2.lock", home / "leases" / "3.lease"):
         path.parent.mkdir(exist_ok=True)
@@ -130,7 +132,7 @@ def test_locks_that_no_process_holds_are_removed(chain):
         assert [path.name for path in (home / "locks").iterdir()] == ["train-2.lock"]
 
 
-def test_the_database_gives_its_space_back(chain):
+def test_the_database_gives_its_space_back(chain: Any) -> None:
     folder = chain().home / "prefect"
     assert "no database" in perform("database", chain(), dry_run=False).found
     folder.mkdir()
@@ -147,5 +149,5 @@ def test_the_database_gives_its_space_back(chain):
     assert (folder / "prefect.db").stat().st_size < before / 10
 
 
-def test_every_chore_has_a_docstring():
+def test_every_chore_has_a_docstring() -> None:
     assert all(chore.__doc__ for chore in maintenance.CHORES.values())

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +30,7 @@ def states(rows):
     return {row["stage"]: row["state"] for row in rows}
 
 
-def test_verify_counts_and_names_damage(small, capsys, told):
+def test_verify_counts_and_names_damage(small: Any, capsys: pytest.CaptureFixture[str], told: Any) -> None:
     chain = small.make_all()
     assert told(maintenance.verify) == {"checked": 10, "damaged": []}
     path = chain.store.path(chain.known["export"].outputs["out"])
@@ -39,12 +41,14 @@ def test_verify_counts_and_names_damage(small, capsys, told):
     assert [item["stage"] for item in json.loads(capsys.readouterr().out)["damaged"]] == ["export"]
 
 
-def test_gc_keeps_what_boards_hold_though_no_run_is_on_record(small, told):
+def test_gc_keeps_what_boards_hold_though_no_run_is_on_record(small: Any, told: Any) -> None:
     small.make_all()
     assert told(maintenance.gc, dry_run=True)["receipts"] == []
 
 
-def test_gc_keeps_what_the_champion_of_another_machine_rests_on(small, told, monkeypatch, tmp_path):
+def test_gc_keeps_what_the_champion_of_another_machine_rests_on(
+    small: Any, told: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     small.make_all()
     other = small.chain(overrides={"train.epochs": "3"})
     keys = [other.run(other.stages[name]).receipt.key for name in NAMES[:3]]
@@ -56,7 +60,7 @@ def test_gc_keeps_what_the_champion_of_another_machine_rests_on(small, told, mon
     assert keys[-1] not in told(maintenance.gc, dry_run=True)["receipts"]
 
 
-def test_gc_keeps_what_the_last_runs_used(small, told, capsys):
+def test_gc_keeps_what_the_last_runs_used(small: Any, told: Any, capsys: pytest.CaptureFixture[str]) -> None:
     chain = small.make_all()
     record = Runs(small.folder).begin("local")
     record.stages = [StageRecord("deploy", chain.known["deploy"].key, "ran", "", 0.0)]

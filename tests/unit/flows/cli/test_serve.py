@@ -3,6 +3,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import prefect
 import pytest
@@ -34,7 +35,9 @@ def started(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "health"), [([], []), (["--health-port", "8081"], ["--with-healthcheck"])])
-def test_a_worker_is_prefect_s_own_process_in_the_checkout(started, arguments, health):
+def test_a_worker_is_prefect_s_own_process_in_the_checkout(
+    started: list[Any], arguments: list[str], health: list[str]
+) -> None:
     app.app(["worker", "--limit", "3", *arguments], standalone_mode=False)
     pool, folder, worker = started
     assert pool[-3:] == ["--base-job-template", str(CHECKOUT / "infra" / "work-pool.json"), "--overwrite"]
@@ -50,7 +53,13 @@ def of_schedule(text):
 
 
 @pytest.mark.parametrize(("profile", "parameters"), [("local", None), ("twin", {"request": {"profile": "twin"}})])
-def test_what_is_applied_has_the_profile_that_was_asked_for(started, monkeypatch, capsys, profile, parameters):
+def test_what_is_applied_has_the_profile_that_was_asked_for(
+    started: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    profile: str,
+    parameters: dict[str, Any] | None,
+) -> None:
     applied = []
 
     def run(command, **options):
@@ -65,7 +74,9 @@ def test_what_is_applied_has_the_profile_that_was_asked_for(started, monkeypatch
     assert "deployments wait for workers of the pool atlasflow" in capsys.readouterr().out
 
 
-def test_what_prefect_says_is_shown_when_it_fails(started, monkeypatch, capsys):
+def test_what_prefect_says_is_shown_when_it_fails(
+    started: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(command, **options):
         return subprocess.CompletedProcess(command, 1, "the pool is of another type\n", "")
 
@@ -75,7 +86,9 @@ def test_what_prefect_says_is_shown_when_it_fails(started, monkeypatch, capsys):
     assert "the pool is of another type" in capsys.readouterr().err
 
 
-def test_what_is_served_has_the_profile_that_was_asked_for_whatever_the_folder(started, monkeypatch, tmp_path):
+def test_what_is_served_has_the_profile_that_was_asked_for_whatever_the_folder(
+    started: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     served = []
     (tmp_path / "own.toml").write_text("")
     monkeypatch.setattr(serve, "prepare_server", lambda chain, named, settings: None)
@@ -85,7 +98,9 @@ def test_what_is_served_has_the_profile_that_was_asked_for_whatever_the_folder(s
     assert {item.parameters["request"]["profile"] for item in served} == {str(tmp_path / "own.toml")}
 
 
-def test_a_server_elsewhere_that_does_not_answer_stops_the_command(monkeypatch, tmp_path, capsys):
+def test_a_server_elsewhere_that_does_not_answer_stops_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         api = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))

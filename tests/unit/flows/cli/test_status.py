@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def states(rows):
     return {row["stage"]: row["state"] for row in rows}
 
 
-def test_status_before_anything_ran(small, told):
+def test_status_before_anything_ran(small: Any, told: Any) -> None:
     rows = told(status.status)
     assert states(rows) == dict.fromkeys(NAMES, "missing")
     assert [row["reason"] for row in rows[:2]] == ["never ran", "waits for download"]
@@ -31,7 +32,7 @@ def test_status_before_anything_ran(small, told):
     assert rows[0]["outputs"] == []
 
 
-def test_status_of_a_fresh_chain(small, told):
+def test_status_of_a_fresh_chain(small: Any, told: Any) -> None:
     small.make_all()
     rows = told(status.status)
     assert states(rows) == dict.fromkeys(NAMES, "fresh")
@@ -40,7 +41,7 @@ def test_status_of_a_fresh_chain(small, told):
     assert set(rows[0]["outputs"][0]) == {"name", "sha256", "size"}
 
 
-def test_status_under_other_settings(small, told):
+def test_status_under_other_settings(small: Any, told: Any) -> None:
     small.make_all()
     rows = states(told(status.status, settings=["train.epochs=3"]))
     assert rows == dict.fromkeys(NAMES, "stale") | {"download": "fresh", "upload": "fresh"}
@@ -52,7 +53,7 @@ def failed(small, chain, key):
     Runs(small.folder).save(record)
 
 
-def test_a_stage_whose_last_attempt_failed_says_so_until_its_key_changes(small, told):
+def test_a_stage_whose_last_attempt_failed_says_so_until_its_key_changes(small: Any, told: Any) -> None:
     chain = small.chain()
     failed(small, chain, chain.look(chain.stages["download"]).key)
     row = told(status.status)[0]
@@ -61,13 +62,13 @@ def test_a_stage_whose_last_attempt_failed_says_so_until_its_key_changes(small, 
     assert told(status.status)[0]["state"] == "missing"
 
 
-def test_a_fresh_stage_is_fresh_whatever_failed_before(small, told):
+def test_a_fresh_stage_is_fresh_whatever_failed_before(small: Any, told: Any) -> None:
     chain = small.make_all()
     failed(small, chain, chain.known["download"].key)
     assert told(status.status)[0]["state"] == "fresh"
 
 
-def test_the_table_shows_a_stage_a_line(small, capsys):
+def test_the_table_shows_a_stage_a_line(small: Any, capsys: pytest.CaptureFixture[str]) -> None:
     small.make_all()
     status.status()
     lines = capsys.readouterr().out.splitlines()
@@ -75,7 +76,7 @@ def test_the_table_shows_a_stage_a_line(small, capsys):
     assert "fresh (stand-in)" in lines[-1]
 
 
-def test_an_optional_stage_is_shown_once_it_ran(small, told, capsys):
+def test_an_optional_stage_is_shown_once_it_ran(small: Any, told: Any, capsys: pytest.CaptureFixture[str]) -> None:
     small.make_all()
     assert "corrupt" not in states(told(status.status))
     chain = small.chain(selected=EVERY_NAME)
@@ -87,7 +88,7 @@ def test_an_optional_stage_is_shown_once_it_ran(small, told, capsys):
     assert capsys.readouterr().out == "robustness is missing\n  never ran\n"
 
 
-def test_why_names_what_differs(small, capsys, told):
+def test_why_names_what_differs(small: Any, capsys: pytest.CaptureFixture[str], told: Any) -> None:
     small.make_all()
     status.why("train", settings=["train.epochs=3"])
     assert "train is stale\n  settings epochs: 30 → 3" in capsys.readouterr().out
@@ -96,7 +97,7 @@ def test_why_names_what_differs(small, capsys, told):
     assert answer["last_receipt"]["key"] != answer["key"]
 
 
-def test_why_goes_back_to_where_it_begins(small, capsys):
+def test_why_goes_back_to_where_it_begins(small: Any, capsys: pytest.CaptureFixture[str]) -> None:
     small.make_all()
     status.why("deploy", settings=["train.epochs=3"])
     shown = capsys.readouterr().out
@@ -104,6 +105,6 @@ def test_why_goes_back_to_where_it_begins(small, capsys):
     assert "settings epochs: 30 → 3" in shown
 
 
-def test_why_of_no_stage_is_refused(small):
+def test_why_of_no_stage_is_refused(small: Any) -> None:
     with pytest.raises(UserError, match="no stage 'trian'"):
         status.why("trian")

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from infra.errors import UserError
@@ -10,7 +13,7 @@ def profile(tmp_path, text):
     return str(path)
 
 
-def test_the_defaults_need_nothing_from_outside():
+def test_the_defaults_need_nothing_from_outside() -> None:
     settings = load()
     assert settings.data.source == "sample"
     assert settings.train.recipe == "lenet5-sample"
@@ -20,11 +23,13 @@ def test_the_defaults_need_nothing_from_outside():
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PROFILES.glob("*.toml")))
-def test_every_shipped_profile_loads(name):
+def test_every_shipped_profile_loads(name: str) -> None:
     assert load(name).train.recipe
 
 
-def test_precedence_command_line_environment_secret_file_profile_default(tmp_path, monkeypatch):
+def test_precedence_command_line_environment_secret_file_profile_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = profile(
         tmp_path, '[obs]\nbucket = "profile-bucket"\nregion = "profile-region"\nprefix = "profile"\nthreads = 2\n'
     )
@@ -43,7 +48,7 @@ def test_precedence_command_line_environment_secret_file_profile_default(tmp_pat
     assert obs.link_seconds == 86_400
 
 
-def test_sections_are_merged_field_by_field(tmp_path, monkeypatch):
+def test_sections_are_merged_field_by_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = profile(tmp_path, "[boards.laptop]\nport = 2222\n[boards.roof]\naddress = 'roof.example'\n")
     monkeypatch.setenv("ATLASFLOW_BOARDS__ROOF__USER", "pi")
     boards = load(own).boards
@@ -55,7 +60,7 @@ def test_sections_are_merged_field_by_field(tmp_path, monkeypatch):
     ("text", "value"),
     [("3", 3), ("0.25", 0.25), ("true", True), ('["a", "b"]', ["a", "b"]), ("adam", "adam"), ("'3'", "3"), ("", "")],
 )
-def test_a_value_is_read_as_toml_where_it_is_toml(text, value):
+def test_a_value_is_read_as_toml_where_it_is_toml(text: str, value: object) -> None:
     assert load(overrides={"train.anything": text}).train.overrides()["anything"] == value
 
 
@@ -75,12 +80,12 @@ def test_a_value_is_read_as_toml_where_it_is_toml(text, value):
         ({"train.": "3"}, r"write section\.key=value"),
     ],
 )
-def test_what_is_wrong_is_named_with_the_nearest_right(overrides, words):
+def test_what_is_wrong_is_named_with_the_nearest_right(overrides: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         load(overrides=overrides)
 
 
-def test_every_problem_is_told_at_once():
+def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(UserError) as caught:
         load(overrides={"obs.threads": "0", "retry.attempts": "99"})
     assert len(caught.value.message.splitlines()) == 2
@@ -94,20 +99,20 @@ def test_every_problem_is_told_at_once():
         ("ATLASFLOW_OBS__BUCKETT", r"did you mean 'bucket'\?"),
     ],
 )
-def test_a_variable_that_means_nothing_is_refused(monkeypatch, name, words):
+def test_a_variable_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, words: str) -> None:
     monkeypatch.setenv(name, "x")
     with pytest.raises(UserError, match=words):
         load()
 
 
-def test_a_profile_that_is_not_there_names_those_that_are():
+def test_a_profile_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(UserError) as caught:
         load("locl")
     assert "there is no profile 'locl'" in str(caught.value)
     assert "cloud, local, twin" in str(caught.value)
 
 
-def test_a_profile_file_that_is_not_there_is_called_a_file():
+def test_a_profile_file_that_is_not_there_is_called_a_file() -> None:
     with pytest.raises(UserError, match=r"there is no file mine\.toml"):
         load("mine.toml")
 
@@ -116,12 +121,12 @@ def test_a_profile_file_that_is_not_there_is_called_a_file():
     ("text", "words"),
     [("[train", "is not valid TOML"), ("[trian]\nepochs = 3", "did you mean 'train'"), ("train = 3", "train")],
 )
-def test_a_broken_profile_is_named(tmp_path, text, words):
+def test_a_broken_profile_is_named(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         load(profile(tmp_path, text))
 
 
-def test_a_folder_of_secrets_must_be_one(monkeypatch, tmp_path):
+def test_a_folder_of_secrets_must_be_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ATLASFLOW_SECRETS_DIR", str(tmp_path / "absent"))
     with pytest.raises(UserError, match="ATLASFLOW_SECRETS_DIR names"):
         load()
@@ -130,7 +135,7 @@ def test_a_folder_of_secrets_must_be_one(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "name", ["obs.secret_key", "modelarts.security_token", "boards.laptop.password", "notify.cloud_headers.X"]
 )
-def test_secrets_are_not_taken_from_the_command_line_or_a_profile(tmp_path, name):
+def test_secrets_are_not_taken_from_the_command_line_or_a_profile(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="is a secret"):
         load(overrides={name: "nobody-may-see-this"})
     section, _, key = name.rpartition(".")
@@ -139,14 +144,14 @@ def test_secrets_are_not_taken_from_the_command_line_or_a_profile(tmp_path, name
     assert "nobody-may-see-this" not in str(caught.value)
 
 
-def test_a_secret_is_not_shown(monkeypatch):
+def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
     settings = load()
     assert settings.obs.secret_key.get_secret_value() == "nobody-may-see-this"
     assert "nobody-may-see-this" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
 
 
-def test_a_wrong_value_is_not_repeated_since_it_may_be_a_secret(monkeypatch):
+def test_a_wrong_value_is_not_repeated_since_it_may_be_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
     monkeypatch.setenv("ATLASFLOW_OBS__THREADS", "nobody-may-see-that")
     with pytest.raises(UserError) as caught:
@@ -155,7 +160,7 @@ def test_a_wrong_value_is_not_repeated_since_it_may_be_a_secret(monkeypatch):
     assert "nobody-may-see" not in str(caught.value)
 
 
-def test_settings_cannot_be_changed_afterwards():
+def test_settings_cannot_be_changed_afterwards() -> None:
     settings = load()
     with pytest.raises(ValueError, match="frozen"):
         settings.obs.bucket = "other"

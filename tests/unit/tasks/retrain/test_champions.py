@@ -2,8 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +38,9 @@ CODE = {"models/spec/recipes.py": "a" * 64}
 METRICS = {"accuracy": 0.5, "accuracy_interval_95": [0.4, 0.6], "images": 4, "loss": 1.5, "per_class": []}
 
 
-def put(chain, stage, key, files, *, emulated=False, **ingredients):
+def put(
+    chain: Chain, stage: str, key: str, files: Mapping[str, Any], *, emulated: bool = False, **ingredients: Any
+) -> Receipt:
     """A receipt whose outputs are these files: bytes, or a folder by a dictionary of names."""
     outputs = {}
     for name, content in files.items():
@@ -50,14 +55,14 @@ def put(chain, stage, key, files, *, emulated=False, **ingredients):
             path.write_bytes(content)
             outputs[name] = chain.store.put_file(name, path, "application/octet-stream")
     shutil.rmtree(chain.home / "made")
-    said = {"inputs": {"data": "d" * 64}, "settings": {}, "code": CODE, **ingredients}
-    receipt = Receipt(stage, key, said, outputs, emulated=emulated)
+    values = {"inputs": {"data": "d" * 64}, "settings": {}, "code": CODE, **ingredients}
+    receipt = Receipt(stage, key, values, outputs, emulated=emulated)
     chain.receipts.save(receipt)
     chain.known[stage] = receipt
     return receipt
 
 
-def predictions(folder, *answers, label=0):
+def predictions(folder: Path, *answers: int, label: int = 0) -> bytes:
     """What the stage `evaluate` keeps: logits by which the images are taken for these classes; all are of one class."""
     path = folder / "predictions.npz"
     folder.mkdir(exist_ok=True)
@@ -65,8 +70,13 @@ def predictions(folder, *answers, label=0):
     return path.read_bytes()
 
 
+def release_of(registry: Registry) -> str | None:
+    champion = registry.read().champion
+    return champion.release if champion else None
+
+
 @pytest.fixture
-def chain(tmp_path):
+def chain(tmp_path: Path) -> Chain:
     """A chain that has published release `r`, with a stand-in compiler."""
     found = new_chain(tmp_path / "home")
     put(found, "download", "kd", {"data": {"x": "y"}})
@@ -81,11 +91,12 @@ def chain(tmp_path):
     return found
 
 
-def new_chain(home, mirror=None):
-    return Chain([], load(), home, SimpleNamespace(mirror=lambda: mirror, leases=lambda: None), Silent())
+def new_chain(home: Path, mirror: Mirror | None = None) -> Chain:
+    world: Any = SimpleNamespace(mirror=lambda: mirror, leases=lambda: None)
+    return Chain([], load(), home, world, Silent())
 
 
-def test_a_champion_is_what_the_receipts_say(chain):
+def test_a_champion_is_what_the_receipts_say(chain: Any) -> None:
     found = champion_of(chain, "Ada", "first")
     trained = chain.known["train"]
     assert (found.release, found.recipe, found.spec) == ("r", "lenet5-sample", SPEC)
@@ -97,7 +108,7 @@ def test_a_champion_is_what_the_receipts_say(chain):
     assert found.published == "obs://atlasflow/atlasflow/releases/r/"
 
 
-def test_two_evaluations_are_compared_image_by_image(chain, tmp_path):
+def test_two_evaluations_are_compared_image_by_image(chain: Any, tmp_path: Path) -> None:
     other = new_chain(tmp_path / "home")
     put(other, "evaluate", "other", {"predictions": predictions(tmp_path / "p", 0, 1, 0, 0)})
     found = compare_chains(chain, other)
@@ -107,29 +118,29 @@ def test_two_evaluations_are_compared_image_by_image(chain, tmp_path):
 
 
 @pytest.mark.parametrize(("answers", "label"), [((0, 1, 0, 0), 1), ((0, 1, 0), 0)])
-def test_evaluations_of_other_images_are_not_compare_chains(chain, tmp_path, answers, label):
+def test_evaluations_of_other_images_are_not_compared(chain: Any, tmp_path: Path, answers: Any, label: Any) -> None:
     other = new_chain(tmp_path / "home")
     put(other, "evaluate", "other", {"predictions": predictions(tmp_path / "p", *answers, label=label)})
     with pytest.raises(Refused, match="images with different labels"):
         compare_chains(chain, other)
 
 
-def test_the_registry_of_a_chain_has_the_world_s_leases(tmp_path):
-    held = []
+def test_the_registry_of_a_chain_has_the_world_s_leases(tmp_path: Path) -> None:
+    held: list[str] = []
 
     class Leases:
         @contextmanager
-        def hold(self, name, waiting):
+        def hold(self, name: str, waiting: object) -> Iterator[bool]:
             held.append(name)
             yield False
 
-    world = SimpleNamespace(mirror=lambda: None, leases=Leases)
+    world: Any = SimpleNamespace(mirror=lambda: None, leases=Leases)
     registry = registry_of(Chain([], load(), tmp_path / "home", world, Silent()))
     registry.promote(champion("a"), ["k"], over="", pending=False)
     assert held == ["atlasflow-registry"]
 
 
-def test_the_release_is_laid_out_once_and_kept_by_the_fleet(chain):
+def test_the_release_is_laid_out_once_and_kept_by_the_fleet(chain: Any) -> None:
     model = champion_of(chain, "Ada", "first")
     folder = release_folder(chain, model)
     assert json.loads((folder / "Ascend310" / "release.json").read_text())["id"] == "r"
@@ -138,7 +149,7 @@ def test_the_release_is_laid_out_once_and_kept_by_the_fleet(chain):
     assert release_folder(chain, model) == folder, "the fleet has it"
 
 
-def test_what_is_gone_is_named_and_where_it_may_be(chain):
+def test_a_missing_receipt_is_named_with_the_address_of_the_release(chain: Any) -> None:
     model = champion_of(chain, "Ada", "first")
     for stage, look in (("train", training_receipt), ("publish", release_folder)):
         chain.receipts.path(stage, model.keys[stage]).unlink()
@@ -147,7 +158,7 @@ def test_what_is_gone_is_named_and_where_it_may_be(chain):
         assert "obs://atlasflow/atlasflow/releases/r/" in error.value.hint
 
 
-def test_damaged_bytes_are_not_taken_for_the_champion_s(chain):
+def test_damaged_bytes_are_not_taken_for_the_champion_s(chain: Any) -> None:
     model = champion_of(chain, "Ada", "first")
     path = chain.store.path(chain.known["train"].outputs["checkpoint"])
     path.chmod(0o644)
@@ -156,15 +167,16 @@ def test_damaged_bytes_are_not_taken_for_the_champion_s(chain):
         training_receipt(chain, model)
 
 
-def test_another_machine_fetches_the_champion_s_training_from_the_mirror(chain, tmp_path):
-    mirror = Mirror(lambda: FolderStore(tmp_path / "bucket"), "team")
+def test_another_machine_fetches_the_champion_s_training_from_the_mirror(chain: Any, tmp_path: Path) -> None:
+    bucket: Any = FolderStore(tmp_path / "bucket")
+    mirror = Mirror(lambda: bucket, "team")
     mirror.send(chain.known["train"], chain.receipts, chain.store)
     other = new_chain(tmp_path / "other", mirror)
     receipt = training_receipt(other, champion_of(chain, "Ada", "first"))
     assert other.store.path(receipt.outputs["checkpoint"]).read_bytes() == b"parameters"
 
 
-def test_a_demotion_goes_back_to_a_former_champion_that_is_here(chain):
+def test_a_demotion_goes_back_to_a_former_champion_that_is_here(chain: Any) -> None:
     registry = registry_of(chain)
     with pytest.raises(UserError, match="no champion"):
         demotion_target(chain, registry.read(), "")
@@ -183,15 +195,17 @@ def test_a_demotion_goes_back_to_a_former_champion_that_is_here(chain):
         demotion_target(chain, registry.read(), "r")
 
 
-def test_a_fleet_that_gives_the_champion_up_demotes_it(tmp_path):
+def test_a_fleet_that_gives_the_champion_up_demotes_it(tmp_path: Path) -> None:
     chain = new_chain(tmp_path / "home")
     registry = Registry(chain.home)
     assert demote_release(chain, "a", "rollout 1", "stopped") is None
     registry.promote(champion("a"), ["k"], over="", pending=False)
     registry.promote(champion("b"), ["l"], over="a", pending=True)
     assert demote_release(chain, "a", "rollout 1", "stopped") is None
-    assert registry.read().champion.release == "b"
-    assert demote_release(chain, "b", "rollout 2", "stopped").release == "b"
+    assert release_of(registry) == "b"
+    demoted = demote_release(chain, "b", "rollout 2", "stopped")
+    assert demoted
+    assert demoted.release == "b"
     state = registry.read()
-    assert (state.champion.release, state.pending) == ("a", False)
+    assert (release_of(registry), state.pending) == ("a", False)
     assert (state.history[-1].who, state.history[-1].why) == ("rollout 2", "stopped")

@@ -2,7 +2,9 @@
 
 import math
 import re
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +23,11 @@ LIMITS = load().drift
 EVEN = {name: [100] * 10 for name in ("class", "confidence", "red", "green", "blue")}
 
 
-def seen(images=1000, release="first", **counts):
+def seen(images: int = 1000, release: str = "first", **counts: Any) -> Any:
     return Observations(release, 1.0, 2.0, images, 0, EVEN | counts)
 
 
-def test_the_index_of_worked_examples():
+def test_the_index_of_worked_examples() -> None:
     """With half an image more in each bin, 50:50 against 25:75 are 0.5:0.5 against 25.5/101 : 75.5/101."""
     low, high = 25.5 / 101, 75.5 / 101
     worked = (0.5 - low) * math.log(0.5 / low) + (0.5 - high) * math.log(0.5 / high)
@@ -37,7 +39,7 @@ def test_the_index_of_worked_examples():
     assert stability_index([0, 0], [0, 0]) == 0
 
 
-def test_without_a_change_its_mean_is_what_the_docstring_says():
+def test_without_a_change_its_mean_is_what_the_docstring_says() -> None:
     random = np.random.default_rng(1)
     shares = np.full(10, 0.1)
     pairs = [[random.multinomial(count, shares).tolist() for count in (1000, 200)] for _ in range(400)]
@@ -46,7 +48,7 @@ def test_without_a_change_its_mean_is_what_the_docstring_says():
 
 
 @pytest.mark.parametrize("bins", [([1, 2], [1, 2, 3]), ([], [])])
-def test_other_bins_cannot_be_compared(bins):
+def test_other_bins_cannot_be_compared(bins: tuple[list[int], list[int]]) -> None:
     with pytest.raises(ValueError, match="bins cannot be compared"):
         stability_index(*bins)
 
@@ -61,20 +63,20 @@ def test_other_bins_cannot_be_compared(bins):
         ({"images": 199, "red": [190, 10] * 5}, "too few images", "199 images, and drift.min_images is 200"),
     ],
 )
-def test_a_board_is_judged_by_its_worst_quantity(counts, found, message):
+def test_a_board_is_judged_by_its_worst_quantity(counts: Any, found: str, message: str) -> None:
     result = judge("porch", EVEN, seen(**counts), LIMITS.model_copy(update={"notice": 0.08}))
     assert result.found == found
     assert re.search(message, result.message)
 
 
-def test_a_limit_below_the_notice_is_heeded():
+def test_a_limit_below_the_notice_is_heeded() -> None:
     """As for who lowers `drift.limit` alone."""
     result = judge("porch", EVEN, seen(red=[130, 70] * 5), LIMITS.model_copy(update={"limit": 0.05}))
     assert result.found == "drifted"
     assert re.search(r"^red \(0.09\d\) of 1000 images, where 0.05 is the bound", result.message)
 
 
-def test_a_drift_is_named_with_board_and_quantity():
+def test_a_drift_is_named_with_board_and_quantity() -> None:
     dark = judge("porch", EVEN, seen(red=[1000] + [0] * 9), LIMITS)
     said = reason([judge("lab", EVEN, seen(), LIMITS), dark])
     assert said.startswith("board porch sees other images: red (")
@@ -82,7 +84,7 @@ def test_a_drift_is_named_with_board_and_quantity():
     assert reason([]) == ""
 
 
-def test_the_reference_counts_what_a_board_would():
+def test_the_reference_counts_what_a_board_would() -> None:
     images = np.zeros((4, 32, 32, 3), np.uint8)
     images[1:, :, :, 0] = 255
     logits = np.log(np.array([[0.9, 0.1], [0.2, 0.8], [0.45, 0.55], [0.999, 0.001]], np.float32))
@@ -96,18 +98,18 @@ def test_the_reference_counts_what_a_board_would():
     assert counts["confidence"] == np.histogram(confident, 10, (0, 1))[0].tolist()
 
 
-def release_with_reference(folder, text=None):
+def release_with_reference(folder: Path, text: str | None = None) -> Any:
     boards.release_folder(folder)
     if text is not None:
         (folder / FILE).write_text(text)
     return folder_files(folder)[1]
 
 
-def test_a_fleet_is_asked_and_silence_is_no_drift(tmp_path):
+def test_a_fleet_is_asked_and_silence_is_no_drift(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "home")
     fleet.keep(release_with_reference(tmp_path / "r", '{"counts": ' + str(EVEN).replace("'", '"') + "}"), "here")
 
-    def away():
+    def away() -> None:
         raise Transient("it does not answer")
 
     answers = {
@@ -118,7 +120,7 @@ def test_a_fleet_is_asked_and_silence_is_no_drift(tmp_path):
         "stranger": lambda: seen(release="other"),
         "odd": lambda: seen(**{"class": [1, 2]}),
     }
-    world = SimpleNamespace(board=lambda name: SimpleNamespace(observations=answers[name]))
+    world: Any = SimpleNamespace(board=lambda name: SimpleNamespace(observations=answers[name]))
     found = {item.board: item for item in survey(world, fleet, answers, LIMITS)}
     assert {name: item.found for name, item in found.items()} == {
         "lab": "steady",
@@ -132,7 +134,7 @@ def test_a_fleet_is_asked_and_silence_is_no_drift(tmp_path):
     assert survey(world, fleet, [], LIMITS) == []
 
 
-def test_a_release_without_a_reference_says_so(tmp_path):
+def test_a_release_without_a_reference_says_so(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "home")
     fleet.keep(release_with_reference(tmp_path / "r"), "here")
     with pytest.raises(UserError, match=f"release first has no {FILE}"):
@@ -140,7 +142,7 @@ def test_a_release_without_a_reference_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"counts": {"class": [1]}}', '{"counts": {"class": ["1"]}}'])
-def test_a_damaged_reference_is_corrupt(tmp_path, text):
+def test_a_damaged_reference_is_corrupt(tmp_path: Path, text: str) -> None:
     fleet = Fleet(tmp_path / "home")
     fleet.keep(release_with_reference(tmp_path / "r", text), "here")
     with pytest.raises(Corrupt, match=f"{FILE} is damaged"):
