@@ -1,11 +1,11 @@
-"""The board's stand-in as a local service: an SSH server on 127.0.0.1 in front of a home folder of its own.
+"""The stand-in board as a local service: an SSH server on 127.0.0.1 with its own home folder.
 
     <home>/boards/<name>/home/     the user's home: releases, set_env.sh of the stand-in toolkit
     <home>/boards/<name>/bin/      `python3` (numpy, Pillow; `acl` once set_env.sh is sourced), `npu-smi`
-    <home>/boards/<name>/host_key  the board's identity
+    <home>/boards/<name>/host_key  the board's host key
     <home>/secrets/board-<name>    the client's key
 
-All of it is made on first use; the keys stay, so that the pinned host key is that of the next start too.
+Everything is created on first use; the keys are kept, so that the pinned host key stays valid.
 """
 
 import importlib.util
@@ -25,12 +25,12 @@ from infra.store.atomic import write_text
 from infra.store.locks import hold
 
 USER = "HwHiAiUser"
-BANNER = b"AtlasFlow_board_stand-in"  # what sshd.py says; importing it would bring asyncssh along
-# What a board's Python has, and what the stand-in `acl` needs for itself; each is linked, nothing else is visible.
+BANNER = b"AtlasFlow_board_stand-in"  # as in sshd.py, whose import would load asyncssh
+# The packages of a board's Python, and those of the stand-in `acl`; they are linked, no others are visible.
 MODULES = ("numpy", "PIL", "onnxruntime")
 
 _SET_ENV = """\
-# The environment of the stand-in toolkit; a real one's set_env.sh lies in the same place.
+# The environment script of the stand-in toolkit, in the place of a real set_env.sh.
 export ASCEND_TOOLKIT_HOME="$HOME/Ascend/ascend-toolkit/latest"
 export ATLASFLOW_ACL_SOC={soc}
 export ATLASFLOW_ACL_RUN_MODE={run_mode}
@@ -70,13 +70,13 @@ def service(
     run_mode: str = "device",
     faults: str = "",
 ) -> Service:
-    """The stand-in board `name` of an AtlasFlow home, made on first use.
+    """The stand-in board `name` of an AtlasFlow home, created on first use.
 
     Args:
-        services: of the same home; gives the board its port.
+        services: of the same home; assigns the port.
         home: the AtlasFlow home.
         name: of the board in the settings.
-        soc_version: the chip that it plays.
+        soc_version: its chip.
         run_mode: `device` as on an Atlas 200, `host` as with an Atlas 300 card.
         faults: a fault plan for the server (`infra.faults`): points `sshd.login`, `sshd.command`, `sshd.open`,
             `sshd.write` and `sshd.rename`.
@@ -102,13 +102,13 @@ def service(
 
 
 def board_settings(services: Services, home: Path, name: str, configured: BoardSettings | None = None) -> BoardSettings:
-    """How a client reaches the stand-in board `name`: address, port, user, key and pinned host key.
+    """The connection settings of the stand-in board `name`: address, port, user, key and pinned host key.
 
     Args:
         services: of the same home.
         home: the AtlasFlow home.
         name: of the board.
-        configured: the board's settings; what does not concern the connection (its folder) is kept.
+        configured: the board's settings; those that are not about the connection (its folder) are kept.
     """
     folder = _prepare(home, name, None, None)
     settings = configured or BoardSettings()
@@ -132,7 +132,7 @@ def _client_key(home: Path, name: str) -> Path:
 
 
 def _prepare(home: Path, name: str, soc_version: str | None, run_mode: str | None) -> Path:
-    """Make what is missing of the board's folder; the toolkit is rewritten when a chip is given."""
+    """Create missing files of the board's folder; the toolkit is rewritten for a given chip."""
     if not name or not all(letter.isalnum() or letter in "-_" for letter in name):
         raise UserError(f"'{name}' cannot name a board", hint="use letters, digits, - and _")
     folder = home.resolve() / "boards" / name
@@ -148,7 +148,7 @@ def _prepare(home: Path, name: str, soc_version: str | None, run_mode: str | Non
 
 
 def _make_key(path: Path) -> None:
-    """An Ed25519 key pair, the private half readable by its owner alone."""
+    """An Ed25519 key pair, the private key readable by its owner only."""
     public = path.with_name(f"{path.name}.pub")
     if path.exists() and public.exists():
         return
@@ -167,7 +167,7 @@ def _install_programs(folder: Path, soc_version: str, run_mode: str) -> None:
         if spec is None or spec.origin is None:
             raise UserError(f"the stand-in board needs the Python package {module}", hint="run `make setup`")
         package = Path(spec.origin).parent
-        # Wheels keep their shared libraries beside the package, in NAME.libs.
+        # Wheels have their shared libraries next to the package, in NAME.libs.
         for source in (package, *package.parent.glob(f"{'pillow' if module == 'PIL' else module}.libs")):
             _link(library / source.name, source)
     python = f'exec {shlex.quote(sys.executable)} -S "$@"'
@@ -196,7 +196,7 @@ def _link(link: Path, target: Path) -> None:
 
 
 def _greets(port: int) -> bool:
-    """True when our own server, and not somebody else's, answers there."""
+    """True when the stand-in's server answers there, and not another one."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
             return BANNER in connection.recv(255)

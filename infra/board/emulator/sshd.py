@@ -1,7 +1,7 @@
 """The SSH server of a stand-in board: `python -m infra.board.emulator.sshd --folder … --port …`.
 
-Commands are run by /bin/sh in the board's home, with the board's environment and nothing of ours; SFTP starts there
-too. It runs with the rights of its user, like any SSH server, and listens on 127.0.0.1 only.
+/bin/sh runs commands in the board's home with the board's environment only; SFTP starts there too. The server has the
+rights of its user, like any SSH server, and listens on 127.0.0.1 only.
 """
 
 import argparse
@@ -17,11 +17,11 @@ import asyncssh
 
 from infra.faults import FaultPlan
 
-BANNER = "AtlasFlow_board_stand-in"  # by this its service knows that the port is its own
+BANNER = "AtlasFlow_board_stand-in"  # by which the service recognises its own port
 
 
 class Board:
-    """What the server needs to know of the board that it plays."""
+    """The properties of the board."""
 
     def __init__(self, folder: Path, user: str, faults: FaultPlan) -> None:
         self.folder = folder
@@ -30,7 +30,7 @@ class Board:
         self.faults = faults
 
     def environment(self) -> dict[str, str]:
-        """The environment of a fresh login, which is not that of an interactive shell: no toolkit is sourced."""
+        """The environment of a non-interactive login: no toolkit is sourced."""
         return {
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
@@ -41,7 +41,7 @@ class Board:
         }
 
     async def run(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
-        """Run one command (or a shell) to its end; when the client goes, its process group is hung up."""
+        """Run one command (or a shell); when the client disconnects, its process group gets SIGHUP."""
         if self.faults.reach("sshd.command") == "cut":
             process.channel.get_connection().abort()
             return
@@ -71,7 +71,7 @@ class Board:
 
 
 async def _feed(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> None:
-    """Give a command what the client sends; one that has ended takes no more, and that ends nothing else."""
+    """Copy the client's input to a command; the end of the command is not an error."""
     assert child.stdin is not None  # noqa: S101 - for the type checker: it is a pipe
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
         while data := await process.stdin.read(65_536):
@@ -81,7 +81,7 @@ async def _feed(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerP
 
 
 async def _pass_on(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> int:
-    """Give the client all that a command writes; returns the command's code."""
+    """Copy a command's output to the client; returns the exit code."""
 
     async def copy(source: asyncio.StreamReader | None, target: "asyncssh.SSHWriter[bytes]") -> None:
         while source is not None and (data := await source.read(65_536)):
@@ -100,27 +100,27 @@ class Login(asyncssh.SSHServer):
         self._connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Keep the connection, for a planned cut."""
+        """Keep the connection for a planned cut."""
         self._connection = conn
 
     def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - the signature is the library's
-        """Everybody must prove who they are."""
+        """Require authentication."""
         if self._board.faults.reach("sshd.login") == "cut" and self._connection is not None:
             self._connection.abort()
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        """Compare with the board's authorized_keys, read anew each time as sshd does."""
+        """Compare with the board's authorized_keys, which is read each time as in sshd."""
         allowed = asyncssh.read_authorized_keys(str(self._board.folder / "authorized_keys"))
         return username == self._board.user and allowed.validate(key, "", "") is not None
 
     def public_key_auth_supported(self) -> bool:
-        """Keys only."""
+        """Allow public keys only."""
         return True
 
 
 def sftp_for(board: Board) -> type[asyncssh.SFTPServer]:
-    """An SFTP server with the board's faults in it."""
+    """An SFTP server with the board's faults."""
 
     class Sftp(asyncssh.SFTPServer):
         def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--user", required=True)
     parser.add_argument("--faults", default="")
     options = parser.parse_args()
-    # Whoever started us may ignore it, as nohup does, and our children would inherit that and outlive their clients.
+    # The parent may ignore SIGHUP, as nohup does; children would inherit that and outlive their clients.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     board = Board(options.folder.resolve(), options.user, FaultPlan.parse(options.faults))
     os.chdir(board.home)  # relative paths of SFTP start here

@@ -1,8 +1,8 @@
 """The stand-in for Huawei's pyACL: every function of docs/reference/pyacl.md §4.1, with its exact return shape.
 
-It is no accelerator: models run in ONNX Runtime on the CPU, and `EMULATED` says so to whoever asks. Handles are
-plain integers, memory is real and addressable, every handle and address is checked, and what is wrong is answered
-with Huawei's code (pyacl.md §4.2) and a sentence that `get_recent_err_msg` tells.
+Models run in ONNX Runtime on the CPU, and `EMULATED` is True. Handles are plain integers, memory is real and
+addressable, every handle and address is checked, and errors give Huawei's code (pyacl.md §4.2) and a message for
+`get_recent_err_msg`.
 """
 
 import importlib
@@ -27,7 +27,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 @code
 def init(config_path: str | None = None) -> None:
-    """Begin; the optional configuration is a JSON file."""
+    """Initialise; the optional configuration is a JSON file."""
     if WORLD.initialised:
         raise AclError(_codes.REPEAT_INITIALIZE, "acl.init was called before")
     if config_path:
@@ -43,7 +43,7 @@ def init(config_path: str | None = None) -> None:
 
 @code
 def finalize() -> None:
-    """End."""
+    """Finalise."""
     if not WORLD.initialised:
         wrong = _codes.REPEAT_FINALIZE if WORLD.finalised else _codes.UNINITIALIZE
         raise AclError(wrong, "acl is not initialised")
@@ -63,13 +63,13 @@ def get_version() -> tuple[int, int, int]:
 
 
 def app_log(level: int, text: str) -> None:
-    """Write to the log; a board keeps its own, this one is standard error."""
+    """Write to the log, which is standard error here."""
     name = _LEVELS[level] if 0 <= level < len(_LEVELS) else "INFO"
     sys.stderr.write(f"[{name}] {text}\n")
 
 
 def get_recent_err_msg() -> str:
-    """What the last code in this thread was about."""
+    """The message of the last error in this thread."""
     return recent_message()
 
 
@@ -80,7 +80,7 @@ def create_data_buffer(data: int, size: int) -> int:
 
 @code
 def destroy_data_buffer(data_buffer: int) -> None:
-    """Forget a description; the memory stays."""
+    """Destroy a description; the memory stays."""
     WORLD.remove(data_buffer, Buffer, _codes.INVALID_PARAM)
 
 
@@ -104,13 +104,13 @@ def get_data_buffer_size_v2(data_buffer: int) -> int:
 
 @code
 def update_data_buffer(data_buffer: int, data: int, size: int) -> None:
-    """Let a buffer describe other memory."""
+    """Change the memory that a buffer describes."""
     buffer = WORLD.get(data_buffer, Buffer, _codes.INVALID_PARAM)
     buffer.address, buffer.size = data, size
 
 
 class _TensorDescription:
-    """What `create_tensor_desc` makes."""
+    """The value behind a handle of `create_tensor_desc`."""
 
     def __init__(self, data_type: int, dims: list[int], tensor_format: int) -> None:
         self.data_type, self.dims, self.format = data_type, list(dims), tensor_format
@@ -125,13 +125,13 @@ def create_tensor_desc(data_type: int, dims: list[int], format: int) -> int:
 
 
 def destroy_tensor_desc(desc: int) -> None:
-    """Forget a description; answers nothing."""
+    """Destroy a description; returns nothing."""
     WORLD.handles.pop(desc, None)
 
 
 @value(0)
 def get_tensor_desc_size(desc: int) -> int:
-    """Bytes that the tensor takes; 0 when a dimension is unknown."""
+    """Bytes of the tensor; 0 when a dimension is unknown."""
     found = WORLD.get(desc, _TensorDescription, _codes.INVALID_PARAM)
     size = data_type_size(found.data_type)
     for dim in found.dims:
@@ -145,9 +145,9 @@ def data_type_size(data_type: int) -> int:
 
 
 class _Surface:
-    """What programs see in place of a module: the interpreter empties modules at its end, and leaves objects alone.
+    """An object in place of a module: at its end the interpreter empties modules, but not objects.
 
-    A program's own `__del__` may call `acl` then, and must find the functions still there (docs/reference/pyacl.md
+    A program's `__del__` may call `acl` then and needs the functions (docs/reference/pyacl.md
     §4.1).
     """
 
@@ -156,7 +156,7 @@ class _Surface:
 
 
 class _Package(_Surface):
-    """`acl` itself; `acl.media` needs Pillow, which most programs do not, so it comes when it is asked for."""
+    """`acl` itself; it imports `acl.media` on first use, because that needs Pillow."""
 
     def __getattr__(self, name: str) -> Any:
         if name != "media":

@@ -1,4 +1,4 @@
-"""Descriptions of loaded models: the part of `acl.mdl` that only tells (docs/reference/pyacl.md §4.1)."""
+"""Descriptions of loaded models: the read-only part of `acl.mdl` (docs/reference/pyacl.md §4.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Description:
-    """What `create_desc` makes and `get_desc` fills."""
+    """The description that `create_desc` creates and `get_desc` fills."""
 
     model: Model | None = None
 
@@ -27,7 +27,7 @@ def create_desc() -> int:
 
 @code
 def destroy_desc(model_desc: int) -> None:
-    """End a description."""
+    """Destroy a description."""
     WORLD.remove(model_desc, Description, _codes.INVALID_PARAM)
 
 
@@ -40,13 +40,13 @@ def get_desc(model_desc: int, model_id: int) -> None:
 
 @value(0)
 def get_num_inputs(model_desc: int) -> int:
-    """Inputs, the one that carries a dynamic size included."""
+    """Number of inputs, with the one for a dynamic size."""
     return len(_described(model_desc).inputs)
 
 
 @value(0)
 def get_num_outputs(model_desc: int) -> int:
-    """Outputs."""
+    """Number of outputs."""
     return len(_described(model_desc).outputs)
 
 
@@ -64,7 +64,7 @@ def get_output_size_by_index(model_desc: int, index: int) -> int:
 
 @value_and_code({})
 def get_input_dims(model_desc: int, index: int) -> dict[str, Any]:
-    """Name and dimensions; -1 where a gear decides; with static AIPP they are the picture's (n, h, w, c)."""
+    """Name and dimensions; -1 for a dynamic one; with static AIPP they are the picture's (n, h, w, c)."""
     model, tensor = _described(model_desc), _input(model_desc, index)
     if model.om.aipp.get(tensor.name, {}).get("input_format") != "YUV420SP_U8":
         return _dims(tensor)
@@ -106,13 +106,13 @@ def get_output_name_by_index(model_desc: int, index: int) -> str:
 
 @value_and_code(0)
 def get_input_index_by_name(model_desc: int, name: str) -> int:
-    """An input's place; 100000 when there is none of that name."""
+    """The index of an input; 100000 for an unknown name."""
     return _index(_described(model_desc).inputs, name)
 
 
 @value_and_code(0)
 def get_output_index_by_name(model_desc: int, name: str) -> int:
-    """An output's place."""
+    """The index of an output."""
     return _index(_described(model_desc).outputs, name)
 
 
@@ -142,21 +142,21 @@ def get_output_format(model_desc: int, index: int) -> int:
 
 @value_and_code({})
 def get_dynamic_batch(model_desc: int) -> dict[str, Any]:
-    """The batch sizes that the model was compiled for."""
+    """The batch sizes of the model."""
     gears = _described(model_desc).gears_of("batch")
     return {"batchCount": len(gears), "batch": [gear[0] for gear in gears]}
 
 
 @value_and_code({})
 def get_dynamic_hw(model_desc: int, index: int) -> dict[str, Any]:  # noqa: ARG001 - "reserved, -1" in the interface
-    """The picture sizes that the model was compiled for."""
+    """The picture sizes of the model."""
     gears = _described(model_desc).gears_of("image")
     return {"hwCount": len(gears), "hw": [list(gear) for gear in gears]}
 
 
 @value_and_code(0)
 def get_input_dynamic_gear_count(model_desc: int, index: int) -> int:  # noqa: ARG001 - "-1" in the interface
-    """How many combinations of dynamic dimensions the model was compiled for."""
+    """The number of combinations of dynamic dimensions of the model."""
     return len(_described(model_desc).gears_of("dims"))
 
 

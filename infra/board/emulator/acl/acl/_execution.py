@@ -14,7 +14,7 @@ from ._models import DTYPES, Model
 from ._shapes import AclError
 from ._world import WORLD
 
-SLACK = 64  # a buffer may be this much shorter than its tensor (docs/reference/pyacl.md §4.2, the end)
+SLACK = 64  # bytes by which a buffer may be shorter than its tensor (docs/reference/pyacl.md §4.2, the end)
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Buffer:
 
 @dataclass
 class Dataset:
-    """Data buffers by handle, in the order of a model's tensors, and the dynamic size chosen for them."""
+    """Data buffers by handle, in the order of a model's tensors, and their dynamic size."""
 
     buffers: list[int] = field(default_factory=list)
     gear: tuple[int, ...] = ()
@@ -71,7 +71,7 @@ def _buffer(dataset: Dataset, index: int) -> Buffer:
 
 
 def _read(buffer: Buffer, dtype: Any, shape: tuple[int, ...], name: str, opened: ExitStack) -> npt.NDArray[Any]:
-    """The array in a buffer, while it is opened; what a slightly short buffer lacks is zero."""
+    """The array in a buffer; the missing bytes of a slightly short buffer are zero."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if not buffer.address:
         raise AclError(_codes.GE_PARAM_INVALID, f"the buffer of '{name}' has no memory")

@@ -1,7 +1,7 @@
-"""Real, addressable memory: every allocation is an anonymous mapping of its own.
+"""Real, addressable memory: every allocation is its own anonymous mapping.
 
-In host mode device memory is kept unreadable except while the stand-in itself works on it, so that a program that
-touches it stops at that line, as it would in front of a real card.
+In host mode device memory is unreadable except during the stand-in's own work, so that a program that accesses it stops
+at that line, as it would with a real card.
 """
 
 import bisect
@@ -23,15 +23,15 @@ from . import _codes
 from ._shapes import AclError
 from ._world import run_mode
 
-TOTAL = 8 * 1024**3  # bytes of memory that a board claims to have
-_FILL = 0xA5  # content is uninitialised on a board, so it must not look like zeros here
+TOTAL = 8 * 1024**3  # bytes of memory that a board reports
+_FILL = 0xA5  # memory is uninitialised on a board, so it is not zero here
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _Spans, _Count = ctypes.c_void_p, ctypes.c_ulong
 _libc.process_vm_readv.argtypes = [ctypes.c_int, _Spans, _Count, _Spans, _Count, _Count]
 _libc.process_vm_readv.restype = ctypes.c_ssize_t
-_SPANS = 1024  # Linux takes no more at once
+_SPANS = 1024  # the limit of Linux
 _PROT_NONE, _PROT_READ_WRITE = 0, mmap.PROT_READ | mmap.PROT_WRITE
 
 
@@ -49,7 +49,7 @@ class Block:
 
 
 class Memory:
-    """All living allocations, found by address."""
+    """All allocations, by address."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, Block] = {}
@@ -58,7 +58,7 @@ class Memory:
         self.used = 0
 
     def allocate(self, size: int, *, device: bool, round_up: bool = True) -> int:
-        """Make a block of `size` bytes; returns its address."""
+        """Allocate `size` bytes; returns the address."""
         if size <= 0:
             raise AclError(_codes.INVALID_PARAM, f"{size} bytes cannot be allocated")
         if self.used + size > TOTAL:
@@ -80,7 +80,7 @@ class Memory:
         return block.address
 
     def free(self, address: int, *, device: bool) -> None:
-        """Give a block back; only its first address is accepted."""
+        """Free a block by its first address."""
         if not address:
             raise AclError(_codes.INVALID_PARAM, "the address is null")
         with self._lock:
@@ -96,7 +96,7 @@ class Memory:
             self.used -= block.size
 
     def find(self, address: int) -> Block | None:
-        """The block that an address lies in."""
+        """The block of an address."""
         with self._lock:
             position = bisect.bisect_right(self._addresses, address) - 1
             if position < 0:
@@ -115,11 +115,11 @@ class Memory:
 
     @contextmanager
     def view(self, address: int, size: int, *, short: bool = False) -> Iterator[npt.NDArray[np.uint8]]:
-        """The bytes at an address, readable and writable by the stand-in for the time of the block.
+        """The bytes at an address, readable and writable by the stand-in during the block.
 
-        Programs copy more than an object of their own has; the published sample of dynamic image sizes always copies
-        what the largest size takes. A board copies whatever lies behind it. With `short` the view ends where nothing
-        lies; without, that is refused.
+        Programs copy more bytes than an object has; the published sample of dynamic image sizes always copies the
+        largest size. A board copies whatever follows. With `short` the view ends at unmapped memory, which is an
+        error without it.
         """
         block = self.check(address, size)
         if block is None:
@@ -133,7 +133,7 @@ class Memory:
             yield _array(block, address, size)
 
     def host_view(self, address: int, size: int) -> npt.NDArray[np.uint8]:
-        """The bytes at an address as the program itself may see them; keeps the block alive.
+        """The bytes at an address for the program itself; keeps the block alive.
 
         Raises:
             PermissionError: device memory in host mode; the traceback names the program's line.
@@ -148,7 +148,7 @@ class Memory:
         return _array(block, address, size)
 
     def release_all(self, *, device: bool) -> None:
-        """Forget every block of one side; arrays that still look at one keep it alive."""
+        """Free all blocks of one side; arrays that use a block keep it alive."""
         for address in [block.address for block in self._blocks.values() if block.device == device]:
             self.free(address, device=device)
 
@@ -173,7 +173,7 @@ def _array(block: Block | None, address: int, size: int) -> npt.NDArray[np.uint8
 
 
 def _readable(address: int, size: int) -> int:
-    """How many bytes at any address can be read: the kernel tries one in each page, so that nothing crashes here."""
+    """The number of readable bytes at an address; the kernel reads one in each page, so that nothing crashes here."""
     tries: list[int] = [address, *range((address // mmap.PAGESIZE + 1) * mmap.PAGESIZE, address + size, mmap.PAGESIZE)]
     landing = ctypes.create_string_buffer(_SPANS)
     for first in range(0, len(tries), _SPANS):
@@ -182,7 +182,7 @@ def _readable(address: int, size: int) -> int:
         target = (ctypes.c_size_t * 2)(ctypes.addressof(landing), len(part))
         done: int = _libc.process_vm_readv(os.getpid(), target, 1, spans, len(part), 0)
         if done < 0 and ctypes.get_errno() != errno.EFAULT:
-            return size  # a sandbox that forbids the question; the program is taken at its word
+            return size  # a sandbox forbids the call; assume that all bytes are readable
         if done < len(part):
             return max(tries[first + max(done, 0)] - address, 0)
     return size
@@ -194,7 +194,7 @@ def _protect(block: Block, protection: int) -> None:
 
 
 def _explain_crashes() -> None:
-    """Let a raw access to protected memory end with the line that made it."""
+    """Report the line of a raw access to protected memory."""
     if not faulthandler.is_enabled():
         faulthandler.enable()
 

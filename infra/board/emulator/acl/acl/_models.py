@@ -1,4 +1,4 @@
-"""Loaded models: the `.om` is read as the compiler's stand-in wrote it, its network runs in ONNX Runtime."""
+"""Loaded models: read an `.om` of the stand-in compiler, and run its network in ONNX Runtime."""
 
 import importlib
 import os
@@ -37,7 +37,7 @@ Gear = tuple[int, ...]
 
 
 def _om_format() -> Any:
-    """The module that knows the file format. It is AtlasFlow's own, but a board's Python must not see AtlasFlow."""
+    """The module of the file format, without making AtlasFlow visible to the board's Python."""
     house = str(Path(__file__).resolve().parents[5])
     sys.path.append(house)
     try:
@@ -68,11 +68,11 @@ class Model:
 
     @property
     def largest(self) -> Gear:
-        """The gear that needs most memory; empty for a static model."""
+        """The gear with the largest memory; empty for a static model."""
         return max(self.om.gears, key=lambda gear: int(np.prod(gear)), default=())
 
     def gears_of(self, kind: str) -> Sequence[Gear]:
-        """The gears, when they are of that kind: batch, image or dims."""
+        """The gears of that kind: batch, image or dims."""
         return self.om.gears if self.om.gear_kind == kind else ()
 
     def input_dims(self, gear: Gear) -> list[tuple[int, ...]]:
@@ -86,7 +86,7 @@ class Model:
         return dims
 
     def output_dims(self, index: int, gear: Gear) -> tuple[int, ...]:
-        """The dimensions of an output at a gear, found by running on zeros where nothing else tells."""
+        """The dimensions of an output at a gear, computed by a run on zeros if the file does not have them."""
         if not gear or gear == self.largest:
             return self.outputs[index].dims
         if gear not in self.shapes:
@@ -115,7 +115,7 @@ def read_file(path: str) -> bytes:
 
 
 def parse(data: bytes) -> "OmModel":
-    """Read an `.om`; its format's codes are pyACL's."""
+    """Read an `.om`; errors have pyACL's codes."""
     form = _om_format()
     try:
         model: OmModel = form.parse_om(data, "the model")
@@ -125,7 +125,7 @@ def parse(data: bytes) -> "OmModel":
 
 
 def load(data: bytes, context: Context) -> Model:
-    """Load a model for the chip that is played."""
+    """Load a model for the stand-in's chip."""
     om = parse(data)
     if not om.emulated:
         raise AclError(

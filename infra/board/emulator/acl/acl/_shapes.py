@@ -1,4 +1,4 @@
-"""The three shapes in which pyACL answers: a code, a value, or a tuple of value and code.
+"""The three forms of pyACL's return values: a code, a value, or a tuple of value and code.
 
 Source: docs/reference/pyacl.md §4.1.
 """
@@ -16,7 +16,7 @@ _recent = threading.local()
 
 
 class AclError(Exception):
-    """Something that AscendCL answers with a code; `message` is for `acl.get_recent_err_msg`."""
+    """An error with AscendCL's code; `message` is for `acl.get_recent_err_msg`."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code, message)
@@ -25,7 +25,7 @@ class AclError(Exception):
 
 
 def recent_message() -> str:
-    """What went wrong last in this thread; reading it forgets it."""
+    """The last error message in this thread; reading clears it."""
     message: str = getattr(_recent, "message", "")
     _recent.message = ""
     return message
@@ -46,10 +46,10 @@ def _call(
     remember: Callable[[AclError], int] = note,
     finalizing: Callable[[], bool] = sys.is_finalizing,
 ) -> tuple[Any, int]:
-    """Call, and tell a value and a code.
+    """Call a function; returns its value and a code.
 
-    A program's `__del__` may call when the interpreter has taken our modules apart (pyacl.md §4.1): that must not
-    crash, so everything needed then is bound here as a default, and whatever fails is answered with a code.
+    A program's `__del__` may call while the interpreter clears its modules (pyacl.md §4.1). That must not crash, so
+    everything needed then is bound here as a default, and every failure gives a code.
     """
     try:
         return function(*args, **kwargs), 0
@@ -62,7 +62,7 @@ def _call(
 
 
 def code(function: Callable[P, None]) -> Callable[P, int]:
-    """The function answers with a code alone (`R`)."""
+    """The function returns a code (`R`)."""
     call = _call
 
     @functools.wraps(function)
@@ -73,7 +73,7 @@ def code(function: Callable[P, None]) -> Callable[P, int]:
 
 
 def value(default: T) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """The function answers with a value alone (`V`), which is `default` when something is wrong."""
+    """The function returns a value (`V`), which is `default` on errors."""
     call = _call
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -88,7 +88,7 @@ def value(default: T) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def value_and_code(*default: Any) -> Callable[[Callable[P, Any]], Callable[P, tuple[Any, ...]]]:
-    """The function answers with values and a code (`V,R`); the values are `default` when something is wrong."""
+    """The function returns values and a code (`V,R`); the values are `default` on errors."""
     call, single = _call, len(default) == 1
 
     def decorate(function: Callable[P, Any]) -> Callable[P, tuple[Any, ...]]:

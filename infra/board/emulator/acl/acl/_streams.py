@@ -1,4 +1,4 @@
-"""Streams: a worker thread each, work in order, and callbacks that run in the thread that subscribed to them."""
+"""Streams: each has a worker thread and runs its work in order; callbacks run in the subscribed thread."""
 
 import atexit
 import queue
@@ -16,7 +16,7 @@ Work = Callable[[], None]
 
 @dataclass
 class Report:
-    """A callback that waits for its thread; `done` lets a blocking stream go on."""
+    """A callback that waits for its thread; `done` continues a blocking stream."""
 
     function: Callable[[object], object]
     data: object
@@ -31,14 +31,14 @@ class Event:
 
 
 def begin(thread: threading.Thread) -> None:
-    """Start a thread; a program's `__del__` that asks for one at the interpreter's end would wait for ever."""
+    """Start a thread; at the interpreter's end it would wait for ever."""
     if sys.is_finalizing():
         raise AclError(_codes.UNINITIALIZE, "the interpreter ends, so no thread can be started")
     thread.start()
 
 
 class Stream:
-    """Work that runs in order, beside the program; the first failure is told by the next synchronisation."""
+    """Work that runs in order in the background; the next synchronisation reports the first failure."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -73,7 +73,7 @@ class Stream:
             raise AclError(failure, "work in the stream failed")
 
     def close(self) -> None:
-        """Finish what is queued and end."""
+        """Finish the queued work and stop."""
         self._closed.set()
         self._work.put(None)
         if threading.current_thread() is not self._thread:
@@ -107,7 +107,7 @@ def stream(handle: int) -> Stream:
 
 
 def run_in(handle: int, work: Work) -> None:
-    """Queue work in a stream; the null stream is the default one, which runs at once."""
+    """Queue work in a stream; the null stream runs it at once."""
     if handle:
         stream(handle).put(work)
     else:
@@ -117,7 +117,7 @@ def run_in(handle: int, work: Work) -> None:
 
 @atexit.register
 def close_all() -> None:
-    """End the worker threads before the interpreter goes, so that no inference runs into its end."""
+    """Stop the worker threads before the interpreter exits, so that no inference is running then."""
     for handle, running in WORLD.all(Stream):
         WORLD.handles.pop(handle, None)
         running.close()

@@ -1,9 +1,9 @@
 """The one process-wide state: life cycle, contexts and the table of handles.
 
-The order that AscendCL asks for is: init → set_device → create_context → … → reset_device → finalize
-(docs/reference/pyacl.md §4.1). The machine that is played is chosen by environment variables, which the board's
-`set_env.sh` sets: `ATLASFLOW_ACL_SOC` (default Ascend310), `ATLASFLOW_ACL_RUN_MODE` (`device`, as on an Atlas 200,
-or `host`, as with a PCIe card) and `ATLASFLOW_ACL_DEVICES` (default 1).
+AscendCL requires this order: init → set_device → create_context → … → reset_device → finalize
+(docs/reference/pyacl.md §4.1). Environment variables of the board's `set_env.sh` choose the machine:
+`ATLASFLOW_ACL_SOC` (default Ascend310), `ATLASFLOW_ACL_RUN_MODE` (`device`, as on an Atlas 200, or `host`, as with a
+PCIe card) and `ATLASFLOW_ACL_DEVICES` (default 1).
 """
 
 import itertools
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass
 class Context:
-    """A context of a device; `implicit` when set_device made it."""
+    """A context of a device; `implicit` when set_device created it."""
 
     device: int
     implicit: bool
@@ -29,7 +29,7 @@ class Context:
 
 @dataclass
 class World:
-    """Everything that AscendCL keeps for a process."""
+    """The state of AscendCL in a process."""
 
     initialised: bool = False
     finalised: bool = False
@@ -40,14 +40,14 @@ class World:
     thread: threading.local = field(default_factory=threading.local)
 
     def add(self, thing: object) -> int:
-        """Put a thing into the table; returns its handle."""
+        """Add an object to the table; returns its handle."""
         with self.lock:
             handle = next(self.numbers)
             self.handles[handle] = thing
             return handle
 
     def get(self, handle: int, kind: type[T], wrong: int = _codes.RT_INVALID_HANDLE) -> T:
-        """Look a handle up; a null handle is an invalid parameter, a foreign one answers with `wrong`."""
+        """Look a handle up; a null handle is an invalid parameter, one of another kind gives the code `wrong`."""
         if not handle:
             raise AclError(_codes.INVALID_PARAM, f"the {kind.__name__.lower()} is null")
         thing = self.handles.get(handle)
@@ -56,19 +56,19 @@ class World:
         return thing
 
     def remove(self, handle: int, kind: type[T], wrong: int = _codes.RT_INVALID_HANDLE) -> T:
-        """Take a thing out of the table."""
+        """Remove an object from the table."""
         with self.lock:
             thing = self.get(handle, kind, wrong)
             del self.handles[handle]
             return thing
 
     def all(self, kind: type[T]) -> list[tuple[int, T]]:
-        """All living things of a kind, with their handles."""
+        """All objects of a kind, with their handles."""
         with self.lock:
             return [(handle, thing) for handle, thing in self.handles.items() if isinstance(thing, kind)]
 
     def check_initialised(self) -> None:
-        """Refuse what needs `acl.init`."""
+        """Raise an error before `acl.init`."""
         if not self.initialised:
             raise AclError(_codes.UNINITIALIZE, "acl.init has not been called")
 
@@ -81,7 +81,7 @@ class World:
 
 
 def soc_version() -> str:
-    """The chip that is played."""
+    """The stand-in's chip."""
     return os.environ.get("ATLASFLOW_ACL_SOC", "Ascend310")
 
 
@@ -91,7 +91,7 @@ def run_mode() -> int:
 
 
 def device_count() -> int:
-    """How many devices there are."""
+    """The number of devices."""
     return int(os.environ.get("ATLASFLOW_ACL_DEVICES", "1"))
 
 

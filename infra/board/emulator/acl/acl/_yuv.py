@@ -1,4 +1,4 @@
-"""Pictures as DVPP keeps them: a plane of brightness, then interleaved colour of half the size, in strided rows."""
+"""Pictures in DVPP's form: a plane of luma, then interleaved chroma of half the size, in strided rows."""
 
 import io
 
@@ -19,7 +19,7 @@ def size_of(width_stride: int, height_stride: int) -> int:
 
 
 def decode_jpeg(data: bytes) -> Image.Image:
-    """A JPEG as a YCbCr picture, straight from its own colour space."""
+    """A JPEG as a YCbCr picture, without a conversion to RGB."""
     picture = open_jpeg(data)
     picture.draft("YCbCr", picture.size)
     try:
@@ -37,7 +37,7 @@ def open_jpeg(data: bytes) -> Image.Image:
 
 
 def read(memory: Plane, size: tuple[int, int], strides: tuple[int, int], pixel_format: int) -> Image.Image:
-    """Take a picture out of strided memory.
+    """Read a picture from strided memory.
 
     Args:
         memory: uint8 [bytes].
@@ -58,7 +58,7 @@ def read(memory: Plane, size: tuple[int, int], strides: tuple[int, int], pixel_f
 def write(
     picture: Image.Image, memory: Plane, strides: tuple[int, int], pixel_format: int, at: tuple[int, int]
 ) -> None:
-    """Put a YCbCr picture into strided memory, its upper left corner at `at` (even numbers)."""
+    """Write a YCbCr picture to strided memory, with its upper left corner at `at` (even numbers)."""
     brightness, colour = _planes(memory, strides, pixel_format)
     left, top = at
     y, *halves = (np.asarray(plane) for plane in picture.split())
@@ -70,7 +70,7 @@ def write(
 
 
 def _order(pixel_format: int) -> tuple[int, int]:
-    """Where Cb and Cr lie in a pair."""
+    """The positions of Cb and Cr in a pair."""
     return (0, 1) if pixel_format == NV12 else (1, 0)
 
 

@@ -89,14 +89,14 @@ def load_from_file(model_path: str) -> int:
 
 @value_and_code(0)
 def load_from_mem(model: int, model_size: int) -> int:
-    """Load an `.om` that lies in memory."""
+    """Load an `.om` from memory."""
     context = WORLD.context()
     return _add(_models.load(_from_memory(model, model_size), context))
 
 
 @value_and_code(0)
 def load_from_file_with_mem(model_path: str, work_ptr: int, work_size: int, weight_ptr: int, weight_size: int) -> int:
-    """Load an `.om` into memory that the program manages."""
+    """Load an `.om` into memory of the program."""
     context = WORLD.context()
     data = _models.read_file(model_path)
     _check_room(data, work_ptr, work_size, weight_ptr, weight_size)
@@ -107,7 +107,7 @@ def load_from_file_with_mem(model_path: str, work_ptr: int, work_size: int, weig
 def load_from_mem_with_mem(
     model: int, model_size: int, work_ptr: int, work_size: int, weight_ptr: int, weight_size: int
 ) -> int:
-    """Load an `.om` from memory into memory."""
+    """Load an `.om` from memory into memory of the program."""
     context = WORLD.context()
     data = _from_memory(model, model_size)
     _check_room(data, work_ptr, work_size, weight_ptr, weight_size)
@@ -116,7 +116,7 @@ def load_from_mem_with_mem(
 
 @code
 def unload(model_id: int) -> None:
-    """Unload; in the context that loaded it (pitfalls.md §8.15)."""
+    """Unload a model, in the context that loaded it (pitfalls.md §8.15)."""
     _of_this_context(model_id)
     WORLD.remove(model_id, Model)
 
@@ -129,7 +129,7 @@ def query_size(file_name: str) -> tuple[int, int]:
 
 @value_and_code(0, 0)
 def query_size_from_mem(model: int, model_size: int) -> tuple[int, int]:
-    """As `query_size`, of a model in memory."""
+    """As `query_size`, for a model in memory."""
     return _models.sizes(_from_memory(model, model_size))
 
 
@@ -140,12 +140,12 @@ def create_dataset() -> int:
 
 @code
 def destroy_dataset(dataset: int) -> None:
-    """End a dataset; its buffers stay."""
+    """Destroy a dataset; its buffers stay."""
     WORLD.remove(dataset, Dataset, _codes.INVALID_PARAM)
 
 
 def add_dataset_buffer(dataset: int, buffer: int) -> tuple[int, int]:
-    """Append a buffer; answers with the dataset and a code (pitfalls.md §8.16)."""
+    """Append a buffer; returns the dataset and a code (pitfalls.md §8.16)."""
 
     @code
     def add() -> None:
@@ -156,7 +156,7 @@ def add_dataset_buffer(dataset: int, buffer: int) -> tuple[int, int]:
 
 @value(0)
 def get_dataset_num_buffers(dataset: int) -> int:
-    """How many buffers a dataset has."""
+    """The number of buffers of a dataset."""
     return len(WORLD.get(dataset, Dataset, _codes.INVALID_PARAM).buffers)
 
 
@@ -171,13 +171,13 @@ def get_dataset_buffer(dataset: int, index: int) -> int:
 
 @code
 def execute(model_id: int, input: int, output: int) -> None:
-    """Infer and wait."""
+    """Run a model and wait."""
     execute_model(_of_this_context(model_id), _dataset(input), _dataset(output), allocate=True)
 
 
 @code
 def execute_async(model_id: int, input: int, output: int, stream: int) -> None:
-    """Infer in a stream."""
+    """Run a model in a stream."""
     model, inputs, outputs = _of_this_context(model_id), _dataset(input), _dataset(output)
     run_in(stream, lambda: execute_model(model, inputs, outputs, allocate=False))
 
@@ -204,7 +204,7 @@ def set_input_dynamic_dims(model_id: int, dataset: int, index: int, dims: dict[s
 
 
 def forget_models(device: int) -> None:
-    """Drop what is loaded on a device that is reset."""
+    """Unload all models of a device that is reset."""
     for handle, model in WORLD.all(Model):
         if model.context.device == device:
             WORLD.handles.pop(handle, None)

@@ -1,6 +1,6 @@
-"""`acl.media`: the part of DVPP that picture programs use, done with Pillow (docs/reference/pyacl.md §4.1, §4.3).
+"""`acl.media`: the part of DVPP for picture programs, with Pillow (docs/reference/pyacl.md §4.1, §4.3).
 
-JPEG decoding and encoding, resizing, and crop-and-paste, on pictures in NV12 or NV21. Video is not there.
+JPEG decoding and encoding, resizing, and crop-and-paste, on pictures in NV12 or NV21. Video is not supported.
 """
 
 import io
@@ -19,7 +19,7 @@ from ._world import WORLD
 
 @dataclass
 class Channel:
-    """A channel description; `open` once the channel is made."""
+    """A channel description; `open` after the channel is created."""
 
     open: bool = False
 
@@ -42,7 +42,7 @@ class Picture:
             return _yuv.read(memory, (self.width, self.height), (self.width_stride, self.height_stride), self.format)
 
     def store(self, picture: Image.Image, at: tuple[int, int] = (0, 0)) -> None:
-        """Put a picture into memory."""
+        """Write a picture to memory."""
         with MEMORY.view(self.data, self.size) as memory:
             _yuv.write(picture, memory, (self.width_stride, self.height_stride), self.format, at)
 
@@ -61,7 +61,7 @@ class JpegConfig:
 
 @dataclass
 class Region:
-    """A rectangle; its edges belong to it."""
+    """A rectangle, edges included."""
 
     left: int
     right: int
@@ -83,7 +83,7 @@ def dvpp_malloc(size: int) -> int:
 
 @code
 def dvpp_free(dev_ptr: int) -> None:
-    """Give it back."""
+    """Free it."""
     MEMORY.free(dev_ptr, device=True)
 
 
@@ -94,7 +94,7 @@ def dvpp_create_channel_desc() -> int:
 
 @code
 def dvpp_destroy_channel_desc(channel_desc: int) -> None:
-    """Forget it."""
+    """Destroy it."""
     WORLD.remove(channel_desc, Channel, _codes.INVALID_PARAM)
 
 
@@ -118,7 +118,7 @@ def dvpp_create_pic_desc() -> int:
 
 @code
 def dvpp_destroy_pic_desc(pic_desc: int) -> None:
-    """Forget it."""
+    """Destroy it."""
     WORLD.remove(pic_desc, Picture, _codes.INVALID_PARAM)
 
 
@@ -161,7 +161,7 @@ def dvpp_create_resize_config() -> int:
 
 @code
 def dvpp_destroy_resize_config(resize_config: int) -> None:
-    """Forget it."""
+    """Destroy it."""
     WORLD.remove(resize_config, ResizeConfig, _codes.INVALID_PARAM)
 
 
@@ -172,7 +172,7 @@ def dvpp_create_jpege_config() -> int:
 
 @code
 def dvpp_destroy_jpege_config(jpege_config: int) -> None:
-    """Forget it."""
+    """Destroy it."""
     WORLD.remove(jpege_config, JpegConfig, _codes.INVALID_PARAM)
 
 
@@ -191,7 +191,7 @@ def dvpp_create_roi_config(left: int, right: int, top: int, bottom: int) -> int:
 
 @code
 def dvpp_destroy_roi_config(roi_config: int) -> None:
-    """Forget it."""
+    """Destroy it."""
     WORLD.remove(roi_config, Region, _codes.INVALID_PARAM)
 
 
@@ -226,7 +226,7 @@ def dvpp_jpeg_decode_async(channel_desc: int, data: int, size: int, output_desc:
 
 @code
 def dvpp_jpeg_encode_async(channel_desc: int, input_desc: int, data: int, size: int, config: int, stream: int) -> None:
-    """Encode a picture, in a stream; `size` is the address of an int32 that gets the number of bytes."""
+    """Encode a picture, in a stream; `size` is the address of an int32 for the number of bytes."""
     _check_channel(channel_desc)
     picture = WORLD.get(input_desc, Picture, _codes.INVALID_PARAM)
     level = WORLD.get(config, JpegConfig, _codes.INVALID_PARAM).level
@@ -264,7 +264,7 @@ def dvpp_vpc_resize_async(
 def dvpp_vpc_crop_and_paste_async(
     channel_desc: int, input_desc: int, output_desc: int, crop_area: int, paste_area: int, stream: int
 ) -> None:
-    """Cut a region out, resize it to another region's size, and put it there, in a stream."""
+    """Crop a region, resize it to another region's size, and paste it there, in a stream."""
     _check_channel(channel_desc)
     source = WORLD.get(input_desc, Picture, _codes.INVALID_PARAM)
     target = WORLD.get(output_desc, Picture, _codes.INVALID_PARAM)

@@ -15,7 +15,7 @@ from ._world import WORLD, Context, device_count, run_mode
 
 @code
 def set_device(device_id: int) -> None:
-    """Choose a device; makes its implicit context and enters it."""
+    """Choose a device; creates its implicit context and enters it."""
     WORLD.check_initialised()
     if not 0 <= device_id < device_count():
         raise AclError(_codes.RT_INVALID_DEVICE, f"there is no device {device_id}")
@@ -28,7 +28,7 @@ def set_device(device_id: int) -> None:
 
 @code
 def reset_device(device_id: int) -> None:
-    """Give a device back with all that is left on it."""
+    """Reset a device and free everything on it."""
     from .mdl import forget_models  # noqa: PLC0415 - mdl needs rt's neighbours first
 
     WORLD.check_initialised()
@@ -55,7 +55,7 @@ def get_device() -> int:
 
 @value_and_code(0)
 def get_device_count() -> int:
-    """How many devices there are; works before `acl.init`."""
+    """The number of devices; works before `acl.init`."""
     return device_count()
 
 
@@ -67,7 +67,7 @@ def get_run_mode() -> int:
 
 @value_and_code(0)
 def create_context(device_id: int) -> int:
-    """Make a context and enter it."""
+    """Create a context and enter it."""
     WORLD.check_initialised()
     if device_id not in WORLD.devices:
         raise AclError(_codes.RT_INVALID_DEVICE, f"device {device_id} was not set")
@@ -78,7 +78,7 @@ def create_context(device_id: int) -> int:
 
 @code
 def destroy_context(context: int) -> None:
-    """End a context that the program made."""
+    """Destroy a context of the program."""
     if WORLD.get(context, Context).implicit:
         raise AclError(_codes.RT_INVALID_HANDLE, "the implicit context ends with reset_device")
     WORLD.remove(context, Context)
@@ -99,13 +99,13 @@ def get_context() -> int:
 
 @value_and_code(0)
 def create_stream() -> int:
-    """Make a stream in the thread's context."""
+    """Create a stream in the thread's context."""
     return WORLD.add(Stream(WORLD.context()))
 
 
 @code
 def destroy_stream(stream: int) -> None:
-    """End a stream after its work."""
+    """Destroy a stream after its work."""
     WORLD.remove(stream, Stream).close()
 
 
@@ -127,14 +127,14 @@ def synchronize_device() -> None:
 
 @value_and_code(0)
 def create_event() -> int:
-    """Make an event."""
+    """Create an event."""
     WORLD.context()
     return WORLD.add(Event())
 
 
 @code
 def record_event(event: int, stream: int) -> None:
-    """Let a stream set the event when it comes to this point."""
+    """Set the event when the stream reaches this point."""
     mark = WORLD.get(event, Event)
     mark.reached.clear()
     run_in(stream, mark.reached.set)
@@ -148,7 +148,7 @@ def synchronize_event(event: int) -> None:
 
 @code
 def destroy_event(event: int) -> None:
-    """End an event."""
+    """Destroy an event."""
     WORLD.remove(event, Event)
 
 
@@ -168,7 +168,7 @@ def malloc_align32(size: int, policy: int) -> int:  # noqa: ARG001 - as malloc, 
 
 @code
 def free(ptr: int) -> None:
-    """Give device memory back."""
+    """Free device memory."""
     MEMORY.free(ptr, device=True)
 
 
@@ -181,7 +181,7 @@ def malloc_host(size: int) -> int:
 
 @code
 def free_host(ptr: int) -> None:
-    """Give host memory back."""
+    """Free host memory."""
     MEMORY.free(ptr, device=False)
 
 
@@ -199,7 +199,7 @@ def memset_async(ptr: int, max_count: int, value: int, count: int, stream: int) 
 
 @code
 def memcpy(dst: int, dest_max: int, src: int, count: int, kind: int) -> None:
-    """Copy memory; the direction must be true."""
+    """Copy memory; the direction must be correct."""
     _memcpy(dst, dest_max, src, count, kind)
 
 
@@ -220,7 +220,7 @@ def get_mem_info(attr: int) -> tuple[int, int]:
 
 @code
 def subscribe_report(thread_id: int, stream: int) -> None:
-    """Let a thread run the callbacks of a stream."""
+    """Subscribe a thread to the callbacks of a stream."""
     found = WORLD.get(stream, Stream)
     if found.subscriber is not None:
         raise AclError(_codes.RT_STREAM_SUBSCRIBE, "the stream has a subscriber already")
@@ -241,7 +241,7 @@ def process_report(timeout: int) -> None:
     """Run the callbacks that wait for this thread, waiting up to `timeout` ms (-1: for ever) for the first."""
     me = threading.get_ident()
     if not any(running.subscriber == me for _, running in WORLD.all(Stream)):
-        time.sleep(0.001)  # programs call this in a loop before the subscription is there
+        time.sleep(0.001)  # programs call this in a loop before they subscribe
         raise AclError(_codes.RT_THREAD_SUBSCRIBE, "this thread subscribed to no stream")
     waiting = reports(me)
     try:

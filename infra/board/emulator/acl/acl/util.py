@@ -35,7 +35,7 @@ _threads: dict[int, threading.Thread] = {}
 
 
 def bytes_to_ptr(data: bytes) -> int:
-    """The address of the payload itself: what is copied there changes the object (pyacl.md §4.1)."""
+    """The address of the object's own bytes: a copy to it changes the object (pyacl.md §4.1)."""
     if not isinstance(data, bytes):
         raise TypeError(f"bytes are needed, not {type(data).__name__}")
     address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
@@ -56,7 +56,7 @@ def numpy_to_ptr(array: npt.NDArray[Any]) -> int:
 
 
 def numpy_contiguous_to_ptr(array: npt.NDArray[Any]) -> tuple[int, npt.NDArray[Any]]:
-    """The address of a C-contiguous form of the array, and that form, which must be kept."""
+    """The address of a C-contiguous form of the array, and that form, which the caller must keep."""
     contiguous = np.ascontiguousarray(array)
     return numpy_to_ptr(contiguous), contiguous
 
@@ -82,7 +82,7 @@ def start_thread(function: Callable[[Any], Any], args: Sequence[Any]) -> int:
 
 @code
 def stop_thread(thread_id: int) -> None:
-    """Wait for a thread's end."""
+    """Wait for the end of a thread."""
     thread = _threads.pop(thread_id, None)
     if thread is None:
         raise AclError(_codes.INVALID_PARAM, f"{thread_id} is no thread of acl.util.start_thread")
