@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from infra.board import answers
 from infra.board.client import SshBoard
 from infra.board.session import Session
 from infra.errors import Transient
@@ -93,9 +94,9 @@ def test_a_client_with_nothing_to_ask_shows_signs_of_life(site, monkeypatch):
     async def idle(seconds):
         async with Session(NAME, site.settings, FaultPlan()) as session:
             await asyncio.sleep(seconds)
-            return await session.ask("state")
+            return await session.ask("state", answers.state)
 
-    assert asyncio.run(idle(2.5))["active"] is None
+    assert asyncio.run(idle(2.5)).active is None
     monkeypatch.setattr("infra.board.session.BEAT_SECONDS", 60)
     with pytest.raises(Transient):
         asyncio.run(idle(2.5))
@@ -122,7 +123,7 @@ def test_two_deployers_take_turns(site, tmp_path):
         def reach(self, point):
             if point == "board.plan":
                 second = SshBoard(NAME, site.settings, lock_seconds=0)
-                with pytest.raises(Transient, match="another deployment is at work") as caught:
+                with pytest.raises(Transient, match="another deployment is running") as caught:
                     in_thread(lambda: second.install(release))
                 outcome.append(caught.value.message)
             return super().reach(point)
