@@ -47,7 +47,10 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         super().__init__(auto_prefix=False)
         self.network = network
         self.optimizer = optimizer
-        self.loss = nn.SoftmaxCrossEntropyWithLogits(sparse=not soft, reduction="mean")
+        # With `sparse=True, reduction="mean"`, MindSpore 2.10 takes the logarithm of a rounded softmax on a CPU:
+        # infinite for an image whose logit is 104 below the largest; without the reduction it does not.
+        self.loss = nn.SoftmaxCrossEntropyWithLogits(sparse=not soft, reduction="none")
+        self.average = ops.ReduceMean()
         self.gradients = ops.value_and_grad(self.forward, None, optimizer.parameters)
         self.ranks = ranks
         if ranks > 1:
@@ -62,7 +65,7 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
 
     def forward(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
         """Mean cross entropy of a batch, times the scale."""
-        loss = self.loss(self.network(image), label)
+        loss = self.average(self.loss(self.network(image), label))
         return loss if self.scale == 1.0 else loss * self.scale
 
     def construct(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
