@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import HeNormal
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import HeNormal, Normal, initializer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mindspore.common.initializer import Initializer
 
     from ..spec.train_spec import TrainSpec
 
@@ -220,4 +222,31 @@ def build(spec: TrainSpec) -> nn.Cell:
     block, depths = _LARGE[spec.network]
     kernel = 3 if spec.stem == "3x3" else 7
     width = round(64 * spec.width)
-    return ResNet(block, depths, width=width, kernel=kernel, shortcut=Projection, classes=spec.classes)
+    network = ResNet(block, depths, width=width, kernel=kernel, shortcut=Projection, classes=spec.classes)
+    if block is Bottleneck:
+        _start_as_identity(network)
+    return network
+
+
+def _start_as_identity(network: nn.Cell) -> None:
+    """Give a network of bottlenecks the initial values of the ResNet50 tutorial.
+
+    All weights: normal, mean 0, standard deviation 0.01; biases 0; gamma of a block's last normalisation 0, so that a
+    block passes on its shortcut alone, and of the others 1. The model zoo of MindSpore 1 has these values
+    (mindspore-ai/mindspore b079e34e, model_zoo/official/cv/resnet/src/resnet.py: `_weight_variable`, `_fc` and
+    `_bn_last`), and the tutorial shows its blocks (mindspore-ai/course, resnet50/README.md). For gamma also P. Goyal et
+    al. 2017, §5.1.
+    With gamma 1, gradients grow from block to block where the last blocks see single pixels (images of 32).
+    """
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, Bottleneck):
+            _fill(cell.norm3.gamma, "zeros")
+        elif isinstance(cell, nn.Conv2d):
+            _fill(cell.weight, Normal(0.01))
+        elif isinstance(cell, nn.Dense):
+            _fill(cell.weight, Normal(0.01))
+            _fill(cell.bias, "zeros")
+
+
+def _fill(parameter: Parameter, values: Initializer | str) -> None:
+    parameter.set_data(initializer(values, parameter.shape, parameter.dtype))

@@ -89,6 +89,7 @@ def network_case(name, shape, stem="native"):
         network = build(spec)
         network.set_train(True)
         smooth(network)
+        weigh_branches(network)
         before = [parameter.name for parameter in network.get_parameters()]
         if exchange:
             assert layers.install(network) > 0
@@ -104,6 +105,13 @@ def smooth(network):
     for _, cell in network.cells_and_names():
         if isinstance(getattr(cell, "relu", None), nn.ReLU):
             cell.relu = nn.SiLU()
+
+
+def weigh_branches(network):
+    """Let every residual branch count: with gamma 0, as some networks start, no gradient goes through its layers."""
+    for parameter in network.trainable_params():
+        if parameter.name.endswith("gamma"):
+            parameter.set_data(Tensor(np.full(parameter.shape, 0.5, np.float32)))
 
 
 def relative(one, other):
