@@ -1,6 +1,10 @@
 """How tests call the boot file."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 MAIN = Path(__file__).parents[3] / "models" / "main.py"
@@ -19,3 +23,20 @@ def result(folder):
 
 def evaluate(run, data, checkpoint, output):
     return run("evaluate", "--data_url", data, "--checkpoint", checkpoint, "--spec", SPEC, "--output", output)
+
+
+def msrun(folder, *arguments, seconds=300):
+    """The boot file in two processes that train together; their logs are in `folder`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    binaries = Path(sys.executable).parent
+    options = ("--worker_num=2", "--local_worker_num=2", f"--master_port={port}", f"--log_dir={folder}", "--join=True")
+    return subprocess.run(
+        [binaries / "msrun", *options, MAIN, *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
+    )

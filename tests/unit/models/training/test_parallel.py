@@ -1,33 +1,12 @@
 """Two processes that share every batch, started as on a cluster."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-MAIN = Path(__file__).parents[4] / "models" / "main.py"
+from tests.unit.models.calls import msrun
 
 pytestmark = [pytest.mark.mindspore, pytest.mark.slow]
-
-
-def msrun(folder, *arguments):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    binaries = Path(sys.executable).parent
-    options = ("--worker_num=2", "--local_worker_num=2", f"--master_port={port}", f"--log_dir={folder}", "--join=True")
-    return subprocess.run(
-        [binaries / "msrun", *options, MAIN, *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
-    )
 
 
 def losses(folder):
