@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from models.scoring import cross_entropy
+from models.training.scoring import cross_entropy
 
 # 300 is more than float32's exponential can hold apart: exp(-104) is 0.
 LOGITS = np.array([[0.5, -1.0, 2.0], [300.0, 0.0, -7.0], [-60.0, 45.0, -62.0], [1.0, 1.0, 1.0]], np.float32)
@@ -14,11 +14,11 @@ LABELS = np.array([2, 1, 0, 1], np.int32)
 PROGRAM = """
 import json, sys
 import numpy as np
-from models import runtime
+from models.training import runtime
 runtime.prepare(1)
 import mindspore
 from mindspore import Parameter, Tensor, nn
-from models.step import TrainStep
+from models.training.step import TrainStep
 
 class Given(nn.Cell):
     def __init__(self, logits):
