@@ -47,13 +47,13 @@ def run(context: StageContext) -> StageOutput:
     options = _options(context)
     lines: list[str] = []
 
-    def heard(line: str) -> None:
+    def on_line(line: str) -> None:
         lines.append(line)
         context.reporter.line("convert", line)
 
     for done, candidate in enumerate(candidates):
         context.reporter.progress("convert", done, len(candidates), "models")
-        compiler.compile(_request(context, candidate, options), heard)
+        compiler.compile(_request(context, candidate, options), on_line)
     (context.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
     results = execution.run(context, candidates, emulated=producer.emulated)
     ledger = parity.compare(context, results, producer)

@@ -43,7 +43,7 @@ def failing(subject: Compiler, request: CompileRequest) -> tuple[UserError | Ref
     return caught.value, lines
 
 
-def test_it_writes_an_om_and_nothing_else(subject: Compiler, asked: CompileRequest):
+def test_it_writes_an_om_and_nothing_else(subject: Compiler, asked: CompileRequest) -> None:
     lines: list[str] = []
     subject.compile(asked, lines.append)
     assert [path.name for path in asked.output.parent.iterdir()] == ["lenet.om"]
@@ -56,12 +56,12 @@ def test_it_writes_an_om_and_nothing_else(subject: Compiler, asked: CompileReque
     assert read_om(asked.output).emulated == subject.producer().emulated
 
 
-def test_the_producer_has_a_version_and_is_stable(subject: Compiler):
+def test_the_producer_has_a_version_and_is_stable(subject: Compiler) -> None:
     assert subject.producer() == subject.producer()
     assert subject.producer().version
 
 
-def test_an_earlier_om_is_replaced_only_by_a_whole_one(subject: Compiler, asked: CompileRequest):
+def test_an_earlier_om_is_replaced_only_by_a_whole_one(subject: Compiler, asked: CompileRequest) -> None:
     subject.compile(asked, lambda _line: None)
     before = asked.output.read_bytes()
     with pytest.raises((UserError, Refused)):
@@ -70,7 +70,7 @@ def test_an_earlier_om_is_replaced_only_by_a_whole_one(subject: Compiler, asked:
     assert [path.name for path in asked.output.parent.iterdir()] == ["lenet.om"]
 
 
-def test_a_wrong_input_name_is_named(subject: Compiler, asked: CompileRequest):
+def test_a_wrong_input_name_is_named(subject: Compiler, asked: CompileRequest) -> None:
     error, lines = failing(subject, replace(asked, input_shape={"picture": (1, 3, 32, 32)}))
     assert "E10016" in error.message
     assert "picture" in error.message
@@ -78,31 +78,31 @@ def test_a_wrong_input_name_is_named(subject: Compiler, asked: CompileRequest):
     assert "ATC run failed, Please check the detail log, Try 'atc --help' for more information" in lines
 
 
-def test_an_unknown_soc_is_an_error_of_the_user(subject: Compiler, asked: CompileRequest):
+def test_an_unknown_soc_is_an_error_of_the_user(subject: Compiler, asked: CompileRequest) -> None:
     error, _ = failing(subject, replace(asked, soc_version="Ascend42"))
     assert isinstance(error, UserError)
 
 
-def test_a_damaged_model_cannot_be_loaded(subject: Compiler, asked: CompileRequest):
+def test_a_damaged_model_cannot_be_loaded(subject: Compiler, asked: CompileRequest) -> None:
     asked.model.write_bytes(asked.model.read_bytes()[:5000])
     error, _ = failing(subject, asked)
     assert "E10041" in error.message
 
 
-def test_an_onnx_model_called_air_cannot_be_loaded(subject: Compiler, asked: CompileRequest):
+def test_an_onnx_model_called_air_cannot_be_loaded(subject: Compiler, asked: CompileRequest) -> None:
     model = asked.model.rename(asked.model.with_suffix(".air"))
     error, _ = failing(subject, replace(asked, model=model))
     assert "E10041" in error.message
 
 
-def test_air_is_compiled_without_shapes(subject: Compiler, asked: CompileRequest):
+def test_air_is_compiled_without_shapes(subject: Compiler, asked: CompileRequest) -> None:
     model = asked.model.with_suffix(".air")
     model.write_bytes(to_air(lenet("n")))
     subject.compile(replace(asked, model=model, input_shape={}), lambda _line: None)
     assert b"Ascend310" in asked.output.read_bytes()
 
 
-def test_a_newer_opset_has_no_parser(subject: Compiler, asked: CompileRequest):
+def test_a_newer_opset_has_no_parser(subject: Compiler, asked: CompileRequest) -> None:
     network = lenet()
     network.opset_import[0].version = 22
     error, _ = failing(subject, replace(asked, model=saved(network, asked.model)))
@@ -110,7 +110,7 @@ def test_a_newer_opset_has_no_parser(subject: Compiler, asked: CompileRequest):
     assert "opset" in str(error)
 
 
-def test_dynamic_batch_adds_the_gear_input(subject: Compiler, asked: CompileRequest):
+def test_dynamic_batch_adds_the_gear_input(subject: Compiler, asked: CompileRequest) -> None:
     request = replace(
         asked,
         model=saved(lenet("n"), asked.model),
@@ -132,13 +132,15 @@ def test_dynamic_batch_adds_the_gear_input(subject: Compiler, asked: CompileRequ
 )
 def test_options_that_are_none_never_reach_atc(
     subject: Compiler, asked: CompileRequest, options: dict[str, str], word: str
-):
+) -> None:
     error, lines = failing(subject, replace(asked, options=options))
     assert word in error.hint
     assert lines == []
 
 
-def test_files_that_cannot_be_compiled_never_reach_atc(subject: Compiler, asked: CompileRequest, tmp_path: Path):
+def test_files_that_cannot_be_compiled_never_reach_atc(
+    subject: Compiler, asked: CompileRequest, tmp_path: Path
+) -> None:
     for request in (
         replace(asked, model=tmp_path / "none.onnx"),
         replace(asked, model=saved(lenet(), tmp_path / "net.pb")),

@@ -2,12 +2,14 @@
 
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from infra.board.client import SshBoard
 from infra.errors import GateFailed, Refused
 from infra.fleet import Fleet
 from infra.ports.release import Release
@@ -16,10 +18,10 @@ from infra.store.artifacts import folder_files
 from tasks.release.drift_baseline import FILE, reference
 from tasks.retrain.drift import reason, survey
 from tests import boards
-from tests.contracts.board.site import NAME, root, snapshot
+from tests.contracts.board.site import NAME, Site, root, snapshot
 
 
-def test_facts_say_that_it_is_a_stand_in(board):
+def test_facts_say_that_it_is_a_stand_in(board: SshBoard) -> None:
     facts = board.facts()
     assert facts.emulated
     assert (facts.name, facts.soc_version, facts.cann, facts.npu) == (NAME, "Ascend310", "stand-in", "310 OK")
@@ -28,12 +30,12 @@ def test_facts_say_that_it_is_a_stand_in(board):
     assert facts.architecture == os.uname().machine
 
 
-def test_a_new_board_runs_nothing(board):
+def test_a_new_board_runs_nothing(board: SshBoard) -> None:
     state = board.state()
     assert (state.active, state.previous, state.releases) == (None, None, ())
 
 
-def test_install_puts_a_release_into_service(board, site, tmp_path):
+def test_install_puts_a_release_into_service(board: SshBoard, site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "r")
     moved = []
     installed = board.install(release, moved.append)
@@ -46,7 +48,7 @@ def test_install_puts_a_release_into_service(board, site, tmp_path):
     assert (root(site) / "current" / "model.om").read_bytes() == (tmp_path / "r" / "model.om").read_bytes()
 
 
-def test_a_second_install_changes_nothing(board, site, tmp_path):
+def test_a_second_install_changes_nothing(board: SshBoard, site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "r")
     first = board.install(release)
     before = snapshot(root(site))
@@ -56,7 +58,7 @@ def test_a_second_install_changes_nothing(board, site, tmp_path):
     assert snapshot(root(site)) == before
 
 
-def test_only_what_is_new_is_copied(board, site, tmp_path):
+def test_only_what_is_new_is_copied(board: SshBoard, site: Site, tmp_path: Path) -> None:
     board.install(boards.release(tmp_path / "a", "a"))
     installed = board.install(boards.release(tmp_path / "b", "b", seed=7))
     assert installed.files_sent == 4  # model, golden logits, their classes, description
@@ -64,7 +66,7 @@ def test_only_what_is_new_is_copied(board, site, tmp_path):
     assert (state.active, state.previous, state.releases) == ("b", "a", ("a", "b"))
 
 
-def test_rollback_brings_the_previous_release_back(board, tmp_path):
+def test_rollback_brings_the_previous_release_back(board: SshBoard, tmp_path: Path) -> None:
     board.install(boards.release(tmp_path / "a", "a"))
     with pytest.raises(Refused, match="no previous release"):
         board.rollback()
@@ -74,7 +76,7 @@ def test_rollback_brings_the_previous_release_back(board, tmp_path):
     assert [entry.event for entry in board.status().journal] == ["switch", "switch", "rollback"]
 
 
-def test_a_release_that_fails_its_smoke_test_never_serves(board, site, tmp_path):
+def test_a_release_that_fails_its_smoke_test_never_serves(board: SshBoard, site: Site, tmp_path: Path) -> None:
     wrong = boards.release(tmp_path / "wrong", "wrong", wrong=0.5)
     with pytest.raises(GateFailed, match="smoke test failed"):
         board.install(wrong)
@@ -85,7 +87,7 @@ def test_a_release_that_fails_its_smoke_test_never_serves(board, site, tmp_path)
     assert board.state().active == "a"
 
 
-def test_an_active_release_that_went_bad_gives_way(board, site, tmp_path):
+def test_an_active_release_that_went_bad_gives_way(board: SshBoard, site: Site, tmp_path: Path) -> None:
     board.install(boards.release(tmp_path / "a", "a"))
     release = boards.release(tmp_path / "b", "b", seed=7)
     board.install(release)
@@ -95,7 +97,7 @@ def test_an_active_release_that_went_bad_gives_way(board, site, tmp_path):
     assert board.state().active == "a"
 
 
-def test_pictures_are_classified_and_fetched(board, site, tmp_path):
+def test_pictures_are_classified_and_fetched(board: SshBoard, site: Site, tmp_path: Path) -> None:
     board.install(boards.release(tmp_path / "r"))
     picture = boards.picture(tmp_path / 'it\'s $(a) "picture"; & more.png')
     broken = tmp_path / "broken.jpg"
@@ -113,7 +115,7 @@ def test_pictures_are_classified_and_fetched(board, site, tmp_path):
     assert str(site.home) not in problem.problem
 
 
-def test_prune_keeps_what_serves_and_what_served(board, site, tmp_path):
+def test_prune_keeps_what_serves_and_what_served(board: SshBoard, site: Site, tmp_path: Path) -> None:
     for number, identifier in enumerate("abcd"):
         board.install(boards.release(tmp_path / identifier, identifier, seed=number))
     assert sorted(board.prune(keep=0)) == ["a", "b"]
@@ -122,7 +124,7 @@ def test_prune_keeps_what_serves_and_what_served(board, site, tmp_path):
     assert sorted(path.name for path in (root(site) / "releases").iterdir()) == ["c", "d"]
 
 
-def test_a_model_is_tried_without_being_installed(board, site, tmp_path):
+def test_a_model_is_tried_without_being_installed(board: SshBoard, site: Site, tmp_path: Path) -> None:
     board.install(boards.release(tmp_path / "a", "a"))
     before = snapshot(root(site))
     pixels = boards.images(7, seed=3)
@@ -139,7 +141,7 @@ def test_a_model_is_tried_without_being_installed(board, site, tmp_path):
     assert board.state().active == "a"
 
 
-def test_what_a_board_sees_is_told_and_drift_is_named(board, site, tmp_path):
+def test_what_a_board_sees_is_told_and_drift_is_named(board: SshBoard, site: Site, tmp_path: Path) -> None:
     folder = boards.release_folder(tmp_path / "r")
     pictures = boards.images(40, seed=8)
     answers = boards.logits(pictures, boards.weights())

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +10,10 @@ from infra.board.client import SshBoard
 from infra.errors import Corrupt, Refused, Transient
 from infra.faults import FaultPlan
 from tests import boards
-from tests.contracts.board.site import NAME, Meddling, pretended_toolkit, root
+from tests.contracts.board.site import NAME, Meddling, Site, pretended_toolkit, root
 
 
-def test_damage_on_the_board_is_repaired(board, site, tmp_path):
+def test_damage_on_the_board_is_repaired(board: SshBoard, site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "a", "a")
     board.install(release)
     victim = root(site) / "current" / "model.om"
@@ -22,7 +23,7 @@ def test_damage_on_the_board_is_repaired(board, site, tmp_path):
     assert board.classify([boards.picture(tmp_path / "p.png")], tmp_path / "out")
 
 
-def test_a_file_that_is_not_what_its_digest_says(board, site, tmp_path):
+def test_a_file_that_is_not_what_its_digest_says(board: SshBoard, site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "a", "a")
     model = release.files["model.om"]
     model.path.write_bytes(model.path.read_bytes() + b"!")
@@ -33,7 +34,7 @@ def test_a_file_that_is_not_what_its_digest_says(board, site, tmp_path):
 
 
 @pytest.mark.parametrize("point", ["preflight", "lock", "plan", "copy#2", "copied", "settled", "smoke", "switch"])
-def test_a_cut_connection_leaves_the_old_release_in_service(site, tmp_path, point):
+def test_a_cut_connection_leaves_the_old_release_in_service(site: Site, tmp_path: Path, point) -> None:
     good = SshBoard(NAME, site.settings)
     good.install(boards.release(tmp_path / "a", "a"))
     second = boards.release(tmp_path / "b", "b", seed=7)
@@ -45,7 +46,7 @@ def test_a_cut_connection_leaves_the_old_release_in_service(site, tmp_path, poin
     assert good.state().active == "b"
 
 
-def test_a_cut_copy_goes_on_where_it_was(site, tmp_path):
+def test_a_cut_copy_goes_on_where_it_was(site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "a", "a")
     with pytest.raises(Transient):
         SshBoard(NAME, site.settings, FaultPlan.parse("cut@board.copied")).install(release)
@@ -53,7 +54,7 @@ def test_a_cut_copy_goes_on_where_it_was(site, tmp_path):
 
 
 @pytest.mark.parametrize("point", ["plan", "copy", "copied", "settled", "smoke", "switch"])
-def test_a_board_that_goes_dark_keeps_a_working_release(site, tmp_path, point):
+def test_a_board_that_goes_dark_keeps_a_working_release(site: Site, tmp_path: Path, point) -> None:
     """The process that changes the board is killed, as by a power cut, at every step."""
     good = SshBoard(NAME, site.settings)
     good.install(boards.release(tmp_path / "a", "a"))
@@ -69,7 +70,7 @@ def test_a_board_that_goes_dark_keeps_a_working_release(site, tmp_path, point):
     assert good.install(second).changed
 
 
-def test_a_full_disk(site, tmp_path):
+def test_a_full_disk(site: Site, tmp_path: Path) -> None:
     good = SshBoard(NAME, site.settings)
     good.install(boards.release(tmp_path / "a", "a"))
     second = boards.release(tmp_path / "b", "b", seed=7)
@@ -82,7 +83,7 @@ def test_a_full_disk(site, tmp_path):
     assert good.install(second).changed
 
 
-def test_bytes_that_change_on_the_way(site, tmp_path):
+def test_bytes_that_change_on_the_way(site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "a", "a")
     part = root(site) / "incoming" / "a" / "model.om.part"
     meddling = Meddling("board.copied", lambda: part.write_bytes(part.read_bytes()[:-1] + b"?"))
@@ -93,7 +94,7 @@ def test_bytes_that_change_on_the_way(site, tmp_path):
 
 
 @pytest.mark.parametrize(("code", "error"), [(207018, Transient), (507008, Refused), (107001, Refused)])
-def test_a_chip_that_is_busy_or_refuses(board, site, tmp_path, code, error):
+def test_a_chip_that_is_busy_or_refuses(board: SshBoard, site: Site, tmp_path: Path, code, error) -> None:
     board.install(boards.release(tmp_path / "a", "a"))
     source = f"EMULATED = True\ndef get_soc_name():\n    return 'Ascend310'\ndef init():\n    return {code}\n"
     with pretended_toolkit(site, source), pytest.raises(error, match=str(code)) as caught:

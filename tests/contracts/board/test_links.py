@@ -6,6 +6,7 @@ import getpass
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from infra.board.session import Session
 from infra.errors import Transient
 from infra.faults import FaultPlan
 from tests import boards
-from tests.contracts.board.site import NAME, Meddling
+from tests.contracts.board.site import NAME, Meddling, Site
 
 
 class Link:
@@ -63,7 +64,7 @@ def link(site):
     found.close()
 
 
-def test_a_slow_link_is_only_slow(site, link, tmp_path):
+def test_a_slow_link_is_only_slow(site: Site, link, tmp_path: Path) -> None:
     slow = SshBoard(NAME, site.settings.model_copy(update={"port": link.port}))
     release = boards.release(tmp_path / "a", "a")
     moved = []
@@ -72,7 +73,9 @@ def test_a_slow_link_is_only_slow(site, link, tmp_path):
     assert slow.state().active == "a"
 
 
-def test_a_link_that_stands_still_is_given_up_at_both_ends(site, link, tmp_path, monkeypatch):
+def test_a_link_that_stands_still_is_given_up_at_both_ends(
+    site: Site, link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The board must not stay locked by a connection that is dead and that nobody has closed."""
     good = SshBoard(NAME, site.settings)
     good.install(boards.release(tmp_path / "a", "a"))
@@ -87,7 +90,7 @@ def test_a_link_that_stands_still_is_given_up_at_both_ends(site, link, tmp_path,
     assert SshBoard(NAME, site.settings, lock_seconds=60).install(second).changed
 
 
-def test_a_client_with_nothing_to_ask_shows_signs_of_life(site, monkeypatch):
+def test_a_client_with_nothing_to_ask_shows_signs_of_life(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.board.session.BEAT_SECONDS", 0.2)
     monkeypatch.setattr("infra.board.session.IDLE_SECONDS", 1)
 
@@ -102,7 +105,7 @@ def test_a_client_with_nothing_to_ask_shows_signs_of_life(site, monkeypatch):
         asyncio.run(idle(2.5))
 
 
-def test_a_long_copy_keeps_the_board_s_lock(site, link, tmp_path, monkeypatch):
+def test_a_long_copy_keeps_the_board_s_lock(site: Site, link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked while files are on their way; that they arrive keeps the board from giving up."""
     monkeypatch.setattr("infra.board.session.IDLE_SECONDS", 4)
     link.pause = 4096 / 40_000  # the release takes some seven seconds
@@ -113,7 +116,7 @@ def test_a_long_copy_keeps_the_board_s_lock(site, link, tmp_path, monkeypatch):
     )
 
 
-def test_two_deployers_take_turns(site, tmp_path):
+def test_two_deployers_take_turns(site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "a", "a")
     outcome = []
 
@@ -140,7 +143,7 @@ def in_thread(work):
         return pool.submit(work).result()
 
 
-def test_nobody_answers(site, tmp_path):
+def test_nobody_answers(site: Site, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -29,7 +29,7 @@ def files(folder):
     return folder_files(folder)[1]
 
 
-def test_what_boards_shall_run_is_the_last_that_was_said(fleet):
+def test_what_boards_shall_run_is_the_last_that_was_said(fleet) -> None:
     assert fleet.wanted() == {}
     for board, release in (("a", "r1"), ("b", "r1"), ("a", "r2")):
         fleet.want(release, board)
@@ -39,7 +39,7 @@ def test_what_boards_shall_run_is_the_last_that_was_said(fleet):
     assert len((fleet.folder / "wanted.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_torn_line_never_happened(tmp_path):
+def test_a_torn_line_never_happened(tmp_path: Path) -> None:
     log = Log(tmp_path / "log.jsonl")
     log.append({"event": 1})
     with log.path.open("ab") as file:
@@ -48,7 +48,7 @@ def test_a_torn_line_never_happened(tmp_path):
     assert log.events() == [{"event": 1}, {"event": 3}]
 
 
-def test_a_release_is_one_folder_or_one_a_chip(tmp_path):
+def test_a_release_is_one_folder_or_one_a_chip(tmp_path: Path) -> None:
     described(tmp_path / "flat", cann="7.0.0")
     (release,) = releases_in(files(tmp_path / "flat"), "here").values()
     assert (release.id, release.soc_version, release.emulated, release.cann) == ("r1", "Ascend310", True, "7.0.0")
@@ -72,13 +72,13 @@ def test_a_release_is_one_folder_or_one_a_chip(tmp_path):
         (lambda folder: described(folder, "../../evil"), "cannot name a release"),
     ],
 )
-def test_what_is_no_release(tmp_path, make, words):
+def test_what_is_no_release(tmp_path: Path, make, words) -> None:
     make(tmp_path / "r")
     with pytest.raises(UserError, match=words):
         releases_in(files(tmp_path / "r"), "here")
 
 
-def test_a_release_is_kept(fleet, tmp_path):
+def test_a_release_is_kept(fleet, tmp_path: Path) -> None:
     kept = fleet.keep(files(boards.release_folder(tmp_path / "r", "r1")), "here")
     again = Fleet(fleet.folder.parent).release("r1")
     assert {soc: asdict(release) for soc, release in kept.items()} == {
@@ -89,7 +89,7 @@ def test_a_release_is_kept(fleet, tmp_path):
         fleet.release("r2")
 
 
-def test_a_damaged_release_is_not_kept(fleet, tmp_path):
+def test_a_damaged_release_is_not_kept(fleet, tmp_path: Path) -> None:
     given = files(described(tmp_path / "r"))
     (tmp_path / "r" / "model.om").write_bytes(b"other")
     with pytest.raises(Corrupt, match=r"model\.om is not what its digest says"):
@@ -98,7 +98,7 @@ def test_a_damaged_release_is_not_kept(fleet, tmp_path):
     assert fleet.keep(given, "here")
 
 
-def test_what_nobody_needs_goes(fleet, tmp_path):
+def test_what_nobody_needs_goes(fleet, tmp_path: Path) -> None:
     for identifier in ("r1", "r2", "r3"):
         fleet.keep(files(described(tmp_path / identifier, identifier)), "here")
     fleet.want("r1", "a")
@@ -110,14 +110,14 @@ def test_what_nobody_needs_goes(fleet, tmp_path):
     assert sorted(path.name for path in (fleet.folder / "releases").iterdir()) == ["r1", "r2"]
 
 
-def test_one_rollout_at_a_time(fleet):
+def test_one_rollout_at_a_time(fleet) -> None:
     with fleet.carrying_out(), pytest.raises(Refused, match="under way"), Fleet(fleet.folder.parent).carrying_out():
         pass
     with fleet.carrying_out():
         pass
 
 
-def test_files_keep_their_digests(fleet, tmp_path):
+def test_files_keep_their_digests(fleet, tmp_path: Path) -> None:
     described(tmp_path / "r")
     wrong = {name: LocalFile(file.path, "0" * 64, file.size) for name, file in files(tmp_path / "r").items()}
     with pytest.raises(Corrupt):

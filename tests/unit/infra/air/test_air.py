@@ -126,7 +126,7 @@ CASES: Sequence[tuple[str, onnx.ModelProto, str, list[str], dict[str, Any]]] = [
 @pytest.mark.parametrize(("model", "kind", "inputs", "attributes"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_each_operator_has_its_definition_and_computes_the_same(
     model: onnx.ModelProto, kind: str, inputs: list[str], attributes: dict[str, Any]
-):
+) -> None:
     data = to_air(model)
     (op,) = [op for op in parse(data).graph[0].op if op.type == kind]
     assert [description.name for description in op.input_desc] == inputs
@@ -139,12 +139,12 @@ def test_each_operator_has_its_definition_and_computes_the_same(
     assert np.allclose(run(back, values), run(model, values), rtol=1e-6, atol=1e-7)
 
 
-def test_every_translation_and_operator_is_among_the_cases():
+def test_every_translation_and_operator_is_among_the_cases() -> None:
     assert {model.graph.node[0].op_type for _, model, *_ in CASES} == set(TRANSLATIONS)
     assert {kind for _, _, kind, *_ in CASES} | {"Data", "Const", "NetOutput"} == set(OPERATORS)
 
 
-def test_optional_inputs_and_the_outputs_of_batch_norm_are_named():
+def test_optional_inputs_and_the_outputs_of_batch_norm_are_named() -> None:
     ops = {op.type: op for op in parse(to_air(CASES[0][1])).graph[0].op}
     assert list(ops["Conv2D"].attr["_opt_input"].list.s) == [b"bias", b"offset_w"]
     ops = {op.type: op for op in parse(to_air(CASES[3][1])).graph[0].op}
@@ -181,7 +181,7 @@ def residual() -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize(("model", "size"), [(residual(), 16), (lenet("n"), 32)], ids=["residual", "lenet"])
-def test_networks_keep_their_results_and_the_names_of_their_ends(model: onnx.ModelProto, size: int):
+def test_networks_keep_their_results_and_the_names_of_their_ends(model: onnx.ModelProto, size: int) -> None:
     back = to_onnx(to_air(model, batch=2))
     assert [value.name for value in back.graph.input] == ["image"]
     assert [value.name for value in back.graph.output] == ["logits"]
@@ -190,14 +190,14 @@ def test_networks_keep_their_results_and_the_names_of_their_ends(model: onnx.Mod
     assert np.array_equal(run(back, images), run(model, images))
 
 
-def test_the_bytes_are_stable_and_say_nothing_of_the_exporter():
+def test_the_bytes_are_stable_and_say_nothing_of_the_exporter() -> None:
     model = lenet()
     first = to_air(model)
     model.producer_name, model.doc_string = "somebody", "at noon"
     assert to_air(model) == first
 
 
-def test_files_are_translated_whole_or_not_at_all(tmp_path: Path):
+def test_files_are_translated_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(lenet("n").SerializeToString())
     write_air(tmp_path / "net.onnx", tmp_path / "net.air", batch=4)
     assert (tmp_path / "net.air").read_bytes() == to_air(lenet(4))
@@ -237,13 +237,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("word", "model"), REFUSED, ids=[word for word, _ in REFUSED])
-def test_what_has_no_translation_is_refused_by_name(word: str, model: onnx.ModelProto):
+def test_what_has_no_translation_is_refused_by_name(word: str, model: onnx.ModelProto) -> None:
     with pytest.raises(UserError) as caught:
         to_air(model)
     assert word in caught.value.message
 
 
-def test_a_computed_shape_is_refused():
+def test_a_computed_shape_is_refused() -> None:
     nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("Reshape", ["x", "s"], ["y"], name="again")]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3]) for name in ("x", "y")]
     with pytest.raises(UserError, match="Shape"):
@@ -268,7 +268,7 @@ NO_AIR = [
 
 
 @pytest.mark.parametrize("data", [case[1] for case in NO_AIR], ids=[case[0] for case in NO_AIR])
-def test_bytes_that_are_no_air_are_corrupt(data: bytes):
+def test_bytes_that_are_no_air_are_corrupt(data: bytes) -> None:
     with pytest.raises(Corrupt, match="not AIR"):
         operators(data)
 
@@ -287,7 +287,7 @@ DAMAGED: Sequence[tuple[str, Callable[[Any], object]]] = [
 
 
 @pytest.mark.parametrize(("word", "change"), DAMAGED)
-def test_graphs_that_do_not_fit_together_are_corrupt(word: str, change: Callable[[Any], object]):
+def test_graphs_that_do_not_fit_together_are_corrupt(word: str, change: Callable[[Any], object]) -> None:
     with pytest.raises(Corrupt) as caught:
         to_onnx(damaged(change))
     assert word in caught.value.message
@@ -312,13 +312,13 @@ UNTRANSLATED: Sequence[tuple[str, Callable[[Any], object]]] = [
 
 
 @pytest.mark.parametrize(("word", "change"), UNTRANSLATED)
-def test_attributes_that_are_not_translated_are_refused(word: str, change: Callable[[Any], object]):
+def test_attributes_that_are_not_translated_are_refused(word: str, change: Callable[[Any], object]) -> None:
     with pytest.raises(UserError) as caught:
         to_onnx(damaged(change))
     assert word in caught.value.message
 
 
-def test_an_unknown_operator_is_named():
+def test_an_unknown_operator_is_named() -> None:
     data = damaged(lambda ops: setattr(ops["a1"], "type", "Convolute"))
     with pytest.raises(UnknownOperatorError) as caught:
         to_onnx(data)
@@ -326,7 +326,7 @@ def test_an_unknown_operator_is_named():
     assert ("a1", "Convolute", False) in operators(data)
 
 
-def test_attributes_that_are_left_out_have_their_defaults():
+def test_attributes_that_are_left_out_have_their_defaults() -> None:
     def change(ops: Any) -> None:
         for key in ("dilations", "groups", "offset_x"):
             ops["a1"].attr.pop(key)
@@ -337,7 +337,7 @@ def test_attributes_that_are_left_out_have_their_defaults():
     assert np.array_equal(run(to_onnx(damaged(change)), images), run(lenet(), images))
 
 
-def test_operators_may_come_in_any_order_and_without_a_net_output():
+def test_operators_may_come_in_any_order_and_without_a_net_output() -> None:
     model = parse(to_air(lenet()))
     kept = [op for op in model.graph[0].op if op.type != "NetOutput"]
     del model.graph[0].op[:]

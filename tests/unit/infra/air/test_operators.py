@@ -68,12 +68,12 @@ def split(line: str) -> tuple[str, str, str]:
     return name, kind, default
 
 
-def test_no_operator_is_known_beyond_these():
+def test_no_operator_is_known_beyond_these() -> None:
     assert set(OPERATORS) == set(DEFINED)
 
 
 @pytest.mark.parametrize("kind", DEFINED)
-def test_inputs_and_outputs_are_those_of_the_definition(kind: str):
+def test_inputs_and_outputs_are_those_of_the_definition(kind: str) -> None:
     inputs, outputs, lines = DEFINED[kind]
     assert OPERATORS[kind].inputs == tuple(name.rstrip("?") for name in inputs.split())
     assert OPERATORS[kind].optional == tuple(name.rstrip("?") for name in inputs.split() if name.endswith("?"))
@@ -82,7 +82,7 @@ def test_inputs_and_outputs_are_those_of_the_definition(kind: str):
 
 
 @pytest.mark.parametrize(("kind", "line"), ATTRIBUTES, ids=[f"{kind}.{split(line)[0]}" for kind, line in ATTRIBUTES])
-def test_each_attribute_has_the_type_and_the_default_of_the_definition(kind: str, line: str):
+def test_each_attribute_has_the_type_and_the_default_of_the_definition(kind: str, line: str) -> None:
     name, type_name, default = split(line)
     assert OPERATORS[kind].attributes[name] == (value(type_name, default) if default else None)
     written = [

@@ -45,17 +45,17 @@ FIELDS = [(message, field, number) for message, fields in NUMBERS.items() for fi
 
 
 @pytest.mark.parametrize(("message", "field", "number"), FIELDS, ids=[f"{m}.{f}" for m, f, _ in FIELDS])
-def test_each_field_has_its_number(message: str, field: str, number: int):
+def test_each_field_has_its_number(message: str, field: str, number: int) -> None:
     assert descriptor(message).fields_by_name[field].number == number
 
 
-def test_there_is_no_field_or_message_beyond_these():
+def test_there_is_no_field_or_message_beyond_these() -> None:
     assert set(MESSAGES) == set(NUMBERS)
     for message, fields in NUMBERS.items():
         assert set(descriptor(message).fields_by_name.keys()) == set(fields)
 
 
-def test_the_enumerations_have_their_numbers():
+def test_the_enumerations_have_their_numbers() -> None:
     numbers = dict(DATA_TYPES)
     assert numbers == {
         "DT_UNDEFINED": 0, "DT_FLOAT": 1, "DT_FLOAT16": 2, "DT_INT8": 3, "DT_UINT8": 4, "DT_INT16": 5, "DT_UINT16": 6,
@@ -67,7 +67,7 @@ def test_the_enumerations_have_their_numbers():
     assert descriptor("TensorDescriptor").fields_by_name["dtype"].enum_type.values_by_name["DT_INT64"].number == 8
 
 
-def test_scalars_have_the_types_of_the_definition():
+def test_scalars_have_the_types_of_the_definition() -> None:
     kinds = {
         ("ModelDef", "version"): "TYPE_UINT32", ("AttrDef", "s"): "TYPE_BYTES", ("AttrDef", "i"): "TYPE_INT64",
         ("AttrDef", "f"): "TYPE_FLOAT", ("AttrDef", "b"): "TYPE_BOOL", ("TensorDef", "data"): "TYPE_BYTES",
@@ -114,7 +114,7 @@ def only(data: bytes, number: int) -> list[int | bytes]:
     return [value for found, value in wire(data) if found == number]
 
 
-def test_the_bytes_hold_a_convolution_where_the_numbers_say():
+def test_the_bytes_hold_a_convolution_where_the_numbers_say() -> None:
     model = to_air(lenet(2))
     (graph,) = only(model, 7)
     assert only(graph, 4) == [b"image:0"]
@@ -174,7 +174,7 @@ message Model { string title = 1; uint32 version = 2; string own_version = 3; re
 
 
 @pytest.mark.skipif(shutil.which("protoc") is None, reason="protoc is not installed (Debian: protobuf-compiler)")
-def test_protoc_decodes_every_field_with_another_schema(tmp_path: Path):
+def test_protoc_decodes_every_field_with_another_schema(tmp_path: Path) -> None:
     (tmp_path / "other.proto").write_text(PROTO)
     done = subprocess.run(
         ["protoc", "--decode=other.Model", f"--proto_path={tmp_path}", "other.proto"],
@@ -195,6 +195,6 @@ def test_protoc_decodes_every_field_with_another_schema(tmp_path: Path):
     assert lines.count('kind: "Conv2D"') == 2
 
 
-def test_the_message_survives_a_round_trip():
+def test_the_message_survives_a_round_trip() -> None:
     data = to_air(lenet())
     assert ModelDef.FromString(data).SerializeToString(deterministic=True) == data

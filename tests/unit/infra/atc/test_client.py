@@ -33,7 +33,7 @@ def scripted(folder: Path, body: str, seconds: float = 30.0) -> AtcCompiler:
     return AtcCompiler([sys.executable, str(script)], Producer("atc", "7.0", emulated=False), seconds=seconds)
 
 
-def test_the_argument_list_follows_the_request(tmp_path: Path):
+def test_the_argument_list_follows_the_request(tmp_path: Path) -> None:
     body = (
         "import sys, os\nprint(*sys.argv[1:], sep='\\n')\nprint(sorted(os.listdir()))\nopen('net.om', 'w').write('om')"
     )
@@ -56,7 +56,7 @@ def test_the_argument_list_follows_the_request(tmp_path: Path):
     assert request.output.read_text() == "om"
 
 
-def test_the_name_with_system_and_processor_is_found(tmp_path: Path):
+def test_the_name_with_system_and_processor_is_found(tmp_path: Path) -> None:
     request = request_in(tmp_path)
     scripted(tmp_path, "open('net_linux_x86_64.om', 'w').write('om')").compile(request, print)
     assert [path.name for path in request.output.parent.iterdir()] == ["net.om"]
@@ -76,7 +76,9 @@ FAILURES: Sequence[tuple[str, int, type[AtlasFlowError], str]] = [
 
 
 @pytest.mark.parametrize(("said", "status", "kind", "word"), FAILURES)
-def test_codes_become_error_classes(said: str, status: int, kind: type[AtlasFlowError], word: str, tmp_path: Path):
+def test_codes_become_error_classes(
+    said: str, status: int, kind: type[AtlasFlowError], word: str, tmp_path: Path
+) -> None:
     request = request_in(tmp_path)
     body = f"import sys\nopen('net.tmp', 'w').write('half')\nprint('{said}')\nsys.exit({status})"
     with pytest.raises(kind) as caught:
@@ -87,7 +89,7 @@ def test_codes_become_error_classes(said: str, status: int, kind: type[AtlasFlow
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_code_is_explained_with_its_cause_and_its_remedy(code: str, tmp_path: Path):
+def test_every_code_is_explained_with_its_cause_and_its_remedy(code: str, tmp_path: Path) -> None:
     script = tmp_path / "atc.sh"
     script.write_text(f"echo 'ATC run failed'; echo '{code}: as the command says it.'; exit 255\n")
     subject = AtcCompiler(["sh", str(script)], Producer("atc", "7.0", emulated=False))
@@ -98,7 +100,7 @@ def test_every_code_is_explained_with_its_cause_and_its_remedy(code: str, tmp_pa
     assert caught.value.hint == CODES[code].remedy
 
 
-def test_a_killed_atc_is_transient_and_its_half_om_is_dropped(tmp_path: Path):
+def test_a_killed_atc_is_transient_and_its_half_om_is_dropped(tmp_path: Path) -> None:
     body = "import os, signal\nopen('net.om', 'w').write('half')\nos.kill(os.getpid(), signal.SIGKILL)"
     request = request_in(tmp_path)
     with pytest.raises(Transient, match="SIGKILL"):
@@ -106,7 +108,7 @@ def test_a_killed_atc_is_transient_and_its_half_om_is_dropped(tmp_path: Path):
     assert list(request.output.parent.iterdir()) == []
 
 
-def test_a_time_out_kills_the_whole_process_group(tmp_path: Path):
+def test_a_time_out_kills_the_whole_process_group(tmp_path: Path) -> None:
     body = (
         "import subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
@@ -125,7 +127,7 @@ def test_a_time_out_kills_the_whole_process_group(tmp_path: Path):
     assert list(request.output.parent.iterdir()) == []
 
 
-def test_a_missing_command_or_aipp_file_is_an_error_of_the_user(tmp_path: Path):
+def test_a_missing_command_or_aipp_file_is_an_error_of_the_user(tmp_path: Path) -> None:
     request = request_in(tmp_path)
     missing = AtcCompiler([str(tmp_path / "atc")], Producer("atc", "7.0", emulated=False))
     with pytest.raises(UserError, match="No such file"):
@@ -135,14 +137,14 @@ def test_a_missing_command_or_aipp_file_is_an_error_of_the_user(tmp_path: Path):
 
 
 @pytest.mark.parametrize("point", ["compile.start", "compile.written"])
-def test_a_full_disk_leaves_nothing(point: str, tmp_path: Path):
+def test_a_full_disk_leaves_nothing(point: str, tmp_path: Path) -> None:
     request = request_in(tmp_path)
     with pytest.raises(Refused, match="No space left"):
         stand_in(faults=FaultPlan.parse(f"full@{point}")).compile(request, lambda _line: None)
     assert list(request.output.parent.iterdir()) == []
 
 
-def test_the_same_request_gives_the_same_bytes(tmp_path: Path):
+def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
     request = request_in(tmp_path)
     stand_in().compile(request, lambda _line: None)
     first = request.output.read_bytes()
@@ -150,7 +152,7 @@ def test_the_same_request_gives_the_same_bytes(tmp_path: Path):
     assert request.output.read_bytes() == first
 
 
-def test_the_stand_in_says_in_the_om_who_made_it(tmp_path: Path):
+def test_the_stand_in_says_in_the_om_who_made_it(tmp_path: Path) -> None:
     request = request_in(tmp_path)
     stand_in().compile(request, lambda _line: None)
     made_by = stand_in().producer()
@@ -168,7 +170,7 @@ def _install_atc(folder: Path) -> None:
     atc.chmod(atc.stat().st_mode | stat.S_IXUSR)
 
 
-def test_auto_takes_the_atc_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_auto_takes_the_atc_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _install_atc(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("ASCEND_OPP_PATH", "/opp")
@@ -180,7 +182,7 @@ def test_auto_takes_the_atc_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert lines == ["/opp"]
 
 
-def test_without_atc_auto_is_the_stand_in_and_atc_is_refused():
+def test_without_atc_auto_is_the_stand_in_and_atc_is_refused() -> None:
     assert open_compiler("auto", find=lambda: None).producer().emulated
     with pytest.raises(UserError, match="no atc"):
         open_compiler("atc", find=lambda: None)

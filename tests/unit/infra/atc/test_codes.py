@@ -150,7 +150,7 @@ def test_each_code_is_raised_and_leaves_no_om(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     if prepare is not None:
         prepare()
     if code == "E13004":
@@ -166,7 +166,7 @@ def _no_space(target: Path, _text: str) -> None:
     raise OSError(28, "No space left on device", str(target))
 
 
-def test_the_table_has_every_code_that_the_stand_in_can_raise():
+def test_the_table_has_every_code_that_the_stand_in_can_raise() -> None:
     raised = set()
     for path in (CHECKOUT / "infra" / "atc").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -179,7 +179,7 @@ def test_the_table_has_every_code_that_the_stand_in_can_raise():
     assert raised == {case[0] for case in CASES}
 
 
-def test_checks_come_in_atcs_order(capsys: pytest.CaptureFixture[str]):
+def test_checks_come_in_atcs_order(capsys: pytest.CaptureFixture[str]) -> None:
     """Everything is wrong at once; each repair shows the next complaint (docs/reference/atc.md §3.4, "Check order")."""
     steps = [
         ("E10010", "--log=loud"),

@@ -9,11 +9,11 @@ from infra.atc.request import AtcOptions
 from infra.errors import UserError
 
 
-def test_nothing_is_given_by_default():
+def test_nothing_is_given_by_default() -> None:
     assert AtcOptions().texts() == {}
 
 
-def test_each_option_has_its_text():
+def test_each_option_has_its_text() -> None:
     options = AtcOptions(
         precision_mode="force_fp16", input_fp16_nodes=("a", "b"), out_nodes=("c:0", "d:1"), output_type="FP16",
         aipp=Path("aipp.cfg"), batch_gears=(1, 8), image_gears=((8, 8), (16, 24)), dims_gears=((1, 2, 3), (4, 5, 6)),
@@ -41,7 +41,7 @@ def test_each_option_has_its_text():
     }
 
 
-def test_every_option_of_the_stand_in_can_be_given():
+def test_every_option_of_the_stand_in_can_be_given() -> None:
     """Those that follow from the request, and those of other modes and frameworks, have no attribute of their own."""
     typed = {*AtcOptions(
         **dict.fromkeys(("aipp", "keep_dtype", "modify_mixlist", "op_precision_mode", "fusion_switch_file"), Path("f")),
@@ -62,10 +62,10 @@ def test_every_option_of_the_stand_in_can_be_given():
     }  # fmt: skip
 
 
-def test_folders_are_absolute_since_atc_runs_elsewhere():
+def test_folders_are_absolute_since_atc_runs_elsewhere() -> None:
     assert AtcOptions(debug_dir=Path("here")).texts()["debug_dir"] == str(Path("here").absolute())
 
 
-def test_an_option_is_given_once():
+def test_an_option_is_given_once() -> None:
     with pytest.raises(UserError, match="log"):
         AtcOptions(log="debug", more={"log": "info"}).texts()

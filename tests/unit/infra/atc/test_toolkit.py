@@ -29,7 +29,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return script
 
 
-def test_a_toolkit_that_was_not_sourced_is_found_and_sourced(script: Path):
+def test_a_toolkit_that_was_not_sourced_is_found_and_sourced(script: Path) -> None:
     found = find_toolkit([str(script)])
     assert found is not None
     assert found.atc == script.parent / "bin" / "atc"
@@ -39,11 +39,11 @@ def test_a_toolkit_that_was_not_sourced_is_found_and_sourced(script: Path):
     assert "ASCEND_OPP_PATH" not in os.environ
 
 
-def test_nothing_is_found_where_nothing_is(tmp_path: Path, script: Path):
+def test_nothing_is_found_where_nothing_is(tmp_path: Path, script: Path) -> None:
     assert find_toolkit([str(tmp_path / "none.sh")]) is None
 
 
-def test_the_version_comes_from_the_install_record(script: Path):
+def test_the_version_comes_from_the_install_record(script: Path) -> None:
     record = script.parent / f"{platform.machine()}-linux" / "ascend_toolkit_install.info"
     record.parent.mkdir()
     record.write_text("package_name=Ascend-cann-toolkit\nversion=7.0.RC1\ninnerversion=V100\n")
@@ -52,7 +52,7 @@ def test_the_version_comes_from_the_install_record(script: Path):
     assert found.version == "7.0.RC1"
 
 
-def test_the_python_that_atc_runs_is_told(script: Path):
+def test_the_python_that_atc_runs_is_told(script: Path) -> None:
     python = script.parent / "bin" / "python3"
     python.write_text("#!/bin/sh\necho 3.9.2\n")
     python.chmod(0o755)
@@ -62,7 +62,7 @@ def test_the_python_that_atc_runs_is_told(script: Path):
     assert real(found).producer().details == {"python": "3.9.2"}
 
 
-def test_a_python_that_does_not_run_is_refused(script: Path):
+def test_a_python_that_does_not_run_is_refused(script: Path) -> None:
     python = script.parent / "bin" / "python3"
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
@@ -70,7 +70,7 @@ def test_a_python_that_does_not_run_is_refused(script: Path):
         find_toolkit([str(script)])
 
 
-def test_without_a_record_the_version_is_a_digest_of_the_command(script: Path):
+def test_without_a_record_the_version_is_a_digest_of_the_command(script: Path) -> None:
     first = find_toolkit([str(script)])
     (script.parent / "bin" / "atc").write_text("#!/bin/sh\nexit 1\n")
     second = find_toolkit([str(script)])
@@ -80,7 +80,7 @@ def test_without_a_record_the_version_is_a_digest_of_the_command(script: Path):
     assert first.version != second.version
 
 
-def test_stub_libraries_come_last_and_only_without_a_driver(script: Path):
+def test_stub_libraries_come_last_and_only_without_a_driver(script: Path) -> None:
     stubs = script.parent / "runtime" / "lib64" / "stub"
     stubs.mkdir(parents=True)
     found = find_toolkit([str(script)])
@@ -93,7 +93,7 @@ def test_stub_libraries_come_last_and_only_without_a_driver(script: Path):
     assert found.environment["LD_LIBRARY_PATH"] == f"{script.parent}/lib64"
 
 
-def test_a_script_that_fails_is_refused(script: Path):
+def test_a_script_that_fails_is_refused(script: Path) -> None:
     script.write_text("exit 3\n")
     with pytest.raises(Refused, match=r"set_env\.sh"):
         source(script)

@@ -40,7 +40,7 @@ def points(stand_in, tmp_path):
     return sorted(plan.visits)
 
 
-def test_every_step_has_a_fault_point(stand_in, tmp_path):
+def test_every_step_has_a_fault_point(stand_in, tmp_path: Path) -> None:
     steps = ["connect", "copied", "copy", "lock", "plan", "preflight", "settled", "smoke", "switch", "switched"]
     assert points(stand_in, tmp_path) == [f"board.{step}" for step in steps]
 
@@ -48,7 +48,7 @@ def test_every_step_has_a_fault_point(stand_in, tmp_path):
 @pytest.mark.parametrize(
     "point", ["connect", "preflight", "lock", "plan", "copy#2", "copied", "settled", "smoke", "switch", "switched"]
 )
-def test_a_killed_client_leaves_a_working_release(stand_in, tmp_path, point):
+def test_a_killed_client_leaves_a_working_release(stand_in, tmp_path: Path, point) -> None:
     board = SshBoard("laptop", stand_in.settings)
     board.install(boards.release(tmp_path / "a", "a"))
     arguments = [stand_in.settings.model_dump_json(), f"kill@board.{point}", str(tmp_path / "killed")]
@@ -82,7 +82,7 @@ def faulty(tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["kill@sshd.login", "kill@sshd.command", "kill@sshd.open#2", "kill@sshd.write#3"])
-def test_a_board_that_dies_in_the_middle(faulty, tmp_path, fault):
+def test_a_board_that_dies_in_the_middle(faulty, tmp_path: Path, fault) -> None:
     release, second = boards.release(tmp_path / "a", "a"), boards.release(tmp_path / "b", "b", seed=7)
     SshBoard("laptop", faulty("")).install(release)
     with pytest.raises(Transient):
@@ -93,7 +93,7 @@ def test_a_board_that_dies_in_the_middle(faulty, tmp_path, fault):
 
 
 @pytest.mark.parametrize(("fault", "error"), [("full@sshd.write", Refused), ("cut@sshd.write", Transient)])
-def test_a_board_that_cannot_store(faulty, tmp_path, fault, error):
+def test_a_board_that_cannot_store(faulty, tmp_path: Path, fault, error) -> None:
     release = boards.release(tmp_path / "a", "a")
     with pytest.raises(error) as caught:
         SshBoard("laptop", faulty(fault)).install(release)
@@ -104,7 +104,7 @@ def test_a_board_that_cannot_store(faulty, tmp_path, fault, error):
     assert board.install(release).changed
 
 
-def test_bytes_that_change_on_the_way(stand_in, tmp_path):
+def test_bytes_that_change_on_the_way(stand_in, tmp_path: Path) -> None:
     """The digest is taken on the board, of what is there."""
     release = boards.release(tmp_path / "a", "a")
 
@@ -121,7 +121,7 @@ def test_bytes_that_change_on_the_way(stand_in, tmp_path):
     assert SshBoard("laptop", stand_in.settings).install(release).files_sent == 1
 
 
-def test_a_busy_chip_is_worth_another_try(stand_in, tmp_path):
+def test_a_busy_chip_is_worth_another_try(stand_in, tmp_path: Path) -> None:
     script = stand_in.home / "boards" / "laptop" / "busy.sh"
     folder = stand_in.home / "boards" / "laptop" / "busy"
     folder.mkdir()
@@ -135,7 +135,7 @@ def test_a_busy_chip_is_worth_another_try(stand_in, tmp_path):
     assert SshBoard("laptop", stand_in.settings).state().active is None
 
 
-def test_login_scripts_that_talk(stand_in):
+def test_login_scripts_that_talk(stand_in) -> None:
     script = stand_in.home / "boards" / "laptop" / "noise.sh"
     real = stand_in.root.parent / "Ascend" / "ascend-toolkit" / "set_env.sh"
     script.write_text(f'echo welcome; echo careful >&2; . "{real}"\n')
@@ -143,13 +143,13 @@ def test_login_scripts_that_talk(stand_in):
     assert SshBoard("laptop", settings).facts().emulated
 
 
-def test_a_python_that_is_not_there(stand_in):
+def test_a_python_that_is_not_there(stand_in) -> None:
     settings = stand_in.settings.model_copy(update={"python": "python9"})
     with pytest.raises(Refused, match=r"cannot run python9.*not found"):
         SshBoard("laptop", settings).state()
 
 
-def test_settings_that_cannot_work(stand_in, tmp_path):
+def test_settings_that_cannot_work(stand_in, tmp_path: Path) -> None:
     def board(**update):
         return SshBoard("laptop", stand_in.settings.model_copy(update=update))
 
@@ -164,7 +164,7 @@ def test_settings_that_cannot_work(stand_in, tmp_path):
         board(host_key="ssh-ed25519 nonsense").state()
 
 
-def test_status_tells_what_happened(stand_in, tmp_path):
+def test_status_tells_what_happened(stand_in, tmp_path: Path) -> None:
     board = SshBoard("laptop", stand_in.settings)
     board.install(boards.release(tmp_path / "a", "a"))
     board.install(boards.release(tmp_path / "b", "b", seed=7))
@@ -174,7 +174,7 @@ def test_status_tells_what_happened(stand_in, tmp_path):
     assert status.journal[0].smoke.agreement == 1.0
 
 
-def test_pull_fetches_what_watch_left(stand_in, tmp_path):
+def test_pull_fetches_what_watch_left(stand_in, tmp_path: Path) -> None:
     board = SshBoard("laptop", stand_in.settings)
     assert board.pull(tmp_path / "empty").report == LatencyReport(0, 0)
     board.install(boards.release(tmp_path / "a", "a"))
@@ -194,7 +194,7 @@ def test_pull_fetches_what_watch_left(stand_in, tmp_path):
     assert (again.fetched, again.kept) == ((), 4)
 
 
-def test_two_boards_have_nothing_in_common(running):
+def test_two_boards_have_nothing_in_common(running) -> None:
     service = emulator.service(running.services, running.home, "other", soc_version="Ascend310B4", run_mode="host")
     running.services.start(service)
     try:
@@ -211,7 +211,7 @@ def test_two_boards_have_nothing_in_common(running):
         running.services.stop(service.name)
 
 
-def test_a_board_in_host_mode_classifies(running, tmp_path):
+def test_a_board_in_host_mode_classifies(running, tmp_path: Path) -> None:
     service = emulator.service(running.services, running.home, "card", run_mode="host")
     running.services.start(service)
     try:
@@ -222,7 +222,7 @@ def test_a_board_in_host_mode_classifies(running, tmp_path):
         running.services.stop(service.name)
 
 
-def test_the_stand_in_is_small_quick_and_private(running):
+def test_the_stand_in_is_small_quick_and_private(running) -> None:
     (status,) = (item for item in running.services.status() if item.name == "board-laptop")
     assert status.running
     assert "stand-in" in status.title
@@ -232,7 +232,7 @@ def test_the_stand_in_is_small_quick_and_private(running):
         assert key.stat().st_mode & 0o777 == 0o600
 
 
-def test_commands_see_the_board_s_environment_only(running):
+def test_commands_see_the_board_s_environment_only(running) -> None:
     """Neither our variables nor our packages are there; `acl` comes with the sourced toolkit."""
     home = running.home / "boards" / "laptop"
     program = (
@@ -249,12 +249,12 @@ def test_commands_see_the_board_s_environment_only(running):
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "x/y"])
-def test_a_board_needs_a_plain_name(tmp_path, name):
+def test_a_board_needs_a_plain_name(tmp_path: Path, name) -> None:
     with pytest.raises(UserError, match="cannot name a board"):
         emulator.service(Services(tmp_path), tmp_path, name)
 
 
-def test_commands_end_with_their_client_even_when_a_hang_up_was_ignored_before(faulty, tmp_path):
+def test_commands_end_with_their_client_even_when_a_hang_up_was_ignored_before(faulty, tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         faulty("")

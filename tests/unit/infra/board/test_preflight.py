@@ -40,7 +40,7 @@ def levels(facts, release=RELEASE, settings=None):
     return {finding.step: finding.level for finding in found}
 
 
-def test_a_board_that_is_ready():
+def test_a_board_that_is_ready() -> None:
     assert levels({}) == dict.fromkeys(STEPS, "good")
     refuse("porch", agent_facts("porch", GOOD), BoardSettings(), RELEASE)
 
@@ -68,7 +68,7 @@ def test_a_board_that_is_ready():
         ({"emulated": True}, "stand-in", "compiled for hardware"),
     ],
 )
-def test_what_refuses_a_release(facts, step, words):
+def test_what_refuses_a_release(facts, step, words) -> None:
     assert levels(facts)[step] == "wrong"
     with pytest.raises(Refused) as caught:
         refuse("porch", agent_facts("porch", {**GOOD, **facts}), BoardSettings(), RELEASE)
@@ -76,7 +76,7 @@ def test_what_refuses_a_release(facts, step, words):
     assert "board porch: " in caught.value.message
 
 
-def test_a_real_board_refuses_what_a_stand_in_made():
+def test_a_real_board_refuses_what_a_stand_in_made() -> None:
     with pytest.raises(Refused, match="is a real board, and a stand-in compiler made release r1"):
         refuse("porch", agent_facts("porch", GOOD), BoardSettings(), replace(RELEASE, emulated=True))
 
@@ -91,16 +91,16 @@ def test_a_real_board_refuses_what_a_stand_in_made():
         ({"cann": "unheard of"}, "CANN"),
     ],
 )
-def test_what_is_worth_knowing_and_refuses_nothing(facts, step):
+def test_what_is_worth_knowing_and_refuses_nothing(facts, step) -> None:
     assert levels(facts) == {**dict.fromkeys(STEPS, "good"), step: "note"}
 
 
-def test_a_board_whose_entry_names_another_chip():
+def test_a_board_whose_entry_names_another_chip() -> None:
     assert levels({}, release=None, settings=BoardSettings(soc="Ascend310B4"))["chip"] == "note"
     assert levels({"soc_version": ""}, release=None)["chip"] == "wrong"
 
 
-def test_passwords_are_discouraged_and_the_factory_s_is_called_out():
+def test_passwords_are_discouraged_and_the_factory_s_is_called_out() -> None:
     def login(password):
         settings = BoardSettings(password=SecretStr(password))
         found = examine_facts(agent_facts("porch", GOOD), settings)[0]
@@ -112,7 +112,7 @@ def test_passwords_are_discouraged_and_the_factory_s_is_called_out():
     assert "ssh-copy-id" in login("mine").hint
 
 
-def test_versions_sort_as_they_were_released():
+def test_versions_sort_as_they_were_released() -> None:
     released = ["20.1.rc1", "3.3.0", "5.0.2", "5.0.4.alpha002", "5.0.4", "5.1.RC1.alpha003", "5.1.RC1", "5.1.RC2"]
     released += ["6.0.0", "6.2.RC1", "7.0.RC1.alpha001", "7.0.RC1", "7.0.0", "7.0.0.3", "8.0.RC3", "8.0.0", "8.1.RC1"]
     orders = [order(version) for version in released]
@@ -123,7 +123,7 @@ def test_versions_sort_as_they_were_released():
     assert older("stand-in", "7.0.RC1") is None
 
 
-def test_every_step_over_a_connection(stand_in, tmp_path):
+def test_every_step_over_a_connection(stand_in, tmp_path: Path) -> None:
     found = SshBoard("laptop", stand_in.settings).check(boards.release(tmp_path / "a")).findings
     assert [check.step for check in found] == ["reachable", "host key", *STEPS]
     assert {check.level for check in found} == {"good"}
@@ -140,14 +140,14 @@ def test_every_step_over_a_connection(stand_in, tmp_path):
         ({"python": "python9"}, ["reachable", "host key", "Python"]),
     ],
 )
-def test_the_first_step_that_fails_ends_the_check(stand_in, change, steps):
+def test_the_first_step_that_fails_ends_the_check(stand_in, change, steps) -> None:
     found = SshBoard("laptop", stand_in.settings.model_copy(update=change)).check().findings
     assert [check.step for check in found] == steps
     assert [check.level for check in found] == ["good"] * (len(steps) - 1) + ["wrong"]
     assert found[-1].hint
 
 
-def test_a_changed_host_key(stand_in):
+def test_a_changed_host_key(stand_in) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     *_, last = SshBoard("laptop", stand_in.settings.model_copy(update={"host_key": other})).check().findings
     assert (last.step, last.level) == ("host key", "wrong")

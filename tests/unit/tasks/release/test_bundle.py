@@ -1,5 +1,6 @@
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def id_of(tmp_path, name, **changed):
     return read(folder / "Ascend310" / bundle.DESCRIPTION)["id"]
 
 
-def test_a_release_holds_model_program_and_smoke_test(tmp_path):
+def test_a_release_holds_model_program_and_smoke_test(tmp_path: Path) -> None:
     folder = bundle.build(work_for(tmp_path)) / "Ascend310"
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == {
@@ -56,7 +57,7 @@ def test_a_release_holds_model_program_and_smoke_test(tmp_path):
     assert (folder / "model.om").read_bytes() == b"compiled"
 
 
-def test_the_smoke_test_is_some_images_of_each_class_with_the_checkpoints_own_logits(tmp_path):
+def test_the_smoke_test_is_some_images_of_each_class_with_the_checkpoints_own_logits(tmp_path: Path) -> None:
     count = 80
     context = work_for(tmp_path, data=data_tree(count), predictions=predictions(count))
     folder = bundle.build(context) / "Ascend310" / "smoke"
@@ -71,7 +72,7 @@ def test_the_smoke_test_is_some_images_of_each_class_with_the_checkpoints_own_lo
     assert np.array_equal(logits, expected)
 
 
-def test_each_chip_has_a_folder_and_all_bear_one_id(tmp_path):
+def test_each_chip_has_a_folder_and_all_bear_one_id(tmp_path: Path) -> None:
     folder = bundle.build(work_for(tmp_path, socs=("Ascend310", "Ascend310B4")))
     facts = [read(folder / soc / bundle.DESCRIPTION) for soc in ("Ascend310", "Ascend310B4")]
     assert [said["soc_version"] for said in facts] == ["Ascend310", "Ascend310B4"]
@@ -82,7 +83,7 @@ def test_each_chip_has_a_folder_and_all_bear_one_id(tmp_path):
     assert bundle.identifier(folder_files(folder)[1]) == facts[0]["id"]
 
 
-def test_the_description_says_what_the_board_must_know(tmp_path):
+def test_the_description_says_what_the_board_must_know(tmp_path: Path) -> None:
     facts = read(bundle.build(work_for(tmp_path)) / "Ascend310" / "release.json")
     assert facts["labels"] == list(CLASSES)
     assert facts["image_size"] == 32
@@ -93,14 +94,14 @@ def test_the_description_says_what_the_board_must_know(tmp_path):
     assert facts["cann"] == ""
 
 
-def test_the_description_of_a_real_compiler_s_model_names_its_cann(tmp_path):
+def test_the_description_of_a_real_compiler_s_model_names_its_cann(tmp_path: Path) -> None:
     book = {**ledger(), "emulated": False, "compiler": {"name": "atc", "version": "8.0.RC1"}}
     folder = bundle.build(work_for(tmp_path, ledger=json.dumps(book).encode()))
     assert read(folder / "Ascend310" / "release.json")["cann"] == "8.0.RC1"
     assert releases_in(folder_files(folder)[1], "here")["Ascend310"].cann == "8.0.RC1"
 
 
-def test_the_tolerance_is_a_percent_of_the_largest_logit_or_twice_what_was_seen(tmp_path):
+def test_the_tolerance_is_a_percent_of_the_largest_logit_or_twice_what_was_seen(tmp_path: Path) -> None:
     largest = float(np.abs(np.load(io.BytesIO(predictions()))["logits"]).max())
     for name, seen, tolerance in (("small", 1e-5, 0.01 * largest), ("large", 0.5, 1.0)):
         book = ledger(whole={**FIGURES, "max_difference": seen})
@@ -110,7 +111,7 @@ def test_the_tolerance_is_a_percent_of_the_largest_logit_or_twice_what_was_seen(
     assert read(bundle.build(unseen) / "Ascend310" / "release.json")["tolerance"] == pytest.approx(0.01 * largest)
 
 
-def test_the_id_names_the_bytes(tmp_path):
+def test_the_id_names_the_bytes(tmp_path: Path) -> None:
     first = id_of(tmp_path, "first")
     assert len(first) == 16
     assert id_of(tmp_path, "again") == first
@@ -126,12 +127,12 @@ def test_the_id_names_the_bytes(tmp_path):
     assert len(others | {first}) == len(changes) + 1
 
 
-def test_labels_are_lines_without_blanks(tmp_path):
+def test_labels_are_lines_without_blanks(tmp_path: Path) -> None:
     context = work_for(tmp_path, data={"eval/test_batch.bin": b"", "batches.meta.txt": b" airplane \r\n\nbird\n"})
     assert labels(context) == ["airplane", "bird"]
 
 
-def test_the_program_comes_from_this_checkout():
+def test_the_program_comes_from_this_checkout() -> None:
     given = bundle.agent_files(load())
     assert (given["agent"] / "main.py").is_file()
     assert given["preprocess"].is_file()

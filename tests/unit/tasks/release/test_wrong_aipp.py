@@ -1,6 +1,7 @@
 """The same mistakes with AIPP, where the `.om` normalises; and logits that half precision cannot hold."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,13 +68,13 @@ AIPP_MISTAKES = {
 }
 
 
-def test_with_aipp_the_road_passes_too(tmp_path, evaluation, fitted):
+def test_with_aipp_the_road_passes_too(tmp_path: Path, evaluation, fitted) -> None:
     context = work_for(tmp_path, evaluation, network(*fitted), Machine(), **{"convert.aipp": "true"})
     assert decision_of(context).ok
 
 
 @pytest.mark.parametrize("mistake", AIPP_MISTAKES)
-def test_a_mistake_in_aipp_is_stopped(tmp_path, evaluation, fitted, mistake):
+def test_a_mistake_in_aipp_is_stopped(tmp_path: Path, evaluation, fitted, mistake) -> None:
     world = Machine(**AIPP_MISTAKES[mistake])
     context = work_for(tmp_path, evaluation, network(*fitted), world, **{"convert.aipp": "true"})
     decision = decision_of(context)
@@ -81,7 +82,9 @@ def test_a_mistake_in_aipp_is_stopped(tmp_path, evaluation, fitted, mistake):
     assert decision.reason.startswith("onnx → Ascend310 force_fp16: agreement 0.")
 
 
-def test_logits_beyond_half_precision_are_stopped_and_the_next_precision_is_taken(tmp_path, evaluation, fitted):
+def test_logits_beyond_half_precision_are_stopped_and_the_next_precision_is_taken(
+    tmp_path: Path, evaluation, fitted
+) -> None:
     model = network(*(values * np.float32(30_000) for values in fitted))
     alone = decision_of(work_for(tmp_path / "alone", evaluation, model, Machine()))
     assert not alone.ok

@@ -6,6 +6,7 @@ The gate must stop each mistake, and let the same road pass without it.
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ MISTAKES = {
 each_mistake = pytest.mark.parametrize("mistake", MISTAKES)
 
 
-def test_without_a_mistake_the_road_passes(tmp_path, evaluation, fitted, om):
+def test_without_a_mistake_the_road_passes(tmp_path: Path, evaluation, fitted, om) -> None:
     context = work_for(tmp_path, evaluation, network(*fitted), Machine(om=om))
     made = convert.run(context)
     found = read(made.outputs["ledger"])
@@ -86,7 +87,7 @@ def test_without_a_mistake_the_road_passes(tmp_path, evaluation, fitted, om):
 
 
 @each_mistake
-def test_a_compiled_model_that_is_fed_wrong_is_stopped(tmp_path, evaluation, fitted, om, mistake):
+def test_a_compiled_model_that_is_fed_wrong_is_stopped(tmp_path: Path, evaluation, fitted, om, mistake) -> None:
     context = work_for(tmp_path, evaluation, network(*fitted), Machine(MISTAKES[mistake], om))
     decision = decision_of(context)
     assert not decision.ok
@@ -117,7 +118,9 @@ def right_order(planes, *, swapped):
 
 
 @each_mistake
-def test_an_export_that_computes_wrong_is_stopped_at_its_own_hop(tmp_path, evaluation, fitted, om, mistake):
+def test_an_export_that_computes_wrong_is_stopped_at_its_own_hop(
+    tmp_path: Path, evaluation, fitted, om, mistake
+) -> None:
     model = network(*fitted)
     wrong = logits_of(model, wrong_planes(mistake, pixels_of(evaluation)))
     context = work_for(tmp_path, evaluation, model, Machine(om=om), exported=wrong)
@@ -127,7 +130,9 @@ def test_an_export_that_computes_wrong_is_stopped_at_its_own_hop(tmp_path, evalu
 
 
 @each_mistake
-def test_the_program_makes_the_very_mistake_that_the_formula_describes(tmp_path, evaluation, fitted, om, mistake):
+def test_the_program_makes_the_very_mistake_that_the_formula_describes(
+    tmp_path: Path, evaluation, fitted, om, mistake
+) -> None:
     """So the tests above spoil what they say they spoil."""
     seen = {}
 
@@ -167,7 +172,7 @@ def board(tmp_path, evaluation, fitted, om):
 
 
 @each_mistake
-def test_a_board_that_computes_wrong_fails_its_smoke_test(board, mistake):
+def test_a_board_that_computes_wrong_fails_its_smoke_test(board, mistake) -> None:
     MISTAKES[mistake](board)
     with pytest.raises(GateFailed, match=r"smoke test failed: logits differ .* worst is"):
         run_agent(board, "Ascend310", ["smoke"])

@@ -76,7 +76,7 @@ def run(tmp_path, world=None, *, emulated=False, given=None, **settings):
     return context, convert.run(context)
 
 
-def test_one_model_is_compiled_for_the_board_executed_and_chosen(tmp_path):
+def test_one_model_is_compiled_for_the_board_executed_and_chosen(tmp_path: Path) -> None:
     world = Machine()
     context, made = run(tmp_path, world)
     assert (made.outputs["om"] / "Ascend310" / "model.om").read_bytes() == b"om:network"
@@ -86,7 +86,7 @@ def test_one_model_is_compiled_for_the_board_executed_and_chosen(tmp_path):
     assert made.note == "atc-stand-in 0123456789ab (stand-in), 1 compiled, Ascend310: force_fp16"
 
 
-def test_there_is_a_model_for_each_chip_and_precision(tmp_path):
+def test_there_is_a_model_for_each_chip_and_precision(tmp_path: Path) -> None:
     world = Machine()
     settings = {
         "convert.soc_versions": '["Ascend310", "Ascend310B4"]',
@@ -105,7 +105,7 @@ def test_there_is_a_model_for_each_chip_and_precision(tmp_path):
     assert sorted(path.name for path in made.outputs["om"].iterdir()) == ["Ascend310", "Ascend310B4"]
 
 
-def test_without_chips_named_those_of_the_boards_are_compiled_for(tmp_path):
+def test_without_chips_named_those_of_the_boards_are_compiled_for(tmp_path: Path) -> None:
     def socs(**settings):
         return convert.STAGE.settings(load(overrides=settings))["soc_versions"]
 
@@ -148,7 +148,7 @@ class Asked:
 ATTIC = {"boards.attic.address": "192.168.1.2", "deploy.boards": '["attic"]'}
 
 
-def test_a_real_boards_own_chip_counts(tmp_path):
+def test_a_real_boards_own_chip_counts(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="board attic has Ascend310B4, but the settings compile for Ascend310"
     ) as caught:
@@ -159,13 +159,13 @@ def test_a_real_boards_own_chip_counts(tmp_path):
     assert [request.soc_version for request in world.made_by.requests] == ["Ascend310B4"]
 
 
-def test_a_board_that_does_not_answer_is_told_of_and_does_not_stop_the_compilation(tmp_path):
+def test_a_board_that_does_not_answer_is_told_of_and_does_not_stop_the_compilation(tmp_path: Path) -> None:
     context, made = run(tmp_path, Machine(boards={"attic": Asked()}), **ATTIC)
     assert "board attic cannot be asked for its chip now: board attic does not answer" in context.reporter.lines
     assert read(made.outputs["ledger"])["chosen"] == {"Ascend310": "force_fp16"}
 
 
-def test_the_first_that_passes_is_chosen_and_the_others_figures_are_kept(tmp_path):
+def test_the_first_that_passes_is_chosen_and_the_others_figures_are_kept(tmp_path: Path) -> None:
     wrong = np.roll(LOGITS, 1, axis=1)
     precisions = '["force_fp16", "allow_fp32_to_fp16", "must_keep_origin_dtype"]'
     _, made = run(tmp_path, Machine(answers={"force_fp16": wrong}), **{"convert.precisions": precisions})
@@ -178,14 +178,14 @@ def test_the_first_that_passes_is_chosen_and_the_others_figures_are_kept(tmp_pat
     assert hops["must_keep_origin_dtype"]["objection"] is None
 
 
-def test_where_none_passes_no_model_is_given_away(tmp_path):
+def test_where_none_passes_no_model_is_given_away(tmp_path: Path) -> None:
     _, made = run(tmp_path, Machine(answers={"force_fp16": np.full_like(LOGITS, np.nan)}))
     assert read(made.outputs["ledger"])["chosen"] == {"Ascend310": None}
     assert list(made.outputs["om"].iterdir()) == []
     assert made.note.endswith("Ascend310: none passes")
 
 
-def test_what_was_compiled_for_hardware_is_not_executed_and_the_ledger_says_so(tmp_path):
+def test_what_was_compiled_for_hardware_is_not_executed_and_the_ledger_says_so(tmp_path: Path) -> None:
     world = Machine(FakeCompiler(emulated=False))
     _, made = run(tmp_path, world, **{"convert.precisions": '["force_fp16", "must_keep_origin_dtype"]'})
     assert world.trials == []
@@ -203,7 +203,7 @@ TWO = {"convert.precisions": '["force_fp16", "must_keep_origin_dtype"]'}
 REAL = {**ATTIC, "boards.attic.soc": "Ascend310B4"}
 
 
-def test_a_real_board_decides_between_candidates_and_the_fastest_that_passes_is_chosen(tmp_path):
+def test_a_real_board_decides_between_candidates_and_the_fastest_that_passes_is_chosen(tmp_path: Path) -> None:
     board = Asked("Ascend310B4")
     world = Machine(FakeCompiler(emulated=False), boards={"attic": board})
     _, made = run(tmp_path, world, **TWO, **REAL)
@@ -217,13 +217,13 @@ def test_a_real_board_decides_between_candidates_and_the_fastest_that_passes_is_
     }  # fmt: skip
 
 
-def test_one_candidate_alone_is_left_to_the_smoke_test(tmp_path):
+def test_one_candidate_alone_is_left_to_the_smoke_test(tmp_path: Path) -> None:
     board = Asked("Ascend310B4")
     run(tmp_path, Machine(FakeCompiler(emulated=False), boards={"attic": board}), **REAL)
     assert board.tried == 0
 
 
-def test_a_board_that_is_busy_decides_nothing_and_stops_nothing(tmp_path):
+def test_a_board_that_is_busy_decides_nothing_and_stops_nothing(tmp_path: Path) -> None:
     world = Machine(FakeCompiler(emulated=False), boards={"attic": Asked("Ascend310B4", busy=True)})
     context, made = run(tmp_path, world, **TWO, **REAL)
     ledger = read(made.outputs["ledger"])
@@ -232,7 +232,7 @@ def test_a_board_that_is_busy_decides_nothing_and_stops_nothing(tmp_path):
     assert "could not try it: the device is busy" in ledger["hops"][-1]["reason"]
 
 
-def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path):
+def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path: Path) -> None:
     own = tmp_path / "own.onnx"
     own.write_bytes(b"network")
     world = Machine()
@@ -249,7 +249,7 @@ def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("preset", "swap"), [("cifar10", False), ("cifar10-bgr", True)])
-def test_aipp_is_written_from_the_one_contract(tmp_path, preset, swap):
+def test_aipp_is_written_from_the_one_contract(tmp_path: Path, preset, swap) -> None:
     texts = []
 
     class Reading(FakeCompiler):
@@ -264,7 +264,7 @@ def test_aipp_is_written_from_the_one_contract(tmp_path, preset, swap):
     assert [block[f"min_chn_{index}"] for index in range(3)] == pytest.approx([125.307, 122.961, 113.8575])
 
 
-def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path):
+def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path: Path) -> None:
     kept = tmp_path / "kept.cfg"
     kept.write_text("dense3")
     texts = []
@@ -283,12 +283,12 @@ def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["precision_mode", "insert_op_conf", "dynamic_batch_size", "dynamic_dims"])
-def test_options_that_other_settings_decide_are_refused(tmp_path, name):
+def test_options_that_other_settings_decide_are_refused(tmp_path: Path, name) -> None:
     with pytest.raises(UserError, match=rf"convert\.options\.{name}"):
         run(tmp_path, **{f"convert.options.{name}": "x"})
 
 
-def test_gears_leave_the_batch_open_and_a_fixed_batch_is_kept(tmp_path):
+def test_gears_leave_the_batch_open_and_a_fixed_batch_is_kept(tmp_path: Path) -> None:
     gears, fixed = Machine(), Machine()
     run(tmp_path / "gears", gears, **{"convert.batch_gears": "[1, 4, 8]"})
     run(tmp_path / "fixed", fixed, **{"export.batch": "4"})
@@ -298,17 +298,17 @@ def test_gears_leave_the_batch_open_and_a_fixed_batch_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("other", [{"export.batch": "4"}, {"convert.source": "air"}])
-def test_gears_without_an_open_batch_are_refused(tmp_path, other):
+def test_gears_without_an_open_batch_are_refused(tmp_path: Path, other) -> None:
     with pytest.raises(UserError, match="open batch"):
         run(tmp_path, **{"convert.batch_gears": "[1, 4]"}, **other)
 
 
-def test_a_refusal_of_the_compiler_is_passed_on(tmp_path):
+def test_a_refusal_of_the_compiler_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="E10001"):
         run(tmp_path, Machine(FakeCompiler(error=Refused("E10001: the value is invalid"))))
 
 
-def test_the_settings_that_change_the_bytes_are_ingredients():
+def test_the_settings_that_change_the_bytes_are_ingredients() -> None:
     def ingredients(**overrides):
         return convert.STAGE.settings(load(overrides=overrides))
 
@@ -330,7 +330,7 @@ def test_the_settings_that_change_the_bytes_are_ingredients():
     assert ingredients(**{"train.epochs": "3", "obs.bucket": "other"}) == plain
 
 
-def test_air_or_onnx_is_compiled_as_asked():
+def test_air_or_onnx_is_compiled_as_asked() -> None:
     assert convert.STAGE.needs(load())["model"] == ("export", "onnx")
     assert convert.STAGE.needs(load(overrides={"convert.source": "air"}))["model"] == ("export", "air")
     with pytest.raises(UserError, match=r"convert\.source"):
@@ -338,6 +338,6 @@ def test_air_or_onnx_is_compiled_as_asked():
 
 
 @pytest.mark.parametrize(("name", "value"), [("precisions", '["half"]'), ("precisions", "[]"), ("min_agreement", "2")])
-def test_settings_that_cannot_work_are_refused(name, value):
+def test_settings_that_cannot_work_are_refused(name, value) -> None:
     with pytest.raises(UserError, match=rf"convert\.{name}"):
         load(overrides={f"convert.{name}": value})

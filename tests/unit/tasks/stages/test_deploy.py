@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,7 +34,7 @@ def work_for(tmp_path, *boards, data=None, settings=None, **inputs):
     )
 
 
-def test_every_board_gets_the_release_and_classifies_the_same_pictures(tmp_path):
+def test_every_board_gets_the_release_and_classifies_the_same_pictures(tmp_path: Path) -> None:
     boards = FakeBoard("porch"), FakeBoard("roof")
     context = work_for(tmp_path, *boards)
     made = deploy.run(context)
@@ -52,7 +53,7 @@ def test_every_board_gets_the_release_and_classifies_the_same_pictures(tmp_path)
     assert context.reporter.moved[-1][:2] == (sum(map(len, own)),) * 2
 
 
-def test_each_board_gets_the_model_of_its_chip(tmp_path):
+def test_each_board_gets_the_model_of_its_chip(tmp_path: Path) -> None:
     boards = FakeBoard("porch"), FakeBoard("roof", soc="Ascend310B4")
     deploy.run(work_for(tmp_path, *boards))
     files = [board.files["model.om"].path.read_bytes() for board in boards]
@@ -60,7 +61,7 @@ def test_each_board_gets_the_model_of_its_chip(tmp_path):
     assert set(boards[0].files) == {"release.json", "model.om"}
 
 
-def test_a_board_with_a_chip_that_nothing_was_compiled_for_is_refused(tmp_path):
+def test_a_board_with_a_chip_that_nothing_was_compiled_for_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="board roof has Ascend910B1; the release is for Ascend310, Ascend310B4"
     ) as caught:
@@ -68,7 +69,7 @@ def test_a_board_with_a_chip_that_nothing_was_compiled_for_is_refused(tmp_path):
     assert "boards.roof.soc" in caught.value.hint
 
 
-def test_the_ledger_gets_a_hop_for_each_board(tmp_path):
+def test_the_ledger_gets_a_hop_for_each_board(tmp_path: Path) -> None:
     made = deploy.run(work_for(tmp_path, FakeBoard("porch"), FakeBoard("roof", soc="Ascend310B4")))
     hops = read(made.outputs["ledger"])["hops"][-2:]
     assert [(hop["from"], hop["to"]) for hop in hops] == [
@@ -81,7 +82,7 @@ def test_the_ledger_gets_a_hop_for_each_board(tmp_path):
         assert picture.format == "PNG"
 
 
-def test_the_pictures_are_evaluation_images_of_the_first_classes(tmp_path):
+def test_the_pictures_are_evaluation_images_of_the_first_classes(tmp_path: Path) -> None:
     board = FakeBoard()
     context = work_for(tmp_path, board)
     deploy.run(context)
@@ -97,7 +98,7 @@ def test_the_pictures_are_evaluation_images_of_the_first_classes(tmp_path):
         assert (picture.size, picture.mode) == ((32, 32), "RGB")
 
 
-def test_a_data_set_that_lacks_classes_shows_those_that_it_has(tmp_path):
+def test_a_data_set_that_lacks_classes_shows_those_that_it_has(tmp_path: Path) -> None:
     board = FakeBoard()
     record = bytes([7]) + bytes(3072)
     data = {**data_tree(), "eval/test_batch.bin": record * 3 + bytes([2]) + bytes(3072)}
@@ -105,7 +106,7 @@ def test_a_data_set_that_lacks_classes_shows_those_that_it_has(tmp_path):
     assert [path.name for path in board.pictures] == ["bird-3.png", "horse-0.png"]
 
 
-def test_own_pictures_take_their_place(tmp_path):
+def test_own_pictures_take_their_place(tmp_path: Path) -> None:
     board = FakeBoard()
     deploy.run(work_for(tmp_path, board, pictures={"b.png": b"1", "a.jpg": b"2"}))
     assert [path.name for path in board.pictures] == ["a.jpg", "b.png"]
@@ -113,14 +114,14 @@ def test_own_pictures_take_their_place(tmp_path):
     assert given == {"pictures": tmp_path}
 
 
-def test_a_folder_without_pictures_is_told_before_a_board_is_touched(tmp_path):
+def test_a_folder_without_pictures_is_told_before_a_board_is_touched(tmp_path: Path) -> None:
     board = FakeBoard()
     with pytest.raises(UserError, match=r"deploy\.pictures is .*, which has no file"):
         deploy.run(work_for(tmp_path, board, pictures={}))
     assert board.active is None
 
 
-def test_the_answers_are_kept_and_said(tmp_path):
+def test_the_answers_are_kept_and_said(tmp_path: Path) -> None:
     context = work_for(tmp_path, FakeBoard())
     answers = read(deploy.run(context).outputs["answers"])
     assert answers["laptop"][0] == {
@@ -135,7 +136,7 @@ def test_the_answers_are_kept_and_said(tmp_path):
     )
 
 
-def test_a_picture_that_the_board_cannot_read_is_said_and_stops_nothing(tmp_path):
+def test_a_picture_that_the_board_cannot_read_is_said_and_stops_nothing(tmp_path: Path) -> None:
     context = work_for(tmp_path, FakeBoard(problem="not a picture"), pictures={"notes.txt": b"hello"})
     answers = read(deploy.run(context).outputs["answers"])
     assert "laptop: notes.txt → not a picture" in context.reporter.lines
@@ -143,7 +144,7 @@ def test_a_picture_that_the_board_cannot_read_is_said_and_stops_nothing(tmp_path
     assert answers["laptop"][0]["problem"] == "not a picture"
 
 
-def test_a_board_that_runs_the_release_already_is_not_counted_as_changed(tmp_path):
+def test_a_board_that_runs_the_release_already_is_not_counted_as_changed(tmp_path: Path) -> None:
     board = FakeBoard()
     board.active = "r1"
     context = work_for(tmp_path, board)
@@ -151,17 +152,17 @@ def test_a_board_that_runs_the_release_already_is_not_counted_as_changed(tmp_pat
     assert "already ran r1" in context.reporter.lines[0]
 
 
-def test_a_refusal_is_passed_on(tmp_path):
+def test_a_refusal_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="chip"):
         deploy.run(work_for(tmp_path, FakeBoard(refusal="the board has another chip")))
 
 
-def test_no_board_at_all_is_no_error(tmp_path):
+def test_no_board_at_all_is_no_error(tmp_path: Path) -> None:
     made = deploy.run(work_for(tmp_path))
     assert made.note == "release r1 on 0 of 0 boards, 0 changed"
 
 
-def test_each_board_is_asked_whether_it_runs_the_release(tmp_path):
+def test_each_board_is_asked_whether_it_runs_the_release(tmp_path: Path) -> None:
     porch, roof = FakeBoard("porch"), FakeBoard("roof")
     context = work_for(tmp_path, porch, roof)
     assert deploy.prove(context, {}) == "board porch runs nothing instead of r1"
@@ -171,7 +172,7 @@ def test_each_board_is_asked_whether_it_runs_the_release(tmp_path):
     assert deploy.prove(context, {}) is None
 
 
-def test_the_identity_of_the_boards_is_an_ingredient_and_names_no_host():
+def test_the_identity_of_the_boards_is_an_ingredient_and_names_no_host() -> None:
     def ingredients(**overrides):
         return deploy.STAGE.settings(load(overrides=overrides))
 
@@ -186,14 +187,14 @@ def test_the_identity_of_the_boards_is_an_ingredient_and_names_no_host():
         load(overrides={"deploy.boards": "laptop"})
 
 
-def test_the_fleet_remembers_what_each_board_shall_run(tmp_path):
+def test_the_fleet_remembers_what_each_board_shall_run(tmp_path: Path) -> None:
     deploy.run(work_for(tmp_path, FakeBoard("porch"), FakeBoard("roof")))
     fleet = Fleet(tmp_path / "home")
     assert fleet.wanted() == {"porch": "r1", "roof": "r1"}
     assert set(fleet.release("r1")) == {"Ascend310", "Ascend310B4"}
 
 
-def test_a_board_that_refuses_is_not_remembered(tmp_path):
+def test_a_board_that_refuses_is_not_remembered(tmp_path: Path) -> None:
     with pytest.raises(Refused):
         deploy.run(work_for(tmp_path, FakeBoard("porch"), FakeBoard("roof", refusal="no")))
     assert Fleet(tmp_path / "home").wanted() == {"porch": "r1"}
@@ -206,7 +207,7 @@ def given_release(folder):
     return folder
 
 
-def test_a_release_from_elsewhere_needs_nothing_of_this_machine(tmp_path):
+def test_a_release_from_elsewhere_needs_nothing_of_this_machine(tmp_path: Path) -> None:
     folder = given_release(tmp_path / "away")
     settings = load(overrides={"deploy.release": str(folder)})
     assert deploy.STAGE.external_inputs(settings) == {"release": folder}
@@ -230,7 +231,7 @@ def files_of(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_release_that_cannot_classify_gives_way_to_the_previous_one(tmp_path):
+def test_a_release_that_cannot_classify_gives_way_to_the_previous_one(tmp_path: Path) -> None:
     board = FakeBoard("porch")
     board.active, board.problem = "before", Corrupt("the answer names no class")
     context = work_for(tmp_path, board)

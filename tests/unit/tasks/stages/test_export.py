@@ -66,7 +66,7 @@ def run(tmp_path, world, inputs=(), **settings):
     return export.run(context)
 
 
-def test_each_format_is_exported_and_air_is_reported_as_not_made(tmp_path):
+def test_each_format_is_exported_and_air_is_reported_as_not_made(tmp_path: Path) -> None:
     world = Exporter()
     made = run(tmp_path, world)
     assert world.formats == ["mindir", "onnx", "air"]
@@ -80,14 +80,14 @@ def test_each_format_is_exported_and_air_is_reported_as_not_made(tmp_path):
     assert made.note == "mindir, onnx; air not made"
 
 
-def test_only_what_is_asked_for_is_exported(tmp_path):
+def test_only_what_is_asked_for_is_exported(tmp_path: Path) -> None:
     world = Exporter()
     made = run(tmp_path, world, formats='["onnx"]')
     assert world.formats == ["onnx"]
     assert made.note == "onnx"
 
 
-def test_on_an_ascend_device_air_is_made_like_the_others(tmp_path):
+def test_on_an_ascend_device_air_is_made_like_the_others(tmp_path: Path) -> None:
     made = run(tmp_path, Exporter(refused=(), air=to_air(lenet("n"))))
     assert "air" in made.outputs
     check = read(made.outputs["checks"])["air"]
@@ -96,7 +96,7 @@ def test_on_an_ascend_device_air_is_made_like_the_others(tmp_path):
     assert (made.outputs["logits"] / "air.npy").is_file()
 
 
-def test_air_that_the_training_left_is_taken_and_checked(tmp_path):
+def test_air_that_the_training_left_is_taken_and_checked(tmp_path: Path) -> None:
     world = Exporter(air=to_air(lenet("n")))
     made = run(tmp_path, world, {"air": world.air})
     assert world.formats == ["mindir", "onnx"]
@@ -106,7 +106,7 @@ def test_air_that_the_training_left_is_taken_and_checked(tmp_path):
     assert check["max_difference"] < 1e-4
 
 
-def test_air_of_mindspore_with_operators_that_cannot_be_executed_here_is_made_and_not_checked(tmp_path):
+def test_air_of_mindspore_with_operators_that_cannot_be_executed_here_is_made_and_not_checked(tmp_path: Path) -> None:
     model = parse(to_air(lenet("n")))
     model.graph[0].op[-2].type = "Exotic"
     made = run(tmp_path, Exporter(refused=(), air=model.SerializeToString()))
@@ -115,7 +115,7 @@ def test_air_of_mindspore_with_operators_that_cannot_be_executed_here_is_made_an
     assert not (made.outputs["logits"] / "air.npy").exists()
 
 
-def test_portable_air_has_the_batch_asked_for_and_is_proved(tmp_path):
+def test_portable_air_has_the_batch_asked_for_and_is_proved(tmp_path: Path) -> None:
     class Real(Exporter):
         def models(self):
             return self
@@ -135,7 +135,7 @@ def test_portable_air_has_the_batch_asked_for_and_is_proved(tmp_path):
     assert graph.input[0].type.tensor_type.shape.dim[0].dim_value == 7
 
 
-def test_portable_air_that_computes_something_else_is_no_export(tmp_path):
+def test_portable_air_that_computes_something_else_is_no_export(tmp_path: Path) -> None:
     class Wrong(Exporter):
         def models(self):
             return self
@@ -151,27 +151,27 @@ def test_portable_air_that_computes_something_else_is_no_export(tmp_path):
         run(tmp_path, Wrong(air=b"x"), portable_air="true")
 
 
-def test_a_refusal_of_another_format_stops_the_stage(tmp_path):
+def test_a_refusal_of_another_format_stops_the_stage(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="onnx"):
         run(tmp_path, Exporter(refused=("onnx",)))
 
 
 @pytest.mark.parametrize("difference", [0.1, math.inf, math.nan])
-def test_a_file_that_computes_something_else_is_no_export(tmp_path, difference):
+def test_a_file_that_computes_something_else_is_no_export(tmp_path: Path, difference) -> None:
     with pytest.raises(Corrupt, match=r"mindir file's logits differ .*max_difference"):
         run(tmp_path, Exporter(difference))
 
 
-def test_the_bound_can_be_set(tmp_path):
+def test_the_bound_can_be_set(tmp_path: Path) -> None:
     assert run(tmp_path, Exporter(0.1), max_difference="0.2").note.startswith("mindir, onnx")
 
 
-def test_portable_air_needs_the_onnx_file(tmp_path):
+def test_portable_air_needs_the_onnx_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="ONNX"):
         run(tmp_path, Exporter(), formats='["air"]', portable_air="true")
 
 
-def test_the_settings_that_change_the_bytes_are_ingredients():
+def test_the_settings_that_change_the_bytes_are_ingredients() -> None:
     def ingredients(**overrides):
         return export.STAGE.settings(load(overrides=overrides))
 

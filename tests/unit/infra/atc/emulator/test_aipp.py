@@ -64,7 +64,7 @@ def normalised(values: np.ndarray, text: str) -> np.ndarray:
     return result.transpose(0, 3, 1, 2)
 
 
-def test_the_generated_text_holds_the_constants_of_cifar_10():
+def test_the_generated_text_holds_the_constants_of_cifar_10() -> None:
     text = aipp.normalising(MEAN, STD, width=32, height=32)
     (config,) = aipp_config.read(text, "text")
     assert text.startswith("aipp_op {\n")
@@ -77,7 +77,7 @@ def test_the_generated_text_holds_the_constants_of_cifar_10():
 
 
 @pytest.mark.parametrize(("mean", "std"), [(MEAN[:2], STD), (MEAN, STD[:2]), (MEAN, (0.2, 0.0, 0.2))])
-def test_text_for_other_constants_is_refused(mean: tuple[float, ...], std: tuple[float, ...]):
+def test_text_for_other_constants_is_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="three"):
         aipp.normalising(mean, std, width=32, height=32)
 
@@ -99,11 +99,11 @@ VALUES: Mapping[type, st.SearchStrategy[aipp.Value]] = {
         },
     )
 )
-def test_what_is_written_is_read(values: dict[str, aipp.Value]):
+def test_what_is_written_is_read(values: dict[str, aipp.Value]) -> None:
     assert aipp_config.read(aipp.write(values), "text") == [values]
 
 
-def test_the_text_may_have_comments_colons_commas_and_several_blocks():
+def test_the_text_may_have_comments_colons_commas_and_several_blocks() -> None:
     text = """
     # the first
     aipp_op: { aipp_mode : static, input_format:RGB888_U8; csc_switch:false  # no conversion
@@ -148,14 +148,14 @@ BAD = [
 
 
 @pytest.mark.parametrize(("code", "word", "text"), BAD, ids=[f"{case[0]} {case[1]}" for case in BAD])
-def test_bad_configurations_give_their_code(code: str, word: str, text: str, tmp_path: Path):
+def test_bad_configurations_give_their_code(code: str, word: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(AtcError) as caught:
         compiled(tmp_path, text)
     assert caught.value.code == code
     assert word in caught.value.text
 
 
-def test_only_images_can_have_aipp(tmp_path: Path):
+def test_only_images_can_have_aipp(tmp_path: Path) -> None:
     text = block(input_format="RGB888_U8")
     for dims, options in [((2, 3), {}), ((2, 3, 8, 6), {"input_format": "ND"})]:
         with pytest.raises(AtcError) as caught:
@@ -169,7 +169,7 @@ def open_sizes(folder: Path, text: str) -> OmModel:
     return compiled(folder, text, (1, 3, "height", "width"), **gears)
 
 
-def test_images_of_several_sizes_are_normalised(tmp_path: Path):
+def test_images_of_several_sizes_are_normalised(tmp_path: Path) -> None:
     text = block(input_format="RGB888_U8", rbuv_swap_switch=True, mean_chn_0=7, min_chn_1=0.1, var_reci_chn_2=0.3)
     model = open_sizes(tmp_path, text)
     image, gear = model.inputs
@@ -189,14 +189,16 @@ def test_images_of_several_sizes_are_normalised(tmp_path: Path):
         ("E10055", {"input_format": "YUV420SP_U8"}),
     ],
 )
-def test_with_several_sizes_the_configuration_decides_none(code: str, keys: dict[str, aipp.Value], tmp_path: Path):
+def test_with_several_sizes_the_configuration_decides_none(
+    code: str, keys: dict[str, aipp.Value], tmp_path: Path
+) -> None:
     with pytest.raises(AtcError) as caught:
         open_sizes(tmp_path, block(**{"input_format": "RGB888_U8", **keys}))
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_rgb_bytes_are_normalised_as_the_formula_says(swap: bool, tmp_path: Path):
+def test_rgb_bytes_are_normalised_as_the_formula_says(swap: bool, tmp_path: Path) -> None:
     text = aipp.normalising(MEAN, STD, width=6, height=8, swap=swap)
     model = compiled(tmp_path, text)
     (image,) = model.inputs
@@ -207,7 +209,7 @@ def test_rgb_bytes_are_normalised_as_the_formula_says(swap: bool, tmp_path: Path
     assert np.array_equal(run(model, pixels), expected)
 
 
-def test_every_byte_is_within_2e_3_of_the_exact_normalisation(tmp_path: Path):
+def test_every_byte_is_within_2e_3_of_the_exact_normalisation(tmp_path: Path) -> None:
     model = compiled(tmp_path, aipp.normalising(MEAN, STD, width=16, height=16), (1, 3, 16, 16))
     pixels = np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), 3, axis=3)
     exact = (pixels / 255 - np.array(MEAN)) / np.array(STD)
@@ -215,7 +217,7 @@ def test_every_byte_is_within_2e_3_of_the_exact_normalisation(tmp_path: Path):
     assert 0 < difference < 2e-3
 
 
-def test_crop_and_padding_follow_each_other(tmp_path: Path):
+def test_crop_and_padding_follow_each_other(tmp_path: Path) -> None:
     text = block(
         input_format="RGB888_U8", src_image_size_w=10, src_image_size_h=9, crop=True, load_start_pos_w=2,
         load_start_pos_h=1, crop_size_w=4, crop_size_h=5, padding=True, left_padding_size=2, right_padding_size=0,
@@ -237,7 +239,7 @@ JPEG = {  # YUV420SP to RGB as for JPEG (docs/reference/atc.md §3.5), for YVU o
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_yuv420_becomes_rgb_by_whole_numbers(swap: bool, tmp_path: Path):
+def test_yuv420_becomes_rgb_by_whole_numbers(swap: bool, tmp_path: Path) -> None:
     text = block(input_format="YUV420SP_U8", csc_switch=True, rbuv_swap_switch=swap, **JPEG)
     model = compiled(tmp_path, text)
     (image,) = model.inputs
@@ -254,7 +256,7 @@ def test_yuv420_becomes_rgb_by_whole_numbers(swap: bool, tmp_path: Path):
     assert np.array_equal(run(model, data), expected)
 
 
-def test_without_a_matrix_the_compiler_takes_its_own(tmp_path: Path):
+def test_without_a_matrix_the_compiler_takes_its_own(tmp_path: Path) -> None:
     text = "aipp_op { aipp_mode : static input_format : YUV420SP_U8 csc_switch : true min_chn_0 : 123 }"
     data = bytes_of(2, 12, 6, 1)
     y = data[:, :8, :, 0].astype(int) - 16
@@ -272,7 +274,7 @@ def test_without_a_matrix_the_compiler_takes_its_own(tmp_path: Path):
     assert np.array_equal(found[:, 0], luma)
 
 
-def test_rgb_becomes_grey_for_a_model_of_one_channel(tmp_path: Path):
+def test_rgb_becomes_grey_for_a_model_of_one_channel(tmp_path: Path) -> None:
     text = block(
         input_format="RGB888_U8", csc_switch=True, matrix_r0c0=76, matrix_r0c1=150, matrix_r0c2=30, output_bias_0=3
     )
@@ -283,21 +285,21 @@ def test_rgb_becomes_grey_for_a_model_of_one_channel(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("ax", "order"), [(False, [1, 2, 3]), (True, [0, 1, 2])])
-def test_the_fourth_channel_is_dropped(ax: bool, order: list[int], tmp_path: Path):
+def test_the_fourth_channel_is_dropped(ax: bool, order: list[int], tmp_path: Path) -> None:
     pixels = bytes_of(2, 8, 6, 4)
     model = compiled(tmp_path, block(input_format="XRGB8888_U8", ax_swap_switch=ax))
     assert model.inputs[0].size == 2 * 8 * 6 * 4
     assert np.array_equal(run(model, pixels), pixels[..., order].transpose(0, 3, 1, 2))
 
 
-def test_grey_bytes_need_one_channel(tmp_path: Path):
+def test_grey_bytes_need_one_channel(tmp_path: Path) -> None:
     pixels = bytes_of(2, 8, 6, 1)
     assert np.array_equal(
         run(compiled(tmp_path, block(input_format="YUV400_U8"), (2, 1, 8, 6)), pixels)[:, 0], pixels[..., 0]
     )
 
 
-def test_a_network_with_aipp_dynamic_batch_and_float16_agrees_with_one_without(tmp_path: Path):
+def test_a_network_with_aipp_dynamic_batch_and_float16_agrees_with_one_without(tmp_path: Path) -> None:
     path = saved(lenet("n"), tmp_path / "lenet.onnx")
     gears = {"input_shape": "image:-1,3,32,32", "dynamic_batch_size": "1,4", "model": str(path)}
     with_aipp = compiled(
@@ -315,7 +317,7 @@ def test_a_network_with_aipp_dynamic_batch_and_float16_agrees_with_one_without(t
     assert np.abs(got - plain[0]).max() < 0.02 * np.abs(plain[0]).max()
 
 
-def test_pixels_to_logits_compute_as_numpy_does(tmp_path: Path):
+def test_pixels_to_logits_compute_as_numpy_does(tmp_path: Path) -> None:
     """AIPP, convolution, pooling and matrix products in half precision, as pyACL runs them, against numpy alone."""
     network = lenet(4)
     path = saved(network, tmp_path / "lenet.onnx")

@@ -27,7 +27,7 @@ def compiled(*more: str) -> OmModel:
     return read_om(Path("net.om"))
 
 
-def test_success_prints_atcs_lines_and_says_that_it_is_a_stand_in(capsys: pytest.CaptureFixture[str]):
+def test_success_prints_atcs_lines_and_says_that_it_is_a_stand_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([*BASE, SHAPE]) == 0
     first, second, *rest = capsys.readouterr().out.splitlines()
     assert first == "ATC start working now, please wait for a moment."
@@ -35,7 +35,7 @@ def test_success_prints_atcs_lines_and_says_that_it_is_a_stand_in(capsys: pytest
     assert rest == ["ATC run success, welcome to the next use."]
 
 
-def test_failure_prints_the_line_then_code_cause_and_solution(capsys: pytest.CaptureFixture[str]):
+def test_failure_prints_the_line_then_code_cause_and_solution(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--model=net.onnx"]) == 255
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -46,7 +46,7 @@ def test_failure_prints_the_line_then_code_cause_and_solution(capsys: pytest.Cap
     assert re.fullmatch(r" {8}Solution: .+", solution)
 
 
-def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]):
+def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     for flag in ("--help", "-h"):
         assert command.main(["--model=x", flag]) == 0
         text = capsys.readouterr().out
@@ -54,12 +54,12 @@ def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize("arguments", [["--modle=x"], ["net.onnx"], ["--model"]])
-def test_flags_that_are_none_stop_the_parser(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+def test_flags_that_are_none_stop_the_parser(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(arguments) == 1
     assert "ERROR:" in capsys.readouterr().err
 
 
-def test_values_may_stand_apart_and_the_suffix_is_not_added_twice(folder: Path):
+def test_values_may_stand_apart_and_the_suffix_is_not_added_twice(folder: Path) -> None:
     arguments = ["--model", "net.onnx", "--framework", "5", "--output", "a.om", "--soc_version", "Ascend310"]
     assert command.main(arguments) == 0
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -67,7 +67,7 @@ def test_values_may_stand_apart_and_the_suffix_is_not_added_twice(folder: Path):
     ]  # fmt: skip
 
 
-def test_as_a_command_it_starts_without_the_onnx_library_for_a_wrong_option(folder: Path):
+def test_as_a_command_it_starts_without_the_onnx_library_for_a_wrong_option(folder: Path) -> None:
     script = (
         "import sys; from infra.atc.emulator import command; code = command.main(['--model=net.onnx']); "
         "sys.exit(99 if {'onnx', 'numpy'} & set(sys.modules) else code)"
@@ -77,12 +77,12 @@ def test_as_a_command_it_starts_without_the_onnx_library_for_a_wrong_option(fold
     assert "E10054" in done.stdout
 
 
-def test_the_weight_option_is_ignored_with_a_warning(capsys: pytest.CaptureFixture[str]):
+def test_the_weight_option_is_ignored_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     compiled(SHAPE, "--weight=none")
     assert "--weight is ignored" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_options_that_air_does_not_take_are_ignored_with_a_warning(capsys: pytest.CaptureFixture[str]):
+def test_options_that_air_does_not_take_are_ignored_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     Path("net.air").write_bytes(to_air(lenet("n"), batch=2))
     ignored = ["--input_shape=picture:7", "--input_fp16_nodes=picture", "--out_nodes=none:0"]
     assert command.main([*AIR, *ignored]) == 0
@@ -94,7 +94,7 @@ def test_options_that_air_does_not_take_are_ignored_with_a_warning(capsys: pytes
     ]  # fmt: skip
 
 
-def test_the_same_network_through_air_and_onnx_computes_the_same():
+def test_the_same_network_through_air_and_onnx_computes_the_same() -> None:
     Path("net.air").write_bytes(to_air(lenet()))
     image = np.random.default_rng(1).normal(0, 1, (1, 3, 32, 32)).astype(np.float32)
     results = []
@@ -105,14 +105,14 @@ def test_the_same_network_through_air_and_onnx_computes_the_same():
     assert np.array_equal(*results)
 
 
-def test_mode_3_names_the_operator_of_air_that_is_unknown():
+def test_mode_3_names_the_operator_of_air_that_is_unknown() -> None:
     changed_air("Conv2D", "", b"Convolute")
     assert command.main(["--mode=3", "--model=net.air", "--framework=1"]) == 255
     report = json.loads(Path("check_result.json").read_text())
     assert [op["op_type"] for op in report["op"] if op["result"] == "failed"] == ["Convolute", "Convolute"]
 
 
-def test_an_om_tells_its_ends():
+def test_an_om_tells_its_ends() -> None:
     model = compiled(SHAPE)
     (image,), (logits,) = model.inputs, model.outputs
     assert (image.name, image.dtype, image.dims, image.format, image.size) == ("image", 0, (1, 3, 32, 32), 0, 12288)
@@ -122,7 +122,7 @@ def test_an_om_tells_its_ends():
     assert (model.name, model.soc_version, model.precision_mode) == ("net", "Ascend310", "force_fp16")
 
 
-def test_dynamic_batch_has_gears_and_their_input():
+def test_dynamic_batch_has_gears_and_their_input() -> None:
     model = compiled("--model=open.onnx", DYNAMIC, "--dynamic_batch_size=4,1,8")
     image, gear = model.inputs
     assert (image.dims, image.size) == ((-1, 3, 32, 32), 8 * 12288)
@@ -131,7 +131,7 @@ def test_dynamic_batch_has_gears_and_their_input():
     assert model.outputs[0].dims == (8, 10)
 
 
-def test_dynamic_image_size_and_dims_have_gears():
+def test_dynamic_image_size_and_dims_have_gears() -> None:
     pool = helper.make_node("GlobalAveragePool", ["image"], ["out"], name="pool")
     ends = [
         helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, "h", "w"]),
@@ -146,7 +146,7 @@ def test_dynamic_image_size_and_dims_have_gears():
     assert (model.gear_kind, model.inputs[0].size) == ("dims", 2 * 3 * 16 * 8 * 4)
 
 
-def test_mode_1_gives_the_graph_as_json():
+def test_mode_1_gives_the_graph_as_json() -> None:
     compiled(SHAPE, "--precision_mode=must_keep_origin_dtype")
     assert command.main(["--mode=1", "--om=net.om", "--json=om.json"]) == 0
     assert command.main(["--mode=1", "--om=net.onnx", "--framework=5", "--json=net.json", "--dump_mode=1"]) == 0
@@ -156,7 +156,7 @@ def test_mode_1_gives_the_graph_as_json():
     assert from_net["op"][0]["output_desc"] == [{"shape": {"dim": [1, 6, 28, 28]}}]
 
 
-def test_mode_3_writes_a_report_and_no_om(folder: Path):
+def test_mode_3_writes_a_report_and_no_om(folder: Path) -> None:
     arguments = ["--mode=3", "--model=net.onnx", "--framework=5"]
     assert command.main(arguments) == 0
     report = json.loads(Path("check_result.json").read_text())
@@ -170,7 +170,7 @@ def test_mode_3_writes_a_report_and_no_om(folder: Path):
     assert not list(folder.glob("*.om"))
 
 
-def test_mode_6_tells_what_an_om_is(capsys: pytest.CaptureFixture[str]):
+def test_mode_6_tells_what_an_om_is(capsys: pytest.CaptureFixture[str]) -> None:
     compiled("--model=open.onnx", DYNAMIC, "--dynamic_batch_size=1,4", "--display_model_info=1")
     shown = capsys.readouterr().out
     assert command.main(["--mode=6", "--om=net.om"]) == 0
@@ -186,7 +186,7 @@ def test_mode_6_tells_what_an_om_is(capsys: pytest.CaptureFixture[str]):
         assert word in text
 
 
-def test_out_nodes_and_output_types_change_the_outputs():
+def test_out_nodes_and_output_types_change_the_outputs() -> None:
     model = compiled(SHAPE, "--out_nodes=dense2:0;dense3:0", "--output_type=dense2:0:FP16")
     assert [(out.name, out.dtype, out.size) for out in model.outputs] == [
         ("dense2:0:d2", 1, 168), ("dense3:0:logits", 0, 40),
@@ -194,7 +194,7 @@ def test_out_nodes_and_output_types_change_the_outputs():
     assert [out.dtype for out in compiled(SHAPE, "--output_type=FP16").outputs] == [1]
 
 
-def test_a_full_disk_leaves_no_om(folder: Path):
+def test_a_full_disk_leaves_no_om(folder: Path) -> None:
     """The real command under a limit on the size of files."""
     done = subprocess.run(
         ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", sys.executable,
@@ -206,14 +206,14 @@ def test_a_full_disk_leaves_no_om(folder: Path):
     assert sorted(path.name for path in folder.iterdir()) == ["net.onnx", "open.onnx"]
 
 
-def test_side_files_tell_of_fusions():
+def test_side_files_tell_of_fusions() -> None:
     compiled(SHAPE)
     assert Path("kernel_meta").is_dir()
     (result,) = json.loads(Path("fusion_result.json").read_text())
     assert result["graph_fusion"] == {"ConvBatchnormFusionPass": {"effect_times": "0", "match_times": "0"}}
 
 
-def test_the_bytes_depend_on_neither_paths_nor_the_exporters_name(folder: Path):
+def test_the_bytes_depend_on_neither_paths_nor_the_exporters_name(folder: Path) -> None:
     compiled(SHAPE)
     first = Path("net.om").read_bytes()
     network = lenet()

@@ -32,7 +32,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
     return bytes(result)
 
 
-def test_damaged_oms_give_a_code_or_load():
+def test_damaged_oms_give_a_code_or_load() -> None:
     data, chance = pack_om(MODEL), random.Random(1)
     codes = set()
     for _ in range(3000):
@@ -43,7 +43,7 @@ def test_damaged_oms_give_a_code_or_load():
     assert codes == {145006, 145010, 545002, 545003}
 
 
-def test_damaged_air_is_corrupt_or_refused_or_loads():
+def test_damaged_air_is_corrupt_or_refused_or_loads() -> None:
     data, chance = to_air(residual(), 2), random.Random(2)
     refused = 0
     for _ in range(400):
@@ -57,7 +57,7 @@ def test_damaged_air_is_corrupt_or_refused_or_loads():
 @pytest.mark.parametrize("framework", ["1", "5"])
 def test_damaged_models_fail_with_a_code_or_compile(
     framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.chdir(tmp_path)
     data = to_air(residual(), 2) if framework == "1" else residual().SerializeToString()
     chance = random.Random(3)
@@ -73,7 +73,7 @@ def test_damaged_models_fail_with_a_code_or_compile(
 
 def test_an_element_type_that_does_not_exist_is_no_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.chdir(tmp_path)
     network = lenet()
     network.graph.input[0].type.tensor_type.elem_type = 44
@@ -86,7 +86,7 @@ def test_an_element_type_that_does_not_exist_is_no_crash(
 
 def test_an_operator_name_that_is_no_text_is_no_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("net.onnx").write_bytes(lenet().SerializeToString().replace(b"MaxPool", b"MaxPo\xea\xea"))
     assert command.main(["--model=net.onnx", "--framework=5", "--output=net", "--soc_version=Ascend310"]) == 255

@@ -24,7 +24,7 @@ MODEL = OmModel(
 )
 
 
-def test_header_fields_are_where_the_loader_looks():
+def test_header_fields_are_where_the_loader_looks() -> None:
     data = pack_om(MODEL)
     assert data[:4] == b"IMOD"
     assert struct.unpack_from("<I", data, 0)[0] == 0x444F4D49
@@ -42,7 +42,7 @@ def test_header_fields_are_where_the_loader_looks():
     assert data[192:256] == bytes(64)
 
 
-def test_partition_table_has_wide_entries_with_their_padding():
+def test_partition_table_has_wide_entries_with_their_padding() -> None:
     data = pack_om(MODEL)
     assert struct.unpack_from("<II", data, 256) == (2, 0)
     first = struct.unpack_from("<iIQQ", data, 264)
@@ -52,13 +52,13 @@ def test_partition_table_has_wide_entries_with_their_padding():
     assert data[312 + second[2] :] == b"onnx bytes"
 
 
-def test_soc_and_tensor_names_are_visible_inside():
+def test_soc_and_tensor_names_are_visible_inside() -> None:
     data = pack_om(MODEL)
     for word in (b"Ascend310", b"image", b"logits", b"stand-in", b"not for hardware"):
         assert word in data
 
 
-def test_what_was_written_is_read_and_the_bytes_are_stable(tmp_path: Path):
+def test_what_was_written_is_read_and_the_bytes_are_stable(tmp_path: Path) -> None:
     write_om(tmp_path / "a.om", MODEL)
     write_om(tmp_path / "b.om", MODEL)
     assert (tmp_path / "a.om").read_bytes() == (tmp_path / "b.om").read_bytes()
@@ -67,7 +67,7 @@ def test_what_was_written_is_read_and_the_bytes_are_stable(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.om", "b.om"]
 
 
-def test_a_name_is_cut_between_characters_and_kept_whole_in_the_definition():
+def test_a_name_is_cut_between_characters_and_kept_whole_in_the_definition() -> None:
     model = OmModel("é" * 20, "Ascend310", "p", "v", emulated=True)
     data = pack_om(model)
     assert data[84:116].rstrip(b"\0").decode() == "é" * 15
@@ -87,7 +87,7 @@ def _real(payload: bytes, *, wide: bool) -> bytes:
 
 
 @pytest.mark.parametrize("wide", [True, False])
-def test_a_real_file_is_recognised_and_not_interpreted(wide: bool):
+def test_a_real_file_is_recognised_and_not_interpreted(wide: bool) -> None:
     graph = b"\x0a\x04ge::"
     table = struct.pack("<I4xi4xQQ", 1, 0, 0, len(graph)) if wide else struct.pack("<IiII", 1, 0, 0, len(graph))
     model = parse_om(_real(table + graph, wide=wide))
@@ -96,7 +96,7 @@ def test_a_real_file_is_recognised_and_not_interpreted(wide: bool):
     assert model.inputs == ()
 
 
-def test_only_emulated_models_are_written():
+def test_only_emulated_models_are_written() -> None:
     with pytest.raises(ValueError, match="emulated"):
         pack_om(OmModel("a", "Ascend310", "atc", "7.0", emulated=False))
 
@@ -125,7 +125,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("data", "code"), [case[1:] for case in DAMAGED], ids=[case[0] for case in DAMAGED])
-def test_damage_gives_the_loaders_code(data: bytes, code: int, tmp_path: Path):
+def test_damage_gives_the_loaders_code(data: bytes, code: int, tmp_path: Path) -> None:
     path = tmp_path / "model.om"
     path.write_bytes(data)
     with pytest.raises(OmError) as caught:
@@ -134,7 +134,7 @@ def test_damage_gives_the_loaders_code(data: bytes, code: int, tmp_path: Path):
     assert "model.om" in caught.value.message
 
 
-def test_missing_and_empty_files_give_145002(tmp_path: Path):
+def test_missing_and_empty_files_give_145002(tmp_path: Path) -> None:
     (tmp_path / "empty.om").touch()
     for path in (tmp_path / "none.om", tmp_path / "empty.om", tmp_path):
         with pytest.raises(OmError) as caught:

@@ -74,7 +74,7 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_lenet_computes_as_the_mode_says(mode: str, tmp_path: Path):
+def test_lenet_computes_as_the_mode_says(mode: str, tmp_path: Path) -> None:
     network = lenet(16)
     got = run(compiled(network, tmp_path, precision_mode=mode), image=IMAGES)
     expected = reference(IMAGES, weights_of(network), *MODES[mode])
@@ -86,7 +86,7 @@ def test_lenet_computes_as_the_mode_says(mode: str, tmp_path: Path):
         assert exact > 0.5, "most results are the very same float16"
 
 
-def test_the_modes_differ_by_what_they_should(tmp_path: Path):
+def test_the_modes_differ_by_what_they_should(tmp_path: Path) -> None:
     network = lenet(16)
     origin = run(compiled(network, tmp_path, precision_mode="must_keep_origin_dtype"), image=IMAGES)
     cube = run(compiled(network, tmp_path, precision_mode="force_fp32"), image=IMAGES)
@@ -99,18 +99,18 @@ def test_the_modes_differ_by_what_they_should(tmp_path: Path):
     ("new", "old"),
     [("fp16", "force_fp16"), ("origin", "must_keep_origin_dtype"), ("mixed_float16", "allow_mix_precision_fp16")],
 )
-def test_the_second_option_has_the_same_modes(new: str, old: str, tmp_path: Path):
+def test_the_second_option_has_the_same_modes(new: str, old: str, tmp_path: Path) -> None:
     first = compiled(lenet(), tmp_path, precision_mode_v2=new)
     second = compiled(lenet(), tmp_path, precision_mode=old)
     assert (first.precision_mode, first.onnx) == (old, second.onnx)
 
 
-def test_weights_are_stored_as_float16(tmp_path: Path):
+def test_weights_are_stored_as_float16(tmp_path: Path) -> None:
     full = compiled(lenet(), tmp_path, precision_mode="must_keep_origin_dtype")
     assert len(compiled(lenet(), tmp_path).onnx) < 0.55 * len(full.onnx)
 
 
-def test_rounding_is_to_nearest_with_ties_to_even_over_the_whole_range(tmp_path: Path):
+def test_rounding_is_to_nearest_with_ties_to_even_over_the_whole_range(tmp_path: Path) -> None:
     """Every number of float16, every middle between two, and their neighbours in float32: 380,000 values."""
     numbers = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
     middles = (numbers[:-1] + numbers[1:]) / 2
@@ -124,7 +124,7 @@ def test_rounding_is_to_nearest_with_ties_to_even_over_the_whole_range(tmp_path:
     assert np.array_equal(got, half(values))
 
 
-def test_values_beyond_float16_become_infinite(tmp_path: Path):
+def test_values_beyond_float16_become_infinite(tmp_path: Path) -> None:
     network = lenet()
     image = np.full((1, 3, 32, 32), 70_000, np.float32)
     assert not np.isfinite(run(compiled(network, tmp_path), image=image)).all()
@@ -132,7 +132,7 @@ def test_values_beyond_float16_become_infinite(tmp_path: Path):
     assert np.isfinite(kept).all()
 
 
-def test_a_weight_beyond_float16_becomes_infinite_without_a_warning(tmp_path: Path):
+def test_a_weight_beyond_float16_becomes_infinite_without_a_warning(tmp_path: Path) -> None:
     network = lenet()
     tensor = next(tensor for tensor in network.graph.initializer if tensor.name == "f3_b")
     tensor.CopyFrom(numpy_helper.from_array(np.full(10, 1e6, np.float32), "f3_b"))
@@ -150,7 +150,7 @@ def _softmax_of_a_product() -> onnx.ModelProto:
     return model_of(nodes, ends[:1], ends[1:], [numpy_helper.from_array(weights, "w")])
 
 
-def test_mixed_precision_keeps_sensitive_operators_in_float32(tmp_path: Path):
+def test_mixed_precision_keeps_sensitive_operators_in_float32(tmp_path: Path) -> None:
     network = _softmax_of_a_product()
     values = np.random.default_rng(4).normal(0, 1, (4, 8)).astype(np.float32)
     product = half(half(values) @ half(weights_of(network)["w"]))
@@ -170,7 +170,7 @@ def test_mixed_precision_keeps_sensitive_operators_in_float32(tmp_path: Path):
     assert [node.op_type for node in kept][-2:] == ["Softmax", "Mul"]
 
 
-def test_half_inputs_and_outputs_change_the_ends_only(tmp_path: Path):
+def test_half_inputs_and_outputs_change_the_ends_only(tmp_path: Path) -> None:
     network = lenet(16)
     plain = run(compiled(network, tmp_path), image=IMAGES)
     model = compiled(network, tmp_path, input_fp16_nodes="image", output_type="FP16")
@@ -181,7 +181,7 @@ def test_half_inputs_and_outputs_change_the_ends_only(tmp_path: Path):
     assert np.array_equal(got.astype(np.float32), plain)
 
 
-def test_a_tensor_that_is_output_and_used_again_stays_one(tmp_path: Path):
+def test_a_tensor_that_is_output_and_used_again_stays_one(tmp_path: Path) -> None:
     model = compiled(lenet(16), tmp_path, out_nodes="dense2:0;dense3:0", output_type="dense2:0:FP16")
     session = onnxruntime.InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
     middle, logits = session.run(None, {"image": IMAGES})
@@ -189,7 +189,7 @@ def test_a_tensor_that_is_output_and_used_again_stays_one(tmp_path: Path):
     assert np.array_equal(logits, run(compiled(lenet(16), tmp_path), image=IMAGES))
 
 
-def test_initializers_that_are_listed_as_inputs_are_weights(tmp_path: Path):
+def test_initializers_that_are_listed_as_inputs_are_weights(tmp_path: Path) -> None:
     network = lenet()
     for tensor in network.graph.initializer:
         network.graph.input.append(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.dims))
@@ -198,7 +198,7 @@ def test_initializers_that_are_listed_as_inputs_are_weights(tmp_path: Path):
     assert np.array_equal(run(model, image=IMAGES[:1]), run(compiled(lenet(), tmp_path), image=IMAGES[:1]))
 
 
-def test_keep_dtype_keeps_named_operators_and_types_in_float32(tmp_path: Path):
+def test_keep_dtype_keeps_named_operators_and_types_in_float32(tmp_path: Path) -> None:
     network = _softmax_of_a_product()
     values = np.random.default_rng(4).normal(0, 1, (4, 8)).astype(np.float32)
     kept = tmp_path / "kept.cfg"
@@ -213,7 +213,7 @@ def test_keep_dtype_keeps_named_operators_and_types_in_float32(tmp_path: Path):
     )
 
 
-def test_a_name_that_is_not_there_is_warned_of(tmp_path: Path):
+def test_a_name_that_is_not_there_is_warned_of(tmp_path: Path) -> None:
     kept = tmp_path / "kept.cfg"
     kept.write_text("nothing\ndense1\n")
     path = saved(lenet(), tmp_path / "net.onnx")
@@ -223,7 +223,7 @@ def test_a_name_that_is_not_there_is_warned_of(tmp_path: Path):
     assert warnings == ["--keep_dtype names nothing, which the model does not have"]
 
 
-def test_the_mixed_list_can_be_changed(tmp_path: Path):
+def test_the_mixed_list_can_be_changed(tmp_path: Path) -> None:
     mixed = tmp_path / "mixed.json"
     mixed.write_text('{"black-list": {"to-add": ["MatMul"]}, "white-list": {"to-add": ["Softmax"]}}')
     om = compiled(_softmax_of_a_product(), tmp_path, precision_mode="allow_mix_precision", modify_mixlist=str(mixed))
@@ -254,7 +254,7 @@ def _normed(*, bias: bool = False, used_twice: bool = False) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_batch_normalisation_is_fused_before_the_weights_are_rounded(bias: bool, tmp_path: Path):
+def test_batch_normalisation_is_fused_before_the_weights_are_rounded(bias: bool, tmp_path: Path) -> None:
     network, images = _normed(bias=bias), np.random.default_rng(2).normal(0, 1, (2, 3, 8, 8)).astype(np.float32)
     values = {name: array.astype(np.float64) for name, array in weights_of(network).items()}
     factor = values["scale"] / np.sqrt(values["variance"] + 1e-3)
@@ -268,7 +268,7 @@ def test_batch_normalisation_is_fused_before_the_weights_are_rounded(bias: bool,
         assert np.allclose(run(om, image=images), rounded(summed + summed), rtol=2**-9, atol=1e-4)
 
 
-def test_a_convolution_that_others_need_is_not_fused(tmp_path: Path):
+def test_a_convolution_that_others_need_is_not_fused(tmp_path: Path) -> None:
     network = _normed(used_twice=True)
     images = np.random.default_rng(2).normal(0, 1, (2, 3, 8, 8)).astype(np.float32)
     om = compiled(network, tmp_path, precision_mode="must_keep_origin_dtype")
@@ -277,7 +277,7 @@ def test_a_convolution_that_others_need_is_not_fused(tmp_path: Path):
     assert "BatchNormalization" in [node.op_type for node in onnx.load_from_string(om.onnx).graph.node]
 
 
-def test_a_kept_normalisation_is_not_fused(tmp_path: Path):
+def test_a_kept_normalisation_is_not_fused(tmp_path: Path) -> None:
     kept = tmp_path / "kept.cfg"
     kept.write_text("norm\n")
     om = compiled(_normed(), tmp_path, keep_dtype=str(kept))

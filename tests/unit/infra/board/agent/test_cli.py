@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def answer(finished):
     return json.loads(finished.stdout.splitlines()[-1])
 
 
-def test_smoke_passes(folder):
+def test_smoke_passes(folder) -> None:
     result = answer(boards.run_agent(folder, "smoke", "--json"))
     assert (result["images"], result["agreement"]) == (8, 1.0)
     assert result["max_difference"] <= result["tolerance"] == 1e-3
@@ -46,7 +47,7 @@ def test_smoke_passes(folder):
 
 
 @pytest.mark.parametrize("wrong", [0.01, -5.0, float("nan")])
-def test_smoke_fails_on_other_logits(tmp_path, wrong):
+def test_smoke_fails_on_other_logits(tmp_path: Path, wrong) -> None:
     folder = boards.release_folder(tmp_path / "r", wrong=wrong)
     finished = boards.run_agent(folder, "smoke", "--json")
     assert finished.returncode == 3
@@ -54,7 +55,7 @@ def test_smoke_fails_on_other_logits(tmp_path, wrong):
     assert "smoke test failed" in boards.run_agent(folder, "smoke").stderr
 
 
-def test_smoke_tells_colours_apart(tmp_path):
+def test_smoke_tells_colours_apart(tmp_path: Path) -> None:
     """A board that feeds BGR to a network trained on RGB must not pass (docs/reference/pitfalls.md §8.1)."""
     folder = boards.release_folder(tmp_path / "r")
     description = json.loads((folder / "release.json").read_text())
@@ -63,7 +64,7 @@ def test_smoke_tells_colours_apart(tmp_path):
     assert boards.run_agent(folder, "smoke").returncode == 3
 
 
-def test_info(folder):
+def test_info(folder) -> None:
     result = answer(boards.run_agent(folder, "info", "--json"))
     assert result["release"] == "first"
     assert result["stand_in"] is True
@@ -73,7 +74,7 @@ def test_info(folder):
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_classify_in_the_tutorial_s_words(folder, tmp_path, mode):
+def test_classify_in_the_tutorial_s_words(folder, tmp_path: Path, mode) -> None:
     picture = boards.picture(tmp_path / "p.png")
     finished = boards.run_agent(
         folder, "classify", "--output", tmp_path / "out", picture, environment={"ATLASFLOW_ACL_RUN_MODE": mode}
@@ -88,7 +89,7 @@ def test_classify_in_the_tutorial_s_words(folder, tmp_path, mode):
     assert lines[6] == f"written to {tmp_path / 'out' / 'p.png'}"
 
 
-def test_dynamic_batch_gives_what_single_images_give(tmp_path):
+def test_dynamic_batch_gives_what_single_images_give(tmp_path: Path) -> None:
     single = boards.release_folder(tmp_path / "single")
     dynamic = boards.release_folder(tmp_path / "dynamic", gears=(1, 2, 4))
     assert answer(boards.run_agent(dynamic, "info", "--json"))["batches"] == [1, 2, 4]
@@ -96,7 +97,7 @@ def test_dynamic_batch_gives_what_single_images_give(tmp_path):
     assert one["max_difference"] == pytest.approx(two["max_difference"], abs=1e-5)
 
 
-def test_pixels_go_in_as_they_are_when_the_model_has_aipp(tmp_path):
+def test_pixels_go_in_as_they_are_when_the_model_has_aipp(tmp_path: Path) -> None:
     """An `.om` with AIPP takes uint8 NHWC (docs/reference/pitfalls.md §8.32)."""
     from dataclasses import replace
 
@@ -131,7 +132,7 @@ def test_pixels_go_in_as_they_are_when_the_model_has_aipp(tmp_path):
 
 @pytest.mark.parametrize("name", ["release.json", "smoke/images.npy", "smoke/logits.npy", "model.om"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "torn"])
-def test_a_damaged_release_is_told_from_a_wrong_one(tmp_path, name, damage):
+def test_a_damaged_release_is_told_from_a_wrong_one(tmp_path: Path, name, damage) -> None:
     folder = boards.release_folder(tmp_path / "r")
     path = folder / name
     if damage == "missing":
@@ -144,7 +145,7 @@ def test_a_damaged_release_is_told_from_a_wrong_one(tmp_path, name, damage):
     assert "Traceback" not in finished.stderr
 
 
-def test_a_model_for_another_chip_is_explained(tmp_path):
+def test_a_model_for_another_chip_is_explained(tmp_path: Path) -> None:
     folder = boards.release_folder(tmp_path / "r", soc_version="Ascend310B4")
     finished = boards.run_agent(folder, "smoke")
     assert finished.returncode == 4
@@ -152,7 +153,7 @@ def test_a_model_for_another_chip_is_explained(tmp_path):
     assert "--soc_version" in finished.stderr
 
 
-def test_without_a_toolkit(folder):
+def test_without_a_toolkit(folder) -> None:
     finished = boards.run_agent(folder, "smoke", environment={"PYTHONPATH": ""})
     assert finished.returncode == 4
     assert "No module named 'acl'" in finished.stderr
@@ -168,7 +169,7 @@ def test_without_a_toolkit(folder):
         ("create_context", "(0, 107999)", 4, "107999"),
     ],
 )
-def test_codes_are_checked_explained_and_cleaned_up(tmp_path, folder, function, reply, code, word):
+def test_codes_are_checked_explained_and_cleaned_up(tmp_path: Path, folder, function, reply, code, word) -> None:
     """Whatever fails, everything that was taken is given back: the same process could start again."""
     stand_in = tmp_path / "acl_stand_in"
     stand_in.symlink_to(boards.ACL / "acl")
@@ -186,7 +187,7 @@ def test_codes_are_checked_explained_and_cleaned_up(tmp_path, folder, function, 
     assert finished.stdout.splitlines()[-1] == "left 0 0 False"
 
 
-def test_bench(folder):
+def test_bench(folder) -> None:
     result = answer(boards.run_agent(folder, "bench", "--json", "--runs", "20", "--batch", "3"))
     assert (result["runs"], result["batch"], result["emulated"]) == (20, 3, True)
     assert 0 < result["p50_milliseconds"] <= result["p90_milliseconds"] <= result["p99_milliseconds"]
@@ -195,7 +196,7 @@ def test_bench(folder):
     assert boards.run_agent(folder, "bench", "--runs", "0").returncode == 2
 
 
-def test_watch_classifies_each_picture_once(folder, tmp_path):
+def test_watch_classifies_each_picture_once(folder, tmp_path: Path) -> None:
     pictures = tmp_path / "in"
     pictures.mkdir()
     boards.picture(pictures / "a.png", 1)
@@ -219,7 +220,7 @@ def test_watch_classifies_each_picture_once(folder, tmp_path):
     assert [json.loads(line).get("picture") for line in again.stdout.splitlines()] == [str(pictures / "b.png"), None]
 
 
-def test_watch_waits_until_a_picture_is_whole(folder, tmp_path):
+def test_watch_waits_until_a_picture_is_whole(folder, tmp_path: Path) -> None:
     pictures = tmp_path / "in"
     pictures.mkdir()
     boards.picture(pictures / "a.png")
@@ -228,7 +229,7 @@ def test_watch_waits_until_a_picture_is_whole(folder, tmp_path):
     assert boards.run_agent(folder, "watch", tmp_path / "absent").returncode == 2
 
 
-def test_watch_ends_at_sigterm_and_gives_everything_back(folder, tmp_path):
+def test_watch_ends_at_sigterm_and_gives_everything_back(folder, tmp_path: Path) -> None:
     pictures = tmp_path / "in"
     pictures.mkdir()
     boards.picture(pictures / "a.png")
@@ -250,7 +251,7 @@ def test_watch_ends_at_sigterm_and_gives_everything_back(folder, tmp_path):
     assert time.monotonic() - began < 20
 
 
-def test_all_pictures_broken(folder, tmp_path):
+def test_all_pictures_broken(folder, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     finished = boards.run_agent(folder, "classify", tmp_path / "a.png", tmp_path / "absent.png")
     assert finished.returncode == 2

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ SERVER = """\
         ("+=====+\n", []),
     ],
 )
-def test_npu_smi(table, expected):
+def test_npu_smi(table, expected) -> None:
     found = facts.parse_npu_smi(table)
     assert [(npu["number"], npu["name"], npu["health"]) for npu in found] == expected
 
@@ -62,7 +63,7 @@ def machine(tmp_path, monkeypatch):
     return tmp_path / "bin"
 
 
-def test_a_machine_without_anything(machine, tmp_path):
+def test_a_machine_without_anything(machine, tmp_path: Path) -> None:
     said = facts.facts(str(tmp_path / "absent" / "folder"))
     assert (said["soc_version"], said["npu"], said["emulated"]) == ("", "", False)
     assert "No module named 'acl'" in said["modules"]["acl"]
@@ -73,14 +74,14 @@ def test_a_machine_without_anything(machine, tmp_path):
 @pytest.mark.parametrize(
     ("script", "soc"), [(f"cat <<'T'\n{BOARD}T\n", "Ascend310B4"), ("exit 3\n", ""), ("echo '\\377garbage'\n", "")]
 )
-def test_the_chip_is_what_npu_smi_says(machine, tmp_path, script, soc):
+def test_the_chip_is_what_npu_smi_says(machine, tmp_path: Path, script, soc) -> None:
     program = machine / "npu-smi"
     program.write_text(f"#!/bin/sh\nPATH=/bin:/usr/bin\n{script}")
     program.chmod(0o755)
     assert facts.facts(str(tmp_path))["soc_version"] == soc
 
 
-def test_the_toolkit_s_version(machine, tmp_path, monkeypatch):
+def test_the_toolkit_s_version(machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "toolkit" / f"{os.uname().machine}-linux"
     folder.mkdir(parents=True)
     (folder / "ascend_toolkit_install.info").write_text("package_name=Ascend-cann-toolkit\nversion=7.0.RC1\n")

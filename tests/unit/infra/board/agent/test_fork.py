@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,7 @@ def run(tmp_path):
     return forked
 
 
-def test_it_is_the_program(run, tmp_path):
+def test_it_is_the_program(run, tmp_path: Path) -> None:
     source = (
         "import os, sys\nfrom beside import word\nsys.stderr.write('quiet')\n"
         "print(word, __name__, sys.argv, os.getcwd(), sys.stdin.read())\nsys.exit(3)\n"
@@ -52,21 +53,21 @@ def test_it_is_the_program(run, tmp_path):
 
 
 @pytest.mark.parametrize(("source", "code"), [("", 0), ("import sys; sys.exit()", 0), ("import sys; sys.exit('x')", 1)])
-def test_how_it_ends(run, source, code):
+def test_how_it_ends(run, source, code) -> None:
     assert run(source)[0] == code
 
 
-def test_an_error_is_told(run):
+def test_an_error_is_told(run) -> None:
     code, _, errors = run("1 / 0")
     assert code == 1
     assert "ZeroDivisionError" in errors
 
 
-def test_a_death_is_told(run):
+def test_a_death_is_told(run) -> None:
     assert run("import os; os.abort()")[0] == -6
 
 
-def test_it_is_stopped_with_all_that_it_started(run, tmp_path):
+def test_it_is_stopped_with_all_that_it_started(run, tmp_path: Path) -> None:
     source = (
         "import os, subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
@@ -80,7 +81,7 @@ def test_it_is_stopped_with_all_that_it_started(run, tmp_path):
             subprocess.run(["sleep", "0.02"], check=True)
 
 
-def test_the_lock_stays_with_the_parent(run):
+def test_the_lock_stays_with_the_parent(run) -> None:
     source = (
         "import os\n"
         "open_files = [os.path.realpath('/proc/self/fd/' + name) for name in os.listdir('/proc/self/fd')]\n"

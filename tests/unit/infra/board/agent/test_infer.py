@@ -1,6 +1,7 @@
 """`infer`: the logits of an array of images, and nothing else."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def run(folder, images, tmp_path, *options):
 
 
 @pytest.mark.parametrize("gears", [(), (1, 4, 16)])
-def test_the_logits_of_all_images_are_written_in_order(tmp_path, gears):
+def test_the_logits_of_all_images_are_written_in_order(tmp_path: Path, gears) -> None:
     folder = boards.release_folder(tmp_path / "release", gears=gears)
     pixels = boards.images(21)
     finished, target = run(folder, pixels, tmp_path, "--json")
@@ -31,7 +32,7 @@ def test_the_logits_of_all_images_are_written_in_order(tmp_path, gears):
     assert np.allclose(found, boards.logits(pixels, boards.weights()), atol=1e-4)
 
 
-def test_images_of_another_size_are_resized_as_the_contract_says(tmp_path):
+def test_images_of_another_size_are_resized_as_the_contract_says(tmp_path: Path) -> None:
     folder = boards.release_folder(tmp_path / "release")
     pixels = np.random.default_rng(3).integers(0, 256, (3, 48, 48, 3), np.uint8)
     finished, target = run(folder, pixels, tmp_path)
@@ -46,7 +47,7 @@ def test_images_of_another_size_are_resized_as_the_contract_says(tmp_path):
     [None, b"no array", np.zeros((0, 32, 32, 3), np.uint8), np.zeros((2, 3, 32, 32), np.float32)],
     ids=["missing", "damaged", "empty", "planes"],
 )
-def test_what_is_no_array_of_images_is_refused(tmp_path, images):
+def test_what_is_no_array_of_images_is_refused(tmp_path: Path, images) -> None:
     finished, target = run(boards.release_folder(tmp_path / "release"), images, tmp_path)
     assert finished.returncode == 2
     assert "images.npy" in finished.stderr

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from infra.board.agent.observations import DAYS, Recorder, read
 ANSWER = (3, 0.42, [0.0, 127.6, 255.0])
 
 
-def test_an_image_is_counted_in_a_bin_of_each_quantity():
+def test_an_image_is_counted_in_a_bin_of_each_quantity() -> None:
     counts = none(4)
     count(counts, 3, 1.0, [0.0, 25.4, 255.0])
     count(counts, 3, 0.99, [25.5, 127.5, 300.0])
@@ -25,7 +26,7 @@ def test_an_image_is_counted_in_a_bin_of_each_quantity():
     assert counts["class"] == [0, 0, 0, 4]
 
 
-def test_what_was_seen_survives_a_restart(tmp_path):
+def test_what_was_seen_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "seen.json"
     for expected in (1, 2):
         watching = Recorder(str(path), "first", 10)
@@ -38,7 +39,7 @@ def test_what_was_seen_survives_a_restart(tmp_path):
     assert day["since"] <= day["until"]
 
 
-def test_a_new_release_begins_anew_and_the_old_ones_program_adds_nothing(tmp_path):
+def test_a_new_release_begins_anew_and_the_old_ones_program_adds_nothing(tmp_path: Path) -> None:
     path = str(tmp_path / "seen.json")
     old = Recorder(path, "first", 10)
     old.add(*ANSWER)
@@ -51,7 +52,7 @@ def test_a_new_release_begins_anew_and_the_old_ones_program_adds_nothing(tmp_pat
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 2, "release": "first", "days": [{}]}', '{"schema": 1}'])
-def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path, content):
+def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path: Path, content) -> None:
     path = tmp_path / "seen.json"
     path.write_text(content)
     assert read(str(path)) is None
@@ -62,14 +63,14 @@ def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path, content):
     assert read(str(path))["days"][0]["images"] == 1
 
 
-def test_other_classes_begin_anew(tmp_path):
+def test_other_classes_begin_anew(tmp_path: Path) -> None:
     path = str(tmp_path / "seen.json")
     Recorder(path, "first", 10)
     Recorder(path, "first", 4)
     assert len(read(path)["days"][0]["class"]) == 4
 
 
-def test_it_stays_small_however_long_a_board_watches(tmp_path, monkeypatch):
+def test_it_stays_small_however_long_a_board_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1.7e9]
     monkeypatch.setattr(observations.time, "time", lambda: now[0])
     path = tmp_path / "seen.json"
@@ -86,7 +87,7 @@ def test_it_stays_small_however_long_a_board_watches(tmp_path, monkeypatch):
     assert max(sizes) < 6000
 
 
-def test_it_is_written_at_most_every_few_seconds(tmp_path, monkeypatch):
+def test_it_is_written_at_most_every_few_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(observations.time, "monotonic", lambda: clock[0])
     path = str(tmp_path / "seen.json")
@@ -99,7 +100,7 @@ def test_it_is_written_at_most_every_few_seconds(tmp_path, monkeypatch):
     assert read(path)["days"][0]["images"] == 1
 
 
-def test_a_full_disk_leaves_the_summary_as_it_was(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_summary_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "seen.json")
     watching = Recorder(path, "first", 10)
     watching.add(*ANSWER)
@@ -125,7 +126,7 @@ def _see(path):
         watching.flush()
 
 
-def test_two_programs_lose_nothing_of_each_other(tmp_path):
+def test_two_programs_lose_nothing_of_each_other(tmp_path: Path) -> None:
     path = str(tmp_path / "seen.json")
     context = multiprocessing.get_context("spawn")
     programs = [context.Process(target=_see, args=(path,)) for _ in range(2)]

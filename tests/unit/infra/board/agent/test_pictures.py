@@ -12,13 +12,13 @@ TOP = [("automobile", 0.9312)]
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F", "I;16"])
 @pytest.mark.parametrize("size", [(1, 1), (32, 32), (3, 700), (900, 400)])
-def test_any_picture_can_be_annotated(mode, size):
+def test_any_picture_can_be_annotated(mode, size) -> None:
     annotated = annotate(Image.new(mode, size), TOP)
     assert annotated.mode == "RGB"
     assert annotated.size[1] > size[1]
 
 
-def test_the_text_can_be_read():
+def test_the_text_can_be_read() -> None:
     """The bar below shows bright text on black, and the picture above is untouched but for its size."""
     source = Image.fromarray(boards.images(1)[0])
     annotated = annotate(source, TOP)
@@ -29,16 +29,16 @@ def test_the_text_can_be_read():
     assert other.shape != bar.shape or (other != bar).any()
 
 
-def test_text_beyond_ascii_is_written_somehow():
+def test_text_beyond_ascii_is_written_somehow() -> None:
     assert caption_mask("Flugzeug – 飞机", 16).size[1] == 16
 
 
-def test_a_long_label_stays_inside():
+def test_a_long_label_stays_inside() -> None:
     annotated = annotate(Image.new("RGB", (256, 256)), [("x" * 200, 1.0)])
     assert annotated.size[0] == 256
 
 
-def test_a_camera_s_rotation_is_obeyed(tmp_path):
+def test_a_camera_s_rotation_is_obeyed(tmp_path: Path) -> None:
     path = tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
@@ -47,14 +47,14 @@ def test_a_camera_s_rotation_is_obeyed(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"\x89PNG\r\n\x1a\n" + b"0" * 50])
-def test_a_broken_file_raises(tmp_path, content):
+def test_a_broken_file_raises(tmp_path: Path, content) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(Exception, match=r"."):
         open_picture(str(path))
 
 
-def test_names_do_not_collide(tmp_path):
+def test_names_do_not_collide(tmp_path: Path) -> None:
     taken = set()
     picture = Image.new("RGB", (4, 4))
     folder = str(tmp_path / "out")

@@ -15,11 +15,11 @@ ALLOWED = {"numpy", "PIL", "acl", "preprocess", "parity", "agent"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_syntax(path):
+def test_syntax(path) -> None:
     ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
-def test_library():
+def test_library() -> None:
     program = [Path(sys.executable).with_name("vermin"), "--target=3.6-", "--no-tips", "--violations", *map(str, FILES)]
     finished = subprocess.run(program, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout
@@ -27,7 +27,7 @@ def test_library():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_imports(path):
+def test_imports(path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = {alias.name.partition(".")[0] for alias in node.names}
@@ -38,7 +38,7 @@ def test_imports(path):
         assert names <= sys.stdlib_module_names | ALLOWED
 
 
-def test_the_part_that_is_sent_along_needs_the_standard_library_only():
+def test_the_part_that_is_sent_along_needs_the_standard_library_only() -> None:
     from infra.board.session import MODULES
 
     for name in MODULES:

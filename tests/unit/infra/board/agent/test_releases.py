@@ -51,7 +51,7 @@ def content(board, link):
     return Path(board.path(link, "model.om")).read_bytes()
 
 
-def test_install_and_roll_back(board):
+def test_install_and_roll_back(board) -> None:
     assert install(board, "a", FIRST) == ["agent/main.py", "model.om"]
     assert install(board, "b", SECOND) == ["model.om"]
     assert board.state() == {"active": "b", "previous": "a", "releases": ["a", "b"]}
@@ -64,13 +64,13 @@ def test_install_and_roll_back(board):
     ]
 
 
-def test_a_damaged_twin_is_not_taken_over(board):
+def test_a_damaged_twin_is_not_taken_over(board) -> None:
     install(board, "a", FIRST)
     Path(board.path("releases", "a", "agent", "main.py")).write_bytes(b"evil")
     assert copy(board, "b", SECOND) == ["agent/main.py", "model.om"]
 
 
-def test_where_there_are_no_hard_links(board, monkeypatch):
+def test_where_there_are_no_hard_links(board, monkeypatch: pytest.MonkeyPatch) -> None:
     install(board, "a", FIRST)
 
     def refuse(*arguments):
@@ -80,7 +80,7 @@ def test_where_there_are_no_hard_links(board, monkeypatch):
     assert install(board, "b", SECOND) == ["model.om"]
 
 
-def test_what_did_not_arrive_whole(board):
+def test_what_did_not_arrive_whole(board) -> None:
     plan = board.plan("a", manifest(FIRST))
     for name in plan["missing"]:
         Path(plan["folder"], name + plan["part"]).write_bytes(FIRST[name][:-1])
@@ -91,7 +91,7 @@ def test_what_did_not_arrive_whole(board):
     assert install(board, "a", FIRST) == ["agent/main.py", "model.om"]
 
 
-def test_what_does_not_belong_is_removed(board):
+def test_what_does_not_belong_is_removed(board) -> None:
     copy(board, "a", FIRST)
     stranger = board.path("incoming", "a", "agent", "extra.py")
     Path(stranger).write_text("import os")
@@ -100,13 +100,13 @@ def test_what_does_not_belong_is_removed(board):
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a//b", "", "manifest.json", "a\\b"])
-def test_files_stay_in_their_folder(board, name):
+def test_files_stay_in_their_folder(board, name) -> None:
     with pytest.raises(Failure) as caught:
         board.plan("a", manifest({name: b""}))
     assert caught.value.exit_code == USER
 
 
-def test_nothing_changes_without_the_lock(tmp_path):
+def test_nothing_changes_without_the_lock(tmp_path: Path) -> None:
     board = Releases(str(tmp_path))
     for change in (
         lambda: board.plan("a", {}),
@@ -119,19 +119,19 @@ def test_nothing_changes_without_the_lock(tmp_path):
             change()
 
 
-def test_the_lock_names_its_holder(board):
+def test_the_lock_names_its_holder(board) -> None:
     with pytest.raises(Failure, match="running on this board: a test") as caught:
         Releases(board.root).lock(0, "another")
     assert caught.value.exit_code == TRANSIENT
 
 
-def test_a_release_that_is_not_there(board):
+def test_a_release_that_is_not_there(board) -> None:
     with pytest.raises(Failure, match="no release x") as caught:
         board.switch("x", {})
     assert caught.value.exit_code == REFUSED
 
 
-def test_a_torn_journal_is_read_and_continued(board):
+def test_a_torn_journal_is_read_and_continued(board) -> None:
     install(board, "a", FIRST)
     with Path(board.path("journal.jsonl")).open("ab") as file:
         file.write(b'{"event": "swi')
@@ -139,13 +139,13 @@ def test_a_torn_journal_is_read_and_continued(board):
     assert [entry["release"] for entry in board.journal()] == ["a", "b"]
 
 
-def test_a_link_into_nowhere_is_no_release(board):
+def test_a_link_into_nowhere_is_no_release(board) -> None:
     install(board, "a", FIRST)
     Path(board.path("releases", "a", "manifest.json")).unlink()
     assert board.state() == {"active": None, "previous": None, "releases": []}
 
 
-def test_probation(board):
+def test_probation(board) -> None:
     install(board, "a", FIRST)
     assert board.probation() == 0  # nothing to return to
     install(board, "b", SECOND)
@@ -154,7 +154,7 @@ def test_probation(board):
     assert board.probation() == 0
 
 
-def test_prune(board):
+def test_prune(board) -> None:
     for number, identifier in enumerate("abcde"):
         install(board, identifier, {"model.om": bytes([number])})
         os.utime(board.path("releases", identifier, "manifest.json"), (number, number))
@@ -194,7 +194,7 @@ def changes(board):
     board.prune(0)
 
 
-def test_a_power_cut_anywhere_leaves_a_working_release(tmp_path, monkeypatch):
+def test_a_power_cut_anywhere_leaves_a_working_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     number, total = 0, None
     while total is None or number < total:
         number += 1

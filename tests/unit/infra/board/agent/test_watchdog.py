@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -60,7 +61,7 @@ def not_a_number(folder):
     (folder / "model.om").write_bytes(pack_om(model))
 
 
-def test_wrong_first_images_bring_the_old_release_back(board, tmp_path):
+def test_wrong_first_images_bring_the_old_release_back(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("bad", not_a_number)
     assert releases.state()["active"] == "bad"
@@ -75,7 +76,7 @@ def test_wrong_first_images_bring_the_old_release_back(board, tmp_path):
     assert last["reason"].startswith("first live images failed")
 
 
-def test_watch_is_guarded_too(board, tmp_path):
+def test_watch_is_guarded_too(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("bad", not_a_number)
     (tmp_path / "in").mkdir()
@@ -85,7 +86,7 @@ def test_watch_is_guarded_too(board, tmp_path):
     assert releases.state()["active"] == "good"
 
 
-def test_a_model_that_cannot_be_loaded_at_all(board, tmp_path):
+def test_a_model_that_cannot_be_loaded_at_all(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("bad", lambda source: (source / "model.om").write_bytes(b"IMOD"))
     finished = boards.run_agent(folder, "classify", boards.picture(tmp_path / "p.png"))
@@ -93,7 +94,7 @@ def test_a_model_that_cannot_be_loaded_at_all(board, tmp_path):
     assert releases.state()["active"] == "good"
 
 
-def test_a_good_release_earns_trust(board, tmp_path):
+def test_a_good_release_earns_trust(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     picture = boards.picture(tmp_path / "p.png")
@@ -107,7 +108,7 @@ def test_a_good_release_earns_trust(board, tmp_path):
     assert releases.state()["active"] == "better"
 
 
-def test_wrong_pictures_say_nothing_about_a_release(board, tmp_path):
+def test_wrong_pictures_say_nothing_about_a_release(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     (tmp_path / "broken.png").write_bytes(b"x")
@@ -116,7 +117,7 @@ def test_wrong_pictures_say_nothing_about_a_release(board, tmp_path):
     assert releases.probation() == LIVE_IMAGES
 
 
-def test_a_busy_device_says_nothing_about_a_release(board, tmp_path):
+def test_a_busy_device_says_nothing_about_a_release(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     (tmp_path / "acl.py").write_text("def init():\n    return 207018\n")
@@ -132,7 +133,7 @@ def dying(folder):
     model.write_text(model.read_text().replace("done = []", "import os\n        os.kill(os.getpid(), 9)", 1))
 
 
-def test_a_program_that_dies_again_and_again_gives_way(board, tmp_path):
+def test_a_program_that_dies_again_and_again_gives_way(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("bad", dying)
     picture = boards.picture(tmp_path / "p.png")
@@ -147,7 +148,7 @@ def test_a_program_that_dies_again_and_again_gives_way(board, tmp_path):
     assert "died 3 times" in releases.journal()[-1]["reason"]
 
 
-def test_a_proper_end_takes_deaths_back(board, tmp_path):
+def test_a_proper_end_takes_deaths_back(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     releases.set_probation("better", LIVE_IMAGES, DEATHS - 1)

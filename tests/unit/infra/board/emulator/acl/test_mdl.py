@@ -44,7 +44,7 @@ def tensors(count, seed=3):
     return boards.preprocess.normalise(boards.images(count, seed))
 
 
-def test_a_model_describes_itself(acl, loaded):
+def test_a_model_describes_itself(acl, loaded) -> None:
     _, description = loaded
     assert acl.mdl.get_num_inputs(description) == acl.mdl.get_num_outputs(description) == 1
     assert acl.mdl.get_input_size_by_index(description, 0) == 12_288
@@ -64,7 +64,7 @@ def test_a_model_describes_itself(acl, loaded):
     assert acl.mdl.get_dynamic_hw(description, -1) == ({"hwCount": 0, "hw": []}, 0)
 
 
-def test_a_picture_s_dimensions_and_its_bytes(acl, tmp_path):
+def test_a_picture_s_dimensions_and_its_bytes(acl, tmp_path: Path) -> None:
     """The two differ for pictures in YUV420SP in front of static AIPP."""
     linear = boards.linear_om(boards.weights())
     fed = replace(linear.inputs[0], dtype=4, dims=(1, 48, 32, 1), format=1, size=48 * 32)
@@ -79,7 +79,7 @@ def test_a_picture_s_dimensions_and_its_bytes(acl, tmp_path):
     assert acl.mdl.get_input_size_by_index(description, 0) == 48 * 32
 
 
-def test_what_is_not_there(acl, loaded):
+def test_what_is_not_there(acl, loaded) -> None:
     _, description = loaded
     assert acl.mdl.get_input_index_by_name(description, "ascend_mbatch_shape_data") == (0, 100000)
     assert acl.mdl.get_input_size_by_index(description, 1) == 0
@@ -92,7 +92,7 @@ def test_what_is_not_there(acl, loaded):
     assert acl.mdl.destroy_desc(empty) == 100000
 
 
-def test_execute_computes_the_network(acl, loaded):
+def test_execute_computes_the_network(acl, loaded) -> None:
     model, _ = loaded
     inputs, (source,) = dataset(acl, 12_288)
     outputs, (target,) = dataset(acl, 40)
@@ -103,7 +103,7 @@ def test_execute_computes_the_network(acl, loaded):
         assert fetch(acl, target, 10) == pytest.approx((tensor.reshape(1, -1) @ boards.weights())[0], abs=1e-4)
 
 
-def test_execute_in_host_mode(host_mode, acl, om):
+def test_execute_in_host_mode(host_mode, acl, om) -> None:
     model, _ = acl.mdl.load_from_file(om())
     inputs, (source,) = dataset(acl, 12_288)
     outputs, (target,) = dataset(acl, 40)
@@ -115,7 +115,7 @@ def test_execute_in_host_mode(host_mode, acl, om):
     assert np.frombuffer(result, np.float32) == pytest.approx(expected[0], abs=1e-4)
 
 
-def test_execute_in_a_stream(acl, loaded):
+def test_execute_in_a_stream(acl, loaded) -> None:
     model, _ = loaded
     stream, _ = acl.rt.create_stream()
     tensor = tensors(4)
@@ -133,7 +133,7 @@ def test_execute_in_a_stream(acl, loaded):
 
 
 @pytest.mark.parametrize(("size", "code"), [(12_288, 0), (20_000, 0), (12_288 - 64, 0), (12_288 - 65, 145000)])
-def test_larger_buffers_are_accepted_and_slightly_smaller_ones(acl, loaded, size, code):
+def test_larger_buffers_are_accepted_and_slightly_smaller_ones(acl, loaded, size, code) -> None:
     model, _ = loaded
     inputs, (source,) = dataset(acl, size)
     acl.rt.memset(source, size, 0, size)
@@ -141,7 +141,7 @@ def test_larger_buffers_are_accepted_and_slightly_smaller_ones(acl, loaded, size
     assert acl.mdl.execute(model, inputs, outputs) == code
 
 
-def test_execute_checks_what_it_is_given(acl, loaded):
+def test_execute_checks_what_it_is_given(acl, loaded) -> None:
     model, _ = loaded
     inputs, _ = dataset(acl, 12_288)
     outputs, _ = dataset(acl, 40)
@@ -156,7 +156,7 @@ def test_execute_checks_what_it_is_given(acl, loaded):
     assert "8 bytes of 12288" in acl.get_recent_err_msg()
 
 
-def test_an_output_without_memory_gets_some(acl, loaded):
+def test_an_output_without_memory_gets_some(acl, loaded) -> None:
     model, _ = loaded
     inputs, (source,) = dataset(acl, 12_288)
     fill(acl, source, tensors(1))
@@ -172,7 +172,7 @@ def test_an_output_without_memory_gets_some(acl, loaded):
     assert acl.rt.synchronize_stream(stream) == 145000
 
 
-def test_a_model_lives_in_its_context(acl, loaded):
+def test_a_model_lives_in_its_context(acl, loaded) -> None:
     model, _ = loaded
     first, _ = acl.rt.get_context()
     inputs, _ = dataset(acl, 12_288)
@@ -185,12 +185,12 @@ def test_a_model_lives_in_its_context(acl, loaded):
     assert acl.mdl.unload(model) == 145003
 
 
-def test_loading_needs_a_context(fresh_acl, om):
+def test_loading_needs_a_context(fresh_acl, om) -> None:
     fresh_acl.init()
     assert fresh_acl.mdl.load_from_file(om()) == (0, 107002)
 
 
-def test_bad_model_files(acl, om, tmp_path):
+def test_bad_model_files(acl, om, tmp_path: Path) -> None:
     path = Path(om())
     assert acl.mdl.load_from_file(str(tmp_path / "absent.om")) == (0, 145002)
     assert acl.mdl.load_from_file("") == (0, 145002)
@@ -206,18 +206,18 @@ def test_bad_model_files(acl, om, tmp_path):
         assert acl.mdl.load_from_file(str(path)) == (0, code)
 
 
-def test_a_model_for_another_chip(acl, om):
+def test_a_model_for_another_chip(acl, om) -> None:
     assert acl.mdl.load_from_file(om(soc_version="Ascend310B4")) == (0, 507008)
     assert "ModelCheckCompatibility failed" in acl.get_recent_err_msg()
 
 
-def test_a_network_that_cannot_be_loaded(acl, tmp_path):
+def test_a_network_that_cannot_be_loaded(acl, tmp_path: Path) -> None:
     path = tmp_path / "model.om"
     path.write_bytes(pack_om(replace(boards.linear_om(boards.weights()), onnx=b"no network")))
     assert acl.mdl.load_from_file(str(path)) == (0, 545001)
 
 
-def test_models_in_memory(acl, om):
+def test_models_in_memory(acl, om) -> None:
     path = om()
     data = Path(path).read_bytes()
     pointer = acl.util.bytes_to_ptr(data)
@@ -240,7 +240,7 @@ def test_models_in_memory(acl, om):
         assert load(*model, work_pointer, work - 1, weight_pointer, weight) == (0, 145000)
 
 
-def test_data_buffers(acl):
+def test_data_buffers(acl) -> None:
     buffer = acl.create_data_buffer(4096, 10)
     assert (acl.get_data_buffer_addr(buffer), acl.get_data_buffer_size(buffer)) == (4096, 10)
     assert acl.update_data_buffer(buffer, 8192, 20) == 0
@@ -256,7 +256,7 @@ def test_data_buffers(acl):
     assert acl.mdl.destroy_dataset(handle) == 100000
 
 
-def test_dynamic_batch(acl, om):
+def test_dynamic_batch(acl, om) -> None:
     model, _ = acl.mdl.load_from_file(om(gears=(1, 2, 4)))
     description = acl.mdl.create_desc()
     acl.mdl.get_desc(description, model)
@@ -285,7 +285,7 @@ def test_dynamic_batch(acl, om):
     assert acl.mdl.set_dynamic_hw_size(model, inputs, index, 32, 32) == 100019
 
 
-def test_a_static_model_has_no_dynamic_batch(acl, loaded):
+def test_a_static_model_has_no_dynamic_batch(acl, loaded) -> None:
     model, _ = loaded
     inputs, _ = dataset(acl, 12_288)
     assert acl.mdl.set_dynamic_batch_size(model, inputs, 0, 1) == 100019
@@ -327,7 +327,7 @@ def sized(acl, tmp_path):
     return write
 
 
-def test_dynamic_picture_sizes(acl, sized):
+def test_dynamic_picture_sizes(acl, sized) -> None:
     model, description = sized("image", ((32, 32), (64, 64)), (2, 3, -1, -1))
     assert acl.mdl.get_dynamic_hw(description, -1) == ({"hwCount": 2, "hw": [[32, 32], [64, 64]]}, 0)
     inputs, (source, _) = dataset(acl, 2 * 3 * 64 * 64 * 4, 8)
@@ -342,7 +342,7 @@ def test_dynamic_picture_sizes(acl, sized):
     assert acl.mdl.set_dynamic_batch_size(model, inputs, 1, 2) == 100019
 
 
-def test_dynamic_dimensions(acl, sized):
+def test_dynamic_dimensions(acl, sized) -> None:
     model, description = sized("dims", ((1, 32, 64), (2, 64, 64)), (-1, 3, -1, -1))
     count, code = acl.mdl.get_input_dynamic_gear_count(description, -1)
     assert (count, code) == (2, 0)
@@ -361,7 +361,7 @@ def test_dynamic_dimensions(acl, sized):
     assert acl.mdl.set_input_dynamic_dims(model, inputs, 1, wrong) == 145013
 
 
-def test_reset_unloads(acl, loaded):
+def test_reset_unloads(acl, loaded) -> None:
     model, description = loaded
     acl.rt.reset_device(0)
     assert acl.mdl.unload(model) == 145003

@@ -92,14 +92,14 @@ def dvpp(acl):
 
 @pytest.mark.parametrize("pixel_format", [NV12, NV21])
 @pytest.mark.parametrize("size", [(64, 48), (201, 99)])
-def test_jpeg_decode(dvpp, size, pixel_format):
+def test_jpeg_decode(dvpp, size, pixel_format) -> None:
     picture = smooth(*size)
     made = dvpp.decode(jpeg(picture), pixel_format)
     seen = dvpp.look(made, *size, -(-size[0] // 128) * 128, pixel_format)
     assert difference(seen.convert("RGB"), picture) < 4
 
 
-def test_resize(dvpp):
+def test_resize(dvpp) -> None:
     picture = smooth(200, 100)
     source = dvpp.decode(jpeg(picture))
     target = dvpp.picture(64, 32, (64, 32))
@@ -114,7 +114,7 @@ def test_resize(dvpp):
     assert dvpp.media.dvpp_free(target[1]) == 0
 
 
-def test_crop_and_paste(dvpp):
+def test_crop_and_paste(dvpp) -> None:
     picture = smooth(128, 64)
     source = dvpp.decode(jpeg(picture))
     target = dvpp.picture(64, 64, (64, 64))
@@ -133,7 +133,7 @@ def test_crop_and_paste(dvpp):
     assert code == 100000
 
 
-def test_jpeg_encode(dvpp):
+def test_jpeg_encode(dvpp) -> None:
     picture = smooth(96, 80)
     source = dvpp.decode(jpeg(picture))
     size, code = dvpp.media.dvpp_jpeg_predict_enc_size(source[0], dvpp.quality)
@@ -152,7 +152,7 @@ def test_jpeg_encode(dvpp):
     assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 100000
 
 
-def test_a_description_may_go_before_the_stream_has_come_to_it(dvpp):
+def test_a_description_may_go_before_the_stream_has_come_to_it(dvpp) -> None:
     """Programs destroy the description of the output between the asynchronous call and the synchronisation."""
     picture = smooth(128, 64)
     data = jpeg(picture)
@@ -166,7 +166,7 @@ def test_a_description_may_go_before_the_stream_has_come_to_it(dvpp):
     assert difference(dvpp.look(made, 128, 64, 128).convert("RGB"), picture) < 4
 
 
-def test_what_is_no_jpeg(dvpp):
+def test_what_is_no_jpeg(dvpp) -> None:
     data = b"no picture at all"
     pointer = dvpp.acl.util.bytes_to_ptr(data)
     assert dvpp.media.dvpp_jpeg_predict_dec_size(pointer, len(data), NV12) == (0, 100000)
@@ -179,7 +179,7 @@ def test_what_is_no_jpeg(dvpp):
     assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 100000
 
 
-def test_what_the_chip_refuses(dvpp):
+def test_what_the_chip_refuses(dvpp) -> None:
     source = dvpp.decode(jpeg(smooth(64, 64)))
     media = dvpp.media
     target = dvpp.picture(32, 32, (32, 32))

@@ -3,13 +3,14 @@ import errno
 import mmap
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from .conftest import D2D, D2H, FOLDER, H2D, H2H
 
 
-def test_memory_is_real(acl):
+def test_memory_is_real(acl) -> None:
     pointer, code = acl.rt.malloc(100, 2)
     assert code == 0
     assert ctypes.string_at(pointer, 4) != bytes(4)  # uninitialised memory does not look like zeros
@@ -22,11 +23,11 @@ def test_memory_is_real(acl):
 
 
 @pytest.mark.parametrize("size", [0, -1])
-def test_no_memory_of_no_size(acl, size):
+def test_no_memory_of_no_size(acl, size) -> None:
     assert acl.rt.malloc(size, 2) == (0, 100000)
 
 
-def test_the_device_is_not_endless(acl):
+def test_the_device_is_not_endless(acl) -> None:
     free, total, code = acl.rt.get_mem_info(0)
     assert (code, free) == (0, total)
     assert acl.rt.malloc(total + 1, 2) == (0, 207001)
@@ -35,7 +36,7 @@ def test_the_device_is_not_endless(acl):
     assert acl.rt.get_mem_info(7) == (0, 0, 100000)
 
 
-def test_copies_check_their_ranges(acl):
+def test_copies_check_their_ranges(acl) -> None:
     small, _ = acl.rt.malloc(32, 2)
     large, _ = acl.rt.malloc(4096, 2)
     assert acl.rt.memcpy(large, 4096, small, 32, D2D) == 0
@@ -60,7 +61,9 @@ def cliff():
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_copying_more_than_a_program_s_object_has_ends_where_nothing_lies(fresh_acl, cliff, monkeypatch, mode):
+def test_copying_more_than_a_program_s_object_has_ends_where_nothing_lies(
+    fresh_acl, cliff, monkeypatch: pytest.MonkeyPatch, mode
+) -> None:
     """As programs do that copy what a model's largest size takes, whatever the size of their picture."""
     monkeypatch.setenv("ATLASFLOW_ACL_RUN_MODE", mode)
     acl = fresh_acl
@@ -81,7 +84,7 @@ def test_copying_more_than_a_program_s_object_has_ends_where_nothing_lies(fresh_
     assert "are not this program's memory" in acl.get_recent_err_msg()
 
 
-def test_where_the_kernel_may_not_be_asked_a_program_is_believed(acl, monkeypatch):
+def test_where_the_kernel_may_not_be_asked_a_program_is_believed(acl, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(*_arguments):
         ctypes.set_errno(errno.EPERM)
         return -1
@@ -93,7 +96,7 @@ def test_where_the_kernel_may_not_be_asked_a_program_is_believed(acl, monkeypatc
     assert acl.util.ptr_to_bytes(pointer, len(data)) == data
 
 
-def test_pointers_can_be_added_to(acl):
+def test_pointers_can_be_added_to(acl) -> None:
     base, _ = acl.rt.malloc(64, 2)
     data = bytes(range(32))
     assert acl.rt.memcpy(base + 32, 32, acl.util.bytes_to_ptr(data), 32, D2D) == 0
@@ -102,7 +105,7 @@ def test_pointers_can_be_added_to(acl):
     assert acl.rt.free(base) == 0
 
 
-def test_host_and_device_memory_are_freed_by_their_own_function(acl):
+def test_host_and_device_memory_are_freed_by_their_own_function(acl) -> None:
     host, _ = acl.rt.malloc_host(64)
     device, _ = acl.rt.malloc_align32(64, 0)
     assert acl.rt.free(host) == 107000
@@ -111,7 +114,7 @@ def test_host_and_device_memory_are_freed_by_their_own_function(acl):
     assert acl.rt.free(device) == 0
 
 
-def test_in_host_mode_the_direction_must_be_true(host_mode, acl):
+def test_in_host_mode_the_direction_must_be_true(host_mode, acl) -> None:
     device, _ = acl.rt.malloc(64, 2)
     host, _ = acl.rt.malloc_host(64)
     data = bytes(64)
@@ -124,7 +127,7 @@ def test_in_host_mode_the_direction_must_be_true(host_mode, acl):
         assert acl.rt.memcpy(target, 64, source, 64, 4) == 0
 
 
-def test_in_host_mode_device_memory_cannot_be_looked_at(host_mode, acl):
+def test_in_host_mode_device_memory_cannot_be_looked_at(host_mode, acl) -> None:
     device, _ = acl.rt.malloc(64, 2)
     with pytest.raises(PermissionError, match=r"test_memory\.py:\d+: the host touches device memory"):
         acl.util.ptr_to_bytes(device, 4)
@@ -134,7 +137,7 @@ def test_in_host_mode_device_memory_cannot_be_looked_at(host_mode, acl):
     assert len(acl.util.ptr_to_bytes(host, 4)) == 4
 
 
-def test_in_host_mode_a_raw_access_stops_at_its_line(tmp_path):
+def test_in_host_mode_a_raw_access_stops_at_its_line(tmp_path: Path) -> None:
     program = tmp_path / "raw.py"
     program.write_text(
         "import ctypes, acl\n"
@@ -148,7 +151,7 @@ def test_in_host_mode_a_raw_access_stops_at_its_line(tmp_path):
     assert 'raw.py", line 4' in ended.stderr
 
 
-def test_reset_takes_memory_back_but_not_under_an_array(acl):
+def test_reset_takes_memory_back_but_not_under_an_array(acl) -> None:
     pointer, _ = acl.rt.malloc(64, 2)
     view = acl.util.ptr_to_numpy(pointer, (64,), 2)
     view[:] = 5

@@ -6,6 +6,7 @@ The published ones themselves are run by `tests/contracts/test_published_samples
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -316,7 +317,7 @@ def run(program, *arguments, environment=None):
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_an_asynchronous_program(tmp_path, om, mode):
+def test_an_asynchronous_program(tmp_path: Path, om, mode) -> None:
     program = tmp_path / "program.py"
     program.write_text(ASYNCHRONOUS)
     tensor = boards.preprocess.normalise(boards.images(6))
@@ -358,7 +359,7 @@ def numbers(finished):
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_a_program_with_pictures_of_several_sizes(tmp_path, mode):
+def test_a_program_with_pictures_of_several_sizes(tmp_path: Path, mode) -> None:
     program = tmp_path / "program.py"
     program.write_text(SEVERAL_SIZES)
     config = {"input_format": "RGB888_U8", "mean_chn_0": 100, "mean_chn_1": 50}
@@ -374,7 +375,7 @@ def test_a_program_with_pictures_of_several_sizes(tmp_path, mode):
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_a_program_that_decodes_resizes_and_judges_a_batch(tmp_path, mode):
+def test_a_program_that_decodes_resizes_and_judges_a_batch(tmp_path: Path, mode) -> None:
     program = tmp_path / "program.py"
     program.write_text(PICTURES_IN_BATCHES)
     matrix = {"matrix_r0c0": 256, "matrix_r0c2": 359, "matrix_r1c0": 256, "matrix_r1c1": -88, "matrix_r1c2": -183}

@@ -1,13 +1,14 @@
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from .conftest import FOLDER
 
 
-def test_the_order_of_life(fresh_acl):
+def test_the_order_of_life(fresh_acl) -> None:
     acl = fresh_acl
     assert acl.rt.get_run_mode() == (0, 0)  # before init, as acllite asks at import
     assert acl.rt.get_device_count() == (1, 0)
@@ -33,7 +34,7 @@ def test_the_order_of_life(fresh_acl):
     assert acl.finalize() == 100037
 
 
-def test_the_implicit_context_belongs_to_the_device(fresh_acl):
+def test_the_implicit_context_belongs_to_the_device(fresh_acl) -> None:
     acl = fresh_acl
     acl.init()
     acl.rt.set_device(0)
@@ -43,7 +44,7 @@ def test_the_implicit_context_belongs_to_the_device(fresh_acl):
     assert acl.rt.malloc(16, 2)[1] == 0
 
 
-def test_a_configuration_file_must_be_json(fresh_acl, tmp_path):
+def test_a_configuration_file_must_be_json(fresh_acl, tmp_path: Path) -> None:
     path = tmp_path / "acl.json"
     assert fresh_acl.init(str(path)) == 100003
     path.write_text("{")
@@ -54,7 +55,7 @@ def test_a_configuration_file_must_be_json(fresh_acl, tmp_path):
     assert fresh_acl.init(str(path)) == 0
 
 
-def test_the_machine_is_chosen_by_the_environment(fresh_acl, monkeypatch):
+def test_the_machine_is_chosen_by_the_environment(fresh_acl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLASFLOW_ACL_SOC", "Ascend310P3")
     monkeypatch.setenv("ATLASFLOW_ACL_RUN_MODE", "host")
     monkeypatch.setenv("ATLASFLOW_ACL_DEVICES", "2")
@@ -63,7 +64,7 @@ def test_the_machine_is_chosen_by_the_environment(fresh_acl, monkeypatch):
     assert fresh_acl.rt.get_device_count() == (2, 0)
 
 
-def test_a_thread_needs_a_context_of_its_own(acl):
+def test_a_thread_needs_a_context_of_its_own(acl) -> None:
     context, _ = acl.rt.get_context()
     codes = []
 
@@ -78,7 +79,7 @@ def test_a_thread_needs_a_context_of_its_own(acl):
     assert codes == [107002, 0, 0]
 
 
-def test_late_calls_at_exit_do_not_crash(tmp_path):
+def test_late_calls_at_exit_do_not_crash(tmp_path: Path) -> None:
     program = tmp_path / "late.py"
     program.write_text(
         "import os, acl\n"
@@ -122,7 +123,7 @@ sys.modules["last"] = Late()
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_every_call_at_the_very_end_is_answered(tmp_path, mode):
+def test_every_call_at_the_very_end_is_answered(tmp_path: Path, mode) -> None:
     """Neither an exception nor a wait: not even for a stream, whose thread could not start any more."""
     program = tmp_path / "late.py"
     program.write_text(LATE)
@@ -134,7 +135,7 @@ def test_every_call_at_the_very_end_is_answered(tmp_path, mode):
     assert int(ended.stdout.split()[0]) > 90
 
 
-def test_only_acl_is_importable_from_the_stand_in_s_folder():
+def test_only_acl_is_importable_from_the_stand_in_s_folder() -> None:
     program = (
         "import importlib.util as u; print([bool(u.find_spec(n)) for n in ('acl', 'rt', 'ssh', 'agent', 'remote')])"
     )
@@ -144,7 +145,7 @@ def test_only_acl_is_importable_from_the_stand_in_s_folder():
     assert ended.stdout.strip() == "[True, False, False, False, False]"
 
 
-def test_importing_acl_is_cheap():
+def test_importing_acl_is_cheap() -> None:
     program = "import acl, sys; print('onnxruntime' in sys.modules, 'PIL' in sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", program], env={"PYTHONPATH": FOLDER}, capture_output=True, text=True, check=True

@@ -4,7 +4,7 @@ import time
 from .conftest import D2D
 
 
-def test_a_stream_works_in_order_and_tells_its_failure_once(acl):
+def test_a_stream_works_in_order_and_tells_its_failure_once(acl) -> None:
     stream, code = acl.rt.create_stream()
     assert code == 0
     pointer, _ = acl.rt.malloc(64, 2)
@@ -19,21 +19,21 @@ def test_a_stream_works_in_order_and_tells_its_failure_once(acl):
     assert acl.rt.synchronize_stream(stream) == 107017
 
 
-def test_a_stream_belongs_to_its_context(acl):
+def test_a_stream_belongs_to_its_context(acl) -> None:
     stream, _ = acl.rt.create_stream()
     acl.rt.create_context(0)
     assert acl.rt.synchronize_stream(stream) == 107003
     assert acl.rt.memset_async(1, 1, 1, 1, stream) == 107003
 
 
-def test_the_null_stream_works_at_once(acl):
+def test_the_null_stream_works_at_once(acl) -> None:
     pointer, _ = acl.rt.malloc(8, 2)
     assert acl.rt.memset_async(pointer, 8, 3, 8, 0) == 0
     assert acl.util.ptr_to_bytes(pointer, 8) == b"\x03" * 8
     assert acl.rt.synchronize_stream(0) == 0
 
 
-def test_events(acl):
+def test_events(acl) -> None:
     stream, _ = acl.rt.create_stream()
     event, code = acl.rt.create_event()
     assert code == 0
@@ -43,7 +43,7 @@ def test_events(acl):
     assert acl.rt.synchronize_event(event) == 107017
 
 
-def test_callbacks_run_in_the_thread_that_subscribed(acl):
+def test_callbacks_run_in_the_thread_that_subscribed(acl) -> None:
     context, _ = acl.rt.get_context()
     stream, _ = acl.rt.create_stream()
     seen, leave = [], threading.Event()
@@ -78,7 +78,7 @@ def test_callbacks_run_in_the_thread_that_subscribed(acl):
     assert acl.util.stop_thread(thread) == 100000
 
 
-def test_reports_time_out(acl):
+def test_reports_time_out(acl) -> None:
     stream, _ = acl.rt.create_stream()
     assert acl.rt.process_report(1) == 107012
     acl.rt.subscribe_report(threading.get_ident(), stream)
