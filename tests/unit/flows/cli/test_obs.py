@@ -94,7 +94,7 @@ def test_what_cannot_work_is_explained(obs, tree):
         obs("copy", "obs://atlasflow/absent", tree / "absent")
     with pytest.raises(UserError, match="not the address of an object"):
         obs("remove", tree)
-    with pytest.raises(UserError, match="not the address of an object"):
+    with pytest.raises(UserError, match="names no object"):
         obs("link", "obs://atlasflow")
     with pytest.raises(UserError, match="not the address of an object"):
         obs("list", "http://atlasflow/x")

@@ -244,7 +244,7 @@ def test_trust_pins_and_says_when_a_key_has_changed(command, home):
     command("trust", "porch", "--yes")
     assert command.json("info", "porch")
     shown = command("trust", "porch", "--yes", "--set", f"boards.porch.host_key={other}", error=UserError)
-    assert "names another one" in str(shown.error)
+    assert "sets another one" in str(shown.error)
     command("trust", "one", error=UserError)
     command("trust", "zz", error=UserError)
 
