@@ -58,7 +58,7 @@ def test_a_second_install_changes_nothing(board: SshBoard, site: Site, tmp_path:
     assert snapshot(root(site)) == before
 
 
-def test_only_what_is_new_is_copied(board: SshBoard, site: Site, tmp_path: Path) -> None:
+def test_only_new_files_are_copied(board: SshBoard, site: Site, tmp_path: Path) -> None:
     board.install(boards.release(tmp_path / "a", "a"))
     installed = board.install(boards.release(tmp_path / "b", "b", seed=7))
     assert installed.files_sent == 4  # model, golden logits, their classes, description
@@ -115,7 +115,7 @@ def test_pictures_are_classified_and_fetched(board: SshBoard, site: Site, tmp_pa
     assert str(site.home) not in problem.problem
 
 
-def test_prune_keeps_what_serves_and_what_served(board: SshBoard, site: Site, tmp_path: Path) -> None:
+def test_prune_keeps_the_active_and_the_previous_release(board: SshBoard, site: Site, tmp_path: Path) -> None:
     for number, identifier in enumerate("abcd"):
         board.install(boards.release(tmp_path / identifier, identifier, seed=number))
     assert sorted(board.prune(keep=0)) == ["a", "b"]
@@ -141,7 +141,7 @@ def test_a_model_is_tried_without_being_installed(board: SshBoard, site: Site, t
     assert board.state().active == "a"
 
 
-def test_what_a_board_sees_is_told_and_drift_is_named(board: SshBoard, site: Site, tmp_path: Path) -> None:
+def test_observations_show_drift(board: SshBoard, site: Site, tmp_path: Path) -> None:
     folder = boards.release_folder(tmp_path / "r")
     pictures = boards.images(40, seed=8)
     answers = boards.logits(pictures, boards.weights())

@@ -23,7 +23,7 @@ def test_damage_on_the_board_is_repaired(board: SshBoard, site: Site, tmp_path: 
     assert board.classify([boards.picture(tmp_path / "p.png")], tmp_path / "out")
 
 
-def test_a_file_that_is_not_what_its_digest_says(board: SshBoard, site: Site, tmp_path: Path) -> None:
+def test_a_file_with_another_digest_is_reported(board: SshBoard, site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "a", "a")
     model = release.files["model.om"]
     model.path.write_bytes(model.path.read_bytes() + b"!")

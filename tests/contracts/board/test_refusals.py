@@ -72,7 +72,7 @@ def test_a_release_needs_a_plain_name(board: SshBoard, tmp_path: Path, identifie
         board.install(release)
 
 
-def test_errors_are_ours(board: SshBoard, tmp_path: Path) -> None:
+def test_every_error_is_an_atlasflow_error(board: SshBoard, tmp_path: Path) -> None:
     """Whatever goes wrong is an error that a person can act on."""
     release = boards.release(tmp_path / "a")
     release.files["model.om"].path.unlink()
@@ -88,7 +88,7 @@ def test_a_trial_is_refused_where_an_installation_would_be(board: SshBoard, site
     assert not (tmp_path / "logits.npy").exists()
 
 
-def test_a_link_on_the_board_is_not_a_link_here(board: SshBoard, site: Site, tmp_path: Path) -> None:
+def test_a_link_on_the_board_becomes_a_file_here(board: SshBoard, site: Site, tmp_path: Path) -> None:
     """Else the board would choose a file of this machine to be read, changed or overwritten later."""
     outputs = root(site) / "outputs"
     outputs.mkdir(parents=True)

@@ -29,7 +29,7 @@ def files(folder):
     return folder_files(folder)[1]
 
 
-def test_what_boards_shall_run_is_the_last_that_was_said(fleet) -> None:
+def test_the_last_wanted_release_of_a_board_counts(fleet) -> None:
     assert fleet.wanted() == {}
     for board, release in (("a", "r1"), ("b", "r1"), ("a", "r2")):
         fleet.want(release, board)
@@ -39,7 +39,7 @@ def test_what_boards_shall_run_is_the_last_that_was_said(fleet) -> None:
     assert len((fleet.folder / "wanted.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_torn_line_never_happened(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_ignored(tmp_path: Path) -> None:
     log = Log(tmp_path / "log.jsonl")
     log.append({"event": 1})
     with log.path.open("ab") as file:

@@ -237,7 +237,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("word", "model"), REFUSED, ids=[word for word, _ in REFUSED])
-def test_what_has_no_translation_is_refused_by_name(word: str, model: onnx.ModelProto) -> None:
+def test_untranslatable_operators_are_refused_by_name(word: str, model: onnx.ModelProto) -> None:
     with pytest.raises(UserError) as caught:
         to_air(model)
     assert word in caught.value.message

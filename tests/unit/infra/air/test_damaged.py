@@ -27,7 +27,7 @@ def one_operator():
         *(one_operator().replace(word, b"\xa0" + word[1:]) for word in (b"graph", b"named", b"typed")),
     ],
 )
-def test_what_is_no_graph_of_operators_is_corrupt(data) -> None:
+def test_other_bytes_than_a_graph_are_corrupt(data) -> None:
     with pytest.raises(Corrupt, match="not AIR"):
         reader.operators(data)
     with pytest.raises(Corrupt, match="not AIR"):

@@ -49,7 +49,7 @@ def test_each_field_has_its_number(message: str, field: str, number: int) -> Non
     assert descriptor(message).fields_by_name[field].number == number
 
 
-def test_there_is_no_field_or_message_beyond_these() -> None:
+def test_the_schema_has_exactly_these_fields() -> None:
     assert set(MESSAGES) == set(NUMBERS)
     for message, fields in NUMBERS.items():
         assert set(descriptor(message).fields_by_name.keys()) == set(fields)

@@ -152,7 +152,7 @@ def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
     assert request.output.read_bytes() == first
 
 
-def test_the_stand_in_says_in_the_om_who_made_it(tmp_path: Path) -> None:
+def test_the_om_names_the_stand_in(tmp_path: Path) -> None:
     request = request_in(tmp_path)
     stand_in().compile(request, lambda _line: None)
     made_by = stand_in().producer()

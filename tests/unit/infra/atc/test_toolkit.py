@@ -52,7 +52,7 @@ def test_the_version_comes_from_the_install_record(script: Path) -> None:
     assert found.version == "7.0.RC1"
 
 
-def test_the_python_that_atc_runs_is_told(script: Path) -> None:
+def test_the_toolkit_has_the_version_of_atcs_python(script: Path) -> None:
     python = script.parent / "bin" / "python3"
     python.write_text("#!/bin/sh\necho 3.9.2\n")
     python.chmod(0o755)

@@ -143,7 +143,7 @@ def test_login_scripts_that_talk(stand_in) -> None:
     assert SshBoard("laptop", settings).facts().emulated
 
 
-def test_a_python_that_is_not_there(stand_in) -> None:
+def test_a_missing_python_is_refused(stand_in) -> None:
     settings = stand_in.settings.model_copy(update={"python": "python9"})
     with pytest.raises(Refused, match=r"cannot run python9.*not found"):
         SshBoard("laptop", settings).state()
@@ -164,7 +164,7 @@ def test_settings_that_cannot_work(stand_in, tmp_path: Path) -> None:
         board(host_key="ssh-ed25519 nonsense").state()
 
 
-def test_status_tells_what_happened(stand_in, tmp_path: Path) -> None:
+def test_status_has_the_journal(stand_in, tmp_path: Path) -> None:
     board = SshBoard("laptop", stand_in.settings)
     board.install(boards.release(tmp_path / "a", "a"))
     board.install(boards.release(tmp_path / "b", "b", seed=7))
@@ -174,7 +174,7 @@ def test_status_tells_what_happened(stand_in, tmp_path: Path) -> None:
     assert status.journal[0].smoke.agreement == 1.0
 
 
-def test_pull_fetches_what_watch_left(stand_in, tmp_path: Path) -> None:
+def test_pull_fetches_the_files_of_watch(stand_in, tmp_path: Path) -> None:
     board = SshBoard("laptop", stand_in.settings)
     assert board.pull(tmp_path / "empty").report == LatencyReport(0, 0)
     board.install(boards.release(tmp_path / "a", "a"))

@@ -68,7 +68,7 @@ def test_a_board_that_is_ready() -> None:
         ({"emulated": True}, "stand-in", "compiled for hardware"),
     ],
 )
-def test_what_refuses_a_release(facts, step, words) -> None:
+def test_facts_that_refuse_a_release(facts, step, words) -> None:
     assert levels(facts)[step] == "wrong"
     with pytest.raises(Refused) as caught:
         refuse("porch", agent_facts("porch", {**GOOD, **facts}), BoardSettings(), RELEASE)
@@ -76,7 +76,7 @@ def test_what_refuses_a_release(facts, step, words) -> None:
     assert "board porch: " in caught.value.message
 
 
-def test_a_real_board_refuses_what_a_stand_in_made() -> None:
+def test_a_real_board_refuses_a_stand_ins_release() -> None:
     with pytest.raises(Refused, match="is a real board, and a stand-in compiler made release r1"):
         refuse("porch", agent_facts("porch", GOOD), BoardSettings(), replace(RELEASE, emulated=True))
 
@@ -91,11 +91,11 @@ def test_a_real_board_refuses_what_a_stand_in_made() -> None:
         ({"cann": "unheard of"}, "CANN"),
     ],
 )
-def test_what_is_worth_knowing_and_refuses_nothing(facts, step) -> None:
+def test_notes_refuse_nothing(facts, step) -> None:
     assert levels(facts) == {**dict.fromkeys(STEPS, "good"), step: "note"}
 
 
-def test_a_board_whose_entry_names_another_chip() -> None:
+def test_an_entry_with_another_chip_is_noted() -> None:
     assert levels({}, release=None, settings=BoardSettings(soc="Ascend310B4"))["chip"] == "note"
     assert levels({"soc_version": ""}, release=None)["chip"] == "wrong"
 

@@ -99,7 +99,7 @@ VALUES: Mapping[type, st.SearchStrategy[aipp.Value]] = {
         },
     )
 )
-def test_what_is_written_is_read(values: dict[str, aipp.Value]) -> None:
+def test_a_written_configuration_is_read(values: dict[str, aipp.Value]) -> None:
     assert aipp_config.read(aipp.write(values), "text") == [values]
 
 
@@ -198,7 +198,7 @@ def test_with_several_sizes_the_configuration_decides_none(
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_rgb_bytes_are_normalised_as_the_formula_says(swap: bool, tmp_path: Path) -> None:
+def test_rgb_bytes_are_normalised_by_the_formula(swap: bool, tmp_path: Path) -> None:
     text = aipp.normalising(MEAN, STD, width=6, height=8, swap=swap)
     model = compiled(tmp_path, text)
     (image,) = model.inputs

@@ -27,7 +27,7 @@ def compiled(*more: str) -> OmModel:
     return read_om(Path("net.om"))
 
 
-def test_success_prints_atcs_lines_and_says_that_it_is_a_stand_in(capsys: pytest.CaptureFixture[str]) -> None:
+def test_success_prints_atcs_lines_and_the_mark_of_the_stand_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([*BASE, SHAPE]) == 0
     first, second, *rest = capsys.readouterr().out.splitlines()
     assert first == "ATC start working now, please wait for a moment."
@@ -54,12 +54,12 @@ def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--modle=x"], ["net.onnx"], ["--model"]])
-def test_flags_that_are_none_stop_the_parser(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_flags_stop_the_parser(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(arguments) == 1
     assert "ERROR:" in capsys.readouterr().err
 
 
-def test_values_may_stand_apart_and_the_suffix_is_not_added_twice(folder: Path) -> None:
+def test_separate_values_and_an_existing_suffix_are_accepted(folder: Path) -> None:
     arguments = ["--model", "net.onnx", "--framework", "5", "--output", "a.om", "--soc_version", "Ascend310"]
     assert command.main(arguments) == 0
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -112,7 +112,7 @@ def test_mode_3_names_the_operator_of_air_that_is_unknown() -> None:
     assert [op["op_type"] for op in report["op"] if op["result"] == "failed"] == ["Convolute", "Convolute"]
 
 
-def test_an_om_tells_its_ends() -> None:
+def test_an_om_describes_its_inputs_and_outputs() -> None:
     model = compiled(SHAPE)
     (image,), (logits,) = model.inputs, model.outputs
     assert (image.name, image.dtype, image.dims, image.format, image.size) == ("image", 0, (1, 3, 32, 32), 0, 12288)
@@ -170,7 +170,7 @@ def test_mode_3_writes_a_report_and_no_om(folder: Path) -> None:
     assert not list(folder.glob("*.om"))
 
 
-def test_mode_6_tells_what_an_om_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mode_6_describes_an_om(capsys: pytest.CaptureFixture[str]) -> None:
     compiled("--model=open.onnx", DYNAMIC, "--dynamic_batch_size=1,4", "--display_model_info=1")
     shown = capsys.readouterr().out
     assert command.main(["--mode=6", "--om=net.om"]) == 0

@@ -71,7 +71,7 @@ def test_damaged_models_fail_with_a_code_or_compile(
     assert statuses == {0, 255}
 
 
-def test_an_element_type_that_does_not_exist_is_no_crash(
+def test_an_unknown_element_type_does_not_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -84,7 +84,7 @@ def test_an_element_type_that_does_not_exist_is_no_crash(
         to_air(network)
 
 
-def test_an_operator_name_that_is_no_text_is_no_crash(
+def test_an_operator_name_of_other_bytes_does_not_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

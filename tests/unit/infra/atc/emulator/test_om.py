@@ -58,7 +58,7 @@ def test_soc_and_tensor_names_are_visible_inside() -> None:
         assert word in data
 
 
-def test_what_was_written_is_read_and_the_bytes_are_stable(tmp_path: Path) -> None:
+def test_a_written_model_is_read_and_its_bytes_are_stable(tmp_path: Path) -> None:
     write_om(tmp_path / "a.om", MODEL)
     write_om(tmp_path / "b.om", MODEL)
     assert (tmp_path / "a.om").read_bytes() == (tmp_path / "b.om").read_bytes()

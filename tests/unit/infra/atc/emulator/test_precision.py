@@ -74,7 +74,7 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_lenet_computes_as_the_mode_says(mode: str, tmp_path: Path) -> None:
+def test_lenet_computes_in_the_precision_of_the_mode(mode: str, tmp_path: Path) -> None:
     network = lenet(16)
     got = run(compiled(network, tmp_path, precision_mode=mode), image=IMAGES)
     expected = reference(IMAGES, weights_of(network), *MODES[mode])
@@ -86,7 +86,7 @@ def test_lenet_computes_as_the_mode_says(mode: str, tmp_path: Path) -> None:
         assert exact > 0.5, "most results are the very same float16"
 
 
-def test_the_modes_differ_by_what_they_should(tmp_path: Path) -> None:
+def test_the_modes_differ_as_documented(tmp_path: Path) -> None:
     network = lenet(16)
     origin = run(compiled(network, tmp_path, precision_mode="must_keep_origin_dtype"), image=IMAGES)
     cube = run(compiled(network, tmp_path, precision_mode="force_fp32"), image=IMAGES)
@@ -213,7 +213,7 @@ def test_keep_dtype_keeps_named_operators_and_types_in_float32(tmp_path: Path) -
     )
 
 
-def test_a_name_that_is_not_there_is_warned_of(tmp_path: Path) -> None:
+def test_an_unknown_name_gives_a_warning(tmp_path: Path) -> None:
     kept = tmp_path / "kept.cfg"
     kept.write_text("nothing\ndense1\n")
     path = saved(lenet(), tmp_path / "net.onnx")
@@ -268,7 +268,7 @@ def test_batch_normalisation_is_fused_before_the_weights_are_rounded(bias: bool,
         assert np.allclose(run(om, image=images), rounded(summed + summed), rtol=2**-9, atol=1e-4)
 
 
-def test_a_convolution_that_others_need_is_not_fused(tmp_path: Path) -> None:
+def test_a_convolution_with_other_consumers_is_not_fused(tmp_path: Path) -> None:
     network = _normed(used_twice=True)
     images = np.random.default_rng(2).normal(0, 1, (2, 3, 8, 8)).astype(np.float32)
     om = compiled(network, tmp_path, precision_mode="must_keep_origin_dtype")

@@ -74,7 +74,7 @@ def test_a_machine_without_anything(machine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "soc"), [(f"cat <<'T'\n{BOARD}T\n", "Ascend310B4"), ("exit 3\n", ""), ("echo '\\377garbage'\n", "")]
 )
-def test_the_chip_is_what_npu_smi_says(machine, tmp_path: Path, script, soc) -> None:
+def test_the_chip_comes_from_npu_smi(machine, tmp_path: Path, script, soc) -> None:
     program = machine / "npu-smi"
     program.write_text(f"#!/bin/sh\nPATH=/bin:/usr/bin\n{script}")
     program.chmod(0o755)

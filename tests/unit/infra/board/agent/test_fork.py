@@ -57,13 +57,13 @@ def test_how_it_ends(run, source, code) -> None:
     assert run(source)[0] == code
 
 
-def test_an_error_is_told(run) -> None:
+def test_an_error_is_reported(run) -> None:
     code, _, errors = run("1 / 0")
     assert code == 1
     assert "ZeroDivisionError" in errors
 
 
-def test_a_death_is_told(run) -> None:
+def test_a_killed_program_is_reported(run) -> None:
     assert run("import os; os.abort()")[0] == -6
 
 

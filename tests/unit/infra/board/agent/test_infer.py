@@ -32,7 +32,7 @@ def test_the_logits_of_all_images_are_written_in_order(tmp_path: Path, gears) ->
     assert np.allclose(found, boards.logits(pixels, boards.weights()), atol=1e-4)
 
 
-def test_images_of_another_size_are_resized_as_the_contract_says(tmp_path: Path) -> None:
+def test_images_of_another_size_are_resized_by_the_contract(tmp_path: Path) -> None:
     folder = boards.release_folder(tmp_path / "release")
     pixels = np.random.default_rng(3).integers(0, 256, (3, 48, 48, 3), np.uint8)
     finished, target = run(folder, pixels, tmp_path)
@@ -47,7 +47,7 @@ def test_images_of_another_size_are_resized_as_the_contract_says(tmp_path: Path)
     [None, b"no array", np.zeros((0, 32, 32, 3), np.uint8), np.zeros((2, 3, 32, 32), np.float32)],
     ids=["missing", "damaged", "empty", "planes"],
 )
-def test_what_is_no_array_of_images_is_refused(tmp_path: Path, images) -> None:
+def test_other_arrays_than_images_are_refused(tmp_path: Path, images) -> None:
     finished, target = run(boards.release_folder(tmp_path / "release"), images, tmp_path)
     assert finished.returncode == 2
     assert "images.npy" in finished.stderr

@@ -26,7 +26,7 @@ def test_an_image_is_counted_in_a_bin_of_each_quantity() -> None:
     assert counts["class"] == [0, 0, 0, 4]
 
 
-def test_what_was_seen_survives_a_restart(tmp_path: Path) -> None:
+def test_counts_survive_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "seen.json"
     for expected in (1, 2):
         watching = Recorder(str(path), "first", 10)

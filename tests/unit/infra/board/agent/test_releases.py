@@ -64,7 +64,7 @@ def test_install_and_roll_back(board) -> None:
     ]
 
 
-def test_a_damaged_twin_is_not_taken_over(board) -> None:
+def test_a_damaged_twin_is_not_linked(board) -> None:
     install(board, "a", FIRST)
     Path(board.path("releases", "a", "agent", "main.py")).write_bytes(b"evil")
     assert copy(board, "b", SECOND) == ["agent/main.py", "model.om"]
@@ -80,7 +80,7 @@ def test_where_there_are_no_hard_links(board, monkeypatch: pytest.MonkeyPatch) -
     assert install(board, "b", SECOND) == ["model.om"]
 
 
-def test_what_did_not_arrive_whole(board) -> None:
+def test_incomplete_files_are_reported(board) -> None:
     plan = board.plan("a", manifest(FIRST))
     for name in plan["missing"]:
         Path(plan["folder"], name + plan["part"]).write_bytes(FIRST[name][:-1])
@@ -91,7 +91,7 @@ def test_what_did_not_arrive_whole(board) -> None:
     assert install(board, "a", FIRST) == ["agent/main.py", "model.om"]
 
 
-def test_what_does_not_belong_is_removed(board) -> None:
+def test_foreign_files_are_removed(board) -> None:
     copy(board, "a", FIRST)
     stranger = board.path("incoming", "a", "agent", "extra.py")
     Path(stranger).write_text("import os")
@@ -125,7 +125,7 @@ def test_the_lock_names_its_holder(board) -> None:
     assert caught.value.exit_code == TRANSIENT
 
 
-def test_a_release_that_is_not_there(board) -> None:
+def test_an_absent_release_cannot_be_activated(board) -> None:
     with pytest.raises(Failure, match="no release x") as caught:
         board.switch("x", {})
     assert caught.value.exit_code == REFUSED
@@ -139,7 +139,7 @@ def test_a_torn_journal_is_read_and_continued(board) -> None:
     assert [entry["release"] for entry in board.journal()] == ["a", "b"]
 
 
-def test_a_link_into_nowhere_is_no_release(board) -> None:
+def test_a_dangling_link_is_not_a_release(board) -> None:
     install(board, "a", FIRST)
     Path(board.path("releases", "a", "manifest.json")).unlink()
     assert board.state() == {"active": None, "previous": None, "releases": []}

@@ -117,7 +117,7 @@ def test_wrong_pictures_say_nothing_about_a_release(board, tmp_path: Path) -> No
     assert releases.probation() == LIVE_IMAGES
 
 
-def test_a_busy_device_says_nothing_about_a_release(board, tmp_path: Path) -> None:
+def test_a_busy_device_does_not_roll_back(board, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     (tmp_path / "acl.py").write_text("def init():\n    return 207018\n")

@@ -141,7 +141,7 @@ def test_larger_buffers_are_accepted_and_slightly_smaller_ones(acl, loaded, size
     assert acl.mdl.execute(model, inputs, outputs) == code
 
 
-def test_execute_checks_what_it_is_given(acl, loaded) -> None:
+def test_execute_checks_its_arguments(acl, loaded) -> None:
     model, _ = loaded
     inputs, _ = dataset(acl, 12_288)
     outputs, _ = dataset(acl, 40)

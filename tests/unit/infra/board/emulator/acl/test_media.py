@@ -166,7 +166,7 @@ def test_a_description_may_go_before_the_stream_has_come_to_it(dvpp) -> None:
     assert difference(dvpp.look(made, 128, 64, 128).convert("RGB"), picture) < 4
 
 
-def test_what_is_no_jpeg(dvpp) -> None:
+def test_other_bytes_than_jpeg_are_refused(dvpp) -> None:
     data = b"no picture at all"
     pointer = dvpp.acl.util.bytes_to_ptr(data)
     assert dvpp.media.dvpp_jpeg_predict_dec_size(pointer, len(data), NV12) == (0, 100000)
@@ -179,7 +179,7 @@ def test_what_is_no_jpeg(dvpp) -> None:
     assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 100000
 
 
-def test_what_the_chip_refuses(dvpp) -> None:
+def test_requests_that_the_chip_refuses(dvpp) -> None:
     source = dvpp.decode(jpeg(smooth(64, 64)))
     media = dvpp.media
     target = dvpp.picture(32, 32, (32, 32))

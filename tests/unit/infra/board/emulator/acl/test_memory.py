@@ -27,7 +27,7 @@ def test_no_memory_of_no_size(acl, size) -> None:
     assert acl.rt.malloc(size, 2) == (0, 100000)
 
 
-def test_the_device_is_not_endless(acl) -> None:
+def test_device_memory_is_limited(acl) -> None:
     free, total, code = acl.rt.get_mem_info(0)
     assert (code, free) == (0, total)
     assert acl.rt.malloc(total + 1, 2) == (0, 207001)

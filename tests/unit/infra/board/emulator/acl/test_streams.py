@@ -4,7 +4,7 @@ import time
 from .conftest import D2D
 
 
-def test_a_stream_works_in_order_and_tells_its_failure_once(acl) -> None:
+def test_a_stream_works_in_order_and_reports_a_failure_once(acl) -> None:
     stream, code = acl.rt.create_stream()
     assert code == 0
     pointer, _ = acl.rt.malloc(64, 2)

@@ -4,7 +4,7 @@ import pytest
 from .conftest import D2D
 
 
-def test_bytes_get_what_is_copied_into_them(acl) -> None:
+def test_a_copy_changes_the_bytes_object(acl) -> None:
     """Programs receive results in the memory of a `bytes` object (docs/reference/pyacl.md §4.1)."""
     device, _ = acl.rt.malloc(64, 2)
     acl.rt.memset(device, 64, 9, 64)
