@@ -1,4 +1,4 @@
-"""The eight stages in their order, the gates between them, and the stages that run only when they are asked for."""
+"""The eight stages in order, the gates between them, and the optional stages."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,20 +24,20 @@ STAGES: tuple[Stage, ...] = (
 )
 NAMES = tuple(stage.name for stage in STAGES)
 OPTIONAL: tuple[Stage, ...] = (corrupt.STAGE, robustness.STAGE)
-"""Beside the chain: no run includes them unless they are named."""
+"""Stages that run only when they are named."""
 EVERY_NAME = (*NAMES, *(stage.name for stage in OPTIONAL))
 
 
 def stages_for(selected: Iterable[str]) -> tuple[Stage, ...]:
-    """The chain, with the optional stages behind it when one of them is selected."""
+    """The stages of a chain; the optional ones follow when one of them is selected."""
     return STAGES if set(selected) <= set(NAMES) else (*STAGES, *OPTIONAL)
 
 
 def select(only: Sequence[str] = (), first: str | None = None, last: str | None = None) -> tuple[str, ...]:
-    """Names of the stages to run, in order: those in `only`, or all of the chain between `first` and `last`.
+    """Select stages in order: those in `only`, or all of the chain from `first` to `last`.
 
     Raises:
-        UserError: an unknown name, both ways at once, or nothing left.
+        UserError: an unknown name, `only` together with a range, or an empty range.
     """
     for names, known in ((only, EVERY_NAME), (filter(None, (first, last)), NAMES)):
         for name in names:
@@ -57,7 +57,7 @@ def select(only: Sequence[str] = (), first: str | None = None, last: str | None 
 
 
 def gate_after(chain: Chain, stage: str) -> Decision | None:
-    """The decision of the gate behind a stage, from its receipt; None where there is no gate."""
+    """The decision of the gate after a stage, from its receipt; None where there is no gate."""
     if stage not in _GATES or stage not in chain.known:
         return None
     output, decide = _GATES[stage]
@@ -68,4 +68,4 @@ _GATES: Mapping[str, tuple[str, Callable[[Any, Settings], Decision]]] = {
     "evaluate": ("metrics", lambda said, settings: accuracy_gate(said["accuracy"], settings.evaluate.min_accuracy)),
     "convert": ("ledger", lambda said, _settings: parity_gate(Ledger.from_json(said))),
 }
-"""Stage to the output that its gate reads, and the decision."""
+"""By stage: the output that its gate reads, and the gate."""

@@ -19,7 +19,7 @@ LOOK_AT_PARITY = (
 
 @dataclass(frozen=True)
 class Decision:
-    """Pass or fail, why, the numbers that it rests on, and what to do when it fails."""
+    """The decision of a gate: pass or fail, why, its numbers, and what to do when it fails."""
 
     ok: bool
     reason: str
@@ -28,7 +28,7 @@ class Decision:
 
 
 def accuracy_gate(accuracy: float, least: float) -> Decision:
-    """Is the accuracy (0 to 1) on the evaluation images at least `least`?"""
+    """Require an accuracy (0 to 1) of at least `least` on the evaluation images."""
     ok = accuracy >= least
     word = "reaches" if ok else "is below"
     reason = f"accuracy {accuracy:.4f} {word} evaluate.min_accuracy {least:.4f}"
@@ -36,7 +36,7 @@ def accuracy_gate(accuracy: float, least: float) -> Decision:
 
 
 def parity_gate(ledger: Ledger) -> Decision:
-    """Does the export that was compiled, and for each chip one compiled model, compute what the checkpoint does?"""
+    """Require that the compiled export, and one compiled model for each chip, compute what the checkpoint computes."""
     numbers = {hop.target: hop.whole.agreement for hop in ledger.hops if hop.whole is not None}
     exports = [hop for hop in ledger.hops if not hop.soc_version and hop.target == ledger.source]
     refused = [hop for hop in exports if hop.objection is not None]

@@ -1,7 +1,7 @@
-"""What the key of a stage is made of: its inputs, from earlier stages or from outside, and everything else that counts.
+"""The ingredients of a stage's key: its inputs, from earlier stages or from outside, and everything else that counts.
 
-A key is SHA-256 over the ingredients: schema version, stage name, digests of the inputs, whether a stand-in had a
-hand in them, the settings that the stage reads, the digest of its code, who makes the bytes, and tool versions.
+A key is SHA-256 over the ingredients: schema version, stage name, digests of the inputs, whether a
+stand-in contributed to them, the settings that the stage reads, the digest of its code, its producer, and tool versions.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ from tasks.engine.stage import Needs, Stage
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a stage works on, by input name.
+    """The inputs of a stage, by name.
 
     Attributes:
         artifacts: their digests and sizes.
         files: their files, by relative name.
-        emulated: True when a stand-in had a hand in one of them.
+        emulated: True when a stand-in contributed to one of them.
     """
 
     artifacts: Mapping[str, Artifact]
@@ -38,37 +38,39 @@ class Inputs:
 
 
 def sources(stage: Stage, settings: Settings) -> list[str]:
-    """The stages whose results a stage needs, under these settings."""
-    given = stage.external_inputs(settings)
-    return [source for name, (source, _) in _needs(stage, settings).items() if name not in given]
+    """The stages whose outputs a stage needs, under these settings."""
+    external = stage.external_inputs(settings)
+    return [source for name, (source, _) in _needs(stage, settings).items() if name not in external]
 
 
 def inputs(stage: Stage, settings: Settings, known: Mapping[str, Receipt], store: ArtifactStore) -> Inputs:
-    """The inputs of a stage.
+    """Collect the inputs of a stage.
 
     Args:
-        stage: whose inputs.
-        settings: they say what is needed and what comes from outside.
+        stage: the stage.
+        settings: decide what is needed and what comes from outside.
         known: the receipts of earlier stages, by stage.
-        store: has the files.
+        store: holds the files.
 
     Raises:
-        UserError: a file from outside is not there, or an earlier stage did not make what is needed.
+        UserError: an external file is missing, or an earlier stage lacks the output.
     """
     artifacts: dict[str, Artifact] = {}
     files: dict[str, Mapping[str, LocalFile]] = {}
-    given = stage.external_inputs(settings)
-    for name, path in given.items():
-        artifacts[name], files[name] = _outside(name, path)
+    external = stage.external_inputs(settings)
+    for name, path in external.items():
+        artifacts[name], files[name] = _external(name, path)
     emulated = False
     for name, (source, output) in _needs(stage, settings).items():
-        if name in given:
+        if name in external:
             continue
         receipt = known[source]
         if output not in receipt.outputs and name in stage.optional:
             continue
         if output not in receipt.outputs:
-            raise UserError(f"{stage.name} needs {output} of {source}, which made none", hint=f"see `why {source}`")
+            raise UserError(
+                f"{stage.name} needs {output} of {source}, which made none", hint=f"see `atlasflow why {source}`"
+            )
         artifacts[name] = receipt.outputs[output]
         files[name] = store.files(artifacts[name])
         emulated = emulated or receipt.emulated
@@ -76,7 +78,7 @@ def inputs(stage: Stage, settings: Settings, known: Mapping[str, Receipt], store
 
 
 def ingredients(stage: Stage, settings: Settings, world: World, found: Inputs) -> dict[str, Any]:
-    """Everything that the key of a stage is made of, as plain values."""
+    """Everything that the key of a stage is made of, as JSON values."""
     producer = stage.producer(world)
     return {
         "schema": INGREDIENTS,
@@ -91,7 +93,7 @@ def ingredients(stage: Stage, settings: Settings, world: World, found: Inputs) -
 
 
 def emulated(ingredients: Mapping[str, Any]) -> bool:
-    """True when a stand-in made what has these ingredients, or had a hand in one of them."""
+    """True when a stand-in made an artifact with these ingredients, or contributed to one of them."""
     return bool(ingredients["emulated"]) or bool((ingredients["producer"] or {}).get("emulated"))
 
 
@@ -108,8 +110,8 @@ def _producer_values(producer: Producer) -> dict[str, Any]:
     }
 
 
-def _outside(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]]:
-    """A file or folder from outside the chain, as an input."""
+def _external(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]]:
+    """A file or folder from outside the chain as an input."""
     if path.is_file():
         digest = file_digest(path)
         size = path.stat().st_size
@@ -117,7 +119,7 @@ def _outside(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]]:
             path.name: LocalFile(path, digest, size)
         }
     if not path.is_dir():
-        raise UserError(f"{path} is not there", hint=f"it was given as {name}")
+        raise UserError(f"{path} does not exist", hint=f"the settings name it as {name}")
     digest, files = folder_files(path)
     size = sum(file.size for file in files.values())
     return Artifact(name, digest, size, "tree", TREE), files

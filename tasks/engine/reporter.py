@@ -1,4 +1,4 @@
-"""Who is told what a stage is doing: the command puts its own display here; without one, the log of the run has it."""
+"""The current reporter: the command sets its display here; without one, only the log of the run has the lines."""
 
 from contextvars import ContextVar
 
@@ -6,18 +6,18 @@ from tasks.engine.stage import Reporter
 
 
 class Silent:
-    """Tells nobody; a flow run still has its log."""
+    """Reports to nobody; a flow run still has its log."""
 
     def line(self, stage: str, text: str) -> None:
         """One line to read."""
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
-        """How far the stage is."""
+        """The progress of the stage."""
 
 
 reporter: ContextVar[Reporter] = ContextVar("reporter", default=Silent())  # noqa: B039 - it has no state
 
 
 def amount(done: float, total: float, unit: str) -> str:
-    """How far something is, in words: `3 of 30 epochs`, `1.5 of 20.0 MB`."""
+    """Format progress: `3 of 30 epochs`, `1.5 of 20.0 MB`."""
     return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if unit == "bytes" else f"{done:.0f} of {total:.0f} {unit}"

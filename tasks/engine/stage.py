@@ -1,4 +1,4 @@
-"""What a stage is. Apart from `tasks/engine/chain.py`, so that a change of the engine changes no key."""
+"""The definition of a stage. Apart from `tasks/engine/chain.py`, so that a change of the engine changes no key."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class Reporter(Protocol):
-    """Where a stage tells people what it is doing."""
+    """Receives what a stage reports while it runs."""
 
     def line(self, stage: str, text: str) -> None:
         """One line to read."""
         ...
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
-        """How far the stage is."""
+        """The progress of the stage."""
         ...
 
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a running stage is external_inputs.
+    """Everything that a running stage works with.
 
     Attributes:
         settings: all settings; a stage may read only those that its `settings` function names.
@@ -38,9 +38,9 @@ class StageContext:
         inputs: artifacts by the names in `Stage.needs`.
         files: the files of each input, by path inside it.
         folder: scratch space of this key; kept after a failure only when the stage resumes.
-        emulated: True when a stand-in had a hand in an input.
-        reporter: for progress.
-        forced: True when it was asked for although a receipt may be there.
+        emulated: True when a stand-in contributed to an input.
+        reporter: receives lines and progress.
+        forced: True with `--force`, even when a receipt exists.
     """
 
     settings: Settings
@@ -54,11 +54,11 @@ class StageContext:
     forced: bool = False
 
     def input(self, name: str) -> Path:
-        """An input that is a single file, under its own name, since some tools judge a file by that; read only."""
+        """The path of a single-file input under its own name, as some tools check the suffix; read only."""
         return self.link_input(name, self.folder / "inputs" / name) / next(iter(self.files[name]))
 
     def link_input(self, name: str, folder: Path) -> Path:
-        """Show an input's files in `folder` under their own names; returns `folder`."""
+        """Link the files of an input into `folder` under their own names; returns `folder`."""
         for relative, file in self.files[name].items():
             link = folder / relative
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class StageContext:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """What a stage made: a file or a folder by output name, and a note for people."""
+    """The result of a stage: a file or folder for each output name, and a note for people."""
 
     outputs: Mapping[str, Path]
     note: str = ""
@@ -93,14 +93,14 @@ class Stage:
     Attributes:
         name: one word.
         kind: `pure` makes bytes, `effect` changes the world.
-        run: does the work.
+        run: does the work; its docstring describes the stage.
         needs: input name to (stage, output), or a function of the settings that returns this mapping; an input that
             `external_inputs` provides need not be made by its stage.
         external_inputs: files that come from outside the chain, by input name.
         settings: the settings that this stage reads, as plain values; no paths, host names, secrets.
         code: modules whose closure is an ingredient, besides the stage's own module.
-        producer: who makes the bytes.
-        optional: inputs that need not be there, as their stage does not always make them.
+        producer: what makes the bytes, such as a compiler and its version.
+        optional: inputs that may be missing, as their stage does not always make them.
         tools: distributions whose version may change the bytes.
         resumes: True when a killed run's scratch folder is worth keeping.
         recorded: for an effect, from this home's records alone: None when they say that the world matches, else what
