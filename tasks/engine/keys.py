@@ -1,7 +1,8 @@
 """The ingredients of a stage's key: its inputs, from earlier stages or from outside, and everything else that counts.
 
 A key is SHA-256 over the ingredients: schema version, stage name, digests of the inputs, whether a
-stand-in contributed to them, the settings that the stage reads, the digest of its code, its producer, and tool versions.
+stand-in contributed to them, the settings that the stage reads, the digest of its code, its producer, and the versions
+of tools.
 """
 
 from collections.abc import Mapping

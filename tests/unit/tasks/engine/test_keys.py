@@ -52,9 +52,9 @@ def test_a_file_and_a_folder_from_outside_are_inputs(tmp_path):
 
 def test_what_is_not_there_is_named(tmp_path):
     absent = tmp_path / "absent"
-    with pytest.raises(UserError, match=r"absent is not there") as caught:
+    with pytest.raises(UserError, match=r"absent does not exist") as caught:
         inputs(stage(external_inputs=lambda _settings: {"model": absent}), load(), {}, ArtifactStore(tmp_path))
-    assert caught.value.hint == "it was given as model"
+    assert caught.value.hint == "the settings name it as model"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_what_is_in_the_mirror_needs_no_lock(machines, server):
 
 def test_a_server_that_is_away_is_an_error_and_no_reason_to_do_it_alone(machines, server):
     server[0].away = True
-    with pytest.raises(Transient, match="keeps the locks"):
+    with pytest.raises(Transient, match="holds the locks"):
         machines[0].chain().run(SOURCE)
     assert machines[0].ran == []
 
