@@ -25,7 +25,7 @@ class Finished:
 def run_program(
     command: Sequence[str],
     *,
-    lines: OnLine,
+    on_line: OnLine,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     log: Path | None = None,
@@ -38,7 +38,7 @@ def run_program(
 
     Args:
         command: the argument list.
-        lines: receives each line.
+        on_line: receives each line.
         environment: added to the current environment.
         folder: working directory.
         log: file to which the output is appended.
@@ -61,7 +61,7 @@ def run_program(
     )
     try:
         with _time_limit(process, seconds) as expired:
-            tail = _read_lines(process, lines, log)
+            tail = _read_lines(process, on_line, log)
             code = process.wait()
     except BaseException:
         _kill_group(process)
@@ -76,7 +76,7 @@ def run_program(
     return Finished(code, tail)
 
 
-def _read_lines(process: "subprocess.Popen[str]", lines: OnLine, log: Path | None) -> tuple[str, ...]:
+def _read_lines(process: "subprocess.Popen[str]", on_line: OnLine, log: Path | None) -> tuple[str, ...]:
     """Pass on each line, append it to the log, and return the last lines."""
     tail: deque[str] = deque(maxlen=40)
     with contextlib.ExitStack() as stack:
@@ -86,7 +86,7 @@ def _read_lines(process: "subprocess.Popen[str]", lines: OnLine, log: Path | Non
             tail.append(line)
             if record is not None:
                 record.write(line + "\n")
-            lines(line)
+            on_line(line)
     return tuple(tail)
 
 

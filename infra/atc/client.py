@@ -74,7 +74,7 @@ class AtcCompiler:
                 arguments = _stage(request, folder)
                 finished = run_program(
                     [*self.command, *arguments],
-                    lines=on_line,
+                    on_line=on_line,
                     environment=self.environment,
                     folder=folder,
                     seconds=self.seconds,

@@ -32,7 +32,7 @@ def run_agent(folder: Path, soc_version: str, arguments: Sequence[str], *, secon
     lines: list[str] = []
     finished = run_program(
         [sys.executable, "-B", "agent/main.py", *arguments, "--json"],
-        lines=lines.append,
+        on_line=lines.append,
         environment={"PYTHONPATH": str(ACL), "ATLASFLOW_ACL_SOC": soc_version, "ATLASFLOW_ACL_RUN_MODE": "device"},
         folder=folder,
         seconds=seconds,

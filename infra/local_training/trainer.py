@@ -62,7 +62,7 @@ def run_model(
         log.parent.mkdir(parents=True, exist_ok=True)
     finished = run_program(
         [sys.executable, str(main), command, *options],
-        lines=receive,
+        on_line=receive,
         environment=_ENVIRONMENT,
         log=log,
         seconds=seconds,

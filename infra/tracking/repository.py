@@ -123,7 +123,7 @@ def _run_writer(folder: Path, training: Training, note: Path) -> None:
 
     # -P: files in the writer's folder must not shadow libraries.
     command = (sys.executable, "-P", str(WRITER), json.dumps(request))
-    finished = run_program(command, lines=on_line, seconds=_WRITE_SECONDS)
+    finished = run_program(command, on_line=on_line, seconds=_WRITE_SECONDS)
     if finished.code != 0:
         said = finished.tail[-1] if finished.tail else f"it ended with code {finished.code}"
         raise AtlasFlowError(f"Aim cannot write the training: {said}", hint=f"its repository is {folder / '.aim'}")

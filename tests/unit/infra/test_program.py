@@ -16,10 +16,10 @@ from infra.ports.values import OnLine
 from infra.program import Finished, run_program
 
 
-def run(code: str, *, lines: OnLine | None = None, **options: Any) -> tuple[Finished, list[str]]:
+def run(code: str, *, on_line: OnLine | None = None, **options: Any) -> tuple[Finished, list[str]]:
     """Run Python code; return how it ended, and its lines."""
     seen: list[str] = []
-    finished = run_program([sys.executable, "-u", "-c", code], lines=lines or seen.append, **options)
+    finished = run_program([sys.executable, "-u", "-c", code], on_line=on_line or seen.append, **options)
     return finished, seen
 
 
@@ -43,7 +43,7 @@ def test_lines_come_while_the_program_runs() -> None:
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
         "print(os.getpid()); signal.sigwait([signal.SIGUSR1]); print('received')"
     )
-    run(code, lines=reply, seconds=30)
+    run(code, on_line=reply, seconds=30)
     assert seen[-1] == "received"
 
 
@@ -91,7 +91,7 @@ def assert_gone(pids: Iterable[int]) -> None:
 def test_a_time_limit_ends_the_whole_process_group() -> None:
     seen: list[str] = []
     with pytest.raises(Transient, match="was stopped after 1 s"):
-        run(WITH_CHILD, lines=seen.append, seconds=1)
+        run(WITH_CHILD, on_line=seen.append, seconds=1)
     assert_gone([int(word) for line in seen for word in line.split()])
 
 
@@ -103,7 +103,7 @@ def test_an_exception_ends_the_whole_process_group() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(WITH_CHILD, lines=interrupt)
+        run(WITH_CHILD, on_line=interrupt)
     assert_gone([int(word) for word in seen[0].split()])
 
 
@@ -111,7 +111,7 @@ def test_a_program_that_reads_its_standard_input_ends_with_its_parent() -> None:
     code = (
         "import sys; from infra.program import run_program\n"
         "program = 'import os, sys; print(os.getpid(), flush=True); sys.stdin.read()'\n"
-        "run_program([sys.executable, '-c', program], lines=lambda line: print(line, flush=True))"
+        "run_program([sys.executable, '-c', program], on_line=lambda line: print(line, flush=True))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as parent:
         assert parent.stdout is not None
@@ -123,4 +123,4 @@ def test_a_program_that_reads_its_standard_input_ends_with_its_parent() -> None:
 
 def test_a_missing_program_is_an_error_of_the_caller() -> None:
     with pytest.raises(FileNotFoundError):
-        run_program(["/nowhere/at/all"], lines=lambda _line: None)
+        run_program(["/nowhere/at/all"], on_line=lambda _line: None)
