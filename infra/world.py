@@ -16,7 +16,6 @@ from infra.services import Service, Services
 from infra.settings import Settings, nearest
 
 if TYPE_CHECKING:
-    from infra.board.client import SshBoard
     from infra.fleet import Fleet
     from infra.leases import Leases
     from infra.modelarts.client import ModelArts
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from infra.ports.board import Simulator
     from infra.ports.external import ExternalFiles
     from infra.ports.models import ModelPrograms
+    from infra.ports.upkeep import ManagedBoard
     from infra.store.mirror import Mirror
     from infra.training_runs import TrainingRuns
 
@@ -133,7 +133,7 @@ class World:
         settings = self.settings.obs.model_copy(update={"bucket": bucket})
         return open_bucket(settings, self.services, self.home, self.settings.retry, self.faults)
 
-    def board(self, name: str) -> "SshBoard":
+    def board(self, name: str) -> "ManagedBoard":
         """A board of the settings; its stand-in is started when it has no address.
 
         Raises:

@@ -17,7 +17,7 @@ from infra.settings import BoardSettings
 from infra.settings.fleet import Value, edit_board, read_fleet
 
 if TYPE_CHECKING:
-    from infra.board.client import SshBoard
+    from infra.ports.upkeep import ManagedBoard
 
 # Without these, nothing at all can be asked of a board.
 _NEEDED = {Step.REACHABLE, Step.HOST_KEY, Step.ENTRY, Step.LOGIN, Step.PYTHON}
@@ -124,13 +124,13 @@ def _entry(address: str, key: Path | None, labels: list[str] | None) -> dict[str
     return values
 
 
-def _board(name: str, settings: BoardSettings) -> "SshBoard":
+def _board(name: str, settings: BoardSettings) -> "ManagedBoard":
     from infra.board.client import SshBoard  # noqa: PLC0415 - asyncssh takes a while to import
 
     return SshBoard(name, settings)
 
 
-def _pin(board: "SshBoard", pinned: str, wanted: str, yes: bool) -> str:
+def _pin(board: "ManagedBoard", pinned: str, wanted: str, yes: bool) -> str:
     """Show the host key, compare it with the given fingerprint or let a person confirm it, and return the public key.
 
     Raises:
