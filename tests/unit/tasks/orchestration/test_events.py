@@ -60,7 +60,7 @@ def test_boards_that_gave_their_release_up_are_told_of_and_others_are_not(told):
 def test_a_smoke_test_that_failed_is_told_of(told, stage, error, boards):
     with (
         pytest.raises(type(error)),
-        prefect_task._telling_of_fallen_boards(chain(roof=Away(), porch=Away()), stage),
+        prefect_task._reporting_fallbacks(chain(roof=Away(), porch=Away()), stage),
     ):
         raise error
     assert [payload["board"] for _, _, payload in told] == boards
