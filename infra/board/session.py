@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import asyncssh
 
 from infra.board import answers
 from infra.board.connection import connect, mapped
+from infra.board.helper import AGENT, MODULES, helper_command
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.faults import FaultPlan
 from infra.ports.values import OnBytes
@@ -26,35 +26,10 @@ MAX_LINE = 2**20  # bytes; a longer answer is cut by asyncssh's window of 2 MiB
 BLOCK_BYTES = 2**20
 BEAT_SECONDS = 15.0  # between signs of life while there are no requests
 IDLE_SECONDS = 90  # after this time without one, the board releases its lock
-AGENT = Path(__file__).parent / "agent"
-# The part of the agent that the client sends, in this order: each module imports earlier ones.
-MODULES = ("failure", "files", "facts", "releases", "fork", "counts", "observations", "serve")
 CLASSES: Mapping[int, type[AtlasFlowError]] = {
     error.exit_code: error for error in (UserError, GateFailed, Refused, Transient, Corrupt)
 }
 GREETING = b'{"atlasflow"'
-
-# The usual places of the environment scripts of toolkits and runtimes (docs/reference/boards.md §5).
-ENVIRONMENTS = (
-    '"$HOME/Ascend/ascend-toolkit/set_env.sh"',
-    "/usr/local/Ascend/ascend-toolkit/set_env.sh",
-    '"$HOME/Ascend/nnrt/set_env.sh"',
-    "/usr/local/Ascend/nnrt/set_env.sh",
-    '"$HOME/Ascend/nnae/set_env.sh"',
-    "/usr/local/Ascend/nnae/set_env.sh",
-)
-
-# Loads the agent's modules from the first line of standard input and starts them. The process lives for seconds, and
-# garbage collection would be a tenth of its cost.
-BOOT = (
-    "import gc,sys,types,json\ngc.disable()\n"
-    "p=types.ModuleType('board');p.__path__=[];sys.modules['board']=p\n"
-    "d=json.loads(sys.stdin.buffer.readline().decode())\n"
-    "for n,t in d['modules']:\n"
-    " m=types.ModuleType('board.'+n);m.__package__='board';sys.modules['board.'+n]=m\n"
-    " exec(compile(t,n+'.py','exec'),m.__dict__)\n"
-    "sys.modules['board.serve'].main(d['root'],d['idle'])\n"
-)
 
 
 class Session:
@@ -226,22 +201,6 @@ class Session:
             text = await asyncio.wait_for(self._running().stderr.read(4000), 10)
         lines = (text or b"").decode(errors="replace").strip().splitlines()
         return f": {answers.printable(lines[-1])}" if lines else ""
-
-
-def helper_command(settings: BoardSettings) -> str:
-    """The command to run on the board: source the environment, start the helper.
-
-    A non-interactive shell does not read .bashrc, so the command sources the toolkit's script. It
-    uses bash if there is one, because some of these scripts need it (docs/reference/pitfalls.md §8.13).
-    """
-    candidates = shlex.quote(settings.environment) if settings.environment else " ".join(ENVIRONMENTS)
-    script = (
-        f"for f in {candidates}; do "
-        'if [ -r "$f" ]; then . "$f" >/dev/null 2>&1; '
-        "ATLASFLOW_ENVIRONMENT=$f; export ATLASFLOW_ENVIRONMENT; break; fi; "
-        f"done; exec {shlex.quote(settings.python)} -u -B -c {shlex.quote(BOOT)}"
-    )
-    return f'exec "$(command -v bash || echo /bin/sh)" -c {shlex.quote(script)}'
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def test_imports(path) -> None:
 
 
 def test_the_part_that_is_sent_along_needs_the_standard_library_only() -> None:
-    from infra.board.session import MODULES
+    from infra.board.helper import MODULES
 
     for name in MODULES:
         for node in ast.walk(ast.parse((boards.AGENT / f"{name}.py").read_text(encoding="utf-8"))):

@@ -1,0 +1,48 @@
+"""The helper program on a board: its modules, and the command that starts it."""
+
+import shlex
+from pathlib import Path
+
+from infra.settings import BoardSettings
+
+AGENT = Path(__file__).parent / "agent"
+# The part of the agent that the client sends, in this order: each module imports earlier ones.
+MODULES = ("failure", "files", "facts", "releases", "fork", "counts", "observations", "serve")
+
+# The usual places of the environment scripts of toolkits and runtimes (docs/reference/boards.md §5).
+ENVIRONMENTS = (
+    '"$HOME/Ascend/ascend-toolkit/set_env.sh"',
+    "/usr/local/Ascend/ascend-toolkit/set_env.sh",
+    '"$HOME/Ascend/nnrt/set_env.sh"',
+    "/usr/local/Ascend/nnrt/set_env.sh",
+    '"$HOME/Ascend/nnae/set_env.sh"',
+    "/usr/local/Ascend/nnae/set_env.sh",
+)
+
+# Loads the agent's modules from the first line of standard input and starts them. The process lives for seconds, and
+# garbage collection would be a tenth of its cost.
+BOOT = (
+    "import gc,sys,types,json\ngc.disable()\n"
+    "p=types.ModuleType('board');p.__path__=[];sys.modules['board']=p\n"
+    "d=json.loads(sys.stdin.buffer.readline().decode())\n"
+    "for n,t in d['modules']:\n"
+    " m=types.ModuleType('board.'+n);m.__package__='board';sys.modules['board.'+n]=m\n"
+    " exec(compile(t,n+'.py','exec'),m.__dict__)\n"
+    "sys.modules['board.serve'].main(d['root'],d['idle'])\n"
+)
+
+
+def helper_command(settings: BoardSettings) -> str:
+    """The command to run on the board: source the environment, start the helper.
+
+    A non-interactive shell does not read .bashrc, so the command sources the toolkit's script. It
+    uses bash if there is one, because some of these scripts need it (docs/reference/pitfalls.md §8.13).
+    """
+    candidates = shlex.quote(settings.environment) if settings.environment else " ".join(ENVIRONMENTS)
+    script = (
+        f"for f in {candidates}; do "
+        'if [ -r "$f" ]; then . "$f" >/dev/null 2>&1; '
+        "ATLASFLOW_ENVIRONMENT=$f; export ATLASFLOW_ENVIRONMENT; break; fi; "
+        f"done; exec {shlex.quote(settings.python)} -u -B -c {shlex.quote(BOOT)}"
+    )
+    return f'exec "$(command -v bash || echo /bin/sh)" -c {shlex.quote(script)}'
