@@ -73,7 +73,7 @@ def test_the_form_of_a_stage_starts_a_run_that_reuses_the_chain_s_receipts(servi
     (deployment,) = serving.prefect("deployments", deployments={"name": {"any_": ["evaluate"]}})
     runs = serving.run_count()
     address = serving.services()["prefect"]["address"]
-    open_page(page, f"{address}/deployments/deployment/{deployment['id']}/run", "How to run one stage.")
+    open_page(page, f"{address}/deployments/deployment/{deployment['id']}/run", "Run one stage.")
     picture(pytestconfig, page, "form")
     submit(page, watch, "/create_flow_run")
     page.wait_for_url(lambda url: "/run" not in url.rpartition(deployment["id"])[2])
