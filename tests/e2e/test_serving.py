@@ -193,7 +193,7 @@ def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_se
     # Following it would be a fault of Prefect's own: its drawing of a run does not bear to be taken away unfinished.
     open_page(page, f"{address}{link}", "approval of release")
     page.get_by_role("button", name="Resume").click()
-    page.get_by_text("images are right with the challenger alone").first.wait_for()
+    page.get_by_text("only the challenger is right on").first.wait_for()
     form = {name: page.locator(".schema-form-property", has_text=name) for name in ("Approve", "Who", "Reason")}
     form["Approve"].get_by_role("switch").click()
     form["Who"].get_by_role("textbox").fill("Ada")
