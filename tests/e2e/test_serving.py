@@ -206,7 +206,7 @@ def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_se
     assert second != first
     last = serving.json("champion", "history")[-1]
     assert (last["kind"], last["about"], last["who"]) == ("promoted", second, "Ada")
-    assert "; asked for: new optics; accuracy" in last["why"]
+    assert "requested: new optics; " in last["why"]
     assert last["why"].endswith("; approved: I looked")
 
     # The board.
