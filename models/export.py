@@ -14,7 +14,7 @@ import numpy as np
 from mindspore import nn
 from mindspore.train.mind_ir_pb2 import ModelProto
 
-from .data.cifar10 import read_images
+from .data.images import read_images
 from .evaluation.inference import BATCH, logits, network_forward
 from .failures import Damage, InputError, Refusal
 from .files import replacing, sha256, write_json

@@ -73,7 +73,7 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
 def examples(chain: Chain, folder: Path) -> list[Example]:
     """The first evaluation image of each class, whatever the model answers."""
     data = chain.store.link_into(chain.known["download"].outputs["data"], folder)
-    images = import_module("models.data.cifar10").read_images(data, "eval")
+    images = import_module("models.data.images").read_images(data, "eval")
     _, firsts = np.unique(images.labels, return_index=True)
     return [Example(images.pixels[index], CLASSES[images.labels[index]]) for index in firsts]
 

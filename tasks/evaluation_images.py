@@ -9,16 +9,13 @@ if TYPE_CHECKING:
 
     from tasks.engine.stage import StageContext
 
-RECORD_BYTES = 3073  # docs/reference/cifar10.md §7.4
-
 
 def evaluation_images(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:
     """The images of the input `data` (uint8, [n, 32, 32, 3], RGB) and the numbers of their classes."""
-    import numpy as np
+    from models.data.records import decode, read_records
 
-    records = np.fromfile(context.files["data"]["eval/test_batch.bin"].path, np.uint8).reshape(-1, RECORD_BYTES)
-    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), records[:, 0].tolist()
+    pixels, labels = decode(read_records(context.files["data"]["eval/test_batch.bin"].path))
+    return pixels, labels.tolist()
 
 
 def expected_logits(context: StageContext) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data.cifar10 import read_images
+from ..data.images import read_images
 from ..files import replacing, write_json
 from ..preprocess import CLASSES, PRESETS
 from ..protocol import event, say

@@ -12,7 +12,7 @@ import mindspore
 import numpy as np
 from mindspore import nn
 
-from ..data.cifar10 import read_images
+from ..data.images import read_images
 from ..failures import InputError
 from ..files import write_json
 from ..preprocess import PRESETS, normalise, resize

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data.cifar10 import Images, read_images
+from ..data.images import Images, read_images
 from ..failures import Damage, InputError
 from ..files import replacing, write_json
 from ..preprocess import PRESETS

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..data.cifar10 import Pipeline
+    from ..data.pipeline import Pipeline
     from ..spec.train_spec import TrainSpec
 
 LOSS_SCALE = 1024.0

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import mindspore
 import numpy as np
 
-from ..data.cifar10 import Images, Pipeline, read_images
+from ..data.images import Images, read_images
+from ..data.pipeline import Pipeline
 from ..evaluation.inference import logits, network_forward
 from ..failures import InputError, SpecError
 from ..files import sha256, write_json

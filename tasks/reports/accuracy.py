@@ -77,10 +77,7 @@ def _samples(chain: Chain, evaluation: Receipt, names: Sequence[str]) -> list[st
 
 
 def _images(chain: Chain) -> np.ndarray[Any, Any]:
-    import numpy as np
-
-    from tasks.evaluation_images import RECORD_BYTES
+    from models.data.records import decode, read_records
 
     file = chain.store.files(chain.known["download"].outputs["data"])["eval/test_batch.bin"]
-    planes = np.fromfile(file.path, np.uint8).reshape(-1, RECORD_BYTES)[:, 1:].reshape(-1, 3, 32, 32)
-    return planes.transpose(0, 2, 3, 1)
+    return decode(read_records(file.path))[0]

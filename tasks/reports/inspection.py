@@ -132,7 +132,7 @@ def _run(chain: Chain, command: Any, arguments: dict[str, str], folder: Path, re
 def _images(chain: Chain, part: str) -> Any:
     """Read the data set with its file names, which the store does not keep."""
     with tempfile.TemporaryDirectory() as folder:
-        return import_module("models.data.cifar10").read_images(_link(chain, "download", "data", Path(folder)), part)
+        return import_module("models.data.images").read_images(_link(chain, "download", "data", Path(folder)), part)
 
 
 def _link(chain: Chain, stage: str, output: str, folder: Path) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tasks.engine.stage import Stage, StageContext, StageOutput
-from tasks.evaluation_images import RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,22 +14,19 @@ if TYPE_CHECKING:
 
 def run(context: StageContext) -> StageOutput:
     """Corrupt the evaluation images in every way and severity that the settings name."""
-    import numpy as np
-
     from models.data.corruption import corrupt
+    from models.data.records import decode, encode, read_records
 
     wanted = context.settings.robustness
-    source = context.files["data"]["eval/test_batch.bin"].path
-    records = np.fromfile(source, np.uint8).reshape(-1, RECORD_BYTES)[: wanted.images]
-    pixels = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    records = read_records(context.files["data"]["eval/test_batch.bin"].path)[: wanted.images]
+    pixels, labels = decode(records)
     kinds = [(name, severity) for name in wanted.corruptions for severity in wanted.severities]
     folder = context.folder / "images"
     for done, (name, severity) in enumerate(kinds, 1):
         changed = corrupt(pixels, name, severity, wanted.seed)
-        planes = changed.transpose(0, 3, 1, 2).reshape(len(changed), -1)
         target = folder / name / str(severity) / "eval" / "test_batch.bin"
         target.parent.mkdir(parents=True)
-        target.write_bytes(np.concatenate([records[:, :1], planes], axis=1).tobytes())
+        target.write_bytes(encode(changed, labels).tobytes())
         context.reporter.progress("corrupt", done, len(kinds), "sets")
     return StageOutput({"images": folder}, f"{len(pixels):,} images in {len(kinds)} ways")
 

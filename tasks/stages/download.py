@@ -24,10 +24,7 @@ SAMPLE_SHA256 = "320110b4cf40185c6c199ab710d2855e9089c5c44f890b8b7b88ff53cd00d6b
 # cifar-10-binary.tar.gz; docs/reference/cifar10.md §7.4.
 OFFICIAL_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 
-# One label byte and 3 × 32 × 32 pixels; at most 10,000 records a file (docs/reference/cifar10.md §7.4).
-RECORD_BYTES = 3073
-MOST_RECORDS = 10_000
-CLASSES = 10
+MAX_RECORDS = 10_000  # per file; docs/reference/cifar10.md §7.4
 
 PLACES = {
     **{f"data_batch_{number}.bin": f"train/data_batch_{number}.bin" for number in range(1, 6)},
@@ -104,10 +101,12 @@ def unpack(archive: Path, tree: Path) -> None:
 
 
 def _copy(file: IO[bytes], target: Path, name: str) -> None:
-    limit = RECORD_BYTES * MOST_RECORDS
+    from models.data.records import RECORD_BYTES
+
+    limit = RECORD_BYTES * MAX_RECORDS
     content = file.read(limit + 1)
     if len(content) > limit:
-        raise Corrupt(f"{name} holds more than {MOST_RECORDS:,} records")
+        raise Corrupt(f"{name} holds more than {MAX_RECORDS:,} records")
     target.write_bytes(content)
 
 
@@ -172,21 +171,18 @@ def check_class_names(path: Path) -> None:
 
 
 def check_records(path: Path) -> int:
-    """Check each record of a batch file; returns how many there are.
+    """Check each record of a batch file and return their number.
 
     Raises:
-        Corrupt: the size is no multiple of 3,073 bytes, or a label is above 9.
+        Corrupt: the size is not a multiple of 3,073 bytes, or a label is above 9.
     """
-    import numpy as np
+    from models.data.records import read_records
+    from models.failures import Damage
 
-    content = np.fromfile(path, np.uint8)
-    if content.size == 0 or content.size % RECORD_BYTES:
-        raise Corrupt(f"{path.name} has {content.size} bytes, which is not a whole number of records")
-    labels = content.reshape(-1, RECORD_BYTES)[:, 0]
-    wrong = np.flatnonzero(labels >= CLASSES)
-    if wrong.size:
-        raise Corrupt(f"record {wrong[0]} of {path.name} has the label {labels[wrong[0]]}; labels end at {CLASSES - 1}")
-    return int(labels.size)
+    try:
+        return len(read_records(path))
+    except Damage as damage:
+        raise Corrupt(damage.message, hint=damage.hint) from damage
 
 
 def _settings(settings: Settings) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def run(context: StageContext) -> StageOutput:
     """Classify the evaluation images with the checkpoint."""
-    from models.data.cifar10 import read_images
+    from models.data.images import read_images
     from tasks.reports.evaluation_plots import confident_mistakes, confusion_matrix, reliability
 
     data = context.link_input("data", context.folder / "data")

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.cifar10 import RECORD, Pipeline, read_images
+from models.data.images import read_images
+from models.data.pipeline import Pipeline
+from models.data.records import RECORD_BYTES
 from models.preprocess import CIFAR10
 from tests.bench.common import PEERS, median, show
 
@@ -75,7 +77,7 @@ def pipeline() -> float:
         place = Path(folder) / "train"
         place.mkdir()
         for number in range(1, 3):
-            records = random.integers(0, 256, (10_000, RECORD), np.uint8)
+            records = random.integers(0, 256, (10_000, RECORD_BYTES), np.uint8)
             records[:, 0] %= 10
             (place / f"data_batch_{number}.bin").write_bytes(records.tobytes())
         begun = time.perf_counter()

@@ -8,7 +8,8 @@ import numpy as np
 
 from infra.settings import load
 from infra.store.digests import file_digest
-from tasks.stages.download import CLASSES, RECORD_BYTES, SAMPLE
+from models.data.records import CLASSES, RECORD_BYTES
+from tasks.stages.download import SAMPLE
 
 RECORDS_OF_EACH_CLASS = 2
 

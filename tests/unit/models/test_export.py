@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from models.data.cifar10 import read_images
+from models.data.images import read_images
 from models.preprocess import from_picture, normalise
 from tests.unit.models.calls import SPEC, evaluate
 

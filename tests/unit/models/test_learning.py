@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from models.data.cifar10 import RECORD
+from models.data.records import RECORD_BYTES
 from models.kernels import build as kernels
 from models.spec.recipes import RECIPES, resolve, to_json
 from tests.unit.models.calls import msrun
@@ -110,7 +110,7 @@ def unpack(folder, images):
             test = name.startswith("test")
             target = folder / ("eval" if test else "train") / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content[: images * RECORD])
+            target.write_bytes(content[: images * RECORD_BYTES])
 
 
 def test_every_recipe_has_a_lesson():

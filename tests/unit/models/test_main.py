@@ -183,15 +183,15 @@ def test_a_diverging_training_keeps_the_last_good_checkpoint(run, data, tmp_path
 # What goes wrong in the second epoch: every loss is no number, or that on the evaluation images is infinite.
 POISONS = {
     "loss": """
-from models import cifar10
-clean = cifar10.Pipeline.epoch
+from models.data import pipeline
+clean = pipeline.Pipeline.epoch
 def epoch(self, number):
     for images, labels in clean(self, number):
         yield images * float("nan") if number == 2 else images, labels
-cifar10.Pipeline.epoch = epoch
+pipeline.Pipeline.epoch = epoch
 """,
     "evaluation": """
-from models import scoring
+from models.training import scoring
 clean, calls = scoring.cross_entropy, []
 def cross_entropy(logits, labels):
     calls.append(1)

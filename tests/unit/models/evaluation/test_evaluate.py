@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from models.data.cifar10 import read_images
+from models.data.images import read_images
 from tests.unit.models.calls import evaluate, result
 
 pytestmark = pytest.mark.mindspore

@@ -15,7 +15,8 @@ from models.training import runtime
 runtime.prepare(1)
 import mindspore
 from models.training import ascend, checkpoint
-from models.data.cifar10 import Pipeline, read_images
+from models.data.images import read_images
+from models.data.pipeline import Pipeline
 from models.networks import resnet
 from models.training.optimizers import build_optimizer
 from models.preprocess import CIFAR10

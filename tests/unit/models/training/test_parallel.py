@@ -41,7 +41,7 @@ runtime.prepare(spec.seed)
 import mindspore
 import numpy as np
 from models.training import checkpoint, loop
-from models.data.cifar10 import read_images
+from models.data.images import read_images
 from models.networks.resnet import build
 from models.training.optimizers import build_optimizer
 from models.training.schedules import learning_rates

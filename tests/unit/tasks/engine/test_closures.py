@@ -11,11 +11,11 @@ from tasks.engine.stage import Stage
 
 STAGE = {"infra/errors.py", "tasks/engine/stage.py"}
 SPEC = {"tasks/specs.py"}
+RECORDS = {"models/data/records.py", "models/failures.py"}
 # What every command of `models/main.py` with a network needs.
-NETWORK = {
-    "models/data/cifar10.py",
+NETWORK = RECORDS | {
+    "models/data/images.py",
     "models/evaluation/inference.py",
-    "models/failures.py",
     "models/files.py",
     "models/networks/lenet.py",
     "models/preprocess.py",
@@ -23,7 +23,7 @@ NETWORK = {
     "models/training/checkpoint.py",
     "models/training/runtime.py",
 }
-PARITY = {
+PARITY = RECORDS | {
     "infra/ports/comparison.py",
     "models/parity.py",
     "tasks/class_names.py",
@@ -38,9 +38,12 @@ STORED = {
     f"infra/store/{name}.py" for name in ("artifacts", "atomic", "digests", "disk", "local_files", "stat_cache")
 } | {"infra/faults.py"}
 ALLOWED = {
-    "download": STAGE | {"infra/home.py", "infra/names.py"},
+    "download": STAGE | RECORDS | {"infra/home.py", "infra/names.py"},
     "upload": STAGE | {"infra/home.py", "infra/obs/layout.py", "infra/ports/values.py"},
-    "train": STAGE | SPEC | NETWORK | {"models/training/", "models/kernels/", "tasks/class_names.py"},
+    "train": STAGE
+    | SPEC
+    | NETWORK
+    | {"models/data/pipeline.py", "models/training/", "models/kernels/", "tasks/class_names.py"},
     "evaluate": STAGE
     | SPEC
     | NETWORK
@@ -99,7 +102,7 @@ ALLOWED = {
         "infra/ports/values.py",
         "tasks/release/deployment.py",
     },
-    "corrupt": STAGE | {"models/data/corruption.py", "tasks/evaluation_images.py"},
+    "corrupt": STAGE | RECORDS | {"models/data/corruption.py"},
     "robustness": STAGE
     | SPEC
     | NETWORK

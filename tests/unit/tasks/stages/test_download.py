@@ -9,10 +9,11 @@ import pytest
 
 from infra.errors import Corrupt, UserError
 from infra.settings import load
+from models.data.records import RECORD_BYTES
 from tasks.stages import download
 
 NAMES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
-RECORD = bytes([3]) + bytes(3072)
+RECORD = bytes([3]) + bytes(RECORD_BYTES - 1)
 
 
 def contents(**changed):
@@ -55,7 +56,7 @@ def test_a_zip_with_other_folders_unpacks_alike(tmp_path):
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.95])
 def test_a_truncated_archive_is_damaged(tmp_path, keep):
-    noise = {name: np.random.default_rng(1).bytes(3073) for name in contents()}
+    noise = {name: np.random.default_rng(1).bytes(RECORD_BYTES) for name in contents()}
     archive = tar(tmp_path / "archive", noise)
     archive.write_bytes(archive.read_bytes()[: int(archive.stat().st_size * keep)])
     with pytest.raises(Corrupt, match=r"damaged|lacks"):
@@ -96,7 +97,7 @@ def test_a_doubled_file_is_refused(tmp_path):
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path):
-    large = {"cifar-10-batches-bin/test_batch.bin": bytes(download.RECORD_BYTES * (download.MOST_RECORDS + 1))}
+    large = {"cifar-10-batches-bin/test_batch.bin": bytes(RECORD_BYTES * (download.MAX_RECORDS + 1))}
     with pytest.raises(Corrupt, match="more than 10,000 records"):
         download.unpack(tar(tmp_path / "archive", contents(**large)), tmp_path / "tree")
 
@@ -106,7 +107,7 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path):
     [
         (b"", "not a whole number"),
         (RECORD[:-1], "not a whole number"),
-        (RECORD + bytes([10]) + bytes(3072), "record 1 of test.bin has the label 10"),
+        (RECORD + bytes([10]) + bytes(RECORD_BYTES - 1), r"test\.bin: record 1 has the label 10"),
     ],
 )
 def test_wrong_records_are_named(tmp_path, data, message):

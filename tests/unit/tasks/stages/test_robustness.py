@@ -10,8 +10,8 @@ from PIL import Image
 
 from infra.errors import Corrupt
 from infra.settings import load
-from models.data.cifar10 import read_images
 from models.data.corruption import corrupt as corrupted
+from models.data.images import read_images
 from tasks.stages import corrupt, robustness
 from tests.unit.tasks.doubles import data_tree, read, work_of
 
