@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,12 +24,12 @@ AGENT = CHECKOUT / "infra" / "board" / "agent"
 ACL = CHECKOUT / "infra" / "board" / "emulator" / "acl"
 
 
-def weights(seed=0):
+def weights(seed: int = 0) -> Any:
     generator = np.random.default_rng(seed)
     return generator.normal(0, 0.02, (3072, 10)).astype(np.float32)
 
 
-def linear_onnx(matrix, batch=1):
+def linear_onnx(matrix: Any, batch: int = 1) -> Any:
     """A network of one matrix: `image` float32 [batch, 3, 32, 32] → `logits` float32 [batch, 10]."""
     size = "batch" if batch is None else batch
     graph = helper.make_graph(
@@ -46,7 +47,7 @@ def linear_onnx(matrix, batch=1):
     return model.SerializeToString()
 
 
-def linear_om(matrix, *, gears=(), soc_version="Ascend310"):
+def linear_om(matrix: Any, *, gears: Any = (), soc_version: str = "Ascend310") -> Any:
     """The same as an `.om`; with gears, of dynamic batch."""
     batch = max(gears, default=1)
     inputs = [OmTensor("image", 0, (-1 if gears else 1, 3, 32, 32), 0, batch * 3072 * 4)]
@@ -66,15 +67,23 @@ def linear_om(matrix, *, gears=(), soc_version="Ascend310"):
     )
 
 
-def images(count, seed=1):
+def images(count: Any, seed: int = 1) -> Any:
     return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), np.uint8)
 
 
-def logits(pixels, matrix):
+def logits(pixels: Any, matrix: Any) -> Any:
     return preprocess.normalise(pixels).reshape(len(pixels), -1) @ matrix
 
 
-def release_folder(folder, identifier="first", *, seed=0, wrong=0.0, soc_version="Ascend310", gears=()):
+def release_folder(
+    folder: Any,
+    identifier: str = "first",
+    *,
+    seed: int = 0,
+    wrong: float = 0.0,
+    soc_version: str = "Ascend310",
+    gears: Any = (),
+) -> Any:
     """Write a whole release; `wrong` is added to the golden logits, so that the smoke test fails."""
     matrix, pixels = weights(seed), images(8)
     (folder / "smoke").mkdir(parents=True)
@@ -98,7 +107,7 @@ def release_folder(folder, identifier="first", *, seed=0, wrong=0.0, soc_version
     return folder
 
 
-def release(folder, identifier="first", *, emulated=True, **options):
+def release(folder: Any, identifier: str = "first", *, emulated: bool = True, **options: Any) -> Any:
     """A release for `Board.install`, written to `folder`."""
     release_folder(folder, identifier, **options)
     files = {
@@ -109,13 +118,13 @@ def release(folder, identifier="first", *, emulated=True, **options):
     return Release(identifier, files, options.get("soc_version", "Ascend310"), emulated)
 
 
-def picture(path, seed=5):
+def picture(path: Any, seed: int = 5) -> Any:
     """A picture of 32×32 pixels; returns its path."""
     Image.fromarray(images(1, seed)[0]).save(path)
     return path
 
 
-def run_agent(folder, *arguments, environment=None):
+def run_agent(folder: Any, *arguments: Any, environment: Any = None) -> Any:
     """Run the agent of a release folder as a program, with the stand-in `acl`; returns the finished process."""
     return subprocess.run(
         [sys.executable, "-B", str(folder / "agent" / "main.py"), *map(str, arguments)],

@@ -3,8 +3,10 @@
 import json
 import threading
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 PREFIX = "/api/v2/concurrency_limits"
 
@@ -12,7 +14,7 @@ PREFIX = "/api/v2/concurrency_limits"
 class Limits:
     """The limits and leases; `pass_time` lets leases run out, and `away` makes every answer an error 503."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lock = threading.Lock()
         self.limits = {}  # id → {name, limit, active}
         self.leases = {}  # lease → (limit ids, when it ends)
@@ -22,28 +24,28 @@ class Limits:
         self.authorization = set()
         self.reached = threading.Condition(self.lock)
 
-    def names(self):
+    def names(self) -> Any:
         with self.lock:
             return sorted(limit["name"] for limit in self.limits.values())
 
-    def pass_time(self, seconds):
+    def pass_time(self, seconds: Any) -> None:
         with self.lock:
             self.now += seconds
             for lease in [key for key, (_, end) in self.leases.items() if end <= self.now]:
                 self._give_back(lease)
 
-    def wait_until(self, condition):
+    def wait_until(self, condition: Any) -> None:
         with self.reached:
             assert self.reached.wait_for(condition, timeout=30)
 
-    def answer(self, method, path, body):
+    def answer(self, method: Any, path: Any, body: Any) -> Any:
         with self.lock:
             try:
                 return (503, None) if self.away else self._answer(method, path.removeprefix(PREFIX), body)
             finally:
                 self.reached.notify_all()
 
-    def _answer(self, method, path, body):
+    def _answer(self, method: Any, path: Any, body: Any) -> Any:
         if method == "DELETE":
             return 204 if self.limits.pop(path.strip("/"), None) else 404, None
         if method == "PATCH":
@@ -62,14 +64,14 @@ class Limits:
             return self._renew(path.split("/")[2], body)
         return 405, None
 
-    def _create(self, body):
+    def _create(self, body: Any) -> Any:
         if any(limit["name"] == body["name"] for limit in self.limits.values()):
             return 409, None
         key = str(uuid.uuid4())
         self.limits[key] = {"name": body["name"], "limit": body["limit"], "active": 0}
         return 201, {"id": key}
 
-    def _page(self, body):
+    def _page(self, body: Any) -> Any:
         limits = [
             {"id": key, "name": limit["name"], "limit": limit["limit"], "active_slots": limit["active"]}
             for key, limit in self.limits.items()
@@ -77,7 +79,7 @@ class Limits:
         same = {"active": True, "slot_decay_per_second": 0.0, "created": None, "updated": None}
         return 200, [{**same, **limit} for limit in limits[body["offset"] :][: body["limit"]]]
 
-    def _increment(self, body):
+    def _increment(self, body: Any) -> Any:
         assert body["lease_duration"] >= 60
         found = {key: limit for key, limit in self.limits.items() if limit["name"] in body["names"]}
         if any(limit["limit"] < body["slots"] for limit in found.values()):
@@ -91,30 +93,30 @@ class Limits:
         limits = [{"id": key, "name": limit["name"], "limit": limit["limit"]} for key, limit in found.items()]
         return 200, {"lease_id": lease, "limits": limits}
 
-    def _decrement(self, body):
+    def _decrement(self, body: Any) -> Any:
         self._give_back(body["lease_id"])
         return 204, None
 
-    def _renew(self, lease, body):
+    def _renew(self, lease: Any, body: Any) -> Any:
         if lease not in self.leases:
             return 410, None
         self.renewals += 1
         self.leases[lease] = (self.leases[lease][0], self.now + body["lease_duration"])
         return 204, None
 
-    def _give_back(self, lease):
+    def _give_back(self, lease: Any) -> None:
         for key in self.leases.pop(lease, ((), 0))[0]:
             if key in self.limits:
                 self.limits[key]["active"] -= 1
 
 
 @contextmanager
-def serving():
+def serving() -> Iterator[Any]:
     """Yields the limits, and the address of the API."""
     limits = Limits()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             limits.authorization.add(self.headers.get("Authorization"))
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
@@ -127,7 +129,7 @@ def serving():
 
         do_DELETE = do_PATCH = do_POST  # noqa: N815 - the library's names
 
-        def log_message(self, format, *arguments):  # noqa: A002 - the library's name
+        def log_message(self, format: Any, *arguments: Any) -> None:  # noqa: A002 - the library's name
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

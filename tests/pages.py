@@ -1,8 +1,10 @@
 """A page in Debian's headless Chromium that talks to this machine alone; console errors fail the test that uses it."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -37,11 +39,11 @@ class Watch:
     errors: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
-    def hear(self, text):
+    def hear(self, text: Any) -> None:
         if not any(re.search(pattern, text) for pattern in self.expected):
             self.errors.append(text)
 
-    def decide(self, route):
+    def decide(self, route: Any) -> None:
         """Let a request through to this machine, answer it with nothing, or refuse it."""
         address = urlsplit(route.request.url)
         if address.scheme in ("data", "blob") or address.hostname == HERE:
@@ -52,7 +54,7 @@ class Watch:
             self.refused.append(route.request.url)
             route.abort()
 
-    def attach(self, context):
+    def attach(self, context: Any) -> None:
         """Watch every page of a browser context."""
         context.route("**/*", self.decide)
         context.on(
@@ -60,13 +62,13 @@ class Watch:
         )
         context.on("weberror", lambda raised: self.hear(str(raised.error)))
 
-    def check(self):
+    def check(self) -> None:
         assert not self.refused, f"the page asked the outside: {self.refused}"
         assert not self.errors, f"the page's console has errors: {self.errors}"
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Any]:
     """Chromium, once for the tests of a module: while Playwright is there, `asyncio.run` fails in this thread."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make dev")
     if not CHROMIUM.exists():
@@ -78,13 +80,13 @@ def browser():
 
 
 @pytest.fixture
-def watch():
+def watch() -> "Watch":
     """What the test's page says and asks for; name hosts in `allowed` and errors in `expected` before they come."""
     return Watch()
 
 
 @pytest.fixture
-def page(browser, watch):
+def page(browser: Any, watch: Any) -> Iterator[Any]:
     """An empty page; the test fails when it had console errors or asked anything of the outside."""
     context = browser.new_context(viewport={"width": 1400, "height": 900}, service_workers="block")
     watch.attach(context)

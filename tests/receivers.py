@@ -5,10 +5,12 @@ import json
 import queue
 import socketserver
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 @dataclass
@@ -29,9 +31,9 @@ class Web:
 
 
 @contextmanager
-def web():
+def web() -> Iterator[Any]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             here.got.put((self.path, dict(self.headers), body))
             self.send_response(here.statuses.pop(0) if here.statuses else 200)
@@ -39,7 +41,7 @@ def web():
                 self.send_header(name, value)
             self.end_headers()
 
-        def log_message(self, format, *arguments):  # noqa: A002 - the library's name
+        def log_message(self, format: Any, *arguments: Any) -> None:  # noqa: A002 - the library's name
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, running(server):
@@ -65,7 +67,7 @@ class Post:
 class PostHandler(socketserver.StreamRequestHandler):
     """One conversation of a mail server; a command that it does not know is fine with it."""
 
-    def handle(self):
+    def handle(self) -> None:
         login, receivers = None, []
         self.say("220 here")
         while line := self.rfile.readline().decode().strip():
@@ -82,7 +84,7 @@ class PostHandler(socketserver.StreamRequestHandler):
                     receivers.append(line[8:].strip("<>"))
                 self.say("221 bye" if command == "QUIT" else "250 yes")
 
-    def take(self, login, receivers):
+    def take(self, login: Any, receivers: Any) -> None:
         here = self.server.here
         self.say(here.refuses or "354 go on")
         if here.refuses:
@@ -93,19 +95,19 @@ class PostHandler(socketserver.StreamRequestHandler):
         here.got.put((login, receivers, message_from_bytes(b"".join(lines), policy=policy.default)))
         self.say("250 taken")
 
-    def say(self, *lines):
+    def say(self, *lines: Any) -> None:
         self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
 
 
 @contextmanager
-def post():
+def post() -> Iterator[Any]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), PostHandler) as server, running(server):
         server.here = Post(server.server_address[1])
         yield server.here
 
 
 @contextmanager
-def running(server):
+def running(server: Any) -> Iterator[Any]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -10,7 +10,9 @@ import argparse
 import json
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -41,7 +43,7 @@ def main() -> None:
         show(f"pages with {options.runs} runs kept", [*_pages(address, login, options.rounds)], as_json=options.json)
 
 
-def _share(environment, home, rounds):
+def _share(environment: Any, home: Any, rounds: Any) -> Iterator[Any]:
     """Wall time of runs without what their stages took, as the runs' own records say."""
     kinds = {
         "every stage runs": lambda number: ["--set", f"train.seed={number + 100}"],
@@ -57,7 +59,7 @@ def _share(environment, home, rounds):
         yield {"run": name, "median s": median(walls), "not its stages' s": median(rest), "worst s": max(rest)}
 
 
-def _memory(environment, home):
+def _memory(environment: Any, home: Any) -> Iterator[Any]:
     server = psutil.Process(json.loads((home / "services" / "prefect.json").read_text())["pid"])
     with subprocess.Popen(
         [ATLASFLOW, "serve", "--limit", "1"],
@@ -76,17 +78,17 @@ def _memory(environment, home):
             serving.terminate()
 
 
-def _client(address, login):
+def _client(address: Any, login: Any) -> Any:
     return httpx.Client(
         base_url=f"{address}/api", auth=httpx.BasicAuth(*login.split(":", 1)), timeout=60, trust_env=False
     )
 
 
-def _copy_runs(address, login, count):
+def _copy_runs(address: Any, login: Any, count: Any) -> None:
     """Keep copies of the newest run, until the server has `count` runs."""
     with _client(address, login) as api:
 
-        def post(path, body):
+        def post(path: Any, body: Any) -> Any:
             while (answer := api.post(path, json=body)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
                 time.sleep(float(answer.headers.get("Retry-After", 1)))  # its database is busy
             answer.raise_for_status()
@@ -109,7 +111,7 @@ def _copy_runs(address, login, count):
             post("/logs/", [{**line, "flow_run_id": copy["id"]} for line in kept])
 
 
-def _pages(address, login, rounds):
+def _pages(address: Any, login: Any, rounds: Any) -> Iterator[Any]:
     """Seconds from asking for a page in a fresh browser profile until its last picture is there."""
     with _client(address, login) as api:
         body = {"artifacts": {"key": {"any_": ["report"]}}, "sort": "CREATED_DESC", "limit": 1}
@@ -127,7 +129,7 @@ def _pages(address, login, rounds):
         browser.close()
 
 
-def _load(browser, address, login, sign):
+def _load(browser: Any, address: Any, login: Any, sign: Any) -> Any:
     page = browser.new_page()
     page.add_init_script(f"localStorage.setItem('prefect-password', btoa({login!r}))")
     begun = time.perf_counter()

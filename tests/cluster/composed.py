@@ -13,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -25,19 +26,19 @@ _VARIABLE = re.compile(r"\$\{(\w+):\?\}")
 _PLACE = re.compile(r"([a-z0-9.-]+):(\d+)")
 
 
-def compose():
+def compose() -> Any:
     """The file as a dictionary."""
     return yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
 
 
-def dockerfile():
+def dockerfile() -> Any:
     """The instructions of the file in order, as (word, rest); continued lines are joined, comments left out."""
     lines = [line for line in DOCKERFILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     return [tuple(line.split(maxsplit=1)) for line in joined.splitlines() if line.strip()]
 
 
-def image_environment():
+def image_environment() -> Any:
     """The environment that the image sets."""
     return {
         name: value
@@ -47,7 +48,7 @@ def image_environment():
     }
 
 
-def image_health():
+def image_health() -> Any:
     """The health check that the image has."""
     rest = next(rest for word, rest in dockerfile() if word == "HEALTHCHECK")
     return json.loads(rest[rest.index("CMD") + 3 :])
@@ -71,7 +72,7 @@ class Places:
     secrets: Path
     extra: dict[str, str] = field(default_factory=dict)
 
-    def environment(self, service, home):
+    def environment(self, service: Any, home: Any) -> Any:
         """The environment of a service; `home` stands for /var/lib/atlasflow."""
         own = image_environment() | (compose()["services"][service].get("environment") or {})
         own.pop("PATH", None)
@@ -80,22 +81,22 @@ class Places:
         base = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
         return base | {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"} | there | self.extra
 
-    def command(self, service, home):
+    def command(self, service: Any, home: Any) -> Any:
         """The argument list of a service."""
         return self._found(service, compose()["services"][service]["command"], home)
 
-    def health_command(self, service, home):
+    def health_command(self, service: Any, home: Any) -> Any:
         """The argument list of a service's health check: its own, or the image's."""
         own = compose()["services"][service].get("healthcheck", {}).get("test")
         return self._found(service, own[1:] if own else image_health(), home)
 
-    def _found(self, service, command, home):
+    def _found(self, service: Any, command: Any, home: Any) -> Any:
         program, *arguments = command
         beside = BESIDE / program
         found = str(beside) if beside.exists() else shutil.which(program)
         return [found, *(self._here(service, word, home) for word in arguments)]
 
-    def run(self, service, home):
+    def run(self, service: Any, home: Any) -> None:
         """Run a service that ends by itself; it must end well."""
         log = self.folder / f"{service}.log"
         with log.open("wb") as out:
@@ -111,7 +112,7 @@ class Places:
             )
         assert done.returncode == 0, log.read_text()[-4000:]
 
-    def start(self, service, home, *more):
+    def start(self, service: Any, home: Any, *more: Any) -> Any:
         """Start a service that goes on; `more` is added to its arguments."""
         log = (self.folder / f"{service}.log").open("ab")
         with log:
@@ -125,7 +126,7 @@ class Places:
                 start_new_session=True,
             )
 
-    def _here(self, service, text, home):
+    def _here(self, service: Any, text: Any, home: Any) -> Any:
         text = _VARIABLE.sub(lambda found: self.given[found[1]], text)
         text = text.replace("/run/secrets", str(self.secrets)).replace("/var/lib/atlasflow", str(home))
         if text == "0.0.0.0":  # noqa: S104 - what is put in its place is 127.0.0.1
@@ -133,7 +134,7 @@ class Places:
         known = {there: here for ports in self.ports.values() for there, here in ports.items()}
         known |= self.ports.get(service, {})  # several services may have the same port, each for itself
 
-        def place(found):
+        def place(found: Any) -> Any:
             host, port = found.groups()
             there = known if host == "127.0.0.1" else self.ports.get(host, {})
             return f"127.0.0.1:{there[port]}" if port in there else found[0]
@@ -141,7 +142,7 @@ class Places:
         return known.get(text, _PLACE.sub(place, text))
 
 
-def kill(process):
+def kill(process: Any) -> None:
     """SIGKILL a process with everything that it started."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for member in family:
@@ -151,7 +152,7 @@ def kill(process):
     process.wait()
 
 
-def stop(process):
+def stop(process: Any) -> None:
     """End a process with everything that it started."""
     if process.poll() is not None:
         return

@@ -9,8 +9,10 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -45,32 +47,32 @@ class Cluster:
     bucket: object
     workers: dict[str, subprocess.Popen] = field(default_factory=dict)
 
-    def home(self, worker):
+    def home(self, worker: Any) -> Any:
         return self.base / worker
 
-    def ask(self, path, **body):
+    def ask(self, path: Any, **body: Any) -> Any:
         answer = self.api.post(path, json=body)
         answer.raise_for_status()
         return answer.json()
 
-    def fire(self, stage, **settings):
+    def fire(self, stage: Any, **settings: Any) -> Any:
         """Trigger a stage as the UI does; returns the id of the flow run."""
         found = self.api.get(f"/deployments/name/{stage}/{stage}")
         found.raise_for_status()
         request = {"request": {"settings": {name.replace("__", "."): value for name, value in settings.items()}}}
         return self.ask(f"/deployments/{found.json()['id']}/create_flow_run", parameters=request)["id"]
 
-    def runs(self, ids):
+    def runs(self, ids: Any) -> Any:
         """The flow runs by id."""
         found = self.ask("/flow_runs/filter", flow_runs={"id": {"any_": list(ids)}}, limit=200)
         return {run["id"]: run for run in found}
 
-    def tasks(self, ids, name):
+    def tasks(self, ids: Any, name: Any) -> Any:
         """The task runs of one name in flow runs."""
         wanted = {"flow_runs": {"id": {"any_": list(ids)}}, "task_runs": {"name": {"any_": [name]}}}
         return self.ask("/task_runs/filter", **wanted, limit=200)
 
-    def wait(self, ids, seconds):
+    def wait(self, ids: Any, seconds: Any) -> Any:
         """Wait until all runs have ended; returns them."""
         deadline = time.monotonic() + seconds
         while True:
@@ -81,18 +83,18 @@ class Cluster:
             assert time.monotonic() < deadline, f"after {seconds} s: {states}\n{self.logs()}"
             time.sleep(1)
 
-    def logs(self):
+    def logs(self) -> Any:
         texts = {path.name: path.read_text(errors="replace")[-3000:] for path in sorted(self.base.glob("*.log"))}
         return "\n".join(f"--- {name}\n{text}" for name, text in texts.items())
 
 
-def free_ports(count):
+def free_ports(count: Any) -> Any:
     with contextlib.ExitStack() as stack:
         return [str(stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if databases.postgres_programs() is None or shutil.which("redis-server") is None:
         pytest.skip("postgresql and redis-server are not installed: apt-get install postgresql redis-server")
     base = tmp_path_factory.mktemp("cluster")
@@ -146,7 +148,7 @@ def cluster(tmp_path_factory):
         yield cluster
 
 
-def _wait_until_healthy(cluster, service, home):
+def _wait_until_healthy(cluster: Any, service: Any, home: Any) -> None:
     """Ask as compose does, with the health check of the file."""
     deadline = time.monotonic() + 300
     while True:

@@ -7,18 +7,20 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
-def postgres_programs():
+def postgres_programs() -> Any:
     """The newest installed PostgreSQL's programs; None where there is none."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     found = [folder for folder in folders if (folder / "initdb").exists()]
     return found[-1] if found else None
 
 
-def _unprivileged():
+def _unprivileged() -> Any:
     """Who runs the server: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
@@ -28,7 +30,7 @@ def _unprivileged():
 
 
 @contextmanager
-def postgres(port, password, log):
+def postgres(port: Any, password: Any, log: Any) -> Iterator[Any]:
     """A server with the user and the database `prefect`, as the image `postgres` makes them."""
     programs, identity = postgres_programs(), _unprivileged()
     # Not below pytest's folders: those are closed to other users.
@@ -69,6 +71,6 @@ def postgres(port, password, log):
         shutil.rmtree(folder)
 
 
-def password():
+def password() -> Any:
     """A password that nobody could guess."""
     return secrets.token_urlsafe(16)

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import time
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ RUNS = 50
 KEYS = 10
 
 
-def cut(archive, path, records):
+def cut(archive: Any, path: Any, records: Any) -> Any:
     """The data set with fewer images, as the settings that name it."""
     with tarfile.open(archive) as whole, tarfile.open(path, "w:gz", compresslevel=1) as small:
         for member in whole:
@@ -30,12 +31,12 @@ def cut(archive, path, records):
     return source(path)
 
 
-def source(archive):
+def source(archive: Any) -> Any:
     return {"data__source": archive.as_uri(), "data__sha256": sha256(archive.read_bytes()).hexdigest()}
 
 
 @pytest.fixture(scope="module")
-def data(cluster, small_archive):
+def data(cluster: Any, small_archive: Any) -> Any:
     """The settings of the small data set; one worker has fetched it."""
     run = cluster.fire("download", **source(small_archive))
     assert cluster.wait([run], 240)[run]["state_name"] == "Completed", cluster.logs()
@@ -43,7 +44,7 @@ def data(cluster, small_archive):
 
 
 @pytest.fixture
-def work(cluster, data, small_archive):
+def work(cluster: Any, data: Any, small_archive: Any) -> Any:
     """What there is to do, as many stage and settings as there are keys; the first takes longest."""
     trainings = [("train", {**data, "train__epochs": epochs}) for epochs in ("40", "1")]
     fetched = [cut(small_archive, cluster.base / f"{count}.tar.gz", 20 + count) for count in range(KEYS - 2)]
@@ -53,7 +54,7 @@ def work(cluster, data, small_archive):
 @pytest.mark.slow
 @pytest.mark.mindspore
 @pytest.mark.timeout(1200)
-def test_every_key_is_computed_once_and_every_run_ends_well_though_a_worker_is_killed(cluster, work):
+def test_every_key_is_computed_once_and_every_run_ends_well_though_a_worker_is_killed(cluster: Any, work: Any) -> None:
     begun = time.monotonic()
     order = list(itertools.islice(itertools.cycle(range(KEYS)), RUNS))
     fired = {cluster.fire(work[number][0], **work[number][1]): number for number in order}
@@ -75,14 +76,14 @@ def test_every_key_is_computed_once_and_every_run_ends_well_though_a_worker_is_k
             assert json.loads(path.read_text())["seal"] in seals[stage]
 
 
-def test_locks_are_gone_from_the_server_when_the_work_is_done(cluster, data):
+def test_locks_are_gone_from_the_server_when_the_work_is_done(cluster: Any, data: Any) -> None:
     run = cluster.fire("train", **data, train__epochs="1")
     cluster.wait([run], 120)
     names = [limit["name"] for limit in cluster.ask("/v2/concurrency_limits/filter")]
     assert [name for name in names if name.startswith("atlasflow-")] == []
 
 
-def test_a_schedule_makes_runs(cluster):
+def test_a_schedule_makes_runs(cluster: Any) -> None:
     """Prefect 3.8.8's scheduler fails with SQLAlchemy 2.1, on any database."""
     deadline = time.monotonic() + 60
     wanted = {"flows": {"name": {"any_": ["maintenance"]}}, "flow_runs": {"state": {"name": {"any_": ["Scheduled"]}}}}
@@ -91,7 +92,7 @@ def test_a_schedule_makes_runs(cluster):
         time.sleep(1)
 
 
-def test_commands_say_that_the_server_is_not_theirs_and_leave_it_running(cluster):
+def test_commands_say_that_the_server_is_not_theirs_and_leave_it_running(cluster: Any) -> None:
     home = cluster.base / "person"
     home.mkdir()
     environment = cluster.places.environment("worker-1", home)
@@ -107,7 +108,7 @@ def test_commands_say_that_the_server_is_not_theirs_and_leave_it_running(cluster
     assert not (home / "services" / "prefect.json").exists()
 
 
-def worker_at_work(cluster):
+def worker_at_work(cluster: Any) -> Any:
     """The worker on which a training has begun."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
@@ -118,7 +119,7 @@ def worker_at_work(cluster):
     raise AssertionError(f"no training began\n{cluster.logs()}")
 
 
-def mirrored_seals(cluster, stage):
+def mirrored_seals(cluster: Any, stage: Any) -> Any:
     """The seals of a stage's receipts in the mirror."""
     seals = []
     for number, (key, _) in enumerate(cluster.bucket.list(f"store/receipts/{stage}/")):

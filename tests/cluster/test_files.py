@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +21,7 @@ SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("atlasflow")}
 
 
-def documents():
+def documents() -> Iterator[Any]:
     for path in sorted(KUBERNETES.glob("*.yaml")):
         for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
             yield pytest.param(document, id=f"{path.name}-{document['kind']}-{document['metadata']['name']}")
@@ -39,7 +42,7 @@ MAPS = {document["metadata"]["name"]: document["data"] for document in ALL if do
 SECRETS = {document["metadata"]["name"]: document["stringData"] for document in ALL if document["kind"] == "Secret"}
 
 
-def environment(container):
+def environment(container: Any) -> Any:
     """Names of a container's variables, and the values of those that are no secrets."""
     found = {}
     for source in container.get("envFrom", []):
@@ -51,12 +54,12 @@ def environment(container):
     return found
 
 
-def prefect_names():
+def prefect_names() -> Any:
     redis = {f"PREFECT_REDIS_MESSAGING_{name.upper()}" for name in RedisMessagingSettings.model_fields}
     return _get_valid_setting_names(PrefectSettings) | redis
 
 
-def check_variables(names, monkeypatch, tmp_path):
+def check_variables(names: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each is a setting of Prefect or of AtlasFlow."""
     known = prefect_names()
     assert {name for name in names if name.startswith("PREFECT_")} <= known
@@ -67,7 +70,7 @@ def check_variables(names, monkeypatch, tmp_path):
     load()
 
 
-def test_compose_is_what_the_specification_allows():
+def test_compose_is_what_the_specification_allows() -> None:
     compose_spec = pytest.importorskip("compose_spec", reason="pip install compose-spec")
     assert set(compose_spec.PyCompose.from_json(json.dumps(COMPOSE)).service_names()) == set(SERVICES)
     wrong = json.loads(json.dumps(COMPOSE))
@@ -76,7 +79,7 @@ def test_compose_is_what_the_specification_allows():
         compose_spec.PyCompose.from_json(json.dumps(wrong))
 
 
-def test_compose_names_nothing_that_is_not_there():
+def test_compose_names_nothing_that_is_not_there() -> None:
     for service in SERVICES.values():
         assert set(service.get("depends_on", {})) <= set(SERVICES)
         assert set(service.get("networks", [])) <= set(COMPOSE["networks"])
@@ -88,14 +91,14 @@ def test_compose_names_nothing_that_is_not_there():
         assert (context / build["dockerfile"]).resolve() == composed.DOCKERFILE
 
 
-def test_only_the_user_interface_is_published_and_only_to_this_machine():
+def test_only_the_user_interface_is_published_and_only_to_this_machine() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"server": ["127.0.0.1:4200:4200"]}
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     assert SERVICES["postgres"]["networks"] == SERVICES["redis"]["networks"] == ["inside"]
 
 
-def test_nothing_secret_is_written_into_compose():
+def test_nothing_secret_is_written_into_compose() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search(r"PASSWORD|SECRET_KEY|AUTH_STRING|TOKEN", name):
@@ -103,7 +106,7 @@ def test_nothing_secret_is_written_into_compose():
 
 
 @pytest.mark.parametrize("service", [*OURS, "redis"])
-def test_every_program_of_compose_exists(service, tmp_path):
+def test_every_program_of_compose_exists(service: Any, tmp_path: Path) -> None:
     places = composed.Places(tmp_path, {}, {}, tmp_path)
     if service == "redis" and composed.shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
@@ -111,16 +114,18 @@ def test_every_program_of_compose_exists(service, tmp_path):
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_every_variable_of_compose_means_something(service, monkeypatch, tmp_path):
+def test_every_variable_of_compose_means_something(
+    service: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     check_variables(OURS[service]["environment"], monkeypatch, tmp_path)
 
 
-def test_a_variable_that_means_nothing_is_found(monkeypatch, tmp_path):
+def test_a_variable_that_means_nothing_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         check_variables({"PREFECT_SERVER_DATABASE_HOSTT": "x"}, monkeypatch, tmp_path)
 
 
-def test_every_service_that_goes_on_is_watched_and_started_again():
+def test_every_service_that_goes_on_is_watched_and_started_again() -> None:
     for name, service in SERVICES.items():
         goes_on = service.get("restart") == "unless-stopped"
         ends = any(
@@ -134,7 +139,7 @@ def test_every_service_that_goes_on_is_watched_and_started_again():
     assert "healthcheck" not in SERVICES["worker-1"]  # the image's own
 
 
-def test_the_image_is_built_from_pinned_parts_and_runs_without_rights():
+def test_the_image_is_built_from_pinned_parts_and_runs_without_rights() -> None:
     instructions = composed.dockerfile()
     words = [word for word, _ in instructions]
     assert set(words) <= {"FROM", "RUN", "COPY", "ENV", "WORKDIR", "USER", "VOLUME", "HEALTHCHECK", "CMD"}
@@ -151,13 +156,13 @@ def test_the_image_is_built_from_pinned_parts_and_runs_without_rights():
             assert all((composed.CHECKOUT / source).exists() for source in sources)
 
 
-def test_the_image_does_by_itself_what_a_worker_does():
+def test_the_image_does_by_itself_what_a_worker_does() -> None:
     places = composed.Places(composed.CHECKOUT, {}, {}, composed.CHECKOUT)
     assert json.loads(dict(composed.dockerfile())["CMD"])[:2] == SERVICES["worker-1"]["command"][:2]
     assert places.health_command("worker-1", composed.CHECKOUT)[1:3] == ["-m", "infra.health"]
 
 
-def test_every_package_of_the_image_is_locked_by_hash():
+def test_every_package_of_the_image_is_locked_by_hash() -> None:
     text = (composed.CHECKOUT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
     packages = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     assert len(packages) > 100
@@ -165,36 +170,36 @@ def test_every_package_of_the_image_is_locked_by_hash():
     assert any(line.startswith("prefect-redis==") for line in packages)
 
 
-def versions(name):
+def versions(name: Any) -> Any:
     """Package to version, as a lock says."""
     text = (composed.CHECKOUT / name).read_text(encoding="utf-8")
     return dict(re.findall(r"^([a-z0-9_.-]+)(?:\[[^\]]*\])?==(\S+)", text, re.MULTILINE))
 
 
-def test_tests_run_with_the_versions_that_users_get():
+def test_tests_run_with_the_versions_that_users_get() -> None:
     run, development = versions("requirements.lock"), versions("requirements-dev.lock")
     assert run.items() <= development.items()
     assert {"pytest", "gradio", "aim", "playwright"} <= development.keys() - run.keys()
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-setup.lock"])
-def test_locks_name_no_package_index(name):
+def test_locks_name_no_package_index(name: str) -> None:
     assert "://" not in (composed.CHECKOUT / name).read_text(encoding="utf-8")
 
 
-def test_neither_secrets_nor_what_is_made_here_get_into_the_image():
+def test_neither_secrets_nor_what_is_made_here_get_into_the_image() -> None:
     ignored = (composed.CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {".git", ".venv", ".atlasflow", "infra/.env", "infra/secrets"} <= set(ignored)
     assert {"infra/.env", "infra/secrets/"} <= set((composed.CHECKOUT / ".gitignore").read_text().splitlines())
 
 
 @pytest.mark.parametrize("document", list(documents()))
-def test_manifests_are_what_kubernetes_allows(document):
+def test_manifests_are_what_kubernetes_allows(document: Any) -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
     kubernetes_validate.validate(document, "1.33", strict=True)
 
 
-def test_a_wrong_manifest_is_found():
+def test_a_wrong_manifest_is_found() -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
     wrong = json.loads(json.dumps(next(document for document in ALL if document["kind"] == "Deployment")))
     wrong["spec"]["template"]["spec"]["containers"][0]["imagee"] = "x"
@@ -202,7 +207,7 @@ def test_a_wrong_manifest_is_found():
         kubernetes_validate.validate(wrong, "1.33", strict=True)
 
 
-def test_pods_do_what_the_containers_of_compose_do():
+def test_pods_do_what_the_containers_of_compose_do() -> None:
     for name, container in CONTAINERS.items():
         service = SERVICES["worker-1" if name == "worker" else name]
         same = [word for word in container["args"] if not word.isdigit()]
@@ -211,19 +216,19 @@ def test_pods_do_what_the_containers_of_compose_do():
     assert set(CONTAINERS) == {"migrate", "server", "services", "worker", "deployments"}
 
 
-def test_the_database_is_migrated_by_one_pod_alone():
+def test_the_database_is_migrated_by_one_pod_alone() -> None:
     migrating = [name for name, pod in PODS.items() if "migrate" in str(pod)]
     assert migrating == ["Job migrate"]
     guide = (composed.CHECKOUT / "docs" / "cluster.md").read_text(encoding="utf-8")
     assert guide.index("job/migrate") < guide.index("kubernetes/server.yaml")
 
 
-def test_files_that_nobody_has_run_say_so():
+def test_files_that_nobody_has_run_say_so() -> None:
     for path in (*KUBERNETES.glob("*.yaml"), composed.COMPOSE, composed.DOCKERFILE):
         assert "Untested" in path.read_text(encoding="utf-8"), path
 
 
-def test_pods_have_the_variables_of_compose(monkeypatch, tmp_path):
+def test_pods_have_the_variables_of_compose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("server", "services", "deployments", "worker"):
         there = SERVICES["worker-1" if name == "worker" else name]["environment"]
         here = environment(CONTAINERS[name])
@@ -236,7 +241,7 @@ def test_pods_have_the_variables_of_compose(monkeypatch, tmp_path):
         assert {key for key in there if not parts.fullmatch(key)} - {"DO_NOT_TRACK"} <= set(here)
 
 
-def test_pods_run_without_rights_and_the_example_holds_no_secret():
+def test_pods_run_without_rights_and_the_example_holds_no_secret() -> None:
     for pod in PODS.values():
         assert pod["securityContext"]["runAsNonRoot"]
         assert f"--uid {pod['securityContext']['runAsUser']}" in composed.DOCKERFILE.read_text()
@@ -250,7 +255,7 @@ def test_pods_run_without_rights_and_the_example_holds_no_secret():
     assert {value for secret in SECRETS.values() for value in secret.values()} == {""}
 
 
-def test_what_selects_pods_selects_some():
+def test_what_selects_pods_selects_some() -> None:
     templates = [document["spec"]["template"] for document in ALL if document["kind"] in ("Deployment", "Job")]
     labels = [template["metadata"]["labels"] for template in templates]
     for document in ALL:
@@ -265,7 +270,7 @@ def test_what_selects_pods_selects_some():
     assert service["spec"]["type"] == "ClusterIP"
 
 
-def test_the_template_of_the_work_pool_is_one_of_process_workers():
+def test_the_template_of_the_work_pool_is_one_of_process_workers() -> None:
     from prefect.workers.process import ProcessWorker
 
     ours = json.loads((composed.CHECKOUT / "infra" / "work-pool.json").read_text())

@@ -3,10 +3,12 @@
 import io
 import socket
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,7 +23,7 @@ RECORD_BYTES = 3073
 
 
 @pytest.fixture(scope="session")
-def small_archive(tmp_path_factory):
+def small_archive(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The shipped sample with the first records of each file alone."""
     path = tmp_path_factory.mktemp("archive") / "small.tar.gz"
     sample = CHECKOUT / "data" / "cifar10-sample.tar.gz"
@@ -43,11 +45,11 @@ class Home:
     installation: Installation
 
     @cached_property
-    def first_run(self):
+    def first_run(self) -> Any:
         return self.installation.atlasflow("run")
 
 
-def install(base, archive, **settings):
+def install(base: Any, archive: Any, **settings: Any) -> Any:
     """An installation in the empty folder `base` whose chain is quick."""
     for name in ("user", "elsewhere"):
         (base / name).mkdir()
@@ -61,11 +63,11 @@ def install(base, archive, **settings):
 
 
 @pytest.fixture(scope="session")
-def homes(tmp_path_factory, small_archive):
+def homes(tmp_path_factory: pytest.TempPathFactory, small_archive: Any) -> Iterator[Any]:
     """Homes by group of tests; at the end their services are stopped, and nothing of them is left running."""
     made: dict[str, Home] = {}
 
-    def home_of(group):
+    def home_of(group: Any) -> Any:
         if group not in made:
             made[group] = Home(install(tmp_path_factory.mktemp("e2e"), small_archive))
         return made[group]
@@ -78,25 +80,25 @@ def homes(tmp_path_factory, small_archive):
 
 
 @pytest.fixture(scope="module")
-def untouched(homes, request):
+def untouched(homes: Any, request: pytest.FixtureRequest) -> Any:
     """The home of the module's group, in which nothing ran yet when the first of them asks for it."""
     return homes(group_of(request.path)).installation
 
 
 @pytest.fixture(scope="module")
-def first_run(homes, request):
+def first_run(homes: Any, request: pytest.FixtureRequest) -> Any:
     """What the first run in that home printed."""
     return homes(group_of(request.path)).first_run
 
 
 @pytest.fixture
-def made(untouched, first_run):
+def made(untouched: Any, first_run: Any) -> Any:
     """The home with everything made and fresh."""
     untouched.settle()
     return untouched
 
 
-def assert_nothing_runs(installation):
+def assert_nothing_runs(installation: Any) -> None:
     assert installation.services()
     for name, state in installation.services().items():
         port = int(state["address"].rpartition(":")[2])

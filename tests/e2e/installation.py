@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -59,7 +60,7 @@ class Installation:
         places = {"ATLASFLOW_HOME": str(self.folder), "HOME": str(self.user), "COLUMNS": "200"}
         return {**own, **places, **SECRETS, **self.settings}
 
-    def start(self, command, folder=None, **environment):
+    def start(self, command: Any, folder: Any = None, **environment: Any) -> Any:
         """Run any program in the installation's environment."""
         finished = subprocess.run(
             [str(part) for part in command],
@@ -73,19 +74,19 @@ class Installation:
         self.said += [finished.stdout, finished.stderr]
         return finished
 
-    def atlasflow(self, *arguments, code=0, **environment):
+    def atlasflow(self, *arguments: Any, code: int = 0, **environment: Any) -> Any:
         """Run the installed command; it must end with the exit code `code`. Returns what it printed."""
         finished = self.start([COMMAND, *arguments], **environment)
         assert finished.returncode == code, f"exit code {finished.returncode}\n{finished.stdout}\n{finished.stderr}"
         assert "Traceback" not in finished.stderr
         return finished.stderr if code else finished.stdout
 
-    def json(self, *arguments, code=0, **environment):
+    def json(self, *arguments: Any, code: int = 0, **environment: Any) -> Any:
         finished = self.start([COMMAND, *arguments, "--json"], **environment)
         assert finished.returncode == code, f"exit code {finished.returncode}\n{finished.stdout}\n{finished.stderr}"
         return json.loads(finished.stdout)
 
-    def watched_run(self, *arguments):
+    def watched_run(self, *arguments: Any) -> Any:
         """`atlasflow run` in an interpreter that tells what it started and imported, and what was printed."""
         finished = self.start([PYTHON, "-c", WATCHED_RUN, "run", *arguments])
         assert finished.returncode == 0, finished.stderr
@@ -93,51 +94,51 @@ class Installation:
         told = json.loads(last)
         return told["seen"], set(told["modules"]), "\n".join(lines)
 
-    def status(self, *arguments):
+    def status(self, *arguments: Any) -> Any:
         """The rows of `status --json` by stage."""
         return {row["stage"]: row for row in self.json("status", *arguments)}
 
-    def states(self, *arguments):
+    def states(self, *arguments: Any) -> Any:
         return {stage: row["state"] for stage, row in self.status(*arguments).items()}
 
-    def settle(self):
+    def settle(self) -> None:
         """Whatever an earlier test left behind, everything is fresh and known to be so now."""
         if set(self.states().values()) != {"fresh"}:
             self.atlasflow("run")
 
-    def last_run(self):
+    def last_run(self) -> Any:
         """The record of the last run; and what became of each stage in it."""
         record = json.loads(max((self.folder / "runs").glob("*.json")).read_text())
         return record, {item["stage"]: item["outcome"] for item in record["stages"]}
 
-    def champion(self):
+    def champion(self) -> Any:
         """The release of the champion; None when there is none yet."""
         told = self.json("champion", "show")["champion"]
         return told and told["release"]
 
-    def run_count(self):
+    def run_count(self) -> Any:
         return len(list((self.folder / "runs").glob("*.json")))
 
-    def services(self):
+    def services(self) -> Any:
         """State of each service that was ever started here, by name."""
         files = (self.folder / "services").glob("*.json")
         return {path.stem: json.loads(path.read_text()) for path in files if path.name != "ports.json"}
 
-    def login(self):
+    def login(self) -> Any:
         """What the login page of the home's Prefect server takes."""
         return (self.folder / "secrets" / "prefect").read_text()
 
-    def prefect_client(self):
+    def prefect_client(self) -> Any:
         """What a client of the home's Prefect server needs in its environment."""
         api = f"{self.services()['prefect']['address']}/api"
         return {"PREFECT_API_URL": api, "PREFECT_API_AUTH_STRING": self.login()}
 
-    def output(self, stage, name, *arguments):
+    def output(self, stage: Any, name: Any, *arguments: Any) -> Any:
         """Where the store keeps an output that is a single file."""
         row = next(item for item in self.status(*arguments)[stage]["outputs"] if item["name"] == name)
         return self.folder / "objects" / row["sha256"][:2] / row["sha256"][2:]
 
-    def tree(self, stage, name):
+    def tree(self, stage: Any, name: Any) -> Any:
         """Where the store keeps the files of an output that is a folder, by their path inside it."""
         row = next(item for item in self.status()[stage]["outputs"] if item["name"] == name)
         listing = json.loads((self.folder / "trees" / row["sha256"][:2] / f"{row['sha256'][2:]}.json").read_text())
@@ -145,11 +146,11 @@ class Installation:
             path: self.folder / "objects" / entry["sha256"][:2] / entry["sha256"][2:] for path, entry in listing.items()
         }
 
-    def prefect(self, what, **wanted):
+    def prefect(self, what: Any, **wanted: Any) -> Any:
         """Ask the Prefect server's REST API for `what`, such as `task_runs`."""
         return self.post(f"{what}/filter", {"limit": 200, **wanted})
 
-    def post(self, path, body):
+    def post(self, path: Any, body: Any) -> Any:
         """What the Prefect server's REST API answers; asks again while its database is busy, as it then demands."""
         address = f"{self.services()['prefect']['address']}/api/{path}"
         login = httpx.BasicAuth(*self.login().split(":", 1))

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,13 +17,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 HEAVY = {"prefect", "mindspore", "boto3", "botocore", "asyncssh", "onnxruntime", "numpy", "matplotlib"}
 
 
-def table_of(text):
+def table_of(text: Any) -> Any:
     """Stage to the second column of the table at the end of a run."""
     rows = re.findall(rf"^({'|'.join(STAGES)}) +(\w+) ", text, re.MULTILINE)
     return dict(rows[-len(STAGES) :])
 
 
-def test_the_first_run_makes_everything_and_says_where_it_is(untouched, first_run):
+def test_the_first_run_makes_everything_and_says_where_it_is(untouched: Any, first_run: Any) -> None:
     assert table_of(first_run) == dict.fromkeys(STAGES, "ran")
     places = dict(
         re.findall(r"^(confusion matrix|classified pictures|run in Prefect) +(\S+)$", first_run, re.MULTILINE)
@@ -38,14 +39,14 @@ def test_the_first_run_makes_everything_and_says_where_it_is(untouched, first_ru
     assert re.fullmatch(rf"{address}/runs/flow-run/[0-9a-f-]{{36}}", places["run in Prefect"])
 
 
-def test_the_working_directory_and_the_users_home_stay_empty(untouched, first_run):
+def test_the_working_directory_and_the_users_home_stay_empty(untouched: Any, first_run: Any) -> None:
     assert list(untouched.elsewhere.iterdir()) == []
     left = [path.relative_to(untouched.user) for path in untouched.user.rglob("*") if path.is_file()]
     # Matplotlib keeps an index of this machine's fonts where caches belong.
     assert [path for path in left if path.parts[:2] != (".cache", "matplotlib")] == []
 
 
-def test_status_tells_state_key_outputs_and_origin_of_each_stage(made):
+def test_status_tells_state_key_outputs_and_origin_of_each_stage(made: Any) -> None:
     rows = made.status()
     assert tuple(rows) == STAGES
     for stage, row in rows.items():
@@ -62,7 +63,7 @@ def test_status_tells_state_key_outputs_and_origin_of_each_stage(made):
     assert {item["name"] for item in rows["export"]["outputs"]} >= {"mindir", "onnx", "checks"}
 
 
-def test_prefect_has_the_run_with_one_task_a_stage_and_its_artifacts(untouched, first_run):
+def test_prefect_has_the_run_with_one_task_a_stage_and_its_artifacts(untouched: Any, first_run: Any) -> None:
     first = min((untouched.folder / "runs").glob("*.json"))
     flow_run = json.loads(first.read_text())["flow_run"]
     (run,) = untouched.prefect("flow_runs", flow_runs={"id": {"any_": [flow_run]}})
@@ -86,7 +87,7 @@ def test_prefect_has_the_run_with_one_task_a_stage_and_its_artifacts(untouched, 
     } | {f"progress-{stage}": "progress" for stage in STAGES}
 
 
-def test_a_second_run_starts_nothing_and_imports_nothing_heavy(made):
+def test_a_second_run_starts_nothing_and_imports_nothing_heavy(made: Any) -> None:
     runs = made.run_count()
     for attempt in ("judged", "recalled"):
         seen, modules, printed = made.watched_run()
@@ -98,7 +99,7 @@ def test_a_second_run_starts_nothing_and_imports_nothing_heavy(made):
     assert made.run_count() == runs
 
 
-def test_record_makes_a_run_of_cached_tasks_with_the_same_report(made):
+def test_record_makes_a_run_of_cached_tasks_with_the_same_report(made: Any) -> None:
     printed = made.atlasflow("run", "--record")
     assert table_of(printed) == dict.fromkeys(STAGES, "reused")
     record, _ = made.last_run()
@@ -107,7 +108,7 @@ def test_record_makes_a_run_of_cached_tasks_with_the_same_report(made):
     assert states == dict.fromkeys(STAGES, "Cached")
 
 
-def test_prove_asks_the_bucket_again_and_puts_it_right(made):
+def test_prove_asks_the_bucket_again_and_puts_it_right(made: Any) -> None:
     objects = World(load(), made.folder).object_store()
     keys = [key for key, _ in objects.list("atlasflow/releases") if key.endswith("/model.onnx")]
     assert keys
@@ -119,7 +120,7 @@ def test_prove_asks_the_bucket_again_and_puts_it_right(made):
     assert "is missing" not in made.atlasflow("run", "--prove")
 
 
-def test_prove_asks_the_board_again_and_puts_it_right(made):
+def test_prove_asks_the_board_again_and_puts_it_right(made: Any) -> None:
     current = made.folder / "boards" / "laptop" / "home" / "atlasflow" / "current"
     release = current.readlink()
     current.unlink()

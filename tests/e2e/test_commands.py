@@ -1,5 +1,7 @@
 """The other commands, and what a mistake is answered with."""
 
+from typing import Any
+
 import psutil
 import pytest
 
@@ -26,16 +28,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
         (("rnu",), "rnu"),
     ],
 )
-def test_a_mistake_is_named_and_ends_with_code_2(untouched, arguments, words):
+def test_a_mistake_is_named_and_ends_with_code_2(untouched: Any, arguments: Any, words: str) -> None:
     assert words in untouched.atlasflow(*arguments, code=2)
 
 
-def test_a_mistake_in_the_environment_is_named(untouched):
+def test_a_mistake_in_the_environment_is_named(untouched: Any) -> None:
     said = untouched.atlasflow("status", code=2, ATLASFLOW_TRIAN__EPOCHS="3")
     assert "did you mean 'train'?" in said
 
 
-def test_up_down_and_doctor_agree_and_a_second_run_needs_no_service(made):
+def test_up_down_and_doctor_agree_and_a_second_run_needs_no_service(made: Any) -> None:
     made.atlasflow("up")
     assert "was up" in made.atlasflow("up")
     running = {name: state["pid"] for name, state in made.services().items()}

@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.skipif(not server.installed(), reason="Gradio is not in
 
 
 @pytest.fixture(scope="module")
-def evaluated(untouched, first_run):
+def evaluated(untouched: Any, first_run: Any) -> Any:
     """The evaluation's images, logits and classes, by the chain's own files."""
     untouched.settle()
     records = np.fromfile(untouched.tree("download", "data")["eval/test_batch.bin"], np.uint8).reshape(-1, 3073)
@@ -38,14 +40,16 @@ def evaluated(untouched, first_run):
         return images, file["logits"], file["labels"]
 
 
-def surest(evaluated):
+def surest(evaluated: Any) -> Any:
     """The image of which the network is surest among those that it gets right."""
     _, logits, labels = evaluated
     right = np.flatnonzero(logits.argmax(axis=1) == labels)
     return int(right[softmax(logits[right]).max(axis=1).argmax()])
 
 
-def test_every_predictor_answers_as_the_evaluation_did(made, evaluated, monkeypatch):
+def test_every_predictor_answers_as_the_evaluation_did(
+    made: Any, evaluated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in made.environment().items():
         monkeypatch.setenv(name, value)
     chain = open_chain("local", {}, Silent())
@@ -79,7 +83,7 @@ def test_every_predictor_answers_as_the_evaluation_did(made, evaluated, monkeypa
 
 
 @contextmanager
-def served(made, *options):
+def served(made: Any, *options: Any) -> Iterator[Any]:
     """The command with the page; it must end well on Ctrl-C, and leave nothing behind."""
     environment = made.environment() | {"TMPDIR": tempfile.mkdtemp(dir=made.user)}
     process = subprocess.Popen(
@@ -108,18 +112,20 @@ def served(made, *options):
         assert probe.connect_ex(("127.0.0.1", urlsplit(address[0]).port)) != 0
 
 
-def upload(page, *paths):
+def upload(page: Any, *paths: Any) -> None:
     page.set_input_files("#upload input[type=file]", [str(path) for path in paths])
 
 
-def rows(page):
+def rows(page: Any) -> Any:
     """The table of answers, once nobody is asked any more."""
     page.wait_for_selector("#result .side")
     page.wait_for_selector("#result .waiting", state="detached")
     return [row.locator("td").all_inner_texts() for row in page.locator("#result tbody tr").all()]
 
 
-def test_a_picture_is_classified_in_the_browser(made, evaluated, page, watch, tmp_path):
+def test_a_picture_is_classified_in_the_browser(
+    made: Any, evaluated: Any, page: Any, watch: Any, tmp_path: Path
+) -> None:
     images, _, labels = evaluated
     index = surest(evaluated)
     truth = CLASSES[labels[index]]
@@ -170,7 +176,7 @@ def test_a_picture_is_classified_in_the_browser(made, evaluated, page, watch, tm
         assert_private(address)
 
 
-def assert_private(address):
+def assert_private(address: Any) -> None:
     """Files of this machine, other sites' names for it, and uploads without measure are refused."""
     secret = Path(__file__)
     page, _, query = address.partition("?")

@@ -1,6 +1,8 @@
 """`notebook write`, and an execution of the whole notebook by Jupyter."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -10,7 +12,7 @@ from tests.e2e.installation import PYTHON
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
 
-def test_the_written_notebook_trains_evaluates_and_exports(made, tmp_path):
+def test_the_written_notebook_trains_evaluates_and_exports(made: Any, tmp_path: Path) -> None:
     folder = tmp_path / "lesson"
     assert "train.ipynb" in made.atlasflow("notebook", "write", folder)
     folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
@@ -36,6 +38,6 @@ def test_the_written_notebook_trains_evaluates_and_exports(made, tmp_path):
     assert "model.onnx: 200 images, largest logit difference" in printed
 
 
-def test_a_folder_with_files_is_refused(made, tmp_path):
+def test_a_folder_with_files_is_refused(made: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     assert "is not empty" in made.atlasflow("notebook", "write", tmp_path, code=2)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ BETTER = ("--set", "train.epochs=12", "--set", "retrain.max_recall_drop=1", "--s
 APPROVAL = ("--set", "retrain.approval=true")
 
 
-def last_run(home, *, name="retrain"):
+def last_run(home: Any, *, name: str = "retrain") -> Any:
     """The newest run of a flow: the run itself, its tasks by name, and its artifacts by key."""
     ended = {"state": {"type": {"any_": ["COMPLETED"]}}}  # a schedule's runs to come would be newer
     (run, *_) = home.prefect("flow_runs", flows={"name": {"any_": [name]}}, flow_runs=ended, sort="START_TIME_DESC")
@@ -29,7 +30,7 @@ def last_run(home, *, name="retrain"):
     return run, tasks, artifacts
 
 
-def last_event(home, kind):
+def last_event(home: Any, kind: Any) -> Any:
     """The resource of the newest event of a kind, once the server has written what it heard."""
     wanted = {"event": {"name": [f"atlasflow.champion.{kind}"]}, "order": "DESC"}
     for _ in range(60):
@@ -40,11 +41,11 @@ def last_event(home, kind):
     return None
 
 
-def on_board(home):
+def on_board(home: Any) -> Any:
     return World(load(), home.folder).board("laptop").state().active
 
 
-def answer(home, **said):
+def answer(home: Any, **said: Any) -> None:
     """Fill in the form of the run that waits for a person, as the Prefect UI does."""
     address = ""
     for _ in range(200):
@@ -60,7 +61,7 @@ def answer(home, **said):
     assert done["status"] == "ACCEPT", done
 
 
-def test_a_champion_is_made_and_challenged_for_a_reason_alone(made):
+def test_a_champion_is_made_and_challenged_for_a_reason_alone(made: Any) -> None:
     # The first one: the chain's own release, from the receipts that are there.
     said = made.atlasflow("retrain")
     first = made.champion()
@@ -90,7 +91,7 @@ def test_a_champion_is_made_and_challenged_for_a_reason_alone(made):
     assert "| 1 | 0." in artifacts["retraining"]
 
 
-def test_a_better_model_is_promoted_by_a_person_and_taken_back(made):
+def test_a_better_model_is_promoted_by_a_person_and_taken_back(made: Any) -> None:
     made.atlasflow("retrain")
     first = made.champion()
 

@@ -1,6 +1,7 @@
 """What changes decides what runs: settings, parts of the chain, gates."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 MORE_MOMENTUM = ("--set", "train.momentum=0.8")
 
 
-def test_one_training_parameter_reruns_training_and_what_follows(made):
+def test_one_training_parameter_reruns_training_and_what_follows(made: Any) -> None:
     assert "settings momentum: 0.9 → 0.8" in made.atlasflow("why", "train", *MORE_MOMENTUM)
     assert "is stale" in made.atlasflow("why", "deploy", *MORE_MOMENTUM)
     made.atlasflow("run", *MORE_MOMENTUM)
@@ -22,7 +23,7 @@ def test_one_training_parameter_reruns_training_and_what_follows(made):
     assert "deploy    starts: board laptop runs " in printed, "but the board still holds what was deployed last"
 
 
-def test_a_part_of_the_chain_and_a_forced_stage(made):
+def test_a_part_of_the_chain_and_a_forced_stage(made: Any) -> None:
     made.atlasflow("run", "--from", "export", "--to", "convert", "--force", "convert")
     record, outcomes = made.last_run()
     assert outcomes == {"export": "reused", "convert": "ran"}
@@ -30,7 +31,7 @@ def test_a_part_of_the_chain_and_a_forced_stage(made):
     assert made.states()["publish"] == "fresh", "the forced stage made the same bytes"
 
 
-def test_a_stage_without_its_input_names_what_is_missing(made):
+def test_a_stage_without_its_input_names_what_is_missing(made: Any) -> None:
     said = made.atlasflow("run", "--stage", "convert", "--set", "train.momentum=0.123", code=2)
     assert "convert needs what" in said
     assert "start earlier with --from" in said
@@ -39,7 +40,7 @@ def test_a_stage_without_its_input_names_what_is_missing(made):
     assert row["key"] is None
 
 
-def test_a_gate_stops_the_chain_even_when_every_stage_is_fresh(made):
+def test_a_gate_stops_the_chain_even_when_every_stage_is_fresh(made: Any) -> None:
     said = made.atlasflow("run", "--set", "evaluate.min_accuracy=0.99", code=3)
     assert "gate evaluate: accuracy" in said
     assert "is below evaluate.min_accuracy 0.9900" in said
@@ -49,7 +50,7 @@ def test_a_gate_stops_the_chain_even_when_every_stage_is_fresh(made):
     assert run["state_type"] == "FAILED"
 
 
-def test_a_stage_has_a_flow_of_its_own(made):
+def test_a_stage_has_a_flow_of_its_own(made: Any) -> None:
     program = (
         "import os; from infra.home import home; from infra.settings import load;"
         "from infra.prefect_server.server import environment; from infra.services import Services;"

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +26,7 @@ BY_A_PERSON_AND_THE_SERVED_ROLLOUT = {"retrain.approval": "true", "retrain.rollo
 
 
 @pytest.fixture(scope="module")
-def serving(untouched, first_run):
+def serving(untouched: Any, first_run: Any) -> Iterator[Any]:
     """The home with everything made and `atlasflow serve` running; ends it as Ctrl-C does."""
     made = untouched
     made.settle()
@@ -57,7 +59,7 @@ def serving(untouched, first_run):
         made.said += [*heard, rest]
 
 
-def prefect(home, *words):
+def prefect(home: Any, *words: Any) -> Any:
     return home.start(
         [PYTHON, "-m", "prefect", *words],
         **home.prefect_client(),
@@ -67,7 +69,9 @@ def prefect(home, *words):
     )
 
 
-def test_the_form_of_a_stage_starts_a_run_that_reuses_the_chain_s_receipts(serving, page, watch, pytestconfig):
+def test_the_form_of_a_stage_starts_a_run_that_reuses_the_chain_s_receipts(
+    serving: Any, page: Any, watch: Any, pytestconfig: pytest.Config
+) -> None:
     watch.expected += OWN_FAULTS
     log_in(page, serving)
     (deployment,) = serving.prefect("deployments", deployments={"name": {"any_": ["evaluate"]}})
@@ -86,7 +90,7 @@ def test_the_form_of_a_stage_starts_a_run_that_reuses_the_chain_s_receipts(servi
     assert record["stages"][0]["key"] == serving.status()["evaluate"]["key"]
 
 
-def test_a_stage_that_is_triggered_alone_reuses_the_chain_s_receipts(serving):
+def test_a_stage_that_is_triggered_alone_reuses_the_chain_s_receipts(serving: Any) -> None:
     done = prefect(serving, "deployment", "run", "evaluate/evaluate", "--watch")
     assert done.returncode == 0, done.stdout + done.stderr
     record, outcomes = serving.last_run()
@@ -98,13 +102,13 @@ def test_a_stage_that_is_triggered_alone_reuses_the_chain_s_receipts(serving):
     assert "locl" in wrong.stdout + wrong.stderr
 
 
-def test_what_a_person_changed_in_the_ui_survives_a_restart_of_serve(serving):
+def test_what_a_person_changed_in_the_ui_survives_a_restart_of_serve(serving: Any) -> None:
     """A paused schedule stays paused, an added one stays, a deleted one stays away, and so does a paused deployment."""
 
-    def deployment(name):
+    def deployment(name: Any) -> Any:
         return serving.prefect("deployments", deployments={"name": {"any_": [name]}})[0]
 
-    def change(method, path, body=None):
+    def change(method: Any, path: Any, body: Any = None) -> None:
         api, login = serving.prefect_client().values()
         auth = httpx.BasicAuth(*login.split(":", 1))
         httpx.request(method, f"{api}/deployments/{path}", json=body, auth=auth, trust_env=False).raise_for_status()
@@ -134,14 +138,14 @@ def test_what_a_person_changed_in_the_ui_survives_a_restart_of_serve(serving):
     change("DELETE", f"{evaluate['id']}/schedules/{kept['id']}")
 
 
-def trigger(home, name, request):
+def trigger(home: Any, name: Any, request: pytest.FixtureRequest) -> Any:
     """Start a run of a deployment; returns its id."""
     (deployment,) = home.prefect("deployments", deployments={"name": {"any_": [name]}})
     body = {"parameters": {"request": request}, "state": {"type": "SCHEDULED"}}
     return home.post(f"deployments/{deployment['id']}/create_flow_run", body)["id"]
 
 
-def until(home, what, state, **wanted):
+def until(home: Any, what: Any, state: Any, **wanted: Any) -> Any:
     """The first run that is asked for, once it is in a state; another end of it fails the test."""
     deadline = time.monotonic() + 120
     while True:
@@ -154,17 +158,17 @@ def until(home, what, state, **wanted):
         time.sleep(0.2)
 
 
-def run_of(identifier):
+def run_of(identifier: Any) -> Any:
     return {"flow_runs": {"id": {"any_": [identifier]}}}
 
 
-def on_board(home):
+def on_board(home: Any) -> Any:
     return home.json("boards", "status", "laptop")[0]["active"]
 
 
 def test_one_retraining_keeps_others_away_until_a_person_has_answered_and_the_served_rollout_follows(
-    serving, page, watch, pytestconfig
-):
+    serving: Any, page: Any, watch: Any, pytestconfig: pytest.Config
+) -> None:
     watch.expected += OWN_FAULTS
     log_in(page, serving)
     if serving.champion() is None:

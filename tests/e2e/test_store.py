@@ -5,6 +5,8 @@ import dataclasses
 import json
 import os
 import sqlite3
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from tests.e2e.installation import STAGES
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
 
-def flip(path):
+def flip(path: Any) -> None:
     """Change one byte and put the times back, as a failing disk would."""
     before = path.stat()
     path.chmod(0o644)
@@ -26,7 +28,7 @@ def flip(path):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_deleted_object_is_missed_and_made_again(made):
+def test_a_deleted_object_is_missed_and_made_again(made: Any) -> None:
     picture = made.output("evaluate", "confusion")
     content = picture.read_bytes()
     picture.unlink()
@@ -37,7 +39,7 @@ def test_a_deleted_object_is_missed_and_made_again(made):
     assert picture.read_bytes() == content
 
 
-def test_a_flipped_byte_is_named_by_every_look_and_made_again(made):
+def test_a_flipped_byte_is_named_by_every_look_and_made_again(made: Any) -> None:
     assert made.json("verify", "--deep")["damaged"] == []
     (model,) = made.tree("convert", "om").values()
     content = model.read_bytes()
@@ -54,7 +56,7 @@ def test_a_flipped_byte_is_named_by_every_look_and_made_again(made):
     assert model.read_bytes() == content
 
 
-def test_gc_removes_what_no_run_needs_and_nothing_else(made):
+def test_gc_removes_what_no_run_needs_and_nothing_else(made: Any) -> None:
     other = ("--set", 'convert.soc_versions=["Ascend310B4"]')
     made.atlasflow("run", "--stage", "convert", *other)
     assert made.last_run()[1] == {"convert": "ran"}
@@ -78,7 +80,9 @@ LEFT_OUT = {"boards", "certificates", "inputs", "kernels", "latest", "leases", "
 LEFT_OUT |= {"services", "statcache.json", "verdict.json", "work", "pulled", "reports"}
 
 
-def test_a_backup_brings_everything_back_and_the_stages_beside_the_chain_go_on_from_it(made, tmp_path, request):
+def test_a_backup_brings_everything_back_and_the_stages_beside_the_chain_go_on_from_it(
+    made: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """What a home holds belongs to its state, or is known not to; robustness is measured in the restored home."""
     kept = {place.partition("/")[0] for place in (*STATE, *ARTIFACTS)}
     assert {path.name for path in made.folder.iterdir()} <= kept | LEFT_OUT

@@ -1,5 +1,7 @@
 """What all the runs left behind: no secret anywhere, and nothing outside the home. The last module by name."""
 
+from typing import Any
+
 import psutil
 import pytest
 
@@ -8,7 +10,7 @@ from tests.e2e.installation import SECRETS
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 
 
-def keys_of(folder):
+def keys_of(folder: Any) -> Any:
     """The stand-ins' secrets: the object store's key and the lines of the private SSH keys."""
     private = [folder / "secrets" / "board-laptop", folder / "boards" / "laptop" / "host_key"]
     files = {*private, folder / "services" / "objectstore.secret"}
@@ -18,7 +20,7 @@ def keys_of(folder):
     return files, [(folder / "services" / "objectstore.secret").read_text(), *distinct]
 
 
-def test_no_secret_is_in_any_output_file_or_argument_list(made):
+def test_no_secret_is_in_any_output_file_or_argument_list(made: Any) -> None:
     made.atlasflow("up")
     own_files, keys = keys_of(made.folder)
     secrets = [*keys, *SECRETS.values()]
@@ -38,7 +40,7 @@ def test_no_secret_is_in_any_output_file_or_argument_list(made):
         assert path.stat().st_mode & 0o077 == 0, f"{path} can be read by others"
 
 
-def test_no_secret_is_in_prefect(made):
+def test_no_secret_is_in_prefect(made: Any) -> None:
     """The database is searched as a file above; this asks as a person with the UI would."""
     made.atlasflow("up")
     for what in ("flow_runs", "task_runs", "logs", "artifacts"):
@@ -47,5 +49,5 @@ def test_no_secret_is_in_prefect(made):
         assert not any(secret in text for secret in SECRETS.values())
 
 
-def test_runs_leave_no_scratch_behind(made):
+def test_runs_leave_no_scratch_behind(made: Any) -> None:
     assert list((made.folder / "work").iterdir()) == []

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from infra.tracking import repository
 pytestmark = pytest.mark.skipif(not repository.installed(), reason="Aim is not installed: make dev")
 
 
-def test_the_training_is_in_aim_once_with_its_metrics_and_linked_from_the_report(made):
+def test_the_training_is_in_aim_once_with_its_metrics_and_linked_from_the_report(made: Any) -> None:
     key = made.status()["train"]["key"]
     run = repository.run_of(made.folder, key)
     assert run is not None

@@ -5,6 +5,8 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -33,7 +35,7 @@ if __name__ == "__main__":
 """
 
 
-def killed_in_its_first_training(home):
+def killed_in_its_first_training(home: Any) -> Any:
     """Start a search, wait for its first training, look at what it has open, and kill the command."""
     with subprocess.Popen(
         [COMMAND, *SPACE], cwd=home.elsewhere, env=home.environment(), stdout=subprocess.PIPE, text=True
@@ -50,7 +52,7 @@ def killed_in_its_first_training(home):
     return set(listening)
 
 
-def trainings(family):
+def trainings(family: Any) -> Any:
     """The training processes of a command, as soon as there is one; none when it ends before."""
     while family.is_running() and family.status() != psutil.STATUS_ZOMBIE:
         found = [child for child in family.children(recursive=True) if is_training(child)]
@@ -59,7 +61,7 @@ def trainings(family):
     return []
 
 
-def is_training(process):
+def is_training(process: Any) -> Any:
     try:
         words = process.cmdline()
     except psutil.Error:  # it has ended
@@ -68,7 +70,7 @@ def is_training(process):
 
 
 @pytest.fixture
-def cluster(made):
+def cluster(made: Any) -> Iterator[Any]:
     """The address of a scheduler with one worker, in processes of their own."""
     script = made.elsewhere / "cluster.py"
     script.write_text(CLUSTER)
@@ -87,11 +89,11 @@ def cluster(made):
         script.unlink()
 
 
-def rows(told):
+def rows(told: Any) -> Any:
     return {row["learning rate"]: row for row in told["trials"]}
 
 
-def test_a_search_is_killed_goes_on_and_is_then_cached(made):
+def test_a_search_is_killed_goes_on_and_is_then_cached(made: Any) -> None:
     assert killed_in_its_first_training(made) <= {"127.0.0.1"}
     told = made.json(*SPACE)
     found = rows(told)
@@ -113,7 +115,7 @@ def test_a_search_is_killed_goes_on_and_is_then_cached(made):
         assert list(csv.DictReader(file)) == told["trials"]
 
 
-def test_workers_of_a_cluster_use_the_same_receipts_and_train(made, cluster):
+def test_workers_of_a_cluster_use_the_same_receipts_and_train(made: Any, cluster: Any) -> None:
     told = made.json("tune", "--space", "train.learning_rate=0.01,0.03", "--cluster", cluster)
     found = rows(told)
     assert found["0.01"]["state"] == "cached"
@@ -127,7 +129,7 @@ def test_workers_of_a_cluster_use_the_same_receipts_and_train(made, cluster):
     assert json.loads(table["data"]) == told["trials"]
 
 
-def test_the_winner_challenges_the_champion_with_the_training_of_its_trial(made):
+def test_the_winner_challenges_the_champion_with_the_training_of_its_trial(made: Any) -> None:
     if made.champion() is None:
         made.atlasflow("retrain")
     first = made.champion()

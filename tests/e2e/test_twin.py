@@ -1,6 +1,9 @@
 """The rehearsal of the cloud: its chain and its commands against the stand-ins, through the installed command."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +30,7 @@ CONFIG = """{
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory, small_archive):
+def twin(tmp_path_factory: pytest.TempPathFactory, small_archive: Any) -> Iterator[Any]:
     """A home whose chain was run on the stand-ins of the cloud."""
     image = {"ATLASFLOW_MODELARTS__NOTEBOOK__IMAGE": "00000000-0000-4000-8000-000000000001"}
     installation = install(tmp_path_factory.mktemp("twin"), small_archive, **image)
@@ -37,11 +40,11 @@ def twin(tmp_path_factory, small_archive):
     assert_nothing_runs(installation)
 
 
-def rows(text):
+def rows(text: Any) -> Any:
     return json.loads(text)
 
 
-def test_the_whole_chain_runs_and_says_what_stands_in(twin):
+def test_the_whole_chain_runs_and_says_what_stands_in(twin: Any) -> None:
     home, said = twin
     assert "submitted the ModelArts job atlasflow-" in said
     status = rows(home.atlasflow("status", *TWIN, "--json"))
@@ -60,7 +63,7 @@ BROKEN = {
 }
 
 
-def test_without_any_one_setting_of_the_client_the_chain_stops(twin):
+def test_without_any_one_setting_of_the_client_the_chain_stops(twin: Any) -> None:
     home, _ = twin
     objects = json.loads(home.output("publish", "published", *TWIN).read_text())["objects"]
     (model,) = (key for key in objects if key.endswith("/model.air"))
@@ -81,7 +84,7 @@ def test_without_any_one_setting_of_the_client_the_chain_stops(twin):
     assert "Content-MD5" in found["content md5"][1]
 
 
-def test_jobs_are_listed_shown_and_deleted(twin):
+def test_jobs_are_listed_shown_and_deleted(twin: Any) -> None:
     home, _ = twin
     (job,) = rows(home.atlasflow("jobs", "list", *TWIN, "--json"))
     assert job["phase"] == "Completed"
@@ -98,7 +101,7 @@ def test_jobs_are_listed_shown_and_deleted(twin):
     assert "no training job 'nobody'" in home.atlasflow("jobs", "show", "nobody", *TWIN, code=2)
 
 
-def test_maintenance_finds_nothing_to_do(twin):
+def test_maintenance_finds_nothing_to_do(twin: Any) -> None:
     home, _ = twin
     found = {item["chore"]: item for item in rows(home.atlasflow("maintenance", *TWIN, "--json"))}
     assert not any(item["failed"] for item in found.values())
@@ -107,7 +110,7 @@ def test_maintenance_finds_nothing_to_do(twin):
     assert "Everything is fresh" in home.atlasflow("run", *TWIN)
 
 
-def test_a_notebook_s_life(twin):
+def test_a_notebook_s_life(twin: Any) -> None:
     home, _ = twin
     (made,) = rows(home.atlasflow("notebook", "create", "lesson-1", *TWIN, "--json"))
     assert (made["name"], made["status"]) == ("lesson-1", "RUNNING")
@@ -119,7 +122,7 @@ def test_a_notebook_s_life(twin):
     assert "there are: none" in home.atlasflow("notebook", "stop", "lesson-1", *TWIN, code=2)
 
 
-def test_a_xihe_project_comes_and_goes(twin, tmp_path):
+def test_a_xihe_project_comes_and_goes(twin: Any, tmp_path: Path) -> None:
     home, _ = twin
     config, profile, project = tmp_path / "config.json", tmp_path / "mine.toml", tmp_path / "project"
     config.write_text(CONFIG)

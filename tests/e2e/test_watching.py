@@ -4,9 +4,11 @@ import signal
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +43,7 @@ with holding({"held": 1}, Path(sys.argv[1]), print):
 
 
 @pytest.fixture
-def watched(made):
+def watched(made: Any) -> Iterator[Any]:
     """The home with its services up, and this process pointed to its Prefect server."""
     made.atlasflow("up")
     api = f"{made.services()['prefect']['address']}/api"
@@ -50,7 +52,7 @@ def watched(made):
 
 
 @contextmanager
-def program(home, script, *arguments):
+def program(home: Any, script: Any, *arguments: Any) -> Iterator[Any]:
     """A Python program against the home's Prefect server that has said its first line; it is killed at the end."""
     environment = home.environment() | {
         **home.prefect_client(),
@@ -68,7 +70,7 @@ def program(home, script, *arguments):
             process.kill()
 
 
-def until(found, seconds=60):
+def until(found: Any, seconds: int = 60) -> Any:
     """What `found` returns, once it is something."""
     deadline = time.monotonic() + seconds
     while not (result := found()):
@@ -77,11 +79,11 @@ def until(found, seconds=60):
     return result
 
 
-def ours(home):
+def ours(home: Any) -> Any:
     return {found["name"]: found for found in home.prefect("automations") if "atlasflow" in found["tags"]}
 
 
-def emit(home, event, resource, payload):
+def emit(home: Any, event: Any, resource: Any, payload: Any) -> None:
     said = {
         "occurred": datetime.now(UTC).isoformat(),
         "event": event,
@@ -92,7 +94,7 @@ def emit(home, event, resource, payload):
     home.post("events", [said])
 
 
-def told(received, words):
+def told(received: Any, words: Any) -> Any:
     """What comes of a notification with these words in its subject; the home may have news of other runs too."""
     while True:
         found = received.get(timeout=60)
@@ -100,7 +102,9 @@ def told(received, words):
             return found
 
 
-def test_failures_promotions_and_fallen_boards_are_told_in_every_way_and_automations_are_never_doubled(watched):
+def test_failures_promotions_and_fallen_boards_are_told_in_every_way_and_automations_are_never_doubled(
+    watched: Any,
+) -> None:
     assert set(ours(watched)) >= {automations.CRASH}
     with web() as plain, web() as cloud, post() as mailbox:
         settings = {
@@ -153,7 +157,7 @@ def test_failures_promotions_and_fallen_boards_are_told_in_every_way_and_automat
     assert left[automations.CRASH]["trigger"]["within"] == 75
 
 
-def test_a_run_whose_process_was_killed_is_marked_as_crashed(watched):
+def test_a_run_whose_process_was_killed_is_marked_as_crashed(watched: Any) -> None:
     quick = automations.crash(12, ["sleeper"])
     assert quick.trigger.within == timedelta(seconds=12)
     address = f"{watched.services()['prefect']['address']}/api/automations/"
@@ -171,12 +175,12 @@ def test_a_run_whose_process_was_killed_is_marked_as_crashed(watched):
         httpx.delete(f"{address}{made.json()['id']}", auth=login, trust_env=False).raise_for_status()
 
 
-def slots(home, name):
+def slots(home: Any, name: Any) -> Any:
     found = home.prefect("v2/concurrency_limits")
     return next(limit["active_slots"] for limit in found if limit["name"] == name)
 
 
-def test_a_slot_stays_taken_over_a_restart_of_the_server_and_comes_back_when_its_holder_is_killed(watched):
+def test_a_slot_stays_taken_over_a_restart_of_the_server_and_comes_back_when_its_holder_is_killed(watched: Any) -> None:
     assert {limit["name"] for limit in watched.prefect("v2/concurrency_limits")} >= {"training", "board:laptop"}
     with program(watched, HOLDER, str(watched.folder)):
         assert slots(watched, "held") == 1
@@ -190,7 +194,7 @@ def test_a_slot_stays_taken_over_a_restart_of_the_server_and_comes_back_when_its
     assert slots(watched, "held") == 0
 
 
-def test_the_progress_of_a_training_is_left_as_an_artifact(watched):
+def test_the_progress_of_a_training_is_left_as_an_artifact(watched: Any) -> None:
     found = watched.prefect("artifacts", artifacts={"key": {"any_": ["progress-train"]}})
     assert found[0]["data"] == 100
     assert found[0]["description"].startswith("done; accuracy")

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -12,18 +13,18 @@ OWN_FAULTS = [r"status of 404 .*/(favicon\.ico|ico/(undefined|paused)\.svg)\)$"]
 MOST_BYTES = 300_000
 
 
-def log_in(page, home):
+def log_in(page: Any, home: Any) -> None:
     """Have the pages of the home's Prefect server know its login, as its login page keeps it."""
     page.add_init_script(f"localStorage.setItem('prefect-password', btoa({home.login()!r}))")
 
 
-def open_page(page, address, text):
+def open_page(page: Any, address: Any, text: Any) -> None:
     """Open an address and wait until the page shows a text."""
     page.goto(address)
     page.get_by_text(text).first.wait_for()
 
 
-def submit(page, watch, path):
+def submit(page: Any, watch: Any, path: Any) -> None:
     """Press "Submit" until the server takes what is posted to a path.
 
     While its database is busy it answers 503, to be asked again (Prefect 3.8, SQLite); its UI leaves that to a person.
@@ -38,7 +39,7 @@ def submit(page, watch, path):
     raise AssertionError(f"the server's database stays busy: {path}")
 
 
-def picture(config, page, name, shown=None):
+def picture(config: Any, page: Any, name: Any, shown: Any = None) -> None:
     """With the option `--pictures FOLDER`, keep what the page shows as FOLDER/NAME.png, scrolled to an element."""
     folder = config.getoption("--pictures")
     if folder is None:

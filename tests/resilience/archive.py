@@ -3,6 +3,7 @@
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tasks.stages.download import SAMPLE
 RECORDS_OF_EACH_CLASS = 2
 
 
-def write_tiny_archive(path):
+def write_tiny_archive(path: Any) -> None:
     """The first records of each class of every file of the shipped sample, in the official layout."""
     with tarfile.open(SAMPLE) as source, tarfile.open(path, "w:gz") as target:
         for member in source:
@@ -29,7 +30,7 @@ def write_tiny_archive(path):
             target.addfile(entry, io.BytesIO(content))
 
 
-def _first_records(content):
+def _first_records(content: Any) -> Any:
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
     chosen = [np.flatnonzero(records[:, 0] == label)[:RECORDS_OF_EACH_CLASS] for label in range(CLASSES)]
     return records[np.concatenate(chosen)].tobytes()
@@ -49,6 +50,6 @@ def overrides(archive: Path, epochs: int) -> dict[str, str]:
     }
 
 
-def tiny_settings(archive: Path):
+def tiny_settings(archive: Path) -> Any:
     """The settings of a chain over the archive."""
     return load(overrides=overrides(archive, epochs=1))

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 from infra.faults import FaultPlan
 
@@ -22,21 +23,21 @@ class Boundaries(FaultPlan):
         full_at: the boundary at which the disk is full, likewise.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.armed = False
         self.passed = []
         self.kill_at = self.full_at = 0
         self._one_at_a_time = threading.Lock()
 
-    def reach(self, point):
+    def reach(self, point: Any) -> Any:
         self._pass(point)
         return super().reach(point)
 
-    def watch(self, home):
+    def watch(self, home: Any) -> None:
         """Count changes of files below `home` too, each just before it is made. A process cannot take this back."""
 
-        def audit(event, arguments):
+        def audit(event: Any, arguments: Any) -> None:
             if not self.armed or not (event in _CHANGES or (event == "open" and arguments[2] & _WRITING)):
                 return
             path = "" if isinstance(arguments[0], int) else os.fsdecode(arguments[0])
@@ -46,7 +47,7 @@ class Boundaries(FaultPlan):
 
         sys.addaudithook(audit)
 
-    def _pass(self, name):
+    def _pass(self, name: Any) -> None:
         if not self.armed:
             return
         with self._one_at_a_time:

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,7 @@ class Reference:
         first: that release's id.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         tiny = folder / "tiny.tar.gz"
         archive.write_tiny_archive(tiny)
         self.home = folder / "home"
@@ -43,7 +45,7 @@ class Reference:
         self.first = "first"
         self._folder = folder
 
-    def fill(self):
+    def fill(self) -> None:
         """Start the services and run the chain."""
         board = self.world.board(BOARD)
         board.install(boards.release(self._folder / "release", self.first))
@@ -54,7 +56,7 @@ class Reference:
         self.bucket = Bucket(self.world, self.home)
         self.release = board.state().active
 
-    def stop(self):
+    def stop(self) -> None:
         for service in self.world.services.status():
             self.world.services.stop(service.name)
 
@@ -62,7 +64,7 @@ class Reference:
 class Driver:
     """The process that forks the cases; see `driver.py`."""
 
-    def __init__(self, reference, folder):
+    def __init__(self, reference: Any, folder: Any) -> None:
         self._folder = folder
         self._count = 0
         environment = {
@@ -85,7 +87,7 @@ class Driver:
         setup = {"overrides": reference.overrides, "home": str(reference.home), "recorded": recorded}
         assert self._ask(setup) == "ready"
 
-    def run(self, *cases):
+    def run(self, *cases: Any) -> Any:
         """Run cases (see `driver.Case`) at the same time; gives what each found out, or None after SIGKILL."""
         reports = []
         for case in cases:
@@ -98,21 +100,21 @@ class Driver:
             found.append(json.loads(report.read_text()) if code == 0 else None)
         return found
 
-    def _ask(self, question):
+    def _ask(self, question: Any) -> Any:
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, (self._folder / "driver.log").read_text()
         return json.loads(answer)
 
-    def stop(self):
+    def stop(self) -> None:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory):
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     made = Reference(tmp_path_factory.mktemp("reference"))
     try:
         made.fill()
@@ -122,7 +124,7 @@ def reference(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def driver(reference, tmp_path_factory):
+def driver(reference: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     process = Driver(reference, tmp_path_factory.mktemp("reports"))
     yield process
     process.stop()

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.errors import AtlasFlowError
 from infra.settings import load
@@ -60,16 +61,16 @@ class Case:
 class Narrator(Silent):
     """Keeps the lines that people would see; does something at one of them."""
 
-    def __init__(self, listen):
+    def __init__(self, listen: Any) -> None:
         self.lines = []
         self._listen = listen
 
-    def line(self, stage, text):
+    def line(self, stage: Any, text: Any) -> None:
         self.lines.append(text)
         self._listen(text)
 
 
-def main():
+def main() -> None:
     setup = json.loads(sys.stdin.readline())
     for name in WARM:
         importlib.import_module(name)
@@ -90,7 +91,7 @@ def main():
         print(json.dumps(codes), flush=True)
 
 
-def _fork(case, world, plan):
+def _fork(case: Any, world: Any, plan: Any) -> Any:
     child = os.fork()
     if child:
         return child
@@ -108,7 +109,7 @@ def _fork(case, world, plan):
         os._exit(code)
 
 
-def run(case, world, plan):
+def run(case: Any, world: Any, plan: Any) -> Any:
     """Run one case; gives what became of each stage, the lines that people would see and the boundaries passed."""
     plan.kill_at, plan.full_at, world.real_board = case.kill_at, case.full_at, case.real_board
     if case.files:
@@ -137,7 +138,7 @@ def run(case, world, plan):
     return found
 
 
-def _meet(case, text):
+def _meet(case: Any, text: Any) -> None:
     """The engine says why it begins a stage, and that it waits for another run: that is when two runs meet."""
     if case.leads and "never ran" in text:
         open_once(case.leads[0], "w")
@@ -146,7 +147,7 @@ def _meet(case, text):
         open_once(case.follows[1], "w")
 
 
-def open_once(pipe, mode):
+def open_once(pipe: Any, mode: Any) -> None:
     """Open and close a named pipe, which waits for the one who opens its other end."""
     with Path(pipe).open(mode):
         pass

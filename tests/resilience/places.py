@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipts
@@ -12,7 +13,7 @@ from infra.store.receipts import Receipts
 UNEQUAL = {("train", "log"), *(("deploy", name) for name in ("boards", "answers", "latency", "parity", "picture"))}
 
 
-def copy_home(source, target, stages):
+def copy_home(source: Any, target: Any, stages: Any) -> None:
     """A home that holds what the given stages of another made: their receipts and all that these name."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -29,7 +30,7 @@ def copy_home(source, target, stages):
                 shutil.copy2(path, copy)
 
 
-def check_home(home):
+def check_home(home: Any) -> Any:
     """Nothing half-made is visible in a home: names are digests, receipts are whole, and so is what they name."""
     for path in (home / "objects").glob("??/[!.]*"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.parent.name + path.name, f"{path} is half-made"
@@ -51,12 +52,12 @@ def check_home(home):
     return whole
 
 
-def _shown(store, artifact):
+def _shown(store: Any, artifact: Any) -> Any:
     prefix = "" if artifact.kind == "file" else f"{artifact.name}/"
     return {prefix + name for name in store.files(artifact)}
 
 
-def check_healed(home, reference):
+def check_healed(home: Any, reference: Any) -> None:
     """The receipts are those of the reference, the outputs too where they can be, and no scratch is left."""
     expected = {receipt.stage: receipt for receipt in Receipts(reference).all()}
     for receipt in Receipts(home).all():
@@ -67,7 +68,7 @@ def check_healed(home, reference):
     assert not left, f"scratch was left behind: {left}"
 
 
-def _digests(receipt):
+def _digests(receipt: Any) -> Any:
     return {
         name: "any" if (receipt.stage, name) in UNEQUAL else artifact.sha256
         for name, artifact in receipt.outputs.items()
@@ -77,7 +78,7 @@ def _digests(receipt):
 class Bucket:
     """The objects of a home's upload and publish, as they are in its bucket."""
 
-    def __init__(self, world, home):
+    def __init__(self, world: Any, home: Any) -> None:
         self._store = world.object_store()
         files = ArtifactStore(home)
         outputs = {name: next(Receipts(home).all(name)).outputs for name in ("upload", "publish")}
@@ -88,11 +89,11 @@ class Bucket:
         self._prefix = f"{world.settings.obs.prefix}/"
         self._sizes = self._listed()
 
-    def empty(self, stage):
+    def empty(self, stage: Any) -> None:
         """Remove what a stage put there."""
         self._store.delete(self._digests[stage])
 
-    def check(self, stage):
+    def check(self, stage: Any) -> Any:
         """Whatever is there is whole, and nothing else is there; gives how many objects of a stage are there."""
         there = self._listed()
         assert there.items() <= self._sizes.items(), "an object in the bucket is not what it should be"
@@ -101,23 +102,23 @@ class Bucket:
             assert self._store.head(key).sha256 == digests[key]
         return len(digests)
 
-    def _listed(self):
+    def _listed(self) -> Any:
         return dict(self._store.list(self._prefix))
 
 
 class BoardFolder:
     """The release folder of the stand-in board, looked at from outside."""
 
-    def __init__(self, folder: Path, saved: Path):
+    def __init__(self, folder: Path, saved: Path) -> None:
         self.folder, self._saved = folder, saved
         shutil.copytree(folder, saved, symlinks=True)
 
-    def restore(self):
+    def restore(self) -> None:
         """Put back what the board held in the beginning."""
         shutil.rmtree(self.folder)
         shutil.copytree(self._saved, self.folder, symlinks=True)
 
-    def check(self):
+    def check(self) -> Any:
         """What is in service is whole; gives its id."""
         current = self.folder / "current"
         manifest = json.loads((current / "manifest.json").read_text())

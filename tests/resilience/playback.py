@@ -8,12 +8,13 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 RECORDED = "ATLASFLOW_TEST_RECORDED"
 _REFUSED = 4
 
 
-def main(recorded, command, *words):
+def main(recorded: Any, command: Any, *words: Any) -> Any:
     options = dict(word.removeprefix("--").split("=", 1) for word in words)
     if command == "atc":
         print((recorded / "convert" / "atc.log").read_text(), end="")
@@ -29,7 +30,7 @@ def main(recorded, command, *words):
     return 0
 
 
-def _export(recorded, style, output):
+def _export(recorded: Any, style: Any, output: Any) -> Any:
     check = json.loads((recorded / "checks.json").read_text())[style]
     if not check.pop("made"):
         message = check["reason"].removeprefix("models/main.py export: ")
@@ -42,7 +43,7 @@ def _export(recorded, style, output):
     return 0
 
 
-def _copy(recorded, names, folder):
+def _copy(recorded: Any, names: Any, folder: Any) -> None:
     for name in names:
         shutil.copyfile(recorded / name, Path(folder) / name)
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from infra.local_training.trainer import LocalTrainer, run_model
 from infra.ports.board import BoardFacts, BoardState, Classification, Installed, SmokeResult
@@ -28,27 +29,27 @@ class ReplayedWorld(World):
         real_board: False to play the board back as well.
     """
 
-    def __init__(self, settings, home, recorded, faults):
+    def __init__(self, settings: Any, home: Any, recorded: Any, faults: Any) -> None:
         super().__init__(settings, home, faults)
         self.recorded = recorded
         self.real_board = True
 
-    def trainer(self):
+    def trainer(self) -> Any:
         return LocalTrainer(PROGRAM)
 
-    def models(self):
+    def models(self) -> Any:
         return self
 
-    def run(self, command, arguments, log):
+    def run(self, command: Any, arguments: Any, log: Any) -> None:
         run_model(command, arguments, log=log, main=PROGRAM)
 
-    def compiler(self):
+    def compiler(self) -> Any:
         return replace(super().compiler(), command=[sys.executable, "-S", "-E", str(PROGRAM), "atc"])
 
-    def simulator(self):
+    def simulator(self) -> Any:
         return self
 
-    def infer(self, release, soc_version, images, logits):
+    def infer(self, release: Any, soc_version: Any, images: Any, logits: Any) -> Any:
         """For real the first time, and then from what that wrote; the model is always the same."""
         kept = self.recorded.parent / f"replayed-{file_digest(release / 'model.om')}.npy"
         if not kept.exists():
@@ -59,29 +60,29 @@ class ReplayedWorld(World):
         (milliseconds,) = json.loads((self.recorded / "convert" / "latency.json").read_text()).values()
         return milliseconds
 
-    def board(self, name):
+    def board(self, name: Any) -> Any:
         return super().board(name) if self.real_board else PlayedBoard(name, self.recorded / "deploy")
 
 
 class PlayedBoard:
     """A board that says what the real run's board said, at once."""
 
-    def __init__(self, name, recorded):
+    def __init__(self, name: Any, recorded: Any) -> None:
         self.name = name
         self._recorded = recorded
         said = json.loads((recorded / "boards.json").read_text())
         self._release, self._said = said["release"], said["boards"][name]
 
-    def facts(self):
+    def facts(self) -> Any:
         return BoardFacts(**self._said["facts"])
 
-    def state(self):
+    def state(self) -> Any:
         return BoardState(self._release, None, (self._release,))
 
-    def install(self, release, progress=None):
+    def install(self, release: Any, progress: Any = None) -> Any:
         return Installed(True, len(release.files), self._said["bytes_sent"], SmokeResult.from_json(self._said["smoke"]))
 
-    def classify(self, pictures, folder):
+    def classify(self, pictures: Any, folder: Any) -> Any:
         shutil.copytree(self._recorded / "pictures" / self.name, folder)
         answers = json.loads((self._recorded / "answers.json").read_text())[self.name]
         return [

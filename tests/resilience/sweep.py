@@ -1,6 +1,7 @@
 """Break a stage at each of its boundaries, from the same beginning, and let the next run heal it."""
 
 from collections.abc import Callable
+from typing import Any
 
 from tasks.pipeline import NAMES
 from tests.resilience.places import check_healed, check_home, copy_home
@@ -20,7 +21,18 @@ class Sweep:
         real_board: False to play the board back.
     """
 
-    def __init__(self, driver, reference, folder, stage, *, at_once=2, done=False, files=False, real_board=True):
+    def __init__(
+        self,
+        driver: Any,
+        reference: Any,
+        folder: Any,
+        stage: Any,
+        *,
+        at_once: int = 2,
+        done: bool = False,
+        files: bool = False,
+        real_board: bool = True,
+    ) -> None:
         self.names: list[str] = []
         self.restore: Callable[[], object] = lambda: None  # puts the world back to its beginning
         self.check: Callable[[], object] = lambda: None  # looks at the world after a break
@@ -29,7 +41,7 @@ class Sweep:
         self._every = {"stage": stage, "real_board": real_board}
         self._done = NAMES[: NAMES.index(stage) + done]
 
-    def boundaries(self):
+    def boundaries(self) -> Any:
         """The numbers of all boundaries of an undisturbed run; their names are kept."""
         self.restore()
         [found] = self._driver.run({"home": self._home(0), "alone": True, "files": self._files, **self._every})
@@ -37,29 +49,29 @@ class Sweep:
         self.names = found["passed"]
         return range(1, len(self.names) + 1)
 
-    def until_made(self):
+    def until_made(self) -> Any:
         """The numbers of those boundaries that come before the engine keeps what the stage has made."""
         return self.boundaries()[: self._made()]
 
-    def behind(self):
+    def behind(self) -> Any:
         """The first and the last visit of each boundary that comes when the engine keeps what the stage has made."""
         numbers = self.boundaries()[self._made() :]
         first = {self.names[number - 1]: number for number in reversed(numbers)}
         last = {self.names[number - 1]: number for number in numbers}
         return sorted({*first.values(), *last.values()})
 
-    def _made(self):
+    def _made(self) -> Any:
         return self.names.index(f"stage.{self._stage}.made") + 1
 
-    def kill_each(self, numbers):
+    def kill_each(self, numbers: Any) -> Any:
         """Kill a run at each of these boundaries; gives how many they were."""
         return self._each(numbers, "kill_at", self._was_killed)
 
-    def fill_each(self, numbers):
+    def fill_each(self, numbers: Any) -> Any:
         """Let the disk be full at each of these boundaries; gives how many they were."""
         return self._each(numbers, "full_at", self._was_refused)
 
-    def _each(self, numbers, how, check_end):
+    def _each(self, numbers: Any, how: Any, check_end: Any) -> Any:
         count = 0
         left = list(numbers)
         while left:
@@ -72,7 +84,7 @@ class Sweep:
             count += len(some)
         return count
 
-    def _break(self, numbers, how, check_end):
+    def _break(self, numbers: Any, how: Any, check_end: Any) -> None:
         self.restore()
         homes = [self._home(number) for number in numbers]
         cases = [{"home": home, "alone": True, "files": self._files, **self._every} for home in homes]
@@ -89,16 +101,16 @@ class Sweep:
             check_home(home)
             check_healed(home, self._reference.home)
 
-    def _was_killed(self, found):
+    def _was_killed(self, found: Any) -> None:
         assert found is None, "the boundary was not reached"
 
-    def _was_refused(self, found):
+    def _was_refused(self, found: Any) -> None:
         kind, code, text = found["error"]
         assert (kind, code) == ("Refused", 4)
         assert "the disk is full" in text or "No space left" in text
         assert "free s" in text
 
-    def _home(self, number):
+    def _home(self, number: Any) -> Any:
         home = self._folder / str(number)
         copy_home(self._reference.home, home, self._done)
         return home

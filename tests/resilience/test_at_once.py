@@ -1,12 +1,14 @@
 """Two runs of the same work at the same time: one computes, the other waits and reuses."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 from tasks.pipeline import NAMES
 from tests.resilience.places import check_healed, check_home, copy_home
 
 
-def test_the_second_run_waits_and_reuses(driver, reference, tmp_path):
+def test_the_second_run_waits_and_reuses(driver: Any, reference: Any, tmp_path: Path) -> None:
     home = tmp_path / "home"
     copy_home(reference.home, home, NAMES[: NAMES.index("train")])
     pipes = [str(tmp_path / "begun"), str(tmp_path / "waits")]

@@ -4,8 +4,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,7 +26,7 @@ EPOCHS = 40  # a tiny epoch takes some 30 ms, so that a kill after the first com
 
 
 @contextmanager
-def started(*words, home):
+def started(*words: Any, home: Any) -> Iterator[Any]:
     """The command, running, in a home of its own."""
     environment = {**os.environ, "ATLASFLOW_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
     process = subprocess.Popen(
@@ -38,7 +40,7 @@ def started(*words, home):
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Iterator[Any]:
     yield tmp_path / "home"
     with started("down", home=tmp_path / "home") as process:
         assert process.wait() == 0, process.stdout.read()
@@ -46,7 +48,7 @@ def home(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.mindspore
-def test_a_killed_training_goes_on(home, tmp_path):
+def test_a_killed_training_goes_on(home: Any, tmp_path: Path) -> None:
     tiny = tmp_path / "tiny.tar.gz"
     archive.write_tiny_archive(tiny)
     overrides = archive.overrides(tiny, EPOCHS)
@@ -76,6 +78,6 @@ def test_a_killed_training_goes_on(home, tmp_path):
     assert file_digest(home / "latest" / "train" / "checkpoint.ckpt") == expected
 
 
-def epochs(lines):
+def epochs(lines: Any) -> Any:
     """The numbers of the epochs that lines tell of, as they come."""
     return (int(match[1]) for match in map(EPOCH.search, lines) if match)

@@ -1,5 +1,8 @@
 """One byte of one object of a stage flips: the next run says which, and makes it again, and nothing else."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from infra.store.artifacts import ArtifactStore
@@ -9,7 +12,7 @@ from tests.resilience.places import UNEQUAL, check_healed, check_home, copy_home
 
 
 @pytest.mark.parametrize("stage", NAMES)
-def test_a_flipped_byte(driver, reference, tmp_path, stage):
+def test_a_flipped_byte(driver: Any, reference: Any, tmp_path: Path, stage: Any) -> None:
     home = tmp_path / "home"
     copy_home(reference.home, home, NAMES)
     name, path = _object_of(home, stage)
@@ -23,7 +26,7 @@ def test_a_flipped_byte(driver, reference, tmp_path, stage):
     check_healed(home, reference.home)
 
 
-def _object_of(home, stage):
+def _object_of(home: Any, stage: Any) -> Any:
     """The name and the place of the largest file that a stage made, and makes the same each time, and no other has."""
     store, files = ArtifactStore(home), {}
     for receipt in Receipts(home).all():
@@ -37,7 +40,7 @@ def _object_of(home, stage):
     return alone[path][1], path
 
 
-def _flip(path):
+def _flip(path: Any) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.chmod(0o644)

@@ -5,6 +5,9 @@ home: one that makes a folder and keeps its scratch, and one that makes files an
 the same engine, and are killed at the points of the fault plan.
 """
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.resilience.sweep import Sweep
@@ -12,20 +15,20 @@ from tests.resilience.sweep import Sweep
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["download", "convert"])
-def test_before_every_change_of_a_file(driver, reference, tmp_path, stage):
+def test_before_every_change_of_a_file(driver: Any, reference: Any, tmp_path: Path, stage: str) -> None:
     sweep = Sweep(driver, reference, tmp_path, stage, files=True)
     assert sweep.kill_each(sweep.boundaries()) > 50
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "export"])
-def test_a_pure_stage(driver, reference, tmp_path, stage):
+def test_a_pure_stage(driver: Any, reference: Any, tmp_path: Path, stage: str) -> None:
     sweep = Sweep(driver, reference, tmp_path, stage)
     assert sweep.kill_each(sweep.boundaries()) > 15
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["upload", "publish"])
-def test_an_effect_on_the_bucket(driver, reference, tmp_path, stage):
+def test_an_effect_on_the_bucket(driver: Any, reference: Any, tmp_path: Path, stage: str) -> None:
     bucket = reference.bucket
     seen = set()
     sweep = Sweep(driver, reference, tmp_path, stage, at_once=1)
@@ -37,7 +40,7 @@ def test_an_effect_on_the_bucket(driver, reference, tmp_path, stage):
 
 
 @pytest.mark.slow
-def test_an_effect_on_the_board(driver, reference, tmp_path):
+def test_an_effect_on_the_board(driver: Any, reference: Any, tmp_path: Path) -> None:
     board = reference.board
     seen = set()
     sweep = Sweep(driver, reference, tmp_path, "deploy", at_once=1)
@@ -49,12 +52,12 @@ def test_an_effect_on_the_board(driver, reference, tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["upload", "publish", "deploy"])
-def test_an_effect_that_the_world_has_already(driver, reference, tmp_path, stage):
+def test_an_effect_that_the_world_has_already(driver: Any, reference: Any, tmp_path: Path, stage: str) -> None:
     """What comes then is the store alone, and needs no real board."""
     sweep = Sweep(driver, reference, tmp_path, stage, real_board=False)
     assert sweep.kill_each(sweep.behind()) > 8
 
 
-def test_a_look_at_an_effect_that_holds(driver, reference, tmp_path):
+def test_a_look_at_an_effect_that_holds(driver: Any, reference: Any, tmp_path: Path) -> None:
     sweep = Sweep(driver, reference, tmp_path, "upload", files=True, done=True)
     assert sweep.kill_each(sweep.boundaries()) > 5

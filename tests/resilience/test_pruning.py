@@ -1,5 +1,7 @@
 """A real training that is stopped early: its process ends, no receipt is left, and a later one goes on from there."""
 
+from pathlib import Path
+
 import pytest
 
 from flows.context import open_chain
@@ -14,7 +16,9 @@ EPOCHS = 3
 
 @pytest.mark.slow
 @pytest.mark.mindspore
-def test_a_training_that_was_stopped_early_goes_on_when_it_is_wanted_after_all(tmp_path, monkeypatch):
+def test_a_training_that_was_stopped_early_goes_on_when_it_is_wanted_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny = tmp_path / "tiny.tar.gz"
     archive.write_tiny_archive(tiny)
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))

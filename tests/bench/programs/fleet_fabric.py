@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from fabric import Connection, ThreadingGroup
 
@@ -17,16 +18,16 @@ from fabric import Connection, ThreadingGroup
 class Board(Connection):
     """A connection whose paths belong to one board."""
 
-    def put(self, local, remote):
+    def put(self, local: Any, remote: Any) -> Any:
         return super().put(local, f"{self['board']}/{remote}")
 
-    def run(self, command, **options):
+    def run(self, command: Any, **options: Any) -> Any:
         return super().run(command.replace("{board}", self["board"]), **options)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: Any) -> Any:
         return self.__dict__["folder"] if name == "board" else self._get(name)
 
-    def _identity(self):
+    def _identity(self) -> Any:
         return (*super()._identity(), self.__dict__["folder"])
 
 

@@ -7,6 +7,7 @@ BENCH_PYTHON tests/bench/programs/train_torch.py NETWORK BATCH SECONDS
 import statistics
 import sys
 import time
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -14,31 +15,31 @@ from torch import nn
 
 
 class LeNet5(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(3, 6, 5, bias=False), nn.Conv2d(6, 16, 5, bias=False)
         self.fc1, self.fc2, self.fc3 = nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         return self.fc3(self.fc2(self.fc1(x.flatten(1))))
 
 
-def convolution(inputs, outputs, kernel, stride=1):
+def convolution(inputs: Any, outputs: Any, kernel: Any, stride: int = 1) -> Any:
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
 
 
 class Basic(nn.Module):
     expansion = 1
 
-    def __init__(self, inputs, width, stride):
+    def __init__(self, inputs: Any, width: Any, stride: Any) -> None:
         super().__init__()
         self.conv1, self.norm1 = convolution(inputs, width, 3, stride), nn.BatchNorm2d(width)
         self.conv2, self.norm2 = convolution(width, width, 3), nn.BatchNorm2d(width)
         self.stride, self.more = stride, width - inputs
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
         if self.stride > 1:
             before = self.more // 2
@@ -49,7 +50,7 @@ class Basic(nn.Module):
 class Bottleneck(nn.Module):
     expansion = 4
 
-    def __init__(self, inputs, width, stride):
+    def __init__(self, inputs: Any, width: Any, stride: Any) -> None:
         super().__init__()
         outputs = 4 * width
         self.conv1, self.norm1 = convolution(inputs, width, 1), nn.BatchNorm2d(width)
@@ -59,13 +60,13 @@ class Bottleneck(nn.Module):
         if stride > 1 or inputs != outputs:
             self.shortcut = nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         y = F.relu(self.norm1(self.conv1(x)))
         y = F.relu(self.norm2(self.conv2(y)))
         return F.relu(self.norm3(self.conv3(y)) + self.shortcut(x))
 
 
-def residual(block, depths, width, *stem):
+def residual(block: Any, depths: Any, width: Any, *stem: Any) -> Any:
     layers, channels = list(stem), width
     for stage, depth in enumerate(depths):
         for index in range(depth):
@@ -74,11 +75,11 @@ def residual(block, depths, width, *stem):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
 
 
-def resnet20():
+def resnet20() -> Any:
     return residual(Basic, (3, 3, 3), 16, convolution(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU())
 
 
-def resnet50():
+def resnet50() -> Any:
     stem = (convolution(3, 64, 7, 2), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
     return residual(Bottleneck, (3, 4, 6, 3), 64, *stem)
 
@@ -90,7 +91,7 @@ optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
 images, labels = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
 
 
-def timed():
+def timed() -> Any:
     begun = time.perf_counter()
     optimizer.zero_grad()
     loss = F.cross_entropy(network(images), labels)

@@ -2,6 +2,8 @@
 
 import getpass
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session", params=["stand-in", "openssh"])
-def running(request, tmp_path_factory):
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("home")
     services = Services(home)
     service = emulator.service(services, home, NAME)
@@ -33,12 +35,12 @@ def running(request, tmp_path_factory):
 
 
 @pytest.fixture
-def site(running):
+def site(running: Any) -> Any:
     """The running board with a release folder of this test's own, whose name wants quoting."""
     name = f"it's folder $(number) {next(NUMBERS)}"
     return Site(running.settings.model_copy(update={"folder": name}), running.folder)
 
 
 @pytest.fixture
-def board(site):
+def board(site: Any) -> Any:
     return SshBoard(NAME, site.settings)

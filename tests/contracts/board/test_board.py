@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_observations_show_drift(board: SshBoard, site: Site, tmp_path: Path) ->
     camera = tmp_path / "camera"
     camera.mkdir()
 
-    def watched(shown, name):
+    def watched(shown: Any, name: Any) -> Any:
         for index, pixels in enumerate(shown):
             Image.fromarray(pixels).save(camera / f"{name}-{index}.png")
         program = root(site) / "current"

@@ -3,6 +3,7 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_file_with_another_digest_is_reported(board: SshBoard, site: Site, tmp
 
 
 @pytest.mark.parametrize("point", ["preflight", "lock", "plan", "copy#2", "copied", "settled", "smoke", "switch"])
-def test_a_cut_connection_leaves_the_old_release_in_service(site: Site, tmp_path: Path, point) -> None:
+def test_a_cut_connection_leaves_the_old_release_in_service(site: Site, tmp_path: Path, point: str) -> None:
     good = SshBoard(NAME, site.settings)
     good.install(boards.release(tmp_path / "a", "a"))
     second = boards.release(tmp_path / "b", "b", seed=7)
@@ -54,13 +55,13 @@ def test_a_cut_copy_goes_on_where_it_was(site: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("point", ["plan", "copy", "copied", "settled", "smoke", "switch"])
-def test_a_board_that_goes_dark_keeps_a_working_release(site: Site, tmp_path: Path, point) -> None:
+def test_a_board_that_goes_dark_keeps_a_working_release(site: Site, tmp_path: Path, point: str) -> None:
     """The process that changes the board is killed, as by a power cut, at every step."""
     good = SshBoard(NAME, site.settings)
     good.install(boards.release(tmp_path / "a", "a"))
     second = boards.release(tmp_path / "b", "b", seed=7)
 
-    def cut():
+    def cut() -> None:
         os.kill(int((root(site) / "lock").read_text().rsplit(" ", 1)[1]), signal.SIGKILL)
 
     with pytest.raises(Transient):
@@ -94,7 +95,7 @@ def test_bytes_that_change_on_the_way(site: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("code", "error"), [(207018, Transient), (507008, Refused), (107001, Refused)])
-def test_a_chip_that_is_busy_or_refuses(board: SshBoard, site: Site, tmp_path: Path, code, error) -> None:
+def test_a_chip_that_is_busy_or_refuses(board: SshBoard, site: Site, tmp_path: Path, code: int, error: Any) -> None:
     board.install(boards.release(tmp_path / "a", "a"))
     source = f"EMULATED = True\ndef get_soc_name():\n    return 'Ascend310'\ndef init():\n    return {code}\n"
     with pretended_toolkit(site, source), pytest.raises(error, match=str(code)) as caught:

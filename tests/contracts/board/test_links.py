@@ -6,7 +6,9 @@ import getpass
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ from tests.contracts.board.site import NAME, Meddling, Site
 class Link:
     """A TCP link to a port that delivers so many bytes a second, until it is to stand still."""
 
-    def __init__(self, port, bytes_a_second):
+    def __init__(self, port: Any, bytes_a_second: Any) -> None:
         self.pause = 4096 / bytes_a_second
         self.standing = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -31,10 +33,10 @@ class Link:
         threading.Thread(target=self.accept, daemon=True).start()
 
     @property
-    def port(self):
+    def port(self) -> Any:
         return self.listener.getsockname()[1]
 
-    def accept(self):
+    def accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self.listener.accept()
@@ -43,7 +45,7 @@ class Link:
                 threading.Thread(target=self.carry, args=(near, far, lambda: self.pause), daemon=True).start()
                 threading.Thread(target=self.carry, args=(far, near, lambda: 0), daemon=True).start()
 
-    def carry(self, source, target, pause):
+    def carry(self, source: Any, target: Any, pause: Any) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
                 time.sleep(pause() * len(data) / 4096)
@@ -52,19 +54,19 @@ class Link:
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
 
-    def close(self):
+    def close(self) -> None:
         for item in self.sockets:
             item.close()
 
 
 @pytest.fixture
-def link(site):
+def link(site: Any) -> Iterator[Any]:
     found = Link(site.settings.port, 300_000)
     yield found
     found.close()
 
 
-def test_a_slow_link_is_only_slow(site: Site, link, tmp_path: Path) -> None:
+def test_a_slow_link_is_only_slow(site: Site, link: Any, tmp_path: Path) -> None:
     slow = SshBoard(NAME, site.settings.model_copy(update={"port": link.port}))
     release = boards.release(tmp_path / "a", "a")
     moved = []
@@ -74,7 +76,7 @@ def test_a_slow_link_is_only_slow(site: Site, link, tmp_path: Path) -> None:
 
 
 def test_a_link_that_stands_still_is_given_up_at_both_ends(
-    site: Site, link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Site, link: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The board must not stay locked by a connection that is dead and that nobody has closed."""
     good = SshBoard(NAME, site.settings)
@@ -94,7 +96,7 @@ def test_a_client_with_nothing_to_ask_shows_signs_of_life(site: Site, monkeypatc
     monkeypatch.setattr("infra.board.session.BEAT_SECONDS", 0.2)
     monkeypatch.setattr("infra.board.session.IDLE_SECONDS", 1)
 
-    async def idle(seconds):
+    async def idle(seconds: Any) -> Any:
         async with Session(NAME, site.settings, FaultPlan()) as session:
             await asyncio.sleep(seconds)
             return await session.ask("state", answers.state)
@@ -105,7 +107,9 @@ def test_a_client_with_nothing_to_ask_shows_signs_of_life(site: Site, monkeypatc
         asyncio.run(idle(2.5))
 
 
-def test_a_long_copy_keeps_the_board_s_lock(site: Site, link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_copy_keeps_the_board_s_lock(
+    site: Site, link: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is asked while files are on their way; that they arrive keeps the board from giving up."""
     monkeypatch.setattr("infra.board.session.IDLE_SECONDS", 4)
     link.pause = 4096 / 40_000  # the release takes some seven seconds
@@ -123,7 +127,7 @@ def test_two_deployers_take_turns(site: Site, tmp_path: Path) -> None:
     class Second(FaultPlan):
         """When the first has the lock, another one tries."""
 
-        def reach(self, point):
+        def reach(self, point: Any) -> Any:
             if point == "board.plan":
                 second = SshBoard(NAME, site.settings, lock_seconds=0)
                 with pytest.raises(Transient, match="another deployment is running") as caught:
@@ -135,7 +139,7 @@ def test_two_deployers_take_turns(site: Site, tmp_path: Path) -> None:
     assert getpass.getuser() in outcome[0]
 
 
-def in_thread(work):
+def in_thread(work: Any) -> Any:
     """Run beside the event loop that is at work in this thread."""
     from concurrent.futures import ThreadPoolExecutor
 

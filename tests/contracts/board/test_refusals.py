@@ -66,7 +66,7 @@ def test_classify_needs_a_release_and_pictures(board: SshBoard, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("identifier", ["", "../x", "a b", "-x"])
-def test_a_release_needs_a_plain_name(board: SshBoard, tmp_path: Path, identifier) -> None:
+def test_a_release_needs_a_plain_name(board: SshBoard, tmp_path: Path, identifier: str) -> None:
     release = dataclasses.replace(boards.release(tmp_path / "a"), id=identifier)
     with pytest.raises(UserError, match="cannot name a release"):
         board.install(release)

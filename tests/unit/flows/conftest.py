@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ from tasks.release.ledger import Bounds, CompilerName, Ledger
 EFFECTS = ("upload", "publish", "deploy")
 
 
-def epochs(settings):
+def epochs(settings: Any) -> Any:
     return settings.train.overrides().get("epochs", 30)
 
 
@@ -41,7 +43,7 @@ class Small:
     broken: dict = field(default_factory=dict)
     gone: set = field(default_factory=set)
 
-    def chain(self, profile="local", overrides=None, reporter=None, selected=()):
+    def chain(self, profile: str = "local", overrides: Any = None, reporter: Any = None, selected: Any = ()) -> Any:
         settings = load(profile, overrides)
         names = NAMES if set(selected) <= set(NAMES) else EVERY_NAME
         return Chain(
@@ -52,7 +54,7 @@ class Small:
             reporter or Silent(),
         )
 
-    def stage(self, name):
+    def stage(self, name: Any) -> Any:
         before = EVERY_NAME[EVERY_NAME.index(name) - 1] if name != NAMES[0] else None
         stand_in = Producer("stand-in", "1", emulated=True)
         return Stage(
@@ -65,7 +67,7 @@ class Small:
             prove=(lambda work, made: self.look(name)) if name in EFFECTS else None,
         )
 
-    def run(self, name, work):
+    def run(self, name: Any, work: Any) -> Any:
         if name in self.broken:
             raise self.broken[name]
         self.ran.append(name)
@@ -80,10 +82,10 @@ class Small:
         more = {"evaluate": {"metrics": metrics}, "convert": {"ledger": ledger}}.get(name, {})
         return StageOutput({"out": out, **more}, f"made {name}")
 
-    def look(self, name):
+    def look(self, name: Any) -> Any:
         return f"{name} is gone" if name in self.gone else None
 
-    def make_all(self, **overrides):
+    def make_all(self, **overrides: Any) -> Any:
         chain = self.chain(overrides=overrides)
         for stage in chain.stages.values():
             chain.run(stage)
@@ -91,7 +93,7 @@ class Small:
 
 
 @pytest.fixture
-def small(tmp_path, monkeypatch):
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The small stages; `code_of` is fixed, since the test files are no part of the checkout's rooms."""
     monkeypatch.setattr("tasks.engine.keys.closure", lambda modules, checkout: {"models/spec/recipes.py": "0" * 64})
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))

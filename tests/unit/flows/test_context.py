@@ -32,7 +32,7 @@ def test_looking_at_a_new_home_starts_nothing(home: Path) -> None:
 def test_what_lies_in_a_bucket_is_a_file_from_there_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def local_copy(files, address):
+    def local_copy(files: Any, address: Any) -> Any:
         asked.append(address)
         return home / "inputs" / address.rpartition("/")[2]
 

@@ -1,5 +1,6 @@
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -13,16 +14,16 @@ from tasks.pipeline import EVERY_NAME, NAMES
 
 
 @pytest.fixture
-def flow(small, monkeypatch):
+def flow(small: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The pipeline's own work without a Prefect server: tasks are plain calls, reports are counted."""
     seen = SimpleNamespace(gates=[], reports=[])
     chains = []
 
-    def open_chain(profile, overrides, reporter, selected):
+    def open_chain(profile: Any, overrides: Any, reporter: Any, selected: Any) -> Any:
         chains.append(small.chain(profile, overrides, selected=selected))
         return chains[-1]
 
-    def pass_gate(name, decision):
+    def pass_gate(name: Any, decision: Any) -> None:
         seen.gates.append((name, decision.ok))
         if not decision.ok:
             raise GateFailed(decision.reason)
@@ -32,7 +33,7 @@ def flow(small, monkeypatch):
     monkeypatch.setattr(pipeline, "pass_gate", pass_gate)
     monkeypatch.setattr(pipeline.run_report, "publish", lambda chain, record: seen.reports.append(record))
 
-    def run(**request):
+    def run(**request: Any) -> Any:
         run_stages(RunRequest(**request))
         return seen
 
@@ -40,11 +41,11 @@ def flow(small, monkeypatch):
     return run
 
 
-def outcomes(small):
+def outcomes(small: Any) -> Any:
     return {item.stage: item.outcome for item in Runs(small.folder).latest(1)[0].stages}
 
 
-def test_a_whole_run_is_recorded_and_reported(flow, small):
+def test_a_whole_run_is_recorded_and_reported(flow: Any, small: Any) -> None:
     seen = flow()
     assert outcomes(small) == dict.fromkeys(NAMES, "ran")
     assert seen.gates == [("evaluate", True), ("convert", True)]
@@ -53,7 +54,7 @@ def test_a_whole_run_is_recorded_and_reported(flow, small):
     assert outcomes(small) == dict.fromkeys(NAMES, "reused")
 
 
-def test_a_part_uses_the_receipts_of_the_others(flow, small):
+def test_a_part_uses_the_receipts_of_the_others(flow: Any, small: Any) -> None:
     flow()
     seen = flow(stages=("export",), force=("export",))
     assert outcomes(small) == {"export": "ran"}
@@ -62,13 +63,13 @@ def test_a_part_uses_the_receipts_of_the_others(flow, small):
     assert len(seen.gates) == 3, "and behind train"
 
 
-def test_a_stage_alone_names_what_is_missing(flow, small):
+def test_a_stage_alone_names_what_is_missing(flow: Any, small: Any) -> None:
     with pytest.raises(UserError, match="export needs the output of evaluate"):
         flow(stages=("export",))
     assert outcomes(small) == {"export": "failed"}
 
 
-def test_a_closed_gate_stops_the_chain_and_the_report_is_left_all_the_same(flow, small):
+def test_a_closed_gate_stops_the_chain_and_the_report_is_left_all_the_same(flow: Any, small: Any) -> None:
     small.accuracy = 0.1
     with pytest.raises(GateFailed, match="is below"):
         flow()
@@ -76,7 +77,7 @@ def test_a_closed_gate_stops_the_chain_and_the_report_is_left_all_the_same(flow,
     assert len(flow.seen.reports) == 1
 
 
-def test_a_failed_stage_is_recorded_with_its_reason_and_key(flow, small):
+def test_a_failed_stage_is_recorded_with_its_reason_and_key(flow: Any, small: Any) -> None:
     small.broken["train"] = Transient("the network is down")
     with pytest.raises(Transient):
         flow()
@@ -88,7 +89,7 @@ def test_a_failed_stage_is_recorded_with_its_reason_and_key(flow, small):
     assert outcomes(small)["download"] == "reused"
 
 
-def test_settings_reach_the_stages(flow, small):
+def test_settings_reach_the_stages(flow: Any, small: Any) -> None:
     flow()
     flow(settings={"train.epochs": "3"})
     assert outcomes(small)["upload"] == "reused"
@@ -96,13 +97,13 @@ def test_settings_reach_the_stages(flow, small):
 
 
 @pytest.mark.parametrize("request_", [{"stages": ["trian"]}, {"force": ["trian"]}])
-def test_an_unknown_stage_is_refused_before_anything_runs(flow, small, request_):
+def test_an_unknown_stage_is_refused_before_anything_runs(flow: Any, small: Any, request_: Any) -> None:
     with pytest.raises(ValidationError, match="'download', 'upload'"):
         flow(**request_)
     assert small.ran == []
 
 
-def test_stages_beside_the_chain_run_when_they_are_named_whatever_the_gates_say(flow, small):
+def test_stages_beside_the_chain_run_when_they_are_named_whatever_the_gates_say(flow: Any, small: Any) -> None:
     flow()
     small.accuracy = 0.1
     with pytest.raises(GateFailed):
@@ -116,7 +117,7 @@ def test_stages_beside_the_chain_run_when_they_are_named_whatever_the_gates_say(
     assert not flow.seen.gates
 
 
-def test_a_request_knows_its_fields():
+def test_a_request_knows_its_fields() -> None:
     with pytest.raises(ValidationError, match="stage"):
         RunRequest(stage=["train"])
     request = RunRequest(stages=["train"], settings={"train.epochs": "3"})
@@ -124,7 +125,7 @@ def test_a_request_knows_its_fields():
     assert set(json.loads(request.model_dump_json())) == {"profile", "settings", "stages", "force"}
 
 
-def test_every_stage_has_a_flow_of_its_own():
+def test_every_stage_has_a_flow_of_its_own() -> None:
     assert tuple(stages.STAGE_FLOWS) == EVERY_NAME
     for name, flow in stages.STAGE_FLOWS.items():
         assert flow.name == name
@@ -133,7 +134,7 @@ def test_every_stage_has_a_flow_of_its_own():
 
 
 @pytest.mark.parametrize("name", ["download", "deploy"])
-def test_a_stages_flow_runs_that_stage_alone(monkeypatch, name):
+def test_a_stages_flow_runs_that_stage_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     asked = []
     monkeypatch.setattr(stages, "run_stages", asked.append)
     stages.STAGE_FLOWS[name].fn(StageRequest(profile="twin", force=True))

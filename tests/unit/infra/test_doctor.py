@@ -1,6 +1,8 @@
 import os
 import socket
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,39 +17,41 @@ from infra.settings import load
 class World:
     """A world without services whose compiler and object storage are what a test says."""
 
-    def __init__(self, home, producer=None, error=None, access=None, offers=None):
+    def __init__(
+        self, home: Any, producer: Any = None, error: Any = None, access: Any = None, offers: Any = None
+    ) -> None:
         self._access = access
         self._offers = offers
         self.services = Services(home)
         self._producer = producer or Producer("atc-stand-in", "0123456789abcdef", True)
         self._error = error
 
-    def compiler(self):
+    def compiler(self) -> Any:
         if self._error:
             raise self._error
         return SimpleNamespace(producer=lambda: self._producer)
 
-    def modelarts(self):
+    def modelarts(self) -> Any:
         if isinstance(self._offers, Exception):
             raise self._offers
         return SimpleNamespace(engines=lambda: self._offers["engine"], flavors=lambda: self._offers["flavor"])
 
-    def prove_storage_access(self):
+    def prove_storage_access(self) -> Any:
         if isinstance(self._access, Exception):
             raise self._access
         return self._access
 
 
 @pytest.fixture
-def examine(tmp_path):
-    def findings(world=None, **overrides):
+def examine(tmp_path: Path) -> Any:
+    def findings(world: Any = None, **overrides: Any) -> Any:
         settings = load(overrides=overrides)
         return {item.check: item for item in doctor.examine(settings, tmp_path, world or World(tmp_path))}
 
     return findings
 
 
-def test_channels_and_undelivered_notifications_are_listed(examine, tmp_path):
+def test_channels_and_undelivered_notifications_are_listed(examine: Any, tmp_path: Path) -> None:
     assert (examine()["notifications"].level, "lost notifications" in examine()) == ("note", False)
     mail = {"notify.mail_host": "smtp.example", "notify.mail_to": '["a@b.example"]'}
     assert examine(**mail)["notifications"].found == "failure, promotion, fallback by mail"
@@ -57,7 +61,7 @@ def test_channels_and_undelivered_notifications_are_listed(examine, tmp_path):
     assert "1 could not be delivered, such as 'train failed'" in examine()["lost notifications"].found
 
 
-def test_every_finding_that_is_not_good_says_what_to_do(examine):
+def test_every_finding_that_is_not_good_says_what_to_do(examine: Any) -> None:
     found = examine()
     assert {"Python", "mindspore", "disk", "memory", "processor", "local services", "ports", "compiler"} <= set(found)
     assert all(item.hint for item in found.values() if item.level != "good")
@@ -68,44 +72,46 @@ def test_every_finding_that_is_not_good_says_what_to_do(examine):
 @pytest.mark.parametrize(
     ("version", "level"), [((3, 10), "wrong"), ((3, 11), "good"), ((3, 12), "good"), ((3, 13), "wrong")]
 )
-def test_python(examine, monkeypatch, version, level):
+def test_python(examine: Any, monkeypatch: pytest.MonkeyPatch, version: Any, level: str) -> None:
     monkeypatch.setattr(doctor.sys, "version_info", version)
     assert examine()["Python"].level == level
 
 
-def test_a_package_that_is_missing(examine, monkeypatch):
+def test_a_package_that_is_missing(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("pytest", "no-such-package-anywhere"))
     found = examine()
     assert found["pytest"].level == "good"
     assert (found["no-such-package-anywhere"].level, found["no-such-package-anywhere"].hint) == ("wrong", "make setup")
 
 
-def test_a_full_disk(examine, monkeypatch):
+def test_a_full_disk(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: SimpleNamespace(free=1 << 30))
     assert examine()["disk"].level == "wrong"
 
 
-def test_a_home_that_does_not_exist_yet_is_judged_by_its_parent(tmp_path):
+def test_a_home_that_does_not_exist_yet_is_judged_by_its_parent(tmp_path: Path) -> None:
     found = doctor.examine(load(), tmp_path / "not" / "yet", World(tmp_path))
     assert str(tmp_path) in next(item.found for item in found if item.check == "disk")
 
 
-def test_a_folder_that_is_not_writable(examine, monkeypatch):
+def test_a_folder_that_is_not_writable(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.os, "access", lambda place, mode: mode != os.W_OK)
     assert "is not writable" in examine()["disk"].found
 
 
-def test_little_memory_is_worth_a_note(examine, monkeypatch):
+def test_little_memory_is_worth_a_note(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=1 << 30))
     assert examine()["memory"].level == "note"
 
 
-def test_one_core_is_worth_a_note(examine, monkeypatch):
+def test_one_core_is_worth_a_note(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: {0}, raising=False)
     assert examine()["processor"].level == "note"
 
 
-def test_a_port_that_another_program_took_is_worth_a_note_and_wrong_where_a_setting_fixes_it(examine, tmp_path):
+def test_a_port_that_another_program_took_is_worth_a_note_and_wrong_where_a_setting_fixes_it(
+    examine: Any, tmp_path: Path
+) -> None:
     world = World(tmp_path)
     port = world.services.port("prefect")
     with socket.create_server(("127.0.0.1", port)):
@@ -117,13 +123,15 @@ def test_a_port_that_another_program_took_is_worth_a_note_and_wrong_where_a_sett
     assert f"prefect.port {port}" in fixed.found
 
 
-def test_a_real_compiler_and_none(examine, tmp_path):
+def test_a_real_compiler_and_none(examine: Any, tmp_path: Path) -> None:
     assert examine(World(tmp_path, Producer("atc", "8.0", False)))["compiler"].level == "good"
     found = examine(World(tmp_path, error=UserError("atc is not on PATH", hint="install CANN")))["compiler"]
     assert (found.level, found.found, found.hint) == ("wrong", "atc is not on PATH", "install CANN")
 
 
-def test_credentials_are_looked_for_and_not_shown(examine, monkeypatch, tmp_path):
+def test_credentials_are_looked_for_and_not_shown(
+    examine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     endpoint = {"obs.endpoint": "https://obs.example"}
     assert examine(**endpoint)["object storage"].level == "wrong"
     monkeypatch.setenv("ATLASFLOW_OBS__ACCESS_KEY", "nobody-may-see-this")
@@ -135,7 +143,9 @@ def test_credentials_are_looked_for_and_not_shown(examine, monkeypatch, tmp_path
     assert "nobody-may-see-this" not in str(found)
 
 
-def test_access_that_does_not_work_and_a_wrong_clock(examine, monkeypatch, tmp_path):
+def test_access_that_does_not_work_and_a_wrong_clock(
+    examine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     endpoint = {"obs.endpoint": "https://obs.example"}
     monkeypatch.setenv("ATLASFLOW_OBS__ACCESS_KEY", "key")
     monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "secret")
@@ -146,7 +156,7 @@ def test_access_that_does_not_work_and_a_wrong_clock(examine, monkeypatch, tmp_p
     assert (late.level, late.hint) == ("note", "set the clock")
 
 
-def test_boards(examine):
+def test_boards(examine: Any) -> None:
     real = {"boards.laptop.address": "10.0.0.7"}
     assert examine(**real)["board laptop"].found == "its host key is not pinned"
     assert examine(**real, **{"boards.laptop.host_key": "ssh-ed25519 AAAA"})["board laptop"].level == "good"
@@ -157,7 +167,7 @@ CLOUD = {"train.target": "modelarts", "modelarts.endpoint": "https://modelarts.e
 OFFERS = {"engine": ("mindspore-2", "pytorch-2"), "flavor": ("cpu.2u", "ascend.1")}
 
 
-def test_modelarts_says_what_the_region_offers(examine, tmp_path):
+def test_modelarts_says_what_the_region_offers(examine: Any, tmp_path: Path) -> None:
     found = examine(World(tmp_path, offers=OFFERS), **CLOUD, **{"modelarts.flavor": "ascend.1"})
     assert found["ModelArts"].level == "good"
     assert found["ModelArts flavor"].level == "good"
@@ -168,19 +178,21 @@ def test_modelarts_says_what_the_region_offers(examine, tmp_path):
     assert wrong["ModelArts engine"].found == "there is no 'mindspore-3' in this region"
 
 
-def test_modelarts_that_refuses_is_a_finding(examine, tmp_path):
+def test_modelarts_that_refuses_is_a_finding(examine: Any, tmp_path: Path) -> None:
     found = examine(World(tmp_path, offers=Refused("no permission", hint="ask for it")), **CLOUD)
     assert (found["ModelArts"].level, found["ModelArts"].hint) == ("wrong", "ask for it")
     assert "ModelArts engine" not in found
 
 
-def test_modelarts_is_not_asked_when_nothing_trains_there_or_it_is_the_stand_in(examine, tmp_path):
+def test_modelarts_is_not_asked_when_nothing_trains_there_or_it_is_the_stand_in(examine: Any, tmp_path: Path) -> None:
     silent = World(tmp_path, offers=AssertionError("nobody was to ask"))
     assert "ModelArts" not in examine(silent)
     assert examine(silent, **{"train.target": "modelarts"})["ModelArts"].level == "note"
 
 
-def test_a_prefect_server_elsewhere_that_does_not_answer_is_wrong(examine, monkeypatch):
+def test_a_prefect_server_elsewhere_that_does_not_answer_is_wrong(
+    examine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         api = f"http://127.0.0.1:{server.getsockname()[1]}/api"
     monkeypatch.setenv("PREFECT_API_URL", api)
@@ -190,6 +202,6 @@ def test_a_prefect_server_elsewhere_that_does_not_answer_is_wrong(examine, monke
     assert "store.mirror" in found["mirror"].hint
 
 
-def test_a_mirror_without_a_common_server_is_worth_knowing(examine):
+def test_a_mirror_without_a_common_server_is_worth_knowing(examine: Any) -> None:
     assert "PREFECT_API_URL" in examine(**{"store.mirror": "obs://bucket/mirror"})["mirror"].hint
     assert "mirror" not in examine()

@@ -1,6 +1,9 @@
 import threading
+from collections.abc import Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ class Server(BaseHTTPRequestHandler):
 
     requests: list
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.requests.append((self.path, self.headers.get("Range")))
         if self.path in ("/404", "/503"):
             self.send_error(int(self.path[1:]))
@@ -33,12 +36,12 @@ class Server(BaseHTTPRequestHandler):
         end = len(BODY) // 2 if self.path == "/cut" else len(BODY)
         self.wfile.write(BODY[start:end])
 
-    def log_message(self, *arguments):
+    def log_message(self, *arguments: Any) -> None:
         pass
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Any]:
     handler = type("Handler", (Server,), {"requests": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever)
@@ -50,37 +53,37 @@ def server():
         thread.join()
 
 
-def nothing(done, total):
+def nothing(done: Any, total: Any) -> None:
     pass
 
 
-def test_it_fetches_and_tells_how_far_it_is(server, tmp_path):
+def test_it_fetches_and_tells_how_far_it_is(server: Any, tmp_path: Path) -> None:
     seen = []
     fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, lambda done, total: seen.append((done, total)))
     assert (tmp_path / "file").read_bytes() == BODY
     assert seen[-1] == (len(BODY), len(BODY))
 
 
-def test_it_continues_where_it_broke_off(server, tmp_path):
+def test_it_continues_where_it_broke_off(server: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(BODY[:1000])
     fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, nothing)
     assert (tmp_path / "file").read_bytes() == BODY
     assert server.requests == [("/file", "bytes=1000-")]
 
 
-def test_it_starts_again_when_the_server_knows_no_ranges(server, tmp_path):
+def test_it_starts_again_when_the_server_knows_no_ranges(server: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1000)
     fetch([f"{server.address}/no-ranges"], tmp_path / "file", DIGEST, nothing)
     assert (tmp_path / "file").read_bytes() == BODY
 
 
-def test_a_whole_file_is_not_fetched_again(server, tmp_path):
+def test_a_whole_file_is_not_fetched_again(server: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(BODY)
     fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, nothing)
     assert (tmp_path / "file").read_bytes() == BODY
 
 
-def test_a_cut_connection_is_transient_and_the_next_try_continues(server, tmp_path):
+def test_a_cut_connection_is_transient_and_the_next_try_continues(server: Any, tmp_path: Path) -> None:
     with pytest.raises(Transient, match="was interrupted"):
         fetch([f"{server.address}/cut"], tmp_path / "file", DIGEST, nothing)
     kept = (tmp_path / "file").stat().st_size
@@ -89,53 +92,53 @@ def test_a_cut_connection_is_transient_and_the_next_try_continues(server, tmp_pa
     assert server.requests[-1] == ("/file", f"bytes={kept}-")
 
 
-def test_a_mirror_steps_in(server, tmp_path):
+def test_a_mirror_steps_in(server: Any, tmp_path: Path) -> None:
     addresses = [f"{server.address}/404", f"{server.address}/503", f"{server.address}/file"]
     fetch(addresses, tmp_path / "file", DIGEST, nothing)
     assert (tmp_path / "file").read_bytes() == BODY
 
 
-def test_a_wrong_digest_leaves_nothing_behind(server, tmp_path):
+def test_a_wrong_digest_leaves_nothing_behind(server: Any, tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match=DIGEST):
         fetch([f"{server.address}/file"], tmp_path / "file", "0" * 64, nothing)
     assert not (tmp_path / "file").exists()
 
 
 @pytest.mark.parametrize(("path", "kind"), [("404", Refused), ("503", Transient)])
-def test_an_answer_that_is_no_file_has_its_class(server, tmp_path, path, kind):
+def test_an_answer_that_is_no_file_has_its_class(server: Any, tmp_path: Path, path: str, kind: Any) -> None:
     with pytest.raises(kind, match=path):
         fetch([f"{server.address}/{path}"], tmp_path / "file", DIGEST, nothing)
 
 
-def test_when_all_fail_each_is_named(server, tmp_path):
+def test_when_all_fail_each_is_named(server: Any, tmp_path: Path) -> None:
     with pytest.raises(Transient, match=r"(?s)/404 answered 404.*/503 answered 503"):
         fetch([f"{server.address}/404", f"{server.address}/503"], tmp_path / "file", DIGEST, nothing)
 
 
-def test_a_refused_connection_is_transient(tmp_path):
+def test_a_refused_connection_is_transient(tmp_path: Path) -> None:
     with pytest.raises(Transient, match="was interrupted"):
         fetch(["http://127.0.0.1:9/file"], tmp_path / "file", DIGEST, nothing)
 
 
-def test_a_local_file_is_taken_as_it_is(tmp_path):
+def test_a_local_file_is_taken_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "a file").write_bytes(BODY)
     fetch([(tmp_path / "a file").as_uri()], tmp_path / "copy", DIGEST, nothing)
     assert (tmp_path / "copy").read_bytes() == BODY
 
 
 @pytest.mark.parametrize("address", ["file:///absent", "ftp://127.0.0.1/file", "nonsense"])
-def test_addresses_that_cannot_work_are_the_users(tmp_path, address):
+def test_addresses_that_cannot_work_are_the_users(tmp_path: Path, address: str) -> None:
     with pytest.raises(UserError):
         fetch([address], tmp_path / "file", DIGEST, nothing)
 
 
-def test_a_full_disk_is_not_taken_for_a_broken_connection(server, tmp_path):
+def test_a_full_disk_is_not_taken_for_a_broken_connection(server: Any, tmp_path: Path) -> None:
     faults = FaultPlan([Fault("full", "fetch.chunk", 2)])
     with pytest.raises(OSError, match="No space left"):
         fetch([f"{server.address}/file"], tmp_path / "file", DIGEST, nothing, faults)
 
 
-def test_what_people_see_of_an_address_holds_no_key():
+def test_what_people_see_of_an_address_holds_no_key() -> None:
     address = "https://me:word@host:8443/x/y.tar.gz?X-Amz-Signature=abc"
     assert shown(address) == "https://host:8443/x/y.tar.gz"
     for plain in ("sample", "obs://bucket/key", "file:///a/b.tar.gz"):

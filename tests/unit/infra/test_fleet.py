@@ -1,6 +1,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,11 @@ from tests import boards
 
 
 @pytest.fixture
-def fleet(tmp_path):
+def fleet(tmp_path: Path) -> Any:
     return Fleet(tmp_path / "home")
 
 
-def described(folder, identifier="r1", **facts):
+def described(folder: Any, identifier: str = "r1", **facts: Any) -> Any:
     folder.mkdir(parents=True)
     said = {"id": identifier, "soc_version": "Ascend310", "emulated": True, **facts}
     (folder / "release.json").write_text(json.dumps(said))
@@ -25,11 +26,11 @@ def described(folder, identifier="r1", **facts):
     return folder
 
 
-def files(folder):
+def files(folder: Any) -> Any:
     return folder_files(folder)[1]
 
 
-def test_the_last_wanted_release_of_a_board_counts(fleet) -> None:
+def test_the_last_wanted_release_of_a_board_counts(fleet: Any) -> None:
     assert fleet.wanted() == {}
     for board, release in (("a", "r1"), ("b", "r1"), ("a", "r2")):
         fleet.want(release, board)
@@ -72,13 +73,13 @@ def test_a_release_is_one_folder_or_one_a_chip(tmp_path: Path) -> None:
         (lambda folder: described(folder, "../../evil"), "cannot name a release"),
     ],
 )
-def test_what_is_no_release(tmp_path: Path, make, words) -> None:
+def test_what_is_no_release(tmp_path: Path, make: Any, words: str) -> None:
     make(tmp_path / "r")
     with pytest.raises(UserError, match=words):
         releases_in(files(tmp_path / "r"), "here")
 
 
-def test_a_release_is_kept(fleet, tmp_path: Path) -> None:
+def test_a_release_is_kept(fleet: Any, tmp_path: Path) -> None:
     kept = fleet.keep(files(boards.release_folder(tmp_path / "r", "r1")), "here")
     again = Fleet(fleet.folder.parent).release("r1")
     assert {soc: asdict(release) for soc, release in kept.items()} == {
@@ -89,7 +90,7 @@ def test_a_release_is_kept(fleet, tmp_path: Path) -> None:
         fleet.release("r2")
 
 
-def test_a_damaged_release_is_not_kept(fleet, tmp_path: Path) -> None:
+def test_a_damaged_release_is_not_kept(fleet: Any, tmp_path: Path) -> None:
     given = files(described(tmp_path / "r"))
     (tmp_path / "r" / "model.om").write_bytes(b"other")
     with pytest.raises(Corrupt, match=r"model\.om is not what its digest says"):
@@ -98,7 +99,7 @@ def test_a_damaged_release_is_not_kept(fleet, tmp_path: Path) -> None:
     assert fleet.keep(given, "here")
 
 
-def test_what_nobody_needs_goes(fleet, tmp_path: Path) -> None:
+def test_what_nobody_needs_goes(fleet: Any, tmp_path: Path) -> None:
     for identifier in ("r1", "r2", "r3"):
         fleet.keep(files(described(tmp_path / identifier, identifier)), "here")
     fleet.want("r1", "a")
@@ -110,14 +111,14 @@ def test_what_nobody_needs_goes(fleet, tmp_path: Path) -> None:
     assert sorted(path.name for path in (fleet.folder / "releases").iterdir()) == ["r1", "r2"]
 
 
-def test_one_rollout_at_a_time(fleet) -> None:
+def test_one_rollout_at_a_time(fleet: Any) -> None:
     with fleet.carrying_out(), pytest.raises(Refused, match="under way"), Fleet(fleet.folder.parent).carrying_out():
         pass
     with fleet.carrying_out():
         pass
 
 
-def test_files_keep_their_digests(fleet, tmp_path: Path) -> None:
+def test_files_keep_their_digests(fleet: Any, tmp_path: Path) -> None:
     described(tmp_path / "r")
     wrong = {name: LocalFile(file.path, "0" * 64, file.size) for name, file in files(tmp_path / "r").items()}
     with pytest.raises(Corrupt):

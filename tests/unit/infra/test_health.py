@@ -1,6 +1,8 @@
 import http.server
 import socket
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,13 +10,13 @@ from infra.health import main
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Any]:
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             self.send_response(200 if self.path == "/health" else 503)
             self.end_headers()
 
-        def log_message(self, format, *arguments):  # noqa: A002 - the library's name
+        def log_message(self, format: Any, *arguments: Any) -> None:  # noqa: A002 - the library's name
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -25,11 +27,11 @@ def server():
         thread.join()
 
 
-def test_a_good_answer_is_good(server):
+def test_a_good_answer_is_good(server: Any) -> None:
     assert main(f"{server}/health") == 0
 
 
-def test_a_bad_answer_none_and_no_address_are_not(server, capsys):
+def test_a_bad_answer_none_and_no_address_are_not(server: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(f"{server}/other") == 1
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

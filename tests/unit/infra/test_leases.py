@@ -4,6 +4,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,16 +25,16 @@ with Leases(sys.argv[1], {}).hold("stage", lambda: None):
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Any]:
     with serving() as (limits, api):
         yield limits, api
 
 
-def no_waiting():
+def no_waiting() -> None:
     raise AssertionError("nobody holds it")
 
 
-def test_a_free_lock_is_had_at_once_and_nothing_is_left_on_the_server(server):
+def test_a_free_lock_is_had_at_once_and_nothing_is_left_on_the_server(server: Any) -> None:
     limits, api = server
     with Leases(api, {"Authorization": "Basic abc"}).hold("stage", no_waiting) as waited:
         assert not waited
@@ -42,11 +44,11 @@ def test_a_free_lock_is_had_at_once_and_nothing_is_left_on_the_server(server):
     assert limits.authorization == {"Basic abc"}
 
 
-def test_only_one_holds_it_at_a_time(server):
+def test_only_one_holds_it_at_a_time(server: Any) -> None:
     _, api = server
     inside, most = [], []
 
-    def work():
+    def work() -> None:
         with Leases(api, {}, **QUICK).hold("stage", lambda: None):
             inside.append(1)
             most.append(len(inside))
@@ -61,14 +63,14 @@ def test_only_one_holds_it_at_a_time(server):
     assert most == [1] * 6
 
 
-def test_different_locks_do_not_wait_for_each_other(server):
+def test_different_locks_do_not_wait_for_each_other(server: Any) -> None:
     _, api = server
     leases = Leases(api, {}, **QUICK)
     with leases.hold("one", no_waiting), leases.hold("two", no_waiting) as waited:
         assert not waited
 
 
-def test_a_lease_is_renewed_while_the_work_goes_on(server):
+def test_a_lease_is_renewed_while_the_work_goes_on(server: Any) -> None:
     limits, api = server
     with Leases(api, {}, **QUICK).hold("stage", no_waiting):
         for _ in range(5):
@@ -78,7 +80,7 @@ def test_a_lease_is_renewed_while_the_work_goes_on(server):
         assert len(limits.leases) == 1
 
 
-def test_the_lock_of_a_killed_holder_is_free_when_its_lease_has_run_out(server):
+def test_the_lock_of_a_killed_holder_is_free_when_its_lease_has_run_out(server: Any) -> None:
     limits, api = server
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, api], cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -88,7 +90,7 @@ def test_the_lock_of_a_killed_holder_is_free_when_its_lease_has_run_out(server):
     holder.communicate()
     waiting, done = threading.Event(), threading.Event()
 
-    def work():
+    def work() -> None:
         with Leases(api, {}, **QUICK).hold("stage", waiting.set) as waited:
             assert waited
             done.set()
@@ -104,14 +106,14 @@ def test_the_lock_of_a_killed_holder_is_free_when_its_lease_has_run_out(server):
     assert limits.names() == []
 
 
-def test_nothing_is_begun_while_the_server_is_away(server):
+def test_nothing_is_begun_while_the_server_is_away(server: Any) -> None:
     limits, api = server
     limits.away = True
     with pytest.raises(Transient, match="answered 503"), Leases(api, {}, **QUICK).hold("stage", no_waiting):
         raise AssertionError("it was started")
 
 
-def test_an_address_where_nothing_answers_is_named():
+def test_an_address_where_nothing_answers_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         api = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
     with pytest.raises(Transient, match="holds the locks of all machines") as refusal:  # noqa: SIM117
@@ -120,7 +122,7 @@ def test_an_address_where_nothing_answers_is_named():
     assert "nothing was started" in refusal.value.hint
 
 
-def test_a_server_that_comes_back_is_waited_for(server):
+def test_a_server_that_comes_back_is_waited_for(server: Any) -> None:
     limits, api = server
     limits.away = True
     threading.Timer(0.1, lambda: setattr(limits, "away", False)).start()
@@ -128,7 +130,7 @@ def test_a_server_that_comes_back_is_waited_for(server):
         assert limits.names() == ["stage"]
 
 
-def test_work_goes_on_while_the_server_is_away_and_its_lock_is_asked_for_anew(server):
+def test_work_goes_on_while_the_server_is_away_and_its_lock_is_asked_for_anew(server: Any) -> None:
     limits, api = server
     with Leases(api, {}, **QUICK).hold("stage", no_waiting):
         limits.away = True
@@ -139,7 +141,7 @@ def test_work_goes_on_while_the_server_is_away_and_its_lock_is_asked_for_anew(se
     assert limits.names() == []
 
 
-def test_a_lock_that_was_lost_to_another_machine_stays_with_it(server):
+def test_a_lock_that_was_lost_to_another_machine_stays_with_it(server: Any) -> None:
     limits, api = server
     slow = Leases(api, {}, pause=0.01, renew_seconds=60)
     with slow.hold("stage", no_waiting):
@@ -152,13 +154,13 @@ def test_a_lock_that_was_lost_to_another_machine_stays_with_it(server):
     assert limits.names() == []
 
 
-def test_a_server_that_went_away_for_good_does_not_spoil_what_was_done(server):
+def test_a_server_that_went_away_for_good_does_not_spoil_what_was_done(server: Any) -> None:
     limits, api = server
     with Leases(api, {}, **QUICK).hold("stage", no_waiting):
         limits.away = True
 
 
-def test_a_server_without_leases_is_refused(server):
+def test_a_server_without_leases_is_refused(server: Any) -> None:
     _, api = server
     with pytest.raises(Refused, match="answered"), Leases(f"{api}/v9", {}, **QUICK).hold("stage", no_waiting):
         raise AssertionError("it was started")

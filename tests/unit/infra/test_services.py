@@ -5,7 +5,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -34,14 +37,14 @@ while True:
 
 
 @pytest.fixture
-def services(tmp_path):
+def services(tmp_path: Path) -> Iterator[Any]:
     found = Services(tmp_path / "home")
     yield found
     for status in found.status():
         found.stop(status.name)
 
 
-def listener(services, name="listener", *, stubborn=False, **changes):
+def listener(services: Any, name: str = "listener", *, stubborn: bool = False, **changes: Any) -> Any:
     port = services.port(name)
     command = (sys.executable, "-c", LISTEN, str(port), *(["stubborn"] if stubborn else []))
     values = {
@@ -56,7 +59,7 @@ def listener(services, name="listener", *, stubborn=False, **changes):
     return Service(name, f"the {name}", **values)
 
 
-def test_a_service_starts_once_is_found_again_and_stops(services, tmp_path):
+def test_a_service_starts_once_is_found_again_and_stops(services: Any, tmp_path: Path) -> None:
     service = listener(services)
     assert services.start(service)
     assert not services.start(service)
@@ -71,14 +74,14 @@ def test_a_service_starts_once_is_found_again_and_stops(services, tmp_path):
     assert not services.status()[0].running
 
 
-def test_a_service_that_ignores_the_request_to_end_is_killed(services):
+def test_a_service_that_ignores_the_request_to_end_is_killed(services: Any) -> None:
     services.start(listener(services, stubborn=True, stop_seconds=0.2))
     pid = services.status()[0].pid
     assert services.stop("listener")
     assert not psutil.pid_exists(pid)
 
 
-def test_a_service_that_was_killed_is_started_again(services):
+def test_a_service_that_was_killed_is_started_again(services: Any) -> None:
     service = listener(services)
     services.start(service)
     os.kill(services.status()[0].pid, signal.SIGKILL)
@@ -89,7 +92,7 @@ def test_a_service_that_was_killed_is_started_again(services):
     assert answers(services.port("listener"))
 
 
-def test_a_process_id_that_was_given_away_anew_is_not_ours(services):
+def test_a_process_id_that_was_given_away_anew_is_not_ours(services: Any) -> None:
     services.start(listener(services))
     path = services.folder / "listener.json"
     ours = json.loads(path.read_text())
@@ -101,7 +104,7 @@ def test_a_process_id_that_was_given_away_anew_is_not_ours(services):
     path.write_text(json.dumps(ours))
 
 
-def test_a_service_that_ends_at_once_is_an_error_that_quotes_its_log(services):
+def test_a_service_that_ends_at_once_is_an_error_that_quotes_its_log(services: Any) -> None:
     command = (sys.executable, "-c", "print('the port is taken'); raise SystemExit(3)")
     with pytest.raises(Transient, match="the listener ended while starting") as caught:
         services.start(listener(services, command=command))
@@ -109,13 +112,13 @@ def test_a_service_that_ends_at_once_is_an_error_that_quotes_its_log(services):
     assert not services.status()[0].running
 
 
-def test_a_service_that_never_answers_is_ended(services):
+def test_a_service_that_never_answers_is_ended(services: Any) -> None:
     with pytest.raises(Transient, match=r"did not answer at http://127\.0\.0\.1"):
         services.start(listener(services, ready=lambda: False, start_seconds=0.3))
     assert not services.status()[0].running
 
 
-def test_a_port_that_another_program_took_is_replaced(services):
+def test_a_port_that_another_program_took_is_replaced(services: Any) -> None:
     service = listener(services)
     first = services.port("listener")
     further = services.port("listener-further")
@@ -134,7 +137,7 @@ def test_a_port_that_another_program_took_is_replaced(services):
             other.accept()
 
 
-def test_a_port_that_a_setting_fixes_is_not_replaced(services):
+def test_a_port_that_a_setting_fixes_is_not_replaced(services: Any) -> None:
     service = listener(services, rebuild=None)
     with (
         socket.create_server(("127.0.0.1", service.port)),
@@ -145,14 +148,14 @@ def test_a_port_that_a_setting_fixes_is_not_replaced(services):
     assert services.start(service)
 
 
-def test_the_port_of_another_service_with_a_longer_name_stays(services):
+def test_the_port_of_another_service_with_a_longer_name_stays(services: Any) -> None:
     services.start(listener(services, "listener-front"))
     front = services.port("listener-front")
     services.start(listener(services))
     assert services.port("listener-front") == front
 
 
-def test_a_service_that_version_0_1_started_is_restarted(services):
+def test_a_service_that_version_0_1_started_is_restarted(services: Any) -> None:
     """It has no secret yet, so it lets everybody in."""
     services.start(listener(services))
     (before,) = services.status()
@@ -167,13 +170,13 @@ def test_a_service_that_version_0_1_started_is_restarted(services):
     assert not services.start(listener(services))
 
 
-def test_homes_that_start_at_the_same_time_have_servers_of_their_own(tmp_path):
+def test_homes_that_start_at_the_same_time_have_servers_of_their_own(tmp_path: Path) -> None:
     """Both choose the same preferred port before either listens; the slower one moves to another port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         preferred = probe.getsockname()[1]
     homes = [Services(tmp_path / name) for name in "ab"]
 
-    def service(services):
+    def service(services: Any) -> Any:
         port = services.port("server", preferred)
         command = (sys.executable, "-c", SLOW_LISTENER, str(port))
         return Service(
@@ -195,7 +198,7 @@ def test_homes_that_start_at_the_same_time_have_servers_of_their_own(tmp_path):
             home.stop("server")
 
 
-def test_ports_that_other_programs_took_are_found(services):
+def test_ports_that_other_programs_took_are_found(services: Any) -> None:
     services.start(listener(services))
     services.port("listener-second"), services.port("idle")
     with socket.create_server(("127.0.0.1", services.port("crowded"))):
@@ -203,7 +206,7 @@ def test_ports_that_other_programs_took_are_found(services):
     assert services.occupied_ports() == {}
 
 
-def test_what_the_environment_of_a_service_holds_is_not_written_down(services):
+def test_what_the_environment_of_a_service_holds_is_not_written_down(services: Any) -> None:
     service = listener(services, environment={"SECRET_OF_THE_TEST": "nobody-may-see-this"})
     services.start(service)
     assert "nobody-may-see-this" not in (services.folder / "listener.json").read_text()
@@ -212,14 +215,14 @@ def test_what_the_environment_of_a_service_holds_is_not_written_down(services):
     assert "nobody-may-see-this" in (services.folder / "listener.log").read_text(), "the service itself did get it"
 
 
-def test_a_port_is_chosen_once_and_kept(tmp_path):
+def test_a_port_is_chosen_once_and_kept(tmp_path: Path) -> None:
     first = Services(tmp_path).port("one")
     assert Services(tmp_path).port("one") == first
     assert Services(tmp_path).port("two") != first
     assert 1024 < first < 55_000
 
 
-def test_a_preferred_port_is_taken_when_it_is_free(tmp_path):
+def test_a_preferred_port_is_taken_when_it_is_free(tmp_path: Path) -> None:
     services = Services(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -228,6 +231,6 @@ def test_a_preferred_port_is_taken_when_it_is_free(tmp_path):
     assert services.port("late", port) != port
 
 
-def test_nothing_was_ever_started_here(tmp_path):
+def test_nothing_was_ever_started_here(tmp_path: Path) -> None:
     assert Services(tmp_path / "absent").status() == []
     assert not Services(tmp_path / "absent").stop("nothing")

@@ -1,9 +1,12 @@
 """What the tests of stages share: a `StageContext` made of plain bytes, and small worlds for it."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from infra.errors import Refused
 from infra.ports.board import BoardFacts, BoardState, Classification, Installed, SmokeResult
@@ -19,18 +22,18 @@ from tasks.engine.stage import StageContext
 class Lines:
     """A reporter that remembers."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lines = []
         self.moved = []
 
-    def line(self, stage, text):
+    def line(self, stage: Any, text: Any) -> None:
         self.lines.append(text)
 
-    def progress(self, stage, done, total, unit):
+    def progress(self, stage: Any, done: Any, total: Any, unit: Any) -> None:
         self.moved.append((done, total, unit))
 
 
-def work_of(tmp_path, inputs, *, world=None, settings=None, emulated=False):
+def work_of(tmp_path: Path, inputs: Any, *, world: Any = None, settings: Any = None, emulated: bool = False) -> Any:
     """A `StageContext` whose inputs are files: input name → bytes, or → {path inside it: bytes} for a tree."""
     artifacts, files = {}, {}
     for name, content in inputs.items():
@@ -50,7 +53,7 @@ def work_of(tmp_path, inputs, *, world=None, settings=None, emulated=False):
     return StageContext(load(overrides=settings or {}), world, "a" * 64, artifacts, files, scratch, emulated, Lines())
 
 
-def data_tree(count=30, seed=1):
+def data_tree(count: int = 30, seed: int = 1) -> Any:
     """A small data set as the download stage lays it out; image i of the evaluation has the label i modulo 10."""
     generator = np.random.default_rng(seed)
     records = generator.integers(0, 256, (count, 3073), np.uint8)
@@ -64,14 +67,14 @@ class Bucket:
     bucket = "bucket"
     emulated = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.objects = {}
         self.made = False
 
-    def ensure_bucket(self):
+    def ensure_bucket(self) -> None:
         self.made = True
 
-    def sync(self, prefix, files, progress=None):
+    def sync(self, prefix: Any, files: Any, progress: Any = None) -> Any:
         assert self.made
         sent = [name for name, file in files.items() if self.objects.get(f"{prefix}/{name}") != file.sha256]
         for name in sent:
@@ -81,7 +84,7 @@ class Bucket:
                 progress(files[name].size)
         return SyncResult(tuple(sent), tuple(set(files) - set(sent)), sum(files[name].size for name in sent))
 
-    def sync_archive(self, key, files, progress=None):
+    def sync_archive(self, key: Any, files: Any, progress: Any = None) -> Any:
         assert self.made
         if self.holds_archive(key, files):
             return SyncResult((), (key,), 0)
@@ -91,20 +94,20 @@ class Bucket:
             progress(size)
         return SyncResult((key,), (), size)
 
-    def holds_archive(self, key, files):
+    def holds_archive(self, key: Any, files: Any) -> Any:
         return self.objects.get(key) == {name: file.sha256 for name, file in files.items()}
 
-    def missing(self, prefix, files):
+    def missing(self, prefix: Any, files: Any) -> Any:
         return [name for name, file in files.items() if self.objects.get(f"{prefix}/{name}") != file.sha256]
 
-    def link(self, key, seconds):
+    def link(self, key: Any, seconds: Any) -> str:
         return f"https://bucket.example/{key}?expires={seconds}"
 
 
 class FakeBoard:
     """A board that remembers which release it got."""
 
-    def __init__(self, name="laptop", refusal=None, problem="", soc="Ascend310"):
+    def __init__(self, name: str = "laptop", refusal: Any = None, problem: str = "", soc: str = "Ascend310") -> None:
         self.name = name
         self.soc = soc
         self.refusal = refusal
@@ -113,13 +116,13 @@ class FakeBoard:
         self.releases = []
         self.pictures = []
 
-    def facts(self):
+    def facts(self) -> Any:
         return BoardFacts(self.name, self.soc, "", "x86_64", "3.11", 1 << 30, True)
 
-    def state(self):
+    def state(self) -> Any:
         return BoardState(self.active, None, tuple(self.releases))
 
-    def install(self, release, progress=None):
+    def install(self, release: Any, progress: Any = None) -> Any:
         if self.refusal:
             raise Refused(self.refusal)
         changed = self.active != release.id
@@ -133,11 +136,11 @@ class FakeBoard:
         smoke = {**figures, "max_difference": 0.001, "tolerance": 0.01, "milliseconds": 0.2}
         return Installed(changed, len(release.files), 1, SmokeResult.from_json(smoke))
 
-    def rollback(self):
+    def rollback(self) -> Any:
         self.active = self.previous
         return self.state()
 
-    def classify(self, pictures, folder):
+    def classify(self, pictures: Any, folder: Any) -> Any:
         self.pictures += pictures
         if isinstance(self.problem, Exception):
             raise self.problem
@@ -153,15 +156,15 @@ class FakeBoard:
 class FakeCompiler:
     """A compiler that copies, and remembers what it was asked."""
 
-    def __init__(self, *, emulated=True, error=None):
+    def __init__(self, *, emulated: bool = True, error: Any = None) -> None:
         self.emulated = emulated
         self.error = error
         self.requests = []
 
-    def producer(self):
+    def producer(self) -> Any:
         return Producer("atc-stand-in" if self.emulated else "atc", "0123456789abcdef", self.emulated)
 
-    def compile(self, request, lines):
+    def compile(self, request: pytest.FixtureRequest, lines: Any) -> None:
         self.requests.append(request)
         lines("ATC start working now")
         if self.error:
@@ -177,7 +180,14 @@ FIGURES = {**_ROW, "images": 20, "accuracy_drop": 0.0, "per_class": [
 ]}  # fmt: skip
 
 
-def ledger(*, source="onnx", whole=FIGURES, precision="force_fp16", socs=("Ascend310",), reason=""):
+def ledger(
+    *,
+    source: str = "onnx",
+    whole: Any = FIGURES,
+    precision: str = "force_fp16",
+    socs: Any = ("Ascend310",),
+    reason: str = "",
+) -> Any:
     """A parity ledger with one export and one compiled model a chip, which is chosen unless `precision` is None."""
     blank = {"bytes": 7, "step": None, "objection": None, "reason": reason, "soc_version": "", "precision": ""}
     hops = [{**blank, "from": "checkpoint", "to": source, "whole": whole}]
@@ -198,7 +208,7 @@ def ledger(*, source="onnx", whole=FIGURES, precision="force_fp16", socs=("Ascen
     }
 
 
-def read(path):
+def read(path: Any) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 

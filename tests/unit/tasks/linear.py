@@ -10,9 +10,11 @@ import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from infra.atc.factory import stand_in
@@ -39,27 +41,27 @@ def resize(images, size):
 SAMPLE = Path(__file__).parents[3] / "data" / "cifar10-sample.tar.gz"
 
 
-def records(name):
+def records(name: Any) -> Any:
     with tarfile.open(SAMPLE) as archive:
         member = next(member for member in archive.getmembers() if member.name.endswith(name))
         return np.frombuffer(archive.extractfile(member).read(), np.uint8).reshape(-1, 3073)
 
 
-def pixels_of(rows):
+def pixels_of(rows: Any) -> Any:
     return np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
 
-def tensors(images):
+def tensors(images: Any) -> Any:
     return preprocess.normalise(preprocess.resize(images, SIZE))
 
 
-def cells(planes):
+def cells(planes: Any) -> Any:
     """Mean of each of 8x8 cells of each colour: [n, 192]."""
     step = SIZE // CELLS
     return planes.reshape(len(planes), 3, CELLS, step, CELLS, step).mean((3, 5)).reshape(len(planes), -1)
 
 
-def network(matrix, bias):
+def network(matrix: Any, bias: Any) -> Any:
     nodes = [
         helper.make_node("AveragePool", ["image"], ["cells"], name="pool", kernel_shape=[SIZE // CELLS] * 2,
                          strides=[SIZE // CELLS] * 2),
@@ -75,13 +77,13 @@ def network(matrix, bias):
 
 
 @functools.cache
-def evaluation_rows():
+def evaluation_rows() -> Any:
     """The records of some evaluation images."""
     return records("test_batch.bin")[:COUNT]
 
 
 @functools.cache
-def fitted_weights():
+def fitted_weights() -> Any:
     """Ridge regression from the cells to the classes."""
     rows = records("data_batch_1.bin")
     features = cells(tensors(pixels_of(rows))).astype(np.float64)
@@ -91,12 +93,12 @@ def fitted_weights():
     return solved[:-1].astype(np.float32), solved[-1].astype(np.float32)
 
 
-def logits_of(model, planes):
+def logits_of(model: Any, planes: Any) -> Any:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return session.run(None, {"image": planes})[0]
 
 
-def compiled(folder, model, *, aipp=None):
+def compiled(folder: Any, model: Any, *, aipp: Any = None) -> Any:
     """The `.om` of the stand-in for one image."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model)
@@ -114,16 +116,16 @@ def compiled(folder, model, *, aipp=None):
 class Machine:
     """A world whose trials are spoilt by `spoil(folder)`, and whose compiler changes AIPP's text or gives `om`."""
 
-    def __init__(self, spoil=lambda folder: None, om=None, text=lambda text: text):
+    def __init__(self, spoil: Any = lambda folder: None, om: Any = None, text: Any = lambda text: text) -> None:
         self.spoil, self.om, self.text = spoil, om, text
 
-    def compiler(self):
+    def compiler(self) -> Any:
         return self
 
-    def producer(self):
+    def producer(self) -> Any:
         return stand_in().producer()
 
-    def compile(self, request, lines):
+    def compile(self, request: pytest.FixtureRequest, lines: Any) -> None:
         if self.om is not None:
             request.output.parent.mkdir(parents=True, exist_ok=True)
             request.output.write_bytes(self.om.read_bytes())
@@ -134,15 +136,15 @@ class Machine:
             request = replace(request, options={**request.options, "insert_op_conf": str(spoilt)})
         stand_in().compile(request, lines)
 
-    def simulator(self):
+    def simulator(self) -> Any:
         return self
 
-    def infer(self, folder, soc_version, images, logits):
+    def infer(self, folder: Any, soc_version: Any, images: Any, logits: Any) -> Any:
         self.spoil(folder)
         return run_agent(folder, soc_version, ["infer", str(images), str(logits)])["milliseconds"]
 
 
-def work_for(tmp_path, rows, model, world, exported=None, **settings):
+def work_for(tmp_path: Path, rows: Any, model: Any, world: Any, exported: Any = None, **settings: Any) -> Any:
     expected = logits_of(model, tensors(pixels_of(rows)))
     exported = expected if exported is None else exported
     check = {"made": True, "bytes": len(model), **parity.compare(expected, exported, rows[:, 0], preprocess.CLASSES)}
@@ -160,14 +162,14 @@ def work_for(tmp_path, rows, model, world, exported=None, **settings):
     return work_of(tmp_path, inputs, world=world, settings={**SETTINGS, **settings}, emulated=False)
 
 
-def decision_of(work):
+def decision_of(work: Any) -> Any:
     return parity_gate(Ledger.from_json(read(convert.run(work).outputs["ledger"])))
 
 
-def contract(**changed):
+def contract(**changed: Any) -> Any:
     """Change the normalisation in a release's description."""
 
-    def spoil(folder):
+    def spoil(folder: Any) -> None:
         said = read(folder / "release.json")
         said["normalisation"].update(changed)
         (folder / "release.json").write_text(json.dumps(said))
@@ -175,10 +177,10 @@ def contract(**changed):
     return spoil
 
 
-def code(addition="", **swapped):
+def code(addition: str = "", **swapped: Any) -> Any:
     """Change the copy of `preprocess.py` that goes with a release."""
 
-    def spoil(folder):
+    def spoil(folder: Any) -> None:
         path = folder / "agent" / "preprocess.py"
         text = path.read_text()
         for old, new in swapped.values():

@@ -1,4 +1,6 @@
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,12 @@ KEY = "cd" * 32
 
 
 class Lines(list):
-    def line(self, stage, text):
+    def line(self, stage: Any, text: Any) -> None:
         self.append(f"{stage}: {text}")
 
 
 @pytest.fixture
-def chain(tmp_path):
+def chain(tmp_path: Path) -> Any:
     """A home with one training."""
     home = tmp_path / "home"
     store = ArtifactStore(home)
@@ -41,11 +43,11 @@ def chain(tmp_path):
 
 
 @pytest.fixture
-def written(monkeypatch, chain):
+def written(monkeypatch: pytest.MonkeyPatch, chain: Any) -> Any:
     """The trainings that Aim was given; they are there from then on."""
     given = []
 
-    def write(home, training):
+    def write(home: Any, training: Any) -> None:
         given.append(training)
         (home / "tracking").mkdir(exist_ok=True)
         (home / "tracking" / f"{training.key}.json").write_text('{"run": "0123", "whole": true}')
@@ -55,7 +57,7 @@ def written(monkeypatch, chain):
     return given
 
 
-def test_a_training_is_told_once_in_the_words_of_its_receipt(chain, written):
+def test_a_training_is_told_once_in_the_words_of_its_receipt(chain: Any, written: Any) -> None:
     lines = Lines()
     for _ in range(2):
         aim.track(chain, chain.known["train"], lines)
@@ -77,14 +79,14 @@ def test_a_training_is_told_once_in_the_words_of_its_receipt(chain, written):
     assert aim.page(chain).endswith("/runs/0123")
 
 
-def test_all_trainings_of_a_home_can_be_told_later(chain, written):
+def test_all_trainings_of_a_home_can_be_told_later(chain: Any, written: Any) -> None:
     older = Receipt("train", "ef" * 32, {}, {})  # of a version that kept no steps
     chain.receipts.save(older)
     assert aim.track_all(chain, Lines()) == 1
     assert [training.key for training in written] == [KEY]
 
 
-def test_without_aim_one_line_says_what_is_missing(chain, monkeypatch):
+def test_without_aim_one_line_says_what_is_missing(chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repository, "installed", lambda: False)
     lines = Lines()
     aim.track(chain, chain.known["train"], lines)
@@ -93,15 +95,15 @@ def test_without_aim_one_line_says_what_is_missing(chain, monkeypatch):
     assert aim.page(chain) is None
 
 
-def test_switched_off_nothing_is_written_or_said(chain, written):
+def test_switched_off_nothing_is_written_or_said(chain: Any, written: Any) -> None:
     chain.settings = load(overrides={"tracking.enabled": "false"})
     lines = Lines()
     aim.track(chain, chain.known["train"], lines)
     assert written == lines == []
 
 
-def test_trouble_with_aim_is_said_and_fails_nothing(chain, written, monkeypatch):
-    def write(home, training):
+def test_trouble_with_aim_is_said_and_fails_nothing(chain: Any, written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(home: Any, training: Any) -> None:
         raise AtlasFlowError("Aim cannot write the training: no space left")
 
     monkeypatch.setattr(repository, "write", write)
@@ -110,6 +112,6 @@ def test_trouble_with_aim_is_said_and_fails_nothing(chain, written, monkeypatch)
     assert lines == ["train: not tracked: Aim cannot write the training: no space left; `atlasflow aim` tries again"]
 
 
-def test_without_a_training_there_is_no_page(chain):
+def test_without_a_training_there_is_no_page(chain: Any) -> None:
     chain.known.clear()
     assert aim.page(chain) is None

@@ -25,13 +25,13 @@ from tests.unit.infra.store.test_mirror import FolderStore
 class Uploads:
     """An object store with unfinished uploads, by key, of these ages in hours."""
 
-    def __init__(self, ages):
+    def __init__(self, ages: Any) -> None:
         self.ages = ages
 
-    def unfinished(self, prefix):
+    def unfinished(self, prefix: Any) -> Any:
         return [key for key in self.ages if key.startswith(prefix)]
 
-    def abort_unfinished(self, prefix, age):
+    def abort_unfinished(self, prefix: Any, age: Any) -> Any:
         ended = [key for key in self.unfinished(prefix) if timedelta(hours=self.ages[key]) > age]
         for key in ended:
             del self.ages[key]
@@ -39,9 +39,9 @@ class Uploads:
 
 
 @pytest.fixture
-def chain(tmp_path):
-    def opened(store=None, trainer=None, mirror=None, **settings):
-        def object_store():
+def chain(tmp_path: Path) -> Any:
+    def opened(store: Any = None, trainer: Any = None, mirror: Any = None, **settings: Any) -> Any:
+        def object_store() -> Any:
             if store is None:
                 raise Transient("nobody answers", hint="start it")
             return store
@@ -54,7 +54,7 @@ def chain(tmp_path):
     return opened
 
 
-def keep(chain, name="model", content=b"parameters"):
+def keep(chain: Any, name: str = "model", content: bytes = b"parameters") -> Any:
     source = chain.home / "source"
     source.write_bytes(content)
     artifact = chain.store.put_file(name, source, "application/octet-stream")
@@ -111,7 +111,7 @@ def test_a_damaged_artifact_is_listed(chain: Any) -> None:
 
 def test_orphan_jobs_are_listed_and_not_stopped(chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Trainer:
-        def orphans(self):
+        def orphans(self) -> Any:
             return [SimpleNamespace(name="atlasflow-1-1", phase="Running")]
 
     monkeypatch.setattr("infra.modelarts.trainer.ModelArtsTrainer", Trainer)

@@ -1,7 +1,10 @@
 import errno
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,11 +16,11 @@ from infra import errors
 
 
 @pytest.fixture
-def command(monkeypatch):
+def command(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`atlasflow ARGUMENTS` whose work is to raise an error; returns the exit code."""
 
-    def run(error, *arguments):
-        def app(given):
+    def run(error: Any, *arguments: Any) -> Any:
+        def app(given: Any) -> None:
             assert "--debug" not in given
             raise error
 
@@ -41,19 +44,23 @@ def command(monkeypatch):
         (errors.Corrupt, 6),
     ],
 )
-def test_the_class_of_an_error_is_the_exit_code(command, capsys, kind, code):
+def test_the_class_of_an_error_is_the_exit_code(
+    command: Any, capsys: pytest.CaptureFixture[str], kind: Any, code: int
+) -> None:
     assert command(kind("the bucket [red] is closed", hint="open it"), "run") == code
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "error: the bucket [red] is closed\n  → open it\n"
 
 
-def test_a_full_disk_is_told_in_words(command, capsys):
+def test_a_full_disk_is_told_in_words(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(OSError(errno.ENOSPC, "No space left on device", "/somewhere"), "run") == 4
     assert "the disk is full" in capsys.readouterr().err
 
 
-def test_a_database_without_room_is_a_full_disk(command, capsys, tmp_path):
+def test_a_database_without_room_is_a_full_disk(
+    command: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     with closing(sqlite3.connect(tmp_path / "small.db")) as database:
         database.execute("CREATE TABLE rows (text)")
         database.execute("PRAGMA max_page_count = 2")
@@ -66,7 +73,7 @@ def test_a_database_without_room_is_a_full_disk(command, capsys, tmp_path):
         assert "the disk is full" in capsys.readouterr().err
 
 
-def test_other_trouble_with_files_is_told_in_words(command, capsys):
+def test_other_trouble_with_files_is_told_in_words(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(PermissionError(errno.EACCES, "Permission denied", "/somewhere"), "run") == 1
     said = capsys.readouterr().err
     assert "/somewhere" in said
@@ -74,26 +81,26 @@ def test_other_trouble_with_files_is_told_in_words(command, capsys):
     assert "Traceback" not in said
 
 
-def test_a_prefect_server_that_went_away_is_worth_another_try(command, capsys):
+def test_a_prefect_server_that_went_away_is_worth_another_try(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(httpx.ConnectError("[Errno 111] Connection refused"), "retrain") == 5
     said = capsys.readouterr().err
     assert said.startswith("error: the Prefect server does not answer: [Errno 111] Connection refused")
     assert "fault" not in said
 
 
-def test_a_fault_of_ours_says_so(command, capsys):
+def test_a_fault_of_ours_says_so(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(KeyError("x"), "run") == 1
     assert "a fault of AtlasFlow" in capsys.readouterr().err
 
 
-def test_a_traceback_is_shown_on_request(command, capsys):
+def test_a_traceback_is_shown_on_request(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(errors.UserError("wrong"), "run", "--debug") == 2
     said = capsys.readouterr().err
     assert "Traceback" in said
     assert "error: wrong" in said
 
 
-def every_command(group, words=()):
+def every_command(group: Any, words: Any = ()) -> Iterator[Any]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from every_command(command, (*words, name))
@@ -102,7 +109,7 @@ def every_command(group, words=()):
 
 
 @pytest.mark.parametrize("words", list(every_command(typer.main.get_command(commands.app))), ids=" ".join)
-def test_the_help_of_every_command_shows_an_example_of_it(words, monkeypatch):
+def test_the_help_of_every_command_shows_an_example_of_it(words: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     shown = CliRunner().invoke(commands.app, [*words, "--help"])
     assert shown.exit_code == 0
@@ -110,7 +117,7 @@ def test_the_help_of_every_command_shows_an_example_of_it(words, monkeypatch):
     assert f"atlasflow {' '.join(words)}" in shown.output
 
 
-def test_without_a_command_the_commands_are_listed():
+def test_without_a_command_the_commands_are_listed() -> None:
     shown = CliRunner().invoke(commands.app, [])
     for name in ("run", "status", "why", "verify", "gc", "up", "down", "doctor"):
         assert name in shown.output

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from flows.cli import fresh_run, main
@@ -21,11 +24,11 @@ ROW = {"stage": "upload", "key": "a" * 64, "finished": 0.0, "emulated": False, "
         (172_800, "2 d"),
     ],
 )
-def test_a_span_of_time_in_one_unit(seconds, text):
+def test_a_span_of_time_in_one_unit(seconds: float, text: str) -> None:
     assert fresh_run.age(seconds) == text
 
 
-def test_the_rows_are_plain_values_of_the_receipts():
+def test_the_rows_are_plain_values_of_the_receipts() -> None:
     outputs = {name: Artifact(name, "0" * 64, size, "file", "text/plain") for name, size in (("a", 3), ("b", 4))}
     receipt = Receipt("train", "k", {"secret": "not shown"}, outputs, emulated=True, started=10.0, seconds=5.0)
     assert fresh_run.rows_of([receipt]) == [
@@ -34,18 +37,18 @@ def test_the_rows_are_plain_values_of_the_receipts():
 
 
 @pytest.fixture
-def shown(tmp_path, capsys, monkeypatch):
+def shown(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(fresh_run.time, "time", lambda: 1_000.0)
 
-    def show(*rows):
+    def show(*rows: Any) -> Any:
         fresh_run.show(rows, tmp_path)
         return capsys.readouterr().out
 
     return show
 
 
-def test_a_row_says_how_old_it_is_and_how_much_there_is(shown):
+def test_a_row_says_how_old_it_is_and_how_much_there_is(shown: Any) -> None:
     said = shown(ROW)
     assert "upload" in said
     assert "aaaaaaaaaaaa " in said
@@ -55,19 +58,19 @@ def test_a_row_says_how_old_it_is_and_how_much_there_is(shown):
     assert "Everything is fresh" in said
 
 
-def test_a_row_says_when_its_effect_was_last_proved(shown, tmp_path):
+def test_a_row_says_when_its_effect_was_last_proved(shown: Any, tmp_path: Path) -> None:
     proofs.note(tmp_path, "upload", ROW["key"], 990.0)
     assert "last proved 10 s ago" in shown(ROW)
     assert "proved" not in shown(ROW | {"key": "b" * 64})
 
 
-def test_what_a_stand_in_made_is_marked(shown):
+def test_what_a_stand_in_made_is_marked(shown: Any) -> None:
     assert "(stand-in)" in shown(ROW | {"emulated": True})
     assert "(stand-in)" not in shown(ROW)
 
 
 @pytest.fixture
-def called(monkeypatch, tmp_path):
+def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The command with its two ways out watched."""
     ways = []
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
@@ -86,7 +89,9 @@ def called(monkeypatch, tmp_path):
         ([], {"rows": ["row"]}, "full"),
     ],
 )
-def test_only_a_run_is_answered_from_memory(called, monkeypatch, tmp_path, arguments, remembered, way):
+def test_only_a_run_is_answered_from_memory(
+    called: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: Any, remembered: Any, way: str
+) -> None:
     asked = []
     monkeypatch.setattr("sys.argv", ["atlasflow", *arguments])
     monkeypatch.setattr(main, "recall", lambda home, words: asked.append((home, words)) or remembered)

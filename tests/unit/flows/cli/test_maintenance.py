@@ -16,17 +16,17 @@ from tests.unit.infra.store.test_mirror import FolderStore
 
 
 @pytest.fixture
-def told(capsys):
+def told(capsys: pytest.CaptureFixture[str]) -> Any:
     """What a command printed, as JSON."""
 
-    def call(function, **options):
+    def call(function: Any, **options: Any) -> Any:
         function(as_json=True, **options)
         return json.loads(capsys.readouterr().out)
 
     return call
 
 
-def states(rows):
+def states(rows: Any) -> Any:
     return {row["stage"]: row["state"] for row in rows}
 
 

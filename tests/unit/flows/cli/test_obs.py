@@ -1,6 +1,9 @@
 """`atlasflow obs` on the embedded server."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +15,7 @@ from infra.services import Services
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("home")
     yield folder
     services = Services(folder)
@@ -21,10 +24,10 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
-def obs(home, monkeypatch):
+def obs(home: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("ATLASFLOW_HOME", str(home))
 
-    def run(*words, profile="local"):
+    def run(*words: Any, profile: str = "local") -> Any:
         result = CliRunner().invoke(app, ["obs", *map(str, words), "--profile", profile])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -35,7 +38,7 @@ def obs(home, monkeypatch):
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path: Path) -> Any:
     folder = tmp_path / "tree"
     (folder / "inner").mkdir(parents=True)
     (folder / "one.txt").write_text("one")
@@ -44,7 +47,7 @@ def tree(tmp_path):
 
 
 @pytest.mark.parametrize(("profile", "scheme"), [("local", "obs"), ("twin", "s3")])
-def test_a_folder_goes_there_and_back(obs, tree, tmp_path, profile, scheme):
+def test_a_folder_goes_there_and_back(obs: Any, tree: Any, tmp_path: Path, profile: str, scheme: str) -> None:
     place = f"{scheme}://atlasflow/{profile}"
     assert "copied 2 files" in obs("copy", tree, f"{place}/", profile=profile)
     listed = json.loads(obs("list", place, "--json", profile=profile))
@@ -58,7 +61,7 @@ def test_a_folder_goes_there_and_back(obs, tree, tmp_path, profile, scheme):
         obs("list", place, profile=profile)
 
 
-def test_a_file_into_a_folder_keeps_its_name(obs, tree, tmp_path):
+def test_a_file_into_a_folder_keeps_its_name(obs: Any, tree: Any, tmp_path: Path) -> None:
     assert "(stand-in)" in obs("copy", tree / "one.txt", "obs://atlasflow/files/")
     obs("copy", "obs://atlasflow/files/one.txt", "obs://atlasflow/files/renamed.txt")
     assert "            3  one.txt" in obs("list", "obs://atlasflow/files/one.txt")
@@ -69,7 +72,7 @@ def test_a_file_into_a_folder_keeps_its_name(obs, tree, tmp_path):
     assert "one.txt" not in obs("list", "obs://atlasflow/files")
 
 
-def test_a_folder_as_one_archive(obs, tree, tmp_path):
+def test_a_folder_as_one_archive(obs: Any, tree: Any, tmp_path: Path) -> None:
     assert "2 files as one archive" in obs("copy", tree, "obs://atlasflow/tree.tar", "--archive")
     assert "nothing" in obs("copy", tree, "obs://atlasflow/tree.tar", "--archive")
     obs("copy", "obs://atlasflow/tree.tar", tmp_path / "unpacked", "--archive")
@@ -78,7 +81,7 @@ def test_a_folder_as_one_archive(obs, tree, tmp_path):
         obs("copy", "obs://atlasflow/tree.tar", "obs://atlasflow/other.tar", "--archive")
 
 
-def test_a_link_works_for_anybody_until_it_expires(obs, tree):
+def test_a_link_works_for_anybody_until_it_expires(obs: Any, tree: Any) -> None:
     obs("copy", tree / "one.txt", "obs://atlasflow/linked.txt", profile="twin")
     link = obs("link", "obs://atlasflow/linked.txt", "--seconds", "90", profile="twin").strip()
     assert "X-Amz-Expires=90&" in link
@@ -87,7 +90,7 @@ def test_a_link_works_for_anybody_until_it_expires(obs, tree):
         obs("link", "obs://atlasflow/absent.txt")
 
 
-def test_what_cannot_work_is_explained(obs, tree):
+def test_what_cannot_work_is_explained(obs: Any, tree: Any) -> None:
     with pytest.raises(Refused, match="no such bucket"):
         obs("copy", tree, "obs://somebody-elses/x/")
     with pytest.raises(Refused, match="no such object"):

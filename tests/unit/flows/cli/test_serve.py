@@ -17,11 +17,11 @@ from infra.prefect_server import server
 
 
 @pytest.fixture
-def started(monkeypatch, tmp_path):
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """What the commands start, with a server that answers; nothing is really started."""
     programs = []
 
-    def run(command, **options):
+    def run(command: Any, **options: Any) -> Any:
         programs.append(command)
         return subprocess.CompletedProcess(command, 0, "", "")
 
@@ -47,7 +47,7 @@ def test_a_worker_is_prefect_s_own_process_in_the_checkout(
     assert (os.environ.get("PREFECT_WORKER_WEBSERVER_PORT") == "8081") == bool(health)
 
 
-def of_schedule(text):
+def of_schedule(text: Any) -> Any:
     (entry,) = (item for item in yaml.safe_load(text)["deployments"] if item["name"] == "retrain")
     return entry.get("parameters")
 
@@ -62,7 +62,7 @@ def test_what_is_applied_has_the_profile_that_was_asked_for(
 ) -> None:
     applied = []
 
-    def run(command, **options):
+    def run(command: Any, **options: Any) -> Any:
         if "deploy" in command:
             applied.append(of_schedule(Path(command[command.index("--prefect-file") + 1]).read_text()))
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -77,7 +77,7 @@ def test_what_is_applied_has_the_profile_that_was_asked_for(
 def test_what_prefect_says_is_shown_when_it_fails(
     started: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(command, **options):
+    def run(command: Any, **options: Any) -> Any:
         return subprocess.CompletedProcess(command, 1, "the pool is of another type\n", "")
 
     monkeypatch.setattr(preparation.subprocess, "run", run)

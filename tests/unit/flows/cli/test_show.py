@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -26,11 +28,11 @@ COSTS = {
 
 
 @pytest.fixture
-def atlasflow(monkeypatch, tmp_path):
+def atlasflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "160")
 
-    def run(*arguments, code=0):
+    def run(*arguments: Any, code: int = 0) -> Any:
         result = CliRunner().invoke(app.app, list(map(str, arguments)))
         assert result.exit_code == code, result.output
         return result.output
@@ -38,7 +40,7 @@ def atlasflow(monkeypatch, tmp_path):
     return run
 
 
-def test_schedules_become_a_table_and_a_picture(atlasflow, tmp_path):
+def test_schedules_become_a_table_and_a_picture(atlasflow: Any, tmp_path: Path) -> None:
     picture = tmp_path / "rates.png"
     printed = atlasflow("show", "schedules", "constant", "square", "--set", "train.learning_rate=0.1", "-o", picture)
     lines = [line.split() for line in printed.splitlines()]
@@ -48,7 +50,7 @@ def test_schedules_become_a_table_and_a_picture(atlasflow, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_samples_and_history_become_tables(atlasflow, monkeypatch, tmp_path):
+def test_samples_and_history_become_tables(atlasflow: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(
         inspection, "samples", lambda chain, part, count, picture: [(0, f"{part} {count} {picture.name}")]
     )
@@ -59,7 +61,7 @@ def test_samples_and_history_become_tables(atlasflow, monkeypatch, tmp_path):
     assert "--part" in atlasflow("show", "samples", "--part", "test", code=2)
 
 
-def test_a_network_becomes_a_table(atlasflow, monkeypatch):
+def test_a_network_becomes_a_table(atlasflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "network", lambda chain, folder: Network.from_json(NETWORK))
     printed = atlasflow("show", "network")
     assert ["fc3", "Dense", "1", "×", "10", "850", "840"] in [line.split() for line in printed.splitlines()]
@@ -67,7 +69,7 @@ def test_a_network_becomes_a_table(atlasflow, monkeypatch):
     assert json.loads(atlasflow("show", "network", "--json")) == NETWORK
 
 
-def test_costs_and_score_are_shown_and_written(atlasflow, monkeypatch, tmp_path):
+def test_costs_and_score_are_shown_and_written(atlasflow: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(inspection, "profile", lambda chain, folder: TrainedNetwork.from_json(COSTS))
     printed = atlasflow("profile", "-o", tmp_path / "profile.json")
     latency = ("mean 0.900 ms, median 0.850", "p99 1.500, threads pinned")

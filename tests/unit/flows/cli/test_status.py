@@ -10,17 +10,17 @@ from tasks.pipeline import EVERY_NAME, NAMES
 
 
 @pytest.fixture
-def told(capsys):
+def told(capsys: pytest.CaptureFixture[str]) -> Any:
     """What a command printed, as JSON."""
 
-    def call(function, **options):
+    def call(function: Any, **options: Any) -> Any:
         function(as_json=True, **options)
         return json.loads(capsys.readouterr().out)
 
     return call
 
 
-def states(rows):
+def states(rows: Any) -> Any:
     return {row["stage"]: row["state"] for row in rows}
 
 
@@ -47,7 +47,7 @@ def test_status_under_other_settings(small: Any, told: Any) -> None:
     assert rows == dict.fromkeys(NAMES, "stale") | {"download": "fresh", "upload": "fresh"}
 
 
-def failed(small, chain, key):
+def failed(small: Any, chain: Any, key: Any) -> None:
     record = Runs(small.folder).begin("local")
     record.stages = [StageRecord("download", key, "failed", "the disk was full", 0.0)]
     Runs(small.folder).save(record)

@@ -1,6 +1,8 @@
 import os
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,12 @@ from tasks.pipeline import NAMES
 
 
 @pytest.fixture
-def run(small, monkeypatch):
+def run(small: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`atlasflow run WORDS`: what it handed to Prefect, or None when it handed nothing over."""
     handed = []
     monkeypatch.setattr("flows.cli.terminal.run_with_prefect", lambda chain, *request: handed.append(request))
 
-    def call(*words, **options):
+    def call(*words: Any, **options: Any) -> Any:
         handed.clear()
         monkeypatch.setattr(sys, "argv", ["atlasflow", "run", *words])
         running.run(**options)
@@ -28,18 +30,20 @@ def run(small, monkeypatch):
     return call
 
 
-def test_a_chain_that_never_ran_goes_to_prefect(run):
+def test_a_chain_that_never_ran_goes_to_prefect(run: Any) -> None:
     assert run() == ("local", {}, NAMES, ())
 
 
-def test_a_fresh_chain_is_shown_and_nothing_else(run, small, capsys):
+def test_a_fresh_chain_is_shown_and_nothing_else(run: Any, small: Any, capsys: pytest.CaptureFixture[str]) -> None:
     small.make_all()
     assert run() is None
     assert "Everything is fresh" in capsys.readouterr().out
     assert small.ran == list(NAMES)
 
 
-def test_a_part_that_is_fresh_is_enough_when_only_it_is_asked_for(run, small, capsys):
+def test_a_part_that_is_fresh_is_enough_when_only_it_is_asked_for(
+    run: Any, small: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     chain = small.chain()
     chain.run(chain.stages["download"])
     assert run(last="download") is None
@@ -50,7 +54,7 @@ def test_a_part_that_is_fresh_is_enough_when_only_it_is_asked_for(run, small, ca
 
 
 @pytest.mark.parametrize("options", [{"force": ["train"]}, {"record": True}, {"settings": ["train.epochs=3"]}])
-def test_what_needs_a_run_goes_to_prefect(run, small, options):
+def test_what_needs_a_run_goes_to_prefect(run: Any, small: Any, options: Any) -> None:
     small.make_all()
     _, overrides, selected, forced = run(**options)
     assert selected == NAMES
@@ -58,7 +62,7 @@ def test_what_needs_a_run_goes_to_prefect(run, small, options):
     assert overrides == ({"train.epochs": "3"} if "settings" in options else {})
 
 
-def test_a_gate_that_would_stop_a_fresh_chain_goes_to_prefect(run, small):
+def test_a_gate_that_would_stop_a_fresh_chain_goes_to_prefect(run: Any, small: Any) -> None:
     small.accuracy = 0.4
     small.make_all()
     assert run() is not None
@@ -66,7 +70,9 @@ def test_a_gate_that_would_stop_a_fresh_chain_goes_to_prefect(run, small):
     assert run(last="train") is None, "the gate comes later"
 
 
-def test_prove_asks_the_world_and_says_what_it_puts_right(run, small, capsys):
+def test_prove_asks_the_world_and_says_what_it_puts_right(
+    run: Any, small: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     small.make_all()
     small.gone.add("publish")
     assert run() is None
@@ -78,14 +84,14 @@ def test_prove_asks_the_world_and_says_what_it_puts_right(run, small, capsys):
     assert small.ran == [*NAMES, "publish"]
 
 
-def test_prove_looks_only_at_what_was_asked_for(run, small):
+def test_prove_looks_only_at_what_was_asked_for(run: Any, small: Any) -> None:
     small.make_all()
     small.gone.add("deploy")
     assert run("--prove", prove=True, last="publish") is None
     assert small.ran == list(NAMES)
 
 
-def settle(folder):
+def settle(folder: Any) -> None:
     """Make every file of a home old enough for a verdict to rest on it."""
     newest = max(path.stat().st_ctime_ns for path in folder.rglob("*"))
     while time.time_ns() < newest + 50_000_000:
@@ -93,7 +99,7 @@ def settle(folder):
 
 
 @pytest.fixture
-def remembered(small, monkeypatch, tmp_path):
+def remembered(small: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """What the next run would recall; no file of this machine that others may touch meanwhile counts."""
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -101,13 +107,13 @@ def remembered(small, monkeypatch, tmp_path):
     monkeypatch.setattr(fresh_cache.sysconfig, "get_path", lambda name: str(tools))
     monkeypatch.setattr(fresh_cache.shutil, "which", lambda name: None)
 
-    def recall(*words):
+    def recall(*words: Any) -> Any:
         return fresh_cache.recall(small.folder, list(words))
 
     return recall
 
 
-def test_a_verdict_is_remembered_for_the_same_words(run, small, remembered):
+def test_a_verdict_is_remembered_for_the_same_words(run: Any, small: Any, remembered: Any) -> None:
     small.make_all()
     settle(small.folder)
     assert remembered() is None
@@ -117,7 +123,9 @@ def test_a_verdict_is_remembered_for_the_same_words(run, small, remembered):
     assert remembered() is None
 
 
-def test_a_verdict_rests_on_the_profile_and_the_secret_files(run, small, remembered, monkeypatch, tmp_path):
+def test_a_verdict_rests_on_the_profile_and_the_secret_files(
+    run: Any, small: Any, remembered: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     profile, secrets = tmp_path / "own.toml", tmp_path / "secrets"
     profile.write_text("[train]\nepochs = 3\n")
     secrets.mkdir()
@@ -126,7 +134,7 @@ def test_a_verdict_rests_on_the_profile_and_the_secret_files(run, small, remembe
     small.make_all(**{"train.epochs": "3"})
     settle(tmp_path)
 
-    def judge():
+    def judge() -> None:
         assert run("--profile", str(profile), profile=str(profile)) is None
         assert remembered("--profile", str(profile)) is not None
 
@@ -148,28 +156,30 @@ def test_a_verdict_rests_on_the_profile_and_the_secret_files(run, small, remembe
         (["train.epochs=3", "train.epochs=4"], {"train.epochs": "4"}),
     ],
 )
-def test_settings_are_read_from_the_command_line(texts, expected):
+def test_settings_are_read_from_the_command_line(texts: Any, expected: Any) -> None:
     assert parse_overrides(texts) == expected
 
 
-def test_a_text_without_an_equals_sign_is_refused():
+def test_a_text_without_an_equals_sign_is_refused() -> None:
     with pytest.raises(UserError, match="'train' is not a setting"):
         parse_overrides(["train"])
 
 
-def test_a_forced_stage_must_be_among_those_that_run(run):
+def test_a_forced_stage_must_be_among_those_that_run(run: Any) -> None:
     with pytest.raises(UserError, match="--force export is not among"):
         run(last="train", force=["export"])
 
 
-def test_a_board_that_nobody_knows_is_told_before_anything_starts(run):
+def test_a_board_that_nobody_knows_is_told_before_anything_starts(run: Any) -> None:
     with pytest.raises(UserError, match="there is no board 'latpop'; did you mean 'laptop'"):
         run(settings=['deploy.boards=["latpop"]'])
     assert run(settings=['deploy.boards=["latpop"]'], last="train") is not None, "no board is asked for so far"
 
 
 @pytest.mark.parametrize(("outcome", "shown"), [("ran", True), ("reused", False)])
-def test_links_are_shown_for_what_was_published_just_now(small, monkeypatch, capsys, outcome, shown):
+def test_links_are_shown_for_what_was_published_just_now(
+    small: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: str, shown: bool
+) -> None:
     published = small.make_all().known["publish"]
     monkeypatch.setattr("tasks.reports.run.published_links", lambda chain: {"model.onnx": chain.known["publish"].key})
     record = RunRecord("1", 0.0, "local", [StageRecord("publish", published.key, outcome, "", 1.0)])

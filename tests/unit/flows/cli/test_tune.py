@@ -1,5 +1,8 @@
 """`atlasflow tune`: what cannot be searched is refused before anything is started."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from flows.cli import tune
@@ -8,7 +11,7 @@ from tasks.tune import study
 
 
 @pytest.fixture(autouse=True)
-def no_server(tmp_path, monkeypatch):
+def no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nothing here may get as far as Prefect; what would have been asked of it is collected."""
     asked = []
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
@@ -27,20 +30,20 @@ def no_server(tmp_path, monkeypatch):
         ({"settings": ["tune.threads=-1"]}, "tune.threads"),
     ],
 )
-def test_a_wrong_request_is_refused_at_once(no_server, options, message):
+def test_a_wrong_request_is_refused_at_once(no_server: Any, options: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         tune.tune(**options)
     assert no_server == []
 
 
 @pytest.mark.parametrize("package", ["optuna", "prefect_dask"])
-def test_without_the_extra_it_says_what_to_install(monkeypatch, package):
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     monkeypatch.setattr(study, "find_spec", lambda name: None if name == package else name)
     with pytest.raises(UserError, match=rf"(?s)tuning needs {package}.*make dev"):
         tune.tune()
 
 
-def test_options_become_the_request_and_the_table_is_shown(no_server, capsys):
+def test_options_become_the_request_and_the_table_is_shown(no_server: Any, capsys: pytest.CaptureFixture[str]) -> None:
     tune.tune(
         recipes="quick, lenet5-sample", space=["train.width=1..2"], search="tpe", trials=3, settings=["train.epochs=2"]
     )

@@ -1,7 +1,9 @@
 """The flow around a search: which study it is, what is left behind, and who challenges the champion."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prefect.states import Completed
@@ -21,18 +23,28 @@ SPACE = {"train.learning_rate": "0.01,0.1", "train.seed": "1,2"}
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch):
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The flow's own work without a server: a sweep finishes `bench.count` trials, the later the better."""
     found = SimpleNamespace(
         count=3, ran=[], sweeps=[], challenges=[], published=[], error=None, lines=Lines(), data=INGREDIENTS
     )
 
     class SearchRun:
-        def __init__(self, chain, request, study, record, reporter, *, limit, deadline):
+        def __init__(
+            self,
+            chain: Any,
+            request: pytest.FixtureRequest,
+            study: Any,
+            record: Any,
+            reporter: Any,
+            *,
+            limit: Any,
+            deadline: Any,
+        ) -> None:
             found.sweeps.append((limit, deadline))
             self.study = study
 
-        def run(self):
+        def run(self) -> None:
             for number in range(found.count):
                 asked = self.study.ask()
                 outcome = Outcome("finished", accuracy=number / 10, curve={1: number / 10})
@@ -40,13 +52,13 @@ def bench(tmp_path, monkeypatch):
             if found.error:
                 raise found.error
 
-    def open_chain(profile, overrides, _reporter):
+    def open_chain(profile: Any, overrides: Any, _reporter: Any) -> Any:
         look = SimpleNamespace(ingredients=found.data)
         return SimpleNamespace(
             home=tmp_path, settings=load(profile, overrides), stages={"train": None}, look=lambda stage: look
         )
 
-    def retrain(request, *, return_state):
+    def retrain(request: pytest.FixtureRequest, *, return_state: Any) -> Any:
         assert return_state
         found.challenges.append(request)
         return Completed(name="Promoted", message="it is champion", data="as a flow has it")
@@ -62,7 +74,7 @@ def bench(tmp_path, monkeypatch):
     return found
 
 
-def test_a_search_leaves_its_files_and_names_the_best(bench, monkeypatch):
+def test_a_search_leaves_its_files_and_names_the_best(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "publish", write_files)
     state = bench.tune()
     assert state.message == f"{state.data}: trial 2 has the best score, {50 * 0.2 - 0.0014 - 0.15:.2f}"
@@ -70,7 +82,7 @@ def test_a_search_leaves_its_files_and_names_the_best(bench, monkeypatch):
     assert (bench.ran, bench.challenges) == (["download"], [])
 
 
-def test_the_same_search_is_the_same_study_and_other_data_is_not(bench):
+def test_the_same_search_is_the_same_study_and_other_data_is_not(bench: Any) -> None:
     first = bench.tune().data
     bench.count = 0
     assert bench.tune(trials=9, minutes=5).data == first
@@ -80,7 +92,7 @@ def test_the_same_search_is_the_same_study_and_other_data_is_not(bench):
     assert bench.tune(settings={"train.epochs": "2"}).data != first
 
 
-def test_a_name_of_one_s_own_is_kept_from_another_search(bench):
+def test_a_name_of_one_s_own_is_kept_from_another_search(bench: Any) -> None:
     assert bench.tune(study="mine").data == "mine"
     with pytest.raises(UserError, match="another seed"):
         bench.tune(study="mine", seed=2)
@@ -96,19 +108,19 @@ def test_a_name_of_one_s_own_is_kept_from_another_search(bench):
         ({"search": "tpe", "minutes": 3, "trials": 2}, 2),
     ],
 )
-def test_the_budget(bench, request_, limit):
+def test_the_budget(bench: Any, request_: Any, limit: Any) -> None:
     bench.tune(**request_)
     ((found, deadline),) = bench.sweeps
     assert found == limit
     assert (deadline is not None) is ("minutes" in request_)
 
 
-def test_a_training_elsewhere_needs_its_data_there(bench):
+def test_a_training_elsewhere_needs_its_data_there(bench: Any) -> None:
     bench.tune(profile="twin")
     assert bench.ran == ["download", "upload"]
 
 
-def test_the_winner_challenges_the_champion_when_asked_to(bench):
+def test_the_winner_challenges_the_champion_when_asked_to(bench: Any) -> None:
     state = bench.tune(promote=True, settings={"train.epochs": "2"})
     (request,) = bench.challenges
     assert request.settings.keys() == {"train.epochs", "train.recipe", "train.learning_rate", "train.seed"}
@@ -117,14 +129,14 @@ def test_the_winner_challenges_the_champion_when_asked_to(bench):
     assert state.message.endswith("Promoted: it is champion")
 
 
-def test_without_a_finished_trial_there_is_no_winner(bench):
+def test_without_a_finished_trial_there_is_no_winner(bench: Any) -> None:
     bench.count = 0
     with pytest.raises(GateFailed, match=r"no trial of grid-.* is finished"):
         bench.tune(promote=True)
     assert bench.challenges == []
 
 
-def test_what_was_found_before_a_failure_is_left_all_the_same(bench):
+def test_what_was_found_before_a_failure_is_left_all_the_same(bench: Any) -> None:
     bench.error = Refused("the disk is full")
     with pytest.raises(Refused):
         bench.tune(study="mine")

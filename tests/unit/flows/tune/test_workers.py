@@ -3,6 +3,7 @@
 import os
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -17,11 +18,11 @@ from tests.unit.tasks.doubles import Lines
 pytest.importorskip("prefect_dask", reason="the extra `tuning` is not installed")
 
 
-def listening():
+def listening() -> Any:
     return {link.laddr for link in psutil.Process().net_connections("inet") if link.status == psutil.CONN_LISTEN}
 
 
-def report_and_say_where():
+def report_and_say_where() -> Any:
     from distributed import get_worker
 
     trials._WorkerReporter(3).progress("train", 2, 5, "epochs")
@@ -30,7 +31,7 @@ def report_and_say_where():
 
 
 @pytest.mark.skipif(trials.cores() < 2, reason="there is only one core to share")
-def test_the_workers_of_this_machine_are_threads_that_only_it_can_reach(monkeypatch):
+def test_the_workers_of_this_machine_are_threads_that_only_it_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "cores", lambda: 2)
     before, children = listening(), psutil.Process().children()
     lines, told = Lines(), threading.Event()
@@ -47,7 +48,7 @@ def test_the_workers_of_this_machine_are_threads_that_only_it_can_reach(monkeypa
     assert not listening() & opened
 
 
-def test_an_address_where_nothing_answers_is_named(monkeypatch):
+def test_an_address_where_nothing_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "_CONNECT_SECONDS", "0.5s")
     with (
         pytest.raises(Transient, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
@@ -56,13 +57,13 @@ def test_an_address_where_nothing_answers_is_named(monkeypatch):
         pass
 
 
-def test_without_a_wish_a_thread_keeps_its_cores():
+def test_without_a_wish_a_thread_keeps_its_cores() -> None:
     before = os.sched_getaffinity(0)
     with trials._own_cores(0, "any name"):
         assert os.sched_getaffinity(0) == before
 
 
-def test_a_cluster_without_workers_is_not_waited_for():
+def test_a_cluster_without_workers_is_not_waited_for() -> None:
     from distributed import LocalCluster
 
     alone = LocalCluster(
@@ -84,16 +85,16 @@ def test_a_cluster_without_workers_is_not_waited_for():
 class Ended:
     """A future that has an error, or an outcome."""
 
-    def __init__(self, answer):
+    def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    def result(self):
+    def result(self) -> Any:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
 
-def test_a_trial_that_no_worker_survives_is_left_and_a_lost_cluster_ends_the_search():
+def test_a_trial_that_no_worker_survives_is_left_and_a_lost_cluster_ends_the_search() -> None:
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import sqlite3
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from tests.unit.infra.backup.homes import KEPT, LEFT_OUT, SECRETS, make
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Any:
     place = tmp_path / "home"
     for name, text in {**KEPT, **LEFT_OUT, **SECRETS}.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +29,7 @@ def home(tmp_path):
 
 
 @pytest.fixture
-def archive(home, tmp_path):
+def archive(home: Any, tmp_path: Path) -> Any:
     target = tmp_path / "backup.tar.gz"
     back_up(home, home / "boards.toml", target)
     return target

@@ -1,5 +1,7 @@
 """A home with something of everything, and what a backup keeps of it."""
 
+from typing import Any
+
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt, Receipts
 
@@ -33,7 +35,7 @@ KEPT = {
 }
 
 
-def make(home, number, stage="train"):
+def make(home: Any, number: Any, stage: str = "train") -> Any:
     """A receipt with a file and a folder."""
     store, folder = ArtifactStore(home), home.parent / f"made-{number}"
     (folder / "tree").mkdir(parents=True)
@@ -48,5 +50,5 @@ def make(home, number, stage="train"):
     return receipt
 
 
-def contents(home):
+def contents(home: Any) -> Any:
     return {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file() and not path.is_symlink()}

@@ -3,6 +3,8 @@
 import contextlib
 import sqlite3
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from tests.unit.infra.backup.homes import KEPT, LEFT_OUT, SECRETS, contents
 
 
 @pytest.mark.parametrize("name", ["backup.tar.gz", "backup.tgz", "backup.tar"])
-def test_what_matters_comes_back_and_nothing_else(home, tmp_path, name):
+def test_what_matters_comes_back_and_nothing_else(home: Any, tmp_path: Path, name: str) -> None:
     fleet_file = tmp_path / "elsewhere.toml"
     fleet_file.write_text('[boards.porch]\nsoc = "Ascend310"\n')
     target = tmp_path / name
@@ -41,7 +43,7 @@ def test_what_matters_comes_back_and_nothing_else(home, tmp_path, name):
     assert [path.name for path in new.parent.iterdir()] == ["home"]
 
 
-def test_secrets_come_only_when_asked_for(home, tmp_path):
+def test_secrets_come_only_when_asked_for(home: Any, tmp_path: Path) -> None:
     target = tmp_path / "all.tar"
     back_up(home, home / "boards.toml", target, secrets=True)
     restore(target, tmp_path / "new")

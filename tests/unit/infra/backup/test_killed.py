@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +53,7 @@ PROGRAM = textwrap.dedent(
 )
 
 
-def run(what, number, home, archive):
+def run(what: Any, number: Any, home: Any, archive: Any) -> Any:
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, what, str(number), str(home), str(archive)],
         cwd=CHECKOUT,
@@ -63,7 +65,7 @@ def run(what, number, home, archive):
 
 
 @pytest.mark.parametrize("number", [1, 8, 14])
-def test_a_killed_backup_leaves_none(home, tmp_path, number):
+def test_a_killed_backup_leaves_none(home: Any, tmp_path: Path, number: int) -> None:
     target = tmp_path / "b.tar.gz"
     assert run("kill-backup", number, home, target).returncode == -signal.SIGKILL
     assert not target.exists()
@@ -72,7 +74,7 @@ def test_a_killed_backup_leaves_none(home, tmp_path, number):
 
 
 @pytest.mark.parametrize(("what", "number"), [("kill-restore", 1), ("kill-restore", 9), ("kill-replace", 1)])
-def test_a_killed_restore_leaves_the_old_home(home, archive, what, number):
+def test_a_killed_restore_leaves_the_old_home(home: Any, archive: Any, what: str, number: int) -> None:
     make(home, 3)
     assert run(what, number, home, archive).returncode == -signal.SIGKILL
     assert len(list(Receipts(home).all())) == 3
@@ -81,7 +83,7 @@ def test_a_killed_restore_leaves_the_old_home(home, archive, what, number):
     assert len(list(Receipts(home).all())) == 2
 
 
-def test_a_restore_that_is_killed_between_the_old_home_and_the_new_one_keeps_both(home, archive):
+def test_a_restore_that_is_killed_between_the_old_home_and_the_new_one_keeps_both(home: Any, archive: Any) -> None:
     make(home, 3)
     assert run("kill-replace", 2, home, archive).returncode == -signal.SIGKILL
     (before,) = home.parent.glob("home.before-*")
@@ -90,7 +92,7 @@ def test_a_restore_that_is_killed_between_the_old_home_and_the_new_one_keeps_bot
     assert len(list(Receipts(home).all())) == 2
 
 
-def test_a_full_disk_gives_no_backup_and_no_half_a_home(home, archive, tmp_path):
+def test_a_full_disk_gives_no_backup_and_no_half_a_home(home: Any, archive: Any, tmp_path: Path) -> None:
     full = run("full-backup", 4096, home, tmp_path / "b.tar")
     assert "the disk is full, so there is no backup" in full.stdout
     assert not list(tmp_path.glob("*b.tar*"))

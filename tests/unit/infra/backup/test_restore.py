@@ -4,6 +4,8 @@ import io
 import json
 import os
 import tarfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from infra.store.receipts import Receipts
 from tests.unit.infra.backup.homes import contents, make
 
 
-def test_a_home_that_is_not_empty_is_left_alone(home, archive):
+def test_a_home_that_is_not_empty_is_left_alone(home: Any, archive: Any) -> None:
     before = contents(home)
     with pytest.raises(UserError, match="is not empty") as error:
         restore(archive, home)
@@ -23,13 +25,13 @@ def test_a_home_that_is_not_empty_is_left_alone(home, archive):
     assert contents(home) == before
 
 
-def test_an_empty_folder_takes_it(archive, tmp_path):
+def test_an_empty_folder_takes_it(archive: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     restore(archive, tmp_path / "empty")
     assert len(list(Receipts(tmp_path / "empty").all())) == 2
 
 
-def test_a_home_that_is_replaced_is_kept_aside(home, archive):
+def test_a_home_that_is_replaced_is_kept_aside(home: Any, archive: Any) -> None:
     make(home, 3)
     done = restore(archive, home, replace=True)
     assert len(list(Receipts(home).all())) == 2
@@ -37,7 +39,7 @@ def test_a_home_that_is_replaced_is_kept_aside(home, archive):
     assert (done.before / "secrets" / "board-laptop").read_text() == "private"
 
 
-def test_a_home_in_use_is_not_replaced(home, archive, monkeypatch):
+def test_a_home_in_use_is_not_replaced(home: Any, archive: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with hold(home / "locks" / LOCK, shared=True), pytest.raises(Refused, match="a run is in progress"):
         restore(archive, home, replace=True)
     state = {"pid": os.getpid(), "created": _created(), "title": "Prefect server", "address": "", "stop_seconds": 1}
@@ -49,13 +51,13 @@ def test_a_home_in_use_is_not_replaced(home, archive, monkeypatch):
     assert not list(home.parent.glob(".home.restoring/*"))
 
 
-def _created():
+def _created() -> Any:
     import psutil
 
     return psutil.Process().create_time()
 
 
-def rewritten(archive, change):
+def rewritten(archive: Any, change: Any) -> Any:
     """The archive with other members: `change` maps a list of (member, bytes)."""
     with tarfile.open(archive) as tar:
         members = [(member, tar.extractfile(member).read()) for member in tar]
@@ -67,8 +69,8 @@ def rewritten(archive, change):
     return target
 
 
-def added(name, kind=tarfile.REGTYPE, link=""):
-    def change(members):
+def added(name: Any, kind: Any = tarfile.REGTYPE, link: str = "") -> Any:
+    def change(members: Any) -> Any:
         info = tarfile.TarInfo(name)
         info.type, info.linkname = kind, link
         return [(info, b""), *members]
@@ -76,8 +78,8 @@ def added(name, kind=tarfile.REGTYPE, link=""):
     return change
 
 
-def manifest(**changes):
-    def change(members):
+def manifest(**changes: Any) -> Any:
+    def change(members: Any) -> Any:
         *others, (member, data) = members
         return [*others, (member, json.dumps({**json.loads(data), **changes}).encode())]
 
@@ -110,7 +112,9 @@ def manifest(**changes):
         (manifest(schema=2), Refused, "newer AtlasFlow"),
     ],
 )
-def test_an_archive_that_is_not_as_we_wrote_it_is_refused(archive, tmp_path, change, kind, text):
+def test_an_archive_that_is_not_as_we_wrote_it_is_refused(
+    archive: Any, tmp_path: Path, change: Any, kind: Any, text: str
+) -> None:
     target = rewritten(archive, change)
     (tmp_path / "place").mkdir()
     with pytest.raises(kind, match=text):
@@ -120,7 +124,7 @@ def test_an_archive_that_is_not_as_we_wrote_it_is_refused(archive, tmp_path, cha
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-def test_an_archive_that_was_cut_is_refused(archive, tmp_path, share):
+def test_an_archive_that_was_cut_is_refused(archive: Any, tmp_path: Path, share: float) -> None:
     data = archive.read_bytes()
     archive.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(Corrupt, match=r"truncated|damaged"):
@@ -128,7 +132,7 @@ def test_an_archive_that_was_cut_is_refused(archive, tmp_path, share):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_flipped_bit_is_found_or_does_no_harm(archive, tmp_path):
+def test_a_flipped_bit_is_found_or_does_no_harm(archive: Any, tmp_path: Path) -> None:
     restore(archive, tmp_path / "right")
     data = bytearray(archive.read_bytes())
     found = 0
@@ -149,7 +153,7 @@ def test_a_flipped_bit_is_found_or_does_no_harm(archive, tmp_path):
     assert found > 15
 
 
-def test_what_is_no_archive_at_all(tmp_path):
+def test_what_is_no_archive_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no backup"):
         restore(tmp_path / "absent.tar", tmp_path / "new")
     (tmp_path / "text.tar").write_text("hello" * 1000)

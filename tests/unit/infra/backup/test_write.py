@@ -2,6 +2,8 @@ import contextlib
 import json
 import sqlite3
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from tests.unit.infra.backup.homes import make
 
 
 @pytest.mark.parametrize(("name", "text"), [("backup.zip", "has an unknown suffix"), ("there.tar", "exists already")])
-def test_a_target_that_cannot_be_one_is_refused(home, tmp_path, name, text):
+def test_a_target_that_cannot_be_one_is_refused(home: Any, tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / "there.tar").write_text("something else")
     with pytest.raises(UserError, match=text):
         back_up(home, home / "boards.toml", tmp_path / name)
@@ -25,7 +27,7 @@ def test_a_target_that_cannot_be_one_is_refused(home, tmp_path, name, text):
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "receipt"])
-def test_a_damaged_store_gives_no_backup(home, tmp_path, damage):
+def test_a_damaged_store_gives_no_backup(home: Any, tmp_path: Path, damage: str) -> None:
     receipt = next(Receipts(home).all())
     path = ArtifactStore(home).path(receipt.outputs["file"])
     if damage == "receipt":
@@ -41,7 +43,7 @@ def test_a_damaged_store_gives_no_backup(home, tmp_path, damage):
     assert not list(tmp_path.glob("*b.tar*"))
 
 
-def test_a_damaged_database_gives_no_backup(home, tmp_path):
+def test_a_damaged_database_gives_no_backup(home: Any, tmp_path: Path) -> None:
     path = home / "prefect" / "prefect.db"
     content = path.read_bytes()
     path.write_bytes(content[:16] + bytes(range(84)) + content[100:])
@@ -50,7 +52,7 @@ def test_a_damaged_database_gives_no_backup(home, tmp_path):
     assert not list(tmp_path.glob("*b.tar*"))
 
 
-def test_a_backup_is_consistent_while_a_run_goes_on(home, tmp_path):
+def test_a_backup_is_consistent_while_a_run_goes_on(home: Any, tmp_path: Path) -> None:
     """Rows come in pairs, a receipt after its bytes, and the registry names a receipt that is there."""
     begun, over = threading.Event(), threading.Event()
     database = home / "prefect" / "prefect.db"
@@ -59,7 +61,7 @@ def test_a_backup_is_consistent_while_a_run_goes_on(home, tmp_path):
         connection.execute("CREATE TABLE halves (number, half)")
         connection.commit()
 
-    def go_on():
+    def go_on() -> None:
         number = 10
         with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
             while not over.is_set() and number < 500:
@@ -94,14 +96,16 @@ def test_a_backup_is_consistent_while_a_run_goes_on(home, tmp_path):
             assert set(counts) == {(2,)}
 
 
-def test_a_release_that_goes_while_it_is_read_is_left_out_whole(home, tmp_path, monkeypatch):
+def test_a_release_that_goes_while_it_is_read_is_left_out_whole(
+    home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     second = home / "fleet" / "releases" / "second"
     second.mkdir()
     (second / "a.json").write_text("a")
     (second / "b.json").write_text("b")
     real = type(home).read_bytes
 
-    def vanishing(path):
+    def vanishing(path: Any) -> Any:
         if path.parent == second:
             (second / "b.json").unlink(missing_ok=True)
         return real(path)

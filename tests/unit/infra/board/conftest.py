@@ -1,8 +1,9 @@
 """A stand-in board that runs, and a release folder on it for each test."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,12 +20,12 @@ class StandIn(NamedTuple):
     settings: BoardSettings
 
     @property
-    def root(self):
+    def root(self) -> Any:
         return self.home / "boards" / "laptop" / "home" / self.settings.folder
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("home")
     services = Services(home)
     service = emulator.service(services, home, "laptop")
@@ -34,6 +35,6 @@ def running(tmp_path_factory):
 
 
 @pytest.fixture
-def stand_in(running):
+def stand_in(running: Any) -> Any:
     folder = f"folder-{next(NUMBERS)}"
     return running._replace(settings=running.settings.model_copy(update={"folder": folder}))

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -34,13 +36,13 @@ class Counting(FaultPlan):
     """Notes which points a deployment reaches."""
 
 
-def points(stand_in, tmp_path):
+def points(stand_in: Any, tmp_path: Path) -> Any:
     plan = Counting()
     SshBoard("laptop", stand_in.settings, plan).install(boards.release(tmp_path / "count", "count", seed=3))
     return sorted(plan.visits)
 
 
-def test_every_step_has_a_fault_point(stand_in, tmp_path: Path) -> None:
+def test_every_step_has_a_fault_point(stand_in: Any, tmp_path: Path) -> None:
     steps = ["connect", "copied", "copy", "lock", "plan", "preflight", "settled", "smoke", "switch", "switched"]
     assert points(stand_in, tmp_path) == [f"board.{step}" for step in steps]
 
@@ -48,7 +50,7 @@ def test_every_step_has_a_fault_point(stand_in, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "point", ["connect", "preflight", "lock", "plan", "copy#2", "copied", "settled", "smoke", "switch", "switched"]
 )
-def test_a_killed_client_leaves_a_working_release(stand_in, tmp_path: Path, point) -> None:
+def test_a_killed_client_leaves_a_working_release(stand_in: Any, tmp_path: Path, point: str) -> None:
     board = SshBoard("laptop", stand_in.settings)
     board.install(boards.release(tmp_path / "a", "a"))
     arguments = [stand_in.settings.model_dump_json(), f"kill@board.{point}", str(tmp_path / "killed")]
@@ -67,12 +69,12 @@ def test_a_killed_client_leaves_a_working_release(stand_in, tmp_path: Path, poin
 
 
 @pytest.fixture
-def faulty(tmp_path):
+def faulty(tmp_path: Path) -> Iterator[Any]:
     """Start a board whose server breaks as planned; returns its settings and a way to start it again, whole."""
     home = tmp_path / "home"
     services = Services(home)
 
-    def start(faults):
+    def start(faults: Any) -> Any:
         services.stop("board-laptop")
         services.start(emulator.service(services, home, "laptop", faults=faults))
         return emulator.board_settings(services, home, "laptop")
@@ -82,7 +84,7 @@ def faulty(tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["kill@sshd.login", "kill@sshd.command", "kill@sshd.open#2", "kill@sshd.write#3"])
-def test_a_board_that_dies_in_the_middle(faulty, tmp_path: Path, fault) -> None:
+def test_a_board_that_dies_in_the_middle(faulty: Any, tmp_path: Path, fault: str) -> None:
     release, second = boards.release(tmp_path / "a", "a"), boards.release(tmp_path / "b", "b", seed=7)
     SshBoard("laptop", faulty("")).install(release)
     with pytest.raises(Transient):
@@ -93,7 +95,7 @@ def test_a_board_that_dies_in_the_middle(faulty, tmp_path: Path, fault) -> None:
 
 
 @pytest.mark.parametrize(("fault", "error"), [("full@sshd.write", Refused), ("cut@sshd.write", Transient)])
-def test_a_board_that_cannot_store(faulty, tmp_path: Path, fault, error) -> None:
+def test_a_board_that_cannot_store(faulty: Any, tmp_path: Path, fault: str, error: Any) -> None:
     release = boards.release(tmp_path / "a", "a")
     with pytest.raises(error) as caught:
         SshBoard("laptop", faulty(fault)).install(release)
@@ -104,12 +106,12 @@ def test_a_board_that_cannot_store(faulty, tmp_path: Path, fault, error) -> None
     assert board.install(release).changed
 
 
-def test_bytes_that_change_on_the_way(stand_in, tmp_path: Path) -> None:
+def test_bytes_that_change_on_the_way(stand_in: Any, tmp_path: Path) -> None:
     """The digest is taken on the board, of what is there."""
     release = boards.release(tmp_path / "a", "a")
 
     class Meddling(FaultPlan):
-        def reach(self, point):
+        def reach(self, point: Any) -> Any:
             if point == "board.copied":
                 part = stand_in.root / "incoming" / "a" / "model.om.part"
                 part.write_bytes(part.read_bytes()[:-1] + b"?")
@@ -121,7 +123,7 @@ def test_bytes_that_change_on_the_way(stand_in, tmp_path: Path) -> None:
     assert SshBoard("laptop", stand_in.settings).install(release).files_sent == 1
 
 
-def test_a_busy_chip_is_worth_another_try(stand_in, tmp_path: Path) -> None:
+def test_a_busy_chip_is_worth_another_try(stand_in: Any, tmp_path: Path) -> None:
     script = stand_in.home / "boards" / "laptop" / "busy.sh"
     folder = stand_in.home / "boards" / "laptop" / "busy"
     folder.mkdir()
@@ -135,7 +137,7 @@ def test_a_busy_chip_is_worth_another_try(stand_in, tmp_path: Path) -> None:
     assert SshBoard("laptop", stand_in.settings).state().active is None
 
 
-def test_login_scripts_that_talk(stand_in) -> None:
+def test_login_scripts_that_talk(stand_in: Any) -> None:
     script = stand_in.home / "boards" / "laptop" / "noise.sh"
     real = stand_in.root.parent / "Ascend" / "ascend-toolkit" / "set_env.sh"
     script.write_text(f'echo welcome; echo careful >&2; . "{real}"\n')
@@ -143,14 +145,14 @@ def test_login_scripts_that_talk(stand_in) -> None:
     assert SshBoard("laptop", settings).facts().emulated
 
 
-def test_a_missing_python_is_refused(stand_in) -> None:
+def test_a_missing_python_is_refused(stand_in: Any) -> None:
     settings = stand_in.settings.model_copy(update={"python": "python9"})
     with pytest.raises(Refused, match=r"cannot run python9.*not found"):
         SshBoard("laptop", settings).state()
 
 
-def test_settings_that_cannot_work(stand_in, tmp_path: Path) -> None:
-    def board(**update):
+def test_settings_that_cannot_work(stand_in: Any, tmp_path: Path) -> None:
+    def board(**update: Any) -> Any:
         return SshBoard("laptop", stand_in.settings.model_copy(update=update))
 
     with pytest.raises(UserError, match="has no address"):
@@ -164,7 +166,7 @@ def test_settings_that_cannot_work(stand_in, tmp_path: Path) -> None:
         board(host_key="ssh-ed25519 nonsense").state()
 
 
-def test_status_has_the_journal(stand_in, tmp_path: Path) -> None:
+def test_status_has_the_journal(stand_in: Any, tmp_path: Path) -> None:
     board = SshBoard("laptop", stand_in.settings)
     board.install(boards.release(tmp_path / "a", "a"))
     board.install(boards.release(tmp_path / "b", "b", seed=7))
@@ -174,7 +176,7 @@ def test_status_has_the_journal(stand_in, tmp_path: Path) -> None:
     assert status.journal[0].smoke.agreement == 1.0
 
 
-def test_pull_fetches_the_files_of_watch(stand_in, tmp_path: Path) -> None:
+def test_pull_fetches_the_files_of_watch(stand_in: Any, tmp_path: Path) -> None:
     board = SshBoard("laptop", stand_in.settings)
     assert board.pull(tmp_path / "empty").report == LatencyReport(0, 0)
     board.install(boards.release(tmp_path / "a", "a"))
@@ -194,7 +196,7 @@ def test_pull_fetches_the_files_of_watch(stand_in, tmp_path: Path) -> None:
     assert (again.fetched, again.kept) == ((), 4)
 
 
-def test_two_boards_have_nothing_in_common(running) -> None:
+def test_two_boards_have_nothing_in_common(running: Any) -> None:
     service = emulator.service(running.services, running.home, "other", soc_version="Ascend310B4", run_mode="host")
     running.services.start(service)
     try:
@@ -211,7 +213,7 @@ def test_two_boards_have_nothing_in_common(running) -> None:
         running.services.stop(service.name)
 
 
-def test_a_board_in_host_mode_classifies(running, tmp_path: Path) -> None:
+def test_a_board_in_host_mode_classifies(running: Any, tmp_path: Path) -> None:
     service = emulator.service(running.services, running.home, "card", run_mode="host")
     running.services.start(service)
     try:
@@ -222,7 +224,7 @@ def test_a_board_in_host_mode_classifies(running, tmp_path: Path) -> None:
         running.services.stop(service.name)
 
 
-def test_the_stand_in_is_small_quick_and_private(running) -> None:
+def test_the_stand_in_is_small_quick_and_private(running: Any) -> None:
     (status,) = (item for item in running.services.status() if item.name == "board-laptop")
     assert status.running
     assert "stand-in" in status.title
@@ -232,7 +234,7 @@ def test_the_stand_in_is_small_quick_and_private(running) -> None:
         assert key.stat().st_mode & 0o777 == 0o600
 
 
-def test_commands_see_the_board_s_environment_only(running) -> None:
+def test_commands_see_the_board_s_environment_only(running: Any) -> None:
     """Neither our variables nor our packages are there; `acl` comes with the sourced toolkit."""
     home = running.home / "boards" / "laptop"
     program = (
@@ -249,12 +251,12 @@ def test_commands_see_the_board_s_environment_only(running) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "x/y"])
-def test_a_board_needs_a_plain_name(tmp_path: Path, name) -> None:
+def test_a_board_needs_a_plain_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="cannot name a board"):
         emulator.service(Services(tmp_path), tmp_path, name)
 
 
-def test_commands_end_with_their_client_even_when_a_hang_up_was_ignored_before(faulty, tmp_path: Path) -> None:
+def test_commands_end_with_their_client_even_when_a_hang_up_was_ignored_before(faulty: Any, tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         faulty("")
@@ -265,6 +267,6 @@ def test_commands_end_with_their_client_even_when_a_hang_up_was_ignored_before(f
     assert not int(ignored, 16) >> (signal.SIGHUP - 1) & 1
 
 
-def _serves(process, home):
+def _serves(process: Any, home: Any) -> Any:
     words = process.info["cmdline"] or []
     return "infra.board.emulator.sshd" in words and any(word.startswith(str(home)) for word in words)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -35,7 +36,7 @@ RELEASE = Release("r1", {"model.om": LocalFile(Path("x"), "0" * 64, 1000)}, "Asc
 STEPS = ["login", "groups", "space", "Python", "toolkit", "npu-smi", "chip", "CANN", "stand-in"]
 
 
-def levels(facts, release=RELEASE, settings=None):
+def levels(facts: Any, release: Any = RELEASE, settings: Any = None) -> Any:
     found = examine_facts(agent_facts("porch", {**GOOD, **facts}), settings or BoardSettings(), release)
     return {finding.step: finding.level for finding in found}
 
@@ -68,7 +69,7 @@ def test_a_board_that_is_ready() -> None:
         ({"emulated": True}, "stand-in", "compiled for hardware"),
     ],
 )
-def test_facts_that_refuse_a_release(facts, step, words) -> None:
+def test_facts_that_refuse_a_release(facts: Any, step: str, words: str) -> None:
     assert levels(facts)[step] == "wrong"
     with pytest.raises(Refused) as caught:
         refuse("porch", agent_facts("porch", {**GOOD, **facts}), BoardSettings(), RELEASE)
@@ -91,7 +92,7 @@ def test_a_real_board_refuses_a_stand_ins_release() -> None:
         ({"cann": "unheard of"}, "CANN"),
     ],
 )
-def test_notes_refuse_nothing(facts, step) -> None:
+def test_notes_refuse_nothing(facts: Any, step: str) -> None:
     assert levels(facts) == {**dict.fromkeys(STEPS, "good"), step: "note"}
 
 
@@ -101,7 +102,7 @@ def test_an_entry_with_another_chip_is_noted() -> None:
 
 
 def test_passwords_are_discouraged_and_the_factory_s_is_called_out() -> None:
-    def login(password):
+    def login(password: Any) -> Any:
         settings = BoardSettings(password=SecretStr(password))
         found = examine_facts(agent_facts("porch", GOOD), settings)[0]
         assert password not in f"{found}"
@@ -123,7 +124,7 @@ def test_versions_sort_as_they_were_released() -> None:
     assert older("stand-in", "7.0.RC1") is None
 
 
-def test_every_step_over_a_connection(stand_in, tmp_path: Path) -> None:
+def test_every_step_over_a_connection(stand_in: Any, tmp_path: Path) -> None:
     found = SshBoard("laptop", stand_in.settings).check(boards.release(tmp_path / "a")).findings
     assert [check.step for check in found] == ["reachable", "host key", *STEPS]
     assert {check.level for check in found} == {"good"}
@@ -140,14 +141,14 @@ def test_every_step_over_a_connection(stand_in, tmp_path: Path) -> None:
         ({"python": "python9"}, ["reachable", "host key", "Python"]),
     ],
 )
-def test_the_first_step_that_fails_ends_the_check(stand_in, change, steps) -> None:
+def test_the_first_step_that_fails_ends_the_check(stand_in: Any, change: Any, steps: Any) -> None:
     found = SshBoard("laptop", stand_in.settings.model_copy(update=change)).check().findings
     assert [check.step for check in found] == steps
     assert [check.level for check in found] == ["good"] * (len(steps) - 1) + ["wrong"]
     assert found[-1].hint
 
 
-def test_a_changed_host_key(stand_in) -> None:
+def test_a_changed_host_key(stand_in: Any) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     *_, last = SshBoard("laptop", stand_in.settings.model_copy(update={"host_key": other})).check().findings
     assert (last.step, last.level) == ("host key", "wrong")

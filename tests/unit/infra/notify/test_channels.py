@@ -1,5 +1,7 @@
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,22 +17,22 @@ TOLD = Message(
 
 
 @pytest.fixture
-def receiver():
+def receiver() -> Iterator[Any]:
     with web() as here:
         yield here
 
 
 @pytest.fixture
-def mailbox():
+def mailbox() -> Iterator[Any]:
     with post() as here:
         yield here
 
 
 @pytest.fixture
-def sender(monkeypatch):
+def sender(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The senders that these settings give; keys as in the section `notify`."""
 
-    def open_senders(**settings):
+    def open_senders(**settings: Any) -> Any:
         for key, value in settings.items():
             text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
             monkeypatch.setenv(f"ATLASFLOW_NOTIFY__{key.upper()}", text)
@@ -39,11 +41,11 @@ def sender(monkeypatch):
     return open_senders
 
 
-def test_without_a_setting_nobody_is_told(sender):
+def test_without_a_setting_nobody_is_told(sender: Any) -> None:
     assert sender() == {}
 
 
-def test_a_webhook_gets_everything_as_json_with_the_headers(sender, receiver):
+def test_a_webhook_gets_everything_as_json_with_the_headers(sender: Any, receiver: Any) -> None:
     sender(webhook=receiver.address, webhook_headers={"Authorization": "Bearer key"})["webhook"](TOLD)
     path, headers, body = receiver.got.get(timeout=5)
     assert path == "/path-that-is-a-secret"
@@ -58,12 +60,12 @@ def test_a_webhook_gets_everything_as_json_with_the_headers(sender, receiver):
     }
 
 
-def test_half_of_a_surrogate_pair_is_sent_as_a_question_mark(sender, receiver):
+def test_half_of_a_surrogate_pair_is_sent_as_a_question_mark(sender: Any, receiver: Any) -> None:
     sender(webhook=receiver.address)["webhook"](replace(TOLD, subject="train \ud800 failed"))
     assert receiver.got.get(timeout=5)[2]["subject"] == "train ? failed"
 
 
-def test_a_cloud_gets_subject_and_message_by_its_templates(sender, receiver):
+def test_a_cloud_gets_subject_and_message_by_its_templates(sender: Any, receiver: Any) -> None:
     sender(
         cloud_webhook=receiver.address,
         cloud_headers={"X-Auth-Token": "token"},
@@ -77,7 +79,7 @@ def test_a_cloud_gets_subject_and_message_by_its_templates(sender, receiver):
     assert len(body["subject"]) == 512
 
 
-def test_a_mail_reaches_its_receivers(sender, mailbox):
+def test_a_mail_reaches_its_receivers(sender: Any, mailbox: Any) -> None:
     mail = {"mail_host": "127.0.0.1", "mail_port": mailbox.port, "mail_security": "none", "mail_from": "a@b.example"}
     to = ["one@b.example", "two@b.example"]
     sender(**mail, mail_to=to, mail_user="me", mail_password="pass word")["mail"](TOLD)
@@ -88,7 +90,9 @@ def test_a_mail_reaches_its_receivers(sender, mailbox):
 
 
 @pytest.mark.parametrize(("status", "kind"), [(500, Transient), (429, Transient), (404, Refused), (302, Refused)])
-def test_what_a_webhook_answers_decides_whether_it_is_tried_again(sender, receiver, status, kind):
+def test_what_a_webhook_answers_decides_whether_it_is_tried_again(
+    sender: Any, receiver: Any, status: int, kind: Any
+) -> None:
     receiver.statuses.append(status)
     receiver.headers["Location"] = f"{receiver.address}/elsewhere"
     with pytest.raises(kind, match=f"the webhook at 127.0.0.1 .* {status}") as raised:
@@ -97,7 +101,7 @@ def test_what_a_webhook_answers_decides_whether_it_is_tried_again(sender, receiv
     assert receiver.got.qsize() == 1, "a redirect is not followed: it would carry the headers away"
 
 
-def test_who_does_not_answer_is_named_without_the_secret_part_of_its_address(sender, receiver):
+def test_who_does_not_answer_is_named_without_the_secret_part_of_its_address(sender: Any, receiver: Any) -> None:
     port = receiver.address.split(":")[2].split("/")[0]
     address = receiver.address.replace(port, "9")  # the discard port, where nothing listens
     with pytest.raises(Transient, match=r"the webhook at 127\.0\.0\.1 does not answer") as raised:
@@ -109,20 +113,22 @@ def test_who_does_not_answer_is_named_without_the_secret_part_of_its_address(sen
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "https://", "nonsense"])
-def test_only_web_addresses_are_asked(sender, address):
+def test_only_web_addresses_are_asked(sender: Any, address: str) -> None:
     with pytest.raises(UserError, match="not a valid URL: webhook"):
         sender(webhook=address)["webhook"](TOLD)
 
 
 @pytest.mark.parametrize(("answer", "kind"), [("451 later", Transient), ("550 never", Refused)])
-def test_what_a_mail_server_answers_decides_whether_it_is_tried_again(sender, mailbox, answer, kind):
+def test_what_a_mail_server_answers_decides_whether_it_is_tried_again(
+    sender: Any, mailbox: Any, answer: str, kind: Any
+) -> None:
     mailbox.refuses = answer
     settings = {"mail_port": mailbox.port, "mail_security": "none", "mail_to": ["a@b.example"]}
     with pytest.raises(kind, match=f"answered with {answer[:3]}"):
         sender(mail_host="127.0.0.1", **settings)["mail"](TOLD)
 
 
-def test_a_mail_server_that_cannot_encrypt_is_not_trusted_with_a_password(sender, mailbox):
+def test_a_mail_server_that_cannot_encrypt_is_not_trusted_with_a_password(sender: Any, mailbox: Any) -> None:
     settings = {"mail_port": mailbox.port, "mail_to": ["a@b.example"], "mail_user": "me", "mail_password": "secret"}
     with pytest.raises(Refused, match="SMTPNotSupportedError"):
         sender(mail_host="127.0.0.1", **settings)["mail"](TOLD)
@@ -156,12 +162,12 @@ def test_a_mail_server_that_cannot_encrypt_is_not_trusted_with_a_password(sender
         ({"kind": "failure"}, "AtlasFlow: a run failed", "It gave no reason."),
     ],
 )
-def test_an_event_becomes_words(said, subject, text):
+def test_an_event_becomes_words(said: Any, subject: str, text: str) -> None:
     found = message(said)
     assert (found.subject, found.text) == (subject, text)
 
 
 @pytest.mark.parametrize("said", [None, [], {}, {"kind": "other"}, "text"])
-def test_what_is_no_notification_is_refused(said):
+def test_what_is_no_notification_is_refused(said: Any) -> None:
     with pytest.raises(UserError, match="not a notification"):
         message(said)

@@ -1,5 +1,8 @@
 import http.client
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,20 +20,20 @@ RETRY = RetrySettings(attempts=3, seconds=2)
 
 
 @pytest.fixture
-def outbox(tmp_path):
+def outbox(tmp_path: Path) -> Any:
     return Outbox(tmp_path)
 
 
-def deliver(outbox, **senders):
+def deliver(outbox: Any, **senders: Any) -> Any:
     said, slept = [], []
     outbox.deliver(senders, RETRY, said.append, slept.append)
     return said, slept
 
 
-def test_what_passes_is_tried_again_and_then_kept_apart_with_its_reason(outbox):
+def test_what_passes_is_tried_again_and_then_kept_apart_with_its_reason(outbox: Any) -> None:
     attempts = []
 
-    def broken(message):
+    def broken(message: Any) -> None:
         attempts.append(message)
         raise Transient("no answer")
 
@@ -47,15 +50,17 @@ def test_what_passes_is_tried_again_and_then_kept_apart_with_its_reason(outbox):
     assert deliver(outbox, webhook=broken) == ([], [])
 
 
-def test_a_refusal_is_not_tried_again(outbox):
-    def refuses(message):
+def test_a_refusal_is_not_tried_again(outbox: Any) -> None:
+    def refuses(message: Any) -> None:
         raise Refused("never")
 
     outbox.put(TOLD, ("mail",))
     assert deliver(outbox, mail=refuses) == (["subject: mail failed: never"], [])
 
 
-def test_what_a_killed_process_left_is_told_by_the_next_one_and_a_way_that_is_gone_is_passed_over(outbox, tmp_path):
+def test_what_a_killed_process_left_is_told_by_the_next_one_and_a_way_that_is_gone_is_passed_over(
+    outbox: Any, tmp_path: Path
+) -> None:
     outbox.put(TOLD, ("webhook", "mail"))
     taken = []
     deliver(Outbox(tmp_path), mail=taken.append)
@@ -64,8 +69,8 @@ def test_what_a_killed_process_left_is_told_by_the_next_one_and_a_way_that_is_go
     assert outbox.lost() == []
 
 
-def test_whatever_a_way_raises_is_its_answer_and_the_others_are_told(outbox):
-    def broken(message):
+def test_whatever_a_way_raises_is_its_answer_and_the_others_are_told(outbox: Any) -> None:
+    def broken(message: Any) -> None:
         raise ValueError("Invalid header value b'secret'")
 
     outbox.put(TOLD, ("webhook", "mail"))
@@ -77,7 +82,7 @@ def test_whatever_a_way_raises_is_its_answer_and_the_others_are_told(outbox):
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", '{"message": {"kind": "failure"}, "ways": []}', '{"ways": []}'])
-def test_a_damaged_file_is_kept_apart_and_the_others_are_told(outbox, damaged):
+def test_a_damaged_file_is_kept_apart_and_the_others_are_told(outbox: Any, damaged: str) -> None:
     outbox.waiting.mkdir(parents=True)
     (outbox.waiting / "0-first.json").write_text(damaged)
     outbox.put(TOLD, ("mail",))
@@ -90,7 +95,7 @@ def test_a_damaged_file_is_kept_apart_and_the_others_are_told(outbox, damaged):
     assert outbox.lost() == ["0-first.json, which is damaged"]
 
 
-def test_what_cannot_even_be_kept_apart_stays_and_ends_nothing(outbox):
+def test_what_cannot_even_be_kept_apart_stays_and_ends_nothing(outbox: Any) -> None:
     outbox.put(TOLD, ("mail",))
     (kept,) = outbox.waiting.iterdir()
     kept.write_text("{")
@@ -101,14 +106,14 @@ def test_what_cannot_even_be_kept_apart_stays_and_ends_nothing(outbox):
 
 
 @pytest.fixture
-def relay(outbox, monkeypatch):
+def relay(outbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A relay that tells a web server, and how to post to it."""
     with web() as receiver:
         monkeypatch.setenv("ATLASFLOW_NOTIFY__WEBHOOK", receiver.address)
         monkeypatch.setenv("ATLASFLOW_NOTIFY__KINDS", '["failure"]')
         with Relay(0, load(), outbox, SECRET) as server, running(server):
 
-            def call(body, kind="application/json", secret=SECRET, method="POST"):
+            def call(body: Any, kind: str = "application/json", secret: Any = SECRET, method: str = "POST") -> Any:
                 connection = http.client.HTTPConnection(*server.server_address, timeout=5)
                 connection.request(method, "/", body, {"Content-Type": kind, "Authorization": secret})
                 answer = connection.getresponse()
@@ -120,19 +125,19 @@ def relay(outbox, monkeypatch):
             yield call
 
 
-def test_a_notification_goes_through(relay):
+def test_a_notification_goes_through(relay: Any) -> None:
     assert relay('{"kind": "failure", "name": "train", "state": "Failed"}') == (202, {"wanted": True})
     assert relay.receiver.got.get(timeout=5)[2]["subject"] == "AtlasFlow: train failed"
 
 
 @pytest.mark.parametrize("secret", ["", "Bearer", "Bearer of-another-home", "Bearer \xe9"])
-def test_nobody_gets_in_without_the_secret(relay, secret):
+def test_nobody_gets_in_without_the_secret(relay: Any, secret: str) -> None:
     assert relay('{"kind": "failure", "name": "train"}', secret=secret)[0] == 401
     assert relay(None, secret=secret, method="GET")[0] == 401
     assert relay.receiver.got.empty()
 
 
-def test_half_of_a_surrogate_pair_in_the_name_of_a_run_is_told_too(relay):
+def test_half_of_a_surrogate_pair_in_the_name_of_a_run_is_told_too(relay: Any) -> None:
     said = '{"kind": "failure", "name": "train \\ud800", "state": "Failed", "message": "\\udc00"}'
     assert relay(said) == (202, {"wanted": True})
     body = relay.receiver.got.get(timeout=5)[2]
@@ -140,8 +145,8 @@ def test_half_of_a_surrogate_pair_in_the_name_of_a_run_is_told_too(relay):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_relay_that_would_tell_nothing_any_more_says_so(outbox, monkeypatch):
-    def unusable(_settings):
+def test_a_relay_that_would_tell_nothing_any_more_says_so(outbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unusable(_settings: Any) -> None:
         raise ValueError("unusable")
 
     monkeypatch.setattr(module, "senders", unusable)
@@ -155,7 +160,7 @@ def test_a_relay_that_would_tell_nothing_any_more_says_so(outbox, monkeypatch):
         connection.close()
 
 
-def test_an_event_that_the_server_acts_on_twice_is_told_once(relay):
+def test_an_event_that_the_server_acts_on_twice_is_told_once(relay: Any) -> None:
     first = '{"kind": "failure", "name": "train", "event": "01a1"}'
     assert [relay(first), relay(first)] == [(202, {"wanted": True}), (202, {"wanted": False})]
     assert relay(first.replace("01a1", "01a2")) == (202, {"wanted": True})
@@ -163,7 +168,7 @@ def test_an_event_that_the_server_acts_on_twice_is_told_once(relay):
     assert relay.receiver.got.empty()
 
 
-def test_a_kind_that_nobody_asked_for_is_dropped(relay):
+def test_a_kind_that_nobody_asked_for_is_dropped(relay: Any) -> None:
     assert relay('{"kind": "promotion"}') == (202, {"wanted": False})
     assert relay.receiver.got.empty()
 
@@ -178,7 +183,7 @@ def test_a_kind_that_nobody_asked_for_is_dropped(relay):
         (" " * 300_000, "application/json"),
     ],
 )
-def test_what_is_no_notification_is_refused(relay, body, kind):
+def test_what_is_no_notification_is_refused(relay: Any, body: Any, kind: str) -> None:
     try:
         status, _ = relay(body, kind)
     except (ConnectionError, BrokenPipeError):  # it does not even read what is too long

@@ -3,7 +3,10 @@ import gc
 import hashlib
 import secrets
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,12 +22,12 @@ RETRY = RetrySettings(attempts=3, seconds=0.01)
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory):
+def home(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="session")
-def server(home):
+def server(home: Any) -> Iterator[Any]:
     """Settings of a running embedded server."""
     services = Services(home)
     services.start(seaweedfs.service(services, home))
@@ -33,7 +36,7 @@ def server(home):
 
 
 @pytest.fixture
-def settings(server):
+def settings(server: Any) -> Iterator[Any]:
     """Settings with a bucket of their own on the embedded server, which holds nothing unfinished in the end."""
     settings = server.model_copy(update={"bucket": f"test-{secrets.token_hex(6)}"})
     client = connect(settings)
@@ -45,13 +48,13 @@ def settings(server):
 
 
 @pytest.fixture
-def client(settings):
+def client(settings: Any) -> Any:
     return connect(settings, emulated=True, retry=RETRY)
 
 
 @pytest.fixture
-def local(tmp_path):
-    def write(data, name="in"):
+def local(tmp_path: Path) -> Any:
+    def write(data: Any, name: str = "in") -> Any:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -61,18 +64,18 @@ def local(tmp_path):
 
 
 @contextmanager
-def serving(middleware):
+def serving(middleware: Any) -> Iterator[Any]:
     """Run the middleware in a thread of its own."""
     started = threading.Event()
     loop = asyncio.new_event_loop()
     finish = asyncio.Event()
 
-    async def serve():
+    async def serve() -> None:
         async with middleware.running():
             started.set()
             await finish.wait()
 
-    def run():
+    def run() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(serve())
 
@@ -90,11 +93,11 @@ def serving(middleware):
 
 
 @pytest.fixture
-def as_obs(settings, home):
+def as_obs(settings: Any, home: Any) -> Iterator[Any]:
     """Settings that reach the server as OBS is reached: its host names, TLS, its refusals, and a fault plan."""
     with ExitStack() as stack:
 
-        def start(faults="", *, scheme="https", path_style=False, checksums=False):
+        def start(faults: str = "", *, scheme: str = "https", path_style: bool = False, checksums: bool = False) -> Any:
             middleware = Middleware(
                 upstream=int(settings.endpoint.rpartition(":")[2]),
                 path_style=path_style,
@@ -115,10 +118,10 @@ def as_obs(settings, home):
 
 
 @pytest.fixture
-def obs(as_obs):
+def obs(as_obs: Any) -> Any:
     """A client that goes through the middleware, and the middleware."""
 
-    def make(faults="", client_faults=NO_FAULTS, **options):
+    def make(faults: str = "", client_faults: Any = NO_FAULTS, **options: Any) -> Any:
         middleware, settings = as_obs(faults, **options)
         return connect(settings, retry=RETRY, faults=client_faults), middleware
 

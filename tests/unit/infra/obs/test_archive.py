@@ -2,6 +2,8 @@ import io
 import os
 import tarfile
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,11 +12,11 @@ from infra.obs import archive
 
 
 @pytest.fixture
-def files(local):
+def files(local: Any) -> Any:
     return {name: local(name.encode() * 10, f"files/{name}") for name in ("b/ü.txt", "a", "x" * 120, "empty")}
 
 
-def test_many_files_travel_as_one_object_once(obs, files, tmp_path):
+def test_many_files_travel_as_one_object_once(obs: Any, files: Any, tmp_path: Path) -> None:
     client, middleware = obs()
     first = client.sync_archive("d/all.tar", files)
     assert (first.sent, first.kept) == (("d/all.tar",), ())
@@ -30,7 +32,7 @@ def test_many_files_travel_as_one_object_once(obs, files, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["tree"]
 
 
-def test_the_same_files_give_the_same_bytes(client, files, local):
+def test_the_same_files_give_the_same_bytes(client: Any, files: Any, local: Any) -> None:
     client.sync_archive("one", files)
     for file in files.values():
         os.utime(file.path, (1, 1))
@@ -41,7 +43,7 @@ def test_the_same_files_give_the_same_bytes(client, files, local):
 
 
 @pytest.mark.parametrize("change", [b"", b"longer than it was before", b"A" * 10])
-def test_a_file_that_changed_is_not_sent(client, files, change):
+def test_a_file_that_changed_is_not_sent(client: Any, files: Any, change: Any) -> None:
     files["a"].path.write_bytes(change)
     with pytest.raises(Corrupt, match="has changed"):
         client.sync_archive("k", files)
@@ -49,12 +51,12 @@ def test_a_file_that_changed_is_not_sent(client, files, change):
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", ""])
-def test_names_stay_in_their_folder(client, files, name):
+def test_names_stay_in_their_folder(client: Any, files: Any, name: str) -> None:
     with pytest.raises(UserError, match="not a plain relative path"):
         client.sync_archive("k", {name: files["a"]})
 
 
-def pack(path, *entries):
+def pack(path: Any, *entries: Any) -> Any:
     with tarfile.open(path, "w") as tar:
         for name, kind in entries:
             entry = tarfile.TarInfo(name)
@@ -64,7 +66,9 @@ def pack(path, *entries):
 
 
 @pytest.mark.parametrize("entry", [("../x", tarfile.REGTYPE), ("/x", tarfile.REGTYPE), ("x", tarfile.SYMTYPE)])
-def test_an_archive_of_somebody_else_cannot_leave_its_folder(client, local, tmp_path, entry):
+def test_an_archive_of_somebody_else_cannot_leave_its_folder(
+    client: Any, local: Any, tmp_path: Path, entry: Any
+) -> None:
     client.put("k", local(pack(tmp_path / "tar", ("good", tarfile.REGTYPE), entry)))
     with pytest.raises(UserError):
         client.get_archive("k", tmp_path / "out" / "tree")
@@ -72,7 +76,7 @@ def test_an_archive_of_somebody_else_cannot_leave_its_folder(client, local, tmp_
     assert not (tmp_path / "x").exists()
 
 
-def test_what_is_no_archive_is_corrupt(client, local, tmp_path):
+def test_what_is_no_archive_is_corrupt(client: Any, local: Any, tmp_path: Path) -> None:
     client.put("k", local(b"no archive" * 100))
     with pytest.raises(Corrupt, match="not an archive"):
         client.get_archive("k", tmp_path / "tree")
@@ -84,7 +88,7 @@ def test_what_is_no_archive_is_corrupt(client, local, tmp_path):
         client.get_archive("k", tmp_path / "tree")
 
 
-def test_the_digest_names_the_files(files):
+def test_the_digest_names_the_files(files: Any) -> None:
     digest = archive.content_digest(files)
     assert digest == archive.content_digest(dict(reversed(files.items())))
     assert digest != archive.content_digest({**files, "a": replace(files["a"], sha256="0" * 64)})

@@ -1,5 +1,7 @@
 import logging
 import secrets
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +16,7 @@ RETRY = RetrySettings(attempts=3, seconds=0.01)
 
 
 @pytest.fixture
-def fresh(as_obs):
+def fresh(as_obs: Any) -> Iterator[Any]:
     """Settings of a bucket that is not there yet, and what was sent to make it."""
     _, settings = as_obs()
     settings = settings.model_copy(update={"bucket": f"test-{secrets.token_hex(6)}"})
@@ -27,7 +29,9 @@ def fresh(as_obs):
             break
 
 
-def test_a_bucket_is_private_and_standard_unless_said_otherwise(fresh, local, caplog):
+def test_a_bucket_is_private_and_standard_unless_said_otherwise(
+    fresh: Any, local: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     client = fresh()
     sent = {}
     client._connection.s3.meta.events.register_last(
@@ -41,7 +45,9 @@ def test_a_bucket_is_private_and_standard_unless_said_otherwise(fresh, local, ca
     assert caplog.text == ""
 
 
-def test_public_read_is_a_choice_with_a_warning(fresh, settings, local, caplog):
+def test_public_read_is_a_choice_with_a_warning(
+    fresh: Any, settings: Any, local: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING)
     client = fresh(acl="public-read")
     assert client.ensure_bucket()
@@ -51,25 +57,25 @@ def test_public_read_is_a_choice_with_a_warning(fresh, settings, local, caplog):
     assert caplog.text == ""
 
 
-def test_a_private_object_needs_a_link(client, settings, local):
+def test_a_private_object_needs_a_link(client: Any, settings: Any, local: Any) -> None:
     client.put("k", local(b"mine"))
     assert httpx.get(f"{settings.endpoint}/{client.bucket}/k").status_code == 403
 
 
-def test_somebody_elses_bucket_is_refused(settings):
+def test_somebody_elses_bucket_is_refused(settings: Any) -> None:
     other = settings.model_copy(update={"secret_key": type(settings.secret_key)("wrong")})
     with pytest.raises(Refused, match="belongs to somebody else"):
         connect(other, retry=RETRY).ensure_bucket()
 
 
-def test_access_is_proved_by_writing_and_reading(client):
+def test_access_is_proved_by_writing_and_reading(client: Any) -> None:
     access = client.prove_access()
     assert 0 < access.seconds < 30
     assert abs(access.clock_ahead) < 10
     assert list(client.list("")) == []
 
 
-def test_a_probe_tells_what_is_wrong(obs, client, monkeypatch):
+def test_a_probe_tells_what_is_wrong(obs: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     through, _ = obs(",".join(f"internal@s3.get-object#{visit}" for visit in range(1, 9)))
     with pytest.raises(Transient):
         through.prove_access()
@@ -81,7 +87,7 @@ def test_a_probe_tells_what_is_wrong(obs, client, monkeypatch):
         client.prove_access()
 
 
-def test_a_missing_bucket_shows_in_the_probe(settings):
+def test_a_missing_bucket_shows_in_the_probe(settings: Any) -> None:
     absent = settings.model_copy(update={"bucket": "test-absent"})
     with pytest.raises(Refused, match="no such bucket"):
         connect(absent, retry=RETRY, faults=FaultPlan()).prove_access()

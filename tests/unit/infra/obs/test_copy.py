@@ -1,4 +1,7 @@
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ RETRY = RetrySettings(attempts=3, seconds=0.01)
 
 
 @pytest.fixture
-def other(settings):
+def other(settings: Any) -> Iterator[Any]:
     """A second bucket, as a shared one of somebody else."""
     client = connect(settings.model_copy(update={"bucket": f"{settings.bucket}-o"}), retry=RETRY)
     client.ensure_bucket()
@@ -21,7 +24,7 @@ def other(settings):
 
 
 @pytest.mark.parametrize("scheme", ["obs", "s3"])
-def test_copies_go_anywhere(client, other, local, tmp_path, scheme):
+def test_copies_go_anywhere(client: Any, other: Any, local: Any, tmp_path: Path, scheme: str) -> None:
     file = local(os.urandom(1000))
     files = client.files
     there, elsewhere = f"{scheme}://{client.bucket}/a/k.html", f"{scheme}://{other.bucket}/ü b/k"
@@ -36,7 +39,9 @@ def test_copies_go_anywhere(client, other, local, tmp_path, scheme):
     assert files.size(elsewhere) == files.size(str(tmp_path / "again")) == 1000
 
 
-def test_a_copy_in_parts_keeps_digest_and_kind(client, other, local, monkeypatch):
+def test_a_copy_in_parts_keeps_digest_and_kind(
+    client: Any, other: Any, local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SINGLE_COPY", 8 * 1024 * 1024)
     monkeypatch.setattr(module, "COPY_PART", 8 * 1024 * 1024)
     file = local(os.urandom(20 * 1024 * 1024))
@@ -48,7 +53,7 @@ def test_a_copy_in_parts_keeps_digest_and_kind(client, other, local, monkeypatch
     assert other.unfinished("") == []
 
 
-def test_folders_are_copied_side_by_side(client, other, local, tmp_path):
+def test_folders_are_copied_side_by_side(client: Any, other: Any, local: Any, tmp_path: Path) -> None:
     data = {"a": b"1", "b/c": b"22", "b/d e": b"", "large": os.urandom(17 * 1024 * 1024)}
     for name, content in data.items():
         local(content, f"tree/{name}")
@@ -66,7 +71,7 @@ def test_folders_are_copied_side_by_side(client, other, local, tmp_path):
         files.copy_parallel(there, str(tmp_path / "some"), names=["absent"])
 
 
-def test_a_missing_source(client, tmp_path):
+def test_a_missing_source(client: Any, tmp_path: Path) -> None:
     files, here = client.files, f"obs://{client.bucket}"
     assert files.copy_parallel(f"{here}/absent", str(tmp_path / "out")) == ()
     for source, target in ((f"{here}/absent", "x"), (f"{here}/absent", f"{here}/x")):
@@ -78,7 +83,7 @@ def test_a_missing_source(client, tmp_path):
         files.copy_parallel("obs://test-absent/x", str(tmp_path / "out"))
 
 
-def test_what_no_folder_can_hold_is_refused(client, local, tmp_path):
+def test_what_no_folder_can_hold_is_refused(client: Any, local: Any, tmp_path: Path) -> None:
     for key in ("d/a", "d/a/b"):
         client.put(key, local(b"x"))
     files, here = client.files, f"obs://{client.bucket}"
@@ -91,7 +96,7 @@ def test_what_no_folder_can_hold_is_refused(client, local, tmp_path):
     assert not files.is_file(f"{here}/d")
 
 
-def test_folders_of_objects_look_like_folders(client, local, tmp_path):
+def test_folders_of_objects_look_like_folders(client: Any, local: Any, tmp_path: Path) -> None:
     for key in ("d/one", "d/sub/two", "dx"):
         client.put(key, local(b"x"))
     client._connection.s3.put_object(Bucket=client.bucket, Key="d/", Body=b"")  # as the console makes folders
@@ -111,7 +116,7 @@ def test_folders_of_objects_look_like_folders(client, local, tmp_path):
     assert files.list_directory(str(tmp_path / "out")) == ["one", "sub"]
 
 
-def test_moving_and_removing(client, local, tmp_path):
+def test_moving_and_removing(client: Any, local: Any, tmp_path: Path) -> None:
     file = local(b"x")
     files, here = client.files, f"obs://{client.bucket}"
     files.copy(str(file.path), f"{here}/a")
@@ -135,10 +140,10 @@ def test_moving_and_removing(client, local, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_a_key_that_leaves_the_folder_is_not_fetched(client, local, tmp_path):
+def test_a_key_that_leaves_the_folder_is_not_fetched(client: Any, local: Any, tmp_path: Path) -> None:
     client.put("d/x", local(b"x"))
 
-    def hostile(address):
+    def hostile(address: Any) -> Iterator[Any]:
         yield "../escaped", 1
 
     files = client.files

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -13,13 +15,13 @@ from infra.errors import Refused, Transient, UserError
 from infra.obs.errors import mapped
 
 
-def raised(error):
+def raised(error: Any) -> Any:
     with pytest.raises(Exception) as caught, mapped("obs://b/k", "https://obs.test"):
         raise error
     return caught.value
 
 
-def answer(code, status, message="said so"):
+def answer(code: Any, status: Any, message: str = "said so") -> Any:
     return ClientError(
         {
             "Error": {"Code": code, "Message": message},
@@ -57,7 +59,7 @@ def answer(code, status, message="said so"):
         ("InvalidBucketName", 400, UserError),
     ],
 )
-def test_answers(code, status, error):
+def test_answers(code: str, status: int, error: Any) -> None:
     found = raised(answer(code, status))
     assert type(found) is error
     assert "obs://b/k at https://obs.test" in found.message
@@ -77,16 +79,16 @@ def test_answers(code, status, error):
         (ParamValidationError(report="Bucket"), UserError),
     ],
 )
-def test_no_answer(problem, error):
+def test_no_answer(problem: Any, error: Any) -> None:
     found = raised(problem)
     assert type(found) is error
     assert "obs://b/k at https://obs.test" in found.message
 
 
-def test_what_the_server_says_of_keys_is_not_repeated():
+def test_what_the_server_says_of_keys_is_not_repeated() -> None:
     found = raised(answer("SignatureDoesNotMatch", 403, "StringToSign AKIDSECRET"))
     assert "AKIDSECRET" not in str(found)
 
 
-def test_other_errors_pass():
+def test_other_errors_pass() -> None:
     assert isinstance(raised(ZeroDivisionError()), ZeroDivisionError)

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +21,11 @@ SMALL = 70_000
 PASSING = ("slow-down", "internal", "cut", "lost")
 
 
-def always(action, point):
+def always(action: Any, point: Any) -> Any:
     return ",".join(f"{action}@{point}#{visit}" for visit in range(1, 40))
 
 
-def put(client, local, tmp_path, size):
+def put(client: Any, local: Any, tmp_path: Path, size: Any) -> None:
     file = local(os.urandom(size))
     client.put("k", file)
     stored = client.head("k")
@@ -41,7 +43,9 @@ def put(client, local, tmp_path, size):
         ("s3.list-uploads", LARGE),
     ],
 )
-def test_an_upload_outlives_a_passing_fault(obs, local, tmp_path, action, point, size):
+def test_an_upload_outlives_a_passing_fault(
+    obs: Any, local: Any, tmp_path: Path, action: Any, point: str, size: Any
+) -> None:
     client, middleware = obs(f"{action}@{point}")
     put(client, local, tmp_path, size)
     assert middleware.faults.visits[point] >= 2
@@ -49,7 +53,9 @@ def test_an_upload_outlives_a_passing_fault(obs, local, tmp_path, action, point,
 
 @pytest.mark.parametrize("action", [*PASSING, "truncate", "alter"])
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_a_download_outlives_a_passing_fault(obs, client, local, tmp_path, action, size):
+def test_a_download_outlives_a_passing_fault(
+    obs: Any, client: Any, local: Any, tmp_path: Path, action: Any, size: Any
+) -> None:
     file = local(os.urandom(size))
     client.put("k", file)
     for visit in (1, 2):
@@ -59,7 +65,7 @@ def test_a_download_outlives_a_passing_fault(obs, client, local, tmp_path, actio
 
 @pytest.mark.parametrize("action", PASSING)
 @pytest.mark.parametrize("point", ["s3.list", "s3.head-object", "s3.delete-objects", "s3.head-bucket"])
-def test_small_requests_outlive_a_passing_fault(obs, client, local, action, point):
+def test_small_requests_outlive_a_passing_fault(obs: Any, client: Any, local: Any, action: Any, point: str) -> None:
     file = local(b"x")
     client.put("k", file)
     through, middleware = obs(f"{action}@{point}")
@@ -72,7 +78,7 @@ def test_small_requests_outlive_a_passing_fault(obs, client, local, action, poin
 
 
 @pytest.mark.parametrize("action", PASSING)
-def test_a_synchronisation_outlives_a_passing_fault(obs, local, action):
+def test_a_synchronisation_outlives_a_passing_fault(obs: Any, local: Any, action: Any) -> None:
     client, _ = obs(f"{action}@s3.put-object#3,{action}@s3.list,{action}@s3.upload-part#2")
     files = {name: local(os.urandom(100), name) for name in "abcdef"}
     files["large"] = local(os.urandom(LARGE), "large")
@@ -84,7 +90,9 @@ def test_a_synchronisation_outlives_a_passing_fault(obs, local, action):
     ("action", "error"), [("slow-down", Transient), ("cut", Transient), ("lost", Transient), ("skew", Refused)]
 )
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_a_lasting_fault_ends_in_the_right_error(obs, client, local, tmp_path, action, error, size):
+def test_a_lasting_fault_ends_in_the_right_error(
+    obs: Any, client: Any, local: Any, tmp_path: Path, action: str, error: Any, size: Any
+) -> None:
     file = local(os.urandom(size))
     point = "s3.put-object" if size == SMALL else "s3.upload-part"
     through, _ = obs(always(action, point))
@@ -102,7 +110,7 @@ def test_a_lasting_fault_ends_in_the_right_error(obs, client, local, tmp_path, a
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_damage_to_an_object_of_somebody_else_is_noticed_by_its_etag(obs, client, tmp_path):
+def test_damage_to_an_object_of_somebody_else_is_noticed_by_its_etag(obs: Any, client: Any, tmp_path: Path) -> None:
     client._connection.s3.put_object(Bucket=client.bucket, Key="k", Body=os.urandom(5000))  # without our metadata
     through, _ = obs("alter@s3.get-object")
     through.get("k", tmp_path / "out")
@@ -115,7 +123,7 @@ def test_damage_to_an_object_of_somebody_else_is_noticed_by_its_etag(obs, client
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_lasting_damage_is_corrupt(obs, client, local, tmp_path, size):
+def test_lasting_damage_is_corrupt(obs: Any, client: Any, local: Any, tmp_path: Path, size: Any) -> None:
     client.put("k", local(os.urandom(size)))
     through, _ = obs(always("alter", "s3.get-object"))
     with pytest.raises(Corrupt, match="but should have"):
@@ -123,12 +131,14 @@ def test_lasting_damage_is_corrupt(obs, client, local, tmp_path, size):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_object_that_changes_while_it_is_read_is_not_mixed(client, settings, local, tmp_path):
+def test_an_object_that_changes_while_it_is_read_is_not_mixed(
+    client: Any, settings: Any, local: Any, tmp_path: Path
+) -> None:
     old, new = local(os.urandom(LARGE), "old"), local(os.urandom(LARGE), "new")
     client.put("k", old)
 
     class Replacing(FaultPlan):
-        def reach(self, point):
+        def reach(self, point: Any) -> Any:
             if point == "obs.get.range" and self.visits[point] == 0:
                 client.put("k", new)
             return super().reach(point)
@@ -138,7 +148,7 @@ def test_an_object_that_changes_while_it_is_read_is_not_mixed(client, settings, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_full_disk_leaves_nothing(client, settings, local, tmp_path):
+def test_a_full_disk_leaves_nothing(client: Any, settings: Any, local: Any, tmp_path: Path) -> None:
     client.put("k", local(b"x"))
     full = connect(settings, retry=RETRY, faults=FaultPlan.parse("full@obs.get.file.written"))
     with pytest.raises(OSError, match="No space left"):
@@ -160,7 +170,7 @@ connect(settings, faults=FaultPlan.parse(plan)).put("k", LocalFile(Path(path), s
 """
 
 
-def kill_while_sending(settings, file, plan):
+def kill_while_sending(settings: Any, file: Any, plan: Any) -> None:
     arguments = [settings.endpoint, settings.bucket, settings.access_key.get_secret_value()]
     arguments += [str(file.path), file.sha256, str(file.size), plan]
     finished = subprocess.run(
@@ -179,7 +189,9 @@ def kill_while_sending(settings, file, plan):
         ("obs.multipart.completed", 4),
     ],
 )
-def test_a_killed_upload_is_taken_up_again(settings, client, local, tmp_path, point, parts_sent_again):
+def test_a_killed_upload_is_taken_up_again(
+    settings: Any, client: Any, local: Any, tmp_path: Path, point: str, parts_sent_again: int
+) -> None:
     file = local(os.urandom(4 * 8 * 1024 * 1024 - 5))
     kill_while_sending(settings, file, f"kill@{point}")
     assert client.head("k") is None or point == "obs.multipart.completed"
@@ -208,14 +220,14 @@ client.sync("p", files) if way == "objects" else client.sync_archive("p.tar", fi
 """
 
 
-def kill_among_many(settings, folder, plan, way):
+def kill_among_many(settings: Any, folder: Any, plan: Any, way: Any) -> None:
     arguments = [settings.endpoint, settings.bucket, settings.access_key.get_secret_value(), str(folder), plan, way]
     program = [sys.executable, "-c", KILLED_AMONG_MANY, *arguments]
     finished = subprocess.run(program, input=settings.secret_key.get_secret_value(), text=True, check=False)
     assert finished.returncode == -signal.SIGKILL
 
 
-def test_a_killed_synchronisation_sends_only_the_rest(settings, client, local, tmp_path):
+def test_a_killed_synchronisation_sends_only_the_rest(settings: Any, client: Any, local: Any, tmp_path: Path) -> None:
     files = {f"{number}": local(os.urandom(500), f"tree/{number}") for number in range(9)}
     kill_among_many(settings, tmp_path / "tree", "kill@obs.put#5", "objects")
     there = [key for key, _ in client.list("p/")]
@@ -227,7 +239,9 @@ def test_a_killed_synchronisation_sends_only_the_rest(settings, client, local, t
     assert client.unfinished("") == []
 
 
-def test_a_killed_archive_is_taken_up_again_since_the_same_files_give_the_same_bytes(settings, client, local, tmp_path):
+def test_a_killed_archive_is_taken_up_again_since_the_same_files_give_the_same_bytes(
+    settings: Any, client: Any, local: Any, tmp_path: Path
+) -> None:
     files = {f"{number}": local(os.urandom(10 * 1024 * 1024), f"tree/{number}") for number in range(3)}
     kill_among_many(settings, tmp_path / "tree", "kill@obs.multipart.part.sent#2", "archive")
     assert client.head("p.tar") is None
@@ -239,7 +253,9 @@ def test_a_killed_archive_is_taken_up_again_since_the_same_files_give_the_same_b
 
 
 @pytest.mark.parametrize("same_beginning", [False, True])
-def test_a_killed_upload_of_other_bytes_is_not_taken_up(settings, client, local, tmp_path, same_beginning):
+def test_a_killed_upload_of_other_bytes_is_not_taken_up(
+    settings: Any, client: Any, local: Any, tmp_path: Path, same_beginning: bool
+) -> None:
     data = os.urandom(3 * 8 * 1024 * 1024)
     kill_while_sending(settings, local(data), "kill@obs.multipart.part.sent")
     changed = data[:-1] + b"!" if same_beginning else os.urandom(len(data))
@@ -251,11 +267,11 @@ def test_a_killed_upload_of_other_bytes_is_not_taken_up(settings, client, local,
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_two_uploads_to_one_key_at_once(settings, client, local, tmp_path, same):
+def test_two_uploads_to_one_key_at_once(settings: Any, client: Any, local: Any, tmp_path: Path, same: bool) -> None:
     data = [os.urandom(LARGE)] * 2 if same else [os.urandom(LARGE), os.urandom(LARGE)]
     files = [local(content, f"{number}") for number, content in enumerate(data)]
 
-    def put(file):
+    def put(file: Any) -> None:
         connect(settings, retry=RETRY).put("k", file)
 
     with ThreadPoolExecutor(2) as pool:

@@ -6,7 +6,9 @@ upload, this machine nothing half-made, and the same operation, tried again, doe
 
 import os
 import secrets
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -37,7 +39,7 @@ ERRORS = {
 BODIES = ("truncate", "alter")  # nothing but the digest of an object tells that the bytes of an answer are others
 
 
-def write(path, size):
+def write(path: Any, size: Any) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(os.urandom(size))
     return describe(path)
@@ -46,7 +48,7 @@ def write(path, size):
 class World:
     """A prefix of the bucket and a folder of this machine for each try, and a client that meets no fault."""
 
-    def __init__(self, client, folder):
+    def __init__(self, client: Any, folder: Any) -> None:
         self.client = client
         self.folder = folder
         self.small = write(folder / "given" / "small", 70_000)
@@ -55,121 +57,121 @@ class World:
         self.tries = 0
         self.renew()
 
-    def renew(self):
+    def renew(self) -> None:
         self.tries += 1
         self.prefix = f"{self.tries}"
         self.out = self.folder / f"out-{self.tries}"
         self.out.mkdir()
 
-    def address(self, name):
+    def address(self, name: Any) -> str:
         return f"obs://{self.client.bucket}/{self.prefix}/{name}"
 
-    def key(self, name):
+    def key(self, name: Any) -> str:
         return f"{self.prefix}/{name}"
 
 
-def nothing(world):
+def nothing(world: Any) -> None:
     pass
 
 
-def give_small(world):
+def give_small(world: Any) -> None:
     world.client.put(world.key("small"), world.small)
 
 
-def give_large(world):
+def give_large(world: Any) -> None:
     world.client.put(world.key("large"), world.large)
 
 
-def give_tree(world):
+def give_tree(world: Any) -> None:
     world.client.sync(world.key("tree"), world.tree)
 
 
-def give_archive(world):
+def give_archive(world: Any) -> None:
     world.client.sync_archive(world.key("all.tar"), world.tree)
 
 
-def give_unfinished(world):
+def give_unfinished(world: Any) -> None:
     s3 = world.client._connection.s3
     s3.create_multipart_upload(Bucket=world.client.bucket, Key=world.key("left"))
 
 
-def give_nothing_unfinished(world):
+def give_nothing_unfinished(world: Any) -> None:
     world.client.abort_unfinished("", timedelta(0))
 
 
-def give_receipt(world):
+def give_receipt(world: Any) -> None:
     send_receipt(world.client, world)
 
 
-def put_small(client, world):
+def put_small(client: Any, world: Any) -> None:
     client.put(world.key("small"), world.small)
     assert world.client.head(world.key("small")).sha256 == world.small.sha256
 
 
-def put_large(client, world):
+def put_large(client: Any, world: Any) -> None:
     client.put(world.key("large"), world.large)
     assert world.client.head(world.key("large")).sha256 == world.large.sha256
 
 
-def get_small(client, world):
+def get_small(client: Any, world: Any) -> None:
     assert client.get(world.key("small"), world.out / "small", world.small.sha256) == world.small.sha256
 
 
-def get_large(client, world):
+def get_large(client: Any, world: Any) -> None:
     assert client.get(world.key("large"), world.out / "large") == world.large.sha256
 
 
-def synchronise(client, world):
+def synchronise(client: Any, world: Any) -> None:
     client.sync(world.key("tree"), world.tree)
     assert not world.client.missing(world.key("tree"), world.tree)
 
 
-def send_archive(client, world):
+def send_archive(client: Any, world: Any) -> None:
     client.sync_archive(world.key("all.tar"), world.tree)
     assert world.client.holds_archive(world.key("all.tar"), world.tree)
 
 
-def get_archive(client, world):
+def get_archive(client: Any, world: Any) -> None:
     client.get_archive(world.key("all.tar"), world.out / "tree")
     assert {path.name: file_digest(path) for path in (world.out / "tree").iterdir()} == digests(world.tree)
 
 
-def copy_in(client, world):
+def copy_in(client: Any, world: Any) -> None:
     client.files.copy_parallel(str(world.folder / "given" / "tree"), world.address("tree"))
     assert not world.client.missing(world.key("tree"), world.tree)
 
 
-def copy_out(client, world):
+def copy_out(client: Any, world: Any) -> None:
     client.files.copy_parallel(world.address("tree"), str(world.out / "tree"))
     assert {path.name: file_digest(path) for path in (world.out / "tree").iterdir()} == digests(world.tree)
 
 
-def copy_within(client, world):
+def copy_within(client: Any, world: Any) -> None:
     client.files.copy(world.address("small"), world.address("copy"))
     assert world.client.head(world.key("copy")).sha256 == world.small.sha256
 
 
-def move(client, world):
+def move(client: Any, world: Any) -> None:
     if world.client.head(world.key("tree/0")) is not None:  # the answer to an earlier try may have been lost
         client.files.rename(world.address("tree/0"), world.address("moved"))
     assert world.client.head(world.key("moved")).sha256 == world.tree["0"].sha256
 
 
-def look(client, world):
+def look(client: Any, world: Any) -> None:
     assert client.head(world.key("small")).sha256 == world.small.sha256
     assert client.head(world.key("absent")) is None
 
 
-def listing(client, world):
+def listing(client: Any, world: Any) -> None:
     assert list(client.list(f"{world.prefix}/")) == [(world.key("small"), 70_000)]
 
 
-def delete(client, world):
+def delete(client: Any, world: Any) -> None:
     client.delete([world.key("small"), world.key("absent")])
     assert world.client.head(world.key("small")) is None
 
 
-def make_bucket(client, world):
+def make_bucket(client: Any, world: Any) -> None:
     settings = client._settings.model_copy(update={"bucket": f"{world.client.bucket}-{world.tries}"})
     new, plain = (ObsClient(each._connection, settings, emulated=True) for each in (client, world.client))
     try:
@@ -179,27 +181,27 @@ def make_bucket(client, world):
         plain.remove_bucket()
 
 
-def prove_access(client, world):
+def prove_access(client: Any, world: Any) -> None:
     assert client.prove_access().seconds > 0
 
 
-def abort(client, world):
+def abort(client: Any, world: Any) -> None:
     client.abort_unfinished(f"{world.prefix}/", timedelta(0))
 
 
-def receipt_of(world, home):
+def receipt_of(world: Any, home: Any) -> Any:
     store, receipts = ArtifactStore(home), Receipts(home)
     receipts.save(Receipt("train", "ab" * 32, {}, {"model": store.put_file("model", world.small.path, "")}))
     return store, receipts
 
 
-def send_receipt(client, world):
+def send_receipt(client: Any, world: Any) -> None:
     store, receipts = receipt_of(world, world.out / "first")
     Mirror(lambda: client, world.key("mirror")).send(receipts.load("train", "ab" * 32), receipts, store)
     assert world.client.head(world.key(f"mirror/receipts/train/{'ab' * 32}.json")) is not None
 
 
-def fetch_receipt(client, world):
+def fetch_receipt(client: Any, world: Any) -> None:
     home = world.out / "second"
     store, receipts = ArtifactStore(home), Receipts(home)
     try:
@@ -238,21 +240,21 @@ OPERATIONS = {
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] * name.endswith("large")) for name in OPERATIONS]
 
 
-def digests(files):
+def digests(files: Any) -> Any:
     return {name: file.sha256 for name, file in files.items()}
 
 
-def half_made(folder):
+def half_made(folder: Any) -> Any:
     return [path for path in folder.rglob("*") if path.name.startswith(".") or path.suffix == ".tmp"]
 
 
 class Trying:
     """Tries operations on one bucket, through a middleware whose fault plan changes."""
 
-    def __init__(self, world, middleware, through):
+    def __init__(self, world: Any, middleware: Any, through: Any) -> None:
         self.world, self.middleware, self.through = world, middleware, through
 
-    def once(self, name, plan):
+    def once(self, name: Any, plan: Any) -> Any:
         """Try an operation under a fault plan; returns its error and how often each request was made."""
         run, given = OPERATIONS[name]
         self.middleware.faults = FaultPlan()
@@ -267,13 +269,13 @@ class Trying:
         self.check(name, None)
         return None, self.middleware.faults.visits
 
-    def check(self, name, error):
+    def check(self, name: Any, error: Any) -> None:
         if name == "abort" and error is not None:
             give_nothing_unfinished(self.world)
         assert self.world.client.unfinished("") == []
         assert half_made(self.world.out) == []
 
-    def again(self, name):
+    def again(self, name: Any) -> None:
         """The same once more, without faults, where the last try left off."""
         self.middleware.faults = FaultPlan()
         OPERATIONS[name][0](self.through, self.world)
@@ -281,7 +283,7 @@ class Trying:
 
 
 @pytest.fixture(scope="module")
-def tried(server, home, tmp_path_factory):
+def tried(server: Any, home: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     settings = server.model_copy(update={"bucket": f"test-{secrets.token_hex(6)}"})
     client = connect(settings, retry=PATIENT)
     client.ensure_bucket()
@@ -298,7 +300,7 @@ def tried(server, home, tmp_path_factory):
     client.remove_bucket()
 
 
-def points(tried, name, fault):
+def points(tried: Any, name: Any, fault: Any) -> Any:
     """The requests of an operation that a fault can meet, and how many it makes in all."""
     error, visits = tried.once(name, "")
     assert error is None
@@ -308,7 +310,7 @@ def points(tried, name, fault):
 
 @pytest.mark.parametrize("fault", ERRORS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_fault_that_passes_is_outlived(tried, name, fault):
+def test_a_fault_that_passes_is_outlived(tried: Any, name: Any, fault: Any) -> None:
     met, requests = points(tried, name, fault)
     for point in met:
         error, visits = tried.once(name, f"{fault}@{point}")
@@ -322,7 +324,7 @@ def test_a_fault_that_passes_is_outlived(tried, name, fault):
 
 @pytest.mark.parametrize("fault", ERRORS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_fault_that_lasts_ends_in_the_right_error(tried, name, fault):
+def test_a_fault_that_lasts_ends_in_the_right_error(tried: Any, name: Any, fault: Any) -> None:
     for point in points(tried, name, fault)[0]:
         error, _ = tried.once(name, ",".join(f"{fault}@{point}#{visit}" for visit in range(1, 60)))
         # A request that is carried out each time may turn out to be done although no answer came.
@@ -333,6 +335,6 @@ def test_a_fault_that_lasts_ends_in_the_right_error(tried, name, fault):
 
 
 @pytest.mark.parametrize("name", ["put_small", "get_small", "synchronise", "list"])
-def test_a_slow_server_is_waited_for(tried, name):
+def test_a_slow_server_is_waited_for(tried: Any, name: str) -> None:
     for point in points(tried, name, "slow")[0]:
         assert tried.once(name, f"slow@{point}")[0] is None

@@ -15,19 +15,19 @@ TERA = 1024**4
 
 
 @pytest.mark.parametrize("size", [1, 8 * MEBIBYTE, 80_000 * MEBIBYTE, 80_000 * MEBIBYTE + 1, TERA, 48 * TERA])
-def test_parts_are_never_too_many_or_too_small(size):
+def test_parts_are_never_too_many_or_too_small(size: Any) -> None:
     part = part_size(size)
     assert part % MEBIBYTE == 0
     assert 8 * MEBIBYTE <= part <= 5 * 1024 * MEBIBYTE
     assert -(-size // part) <= 10_000
 
 
-def test_a_file_that_no_object_can_hold_is_refused():
+def test_a_file_that_no_object_can_hold_is_refused() -> None:
     with pytest.raises(UserError, match=r"48\.8 TB"):
         part_size(50 * TERA)
 
 
-def test_unfinished_uploads_are_found_and_ended_by_age(client, local):
+def test_unfinished_uploads_are_found_and_ended_by_age(client: Any, local: Any) -> None:
     s3 = client._connection.s3
     for key in ("a/k", "a/l", "b"):
         s3.create_multipart_upload(Bucket=client.bucket, Key=key)
@@ -72,25 +72,27 @@ def test_the_age_of_an_upload_is_measured_by_the_clock_of_the_server(hours: int,
     assert abort_older(connection, "b", "", timedelta(days=1)) == aborted == connection.aborted
 
 
-def test_memory_is_bounded_by_parts_in_flight(client, local, monkeypatch):
+def test_memory_is_bounded_by_parts_in_flight(client: Any, local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = local(os.urandom(40 * MEBIBYTE))
     monkeypatch.setattr(multipart, "MEMORY", 16 * MEBIBYTE)
     upload = multipart.Multipart(client._connection, None, file, {}, "")
     assert (upload.parts, upload.in_flight) == (5, 2)
 
 
-def test_somebody_who_keeps_writing_other_bytes_is_noticed(client, local, monkeypatch):
+def test_somebody_who_keeps_writing_other_bytes_is_noticed(
+    client: Any, local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(multipart.Multipart, "_stored", lambda self: False)
     with pytest.raises(Exception, match="another program keeps writing"):
         client.put("k", local(os.urandom(17 * MEBIBYTE)))
     assert client.unfinished("") == []
 
 
-def test_a_file_that_shrinks_while_it_is_sent(client, local, monkeypatch):
+def test_a_file_that_shrinks_while_it_is_sent(client: Any, local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = local(os.urandom(40 * MEBIBYTE))
     original = multipart.Multipart._create
 
-    def shrink(self):
+    def shrink(self: Any) -> Any:
         upload = original(self)
         os.truncate(file.path, 20 * MEBIBYTE)
         return upload

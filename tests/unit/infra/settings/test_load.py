@@ -7,7 +7,7 @@ from infra.errors import UserError
 from infra.settings import PROFILES, load
 
 
-def profile(tmp_path, text):
+def profile(tmp_path: Path, text: Any) -> Any:
     path = tmp_path / "own.toml"
     path.write_text(text)
     return str(path)

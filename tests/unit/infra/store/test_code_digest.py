@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,20 +22,20 @@ FILES = {
 
 
 @pytest.fixture
-def checkout(tmp_path):
+def checkout(tmp_path: Path) -> Any:
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
 
 
-def edit(checkout, name, text):
+def edit(checkout: Any, name: Any, text: Any) -> None:
     path = checkout / name
     path.write_text(text)
     path.touch()
 
 
-def test_it_follows_imports_of_every_kind_but_those_for_types(checkout):
+def test_it_follows_imports_of_every_kind_but_those_for_types(checkout: Any) -> None:
     assert set(closure(["models.training.loop"], checkout)) == {
         "models/__init__.py",
         "models/training/loop.py",
@@ -57,26 +58,26 @@ def test_it_follows_imports_of_every_kind_but_those_for_types(checkout):
         'import numpy\nRATE = 0.1\n"""The docstring of a constant."""\n',
     ],
 )
-def test_comments_docstrings_and_layout_change_nothing(checkout, text):
+def test_comments_docstrings_and_layout_change_nothing(checkout: Any, text: str) -> None:
     before = closure(["models.training.loop"], checkout)
     edit(checkout, "models/training/schedules.py", text)
     assert closure(["models.training.loop"], checkout) == before
 
 
-def test_a_changed_constant_changes_the_digest_of_its_file_alone(checkout):
+def test_a_changed_constant_changes_the_digest_of_its_file_alone(checkout: Any) -> None:
     before = closure(["models.training.loop"], checkout)
     edit(checkout, "models/training/schedules.py", "import numpy\nRATE = 0.2\n")
     after = closure(["models.training.loop"], checkout)
     assert {name for name in before if before[name] != after[name]} == {"models/training/schedules.py"}
 
 
-def test_a_module_that_is_not_there_is_an_error(checkout):
+def test_a_module_that_is_not_there_is_an_error(checkout: Any) -> None:
     with pytest.raises(AtlasFlowError, match=r"models\.absent"):
         closure(["models.absent"], checkout)
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.11", "3.12", "3.13"])
-def test_other_pythons_give_the_same_digests(version):
+def test_other_pythons_give_the_same_digests(version: str) -> None:
     """The digest code itself runs on them, over files that use the newer syntax of this checkout."""
     program = (
         "import sys, json, ast, hashlib; sys.path.insert(0, sys.argv[1]);"
@@ -95,7 +96,7 @@ def test_other_pythons_give_the_same_digests(version):
     assert found.stdout == own.stdout
 
 
-def _python(version):
+def _python(version: Any) -> str:
     try:
         subprocess.run([f"python{version}", "-c", ""], capture_output=True, check=True)
     except (FileNotFoundError, subprocess.CalledProcessError):
@@ -103,7 +104,7 @@ def _python(version):
     return f"python{version}"
 
 
-def test_compiled_sources_beside_a_package_belong_to_it(checkout):
+def test_compiled_sources_beside_a_package_belong_to_it(checkout: Any) -> None:
     (checkout / "models/kernels").mkdir()
     (checkout / "models/kernels/__init__.py").write_text("")
     (checkout / "models/kernels/build.py").write_text("")

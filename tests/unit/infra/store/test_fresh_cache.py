@@ -1,6 +1,8 @@
 import json
 import os
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ ANSWER = {"rows": [{"stage": "train"}]}
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch):
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A small checkout of one module and one profile, and no tool of this machine that could change meanwhile."""
     folder = tmp_path / "checkout"
     for name, text in {
@@ -29,49 +31,49 @@ def checkout(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def receipt(tmp_path, checkout):
+def receipt(tmp_path: Path, checkout: Any) -> Any:
     path = tmp_path / "receipt.json"
     path.write_text("{}")
     return path
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Any:
     return tmp_path / "home"
 
 
-def later():
+def later() -> Any:
     """A time at which every file of the test is clearly old."""
     return time.time_ns() + 10**9
 
 
-def remember(home, *rests_on, arguments=("--to", "train"), begun=None):
+def remember(home: Any, *rests_on: Any, arguments: Any = ("--to", "train"), begun: Any = None) -> Any:
     return fresh_cache.remember(home, list(arguments), begun or later(), rests_on, ANSWER)
 
 
-def recall(home, *arguments):
+def recall(home: Any, *arguments: Any) -> Any:
     return fresh_cache.recall(home, list(arguments) or ["--to", "train"])
 
 
-def test_what_was_remembered_is_recalled_for_the_same_invocation(home, receipt):
+def test_what_was_remembered_is_recalled_for_the_same_invocation(home: Any, receipt: Any) -> None:
     assert remember(home, receipt)
     assert recall(home) == ANSWER
     assert recall(home, "--to", "export") is None
 
 
-def test_without_a_verdict_there_is_nothing_to_recall(home, checkout):
+def test_without_a_verdict_there_is_nothing_to_recall(home: Any, checkout: Any) -> None:
     assert recall(home) is None
 
 
-def rewrite(path):
+def rewrite(path: Any) -> None:
     path.write_text(path.read_text() + " ")
 
 
-def touch(path):
+def touch(path: Any) -> None:
     os.utime(path, ns=(0, 0))
 
 
-def replace_unchanged(path):
+def replace_unchanged(path: Any) -> None:
     other = path.with_name("other")
     other.write_text(path.read_text())
     status = path.stat()
@@ -81,7 +83,7 @@ def replace_unchanged(path):
 
 @pytest.mark.parametrize("change", [rewrite, touch, replace_unchanged, os.unlink])
 @pytest.mark.parametrize("which", ["receipt", "module", "profile"])
-def test_any_moved_file_is_doubt(home, receipt, checkout, change, which):
+def test_any_moved_file_is_doubt(home: Any, receipt: Any, checkout: Any, change: Any, which: str) -> None:
     places = {
         "receipt": receipt,
         "module": checkout / "models" / "spec" / "recipes.py",
@@ -92,13 +94,13 @@ def test_any_moved_file_is_doubt(home, receipt, checkout, change, which):
     assert recall(home) is None
 
 
-def test_a_new_module_is_doubt(home, receipt, checkout):
+def test_a_new_module_is_doubt(home: Any, receipt: Any, checkout: Any) -> None:
     remember(home, receipt)
     (checkout / "models" / "new.py").write_text("")
     assert recall(home) is None
 
 
-def test_caches_and_other_files_are_none(home, receipt, checkout):
+def test_caches_and_other_files_are_none(home: Any, receipt: Any, checkout: Any) -> None:
     remember(home, receipt)
     (checkout / "models" / "__pycache__").mkdir()
     (checkout / "models" / "__pycache__" / "spec.cpython-311.py").write_text("")
@@ -107,19 +109,23 @@ def test_caches_and_other_files_are_none(home, receipt, checkout):
 
 
 @pytest.mark.parametrize("name", ["ATLASFLOW_TRAIN__EPOCHS", "ASCEND_TOOLKIT_HOME", "PATH"])
-def test_another_environment_is_another_invocation(home, receipt, monkeypatch, name):
+def test_another_environment_is_another_invocation(
+    home: Any, receipt: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     remember(home, receipt)
     monkeypatch.setenv(name, "/elsewhere")
     assert recall(home) is None
 
 
-def test_another_working_directory_is_another_invocation(home, receipt, monkeypatch, tmp_path):
+def test_another_working_directory_is_another_invocation(
+    home: Any, receipt: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     remember(home, receipt)
     monkeypatch.chdir(tmp_path)
     assert recall(home) is None
 
 
-def test_a_compiler_that_appears_is_doubt(home, receipt, tmp_path):
+def test_a_compiler_that_appears_is_doubt(home: Any, receipt: Any, tmp_path: Path) -> None:
     remember(home, receipt)
     atc = tmp_path / "tools" / "atc"
     atc.write_text("#!/bin/sh\n")
@@ -127,12 +133,14 @@ def test_a_compiler_that_appears_is_doubt(home, receipt, tmp_path):
     assert recall(home) is None
 
 
-def test_files_that_changed_while_they_were_judged_are_not_trusted(home, receipt):
+def test_files_that_changed_while_they_were_judged_are_not_trusted(home: Any, receipt: Any) -> None:
     assert not remember(home, receipt, begun=receipt.stat().st_mtime_ns)
     assert recall(home) is None
 
 
-def test_secrets_of_the_environment_are_not_written_down(home, receipt, monkeypatch):
+def test_secrets_of_the_environment_are_not_written_down(
+    home: Any, receipt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
     remember(home, receipt)
     assert "nobody-may-see-this" not in (home / "verdict.json").read_text()
@@ -140,13 +148,13 @@ def test_secrets_of_the_environment_are_not_written_down(home, receipt, monkeypa
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", "{}", '{"invocation": 1}'])
-def test_a_damaged_verdict_is_none(home, receipt, damage):
+def test_a_damaged_verdict_is_none(home: Any, receipt: Any, damage: str) -> None:
     remember(home, receipt)
     (home / "verdict.json").write_text(damage)
     assert recall(home) is None
 
 
-def test_a_verdict_cut_short_is_none(home, receipt):
+def test_a_verdict_cut_short_is_none(home: Any, receipt: Any) -> None:
     remember(home, receipt)
     whole = (home / "verdict.json").read_text()
     assert json.loads(whole)

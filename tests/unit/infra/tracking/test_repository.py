@@ -7,6 +7,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -39,7 +40,7 @@ print(json.dumps(found))
 needs_aim = pytest.mark.skipif(not repository.installed(), reason="Aim is not installed: make dev")
 
 
-def runs(home):
+def runs(home: Any) -> Any:
     """Everything that Aim has, by its run's name."""
     done = subprocess.run(
         [sys.executable, "-c", READER, home / "tracking"], capture_output=True, text=True, check=True, timeout=120
@@ -48,7 +49,7 @@ def runs(home):
 
 
 @pytest.fixture
-def training(tmp_path):
+def training(tmp_path: Path) -> Any:
     steps = "step,epoch,loss,learning_rate\n1,1,2.5,0.1\n2,1,2.25,0.1\n3,2,2,0.05\n4,2,1.5,0.05\n"
     history = "epoch,loss,accuracy,evaluation_loss,learning_rate\n1,2.375,,,0.1\n2,1.75,0.5,1.625,0.05\n"
     (tmp_path / "steps.csv").write_text(steps)
@@ -59,7 +60,9 @@ def training(tmp_path):
 
 
 @needs_aim
-def test_a_training_is_written_once_with_its_metrics_and_shown(training, tmp_path, monkeypatch):
+def test_a_training_is_written_once_with_its_metrics_and_shown(
+    training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("A_SECRET_OF_MINE", "nobody-may-see-this")
     home = tmp_path / "home"
     assert repository.run_of(home, KEY) is None
@@ -102,7 +105,7 @@ def test_a_training_is_written_once_with_its_metrics_and_shown(training, tmp_pat
 
 
 @needs_aim
-def test_what_a_killed_writer_left_is_replaced(training, tmp_path):
+def test_what_a_killed_writer_left_is_replaced(training: Any, tmp_path: Path) -> None:
     """It is killed while it waits for the steps, once Aim has named its run."""
     home, note = tmp_path / "home", tmp_path / "home" / "tracking" / f"{KEY}.json"
     whole = training.steps.read_text()
@@ -127,7 +130,7 @@ def test_what_a_killed_writer_left_is_replaced(training, tmp_path):
     assert left["run"] not in found
 
 
-def test_the_page_of_a_training_that_is_not_tracked_is_unknown(tmp_path):
+def test_the_page_of_a_training_that_is_not_tracked_is_unknown(tmp_path: Path) -> None:
     services = Services(tmp_path)
     assert repository.page(services, tmp_path, TrackingSettings(), KEY) is None
     (tmp_path / "tracking").mkdir()
@@ -137,7 +140,7 @@ def test_the_page_of_a_training_that_is_not_tracked_is_unknown(tmp_path):
     assert repository.page(services, tmp_path, TrackingSettings(port=4711), KEY) == "http://127.0.0.1:4711/runs/0123"
 
 
-def test_a_writer_that_says_nothing_is_an_error(training, tmp_path, monkeypatch):
+def test_a_writer_that_says_nothing_is_an_error(training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = Path(tmp_path, "silent.py")
     writer.write_text("raise SystemExit(3)")
     monkeypatch.setattr(repository, "WRITER", writer)

@@ -1,4 +1,6 @@
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from infra.web import page
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 
-def away(_pixels):
+def away(_pixels: Any) -> None:
     raise Transient("board b is away", hint="switch it on")
 
 
@@ -27,11 +29,11 @@ AWAY = Predictor(".om on b", away)
 
 
 @pytest.fixture
-def demo():
+def demo() -> Any:
     return Demo("AtlasFlow", "", lambda picture: np.asarray(picture.convert("RGB")), [GOOD, AWAY], [], [])
 
 
-def test_good_files_are_read_and_the_others_named(demo, tmp_path):
+def test_good_files_are_read_and_the_others_named(demo: Any, tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "good.png")
     (tmp_path / "bad.png").touch()
     pictures, problems = page.read(demo, [tmp_path / "bad.png", tmp_path / "good.png"], tmp_path)
@@ -40,12 +42,12 @@ def test_good_files_are_read_and_the_others_named(demo, tmp_path):
     assert problems == ["bad.png is empty: take a PNG, JPEG, WebP, BMP, GIF or TIFF"]
 
 
-def test_too_many_files_are_not_looked_at(demo, tmp_path):
+def test_too_many_files_are_not_looked_at(demo: Any, tmp_path: Path) -> None:
     paths = [tmp_path / f"{index}.png" for index in range(page.MOST_PICTURES + 1)]  # none of them exists
     assert page.read(demo, paths, tmp_path) == ([], ["9 files are too many at once: drop up to 8"])
 
 
-def test_each_answer_is_shown_as_it_comes_and_a_failure_in_its_place():
+def test_each_answer_is_shown_as_it_comes_and_a_failure_in_its_place() -> None:
     picture = ClassifiedPicture("cat.png", PIXELS, answers=[(GOOD, "of before")])
     first, second, last = page.answered([picture], (), [GOOD, AWAY])
     assert "asking ONNX …" in first
@@ -56,8 +58,8 @@ def test_each_answer_is_shown_as_it_comes_and_a_failure_in_its_place():
     assert "asking" not in last
 
 
-def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog):
-    def broken(_pixels):
+def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_pixels: Any) -> None:
         raise RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT")
 
     *_, last = page.answered([ClassifiedPicture("cat.png", PIXELS)], (), [Predictor("reference", broken), GOOD])
@@ -67,7 +69,7 @@ def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog)
     assert "ONNXRuntimeError" in caplog.text
 
 
-def test_nobody_chosen_and_nothing_dropped():
+def test_nobody_chosen_and_nothing_dropped() -> None:
     [said] = page.answered([ClassifiedPicture("cat.png", PIXELS)], (), [])
     assert "choose who answers" in said
     assert list(page.answered([], (), [GOOD])) == [page.EMPTY]
@@ -92,7 +94,9 @@ def events(client: TestClient, number: int, data: list[object], **more: object) 
 
 
 @pytest.mark.filterwarnings("ignore")  # Gradio's own
-def test_a_whole_page_answers_uploaded_files_and_no_other_of_the_machine(demo, tmp_path, monkeypatch):
+def test_a_whole_page_answers_uploaded_files_and_no_other_of_the_machine(
+    demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(uploads))

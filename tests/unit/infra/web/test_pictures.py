@@ -2,6 +2,8 @@
 
 import struct
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,22 +15,22 @@ from infra.web.pictures import open_picture
 from models.preprocess import from_picture
 
 
-def prepare(picture):
+def prepare(picture: Any) -> Any:
     return from_picture(picture, 8)
 
 
-def opened(path):
+def opened(path: Any) -> Any:
     return open_picture(path, path.name, prepare)
 
 
-def refused(path):
+def refused(path: Any) -> Any:
     with pytest.raises(UserError) as caught:
         opened(path)
     return str(caught.value)
 
 
 @pytest.fixture
-def colours():
+def colours() -> Any:
     """Red on the left, blue on the right."""
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[:, :4, 0] = pixels[:, 4:, 2] = 250
@@ -36,7 +38,7 @@ def colours():
 
 
 @pytest.mark.parametrize("kind", ["png", "bmp", "gif", "tiff", "ppm", "webp"])
-def test_common_formats_give_their_pixels(colours, tmp_path, kind):
+def test_common_formats_give_their_pixels(colours: Any, tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"colours.{kind}"
     colours.save(path, **({"lossless": True} if kind == "webp" else {}))
     found = opened(path)
@@ -44,7 +46,7 @@ def test_common_formats_give_their_pixels(colours, tmp_path, kind):
     assert found.note == ""
 
 
-def test_cmyk_palette_and_grey_become_colours(colours, tmp_path):
+def test_cmyk_palette_and_grey_become_colours(colours: Any, tmp_path: Path) -> None:
     colours.convert("CMYK").save(tmp_path / "print.jpg", quality=100, subsampling=0)
     assert np.abs(opened(tmp_path / "print.jpg").pixels.astype(int) - np.asarray(colours)).max() < 12
     colours.convert("P").save(tmp_path / "palette.png")
@@ -58,7 +60,7 @@ def test_cmyk_palette_and_grey_become_colours(colours, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png", "tiff"])
-def test_the_camera_s_rotation_is_obeyed(colours, tmp_path, kind):
+def test_the_camera_s_rotation_is_obeyed(colours: Any, tmp_path: Path, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the orientation of a camera that was held upright
     path = tmp_path / f"upright.{kind}"
@@ -70,14 +72,14 @@ def test_the_camera_s_rotation_is_obeyed(colours, tmp_path, kind):
     assert found[0, :, 0].min() > 100, "red is on top now"
 
 
-def test_the_first_frame_of_an_animation_is_taken_and_that_is_said(colours, tmp_path):
+def test_the_first_frame_of_an_animation_is_taken_and_that_is_said(colours: Any, tmp_path: Path) -> None:
     colours.save(tmp_path / "moves.gif", save_all=True, append_images=[ImageOps.mirror(colours)])
     found = opened(tmp_path / "moves.gif")
     np.testing.assert_array_equal(found.pixels, np.asarray(colours))
     assert found.note == "the first of several frames"
 
 
-def test_no_picture_is_told_from_a_damaged_one(colours, tmp_path):
+def test_no_picture_is_told_from_a_damaged_one(colours: Any, tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     assert refused(tmp_path / "empty.png").startswith("empty.png is empty")
     (tmp_path / "letter.png").write_text("Dear reader")
@@ -90,22 +92,22 @@ def test_no_picture_is_told_from_a_damaged_one(colours, tmp_path):
     assert "head.png" in refused(tmp_path / "head.png")
 
 
-def test_formats_that_start_other_programs_are_not_read(tmp_path):
+def test_formats_that_start_other_programs_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "page.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
     assert refused(tmp_path / "page.eps").startswith("page.eps is not a picture")
 
 
-def test_a_large_file_is_not_opened(tmp_path):
+def test_a_large_file_is_not_opened(tmp_path: Path) -> None:
     with (tmp_path / "huge.png").open("wb") as file:
         file.truncate(pictures.MOST_BYTES + 1)
     assert refused(tmp_path / "huge.png").startswith("huge.png has 20.0 MB, more than 20")
 
 
 @pytest.mark.parametrize("side", [8_000, 12_000, 60_000])
-def test_a_small_file_with_many_pixels_is_not_decoded(tmp_path, side):
+def test_a_small_file_with_many_pixels_is_not_decoded(tmp_path: Path, side: int) -> None:
     """Above what is allowed here, above what Pillow warns of, and above what it refuses."""
 
-    def chunk(name, content):
+    def chunk(name: Any, content: Any) -> Any:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tasks.engine.diff import brief, differences
@@ -23,11 +25,11 @@ DIGEST = "0123456789abcdef" * 4
         ({"settings": {"formats": ["onnx"]}}, {"settings": {"formats": []}}, ["settings formats: ['onnx'] → []"]),
     ],
 )
-def test_each_ingredient_that_differs_is_a_line(before, now, lines):
+def test_each_ingredient_that_differs_is_a_line(before: Any, now: Any, lines: Any) -> None:
     assert [str(item) for item in differences(before, now)] == lines
 
 
-def test_deeper_values_are_named_by_their_path():
+def test_deeper_values_are_named_by_their_path() -> None:
     before, now = ({"settings": {"stem": {"kernel": size}}} for size in (3, 7))
     assert [str(item) for item in differences(before, now)] == ["settings stem kernel: 3 → 7"]
 
@@ -41,5 +43,5 @@ def test_deeper_values_are_named_by_their_path():
         ("the disk is full\n  → free some space", "the disk is full"),
     ],
 )
-def test_a_brief_reason_is_one_short_line(reason, text):
+def test_a_brief_reason_is_one_short_line(reason: str, text: str) -> None:
     assert brief(reason) == text

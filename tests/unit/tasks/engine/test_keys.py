@@ -1,4 +1,6 @@
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,28 +12,28 @@ from tasks.engine.keys import emulated, ingredients, inputs, sources
 from tasks.engine.stage import Stage
 
 
-def run(work):
+def run(work: Any) -> None:
     raise AssertionError
 
 
 NEEDS = {"model": ("export", "onnx"), "data": ("download", "data")}
 
 
-def stage(**changes):
+def stage(**changes: Any) -> Any:
     return Stage("convert", "pure", run, needs=NEEDS, **changes)
 
 
-def test_what_comes_from_outside_is_needed_of_no_stage():
+def test_what_comes_from_outside_is_needed_of_no_stage() -> None:
     assert sources(stage(), load()) == ["export", "download"]
     assert sources(stage(external_inputs=lambda _settings: {"model": None}), load()) == ["download"]
 
 
-def test_what_is_needed_may_depend_on_the_settings():
+def test_what_is_needed_may_depend_on_the_settings() -> None:
     chosen = Stage("convert", "pure", run, needs=lambda settings: {"model": (f"export{settings.train.epochs}", "onnx")})
     assert sources(chosen, load("local", {"train.epochs": "3"})) == ["export3"]
 
 
-def test_a_file_and_a_folder_from_outside_are_inputs(tmp_path):
+def test_a_file_and_a_folder_from_outside_are_inputs(tmp_path: Path) -> None:
     model, data = tmp_path / "a.onnx", tmp_path / "data"
     model.write_bytes(b"model")
     (data / "one").mkdir(parents=True)
@@ -50,7 +52,7 @@ def test_a_file_and_a_folder_from_outside_are_inputs(tmp_path):
     assert not found.emulated
 
 
-def test_what_is_not_there_is_named(tmp_path):
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     absent = tmp_path / "absent"
     with pytest.raises(UserError, match=r"absent does not exist") as caught:
         inputs(stage(external_inputs=lambda _settings: {"model": absent}), load(), {}, ArtifactStore(tmp_path))
@@ -60,7 +62,7 @@ def test_what_is_not_there_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("by_input", "by_producer", "whole"), [(False, False, False), (True, False, True), (False, True, True)]
 )
-def test_a_stand_in_among_inputs_or_producers_counts(by_input, by_producer, whole):
+def test_a_stand_in_among_inputs_or_producers_counts(by_input: bool, by_producer: bool, whole: bool) -> None:
     made_by = Producer("atc", "1", emulated=by_producer)
     found = ingredients(
         stage(producer=lambda _world: made_by), load(), None, SimpleNamespace(artifacts={}, files={}, emulated=by_input)
@@ -69,7 +71,7 @@ def test_a_stand_in_among_inputs_or_producers_counts(by_input, by_producer, whol
     assert emulated(found) is whole
 
 
-def test_without_a_producer_the_inputs_decide():
+def test_without_a_producer_the_inputs_decide() -> None:
     found = ingredients(stage(), load(), None, SimpleNamespace(artifacts={}, files={}, emulated=False))
     assert found["producer"] is None
     assert not emulated(found)

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -17,47 +18,47 @@ OURS = ("train", "retrain")
 class Server:
     """The automations that a Prefect server would have."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.kept = []
 
-    def read_automations(self, *, limit):
+    def read_automations(self, *, limit: Any) -> Any:
         return list(self.kept[:limit])
 
-    def create_automation(self, wish):
+    def create_automation(self, wish: Any) -> None:
         # As the server does, it gives the trigger an id of its own, which a client's model leaves out.
         self.kept.append(
             SimpleNamespace(id=uuid4(), **{name: getattr(wish, name) for name in ("name", "tags")}, wish=wish)
         )
 
-    def update_automation(self, identifier, wish):
+    def update_automation(self, identifier: Any, wish: Any) -> None:
         next(found for found in self.kept if found.id == identifier).wish = wish
 
-    def delete_automation(self, identifier):
+    def delete_automation(self, identifier: Any) -> None:
         self.kept = [found for found in self.kept if found.id != identifier]
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch: pytest.MonkeyPatch) -> "Server":
     real = automations._values
     monkeypatch.setattr(automations, "_values", lambda found: real(getattr(found, "wish", found)))
     return Server()
 
 
-def names(server):
+def names(server: Any) -> Any:
     return sorted(found.name for found in server.kept)
 
 
-def settings(**notify):
+def settings(**notify: Any) -> Any:
     return load(overrides={f"notify.{name}": value for name, value in notify.items()})
 
 
-def test_without_anybody_to_tell_runs_still_crash():
+def test_without_anybody_to_tell_runs_still_crash() -> None:
     found = [item.name for item in wanted(settings(), None, OURS)]
     assert CRASH in found
     assert not {FAILURE, PROMOTION, FALLBACK} & set(found)
 
 
-def test_each_kind_has_its_automation():
+def test_each_kind_has_its_automation() -> None:
     told = {item.name for item in wanted(settings(), BLOCK, OURS)}
     assert told >= {CRASH, FAILURE, PROMOTION, FALLBACK}
     assert {item.name for item in wanted(settings(kinds='["fallback"]'), BLOCK, OURS)} & {FAILURE, FALLBACK} == {
@@ -65,7 +66,7 @@ def test_each_kind_has_its_automation():
     }
 
 
-def test_a_call_is_json_whatever_a_run_is_named():
+def test_a_call_is_json_whatever_a_run_is_named() -> None:
     (failure,) = (item for item in wanted(settings(), BLOCK, OURS) if item.name == FAILURE)
     (call,) = failure.actions
     assert call.block_document_id == BLOCK
@@ -73,7 +74,7 @@ def test_a_call_is_json_whatever_a_run_is_named():
     assert call.payload.count("| tojson }}") == 5
 
 
-def test_doing_it_twice_is_doing_it_once_and_a_change_changes_no_id(server):
+def test_doing_it_twice_is_doing_it_once_and_a_change_changes_no_id(server: Any) -> None:
     first = wanted(settings(), BLOCK, OURS)
     assert automations._reconcile(server, first) == len(first)
     before = {found.name: found.id for found in server.kept}
@@ -84,7 +85,7 @@ def test_doing_it_twice_is_doing_it_once_and_a_change_changes_no_id(server):
     assert automations._reconcile(server, patient) == 0
 
 
-def test_doubles_and_what_is_not_wanted_any_more_go_and_what_is_not_ours_stays(server):
+def test_doubles_and_what_is_not_wanted_any_more_go_and_what_is_not_ours_stays(server: Any) -> None:
     server.create_automation(SimpleNamespace(name="somebody's", tags=["theirs"]))
     automations._reconcile(server, wanted(settings(), BLOCK, OURS))
     (crash,) = (item for item in wanted(settings(), None, OURS) if item.name == CRASH)
@@ -93,13 +94,13 @@ def test_doubles_and_what_is_not_wanted_any_more_go_and_what_is_not_ours_stays(s
     assert names(server) == sorted([*(item.name for item in wanted(settings(), None, OURS)), "somebody's"])
 
 
-def test_who_is_told_is_said():
+def test_who_is_told_is_said() -> None:
     assert receivers(settings()).startswith("nobody")
     mail = settings(mail_host="smtp.example", mail_to='["a@b.example"]', kinds='["failure"]')
     assert receivers(mail) == "failure by mail"
 
 
-def test_without_a_channel_here_the_notifications_of_another_machine_stay(server):
+def test_without_a_channel_here_the_notifications_of_another_machine_stay(server: Any) -> None:
     automations._reconcile(server, wanted(settings(), BLOCK, OURS))
     before = {found.name: found.id for found in server.kept}
     assert automations._reconcile(server, wanted(settings(), None, OURS), spared=automations.NOTIFICATIONS) == 0
@@ -107,12 +108,12 @@ def test_without_a_channel_here_the_notifications_of_another_machine_stay(server
 
 
 @pytest.mark.parametrize("name", [CRASH, TAKE_UP, FAILURE])
-def test_runs_of_others_on_the_same_server_are_left_alone(name):
+def test_runs_of_others_on_the_same_server_are_left_alone(name: Any) -> None:
     """As Prefect's own server matches them."""
     (automation,) = (item for item in wanted(settings(), BLOCK, OURS) if item.name == name)
     trigger = EventTrigger.model_validate(automation.trigger.model_dump(mode="json"))
 
-    def covered(flow, deployment):
+    def covered(flow: Any, deployment: Any) -> Any:
         names = {"flow": flow, "deployment": deployment, "work-pool": "train"}
         related = [
             RelatedResource(

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,18 +15,18 @@ FINE = BoardStatus("r2", "r1", ("r1", "r2"), 0, (SWITCH,))
 
 
 class Away:
-    def status(self):
+    def status(self) -> None:
         raise Transient("no route")
 
 
 @pytest.fixture
-def told(monkeypatch):
+def told(monkeypatch: pytest.MonkeyPatch) -> Any:
     found = []
     monkeypatch.setattr(events, "emit_event", lambda event, resource, payload: found.append((event, resource, payload)))
     return found
 
 
-def chain(**boards):
+def chain(**boards: Any) -> Any:
     """A chain whose boards were given release r2."""
     world = SimpleNamespace(
         fleet=lambda: SimpleNamespace(wanted=lambda: dict.fromkeys(boards, "r2")),
@@ -35,11 +36,11 @@ def chain(**boards):
     return SimpleNamespace(world=world, reporter=Lines(), settings=SimpleNamespace(deploy=deploy))
 
 
-def answering(status):
+def answering(status: Any) -> Any:
     return SimpleNamespace(status=lambda: status)
 
 
-def test_boards_that_gave_their_release_up_are_told_of_and_others_are_not(told):
+def test_boards_that_gave_their_release_up_are_told_of_and_others_are_not(told: Any) -> None:
     found = chain(roof=answering(GAVE_UP), porch=answering(FINE), shed=Away())
     events.report_fallen_boards(found, ("roof", "porch", "shed", "new"))
     [(event, resource, payload)] = told
@@ -57,7 +58,7 @@ def test_boards_that_gave_their_release_up_are_told_of_and_others_are_not(told):
         ("evaluate", GateFailed("no", board="roof"), []),
     ],
 )
-def test_a_smoke_test_that_failed_is_told_of(told, stage, error, boards):
+def test_a_smoke_test_that_failed_is_told_of(told: Any, stage: str, error: Any, boards: Any) -> None:
     with (
         pytest.raises(type(error)),
         prefect_task._reporting_fallbacks(chain(roof=Away(), porch=Away()), stage),

@@ -1,6 +1,8 @@
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
 from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -11,12 +13,12 @@ from tests.unit.tasks.doubles import Lines
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the Prefect server was told: the artifact as it was made, and each change."""
     told = []
     found = SimpleNamespace(told=told, away=False)
 
-    def create_artifact(artifact):
+    def create_artifact(artifact: Any) -> Any:
         if found.away:
             raise httpx.ConnectError("away")
         told.append((artifact.data, artifact.description))
@@ -24,7 +26,7 @@ def server(monkeypatch):
         return SimpleNamespace(id=uuid4())
 
     @contextmanager
-    def client(*, sync_client):
+    def client(*, sync_client: Any) -> Iterator[Any]:
         assert sync_client
         update = lambda _id, artifact: told.append((artifact.data, artifact.description))  # noqa: E731
         yield SimpleNamespace(create_artifact=create_artifact, update_artifact=update)
@@ -33,7 +35,7 @@ def server(monkeypatch):
     return found
 
 
-def test_it_moves_passes_everything_on_and_ends_whole(server):
+def test_it_moves_passes_everything_on_and_ends_whole(server: Any) -> None:
     inner = Lines()
     with progress.ProgressArtifact("train", inner, every=0.01) as shown:
         shown.line("train", "ModelArts job a: Pending")
@@ -50,7 +52,7 @@ def test_it_moves_passes_everything_on_and_ends_whole(server):
     ]
 
 
-def test_the_server_hears_no_more_often_than_it_should_and_always_of_the_end(server):
+def test_the_server_hears_no_more_often_than_it_should_and_always_of_the_end(server: Any) -> None:
     with progress.ProgressArtifact("train", Lines(), every=60) as shown:
         for epoch in range(1000):
             shown.progress("train", epoch, 1000, "epochs")
@@ -58,21 +60,21 @@ def test_the_server_hears_no_more_often_than_it_should_and_always_of_the_end(ser
     assert server.told == [(100.0, "done")]
 
 
-def test_what_had_nothing_to_show_leaves_nothing(server):
+def test_what_had_nothing_to_show_leaves_nothing(server: Any) -> None:
     with progress.ProgressArtifact("train", Lines(), every=60) as shown:
         shown.line("train", "quick")
         shown.done("note")
     assert server.told == []
 
 
-def test_a_failure_keeps_how_far_it_was_and_says_why(server):
+def test_a_failure_keeps_how_far_it_was_and_says_why(server: Any) -> None:
     with pytest.raises(ValueError, match="no"), progress.ProgressArtifact("train", Lines(), every=60) as shown:
         shown.progress("train", 1, 4, "epochs")
         raise ValueError("no more\nsecond line")
     assert server.told == [(25.0, "1 of 4 epochs; stopped: no more")]
 
 
-def test_a_server_that_is_away_stops_no_stage(server):
+def test_a_server_that_is_away_stops_no_stage(server: Any) -> None:
     server.away = True
     with progress.ProgressArtifact("train", Lines(), every=0.001) as shown:
         shown.progress("train", 1, 2, "epochs")
@@ -80,7 +82,7 @@ def test_a_server_that_is_away_stops_no_stage(server):
     assert server.told == []
 
 
-def wait_for(condition):
+def wait_for(condition: Any) -> None:
     """The thread tells within the second."""
     deadline = monotonic() + 10
     while not condition():

@@ -1,6 +1,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,15 @@ from tasks.release import agent_bundle, bundle
 from tests.unit.tasks.doubles import FIGURES, data_tree, ledger, read, work_of
 
 
-def predictions(count=30, seed=2):
+def predictions(count: int = 30, seed: int = 2) -> Any:
     file = io.BytesIO()
     np.savez(file, logits=np.random.default_rng(seed).normal(size=(count, 10)).astype(np.float32))
     return file.getvalue()
 
 
-def work_for(tmp_path, *, emulated=True, settings=None, socs=("Ascend310",), **changed):
+def work_for(
+    tmp_path: Path, *, emulated: bool = True, settings: Any = None, socs: Any = ("Ascend310",), **changed: Any
+) -> Any:
     inputs = {
         "om": {f"{soc}/model.om": b"compiled" for soc in socs},
         "ledger": json.dumps(ledger(socs=socs)).encode(),
@@ -34,7 +37,7 @@ def work_for(tmp_path, *, emulated=True, settings=None, socs=("Ascend310",), **c
     return work_of(tmp_path, inputs | changed, settings=settings, emulated=emulated)
 
 
-def id_of(tmp_path, name, **changed):
+def id_of(tmp_path: Path, name: Any, **changed: Any) -> Any:
     folder = bundle.build(work_for(tmp_path / name, **changed))
     return read(folder / "Ascend310" / bundle.DESCRIPTION)["id"]
 

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,12 +15,12 @@ from tasks.release.parity_report import rows, write
 from tests.unit.tasks.doubles import FIGURES, ledger, read
 
 
-def hop(precision, *, objection=None, whole=FIGURES):
+def hop(precision: Any, *, objection: Any = None, whole: Any = FIGURES) -> Any:
     found = None if whole is None else Comparison.from_json(whole)
     return Hop("onnx", f"Ascend310 {precision}", 7, found, objection=objection, precision=precision)
 
 
-def read_ledger(**options):
+def read_ledger(**options: Any) -> Any:
     return Ledger.from_json(ledger(**options))
 
 
@@ -86,7 +87,7 @@ def test_the_table_says_fails_and_not_finite_and_why_nothing_was_compared() -> N
 
 
 @pytest.mark.parametrize("whole", [FIGURES, None], ids=["compared", "nothing compared"])
-def test_the_picture_is_drawn_and_is_the_same_for_the_same_ledger(tmp_path: Path, whole) -> None:
+def test_the_picture_is_drawn_and_is_the_same_for_the_same_ledger(tmp_path: Path, whole: Any) -> None:
     pictures = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -98,7 +99,7 @@ def test_the_picture_is_drawn_and_is_the_same_for_the_same_ledger(tmp_path: Path
 
 
 @pytest.mark.parametrize("whole", [FIGURES, {**FIGURES, "max_difference": None}, None])
-def test_the_json_form_is_read_and_written_alike(whole) -> None:
+def test_the_json_form_is_read_and_written_alike(whole: Any) -> None:
     """Homes and releases have ledgers in this form."""
     found = ledger(whole=whole, socs=("Ascend310", "Ascend310B4"))
     found["hops"][1]["step"] = {"agreement": 1.0, "cosine": 1.0, "max_difference": None}

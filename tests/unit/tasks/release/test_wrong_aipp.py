@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,32 +26,32 @@ from tests.unit.tasks.linear import (
 
 
 @pytest.fixture(scope="module")
-def evaluation():
+def evaluation() -> Any:
     return evaluation_rows()
 
 
 @pytest.fixture(scope="module")
-def fitted():
+def fitted() -> Any:
     return fitted_weights()
 
 
-def swapped(text):
+def swapped(text: Any) -> Any:
     return text.replace("rbuv_swap_switch : false", "rbuv_swap_switch : true")
 
 
-def imagenet(text):
+def imagenet(text: Any) -> Any:
     for index, value in enumerate(IMAGENET):
         text = re.sub(rf"min_chn_{index} : \S+", f"min_chn_{index} : {255 * value}", text)
     return text
 
 
-def unscaled(text):
+def unscaled(text: Any) -> Any:
     for index, value in enumerate(preprocess.CIFAR10.std):
         text = re.sub(rf"var_reci_chn_{index} : \S+", f"var_reci_chn_{index} : {1 / value}", text)
     return text
 
 
-def planes_instead_of_pixels(folder):
+def planes_instead_of_pixels(folder: Any) -> None:
     """The bytes of NCHW where NHWC is taken: the sizes are equal, so nothing else can notice."""
     path = folder / "agent" / "release.py"
     path.write_text(path.read_text().replace(
@@ -68,13 +69,13 @@ AIPP_MISTAKES = {
 }
 
 
-def test_with_aipp_the_road_passes_too(tmp_path: Path, evaluation, fitted) -> None:
+def test_with_aipp_the_road_passes_too(tmp_path: Path, evaluation: Any, fitted: Any) -> None:
     context = work_for(tmp_path, evaluation, network(*fitted), Machine(), **{"convert.aipp": "true"})
     assert decision_of(context).ok
 
 
 @pytest.mark.parametrize("mistake", AIPP_MISTAKES)
-def test_a_mistake_in_aipp_is_stopped(tmp_path: Path, evaluation, fitted, mistake) -> None:
+def test_a_mistake_in_aipp_is_stopped(tmp_path: Path, evaluation: Any, fitted: Any, mistake: Any) -> None:
     world = Machine(**AIPP_MISTAKES[mistake])
     context = work_for(tmp_path, evaluation, network(*fitted), world, **{"convert.aipp": "true"})
     decision = decision_of(context)
@@ -83,7 +84,7 @@ def test_a_mistake_in_aipp_is_stopped(tmp_path: Path, evaluation, fitted, mistak
 
 
 def test_logits_beyond_half_precision_are_stopped_and_the_next_precision_is_taken(
-    tmp_path: Path, evaluation, fitted
+    tmp_path: Path, evaluation: Any, fitted: Any
 ) -> None:
     model = network(*(values * np.float32(30_000) for values in fitted))
     alone = decision_of(work_for(tmp_path / "alone", evaluation, model, Machine()))

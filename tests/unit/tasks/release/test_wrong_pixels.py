@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,17 +42,17 @@ from tests.unit.tasks.linear import (
 
 
 @pytest.fixture(scope="module")
-def evaluation():
+def evaluation() -> Any:
     return evaluation_rows()
 
 
 @pytest.fixture(scope="module")
-def fitted():
+def fitted() -> Any:
     return fitted_weights()
 
 
 @pytest.fixture(scope="module")
-def om(tmp_path_factory, fitted):
+def om(tmp_path_factory: pytest.TempPathFactory, fitted: Any) -> Any:
     return compiled(tmp_path_factory.mktemp("om"), network(*fitted))
 
 
@@ -74,7 +75,7 @@ MISTAKES = {
 each_mistake = pytest.mark.parametrize("mistake", MISTAKES)
 
 
-def test_without_a_mistake_the_road_passes(tmp_path: Path, evaluation, fitted, om) -> None:
+def test_without_a_mistake_the_road_passes(tmp_path: Path, evaluation: Any, fitted: Any, om: Any) -> None:
     context = work_for(tmp_path, evaluation, network(*fitted), Machine(om=om))
     made = convert.run(context)
     found = read(made.outputs["ledger"])
@@ -87,7 +88,9 @@ def test_without_a_mistake_the_road_passes(tmp_path: Path, evaluation, fitted, o
 
 
 @each_mistake
-def test_a_compiled_model_that_is_fed_wrong_is_stopped(tmp_path: Path, evaluation, fitted, om, mistake) -> None:
+def test_a_compiled_model_that_is_fed_wrong_is_stopped(
+    tmp_path: Path, evaluation: Any, fitted: Any, om: Any, mistake: Any
+) -> None:
     context = work_for(tmp_path, evaluation, network(*fitted), Machine(MISTAKES[mistake], om))
     decision = decision_of(context)
     assert not decision.ok
@@ -95,7 +98,7 @@ def test_a_compiled_model_that_is_fed_wrong_is_stopped(tmp_path: Path, evaluatio
     assert re.search(rf"worst is ({'|'.join(preprocess.CLASSES)}) ", decision.reason)
 
 
-def wrong_planes(mistake, images):
+def wrong_planes(mistake: Any, images: Any) -> Any:
     """What a program would compute that makes the mistake itself, written apart from the files that are spoilt."""
     right = preprocess.resize(images, SIZE).astype(np.float64)
     mean, std = np.array(preprocess.CIFAR10.mean), np.array(preprocess.CIFAR10.std)
@@ -113,13 +116,13 @@ def wrong_planes(mistake, images):
     return right_order(planes, swapped=mistake == "NHWC fed as NCHW")
 
 
-def right_order(planes, *, swapped):
+def right_order(planes: Any, *, swapped: Any) -> Any:
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)).reshape(planes.shape) if swapped else planes
 
 
 @each_mistake
 def test_an_export_that_computes_wrong_is_stopped_at_its_own_hop(
-    tmp_path: Path, evaluation, fitted, om, mistake
+    tmp_path: Path, evaluation: Any, fitted: Any, om: Any, mistake: Any
 ) -> None:
     model = network(*fitted)
     wrong = logits_of(model, wrong_planes(mistake, pixels_of(evaluation)))
@@ -131,16 +134,16 @@ def test_an_export_that_computes_wrong_is_stopped_at_its_own_hop(
 
 @each_mistake
 def test_the_program_makes_the_very_mistake_that_the_formula_describes(
-    tmp_path: Path, evaluation, fitted, om, mistake
+    tmp_path: Path, evaluation: Any, fitted: Any, om: Any, mistake: Any
 ) -> None:
     """So the tests above spoil what they say they spoil."""
     seen = {}
 
     class Watching(Machine):
-        def simulator(self):
+        def simulator(self) -> Any:
             return self
 
-        def infer(self, folder, soc_version, images, logits):
+        def infer(self, folder: Any, soc_version: Any, images: Any, logits: Any) -> Any:
             milliseconds = super().infer(folder, soc_version, images, logits)
             seen["logits"] = np.load(logits)
             return milliseconds
@@ -153,7 +156,7 @@ def test_the_program_makes_the_very_mistake_that_the_formula_describes(
 
 
 @pytest.fixture
-def board(tmp_path, evaluation, fitted, om):
+def board(tmp_path: Path, evaluation: Any, fitted: Any, om: Any) -> Any:
     """A release as a board has it, whose smoke test passes."""
     context = work_for(tmp_path / "given", evaluation, network(*fitted), Machine())
     files = {name: path.read_bytes() for name, path in agent_bundle.own_files().items()}
@@ -172,7 +175,7 @@ def board(tmp_path, evaluation, fitted, om):
 
 
 @each_mistake
-def test_a_board_that_computes_wrong_fails_its_smoke_test(board, mistake) -> None:
+def test_a_board_that_computes_wrong_fails_its_smoke_test(board: Any, mistake: Any) -> None:
     MISTAKES[mistake](board)
     with pytest.raises(GateFailed, match=r"smoke test failed: logits differ .* worst is"):
         run_agent(board, "Ascend310", ["smoke"])

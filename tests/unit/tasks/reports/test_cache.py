@@ -1,4 +1,6 @@
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -7,11 +9,11 @@ from tasks.reports.cache import address, cached
 
 
 @pytest.fixture
-def draws():
+def draws() -> Any:
     """How often something was drawn, and how."""
     drawn = []
 
-    def draw():
+    def draw() -> bytes:
         drawn.append(b"picture")
         return b"picture"
 
@@ -19,7 +21,7 @@ def draws():
     return draw
 
 
-def test_a_picture_is_drawn_once_for_the_same_inputs(tmp_path, draws):
+def test_a_picture_is_drawn_once_for_the_same_inputs(tmp_path: Path, draws: Any) -> None:
     first = cached(tmp_path, "curves", ["a"], draws)
     assert first == address(b"picture") == "data:image/png;base64,cGljdHVyZQ=="
     assert cached(tmp_path, "curves", ["a"], draws) == first
@@ -27,7 +29,7 @@ def test_a_picture_is_drawn_once_for_the_same_inputs(tmp_path, draws):
     assert len(draws.drawn) == 2
 
 
-def test_the_oldest_go(tmp_path, draws, monkeypatch):
+def test_the_oldest_go(tmp_path: Path, draws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MOST", 2)
     for age, name in enumerate(("new", "old", "older")):
         cached(tmp_path, name, ["a"], draws)
@@ -37,7 +39,9 @@ def test_the_oldest_go(tmp_path, draws, monkeypatch):
     assert {path.name.partition("-")[0] for path in (tmp_path / "reports").iterdir()} == {"new", "newest"}
 
 
-def test_a_picture_that_another_run_removes_meanwhile_is_no_trouble(tmp_path, draws, monkeypatch):
+def test_a_picture_that_another_run_removes_meanwhile_is_no_trouble(
+    tmp_path: Path, draws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "MOST", 1)
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "gone-0.png").symlink_to(tmp_path / "removed")

@@ -1,6 +1,8 @@
 import csv
 import json
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,23 +36,23 @@ COSTS = {
 class World:
     """Runs no model, but remembers what it was asked and writes the answer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.asked = []
 
-    def models(self):
+    def models(self) -> Any:
         return self
 
-    def run(self, command, arguments, log):
+    def run(self, command: Any, arguments: Any, log: Any) -> None:
         self.asked.append((command, arguments))
         name = {"describe": "network.json", "profile": "profile.json"}[command]
         (log.parent / name).write_text(json.dumps(NETWORK if command == "describe" else COSTS))
 
 
 @pytest.fixture
-def chain_of(tmp_path):
+def chain_of(tmp_path: Path) -> Any:
     """Makes a chain that knows a data set of 30 images a file, a training and an export, under given settings."""
 
-    def make(**settings):
+    def make(**settings: Any) -> Any:
         store = ArtifactStore(tmp_path / "home")
         tree = tmp_path / "cifar10"
         for name, content in {**data_tree(), "train/data_batch_1.bin": data_tree(64)["eval/test_batch.bin"]}.items():
@@ -65,13 +67,13 @@ def chain_of(tmp_path):
         for name in ("checkpoint.ckpt", "model.onnx"):
             (tmp_path / name).write_bytes(name.encode())
 
-        def kept(stage, **outputs):
+        def kept(stage: Any, **outputs: Any) -> Any:
             return Receipt(stage, "k", {}, {name: kind(path) for name, (kind, path) in outputs.items()})
 
-        def file(path):
+        def file(path: Any) -> Any:
             return store.put_file(path.name, path, "application/octet-stream")
 
-        def folder(path):
+        def folder(path: Any) -> Any:
             return store.put_tree(path.name, path)
 
         known = {
@@ -87,19 +89,21 @@ def chain_of(tmp_path):
     return make
 
 
-def is_picture(path):
+def is_picture(path: Any) -> Any:
     with Image.open(path) as picture:
         return picture.format == "PNG"
 
 
 @pytest.mark.parametrize(("part", "count", "found"), [("train", 9, 9), ("eval", 100, 30)])
-def test_samples_are_the_first_images_with_their_labels(chain_of, tmp_path, part, count, found):
+def test_samples_are_the_first_images_with_their_labels(
+    chain_of: Any, tmp_path: Path, part: str, count: int, found: int
+) -> None:
     rows = inspection.samples(chain_of(), part, count, tmp_path / "samples.png")
     assert rows == [(index, CLASSES[index % 10]) for index in range(found)]
     assert is_picture(tmp_path / "samples.png")
 
 
-def test_schedules_have_the_recipe_s_length_and_the_tutorial_s_formulas(chain_of, tmp_path):
+def test_schedules_have_the_recipe_s_length_and_the_tutorial_s_formulas(chain_of: Any, tmp_path: Path) -> None:
     chain = chain_of(epochs="3", learning_rate="0.1")
     rates, steps = inspection.schedules(chain, ["constant", "square", "cosine"], tmp_path / "rates.png")
     assert steps == 2  # 64 training images, 32 a batch
@@ -109,14 +113,14 @@ def test_schedules_have_the_recipe_s_length_and_the_tutorial_s_formulas(chain_of
     assert is_picture(tmp_path / "rates.png")
 
 
-def test_without_a_data_set_the_whole_one_is_assumed(chain_of, tmp_path):
+def test_without_a_data_set_the_whole_one_is_assumed(chain_of: Any, tmp_path: Path) -> None:
     chain = chain_of(epochs="3")
     chain.known.clear()
     rates, steps = inspection.schedules(chain, ["constant"], tmp_path / "rates.png")
     assert (steps, len(rates["constant"])) == (1562, 3 * 1562)
 
 
-def test_every_schedule_goes_with_every_recipe(chain_of, tmp_path):
+def test_every_schedule_goes_with_every_recipe(chain_of: Any, tmp_path: Path) -> None:
     names = ["constant", "cosine", "square", "exponential", "stage", "one-cycle"]
     for recipe in ("lenet5-tutorial", "resnet50-tutorial", "resnet20-paper", "compact"):
         chain = chain_of(recipe=recipe)
@@ -126,25 +130,25 @@ def test_every_schedule_goes_with_every_recipe(chain_of, tmp_path):
         assert all(rates.values())
 
 
-def test_a_batch_of_more_than_the_data_set_is_refused(chain_of, tmp_path):
+def test_a_batch_of_more_than_the_data_set_is_refused(chain_of: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"setting train.batch_size: 65 is more than the 64 training images"):
         inspection.schedules(chain_of(batch_size="65"), ["constant"], tmp_path / "rates.png")
     assert not (tmp_path / "rates.png").exists()
 
 
-def test_an_unknown_schedule_is_named(chain_of, tmp_path):
+def test_an_unknown_schedule_is_named(chain_of: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cosinus") as caught:
         inspection.schedules(chain_of(), ["cosinus"], tmp_path / "rates.png")
     assert "cosine" in caught.value.hint
 
 
-def test_the_history_is_that_of_the_training(chain_of, tmp_path):
+def test_the_history_is_that_of_the_training(chain_of: Any, tmp_path: Path) -> None:
     rows = inspection.history(chain_of(), tmp_path / "history.png")
     assert [(row["epoch"], row["loss"], row["accuracy"]) for row in rows] == [("1", "2.0", ""), ("2", "1.5", "0.5")]
     assert is_picture(tmp_path / "history.png")
 
 
-def test_a_network_is_described_as_the_recipe_has_it(chain_of, tmp_path):
+def test_a_network_is_described_as_the_recipe_has_it(chain_of: Any, tmp_path: Path) -> None:
     chain = chain_of(recipe="resnet50-tutorial", stem="3x3", width="0.5")
     assert inspection.network(chain, tmp_path) == Network(
         "resnet50", (Layer("fc", "Dense", (1, 10), 850, 840),), 850, 840
@@ -153,7 +157,7 @@ def test_a_network_is_described_as_the_recipe_has_it(chain_of, tmp_path):
     assert (spec["network"], spec["stem"], spec["width"]) == ("resnet50", "3x3", 0.5)
 
 
-def test_a_profile_is_of_checkpoint_and_export(chain_of, tmp_path):
+def test_a_profile_is_of_checkpoint_and_export(chain_of: Any, tmp_path: Path) -> None:
     chain = chain_of()
     found = inspection.profile(chain, tmp_path / "with")
     assert json.loads(json.dumps(found.to_json())) == COSTS
@@ -173,7 +177,7 @@ def test_a_profile_is_of_checkpoint_and_export(chain_of, tmp_path):
         ("train", inspection.profile),
     ],
 )
-def test_what_was_not_made_is_named(chain_of, tmp_path, stage, show):
+def test_what_was_not_made_is_named(chain_of: Any, tmp_path: Path, stage: str, show: Any) -> None:
     chain = chain_of()
     del chain.known[stage]
     with pytest.raises(UserError, match=f"{stage} has no result") as caught:

@@ -2,7 +2,9 @@ import base64
 import io
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,11 +31,11 @@ STEPS = "step,epoch,loss,learning_rate\n1,1,2.5,0.1\n2,2,1.25,0.01\n"
 
 
 @pytest.fixture
-def chain(tmp_path):
+def chain(tmp_path: Path) -> Any:
     """A chain that knows an evaluation and a published release."""
     store = ArtifactStore(tmp_path / "home")
 
-    def receipt(stage, output, body, *, emulated=False):
+    def receipt(stage: Any, output: Any, body: Any, *, emulated: bool = False) -> Any:
         path = tmp_path / f"{output}.json"
         path.write_text(json.dumps(body))
         outputs = {output: store.put_file(path.name, path, "application/json")}
@@ -55,10 +57,10 @@ def chain(tmp_path):
 
 
 @pytest.fixture
-def compiled(chain, tmp_path):
+def compiled(chain: Any, tmp_path: Path) -> Any:
     """The same after a compilation and a deployment."""
 
-    def receipt(stage, **bodies):
+    def receipt(stage: Any, **bodies: Any) -> Any:
         outputs = {}
         for name, body in bodies.items():
             path = tmp_path / f"{stage}-{name}.json"
@@ -82,10 +84,10 @@ def compiled(chain, tmp_path):
 
 
 @pytest.fixture
-def learned(chain, tmp_path):
+def learned(chain: Any, tmp_path: Path) -> Any:
     """The same with a training, its data set and its answers, of which image 0 is wrong."""
 
-    def keep(name, content):
+    def keep(name: Any, content: Any) -> Any:
         path = tmp_path / name
         path.write_bytes(content)
         return chain.store.put_file(name, path, "application/octet-stream")
@@ -112,7 +114,7 @@ def learned(chain, tmp_path):
     return chain
 
 
-def pictures(text):
+def pictures(text: Any) -> Any:
     """The pictures inside a report, by what they show."""
     found = {}
     for shows, content in re.findall(r"!\[(.*?)\]\(data:image/png;base64,(.*?)\)", text):
@@ -121,7 +123,7 @@ def pictures(text):
     return found
 
 
-def test_the_pictures_travel_inside_the_report_and_their_numbers_are_said_in_words(learned):
+def test_the_pictures_travel_inside_the_report_and_their_numbers_are_said_in_words(learned: Any) -> None:
     text = markdown(learned, record())
     shown = pictures(text)
     assert shown["confusion matrix"] == (90, 80)
@@ -134,7 +136,7 @@ def test_the_pictures_travel_inside_the_report_and_their_numbers_are_said_in_wor
     assert len(text) < 200_000
 
 
-def test_a_picture_is_drawn_once(learned, monkeypatch):
+def test_a_picture_is_drawn_once(learned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     first = markdown(learned, record())
     assert len(list((learned.home / "reports").iterdir())) == 3
     for name in ("curves", "samples", "small"):
@@ -142,19 +144,19 @@ def test_a_picture_is_drawn_once(learned, monkeypatch):
     assert markdown(learned, record()) == first
 
 
-def test_the_oldest_pictures_go(tmp_path, monkeypatch):
+def test_the_oldest_pictures_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MOST", 2)
     for number in range(4):
         cache.cached(tmp_path, "picture", [str(number)], lambda: b"PNG")
     assert len(list((tmp_path / "reports").iterdir())) == 2
 
 
-def test_a_training_without_steps_shows_the_rates_of_its_epochs(learned):
+def test_a_training_without_steps_shows_the_rates_of_its_epochs(learned: Any) -> None:
     del learned.known["train"].outputs["steps"]
     assert "learning rate at most 0.1, at the end 0.05." in markdown(learned, record())
 
 
-def test_a_training_that_is_tracked_is_linked(learned, tmp_path):
+def test_a_training_that_is_tracked_is_linked(learned: Any, tmp_path: Path) -> None:
     assert "Aim" not in markdown(learned, record())
     note = learned.home / "tracking" / f"{learned.known['train'].key}.json"
     note.parent.mkdir(parents=True)
@@ -164,7 +166,7 @@ def test_a_training_that_is_tracked_is_linked(learned, tmp_path):
     assert "[This training in Aim](http://127.0.0.1:4711/runs/0123)" in markdown(learned, record())
 
 
-def test_the_summary_says_in_one_breath_what_came_of_it(compiled):
+def test_the_summary_says_in_one_breath_what_came_of_it(compiled: Any) -> None:
     stages = (StageRecord("train", "k", "ran", "", 1.0), StageRecord("export", "k", "reused", "", 0.0))
     text = markdown(compiled, record(*stages))
     assert "**Done**: of 2 stages 1 ran, 1 reused. The network answers **75.0 %** of 1,000 images right." in text
@@ -174,7 +176,7 @@ def test_the_summary_says_in_one_breath_what_came_of_it(compiled):
     assert "in service on" not in text.partition("## ")[0]
 
 
-def test_sizes_latencies_and_boards_say_what_is_a_stand_in(compiled):
+def test_sizes_latencies_and_boards_say_what_is_a_stand_in(compiled: Any) -> None:
     text = markdown(compiled, record())
     assert "| roof (stand-in) | Ascend310 | 7.0 | 100 % of 50 images agree | 0.500 |" in text
     size = next(row["bytes"] for row in parity_rows(compiled) if row["to"] == "board roof")
@@ -190,7 +192,9 @@ def test_sizes_latencies_and_boards_say_what_is_a_stand_in(compiled):
         ("modelarts", False, '{"big" = 3600.0}', "at most 14.80 at 7200.00 an hour"),
     ],
 )
-def test_costs_are_told_as_far_as_they_are_known(chain, producer, emulated, prices, words):
+def test_costs_are_told_as_far_as_they_are_known(
+    chain: Any, producer: str, emulated: bool, prices: str, words: str
+) -> None:
     chain.settings = load(
         overrides={"modelarts.flavor": "big", "modelarts.node_count": "2", "modelarts.prices": prices}
     )
@@ -199,7 +203,7 @@ def test_costs_are_told_as_far_as_they_are_known(chain, producer, emulated, pric
     assert words in markdown(chain, record())
 
 
-def test_the_table_of_parity_has_the_times_of_all_stages(compiled):
+def test_the_table_of_parity_has_the_times_of_all_stages(compiled: Any) -> None:
     assert [(row["to"], row["ms"]) for row in parity_rows(compiled)] == [
         ("onnx", 0.125), ("Ascend310 force_fp16", 0.25), ("board roof", 0.5),
     ]  # fmt: skip
@@ -207,15 +211,15 @@ def test_the_table_of_parity_has_the_times_of_all_stages(compiled):
     assert [row["to"] for row in parity_rows(compiled)] == ["onnx", "Ascend310 force_fp16"]
 
 
-def test_the_report_says_what_the_gate_of_parity_said(compiled):
+def test_the_report_says_what_the_gate_of_parity_said(compiled: Any) -> None:
     assert "The gate passed: Ascend310 force_fp16 agrees on 1.0000 of 20 images." in markdown(compiled, record())
 
 
-def record(*stages):
+def record(*stages: Any) -> Any:
     return RunRecord("20261121-1", 0.0, "twin", list(stages))
 
 
-def test_the_report_says_what_ran_and_why(chain):
+def test_the_report_says_what_ran_and_why(chain: Any) -> None:
     ran = StageRecord("train", "k", "ran", "settings epochs: 30 → 3; code a changed", 12.34, "accuracy 0.5")
     text = markdown(chain, record(ran, StageRecord("export", "k", "reused", "nothing changed", 0.0)))
     assert text.startswith("# Run 20261121-1\n\n**Done**")
@@ -224,7 +228,7 @@ def test_the_report_says_what_ran_and_why(chain):
     assert "| export | reused | 0.0 |  | nothing changed |" in text
 
 
-def test_accuracy_digests_stand_ins_and_links_are_shown(chain):
+def test_accuracy_digests_stand_ins_and_links_are_shown(chain: Any) -> None:
     text = markdown(chain, record())
     assert "**0.7500** on 1,000 evaluation images (95 % Wilson interval 0.7000 – 0.8000), mean loss 0.5000." in text
     assert "Stand-ins took part in: publish." in text
@@ -235,19 +239,19 @@ def test_accuracy_digests_stand_ins_and_links_are_shown(chain):
     assert f"| evaluate | metrics | `{metrics.sha256[:16]}` | {metrics.size:,} |" in text
 
 
-def test_nothing_is_claimed_that_is_not_known(chain):
+def test_nothing_is_claimed_that_is_not_known(chain: Any) -> None:
     chain.known.clear()
     text = markdown(chain, record())
     for heading in ("## Accuracy", "## Parity", "## Published", "## Stand-ins"):
         assert heading not in text
 
 
-def test_a_reason_cannot_break_the_table(chain):
+def test_a_reason_cannot_break_the_table(chain: Any) -> None:
     text = markdown(chain, record(StageRecord("train", "k", "failed", "a | b__c__\nsecond line", 0.0, "c\nd")))
     assert r"| train | failed | 0.0 | c d | a \| b\_\_c\_\_ |" in text
 
 
-def test_published_files_have_links_for_people(chain):
+def test_published_files_have_links_for_people(chain: Any) -> None:
     assert (
         published_links(chain)["model.onnx"] == "https://bucket.example/atlasflow/releases/r1/model.onnx?expires=7200"
     )
@@ -255,5 +259,5 @@ def test_published_files_have_links_for_people(chain):
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(86_400, "24 hours"), (5400, "1.5 hours"), (90, "1.5 minutes")])
-def test_the_time_of_a_link_is_told_in_words(seconds, words):
+def test_the_time_of_a_link_is_told_in_words(seconds: int, words: str) -> None:
     assert link_time(seconds) == words

@@ -1,6 +1,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,22 +23,22 @@ EXPORTED = {"made": True, "bytes": 7, **arithmetic.compare(LOGITS, LOGITS, np.ar
 class Machine:
     """A world that compiles, and whose models answer with the checkpoint's logits, or with `answers` by precision."""
 
-    def __init__(self, compiler=None, answers=None, boards=None):
+    def __init__(self, compiler: Any = None, answers: Any = None, boards: Any = None) -> None:
         self.made_by = compiler or FakeCompiler()
         self.answers = answers or {}
         self.boards = boards or {}
         self.trials = []
 
-    def compiler(self):
+    def compiler(self) -> Any:
         return self.made_by
 
-    def board(self, name):
+    def board(self, name: Any) -> Any:
         return self.boards[name]
 
-    def simulator(self):
+    def simulator(self) -> Any:
         return self
 
-    def infer(self, folder, soc_version, images, logits):
+    def infer(self, folder: Any, soc_version: Any, images: Any, logits: Any) -> float:
         precision = folder.parent.name.removeprefix(f"{soc_version}-")
         assert np.load(images).shape == (COUNT, 32, 32, 3)
         said = read(folder / "release.json")
@@ -50,19 +51,19 @@ class Machine:
         return 0.5
 
 
-def bytes_of(array, name="logits.npy"):
+def bytes_of(array: Any, name: str = "logits.npy") -> Any:
     file = io.BytesIO()
     np.save(file, array)
     return {name: file.getvalue()}
 
 
-def predictions():
+def predictions() -> Any:
     file = io.BytesIO()
     np.savez(file, logits=LOGITS)
     return file.getvalue()
 
 
-def run(tmp_path, world=None, *, emulated=False, given=None, **settings):
+def run(tmp_path: Path, world: Any = None, *, emulated: bool = False, given: Any = None, **settings: Any) -> Any:
     world = world or Machine()
     inputs = {
         "model": {f"model.{settings.get('convert.source', 'onnx')}": b"network"},
@@ -106,7 +107,7 @@ def test_there_is_a_model_for_each_chip_and_precision(tmp_path: Path) -> None:
 
 
 def test_without_chips_named_those_of_the_boards_are_compiled_for(tmp_path: Path) -> None:
-    def socs(**settings):
+    def socs(**settings: Any) -> Any:
         return convert.STAGE.settings(load(overrides=settings))["soc_versions"]
 
     assert socs() == ["Ascend310"]
@@ -121,12 +122,12 @@ def test_without_chips_named_those_of_the_boards_are_compiled_for(tmp_path: Path
 class Asked:
     """A real board that says which chip it has and tries models, or does not answer."""
 
-    def __init__(self, soc=None, *, busy=False):
+    def __init__(self, soc: Any = None, *, busy: bool = False) -> None:
         self.soc = soc
         self.busy = busy
         self.tried = 0
 
-    def infer(self, release, images, logits):
+    def infer(self, release: Any, images: Any, logits: Any) -> Any:
         """Each model answers rightly; those that come later are faster."""
         if self.busy:
             raise Transient("the device is busy")
@@ -139,7 +140,7 @@ class Asked:
         self.tried += 1
         return 1 / self.tried
 
-    def facts(self):
+    def facts(self) -> Any:
         if self.soc is None:
             raise Transient("board attic does not answer")
         return BoardFacts("attic", self.soc, "7.0", "aarch64", "3.9", 1 << 30, False)
@@ -249,11 +250,11 @@ def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("preset", "swap"), [("cifar10", False), ("cifar10-bgr", True)])
-def test_aipp_is_written_from_the_one_contract(tmp_path: Path, preset, swap) -> None:
+def test_aipp_is_written_from_the_one_contract(tmp_path: Path, preset: str, swap: bool) -> None:
     texts = []
 
     class Reading(FakeCompiler):
-        def compile(self, request, lines):
+        def compile(self, request: pytest.FixtureRequest, lines: Any) -> None:
             texts.append(Path(request.options["insert_op_conf"]).read_text())
             super().compile(request, lines)
 
@@ -270,7 +271,7 @@ def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path: Path
     texts = []
 
     class Reading(FakeCompiler):
-        def compile(self, request, lines):
+        def compile(self, request: pytest.FixtureRequest, lines: Any) -> None:
             texts.append((request.options["deterministic"], Path(request.options["keep_dtype"]).read_text()))
             super().compile(request, lines)
 
@@ -283,7 +284,7 @@ def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["precision_mode", "insert_op_conf", "dynamic_batch_size", "dynamic_dims"])
-def test_options_that_other_settings_decide_are_refused(tmp_path: Path, name) -> None:
+def test_options_that_other_settings_decide_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"convert\.options\.{name}"):
         run(tmp_path, **{f"convert.options.{name}": "x"})
 
@@ -298,7 +299,7 @@ def test_gears_leave_the_batch_open_and_a_fixed_batch_is_kept(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("other", [{"export.batch": "4"}, {"convert.source": "air"}])
-def test_gears_without_an_open_batch_are_refused(tmp_path: Path, other) -> None:
+def test_gears_without_an_open_batch_are_refused(tmp_path: Path, other: Any) -> None:
     with pytest.raises(UserError, match="open batch"):
         run(tmp_path, **{"convert.batch_gears": "[1, 4]"}, **other)
 
@@ -309,7 +310,7 @@ def test_a_refusal_of_the_compiler_is_passed_on(tmp_path: Path) -> None:
 
 
 def test_the_settings_that_change_the_bytes_are_ingredients() -> None:
-    def ingredients(**overrides):
+    def ingredients(**overrides: Any) -> Any:
         return convert.STAGE.settings(load(overrides=overrides))
 
     plain = ingredients()
@@ -338,6 +339,6 @@ def test_air_or_onnx_is_compiled_as_asked() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("precisions", '["half"]'), ("precisions", "[]"), ("min_agreement", "2")])
-def test_settings_that_cannot_work_are_refused(name, value) -> None:
+def test_settings_that_cannot_work_are_refused(name: str, value: str) -> None:
     with pytest.raises(UserError, match=rf"convert\.{name}"):
         load(overrides={f"convert.{name}": value})

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ RELEASE = {
 LEDGER = json.dumps(ledger(socs=("Ascend310", "Ascend310B4"))).encode()
 
 
-def work_for(tmp_path, *boards, data=None, settings=None, **inputs):
+def work_for(tmp_path: Path, *boards: Any, data: Any = None, settings: Any = None, **inputs: Any) -> Any:
     by_name = {board.name: board for board in boards}
     names = json.dumps(list(by_name))
     return work_of(
@@ -173,7 +174,7 @@ def test_each_board_is_asked_whether_it_runs_the_release(tmp_path: Path) -> None
 
 
 def test_the_identity_of_the_boards_is_an_ingredient_and_names_no_host() -> None:
-    def ingredients(**overrides):
+    def ingredients(**overrides: Any) -> Any:
         return deploy.STAGE.settings(load(overrides=overrides))
 
     assert ingredients(**{"deploy.boards": "[]"}) != ingredients()
@@ -200,7 +201,7 @@ def test_a_board_that_refuses_is_not_remembered(tmp_path: Path) -> None:
     assert Fleet(tmp_path / "home").wanted() == {"porch": "r1"}
 
 
-def given_release(folder):
+def given_release(folder: Any) -> Any:
     """A release of another machine, with its own golden images."""
     release_folder(folder, "away")
     np.save(folder / "smoke" / "labels.npy", np.arange(8) % 10)
@@ -227,7 +228,7 @@ def test_a_release_from_elsewhere_needs_nothing_of_this_machine(tmp_path: Path) 
     assert [path.name for path in board.pictures] == [f"{name}-{number}.png" for number, name in enumerate(CLASSES[:6])]
 
 
-def files_of(folder):
+def files_of(folder: Any) -> Any:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 

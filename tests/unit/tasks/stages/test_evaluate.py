@@ -1,6 +1,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,14 +14,14 @@ from tests.unit.tasks.doubles import METRICS, data_tree, read, work_of
 class Model:
     """A world whose evaluation writes given metrics, and remembers what it was asked."""
 
-    def __init__(self, error=None):
+    def __init__(self, error: Any = None) -> None:
         self.error = error
         self.asked = None
 
-    def models(self):
+    def models(self) -> Any:
         return self
 
-    def run(self, command, arguments, log):
+    def run(self, command: Any, arguments: Any, log: Any) -> None:
         self.asked = command, arguments
         log.write_text("evaluated\n")
         if self.error:
@@ -30,12 +31,12 @@ class Model:
         (folder / "predictions.npz").write_bytes(b"logits")
 
 
-def run(tmp_path, world):
+def run(tmp_path: Path, world: Any) -> Any:
     context = work_of(tmp_path, {"data": data_tree(), "checkpoint": b"weights"}, world=world)
     return context, evaluate.run(context)
 
 
-def test_the_command_gets_data_checkpoint_and_the_networks_spec(tmp_path):
+def test_the_command_gets_data_checkpoint_and_the_networks_spec(tmp_path: Path) -> None:
     world = Model()
     context, _ = run(tmp_path, world)
     command, arguments = world.asked
@@ -48,7 +49,7 @@ def test_the_command_gets_data_checkpoint_and_the_networks_spec(tmp_path):
     assert read(context.folder / "spec.json")["network"] == "lenet5"
 
 
-def test_metrics_become_a_table_and_a_picture(tmp_path):
+def test_metrics_become_a_table_and_a_picture(tmp_path: Path) -> None:
     _, made = run(tmp_path, Model())
     assert made.note == "accuracy 0.7500"
     assert set(made.outputs) >= {"metrics", "predictions", "per_class", "confusion"}
@@ -60,7 +61,7 @@ def test_metrics_become_a_table_and_a_picture(tmp_path):
         assert min(picture.size) > 300
 
 
-def test_pictures_are_the_same_bytes_every_time(tmp_path):
+def test_pictures_are_the_same_bytes_every_time(tmp_path: Path) -> None:
     made = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -70,6 +71,6 @@ def test_pictures_are_the_same_bytes_every_time(tmp_path):
         assert made[0][name].read_bytes() == made[1][name].read_bytes()
 
 
-def test_a_failed_evaluation_is_passed_on(tmp_path):
+def test_a_failed_evaluation_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="checkpoint"):
         run(tmp_path, Model(Corrupt("the checkpoint is damaged")))

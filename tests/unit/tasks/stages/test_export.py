@@ -2,6 +2,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,17 +21,17 @@ from tests.unit.tasks.doubles import data_tree, read, work_of
 class Exporter:
     """A world that exports what it is asked, except AIR."""
 
-    def __init__(self, difference=1e-6, refused=("air",), air=b""):
+    def __init__(self, difference: float = 1e-6, refused: Any = ("air",), air: bytes = b"") -> None:
         self.difference = difference
         self.air = air
         self.batches = []
         self.refused = refused
         self.formats = []
 
-    def models(self):
+    def models(self) -> Any:
         return self
 
-    def run(self, command, arguments, log):
+    def run(self, command: Any, arguments: Any, log: Any) -> None:
         assert command == "export"
         name, folder = arguments["format"], Path(arguments["output"])
         self.formats.append(name)
@@ -45,7 +46,7 @@ class Exporter:
             (folder / "latency.json").write_text(json.dumps({"images": 1, "milliseconds": 0.5}))
 
 
-def predictions(world):
+def predictions(world: Any) -> Any:
     """The checkpoint's logits: what the network in `world.air` gives, exactly."""
     logits = np.zeros((30, 10), np.float32)
     if world.air:
@@ -58,7 +59,7 @@ def predictions(world):
     return file.getvalue()
 
 
-def run(tmp_path, world, inputs=(), **settings):
+def run(tmp_path: Path, world: Any, inputs: Any = (), **settings: Any) -> Any:
     inputs = {"data": data_tree(), "checkpoint": b"weights", "predictions": predictions(world), **dict(inputs)}
     context = work_of(
         tmp_path, inputs, world=world, settings={f"export.{name}": text for name, text in settings.items()}
@@ -117,10 +118,10 @@ def test_air_of_mindspore_with_operators_that_cannot_be_executed_here_is_made_an
 
 def test_portable_air_has_the_batch_asked_for_and_is_proved(tmp_path: Path) -> None:
     class Real(Exporter):
-        def models(self):
+        def models(self) -> Any:
             return self
 
-        def run(self, command, arguments, log):
+        def run(self, command: Any, arguments: Any, log: Any) -> None:
             super().run(command, arguments, log)
             if arguments["format"] == "onnx":
                 (Path(arguments["output"]) / "model.onnx").write_bytes(lenet("n").SerializeToString())
@@ -137,10 +138,10 @@ def test_portable_air_has_the_batch_asked_for_and_is_proved(tmp_path: Path) -> N
 
 def test_portable_air_that_computes_something_else_is_no_export(tmp_path: Path) -> None:
     class Wrong(Exporter):
-        def models(self):
+        def models(self) -> Any:
             return self
 
-        def run(self, command, arguments, log):
+        def run(self, command: Any, arguments: Any, log: Any) -> None:
             super().run(command, arguments, log)
             if arguments["format"] == "onnx":
                 network = lenet("n")
@@ -157,7 +158,7 @@ def test_a_refusal_of_another_format_stops_the_stage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("difference", [0.1, math.inf, math.nan])
-def test_a_file_that_computes_something_else_is_no_export(tmp_path: Path, difference) -> None:
+def test_a_file_that_computes_something_else_is_no_export(tmp_path: Path, difference: Any) -> None:
     with pytest.raises(Corrupt, match=r"mindir file's logits differ .*max_difference"):
         run(tmp_path, Exporter(difference))
 
@@ -172,7 +173,7 @@ def test_portable_air_needs_the_onnx_file(tmp_path: Path) -> None:
 
 
 def test_the_settings_that_change_the_bytes_are_ingredients() -> None:
-    def ingredients(**overrides):
+    def ingredients(**overrides: Any) -> Any:
         return export.STAGE.settings(load(overrides=overrides))
 
     plain = ingredients()

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,10 @@ from tests.unit.tasks.doubles import read, work_of
 FOUND = {"parameters": 61_984, "size_mb": 0.247936, "latency_ms": {"mean": 0.5, "median": 0.4}}
 
 
-def test_a_network_is_profiled_without_a_training(tmp_path):
+def test_a_network_is_profiled_without_a_training(tmp_path: Path) -> None:
     asked = []
 
-    def run(command, arguments, log):
+    def run(command: Any, arguments: Any, log: Any) -> None:
         asked.append((command, arguments))
         (log.parent / "profile.json").write_text(json.dumps(FOUND))
 
@@ -37,7 +38,7 @@ def test_a_network_is_profiled_without_a_training(tmp_path):
     assert cost_of(chain) == Cost(61_984, 0.247936, 0.5)
 
 
-def test_what_is_learnt_does_not_count_and_what_the_network_is_does():
+def test_what_is_learnt_does_not_count_and_what_the_network_is_does() -> None:
     stage = profile.STAGE
     common = stage.settings(load())
     assert stage.settings(load(overrides={"train.learning_rate": "0.5", "train.epochs": "3"})) == common
@@ -46,7 +47,7 @@ def test_what_is_learnt_does_not_count_and_what_the_network_is_does():
     assert "models.networks.resnet" in stage.code(load(overrides={"train.network": "resnet20"}))
 
 
-def test_another_processor_has_another_latency(monkeypatch, tmp_path):
+def test_another_processor_has_another_latency(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(profile, "local_producer", lambda: Producer("mindspore-cpu", "2.10", False, {"cores": "2"}))
     cpu = tmp_path / "cpuinfo"
     monkeypatch.setattr(profile, "_CPU", cpu)
@@ -55,7 +56,9 @@ def test_another_processor_has_another_latency(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "BogoMIPS\t: 100\n"])
-def test_a_processor_without_a_name_is_called_after_its_kind(monkeypatch, tmp_path, content):
+def test_a_processor_without_a_name_is_called_after_its_kind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: Any
+) -> None:
     cpu = tmp_path / "cpuinfo"
     if content:
         cpu.write_text(content)

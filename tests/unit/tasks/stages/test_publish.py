@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +20,11 @@ from tests.unit.tasks.release.test_bundle import predictions
 
 
 @pytest.fixture
-def bucket():
+def bucket() -> Any:
     return Bucket()
 
 
-def work_for(tmp_path, bucket, **options):
+def work_for(tmp_path: Path, bucket: Any, **options: Any) -> Any:
     files = {name: name.encode() for name in publish.PUBLISHED}
     files |= {"metrics": json.dumps(METRICS).encode(), "checks": json.dumps(CHECKS).encode()}
     files |= {"om": {"Ascend310/model.om": b"compiled"}, "ledger": json.dumps(ledger()).encode()}
@@ -34,18 +35,18 @@ def work_for(tmp_path, bucket, **options):
     return work_of(tmp_path, inputs, world=world, **options)
 
 
-def files_of(made):
+def files_of(made: Any) -> Any:
     """The outputs as `prove` is given them."""
     _, bundle = folder_files(made.outputs["release"])
     single = {name: made.outputs[name] for name in ("published", "card")}
     return {"release": bundle, **{name: {path.name: local(path)} for name, path in single.items()}}
 
 
-def local(path):
+def local(path: Any) -> Any:
     return LocalFile(path, file_digest(path), path.stat().st_size)
 
 
-def test_the_release_is_laid_out_for_people_and_for_boards(tmp_path, bucket):
+def test_the_release_is_laid_out_for_people_and_for_boards(tmp_path: Path, bucket: Any) -> None:
     made = publish.run(work_for(tmp_path, bucket, emulated=True))
     listing = read(made.outputs["published"])
     names_of_all = {f"{listing['prefix']}/{publish.LISTING}": file_digest(made.outputs["published"])}
@@ -61,12 +62,12 @@ def test_the_release_is_laid_out_for_people_and_for_boards(tmp_path, bucket):
     assert read(made.outputs["release"] / "Ascend310" / "release.json")["id"] == listing["id"]
 
 
-def test_the_listing_is_sent_last_so_that_a_release_with_one_is_whole(tmp_path, bucket):
+def test_the_listing_is_sent_last_so_that_a_release_with_one_is_whole(tmp_path: Path, bucket: Any) -> None:
     publish.run(work_for(tmp_path, bucket))
     assert list(bucket.objects)[-1].endswith(publish.LISTING)
 
 
-def test_formats_that_were_not_made_are_left_out(tmp_path, bucket):
+def test_formats_that_were_not_made_are_left_out(tmp_path: Path, bucket: Any) -> None:
     context = work_for(tmp_path, bucket)
     for name in ("mindir", "air"):
         del context.files[name]
@@ -76,12 +77,12 @@ def test_formats_that_were_not_made_are_left_out(tmp_path, bucket):
     assert not {"model.mindir", "model.air"} & names
 
 
-def test_the_same_release_is_sent_once(tmp_path, bucket):
+def test_the_same_release_is_sent_once(tmp_path: Path, bucket: Any) -> None:
     publish.run(work_for(tmp_path / "one", bucket))
     assert publish.run(work_for(tmp_path / "two", bucket)).note.startswith("sent 0 of ")
 
 
-def test_every_object_is_proved(tmp_path, bucket):
+def test_every_object_is_proved(tmp_path: Path, bucket: Any) -> None:
     context = work_for(tmp_path, bucket)
     made = files_of(publish.run(context))
     assert publish.prove(context, made) is None
@@ -92,7 +93,7 @@ def test_every_object_is_proved(tmp_path, bucket):
     assert publish.prove(context, made) is None
 
 
-def test_proving_leaves_no_scratch(tmp_path, bucket):
+def test_proving_leaves_no_scratch(tmp_path: Path, bucket: Any) -> None:
     context = work_for(tmp_path, bucket)
     made = files_of(publish.run(context))
     before = sorted(context.folder.rglob("*"))
@@ -100,7 +101,7 @@ def test_proving_leaves_no_scratch(tmp_path, bucket):
     assert sorted(context.folder.rglob("*")) == before
 
 
-def test_the_card_says_what_the_model_is_made_of_and_how_good_it_is(tmp_path, bucket):
+def test_the_card_says_what_the_model_is_made_of_and_how_good_it_is(tmp_path: Path, bucket: Any) -> None:
     context = work_for(tmp_path, bucket)
     card = publish.run(context).outputs["card"].read_text()
     assert card.startswith("# lenet5 on CIFAR-10")
@@ -112,7 +113,7 @@ def test_the_card_says_what_the_model_is_made_of_and_how_good_it_is(tmp_path, bu
     assert "| onnx | Ascend310 force_fp16 | 20 | 1.0 | 1.0 | 0.5 | 0.5 | cat (1.0000) | 7 | chosen |" in card
 
 
-def test_the_recipe_is_an_ingredient_since_the_card_quotes_it():
+def test_the_recipe_is_an_ingredient_since_the_card_quotes_it() -> None:
     plain = publish.STAGE.settings(load())
     assert publish.STAGE.settings(load(overrides={"train.epochs": "3"})) != plain
     assert publish.STAGE.settings(load(overrides={"obs.threads": "2"})) == plain

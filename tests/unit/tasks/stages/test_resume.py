@@ -5,7 +5,7 @@ from tasks.orchestration.automations import ATTEMPTS, CRASH, TAKE_UP, wanted
 AUTOMATIONS = {automation.name: automation for automation in wanted(load(), None, [plan.name for plan in plans()])}
 
 
-def test_a_run_is_missed_wherever_its_worker_dies():
+def test_a_run_is_missed_wherever_its_worker_dies() -> None:
     """An event that is expected and not waited after ends the watch; one of a pull step names no flow, and is none."""
     trigger = AUTOMATIONS[CRASH].trigger
     met = ("Pending", "Submitting", "Running", "heartbeat")
@@ -14,7 +14,7 @@ def test_a_run_is_missed_wherever_its_worker_dies():
         assert f"prefect.flow-run.{ended}" not in trigger.after
 
 
-def test_only_runs_of_deployments_are_taken_up_again_and_not_for_ever():
+def test_only_runs_of_deployments_are_taken_up_again_and_not_for_ever() -> None:
     trigger = AUTOMATIONS[TAKE_UP].trigger
     assert trigger.expect == {"prefect.flow-run.Crashed"}
     assert trigger.within.seconds >= 300  # a run that cannot even start crashes with a count of 0 each time

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ FOUND = {
 }
 
 
-def test_each_set_can_be_read_as_evaluation_images(tmp_path):
+def test_each_set_can_be_read_as_evaluation_images(tmp_path: Path) -> None:
     context = work_of(tmp_path, {"data": data_tree()}, settings=SETTINGS)
     made = corrupt.run(context)
     folder = made.outputs["images"]
@@ -46,7 +47,7 @@ def test_each_set_can_be_read_as_evaluation_images(tmp_path):
     assert made.note == "20 images in 4 ways"
 
 
-def test_the_order_of_the_settings_is_no_ingredient():
+def test_the_order_of_the_settings_is_no_ingredient() -> None:
     one = load(overrides={"robustness.severities": "[1, 3]"})
     two = load(overrides={"robustness.severities": "[3, 1, 3]"})
     assert corrupt.STAGE.settings(one) == corrupt.STAGE.settings(two)
@@ -56,14 +57,14 @@ def test_the_order_of_the_settings_is_no_ingredient():
 class Model:
     """A world whose evaluation on corruptions finds given figures, and remembers what it was asked."""
 
-    def __init__(self, error=None):
+    def __init__(self, error: Any = None) -> None:
         self.error = error
         self.asked = None
 
-    def models(self):
+    def models(self) -> Any:
         return self
 
-    def run(self, command, arguments, log):
+    def run(self, command: Any, arguments: Any, log: Any) -> None:
         self.asked = command, arguments
         if self.error:
             raise self.error
@@ -72,13 +73,13 @@ class Model:
         (folder / "predictions.npz").write_bytes(b"answers")
 
 
-def run(tmp_path, world):
+def run(tmp_path: Path, world: Any) -> Any:
     inputs = {"data": data_tree(), "images": {"contrast/1/eval/test_batch.bin": b"1"}, "checkpoint": b"weights"}
     context = work_of(tmp_path, inputs, world=world)
     return context, robustness.run(context)
 
 
-def test_the_command_gets_both_sets_of_images_and_the_checkpoint(tmp_path):
+def test_the_command_gets_both_sets_of_images_and_the_checkpoint(tmp_path: Path) -> None:
     world = Model()
     context, _ = run(tmp_path, world)
     command, arguments = world.asked
@@ -89,7 +90,7 @@ def test_the_command_gets_both_sets_of_images_and_the_checkpoint(tmp_path):
     assert read(context.folder / "spec.json")["network"] == "lenet5"
 
 
-def test_figures_become_a_table_and_a_picture(tmp_path):
+def test_figures_become_a_table_and_a_picture(tmp_path: Path) -> None:
     _, made = run(tmp_path, Model())
     assert made.note == "mean corruption error 0.4000"
     with made.outputs["table"].open(newline="") as file:
@@ -105,6 +106,6 @@ def test_figures_become_a_table_and_a_picture(tmp_path):
     assert read(made.outputs["robustness"]) == FOUND
 
 
-def test_a_failed_measurement_is_passed_on(tmp_path):
+def test_a_failed_measurement_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="damaged"):
         run(tmp_path, Model(Corrupt("the checkpoint is damaged")))

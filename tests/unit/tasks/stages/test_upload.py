@@ -1,4 +1,6 @@
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,16 +12,16 @@ CODE = {"main.py": b"print()", "networks/lenet.py": b"class LeNet: ..."}
 
 
 @pytest.fixture
-def bucket():
+def bucket() -> Any:
     return Bucket()
 
 
-def work_for(tmp_path, bucket, settings=None, **changed):
+def work_for(tmp_path: Path, bucket: Any, settings: Any = None, **changed: Any) -> Any:
     world = SimpleNamespace(object_store=lambda: bucket)
     return work_of(tmp_path, {"data": data_tree(), "code": CODE, **changed}, world=world, settings=settings)
 
 
-def test_everything_is_sent_once_under_names_that_tell_its_digest(tmp_path, bucket):
+def test_everything_is_sent_once_under_names_that_tell_its_digest(tmp_path: Path, bucket: Any) -> None:
     context = work_for(tmp_path, bucket)
     made = upload.run(context)
     assert made.note == "sent 4 of 4 files to bucket bucket (stand-in)"
@@ -31,12 +33,12 @@ def test_everything_is_sent_once_under_names_that_tell_its_digest(tmp_path, buck
     assert upload.run(context).note == "sent 0 of 4 files to bucket bucket (stand-in)"
 
 
-def test_a_real_bucket_is_not_called_a_stand_in(tmp_path, bucket):
+def test_a_real_bucket_is_not_called_a_stand_in(tmp_path: Path, bucket: Any) -> None:
     bucket.emulated = False
     assert "stand-in" not in upload.run(work_for(tmp_path, bucket)).note
 
 
-def test_what_was_sent_is_proved_until_an_object_is_gone_or_another(tmp_path, bucket):
+def test_what_was_sent_is_proved_until_an_object_is_gone_or_another(tmp_path: Path, bucket: Any) -> None:
     context = work_for(tmp_path, bucket)
     assert "is missing or has changed" in upload.prove(context, {})
     upload.run(context)
@@ -49,7 +51,7 @@ def test_what_was_sent_is_proved_until_an_object_is_gone_or_another(tmp_path, bu
         bucket.objects[key] = kept
 
 
-def test_other_code_goes_beside_the_old(tmp_path, bucket):
+def test_other_code_goes_beside_the_old(tmp_path: Path, bucket: Any) -> None:
     first = work_for(tmp_path, bucket)
     upload.run(first)
     second = work_for(tmp_path, bucket, code={**CODE, "main.py": b"print(1)"})
@@ -57,8 +59,8 @@ def test_other_code_goes_beside_the_old(tmp_path, bucket):
     assert len(bucket.objects) == 6
 
 
-def test_the_key_depends_on_bucket_and_endpoint_and_names_no_host_or_secret(monkeypatch):
-    def ingredients(**overrides):
+def test_the_key_depends_on_bucket_and_endpoint_and_names_no_host_or_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ingredients(**overrides: Any) -> Any:
         return upload.STAGE.settings(load(overrides=overrides))
 
     assert ingredients(**{"obs.bucket": "other"}) != ingredients()
@@ -71,12 +73,12 @@ def test_the_key_depends_on_bucket_and_endpoint_and_names_no_host_or_secret(monk
     assert "nobody-may-see-this" not in str(one)
 
 
-def test_the_code_of_models_is_always_given():
+def test_the_code_of_models_is_always_given() -> None:
     (folder,) = upload.STAGE.external_inputs(load()).values()
     assert (folder / "main.py").is_file()
 
 
-def test_a_data_set_of_many_small_files_travels_as_one_archive(tmp_path, bucket):
+def test_a_data_set_of_many_small_files_travels_as_one_archive(tmp_path: Path, bucket: Any) -> None:
     pictures = {f"train/{number}.png": b"%d" % number for number in range(101)}
     context = work_for(tmp_path, bucket, data=pictures)
     assert "is missing or has changed" in upload.prove(context, {})
@@ -99,8 +101,8 @@ def test_a_data_set_of_many_small_files_travels_as_one_archive(tmp_path, bucket)
     [("auto", 100, 1, 102), ("auto", 101, 300_000, 103), ("never", 101, 1, 103), ("always", 2, 1, 3)],
 )
 def test_few_or_large_files_and_those_that_are_asked_for_travel_as_single_objects(
-    tmp_path, bucket, chosen, count, size, objects
-):
+    tmp_path: Path, bucket: Any, chosen: str, count: int, size: int, objects: int
+) -> None:
     files = {f"{number}": b"x" * size for number in range(count)}
     context = work_for(tmp_path, bucket, {"obs.archive": chosen}, data=files)
     upload.run(context)
@@ -108,7 +110,7 @@ def test_few_or_large_files_and_those_that_are_asked_for_travel_as_single_object
     assert upload.prove(context, {}) is None
 
 
-def test_code_is_never_an_archive_since_modelarts_takes_it_as_it_lies(tmp_path, bucket):
+def test_code_is_never_an_archive_since_modelarts_takes_it_as_it_lies(tmp_path: Path, bucket: Any) -> None:
     code = {"main.py": b"print()"} | {f"{number}.py": b"" for number in range(200)}
     context = work_for(tmp_path, bucket, {"obs.archive": "always"}, code=code)
     upload.run(context)

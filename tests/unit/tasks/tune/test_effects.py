@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 pytest.importorskip("optuna", reason="the extra `tuning` is not installed")
@@ -5,7 +7,7 @@ pytest.importorskip("optuna", reason="the extra `tuning` is not installed")
 from tasks.tune.effects import MEASURES, Point, effects, pareto
 
 
-def point(accuracy, size=1.0, latency=1.0, **levels):
+def point(accuracy: Any, size: float = 1.0, latency: float = 1.0, **levels: Any) -> Any:
     return Point(levels, accuracy, size, latency, 0.5 * accuracy - 0.35 * size - 0.15 * latency)
 
 
@@ -19,14 +21,14 @@ POINTS = [
 ]
 
 
-def of(factor, after, measure):
+def of(factor: Any, after: Any, measure: Any) -> Any:
     (found,) = (
         item for item in effects(POINTS, VALUES) if (item.factor, item.after, item.measure) == (factor, after, measure)
     )
     return found
 
 
-def test_pairs_differ_in_one_factor_alone():
+def test_pairs_differ_in_one_factor_alone() -> None:
     wider = of("width", "2", "accuracy")
     assert wider.differences == (4.0, 2.0)
     assert (wider.before, wider.mean, wider.ups) == ("1", 3.0, 2)
@@ -37,7 +39,7 @@ def test_pairs_differ_in_one_factor_alone():
     assert of("width", "2", "score").ups == 1
 
 
-def test_every_value_is_compared_with_the_first():
+def test_every_value_is_compared_with_the_first() -> None:
     assert of("rate", "0.1", "accuracy").differences == (10.0, 8.0)
     lonely = of("rate", "1", "accuracy")
     assert lonely.differences == (-40.0,)
@@ -45,12 +47,12 @@ def test_every_value_is_compared_with_the_first():
     assert len(effects(POINTS, VALUES)) == 3 * len(MEASURES)
 
 
-def test_what_was_never_compared_has_no_effect():
+def test_what_was_never_compared_has_no_effect() -> None:
     apart = [point(50.0, width="1", rate="0.01"), point(60.0, width="2", rate="0.1")]
     assert effects(apart, VALUES) == []
 
 
-def test_the_front_is_what_nothing_beats():
+def test_the_front_is_what_nothing_beats() -> None:
     points = [
         point(60.0, 2.0, 1.0),  # the most accurate
         point(55.0, 1.0, 1.0),  # smaller

@@ -1,6 +1,8 @@
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,7 +18,15 @@ SMALL, LARGE = Cost(61_984, 0.247936, 0.5), Cost(247_000, 0.988, 1.5)
 SPACE = space_of(["quick"], [], {"train.width": "1,2", "train.learning_rate": "0.01,0.1", "train.momentum": "0.5..0.9"})
 
 
-def trial(number, width, rate, accuracy=None, end="finished", momentum="0.9", **outcome):
+def trial(
+    number: Any,
+    width: Any,
+    rate: Any,
+    accuracy: Any = None,
+    end: str = "finished",
+    momentum: str = "0.9",
+    **outcome: Any,
+) -> Any:
     levels = {"width": width, "recipe": "quick", "learning_rate": rate, "momentum": momentum}
     spec = {
         "network": "lenet5",
@@ -43,7 +53,7 @@ TRIALS = [
 ]
 
 
-def test_the_table_has_the_tutorial_s_columns_and_the_best_first():
+def test_the_table_has_the_tutorial_s_columns_and_the_best_first() -> None:
     table = rows(TRIALS, SPACE)
     assert columns(SPACE) == ("trial", "network", "width", "momentum", *TUTORIAL, "state")
     assert [row["trial"] for row in table] == ["3", "2", "1", "0", "4", "5", "6"]
@@ -69,18 +79,18 @@ def test_the_table_has_the_tutorial_s_columns_and_the_best_first():
     assert (states["5"], states["6"]) == ("failed", "interrupted")
 
 
-def test_the_csv_is_the_table():
+def test_the_csv_is_the_table() -> None:
     table = rows(TRIALS, SPACE)
     assert list(csv.DictReader(io.StringIO(csv_text(table, SPACE)))) == table
 
 
-def test_winner_and_front():
+def test_winner_and_front() -> None:
     assert best(TRIALS) is TRIALS[3]
     assert best(TRIALS[4:]) is None
     assert front(TRIALS) == [TRIALS[2], TRIALS[3]]
 
 
-def test_the_summary_says_what_was_measured_and_no_more():
+def test_the_summary_says_what_was_measured_and_no_more() -> None:
     said = summary(TRIALS, SPACE, "grid-1")
     assert "7 trials: 4 finished, 1 stopped early, 1 failed, 1 interrupted." in said
     assert "Best: trial 3 (width 2, " in said
@@ -98,7 +108,7 @@ def test_the_summary_says_what_was_measured_and_no_more():
     assert "with one seed" in said
 
 
-def test_one_pair_has_no_spread_and_a_small_mean_says_so():
+def test_one_pair_has_no_spread_and_a_small_mean_says_so() -> None:
     assert "one pair, so the spread is unknown" in summary(TRIALS[:2], SPACE, "x")
     close = [
         trial(0, "1", "0.01", 0.5),
@@ -109,7 +119,7 @@ def test_one_pair_has_no_spread_and_a_small_mean_says_so():
     assert "up in 1, less than its spread" in summary(close, SPACE, "x")
 
 
-def test_seeds_are_no_strategy_but_the_yardstick():
+def test_seeds_are_no_strategy_but_the_yardstick() -> None:
     space = space_of(["quick"], [], {"train.width": "1,2", "train.seed": "1,2"})
     seeded = [
         replace(trial(0, "1", "0.1", 0.5), levels={"recipe": "quick", "width": "1", "seed": seed}) for seed in "12"
@@ -124,7 +134,7 @@ def test_seeds_are_no_strategy_but_the_yardstick():
     assert "with one seed" not in said
 
 
-def test_nothing_finished_claims_nothing(tmp_path):
+def test_nothing_finished_claims_nothing(tmp_path: Path) -> None:
     said = summary(TRIALS[4:], SPACE, "x")
     assert "Best" not in said
     assert "`width`: no two finished trials differ in it only." in said
@@ -133,7 +143,7 @@ def test_nothing_finished_claims_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("trials", [TRIALS, TRIALS[:1]], ids=["seven", "one"])
-def test_the_pictures_can_be_drawn(tmp_path, trials):
+def test_the_pictures_can_be_drawn(tmp_path: Path, trials: Any) -> None:
     write_files(trials, SPACE, "x", tmp_path)
     for name in publish.PICTURES:
         with Image.open(tmp_path / name) as picture:

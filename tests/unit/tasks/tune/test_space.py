@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 
@@ -6,7 +7,7 @@ from infra.errors import UserError
 from tasks.tune.space import Choice, Range, space_of
 
 
-def test_structure_comes_first_and_values_stay_as_they_were_written():
+def test_structure_comes_first_and_values_stay_as_they_were_written() -> None:
     fields = {"train.learning_rate": "0.01, 1e-1", "train.width": "0.5,1", "train.epochs": "2..9"}
     space = space_of(["lenet5-sample"], ["lenet5", "resnet20"], fields)
     assert space.factors == (
@@ -20,12 +21,12 @@ def test_structure_comes_first_and_values_stay_as_they_were_written():
     assert space.size is None
 
 
-def test_the_size_of_a_space_is_the_product_of_its_values():
+def test_the_size_of_a_space_is_the_product_of_its_values() -> None:
     assert space_of(["quick", "compact"], [], {"train.seed": "1,2,3"}).size == 6
     assert space_of(["quick"], [], {}).size == 1
 
 
-def test_a_range_of_equal_ratios():
+def test_a_range_of_equal_ratios() -> None:
     (_, found) = space_of(["quick"], [], {"train.learning_rate": "log:1e-3..0.1"}).factors
     assert found == Range("learning_rate", 0.001, 0.1, log=True, whole=False)
 
@@ -50,7 +51,7 @@ def test_a_range_of_equal_ratios():
         (["quick"], [], {"train.weight_decay": "log:0..1"}, "0 < LOW < HIGH"),
     ],
 )
-def test_what_cannot_be_searched_is_refused_with_advice(recipes, networks, fields, message):
+def test_what_cannot_be_searched_is_refused_with_advice(recipes: Any, networks: Any, fields: Any, message: str) -> None:
     with pytest.raises(UserError) as refused:
         space_of(recipes, networks, fields)
     assert re.search(message, str(refused.value).replace("\n", " "))

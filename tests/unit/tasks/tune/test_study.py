@@ -1,4 +1,6 @@
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,11 @@ OPEN = space_of(["quick"], [], {"train.learning_rate": "log:0.001..0.1", "train.
 SMALL = space_of(["quick"], [], {"train.seed": "1,2,3"})
 
 
-def definition(search="grid", seed=1, **more):
+def definition(search: str = "grid", seed: int = 1, **more: Any) -> Any:
     return {"search": search, "seed": seed, **more}
 
 
-def finished(trial, accuracy=0.5, **more):
+def finished(trial: Any, accuracy: float = 0.5, **more: Any) -> Any:
     return replace(
         trial,
         spec={"epochs": 3},
@@ -28,7 +30,7 @@ def finished(trial, accuracy=0.5, **more):
     )
 
 
-def searched(folder, space, said, count, *, forget_after=()):
+def searched(folder: Any, space: Any, said: Any, count: Any, *, forget_after: Any = ()) -> Any:
     """Levels of `count` trials, one after the other; the study is closed after each number in `forget_after`."""
     found = []
     while len(found) < count:
@@ -43,14 +45,14 @@ def searched(folder, space, said, count, *, forget_after=()):
     return found
 
 
-def test_a_grid_is_tried_whole_and_once(tmp_path):
+def test_a_grid_is_tried_whole_and_once(tmp_path: Path) -> None:
     found = searched(tmp_path, GRID, definition(), 100)
     assert len({tuple(sorted(levels.items())) for levels in found}) == len(found) == 6
     assert {levels["recipe"] for levels in found} == {"quick"}
 
 
 @pytest.mark.parametrize(("search", "space"), [("grid", GRID), ("random", OPEN), ("tpe", OPEN), ("tpe", GRID)])
-def test_the_seed_decides_and_an_interruption_does_not(tmp_path, search, space):
+def test_the_seed_decides_and_an_interruption_does_not(tmp_path: Path, search: str, space: Any) -> None:
     said = definition(search)
     whole = searched(tmp_path / "whole", space, said, 5)
     assert searched(tmp_path / "parts", space, said, 5, forget_after=(1, 3)) == whole
@@ -58,7 +60,7 @@ def test_the_seed_decides_and_an_interruption_does_not(tmp_path, search, space):
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "inside"])
-def test_a_damaged_study_is_told_in_words_and_left_alone(tmp_path, damage):
+def test_a_damaged_study_is_told_in_words_and_left_alone(tmp_path: Path, damage: str) -> None:
     searched(tmp_path, GRID, definition(), 2)
     path = tmp_path / "study.db"
     whole = path.read_bytes()
@@ -73,19 +75,19 @@ def test_a_damaged_study_is_told_in_words_and_left_alone(tmp_path, damage):
     assert path.read_bytes()[100:] == damaged[100:]
 
 
-def test_ranges_are_kept_to(tmp_path):
+def test_ranges_are_kept_to(tmp_path: Path) -> None:
     for levels in searched(tmp_path, OPEN, definition("random"), 12):
         assert 0.001 <= float(levels["learning_rate"]) <= 0.1
         assert 1 <= int(levels["epochs"]) <= 9
 
 
 @pytest.mark.parametrize("search", ["random", "tpe"])
-def test_nothing_is_tried_twice_and_a_small_space_comes_to_an_end(tmp_path, search):
+def test_nothing_is_tried_twice_and_a_small_space_comes_to_an_end(tmp_path: Path, search: str) -> None:
     found = searched(tmp_path, SMALL, definition(search), 100)
     assert sorted(levels["seed"] for levels in found) == ["1", "2", "3"]
 
 
-def test_tpe_learns_from_what_it_is_told(tmp_path):
+def test_tpe_learns_from_what_it_is_told(tmp_path: Path) -> None:
     space = space_of(["quick"], [], {"train.momentum": "0..0.9"})
     found = {}
     for sign in (1, -1):
@@ -98,7 +100,7 @@ def test_tpe_learns_from_what_it_is_told(tmp_path):
     assert sum(found[1][5:]) > sum(found[-1][5:])
 
 
-def test_what_was_noted_is_there_again(tmp_path):
+def test_what_was_noted_is_there_again(tmp_path: Path) -> None:
     with opened(tmp_path, definition(), GRID) as study:
         done, stopped, wrong, under_way = (study.ask() for _ in range(4))
         study.note(finished(done, keys={"train": "k"}, reused=True, seconds=2.5))
@@ -116,7 +118,7 @@ def test_what_was_noted_is_there_again(tmp_path):
     assert [trial.score for trial in before[1:]] == [None, None, None]
 
 
-def test_a_trial_that_was_interrupted_can_be_finished_later(tmp_path):
+def test_a_trial_that_was_interrupted_can_be_finished_later(tmp_path: Path) -> None:
     with opened(tmp_path, definition(), GRID) as study:
         study.note(replace(study.ask(), spec={"epochs": 3}, cost=COST))
     with opened(tmp_path, definition(), GRID) as study:
@@ -126,14 +128,14 @@ def test_a_trial_that_was_interrupted_can_be_finished_later(tmp_path):
         assert len(list(iter(study.ask, None))) == 5
 
 
-def test_a_study_of_that_name_with_other_code_is_refused(tmp_path):
+def test_a_study_of_that_name_with_other_code_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path, definition(code="a"), GRID):
         pass
     with pytest.raises(UserError, match="another code"), opened(tmp_path, definition(code="b"), GRID):
         pass
 
 
-def test_the_name_says_what_rests_on_what():
+def test_the_name_says_what_rests_on_what() -> None:
     assert study_name(definition(code="a")) == study_name(definition(code="a"))
     assert study_name(definition(code="a")) != study_name(definition(code="b"))
     assert study_name(definition("tpe")).startswith("tpe-")

@@ -1,7 +1,10 @@
 """The commands for boards, on stand-ins over real SSH."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -21,7 +24,7 @@ KEEP = ("ATLASFLOW_HOME", "ATLASFLOW_FLEET", "COLUMNS")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("home")
     services = Services(folder)
     for name in ("one", "two"):
@@ -32,7 +35,7 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
-def command(home, tmp_path, monkeypatch):
+def command(home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`atlasflow boards …` on a fleet of two stand-ins with release folders of this test's own."""
     monkeypatch.setenv("ATLASFLOW_HOME", str(home))
     monkeypatch.setenv("ATLASFLOW_FLEET", str(tmp_path / "boards.toml"))
@@ -40,7 +43,7 @@ def command(home, tmp_path, monkeypatch):
     entries = [f'[boards.{name}]\nfolder = "{tmp_path.name}"\nlabels = ["{name}"]\n' for name in ("one", "two")]
     (tmp_path / "boards.toml").write_text("".join(entries))
 
-    def run(*words, error=None, answer=None):
+    def run(*words: Any, error: Any = None, answer: Any = None) -> Any:
         result = CliRunner().invoke(app.app, ["boards", *map(str, words)], input=answer)
         if error is None:
             if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -56,7 +59,7 @@ def command(home, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def deployed(command, home, tmp_path):
+def deployed(command: Any, home: Any, tmp_path: Path) -> Any:
     """Releases a and b on both boards."""
     from infra.world import World
 
@@ -68,14 +71,14 @@ def deployed(command, home, tmp_path):
     return world
 
 
-def test_the_boards_are_listed_without_asking_them(command):
+def test_the_boards_are_listed_without_asking_them(command: Any) -> None:
     rows = {row["board"]: row for row in command.json("list")}
     assert set(rows) == {"laptop", "one", "two"}
     assert (rows["one"]["address"], rows["one"]["labels"]) == ("the stand-in", ["one"])
     assert "the stand-in" in command("list").output
 
 
-def test_info_tells_what_boards_are(command):
+def test_info_tells_what_boards_are(command: Any) -> None:
     rows = command.json("info", "--all")
     assert [(row["board"], row["soc_version"], row["emulated"]) for row in rows] == [
         ("one", "Ascend310", True),
@@ -84,7 +87,7 @@ def test_info_tells_what_boards_are(command):
     assert "Ascend310" in command("info", "--label", "two").output
 
 
-def test_check_prints_each_step(command, tmp_path):
+def test_check_prints_each_step(command: Any, tmp_path: Path) -> None:
     rows = command.json("check", "one")
     assert {row["level"] for row in rows} == {"good"}
     assert [row["step"] for row in rows][:3] == ["reachable", "host key", "login"]
@@ -94,7 +97,7 @@ def test_check_prints_each_step(command, tmp_path):
     assert "release r is for Ascend310B4" in shown.output
 
 
-def test_the_exit_code_tells_the_class_of_the_trouble(command):
+def test_the_exit_code_tells_the_class_of_the_trouble(command: Any) -> None:
     with command.file.open("a") as file:
         file.write('[boards.gone]\naddress = "127.0.0.1"\nport = 1\n')
     shown = command("check", "--all", error=Transient)
@@ -107,7 +110,7 @@ def test_the_exit_code_tells_the_class_of_the_trouble(command):
     assert "(2 of 4 boards failed)" in str(command("info", "--all", error=UserError).error)
 
 
-def test_seen_compares_what_a_board_has_counted_with_its_release(command, home, tmp_path):
+def test_seen_compares_what_a_board_has_counted_with_its_release(command: Any, home: Any, tmp_path: Path) -> None:
     root = home / "boards" / "one" / "home" / tmp_path.name
     root.mkdir()
     watching = Recorder(str(root / "seen.json"), "watched", 10)
@@ -128,11 +131,11 @@ def test_seen_compares_what_a_board_has_counted_with_its_release(command, home, 
 
 
 @pytest.mark.parametrize("words", [("info",), ("info", "zz"), ("info", "--label", "zz"), ("info", "one", "--all")])
-def test_which_boards_must_be_clear(command, words):
+def test_which_boards_must_be_clear(command: Any, words: Any) -> None:
     command(*words, error=UserError)
 
 
-def test_status_rollback_and_prune(command, deployed, home):
+def test_status_rollback_and_prune(command: Any, deployed: Any, home: Any) -> None:
     rows = command.json("status", "--all")
     assert [(row["active"], row["previous"], row["probation"]) for row in rows] == [("b", "a", 8)] * 2
     assert "switch b" in rows[0]["last"]
@@ -149,7 +152,7 @@ def test_status_rollback_and_prune(command, deployed, home):
     assert "no previous release" in str(shown.error)
 
 
-def test_a_board_that_gave_up_says_why(command, deployed, home):
+def test_a_board_that_gave_up_says_why(command: Any, deployed: Any, home: Any) -> None:
     Fleet(home).want("b", "two")
     deployed.board("two").rollback()
     assert "gave it up" not in command("status", "two").output
@@ -161,7 +164,7 @@ def test_a_board_that_gave_up_says_why(command, deployed, home):
     assert "gave it up" in shown.output
 
 
-def test_pull_and_classify_bring_pictures(command, deployed, home, tmp_path):
+def test_pull_and_classify_bring_pictures(command: Any, deployed: Any, home: Any, tmp_path: Path) -> None:
     picture = boards.picture(tmp_path / "p.png")
     (row,) = command.json("classify", "one", picture, "--output", tmp_path / "out")
     assert row["class"]
@@ -178,14 +181,14 @@ def test_pull_and_classify_bring_pictures(command, deployed, home, tmp_path):
     assert "2 were there" in command("pull", "one", "--output", tmp_path / "pulled").output
 
 
-def reach(home):
+def reach(home: Any) -> Any:
     """Address and key of a stand-in, as somebody would give them for a real board."""
     services = Services(home)
     settings = service.board_settings(services, home, "one")
     return f"{settings.user}@127.0.0.1:{settings.port}", settings.key, settings.host_key
 
 
-def test_add_pins_logs_in_and_asks_for_the_chip(command, home):
+def test_add_pins_logs_in_and_asks_for_the_chip(command: Any, home: Any) -> None:
     address, key, host_key = reach(home)
     shown = command("add", "porch", address, "--key", key, "--label", "home", error=UserError)
     assert "no terminal to confirm the fingerprint" in str(shown.error)
@@ -206,7 +209,7 @@ def test_add_pins_logs_in_and_asks_for_the_chip(command, home):
     command("add", "porch", address, error=UserError)
 
 
-def test_a_board_that_cannot_be_used_is_not_added(command, home):
+def test_a_board_that_cannot_be_used_is_not_added(command: Any, home: Any) -> None:
     address, _, _ = reach(home)
     command("add", "porch", "127.0.0.1:1", "--yes", error=Transient)
     shown = command("add", "porch", address.replace("HwHiAiUser", "root"), "--yes", error=Refused)
@@ -216,7 +219,7 @@ def test_a_board_that_cannot_be_used_is_not_added(command, home):
     assert "porch" not in read_fleet(command.file)
 
 
-def test_add_offline_and_a_stand_in(command):
+def test_add_offline_and_a_stand_in(command: Any) -> None:
     command("add", "roof", "pi@roof.example:2222", "--offline", "--soc", "Ascend310B4", "--python", "python3.9")
     assert read_fleet(command.file)["roof"] == {
         "address": "roof.example",
@@ -229,7 +232,7 @@ def test_add_offline_and_a_stand_in(command):
     assert load().boards["toy"].address == ""
 
 
-def test_trust_pins_and_says_when_a_key_has_changed(command, home):
+def test_trust_pins_and_says_when_a_key_has_changed(command: Any, home: Any) -> None:
     address, key, host_key = reach(home)
     command("add", "porch", address, "--key", key, "--offline")
     assert "is unknown" in str(command("info", "porch", error=Refused).error)
@@ -249,7 +252,7 @@ def test_trust_pins_and_says_when_a_key_has_changed(command, home):
     command("trust", "zz", error=UserError)
 
 
-def test_reconcile_puts_right_what_differs(command, deployed, home):
+def test_reconcile_puts_right_what_differs(command: Any, deployed: Any, home: Any) -> None:
     fleet = Fleet(home)
     from infra.store.artifacts import folder_files
 
@@ -263,7 +266,7 @@ def test_reconcile_puts_right_what_differs(command, deployed, home):
     assert command.json("status", "one")[0]["active"] == "a"
 
 
-def test_a_rollout_that_was_interrupted_comes_first(command, home):
+def test_a_rollout_that_was_interrupted_comes_first(command: Any, home: Any) -> None:
     log = Fleet(home).rollout("99990101-000000-000-r1")
     policy = {"waves": [["one", "two"]], "max_failed": 0.0, "wait_seconds": 0.0, "pause": "never", "limit": 8}
     log.append({"event": "planned", "release": "r1", "policy": policy}, {"event": "started", "board": "one", "time": 0})

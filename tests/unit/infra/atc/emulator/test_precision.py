@@ -1,6 +1,7 @@
 """The precision modes against an independent numpy computation; the graph runs in ONNX Runtime, as on a board."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,7 +41,7 @@ def dense(values: Array, weights: Array, bias: Array) -> Array:
     return (values.astype(np.float64) @ weights.astype(np.float64).T + bias).astype(np.float32)
 
 
-def reference(image: Array, weights: dict[str, Array], takes=half, gives=half, bias=half) -> Array:
+def reference(image: Array, weights: dict[str, Array], takes: Any = half, gives: Any = half, bias: Any = half) -> Array:
     """LeNet5 where cube operators round their inputs with `takes` and their results with `gives`."""
     values = takes(image)
     for name in ("c1", "c2"):

@@ -8,6 +8,6 @@ from models import parity, preprocess
 
 
 @pytest.fixture(autouse=True)
-def preprocess_beside(monkeypatch):
+def preprocess_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "preprocess", preprocess)
     monkeypatch.setitem(sys.modules, "parity", parity)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,16 +30,16 @@ rt = _Rt()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return boards.release_folder(tmp_path_factory.mktemp("board") / "release")
 
 
-def answer(finished):
+def answer(finished: Any) -> Any:
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout.splitlines()[-1])
 
 
-def test_smoke_passes(folder) -> None:
+def test_smoke_passes(folder: Any) -> None:
     result = answer(boards.run_agent(folder, "smoke", "--json"))
     assert (result["images"], result["agreement"]) == (8, 1.0)
     assert result["max_difference"] <= result["tolerance"] == 1e-3
@@ -47,7 +48,7 @@ def test_smoke_passes(folder) -> None:
 
 
 @pytest.mark.parametrize("wrong", [0.01, -5.0, float("nan")])
-def test_smoke_fails_on_other_logits(tmp_path: Path, wrong) -> None:
+def test_smoke_fails_on_other_logits(tmp_path: Path, wrong: Any) -> None:
     folder = boards.release_folder(tmp_path / "r", wrong=wrong)
     finished = boards.run_agent(folder, "smoke", "--json")
     assert finished.returncode == 3
@@ -64,7 +65,7 @@ def test_smoke_detects_swapped_colours(tmp_path: Path) -> None:
     assert boards.run_agent(folder, "smoke").returncode == 3
 
 
-def test_info(folder) -> None:
+def test_info(folder: Any) -> None:
     result = answer(boards.run_agent(folder, "info", "--json"))
     assert result["release"] == "first"
     assert result["stand_in"] is True
@@ -74,7 +75,7 @@ def test_info(folder) -> None:
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_classify_in_the_tutorial_s_words(folder, tmp_path: Path, mode) -> None:
+def test_classify_in_the_tutorial_s_words(folder: Any, tmp_path: Path, mode: str) -> None:
     picture = boards.picture(tmp_path / "p.png")
     finished = boards.run_agent(
         folder, "classify", "--output", tmp_path / "out", picture, environment={"ATLASFLOW_ACL_RUN_MODE": mode}
@@ -132,7 +133,7 @@ def test_pixels_go_in_as_they_are_when_the_model_has_aipp(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["release.json", "smoke/images.npy", "smoke/logits.npy", "model.om"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "torn"])
-def test_a_damaged_release_is_not_reported_as_a_wrong_one(tmp_path: Path, name, damage) -> None:
+def test_a_damaged_release_is_not_reported_as_a_wrong_one(tmp_path: Path, name: str, damage: str) -> None:
     folder = boards.release_folder(tmp_path / "r")
     path = folder / name
     if damage == "missing":
@@ -153,7 +154,7 @@ def test_a_model_for_another_chip_is_explained(tmp_path: Path) -> None:
     assert "--soc_version" in finished.stderr
 
 
-def test_without_a_toolkit(folder) -> None:
+def test_without_a_toolkit(folder: Any) -> None:
     finished = boards.run_agent(folder, "smoke", environment={"PYTHONPATH": ""})
     assert finished.returncode == 4
     assert "No module named 'acl'" in finished.stderr
@@ -169,7 +170,9 @@ def test_without_a_toolkit(folder) -> None:
         ("create_context", "(0, 107999)", 4, "107999"),
     ],
 )
-def test_codes_are_checked_explained_and_cleaned_up(tmp_path: Path, folder, function, reply, code, word) -> None:
+def test_codes_are_checked_explained_and_cleaned_up(
+    tmp_path: Path, folder: Any, function: str, reply: str, code: int, word: str
+) -> None:
     """Whatever fails, everything that was taken is given back: the same process could start again."""
     stand_in = tmp_path / "acl_stand_in"
     stand_in.symlink_to(boards.ACL / "acl")
@@ -187,7 +190,7 @@ def test_codes_are_checked_explained_and_cleaned_up(tmp_path: Path, folder, func
     assert finished.stdout.splitlines()[-1] == "left 0 0 False"
 
 
-def test_bench(folder) -> None:
+def test_bench(folder: Any) -> None:
     result = answer(boards.run_agent(folder, "bench", "--json", "--runs", "20", "--batch", "3"))
     assert (result["runs"], result["batch"], result["emulated"]) == (20, 3, True)
     assert 0 < result["p50_milliseconds"] <= result["p90_milliseconds"] <= result["p99_milliseconds"]
@@ -196,7 +199,7 @@ def test_bench(folder) -> None:
     assert boards.run_agent(folder, "bench", "--runs", "0").returncode == 2
 
 
-def test_watch_classifies_each_picture_once(folder, tmp_path: Path) -> None:
+def test_watch_classifies_each_picture_once(folder: Any, tmp_path: Path) -> None:
     pictures = tmp_path / "in"
     pictures.mkdir()
     boards.picture(pictures / "a.png", 1)
@@ -220,7 +223,7 @@ def test_watch_classifies_each_picture_once(folder, tmp_path: Path) -> None:
     assert [json.loads(line).get("picture") for line in again.stdout.splitlines()] == [str(pictures / "b.png"), None]
 
 
-def test_watch_waits_until_a_picture_is_whole(folder, tmp_path: Path) -> None:
+def test_watch_waits_until_a_picture_is_whole(folder: Any, tmp_path: Path) -> None:
     pictures = tmp_path / "in"
     pictures.mkdir()
     boards.picture(pictures / "a.png")
@@ -229,7 +232,7 @@ def test_watch_waits_until_a_picture_is_whole(folder, tmp_path: Path) -> None:
     assert boards.run_agent(folder, "watch", tmp_path / "absent").returncode == 2
 
 
-def test_watch_ends_at_sigterm_and_gives_everything_back(folder, tmp_path: Path) -> None:
+def test_watch_ends_at_sigterm_and_gives_everything_back(folder: Any, tmp_path: Path) -> None:
     pictures = tmp_path / "in"
     pictures.mkdir()
     boards.picture(pictures / "a.png")
@@ -251,7 +254,7 @@ def test_watch_ends_at_sigterm_and_gives_everything_back(folder, tmp_path: Path)
     assert time.monotonic() - began < 20
 
 
-def test_all_pictures_broken(folder, tmp_path: Path) -> None:
+def test_all_pictures_broken(folder: Any, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     finished = boards.run_agent(folder, "classify", tmp_path / "a.png", tmp_path / "absent.png")
     assert finished.returncode == 2

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,13 +49,13 @@ SERVER = """\
         ("+=====+\n", []),
     ],
 )
-def test_npu_smi(table, expected) -> None:
+def test_npu_smi(table: Any, expected: Any) -> None:
     found = facts.parse_npu_smi(table)
     assert [(npu["number"], npu["name"], npu["health"]) for npu in found] == expected
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A machine with nothing on it; returns the folder of its programs."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -63,7 +64,7 @@ def machine(tmp_path, monkeypatch):
     return tmp_path / "bin"
 
 
-def test_a_machine_without_anything(machine, tmp_path: Path) -> None:
+def test_a_machine_without_anything(machine: Any, tmp_path: Path) -> None:
     said = facts.facts(str(tmp_path / "absent" / "folder"))
     assert (said["soc_version"], said["npu"], said["emulated"]) == ("", "", False)
     assert "No module named 'acl'" in said["modules"]["acl"]
@@ -74,14 +75,14 @@ def test_a_machine_without_anything(machine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "soc"), [(f"cat <<'T'\n{BOARD}T\n", "Ascend310B4"), ("exit 3\n", ""), ("echo '\\377garbage'\n", "")]
 )
-def test_the_chip_comes_from_npu_smi(machine, tmp_path: Path, script, soc) -> None:
+def test_the_chip_comes_from_npu_smi(machine: Any, tmp_path: Path, script: str, soc: str) -> None:
     program = machine / "npu-smi"
     program.write_text(f"#!/bin/sh\nPATH=/bin:/usr/bin\n{script}")
     program.chmod(0o755)
     assert facts.facts(str(tmp_path))["soc_version"] == soc
 
 
-def test_the_toolkit_s_version(machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_toolkit_s_version(machine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "toolkit" / f"{os.uname().machine}-linux"
     folder.mkdir(parents=True)
     (folder / "ascend_toolkit_install.info").write_text("package_name=Ascend-cann-toolkit\nversion=7.0.RC1\n")

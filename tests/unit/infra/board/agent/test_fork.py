@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +28,11 @@ releases._check_lock()
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Any:
     """Run a program as a release's agent, from a process that holds the lock; returns code, output and errors."""
     import json
 
-    def forked(source):
+    def forked(source: Any) -> Any:
         (tmp_path / "agent").mkdir(exist_ok=True)
         (tmp_path / "agent" / "main.py").write_text(source)
         (tmp_path / "agent" / "beside.py").write_text("word = 'beside'")
@@ -42,7 +43,7 @@ def run(tmp_path):
     return forked
 
 
-def test_it_is_the_program(run, tmp_path: Path) -> None:
+def test_it_is_the_program(run: Any, tmp_path: Path) -> None:
     source = (
         "import os, sys\nfrom beside import word\nsys.stderr.write('quiet')\n"
         "print(word, __name__, sys.argv, os.getcwd(), sys.stdin.read())\nsys.exit(3)\n"
@@ -53,21 +54,21 @@ def test_it_is_the_program(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("source", "code"), [("", 0), ("import sys; sys.exit()", 0), ("import sys; sys.exit('x')", 1)])
-def test_how_it_ends(run, source, code) -> None:
+def test_how_it_ends(run: Any, source: str, code: int) -> None:
     assert run(source)[0] == code
 
 
-def test_an_error_is_reported(run) -> None:
+def test_an_error_is_reported(run: Any) -> None:
     code, _, errors = run("1 / 0")
     assert code == 1
     assert "ZeroDivisionError" in errors
 
 
-def test_a_killed_program_is_reported(run) -> None:
+def test_a_killed_program_is_reported(run: Any) -> None:
     assert run("import os; os.abort()")[0] == -6
 
 
-def test_it_is_stopped_with_all_that_it_started(run, tmp_path: Path) -> None:
+def test_it_is_stopped_with_all_that_it_started(run: Any, tmp_path: Path) -> None:
     source = (
         "import os, subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
@@ -81,7 +82,7 @@ def test_it_is_stopped_with_all_that_it_started(run, tmp_path: Path) -> None:
             subprocess.run(["sleep", "0.02"], check=True)
 
 
-def test_the_lock_stays_with_the_parent(run) -> None:
+def test_the_lock_stays_with_the_parent(run: Any) -> None:
     source = (
         "import os\n"
         "open_files = [os.path.realpath('/proc/self/fd/' + name) for name in os.listdir('/proc/self/fd')]\n"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests import boards
 
 
-def run(folder, images, tmp_path, *options):
+def run(folder: Any, images: Any, tmp_path: Path, *options: Any) -> Any:
     source, target = tmp_path / "images.npy", tmp_path / "logits.npy"
     if isinstance(images, np.ndarray):
         np.save(source, images)
@@ -19,7 +20,7 @@ def run(folder, images, tmp_path, *options):
 
 
 @pytest.mark.parametrize("gears", [(), (1, 4, 16)])
-def test_the_logits_of_all_images_are_written_in_order(tmp_path: Path, gears) -> None:
+def test_the_logits_of_all_images_are_written_in_order(tmp_path: Path, gears: Any) -> None:
     folder = boards.release_folder(tmp_path / "release", gears=gears)
     pixels = boards.images(21)
     finished, target = run(folder, pixels, tmp_path, "--json")
@@ -47,7 +48,7 @@ def test_images_of_another_size_are_resized_by_the_contract(tmp_path: Path) -> N
     [None, b"no array", np.zeros((0, 32, 32, 3), np.uint8), np.zeros((2, 3, 32, 32), np.float32)],
     ids=["missing", "damaged", "empty", "planes"],
 )
-def test_other_arrays_than_images_are_refused(tmp_path: Path, images) -> None:
+def test_other_arrays_than_images_are_refused(tmp_path: Path, images: Any) -> None:
     finished, target = run(boards.release_folder(tmp_path / "release"), images, tmp_path)
     assert finished.returncode == 2
     assert "images.npy" in finished.stderr

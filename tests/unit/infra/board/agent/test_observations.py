@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_new_release_begins_anew_and_the_old_ones_program_adds_nothing(tmp_pat
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": 2, "release": "first", "days": [{}]}', '{"schema": 1}'])
-def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path: Path, content) -> None:
+def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path: Path, content: str) -> None:
     path = tmp_path / "seen.json"
     path.write_text(content)
     assert read(str(path)) is None
@@ -106,7 +107,7 @@ def test_a_full_disk_leaves_the_summary_as_it_was(tmp_path: Path, monkeypatch: p
     watching.add(*ANSWER)
     watching.flush()
 
-    def full(_descriptor):
+    def full(_descriptor: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("infra.board.agent.files.os.fsync", full)
@@ -119,7 +120,7 @@ def test_a_full_disk_leaves_the_summary_as_it_was(tmp_path: Path, monkeypatch: p
     assert read(path)["days"][0]["images"] == 2
 
 
-def _see(path):
+def _see(path: Any) -> None:
     for _ in range(20):
         watching = Recorder(path, "first", 10)
         watching.add(*ANSWER)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ TOP = [("automobile", 0.9312)]
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F", "I;16"])
 @pytest.mark.parametrize("size", [(1, 1), (32, 32), (3, 700), (900, 400)])
-def test_any_picture_can_be_annotated(mode, size) -> None:
+def test_any_picture_can_be_annotated(mode: str, size: Any) -> None:
     annotated = annotate(Image.new(mode, size), TOP)
     assert annotated.mode == "RGB"
     assert annotated.size[1] > size[1]
@@ -47,7 +48,7 @@ def test_a_camera_s_rotation_is_obeyed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"\x89PNG\r\n\x1a\n" + b"0" * 50])
-def test_a_broken_file_raises(tmp_path: Path, content) -> None:
+def test_a_broken_file_raises(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(Exception, match=r"."):

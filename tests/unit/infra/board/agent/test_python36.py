@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ ALLOWED = {"numpy", "PIL", "acl", "preprocess", "parity", "agent"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_syntax(path) -> None:
+def test_syntax(path: Any) -> None:
     ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
@@ -27,7 +28,7 @@ def test_library() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_imports(path) -> None:
+def test_imports(path: Any) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = {alias.name.partition(".")[0] for alias in node.names}

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,17 +19,17 @@ class PowerCut(BaseException):
 
 
 @pytest.fixture
-def board(tmp_path):
+def board(tmp_path: Path) -> Any:
     found = Releases(str(tmp_path / "board"))
     found.lock(0, "a test")
     return found
 
 
-def manifest(contents):
+def manifest(contents: Any) -> Any:
     return {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in contents.items()}
 
 
-def copy(board, identifier, contents):
+def copy(board: Any, identifier: Any, contents: Any) -> Any:
     """What a client does between plan and settle; returns which files it had to send."""
     plan = board.plan(identifier, manifest(contents))
     for name in plan["missing"]:
@@ -36,7 +37,7 @@ def copy(board, identifier, contents):
     return plan["missing"]
 
 
-def install(board, identifier, contents):
+def install(board: Any, identifier: Any, contents: Any) -> Any:
     sent = copy(board, identifier, contents)
     board.settle(identifier, manifest(contents))
     board.switch(identifier, {})
@@ -47,11 +48,11 @@ FIRST = {"model.om": b"one", "agent/main.py": b"same"}
 SECOND = {"model.om": b"two", "agent/main.py": b"same"}
 
 
-def content(board, link):
+def content(board: Any, link: Any) -> Any:
     return Path(board.path(link, "model.om")).read_bytes()
 
 
-def test_install_and_roll_back(board) -> None:
+def test_install_and_roll_back(board: Any) -> None:
     assert install(board, "a", FIRST) == ["agent/main.py", "model.om"]
     assert install(board, "b", SECOND) == ["model.om"]
     assert board.state() == {"active": "b", "previous": "a", "releases": ["a", "b"]}
@@ -64,23 +65,23 @@ def test_install_and_roll_back(board) -> None:
     ]
 
 
-def test_a_damaged_twin_is_not_linked(board) -> None:
+def test_a_damaged_twin_is_not_linked(board: Any) -> None:
     install(board, "a", FIRST)
     Path(board.path("releases", "a", "agent", "main.py")).write_bytes(b"evil")
     assert copy(board, "b", SECOND) == ["agent/main.py", "model.om"]
 
 
-def test_where_there_are_no_hard_links(board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_are_no_hard_links(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     install(board, "a", FIRST)
 
-    def refuse(*arguments):
+    def refuse(*arguments: Any) -> None:
         raise OSError("no links here")
 
     monkeypatch.setattr(os, "link", refuse)
     assert install(board, "b", SECOND) == ["model.om"]
 
 
-def test_incomplete_files_are_reported(board) -> None:
+def test_incomplete_files_are_reported(board: Any) -> None:
     plan = board.plan("a", manifest(FIRST))
     for name in plan["missing"]:
         Path(plan["folder"], name + plan["part"]).write_bytes(FIRST[name][:-1])
@@ -91,7 +92,7 @@ def test_incomplete_files_are_reported(board) -> None:
     assert install(board, "a", FIRST) == ["agent/main.py", "model.om"]
 
 
-def test_foreign_files_are_removed(board) -> None:
+def test_foreign_files_are_removed(board: Any) -> None:
     copy(board, "a", FIRST)
     stranger = board.path("incoming", "a", "agent", "extra.py")
     Path(stranger).write_text("import os")
@@ -100,7 +101,7 @@ def test_foreign_files_are_removed(board) -> None:
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a//b", "", "manifest.json", "a\\b"])
-def test_files_stay_in_their_folder(board, name) -> None:
+def test_files_stay_in_their_folder(board: Any, name: str) -> None:
     with pytest.raises(Failure) as caught:
         board.plan("a", manifest({name: b""}))
     assert caught.value.exit_code == USER
@@ -119,19 +120,19 @@ def test_nothing_changes_without_the_lock(tmp_path: Path) -> None:
             change()
 
 
-def test_the_lock_names_its_holder(board) -> None:
+def test_the_lock_names_its_holder(board: Any) -> None:
     with pytest.raises(Failure, match="running on this board: a test") as caught:
         Releases(board.root).lock(0, "another")
     assert caught.value.exit_code == TRANSIENT
 
 
-def test_an_absent_release_cannot_be_activated(board) -> None:
+def test_an_absent_release_cannot_be_activated(board: Any) -> None:
     with pytest.raises(Failure, match="no release x") as caught:
         board.switch("x", {})
     assert caught.value.exit_code == REFUSED
 
 
-def test_a_torn_journal_is_read_and_continued(board) -> None:
+def test_a_torn_journal_is_read_and_continued(board: Any) -> None:
     install(board, "a", FIRST)
     with Path(board.path("journal.jsonl")).open("ab") as file:
         file.write(b'{"event": "swi')
@@ -139,13 +140,13 @@ def test_a_torn_journal_is_read_and_continued(board) -> None:
     assert [entry["release"] for entry in board.journal()] == ["a", "b"]
 
 
-def test_a_dangling_link_is_not_a_release(board) -> None:
+def test_a_dangling_link_is_not_a_release(board: Any) -> None:
     install(board, "a", FIRST)
     Path(board.path("releases", "a", "manifest.json")).unlink()
     assert board.state() == {"active": None, "previous": None, "releases": []}
 
 
-def test_probation(board) -> None:
+def test_probation(board: Any) -> None:
     install(board, "a", FIRST)
     assert board.probation() == 0  # nothing to return to
     install(board, "b", SECOND)
@@ -154,7 +155,7 @@ def test_probation(board) -> None:
     assert board.probation() == 0
 
 
-def test_prune(board) -> None:
+def test_prune(board: Any) -> None:
     for number, identifier in enumerate("abcde"):
         install(board, identifier, {"model.om": bytes([number])})
         os.utime(board.path("releases", identifier, "manifest.json"), (number, number))
@@ -168,12 +169,12 @@ def test_prune(board) -> None:
 STEPS = ("replace", "rename", "symlink", "link", "fsync", "unlink", "chmod", "makedirs", "write")
 
 
-def cut_at(monkeypatch, number):
+def cut_at(monkeypatch: pytest.MonkeyPatch, number: Any) -> Any:
     """The power goes just before the given one of all calls that change the disk; returns the counter."""
     count = [0]
 
-    def breaking(function):
-        def call(*arguments, **options):
+    def breaking(function: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             count[0] += 1
             if count[0] == number:
                 raise PowerCut
@@ -186,7 +187,7 @@ def cut_at(monkeypatch, number):
     return count
 
 
-def changes(board):
+def changes(board: Any) -> None:
     """Everything that an operator does to a board that runs the first release."""
     install(board, "b", SECOND)
     board.rollback("a test", "operator")

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,12 +19,12 @@ from tests import boards
 
 
 @pytest.fixture
-def board(tmp_path):
+def board(tmp_path: Path) -> Any:
     """A board with release `good` in service, and a function that puts another one into service."""
     releases = Releases(str(tmp_path / "board"))
     releases.lock(0, "a test")
 
-    def install(identifier, change=lambda folder: None):
+    def install(identifier: Any, change: Any = lambda folder: None) -> Any:
         source = boards.release_folder(tmp_path / identifier, identifier)
         change(source)
         files = {
@@ -44,14 +45,14 @@ def board(tmp_path):
     return releases, install
 
 
-def release_lock(releases):
+def release_lock(releases: Any) -> None:
     import os
 
     os.close(releases._lock)
     releases._lock = None
 
 
-def not_a_number(folder):
+def not_a_number(folder: Any) -> None:
     """The network gives NaN for some pictures: the smoke test, had it been run, may have missed it."""
     matrix = boards.weights()
     matrix[:, 3] = np.nan
@@ -61,7 +62,7 @@ def not_a_number(folder):
     (folder / "model.om").write_bytes(pack_om(model))
 
 
-def test_wrong_first_images_bring_the_old_release_back(board, tmp_path: Path) -> None:
+def test_wrong_first_images_bring_the_old_release_back(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("bad", not_a_number)
     assert releases.state()["active"] == "bad"
@@ -76,7 +77,7 @@ def test_wrong_first_images_bring_the_old_release_back(board, tmp_path: Path) ->
     assert last["reason"].startswith("first live images failed")
 
 
-def test_watch_is_guarded_too(board, tmp_path: Path) -> None:
+def test_watch_is_guarded_too(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("bad", not_a_number)
     (tmp_path / "in").mkdir()
@@ -86,7 +87,7 @@ def test_watch_is_guarded_too(board, tmp_path: Path) -> None:
     assert releases.state()["active"] == "good"
 
 
-def test_a_model_that_cannot_be_loaded_at_all(board, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_at_all(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("bad", lambda source: (source / "model.om").write_bytes(b"IMOD"))
     finished = boards.run_agent(folder, "classify", boards.picture(tmp_path / "p.png"))
@@ -94,7 +95,7 @@ def test_a_model_that_cannot_be_loaded_at_all(board, tmp_path: Path) -> None:
     assert releases.state()["active"] == "good"
 
 
-def test_a_good_release_earns_trust(board, tmp_path: Path) -> None:
+def test_a_good_release_earns_trust(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     picture = boards.picture(tmp_path / "p.png")
@@ -108,7 +109,7 @@ def test_a_good_release_earns_trust(board, tmp_path: Path) -> None:
     assert releases.state()["active"] == "better"
 
 
-def test_wrong_pictures_say_nothing_about_a_release(board, tmp_path: Path) -> None:
+def test_wrong_pictures_say_nothing_about_a_release(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     (tmp_path / "broken.png").write_bytes(b"x")
@@ -117,7 +118,7 @@ def test_wrong_pictures_say_nothing_about_a_release(board, tmp_path: Path) -> No
     assert releases.probation() == LIVE_IMAGES
 
 
-def test_a_busy_device_does_not_roll_back(board, tmp_path: Path) -> None:
+def test_a_busy_device_does_not_roll_back(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     (tmp_path / "acl.py").write_text("def init():\n    return 207018\n")
@@ -127,13 +128,13 @@ def test_a_busy_device_does_not_roll_back(board, tmp_path: Path) -> None:
     assert releases.state()["active"] == "better"
 
 
-def dying(folder):
+def dying(folder: Any) -> None:
     """A program that the operating system ends in the middle of an inference, as a crash of the driver does."""
     model = folder / "agent" / "model.py"
     model.write_text(model.read_text().replace("done = []", "import os\n        os.kill(os.getpid(), 9)", 1))
 
 
-def test_a_program_that_dies_again_and_again_gives_way(board, tmp_path: Path) -> None:
+def test_a_program_that_dies_again_and_again_gives_way(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("bad", dying)
     picture = boards.picture(tmp_path / "p.png")
@@ -148,7 +149,7 @@ def test_a_program_that_dies_again_and_again_gives_way(board, tmp_path: Path) ->
     assert "died 3 times" in releases.journal()[-1]["reason"]
 
 
-def test_a_proper_end_takes_deaths_back(board, tmp_path: Path) -> None:
+def test_a_proper_end_takes_deaths_back(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
     releases.set_probation("better", LIVE_IMAGES, DEATHS - 1)

@@ -1,6 +1,8 @@
 """The middleware is met as OBS is: its host names, TLS, a client that knows nothing of a stand-in."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +16,7 @@ RETRY = RetrySettings(attempts=3, seconds=0.01)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_everything_works_under_the_host_names_of_obs(obs, local, tmp_path, scheme):
+def test_everything_works_under_the_host_names_of_obs(obs: Any, local: Any, tmp_path: Path, scheme: str) -> None:
     client, middleware = obs(scheme=scheme)
     assert not client.ensure_bucket()
     for size in (0, 5, 20 * 1024 * 1024):
@@ -27,7 +29,7 @@ def test_everything_works_under_the_host_names_of_obs(obs, local, tmp_path, sche
     assert client.link("p/x", 60).startswith(f"{scheme}://{client.bucket}.obs.cn-north-4.myhuaweicloud.com/p/x?")
 
 
-def test_a_bucket_is_made_again_without_an_error_but_not_elsewhere(as_obs):
+def test_a_bucket_is_made_again_without_an_error_but_not_elsewhere(as_obs: Any) -> None:
     _, settings = as_obs()
     client = connect(settings, retry=RETRY)
     s3 = client._connection.s3
@@ -41,7 +43,7 @@ def test_a_bucket_is_made_again_without_an_error_but_not_elsewhere(as_obs):
         s3.create_bucket(Bucket="test-elsewhere", CreateBucketConfiguration={"LocationConstraint": "cn-south-1"})
 
 
-def test_path_style_is_refused_unless_it_is_allowed(as_obs, settings):
+def test_path_style_is_refused_unless_it_is_allowed(as_obs: Any, settings: Any) -> None:
     for path_style in (False, True):
         middleware, _ = as_obs(path_style=path_style)
         direct = settings.model_copy(update={"endpoint": f"http://127.0.0.1:{middleware.port}"})
@@ -57,7 +59,7 @@ def test_path_style_is_refused_unless_it_is_allowed(as_obs, settings):
 
 
 @pytest.mark.parametrize("checksums", [False, True])
-def test_checksums_are_refused_unless_they_are_taken(as_obs, checksums):
+def test_checksums_are_refused_unless_they_are_taken(as_obs: Any, checksums: bool) -> None:
     _, settings = as_obs(checksums=checksums)
     client = connect(settings, retry=RETRY)
     s3, place = client._connection.s3, {"Bucket": client.bucket, "Key": "k"}
@@ -71,14 +73,14 @@ def test_checksums_are_refused_unless_they_are_taken(as_obs, checksums):
         s3.get_object(**place, ChecksumMode="ENABLED")
 
 
-def test_another_certificate_authority_is_not_trusted(as_obs):
+def test_another_certificate_authority_is_not_trusted(as_obs: Any) -> None:
     _, settings = as_obs()
     with pytest.raises(Refused, match="certificate is not trusted") as caught:
         connect(settings.model_copy(update={"ca": ""}), retry=RETRY).list("")
     assert "obs.ca" in str(caught.value)
 
 
-def test_a_proxy_that_is_not_there_is_transient(settings):
+def test_a_proxy_that_is_not_there_is_transient(settings: Any) -> None:
     gone = settings.model_copy(
         update={"endpoint": "https://obs.cn-north-4.myhuaweicloud.com", "proxy": "http://127.0.0.1:9"}
     )
@@ -86,8 +88,8 @@ def test_a_proxy_that_is_not_there_is_transient(settings):
         connect(gone, retry=RETRY).list("")
 
 
-def test_operations_have_names():
-    def name(method, target, **headers):
+def test_operations_have_names() -> None:
+    def name(method: Any, target: Any, **headers: Any) -> Any:
         return rules.operation(rules.Request(method, target, {"host": "b.localhost:1", **headers}), "cn-north-4")
 
     assert name("PUT", "/k") == "s3.put-object"

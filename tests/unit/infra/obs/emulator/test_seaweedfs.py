@@ -1,6 +1,9 @@
 import hashlib
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -15,14 +18,14 @@ from infra.settings import ObsSettings
 
 
 @pytest.fixture
-def services(tmp_path):
+def services(tmp_path: Path) -> Iterator[Any]:
     services = Services(tmp_path)
     yield services
     for status in services.status():
         services.stop(status.name)
 
 
-def test_survives_being_killed_with_its_data(services, tmp_path):
+def test_survives_being_killed_with_its_data(services: Any, tmp_path: Path) -> None:
     service = seaweedfs.service(services, tmp_path)
     assert "stand-in" in service.title
     assert services.start(service)
@@ -44,7 +47,7 @@ def test_survives_being_killed_with_its_data(services, tmp_path):
     assert again.get("k", tmp_path / "out") == hashlib.sha256(data).hexdigest()
 
 
-def test_secrets_are_neither_shown_nor_passed_as_arguments(services, tmp_path):
+def test_secrets_are_neither_shown_nor_passed_as_arguments(services: Any, tmp_path: Path) -> None:
     service = seaweedfs.service(services, tmp_path)
     secret = service.environment["AWS_SECRET_ACCESS_KEY"]
     assert len(secret) >= 24
@@ -55,14 +58,14 @@ def test_secrets_are_neither_shown_nor_passed_as_arguments(services, tmp_path):
     assert (later.command, later.environment) == (service.command, service.environment)
 
 
-def test_a_missing_program_is_explained(services, tmp_path, monkeypatch):
+def test_a_missing_program_is_explained(services: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="not installed"):
         seaweedfs.service(services, tmp_path)
 
 
-def test_is_reached_as_obs_in_any_region(services, tmp_path):
+def test_is_reached_as_obs_in_any_region(services: Any, tmp_path: Path) -> None:
     asked = ObsSettings(stand_in="as-obs", region="ap-southeast-1")
     for service in seaweedfs.stand_ins(asked, services, tmp_path):
         assert services.start(service)
@@ -81,7 +84,7 @@ def test_is_reached_as_obs_in_any_region(services, tmp_path):
     assert connect(seaweedfs.reached(elsewhere, services, tmp_path)).head("k").size == 1
 
 
-def test_an_end_point_of_its_own_needs_no_stand_in(services, tmp_path):
+def test_an_end_point_of_its_own_needs_no_stand_in(services: Any, tmp_path: Path) -> None:
     named = ObsSettings(endpoint="https://obs.cn-north-4.myhuaweicloud.com", stand_in="as-obs")
     assert seaweedfs.stand_ins(named, services, tmp_path) == []
     assert seaweedfs.reached(named, services, tmp_path) == named

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ D2D = 3
 
 
 @pytest.fixture
-def loaded(acl, om):
+def loaded(acl: Any, om: Any) -> Any:
     """A model with its description: (id, description)."""
     model, code = acl.mdl.load_from_file(om())
     assert code == 0
@@ -20,7 +21,7 @@ def loaded(acl, om):
     return model, description
 
 
-def dataset(acl, *sizes):
+def dataset(acl: Any, *sizes: Any) -> Any:
     """A dataset with device memory; returns (dataset, [(address, size)])."""
     handle, pointers = acl.mdl.create_dataset(), []
     for size in sizes:
@@ -31,20 +32,20 @@ def dataset(acl, *sizes):
     return handle, pointers
 
 
-def fill(acl, pointer, array):
+def fill(acl: Any, pointer: Any, array: Any) -> None:
     data = array.tobytes()
     assert acl.rt.memcpy(pointer, len(data), acl.util.bytes_to_ptr(data), len(data), D2D) == 0
 
 
-def fetch(acl, pointer, count):
+def fetch(acl: Any, pointer: Any, count: Any) -> Any:
     return np.frombuffer(acl.util.ptr_to_bytes(pointer, count * 4), np.float32)
 
 
-def tensors(count, seed=3):
+def tensors(count: Any, seed: int = 3) -> Any:
     return boards.preprocess.normalise(boards.images(count, seed))
 
 
-def test_a_model_describes_itself(acl, loaded) -> None:
+def test_a_model_describes_itself(acl: Any, loaded: Any) -> None:
     _, description = loaded
     assert acl.mdl.get_num_inputs(description) == acl.mdl.get_num_outputs(description) == 1
     assert acl.mdl.get_input_size_by_index(description, 0) == 12_288
@@ -64,7 +65,7 @@ def test_a_model_describes_itself(acl, loaded) -> None:
     assert acl.mdl.get_dynamic_hw(description, -1) == ({"hwCount": 0, "hw": []}, 0)
 
 
-def test_a_picture_s_dimensions_and_its_bytes(acl, tmp_path: Path) -> None:
+def test_a_picture_s_dimensions_and_its_bytes(acl: Any, tmp_path: Path) -> None:
     """The two differ for pictures in YUV420SP in front of static AIPP."""
     linear = boards.linear_om(boards.weights())
     fed = replace(linear.inputs[0], dtype=4, dims=(1, 48, 32, 1), format=1, size=48 * 32)
@@ -79,7 +80,7 @@ def test_a_picture_s_dimensions_and_its_bytes(acl, tmp_path: Path) -> None:
     assert acl.mdl.get_input_size_by_index(description, 0) == 48 * 32
 
 
-def test_what_is_not_there(acl, loaded) -> None:
+def test_what_is_not_there(acl: Any, loaded: Any) -> None:
     _, description = loaded
     assert acl.mdl.get_input_index_by_name(description, "ascend_mbatch_shape_data") == (0, 100000)
     assert acl.mdl.get_input_size_by_index(description, 1) == 0
@@ -92,7 +93,7 @@ def test_what_is_not_there(acl, loaded) -> None:
     assert acl.mdl.destroy_desc(empty) == 100000
 
 
-def test_execute_computes_the_network(acl, loaded) -> None:
+def test_execute_computes_the_network(acl: Any, loaded: Any) -> None:
     model, _ = loaded
     inputs, (source,) = dataset(acl, 12_288)
     outputs, (target,) = dataset(acl, 40)
@@ -103,7 +104,7 @@ def test_execute_computes_the_network(acl, loaded) -> None:
         assert fetch(acl, target, 10) == pytest.approx((tensor.reshape(1, -1) @ boards.weights())[0], abs=1e-4)
 
 
-def test_execute_in_host_mode(host_mode, acl, om) -> None:
+def test_execute_in_host_mode(host_mode: Any, acl: Any, om: Any) -> None:
     model, _ = acl.mdl.load_from_file(om())
     inputs, (source,) = dataset(acl, 12_288)
     outputs, (target,) = dataset(acl, 40)
@@ -115,7 +116,7 @@ def test_execute_in_host_mode(host_mode, acl, om) -> None:
     assert np.frombuffer(result, np.float32) == pytest.approx(expected[0], abs=1e-4)
 
 
-def test_execute_in_a_stream(acl, loaded) -> None:
+def test_execute_in_a_stream(acl: Any, loaded: Any) -> None:
     model, _ = loaded
     stream, _ = acl.rt.create_stream()
     tensor = tensors(4)
@@ -133,7 +134,7 @@ def test_execute_in_a_stream(acl, loaded) -> None:
 
 
 @pytest.mark.parametrize(("size", "code"), [(12_288, 0), (20_000, 0), (12_288 - 64, 0), (12_288 - 65, 145000)])
-def test_larger_buffers_are_accepted_and_slightly_smaller_ones(acl, loaded, size, code) -> None:
+def test_larger_buffers_are_accepted_and_slightly_smaller_ones(acl: Any, loaded: Any, size: Any, code: int) -> None:
     model, _ = loaded
     inputs, (source,) = dataset(acl, size)
     acl.rt.memset(source, size, 0, size)
@@ -141,7 +142,7 @@ def test_larger_buffers_are_accepted_and_slightly_smaller_ones(acl, loaded, size
     assert acl.mdl.execute(model, inputs, outputs) == code
 
 
-def test_execute_checks_its_arguments(acl, loaded) -> None:
+def test_execute_checks_its_arguments(acl: Any, loaded: Any) -> None:
     model, _ = loaded
     inputs, _ = dataset(acl, 12_288)
     outputs, _ = dataset(acl, 40)
@@ -156,7 +157,7 @@ def test_execute_checks_its_arguments(acl, loaded) -> None:
     assert "8 bytes of 12288" in acl.get_recent_err_msg()
 
 
-def test_an_output_without_memory_gets_some(acl, loaded) -> None:
+def test_an_output_without_memory_gets_some(acl: Any, loaded: Any) -> None:
     model, _ = loaded
     inputs, (source,) = dataset(acl, 12_288)
     fill(acl, source, tensors(1))
@@ -172,7 +173,7 @@ def test_an_output_without_memory_gets_some(acl, loaded) -> None:
     assert acl.rt.synchronize_stream(stream) == 145000
 
 
-def test_a_model_lives_in_its_context(acl, loaded) -> None:
+def test_a_model_lives_in_its_context(acl: Any, loaded: Any) -> None:
     model, _ = loaded
     first, _ = acl.rt.get_context()
     inputs, _ = dataset(acl, 12_288)
@@ -185,12 +186,12 @@ def test_a_model_lives_in_its_context(acl, loaded) -> None:
     assert acl.mdl.unload(model) == 145003
 
 
-def test_loading_needs_a_context(fresh_acl, om) -> None:
+def test_loading_needs_a_context(fresh_acl: Any, om: Any) -> None:
     fresh_acl.init()
     assert fresh_acl.mdl.load_from_file(om()) == (0, 107002)
 
 
-def test_bad_model_files(acl, om, tmp_path: Path) -> None:
+def test_bad_model_files(acl: Any, om: Any, tmp_path: Path) -> None:
     path = Path(om())
     assert acl.mdl.load_from_file(str(tmp_path / "absent.om")) == (0, 145002)
     assert acl.mdl.load_from_file("") == (0, 145002)
@@ -206,18 +207,18 @@ def test_bad_model_files(acl, om, tmp_path: Path) -> None:
         assert acl.mdl.load_from_file(str(path)) == (0, code)
 
 
-def test_a_model_for_another_chip(acl, om) -> None:
+def test_a_model_for_another_chip(acl: Any, om: Any) -> None:
     assert acl.mdl.load_from_file(om(soc_version="Ascend310B4")) == (0, 507008)
     assert "ModelCheckCompatibility failed" in acl.get_recent_err_msg()
 
 
-def test_a_network_that_cannot_be_loaded(acl, tmp_path: Path) -> None:
+def test_a_network_that_cannot_be_loaded(acl: Any, tmp_path: Path) -> None:
     path = tmp_path / "model.om"
     path.write_bytes(pack_om(replace(boards.linear_om(boards.weights()), onnx=b"no network")))
     assert acl.mdl.load_from_file(str(path)) == (0, 545001)
 
 
-def test_models_in_memory(acl, om) -> None:
+def test_models_in_memory(acl: Any, om: Any) -> None:
     path = om()
     data = Path(path).read_bytes()
     pointer = acl.util.bytes_to_ptr(data)
@@ -240,7 +241,7 @@ def test_models_in_memory(acl, om) -> None:
         assert load(*model, work_pointer, work - 1, weight_pointer, weight) == (0, 145000)
 
 
-def test_data_buffers(acl) -> None:
+def test_data_buffers(acl: Any) -> None:
     buffer = acl.create_data_buffer(4096, 10)
     assert (acl.get_data_buffer_addr(buffer), acl.get_data_buffer_size(buffer)) == (4096, 10)
     assert acl.update_data_buffer(buffer, 8192, 20) == 0
@@ -256,7 +257,7 @@ def test_data_buffers(acl) -> None:
     assert acl.mdl.destroy_dataset(handle) == 100000
 
 
-def test_dynamic_batch(acl, om) -> None:
+def test_dynamic_batch(acl: Any, om: Any) -> None:
     model, _ = acl.mdl.load_from_file(om(gears=(1, 2, 4)))
     description = acl.mdl.create_desc()
     acl.mdl.get_desc(description, model)
@@ -285,18 +286,18 @@ def test_dynamic_batch(acl, om) -> None:
     assert acl.mdl.set_dynamic_hw_size(model, inputs, index, 32, 32) == 100019
 
 
-def test_a_static_model_has_no_dynamic_batch(acl, loaded) -> None:
+def test_a_static_model_has_no_dynamic_batch(acl: Any, loaded: Any) -> None:
     model, _ = loaded
     inputs, _ = dataset(acl, 12_288)
     assert acl.mdl.set_dynamic_batch_size(model, inputs, 0, 1) == 100019
 
 
 @pytest.fixture
-def sized(acl, tmp_path):
+def sized(acl: Any, tmp_path: Path) -> Any:
     """A model of dynamic picture sizes, or of dynamic dimensions: the mean of each plane."""
     from onnx import TensorProto, helper
 
-    def write(kind, gears, dims):
+    def write(kind: Any, gears: Any, dims: Any) -> Any:
         axes = [name if size < 0 else size for name, size in zip("nchw", dims, strict=True)]
         graph = helper.make_graph(
             [helper.make_node("ReduceMean", ["image"], ["mean"], axes=[2, 3], keepdims=0)],
@@ -327,7 +328,7 @@ def sized(acl, tmp_path):
     return write
 
 
-def test_dynamic_picture_sizes(acl, sized) -> None:
+def test_dynamic_picture_sizes(acl: Any, sized: Any) -> None:
     model, description = sized("image", ((32, 32), (64, 64)), (2, 3, -1, -1))
     assert acl.mdl.get_dynamic_hw(description, -1) == ({"hwCount": 2, "hw": [[32, 32], [64, 64]]}, 0)
     inputs, (source, _) = dataset(acl, 2 * 3 * 64 * 64 * 4, 8)
@@ -342,7 +343,7 @@ def test_dynamic_picture_sizes(acl, sized) -> None:
     assert acl.mdl.set_dynamic_batch_size(model, inputs, 1, 2) == 100019
 
 
-def test_dynamic_dimensions(acl, sized) -> None:
+def test_dynamic_dimensions(acl: Any, sized: Any) -> None:
     model, description = sized("dims", ((1, 32, 64), (2, 64, 64)), (-1, 3, -1, -1))
     count, code = acl.mdl.get_input_dynamic_gear_count(description, -1)
     assert (count, code) == (2, 0)
@@ -361,7 +362,7 @@ def test_dynamic_dimensions(acl, sized) -> None:
     assert acl.mdl.set_input_dynamic_dims(model, inputs, 1, wrong) == 145013
 
 
-def test_reset_unloads(acl, loaded) -> None:
+def test_reset_unloads(acl: Any, loaded: Any) -> None:
     model, description = loaded
     acl.rt.reset_device(0)
     assert acl.mdl.unload(model) == 145003

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,19 +8,19 @@ from PIL import Image
 NV12, NV21 = 1, 2
 
 
-def smooth(width, height):
+def smooth(width: Any, height: Any) -> Any:
     """A picture without sharp edges, so that halved colour loses little."""
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return Image.fromarray(np.stack([x, y, 255 - x], axis=-1).astype(np.uint8))
 
 
-def jpeg(picture):
+def jpeg(picture: Any) -> Any:
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
 
 
-def difference(one, other):
+def difference(one: Any, other: Any) -> Any:
     """Largest mean difference of a channel."""
     return np.abs(np.asarray(one, float) - np.asarray(other, float)).mean((0, 1)).max()
 
@@ -27,7 +28,7 @@ def difference(one, other):
 class Dvpp:
     """A channel and a stream, in the manner of programs that use them."""
 
-    def __init__(self, acl):
+    def __init__(self, acl: Any) -> None:
         self.acl = acl
         self.media = acl.media
         self.stream, _ = acl.rt.create_stream()
@@ -37,7 +38,7 @@ class Dvpp:
         self.quality = self.media.dvpp_create_jpege_config()
         assert self.media.dvpp_set_jpege_config_level(self.quality, 100) == 0
 
-    def picture(self, width, height, strides, pixel_format=NV12):
+    def picture(self, width: Any, height: Any, strides: Any, pixel_format: Any = NV12) -> Any:
         """A description with memory: (description, address, bytes)."""
         media, (across, down) = self.media, strides
         size = across * down * 3 // 2
@@ -57,7 +58,7 @@ class Dvpp:
             assert getattr(media, f"dvpp_get_pic_desc_{name}")(description) == value
         return description, pointer, size
 
-    def decode(self, data, pixel_format=NV12):
+    def decode(self, data: Any, pixel_format: Any = NV12) -> Any:
         pointer = self.acl.util.bytes_to_ptr(data)
         with Image.open(io.BytesIO(data)) as header:
             width, height = header.size
@@ -72,7 +73,7 @@ class Dvpp:
         assert self.acl.rt.synchronize_stream(self.stream) == 0
         return made
 
-    def look(self, made, width, height, across, pixel_format=NV12):
+    def look(self, made: Any, width: Any, height: Any, across: Any, pixel_format: Any = NV12) -> Any:
         """The picture as a person sees it, decoded here independently of the stand-in."""
         _, pointer, size = made
         memory = np.frombuffer(self.acl.util.ptr_to_bytes(pointer, size), np.uint8)
@@ -86,20 +87,20 @@ class Dvpp:
 
 
 @pytest.fixture
-def dvpp(acl):
+def dvpp(acl: Any) -> "Dvpp":
     return Dvpp(acl)
 
 
 @pytest.mark.parametrize("pixel_format", [NV12, NV21])
 @pytest.mark.parametrize("size", [(64, 48), (201, 99)])
-def test_jpeg_decode(dvpp, size, pixel_format) -> None:
+def test_jpeg_decode(dvpp: Any, size: Any, pixel_format: Any) -> None:
     picture = smooth(*size)
     made = dvpp.decode(jpeg(picture), pixel_format)
     seen = dvpp.look(made, *size, -(-size[0] // 128) * 128, pixel_format)
     assert difference(seen.convert("RGB"), picture) < 4
 
 
-def test_resize(dvpp) -> None:
+def test_resize(dvpp: Any) -> None:
     picture = smooth(200, 100)
     source = dvpp.decode(jpeg(picture))
     target = dvpp.picture(64, 32, (64, 32))
@@ -114,7 +115,7 @@ def test_resize(dvpp) -> None:
     assert dvpp.media.dvpp_free(target[1]) == 0
 
 
-def test_crop_and_paste(dvpp) -> None:
+def test_crop_and_paste(dvpp: Any) -> None:
     picture = smooth(128, 64)
     source = dvpp.decode(jpeg(picture))
     target = dvpp.picture(64, 64, (64, 64))
@@ -133,7 +134,7 @@ def test_crop_and_paste(dvpp) -> None:
     assert code == 100000
 
 
-def test_jpeg_encode(dvpp) -> None:
+def test_jpeg_encode(dvpp: Any) -> None:
     picture = smooth(96, 80)
     source = dvpp.decode(jpeg(picture))
     size, code = dvpp.media.dvpp_jpeg_predict_enc_size(source[0], dvpp.quality)
@@ -152,7 +153,7 @@ def test_jpeg_encode(dvpp) -> None:
     assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 100000
 
 
-def test_a_description_may_go_before_the_stream_has_come_to_it(dvpp) -> None:
+def test_a_description_may_go_before_the_stream_has_come_to_it(dvpp: Any) -> None:
     """Programs destroy the description of the output between the asynchronous call and the synchronisation."""
     picture = smooth(128, 64)
     data = jpeg(picture)
@@ -166,7 +167,7 @@ def test_a_description_may_go_before_the_stream_has_come_to_it(dvpp) -> None:
     assert difference(dvpp.look(made, 128, 64, 128).convert("RGB"), picture) < 4
 
 
-def test_other_bytes_than_jpeg_are_refused(dvpp) -> None:
+def test_other_bytes_than_jpeg_are_refused(dvpp: Any) -> None:
     data = b"no picture at all"
     pointer = dvpp.acl.util.bytes_to_ptr(data)
     assert dvpp.media.dvpp_jpeg_predict_dec_size(pointer, len(data), NV12) == (0, 100000)
@@ -179,7 +180,7 @@ def test_other_bytes_than_jpeg_are_refused(dvpp) -> None:
     assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 100000
 
 
-def test_requests_that_the_chip_refuses(dvpp) -> None:
+def test_requests_that_the_chip_refuses(dvpp: Any) -> None:
     source = dvpp.decode(jpeg(smooth(64, 64)))
     media = dvpp.media
     target = dvpp.picture(32, 32, (32, 32))

@@ -3,14 +3,16 @@ import errno
 import mmap
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .conftest import D2D, D2H, FOLDER, H2D, H2H
 
 
-def test_memory_is_real(acl) -> None:
+def test_memory_is_real(acl: Any) -> None:
     pointer, code = acl.rt.malloc(100, 2)
     assert code == 0
     assert ctypes.string_at(pointer, 4) != bytes(4)  # uninitialised memory does not look like zeros
@@ -23,11 +25,11 @@ def test_memory_is_real(acl) -> None:
 
 
 @pytest.mark.parametrize("size", [0, -1])
-def test_no_memory_of_no_size(acl, size) -> None:
+def test_no_memory_of_no_size(acl: Any, size: int) -> None:
     assert acl.rt.malloc(size, 2) == (0, 100000)
 
 
-def test_device_memory_is_limited(acl) -> None:
+def test_device_memory_is_limited(acl: Any) -> None:
     free, total, code = acl.rt.get_mem_info(0)
     assert (code, free) == (0, total)
     assert acl.rt.malloc(total + 1, 2) == (0, 207001)
@@ -36,7 +38,7 @@ def test_device_memory_is_limited(acl) -> None:
     assert acl.rt.get_mem_info(7) == (0, 0, 100000)
 
 
-def test_copies_check_their_ranges(acl) -> None:
+def test_copies_check_their_ranges(acl: Any) -> None:
     small, _ = acl.rt.malloc(32, 2)
     large, _ = acl.rt.malloc(4096, 2)
     assert acl.rt.memcpy(large, 4096, small, 32, D2D) == 0
@@ -47,7 +49,7 @@ def test_copies_check_their_ranges(acl) -> None:
 
 
 @pytest.fixture
-def cliff():
+def cliff() -> Iterator[Any]:
     """The address of a page behind which nothing can be read."""
     memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
     memory[: mmap.PAGESIZE] = b"\x07" * mmap.PAGESIZE
@@ -62,7 +64,7 @@ def cliff():
 
 @pytest.mark.parametrize("mode", ["device", "host"])
 def test_copying_more_than_a_program_s_object_has_ends_where_nothing_lies(
-    fresh_acl, cliff, monkeypatch: pytest.MonkeyPatch, mode
+    fresh_acl: Any, cliff: Any, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """As programs do that copy what a model's largest size takes, whatever the size of their picture."""
     monkeypatch.setenv("ATLASFLOW_ACL_RUN_MODE", mode)
@@ -84,8 +86,8 @@ def test_copying_more_than_a_program_s_object_has_ends_where_nothing_lies(
     assert "are not this program's memory" in acl.get_recent_err_msg()
 
 
-def test_where_the_kernel_may_not_be_asked_a_program_is_believed(acl, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbid(*_arguments):
+def test_where_the_kernel_may_not_be_asked_a_program_is_believed(acl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_arguments: Any) -> int:
         ctypes.set_errno(errno.EPERM)
         return -1
 
@@ -96,7 +98,7 @@ def test_where_the_kernel_may_not_be_asked_a_program_is_believed(acl, monkeypatc
     assert acl.util.ptr_to_bytes(pointer, len(data)) == data
 
 
-def test_pointers_can_be_added_to(acl) -> None:
+def test_pointers_can_be_added_to(acl: Any) -> None:
     base, _ = acl.rt.malloc(64, 2)
     data = bytes(range(32))
     assert acl.rt.memcpy(base + 32, 32, acl.util.bytes_to_ptr(data), 32, D2D) == 0
@@ -105,7 +107,7 @@ def test_pointers_can_be_added_to(acl) -> None:
     assert acl.rt.free(base) == 0
 
 
-def test_host_and_device_memory_are_freed_by_their_own_function(acl) -> None:
+def test_host_and_device_memory_are_freed_by_their_own_function(acl: Any) -> None:
     host, _ = acl.rt.malloc_host(64)
     device, _ = acl.rt.malloc_align32(64, 0)
     assert acl.rt.free(host) == 107000
@@ -114,7 +116,7 @@ def test_host_and_device_memory_are_freed_by_their_own_function(acl) -> None:
     assert acl.rt.free(device) == 0
 
 
-def test_in_host_mode_the_direction_must_be_true(host_mode, acl) -> None:
+def test_in_host_mode_the_direction_must_be_true(host_mode: Any, acl: Any) -> None:
     device, _ = acl.rt.malloc(64, 2)
     host, _ = acl.rt.malloc_host(64)
     data = bytes(64)
@@ -127,7 +129,7 @@ def test_in_host_mode_the_direction_must_be_true(host_mode, acl) -> None:
         assert acl.rt.memcpy(target, 64, source, 64, 4) == 0
 
 
-def test_in_host_mode_device_memory_cannot_be_looked_at(host_mode, acl) -> None:
+def test_in_host_mode_device_memory_cannot_be_looked_at(host_mode: Any, acl: Any) -> None:
     device, _ = acl.rt.malloc(64, 2)
     with pytest.raises(PermissionError, match=r"test_memory\.py:\d+: the host touches device memory"):
         acl.util.ptr_to_bytes(device, 4)
@@ -151,7 +153,7 @@ def test_in_host_mode_a_raw_access_stops_at_its_line(tmp_path: Path) -> None:
     assert 'raw.py", line 4' in ended.stderr
 
 
-def test_reset_takes_memory_back_but_not_under_an_array(acl) -> None:
+def test_reset_takes_memory_back_but_not_under_an_array(acl: Any) -> None:
     pointer, _ = acl.rt.malloc(64, 2)
     view = acl.util.ptr_to_numpy(pointer, (64,), 2)
     view[:] = 5

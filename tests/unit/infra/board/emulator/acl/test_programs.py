@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -304,7 +305,7 @@ for line in judge.decide([eyes.look(path, (64, 48)) for path in sys.argv[2:]]):
 """
 
 
-def run(program, *arguments, environment=None):
+def run(program: Any, *arguments: Any, environment: Any = None) -> Any:
     return subprocess.run(
         [sys.executable, program, *map(str, arguments)],
         env={"PYTHONPATH": str(boards.ACL), "PATH": os.environ["PATH"], **(environment or {})},
@@ -317,7 +318,7 @@ def run(program, *arguments, environment=None):
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_an_asynchronous_program(tmp_path: Path, om, mode) -> None:
+def test_an_asynchronous_program(tmp_path: Path, om: Any, mode: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(ASYNCHRONOUS)
     tensor = boards.preprocess.normalise(boards.images(6))
@@ -330,7 +331,7 @@ def test_an_asynchronous_program(tmp_path: Path, om, mode) -> None:
     assert {thread for _, _, thread in lines} == {"acl-thread"}
 
 
-def compiled(tmp_path, dims, config, **options):
+def compiled(tmp_path: Path, dims: Any, config: Any, **options: Any) -> Any:
     """The `.om` of a network that gives the mean of each plane of `image`; returns its path."""
     graph = helper.make_graph(
         [
@@ -353,13 +354,13 @@ def compiled(tmp_path, dims, config, **options):
     return tmp_path / "net.om"
 
 
-def numbers(finished):
+def numbers(finished: Any) -> Any:
     assert (finished.returncode, finished.stderr) == (0, "")
     return np.array([line.split() for line in finished.stdout.splitlines()], float)
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_a_program_with_pictures_of_several_sizes(tmp_path: Path, mode) -> None:
+def test_a_program_with_pictures_of_several_sizes(tmp_path: Path, mode: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(SEVERAL_SIZES)
     config = {"input_format": "RGB888_U8", "mean_chn_0": 100, "mean_chn_1": 50}
@@ -375,7 +376,7 @@ def test_a_program_with_pictures_of_several_sizes(tmp_path: Path, mode) -> None:
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_a_program_that_decodes_resizes_and_judges_a_batch(tmp_path: Path, mode) -> None:
+def test_a_program_that_decodes_resizes_and_judges_a_batch(tmp_path: Path, mode: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(PICTURES_IN_BATCHES)
     matrix = {"matrix_r0c0": 256, "matrix_r0c2": 359, "matrix_r1c0": 256, "matrix_r1c1": -88, "matrix_r1c2": -183}

@@ -2,13 +2,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .conftest import FOLDER
 
 
-def test_the_order_of_life(fresh_acl) -> None:
+def test_the_order_of_life(fresh_acl: Any) -> None:
     acl = fresh_acl
     assert acl.rt.get_run_mode() == (0, 0)  # before init, as acllite asks at import
     assert acl.rt.get_device_count() == (1, 0)
@@ -34,7 +35,7 @@ def test_the_order_of_life(fresh_acl) -> None:
     assert acl.finalize() == 100037
 
 
-def test_the_implicit_context_belongs_to_the_device(fresh_acl) -> None:
+def test_the_implicit_context_belongs_to_the_device(fresh_acl: Any) -> None:
     acl = fresh_acl
     acl.init()
     acl.rt.set_device(0)
@@ -44,7 +45,7 @@ def test_the_implicit_context_belongs_to_the_device(fresh_acl) -> None:
     assert acl.rt.malloc(16, 2)[1] == 0
 
 
-def test_a_configuration_file_must_be_json(fresh_acl, tmp_path: Path) -> None:
+def test_a_configuration_file_must_be_json(fresh_acl: Any, tmp_path: Path) -> None:
     path = tmp_path / "acl.json"
     assert fresh_acl.init(str(path)) == 100003
     path.write_text("{")
@@ -55,7 +56,7 @@ def test_a_configuration_file_must_be_json(fresh_acl, tmp_path: Path) -> None:
     assert fresh_acl.init(str(path)) == 0
 
 
-def test_the_machine_is_chosen_by_the_environment(fresh_acl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_machine_is_chosen_by_the_environment(fresh_acl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLASFLOW_ACL_SOC", "Ascend310P3")
     monkeypatch.setenv("ATLASFLOW_ACL_RUN_MODE", "host")
     monkeypatch.setenv("ATLASFLOW_ACL_DEVICES", "2")
@@ -64,11 +65,11 @@ def test_the_machine_is_chosen_by_the_environment(fresh_acl, monkeypatch: pytest
     assert fresh_acl.rt.get_device_count() == (2, 0)
 
 
-def test_a_thread_needs_a_context_of_its_own(acl) -> None:
+def test_a_thread_needs_a_context_of_its_own(acl: Any) -> None:
     context, _ = acl.rt.get_context()
     codes = []
 
-    def work():
+    def work() -> None:
         codes.append(acl.rt.malloc(8, 2)[1])
         codes.append(acl.rt.set_context(context))
         codes.append(acl.rt.malloc(8, 2)[1])
@@ -123,7 +124,7 @@ sys.modules["last"] = Late()
 
 
 @pytest.mark.parametrize("mode", ["device", "host"])
-def test_every_call_at_the_very_end_is_answered(tmp_path: Path, mode) -> None:
+def test_every_call_at_the_very_end_is_answered(tmp_path: Path, mode: str) -> None:
     """Neither an exception nor a wait: not even for a stream, whose thread could not start any more."""
     program = tmp_path / "late.py"
     program.write_text(LATE)

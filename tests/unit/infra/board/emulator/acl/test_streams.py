@@ -1,10 +1,11 @@
 import threading
 import time
+from typing import Any
 
 from .conftest import D2D
 
 
-def test_a_stream_works_in_order_and_reports_a_failure_once(acl) -> None:
+def test_a_stream_works_in_order_and_reports_a_failure_once(acl: Any) -> None:
     stream, code = acl.rt.create_stream()
     assert code == 0
     pointer, _ = acl.rt.malloc(64, 2)
@@ -19,21 +20,21 @@ def test_a_stream_works_in_order_and_reports_a_failure_once(acl) -> None:
     assert acl.rt.synchronize_stream(stream) == 107017
 
 
-def test_a_stream_belongs_to_its_context(acl) -> None:
+def test_a_stream_belongs_to_its_context(acl: Any) -> None:
     stream, _ = acl.rt.create_stream()
     acl.rt.create_context(0)
     assert acl.rt.synchronize_stream(stream) == 107003
     assert acl.rt.memset_async(1, 1, 1, 1, stream) == 107003
 
 
-def test_the_null_stream_works_at_once(acl) -> None:
+def test_the_null_stream_works_at_once(acl: Any) -> None:
     pointer, _ = acl.rt.malloc(8, 2)
     assert acl.rt.memset_async(pointer, 8, 3, 8, 0) == 0
     assert acl.util.ptr_to_bytes(pointer, 8) == b"\x03" * 8
     assert acl.rt.synchronize_stream(0) == 0
 
 
-def test_events(acl) -> None:
+def test_events(acl: Any) -> None:
     stream, _ = acl.rt.create_stream()
     event, code = acl.rt.create_event()
     assert code == 0
@@ -43,12 +44,12 @@ def test_events(acl) -> None:
     assert acl.rt.synchronize_event(event) == 107017
 
 
-def test_callbacks_run_in_the_thread_that_subscribed(acl) -> None:
+def test_callbacks_run_in_the_thread_that_subscribed(acl: Any) -> None:
     context, _ = acl.rt.get_context()
     stream, _ = acl.rt.create_stream()
     seen, leave = [], threading.Event()
 
-    def reports(arguments):
+    def reports(arguments: Any) -> None:
         (number,) = arguments
         assert acl.rt.set_context(number) == 0
         while not leave.is_set():
@@ -61,7 +62,7 @@ def test_callbacks_run_in_the_thread_that_subscribed(acl) -> None:
     assert acl.rt.subscribe_report(thread, stream) == 107011
     pointer, _ = acl.rt.malloc(8, 2)
 
-    def callback(data):
+    def callback(data: Any) -> None:
         seen.append((threading.get_ident(), data, acl.util.ptr_to_bytes(pointer, 1)))
 
     for number in range(3):
@@ -78,7 +79,7 @@ def test_callbacks_run_in_the_thread_that_subscribed(acl) -> None:
     assert acl.util.stop_thread(thread) == 100000
 
 
-def test_reports_time_out(acl) -> None:
+def test_reports_time_out(acl: Any) -> None:
     stream, _ = acl.rt.create_stream()
     assert acl.rt.process_report(1) == 107012
     acl.rt.subscribe_report(threading.get_ident(), stream)
