@@ -1,1 +1,1 @@
-"""The learning: MindSpore and numpy; self-contained, so that this folder alone is what a training service gets."""
+"""Training and evaluation with MindSpore. Self-contained: a training service receives this folder alone."""

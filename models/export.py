@@ -1,6 +1,6 @@
-"""Export a checkpoint, and prove on the evaluation images that the file computes the same.
+"""Export a checkpoint and compare the exported file with it on the evaluation images.
 
-One format a process: MindSpore's exporters disturb one another (docs/reference/mindspore.md §6).
+One format per process: MindSpore's exporters interfere with each other (docs/reference/mindspore.md §6).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .failures import Damage, InputError, Refusal
 from .files import replacing, sha256, write_json
 from .parity import compare
 from .preprocess import CLASSES, PRESETS, normalise, resize
-from .protocol import event, say
+from .protocol import event, log
 from .training.checkpoint import load_checkpoint
 from .training.runtime import device
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FILES = {"mindir": "model.mindir", "onnx": "model.onnx", "air": "model.air"}
 INPUT, OUTPUT = "image", "logits"
 _BATCH_AXIS = "batch"
-_TIMED = 20  # calls whose median is the latency
+_TIMED = 20  # calls; the latency is their median
 
 
 def export(
@@ -51,22 +51,22 @@ def export(
 ) -> None:
     """Write the model file of a format, its `logits.npy`, `check.json` and `latency.json` into `output`.
 
-    AIR is not executed here.
+    AIR is not executed, so it has only `check.json`.
 
     Args:
-        spec: what the checkpoint was trained with.
-        build: makes the network.
-        data: the evaluation images are those to compare on.
-        checkpoint: the parameters.
+        spec: specification of the training.
+        build: builds the network.
+        data: data set; its evaluation images are used for the comparison.
+        checkpoint: path of the parameters.
         style: `mindir`, `onnx` or `air`.
-        output: a folder.
-        batch: images a call; 0 for any number, which AIR cannot have: it gets 1.
+        output: folder for the results.
+        batch: images per call; 0 for any number. AIR does not support 0 and gets 1.
 
     Raises:
-        Failure: input is missing or damaged, or this machine cannot make the format.
+        Failure: an input is missing or damaged, or this machine cannot write the format.
     """
     if style not in FILES:
-        raise InputError(f"there is no format '{style}'", f"one of {', '.join(FILES)}")
+        raise InputError(f"unknown format '{style}'", f"one of {', '.join(FILES)}")
     if style == "air" and device() != "Ascend":
         raise Refusal("AIR can only be written where MindSpore runs on Ascend", "use the ONNX file instead")
     network = build(spec)
@@ -88,8 +88,8 @@ def _write_mindir(network: nn.Cell, shape: _Shape, path: Path) -> None:
         mindspore.export(network, image, file_name=str(temporary), file_format="MINDIR")
         model = ModelProto()
         model.ParseFromString(temporary.read_bytes())
-        # The exporter marks the graph with the time and a memory address, and lists the operators, which are referred
-        # to by name, in the order of their addresses. Without both, equal models are equal bytes.
+        # The exporter writes the time and a memory address into the graph, and orders the operators, which are
+        # referenced by name, by address. Both are normalised: equal models give equal bytes.
         for attribute in model.graph.attribute:
             if attribute.s.startswith(b"export.mindir."):
                 attribute.s = b"export.mindir"
@@ -112,7 +112,7 @@ def _write_onnx(network: nn.Cell, shape: _Shape, path: Path) -> None:
             dynamic_axes=open_axes if shape[0] is None else None,
         )
         model = onnx.load(str(temporary))
-        if shape[0] is None:  # the exporter names the input's batch axis and leaves the output's at 1
+        if shape[0] is None:  # the exporter names only the input's batch axis; the output's stays 1
             model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = _BATCH_AXIS
         onnx.checker.check_model(model)
         temporary.unlink()
@@ -125,7 +125,7 @@ def _write_air(network: nn.Cell, shape: _Shape, path: Path) -> None:
 
 
 def _zeros(shape: _Shape) -> mindspore.Tensor:
-    """An example input; one image where the batch is open."""
+    """Return an example input; one image where the batch size is dynamic."""
     return mindspore.Tensor(np.zeros((shape[0] or 1, *shape[1:]), np.float32))
 
 
@@ -137,10 +137,12 @@ _WRITERS: dict[str, Callable[[nn.Cell, _Shape, Path], None]] = {
 
 
 def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: str, fixed: int) -> dict[str, object]:
-    """Logits of all evaluation images against the checkpoint's; with an open batch, of one image alone as well.
+    """Compare the logits of all evaluation images with the checkpoint's; with a dynamic batch also of a single image.
+
+    Write `logits.npy`, and `latency.json`, a separate file because its values differ each time.
 
     Returns:
-        What `parity.compare` gives. The time of a call, which is never the same twice, goes into a file of its own.
+        The result of `parity.compare`.
     """
     images = read_images(data, "eval", spec.classes)
     normalisation = PRESETS[spec.normalisation]
@@ -152,7 +154,7 @@ def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: s
 
     found = logits(forward, images.pixels, spec.image_size, normalisation, batch=fixed or BATCH, progress=progress)
     if not np.isfinite(found).all():
-        raise Damage(f"{path} gives logits that are no numbers", "look at the checkpoint with `evaluate`")
+        raise Damage(f"{path} computes NaN or infinite logits", "check the checkpoint with `evaluate`")
     with replacing(path.with_name("logits.npy")) as temporary, temporary.open("wb") as file:
         np.save(file, found)
     numbers = compare(expected, found, images.labels, CLASSES[: spec.classes])
@@ -160,7 +162,7 @@ def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: s
     single = forward(few)
     if not fixed:
         numbers["max_difference"] = float(max(numbers["max_difference"], np.abs(single - expected[:1]).max()))
-    say(
+    log(
         f"{path.name}: {len(images)} images, largest logit difference {numbers['max_difference']:.2e}, "
         f"top-1 agreement {numbers['agreement']:.4f}"
     )
@@ -169,7 +171,7 @@ def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: s
 
 
 def _milliseconds(forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], tensor: NDArray[np.float32]) -> float:
-    """The median time of a call; the caller has made one before."""
+    """Return the median time of a call in milliseconds; the caller has warmed up."""
     times = []
     for _ in range(_TIMED):
         began = time.perf_counter()
@@ -183,8 +185,8 @@ def _mindir_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.fl
 
 
 def onnx_forward(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """An ONNX file as a function of arrays, run by ONNX Runtime on the CPU."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it is read once, at import; calls made later come too late
+    """Return an ONNX file as a function of arrays, run by ONNX Runtime on the CPU."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
     import onnxruntime  # noqa: PLC0415 - not needed for the other formats
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -1,19 +1,19 @@
-"""How a command of `models/main.py` can fail, and the exit code that says so.
+"""Failures of a command of `models/main.py`, with exit codes.
 
 Failure
-├── InputError    user       2   a bad specification or bad input
+├── InputError    user       2   invalid specification or input
 │   └── SpecError                … a field of the training specification
-├── Refusal       refused    4   this machine cannot do it, and will not be able to later
-├── Interruption  transient  5   worth another try
-└── Damage        corrupt    6   bytes are not what they should be
+├── Refusal       refused    4   this machine does not support it
+├── Interruption  transient  5   may succeed when repeated
+└── Damage        corrupt    6   a file is damaged
 """
 
 
 class Failure(Exception):
-    """Something that a person can act on.
+    """A failure with advice.
 
     Args:
-        message: what happened, and to which thing.
+        message: what happened, to which object.
         hint: what to do next.
     """
 
@@ -27,25 +27,25 @@ class Failure(Exception):
 
 
 class InputError(Failure):
-    """A specification, an argument or an input is wrong."""
+    """A specification, an argument or an input is invalid."""
 
     kind = "user"
     exit_code = 2
 
 
 class SpecError(InputError):
-    """A field of the training specification is wrong; the message names it."""
+    """A field of the training specification is invalid; the message names it."""
 
 
 class Refusal(Failure):
-    """This machine or this format cannot do it."""
+    """This machine or this format does not support the request."""
 
     kind = "refused"
     exit_code = 4
 
 
 class Interruption(Failure):
-    """Something that may work next time: a full disk, another training in the same folder."""
+    """A temporary problem: a full disk, another training in the same folder."""
 
     kind = "transient"
     exit_code = 5

@@ -1,4 +1,4 @@
-"""Write whole or not at all: temporary file in the same file system → fsync → rename → fsync of the folder."""
+"""Atomic file writes: temporary file in the same file system → fsync → rename → fsync of the folder."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _PARTIAL = ".partial"
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path of the target's name in a temporary folder beside it; when the block ends well, it takes its place.
+    """Yield a path in a temporary folder next to the target; when the block succeeds, move the file to the target.
 
-    The folder also takes what MindSpore leaves behind when it fails. MindSpore makes its files 0400; the result always
-    has mode 0644.
+    The folder also collects what MindSpore leaves behind when it fails. MindSpore creates files with mode 0400; the
+    result has mode 0644.
 
     Raises:
-        Interruption: the disk is full; what was there before is whole.
+        Interruption: the disk is full; the previous file is unchanged.
     """
     folder = target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}")
     temporary = folder / target.name
     try:
-        with _needing_space(target):
+        with _full_disk_as_interruption(target):
             folder.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.chmod(0o644)
@@ -55,12 +55,12 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, value: object) -> None:
-    """Replace a JSON file: sorted keys, so that equal values give equal bytes."""
+    """Replace a JSON file. Keys are sorted: equal values give equal bytes."""
     write_text(target, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -69,9 +69,9 @@ def sha256(path: Path) -> str:
 
 
 def write_digests(folder: Path) -> None:
-    """Write `digests.json`: path of each file in a folder of results to its SHA-256, for who fetches them elsewhere.
+    """Write `digests.json`, the SHA-256 of each result file by relative path, to verify a transfer.
 
-    Logs, which somebody may still write, are left out.
+    Logs are left out: they may still grow.
     """
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     kept = [path for path in files if path.name not in (LOCK, DIGESTS) and path.suffix != ".log"]
@@ -79,54 +79,54 @@ def write_digests(folder: Path) -> None:
 
 
 def remove_digests(folder: Path) -> None:
-    """Remove the list of an earlier run: the results are not whole any more."""
+    """Remove the list of an earlier run, because the results are about to change."""
     (folder / DIGESTS).unlink(missing_ok=True)
 
 
 def checkpoint_at(path: Path) -> Path:
-    """The checkpoint at a path, or the only one in a folder, as training services give inputs.
+    """Return the checkpoint at a path, a file or a folder with exactly one checkpoint (input of a training service).
 
     Raises:
-        InputError: the folder has none, or several.
+        InputError: the folder has no checkpoint, or several.
     """
     if not path.is_dir():
         return path
-    found = sorted(file for file in path.iterdir() if file.suffix in CHECKPOINTS)
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
+    checkpoints = sorted(file for file in path.iterdir() if file.suffix in CHECKPOINTS)
+    if len(checkpoints) != 1:
+        names = ", ".join(file.name for file in checkpoints) or "none"
         raise InputError(
-            f"{path} should hold one checkpoint ({' or '.join(CHECKPOINTS)}), not: {names}", "name the file"
+            f"{path} must contain one checkpoint ({' or '.join(CHECKPOINTS)}), but has: {names}", "name the file"
         )
-    return found[0]
+    return checkpoints[0]
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which ends with this process, and clear away what a killed holder left half-written.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which ends with this process, and remove partial files of a killed process.
 
     Raises:
-        Interruption: another process holds it, or the disk is full.
+        Interruption: another process holds the lock, or the disk is full.
     """
-    with _needing_space(folder):
+    with _full_disk_as_interruption(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a", encoding="utf-8")
     with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Interruption(f"another training is at work in {folder}", "wait for it, or end it") from error
-        for left in folder.rglob(f".*{_PARTIAL}"):
-            shutil.rmtree(left)
+            raise Interruption(f"another training runs in {folder}", "wait until it ends, or stop it") from error
+        for partial in folder.rglob(f".*{_PARTIAL}"):
+            shutil.rmtree(partial)
         yield
 
 
 @contextmanager
-def _needing_space(target: Path) -> Iterator[None]:
+def _full_disk_as_interruption(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise Interruption(f"no space left for {target}", "free some space and run it again") from error
+            raise Interruption(f"no space left for {target}", "free some space and run again") from error
         raise
 
 

@@ -1,9 +1,8 @@
-"""The boot file: `train`, `evaluate` and `export`, with the same arguments on a laptop and on ModelArts.
+"""The boot file of training jobs: the same commands and arguments on a laptop and on ModelArts.
 
-Folders may be `obs://` addresses where MoXing is installed, as in old ModelArts jobs.
-It also runs as a plain script from a copy of this folder under any name: the folder becomes a package called `models`.
-Arguments that it does not know are ignored, as training services add their own; without a command it trains, as they
-pass options only.
+Folders may be `obs://` addresses where MoXing is installed, as in old ModelArts jobs. The file also runs as a script in
+a copy of this folder under any name: the folder is loaded as package `models`. Training services add their own
+arguments, so unknown ones are ignored; they pass options only, so the default command is `train`.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ _REFUSED = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0, or that of `models/failures.py`)."""
-    if sys.version_info < OLDEST_PYTHON:  # an engine of a training service may be older; this file can still be read
+    """Run one command and return the exit code (0, or one of `models/failures.py`)."""
+    if sys.version_info < OLDEST_PYTHON:  # the engine of a training service may be older; this file parses there
         found = ".".join(map(str, sys.version_info[:2]))
         message = f"this needs Python 3.9 or later, but the engine has Python {found}"
         hint = "choose an engine with MindSpore 2 and Python 3.9 or later (modelarts.engine)"
@@ -44,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("ATLASFLOW_EXIT_WITH_STDIN") == "1":
         protocol.end_with_stdin()
     try:
-        with _load("moxing").made_local(options, first=_load("training.runtime").role() == "first"):
+        with _load("moxing").with_local_folders(options, first=_load("training.runtime").role() == "first"):
             if hasattr(options, "data_url"):
-                options.data_url = _load("data.archive").unpacked(options.data_url)
+                options.data_url = _load("data.archive").unpack(options.data_url)
             _COMMANDS[options.command](options)
     except failures.Failure as failure:
         protocol.error(failure.kind, failure.message, failure.hint)
@@ -62,38 +61,38 @@ def _train(options: argparse.Namespace) -> None:
         return
     first = runtime.role() == "first"
     if not first:
-        _load("protocol").be_quiet()
-    with _load("files").alone_in(options.train_url) if first else contextlib.nullcontext():
+        _load("protocol").mute()
+    with _load("files").lock_folder(options.train_url) if first else contextlib.nullcontext():
         if first and options.resume_url is not None:
-            _load("training.resume").adopt(options.resume_url, options.train_url)
+            _load("training.resume").copy_state(options.resume_url, options.train_url)
         if first:
             _load("files").remove_digests(options.train_url)
-        runtime.prepare(spec.seed)  # where several devices train together, they wait here for the first
+        runtime.prepare(spec.seed)  # with several devices, the others wait here for the first
         training = _load("training.loop")
         start = None
         if options.pretrain_url is not None:
-            known_as = getattr(_network(spec), "known_as", lambda _spec, name: name)
+            native_name = getattr(_network(spec), "native_name", lambda _spec, name: name)
             path = _load("files").checkpoint_at(options.pretrain_url)
-            start = training.Start(path, lambda name: str(known_as(spec, name)))
+            start = training.Start(path, lambda name: str(native_name(spec, name)))
         training.train(spec, _builder(spec), options.data_url, options.train_url, start)
     if first and runtime.device() == "Ascend":
         _export_air(spec, options)
     if first:
-        _load("files").write_digests(options.train_url)  # last: who finds it finds all results
+        _load("files").write_digests(options.train_url)  # last: it marks complete results
 
 
 def _export_air(spec: Any, options: argparse.Namespace) -> None:
-    """Write the AIR file, so that it needs no second job on such a device.
+    """Write the AIR file while the job has an Ascend device, so that no second job is needed.
 
-    MindSpore gives AIR up (docs/reference/pitfalls.md §8.5) and ONNX is enough for everything after it, so a failed
-    AIR export does not spoil a training that was paid for.
+    A failed AIR export does not fail the paid training: MindSpore abandons AIR (docs/reference/pitfalls.md §8.5), and
+    the ONNX file is sufficient for all later stages.
     """
     checkpoint = options.train_url / "checkpoint.ckpt"
     try:
         _load("export").export(spec, _builder(spec), options.data_url, checkpoint, "air", options.train_url)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the training is whole
+    except Exception as error:  # noqa: BLE001 - the training is complete whatever fails
         (options.train_url / "model.air").unlink(missing_ok=True)
-        _load("protocol").say(f"there is no AIR file, as its export failed: {type(error).__name__}: {error}")
+        _load("protocol").log(f"no AIR file, because its export failed: {type(error).__name__}: {error}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -107,8 +106,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
     _load("training.runtime").prepare(spec.seed)
-    exporting = _load("export")
-    exporting.export(
+    _load("export").export(
         spec, _builder(spec), options.data_url, options.checkpoint, options.format, options.output, options.batch
     )
 
@@ -126,8 +124,9 @@ def _compare(options: argparse.Namespace) -> None:
 def _profile(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
     _load("training.runtime").prepare(spec.seed)
-    profiling = _load("evaluation.profile")
-    profiling.profile(spec, _builder(spec), options.data_url, options.checkpoint, options.model, options.output)
+    _load("evaluation.profile").profile(
+        spec, _builder(spec), options.data_url, options.checkpoint, options.model, options.output
+    )
 
 
 def _describe(options: argparse.Namespace) -> None:
@@ -148,15 +147,15 @@ _COMMANDS = {
 
 
 def _load(name: str) -> Any:
-    """A sibling module. Nothing heavy is imported before it is needed."""
+    """Import a module of this package when it is needed."""
     if PACKAGE not in sys.modules:
-        # By its place and not by a search: a folder called `code` would be hidden by the standard library's module.
+        # By path: the standard library's module would hide a folder called `code`.
         here = Path(__file__).resolve().parent
         found = importlib.util.spec_from_file_location(
             PACKAGE, here / "__init__.py", submodule_search_locations=[str(here)]
         )
         if found is None or found.loader is None:
-            raise ImportError(f"{here} is not a whole copy of {PACKAGE}")
+            raise ImportError(f"{here} is not a complete copy of {PACKAGE}")
         package = importlib.util.module_from_spec(found)
         sys.modules[PACKAGE] = package
         found.loader.exec_module(package)
@@ -164,7 +163,7 @@ def _load(name: str) -> Any:
 
 
 def _spec(text: str) -> Any:
-    """A specification from a file or, when it starts with a brace, from the argument itself."""
+    """Read a specification from JSON text (it starts with a brace) or from a file."""
     if text.lstrip().startswith("{"):
         return _load("spec.recipes").load(text)
     try:
@@ -179,51 +178,57 @@ def _builder(spec: Any) -> Any:
 
 
 def _network(spec: Any) -> Any:
-    """The chosen network's module; no other one is imported."""
+    """Import the module of the chosen network only."""
     return importlib.import_module(_load("networks.registry").module_of(spec.network, PACKAGE))
 
 
 def _parser() -> argparse.ArgumentParser:
-    place = _load("moxing").place
-    # Not abbreviated: of the arguments that a service adds, `--data` would be taken for `--data_url`.
+    path_or_address = _load("moxing").path_or_address
+    # Without abbreviations: a service's own `--data` would be read as `--data_url`.
     parser = argparse.ArgumentParser(
         prog="main.py", description="Train, evaluate and export image classifiers.", allow_abbrev=False
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add = partial(commands.add_parser, allow_abbrev=False)
-    train = add("train", help="train, or go on with an interrupted training")
+    train = add("train", help="train, or resume an interrupted training")
     evaluate = add("evaluate", help="accuracy, confusion matrix and predictions of a checkpoint")
-    profile = add("profile", help="size, latency, multiply-adds and the tuning score")
-    describe = add("describe", help="every layer's output shape, parameters and multiply-adds")
-    compare = add("compare", help="two sets of predictions of the same images")
-    answer = add("answer", help="the logits of each image that arrives on standard input")
+    profile = add("profile", help="size, latency, multiply-adds and tuning score")
+    describe = add("describe", help="output shape, parameters and multiply-adds of each layer")
+    compare = add("compare", help="compare two sets of predictions of the same images")
+    answer = add("answer", help="compute the logits of each image from standard input")
     export = add("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
     for command in (train, evaluate, export, profile):
-        command.add_argument("--data_url", type=place, required=True, help="folder with train/ and eval/")
+        command.add_argument("--data_url", type=path_or_address, required=True, help="folder with train/ and eval/")
     for command in (train, evaluate, export, profile, describe, answer):
         command.add_argument(
             "--spec",
             default=os.environ.get(SPEC_VARIABLE),
             required=SPEC_VARIABLE not in os.environ,
-            help=f"the training specification: a JSON file, or JSON; by default what {SPEC_VARIABLE} holds",
+            help=f"training specification: JSON, or a JSON file; default: ${SPEC_VARIABLE}",
         )
-    train.add_argument("--train_url", type=place, required=True, help="folder for checkpoints and results")
-    train.add_argument("--resume_url", type=place, help="folder with what an interrupted run of this training left")
+    train.add_argument("--train_url", type=path_or_address, required=True, help="folder for checkpoints and results")
     train.add_argument(
-        "--pretrain_url", type=place, help="a checkpoint to start from, or its folder: .ckpt or .safetensors"
+        "--resume_url", type=path_or_address, help="folder with the results of an interrupted run of this training"
+    )
+    train.add_argument(
+        "--pretrain_url", type=path_or_address, help="checkpoint (.ckpt or .safetensors) to start from, or its folder"
     )
     for command in (evaluate, export, answer):
-        command.add_argument("--checkpoint", type=place, required=True, help="file to load")
-    profile.add_argument("--checkpoint", type=place, help="file to load; without one, what the network costs")
+        command.add_argument("--checkpoint", type=path_or_address, required=True, help="file to load")
+    profile.add_argument(
+        "--checkpoint", type=path_or_address, help="file to load; without it, only the cost is measured"
+    )
     for command in (evaluate, export, profile, describe):
-        command.add_argument("--output", type=place, required=True, help="folder for the results")
+        command.add_argument("--output", type=path_or_address, required=True, help="folder for the results")
     compare.add_argument("--first", type=Path, required=True, help="predictions.npz of an evaluation")
-    compare.add_argument("--second", type=Path, required=True, help="that of another one")
+    compare.add_argument("--second", type=Path, required=True, help="predictions.npz of another evaluation")
     compare.add_argument("--output", type=Path, required=True, help="folder for comparison.json")
-    evaluate.add_argument("--corrupted_url", type=place, help="measure robustness: a folder with corrupted images")
-    profile.add_argument("--model", type=Path, help="an exported ONNX file, to be measured too")
+    evaluate.add_argument(
+        "--corrupted_url", type=path_or_address, help="measure robustness: a folder with corrupted images"
+    )
+    profile.add_argument("--model", type=Path, help="exported ONNX file to measure as well")
     export.add_argument("--format", required=True, choices=("mindir", "onnx", "air"))
-    export.add_argument("--batch", type=int, default=0, help="images a call; 0 for any number (0)")
+    export.add_argument("--batch", type=int, default=0, help="images per call; 0 (default) for any number")
     return parser
 
 

@@ -1,8 +1,8 @@
-"""`obs://` addresses instead of folders, which old ModelArts jobs pass, through MoXing.
+"""Inputs and outputs at `obs://` addresses, as old ModelArts jobs pass them, copied with MoXing.
+
+New jobs pass local folders, which the platform copies itself; this module then does nothing.
 
 Source: docs/reference/modelarts.md §1.6, §1.7.
-
-New jobs pass folders that the platform fills and empties; then nothing here happens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .failures import InputError
-from .protocol import say
+from .protocol import log
 
 if TYPE_CHECKING:
     import argparse
@@ -30,23 +30,23 @@ _OUTPUTS = ("train_url", "output")
 _SCRATCH = Path("/cache")  # the fast disk of a ModelArts container
 
 
-def place(text: str) -> Path | str:
-    """A path, or an address as it is."""
+def path_or_address(text: str) -> Path | str:
+    """Parse an argument: a path, or an address, which stays text."""
     return text if text.startswith(_SCHEMES) else Path(text)
 
 
 @contextmanager
-def made_local(options: argparse.Namespace, *, first: bool) -> Iterator[None]:
-    """Replace addresses among the options by folders of this machine; send the results at the end, good or bad.
+def with_local_folders(options: argparse.Namespace, *, first: bool) -> Iterator[None]:
+    """Replace addresses in the options by local folders, and upload the results at the end, also after a failure.
 
-    Of several processes that train together on one machine, one copies an input and the others wait for it.
+    Of several processes that train together on one machine, one copies an input and the others wait.
 
     Args:
-        options: of the command; those that are addresses are replaced in place.
-        first: True for the process that writes results.
+        options: options of the command, changed in place.
+        first: True for the process that writes the results.
 
     Raises:
-        InputError: MoXing is not installed, or there is nothing at the address of an input.
+        InputError: MoXing is not installed, or an input does not exist.
     """
     addresses = {
         name: address
@@ -61,9 +61,9 @@ def made_local(options: argparse.Namespace, *, first: bool) -> Iterator[None]:
         for name, address in addresses.items():
             target = scratch / name
             if name in _INPUTS:
-                target = _fetched(mox, name, address, target)
+                target = _fetch_input(mox, name, address, target)
             elif first:
-                _take_up(mox, address, target)
+                _restore_output(mox, address, target)
             setattr(options, name, target)
         try:
             yield
@@ -71,16 +71,16 @@ def made_local(options: argparse.Namespace, *, first: bool) -> Iterator[None]:
             for name in _OUTPUTS if first else ():
                 if name in addresses:
                     mox.file.copy_parallel(str(scratch / name), addresses[name])
-                    say(f"sent the results to {addresses[name]}")
+                    log(f"uploaded the results to {addresses[name]}")
 
 
 @contextmanager
 def _scratch(addresses: dict[str, str]) -> Iterator[Path]:
-    """A folder for this job alone; the processes that train together share it, since they have one launcher."""
+    """Yield a folder of this job. Processes that train together share it: they have the same parent."""
     base = _SCRATCH if _SCRATCH.is_dir() else Path(tempfile.gettempdir())
     if int(os.environ.get("RANK_SIZE", "1")) > 1:
-        meant = hashlib.sha256(repr(sorted(addresses.items())).encode()).hexdigest()[:16]
-        yield base / f"atlasflow-{os.getppid()}-{meant}"  # left to the container: who of them ends last is not known
+        job = hashlib.sha256(repr(sorted(addresses.items())).encode()).hexdigest()[:16]
+        yield base / f"atlasflow-{os.getppid()}-{job}"  # stays: no process knows whether it is the last
         return
     with tempfile.TemporaryDirectory(prefix="atlasflow-", dir=base) as folder:
         yield Path(folder)
@@ -92,19 +92,19 @@ def _moxing(addresses: dict[str, str]) -> Any:
     except ImportError as error:
         name, address = next(iter(addresses.items()))
         raise InputError(
-            f"--{name}: {address} can only be read with MoXing, which is not installed here",
+            f"--{name}: {address} needs MoXing, which is not installed",
             "pass folders, as new ModelArts jobs do",
         ) from error
 
 
-def _fetched(mox: Any, name: str, address: str, target: Path) -> Path:
+def _fetch_input(mox: Any, name: str, address: str, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     done = target.with_suffix(".done")
     with target.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         is_folder = mox.file.is_directory(address)
         if not is_folder and not mox.file.exists(address):
-            raise InputError(f"--{name}: there is nothing at {address}")
+            raise InputError(f"--{name}: {address} does not exist")
         local = target if is_folder else target / address.rpartition("/")[2]
         if not done.exists():
             if is_folder:
@@ -116,8 +116,8 @@ def _fetched(mox: Any, name: str, address: str, target: Path) -> Path:
     return local
 
 
-def _take_up(mox: Any, address: str, target: Path) -> None:
-    """Fetch what an interrupted job left, so that it is gone on with."""
+def _restore_output(mox: Any, address: str, target: Path) -> None:
+    """Fetch the results of an interrupted job, so that it is resumed."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     if mox.file.is_directory(address):

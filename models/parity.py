@@ -1,8 +1,7 @@
-"""How far the logits of one form of a network are from the checkpoint's, on the same images: over all and by class.
+"""Compare the logits of a converted network with those of the checkpoint on the same images, overall and per class.
 
-It needs numpy only and keeps to Python 3.6, because a copy of it runs on boards: this arithmetic judges every hop.
+A copy of this module runs on boards: numpy only, Python 3.6 syntax.
 """
-# The newer spellings are not those of Python 3.6.
 
 from typing import Any, Dict, List, Optional, Sequence  # noqa: F401 - some only for the types
 
@@ -21,13 +20,13 @@ def compare(
 
     Args:
         expected: the checkpoint's logits, [n, classes]; n at least 1, all finite.
-        found: those of the other form, [n, classes].
+        found: logits of the converted network, [n, classes].
         labels: the true classes, [n].
-        names: of the classes, in the order of their numbers.
+        names: class names in the order of their numbers.
 
     Returns:
-        What `figures` says of all images, and under `per_class` the same of each class that has images, with its name
-        under `class`.
+        The values of `figures` for all images and, under `per_class`, for each class that has images, with its
+        name under `class`.
 
     Raises:
         ValueError: the shapes differ.
@@ -47,44 +46,44 @@ def compare(
 
 
 def figures(expected: "np.ndarray[Any, Any]", found: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> Numbers:
-    """The figures of some images; an image whose logits are not all finite agrees with nothing and is not right.
+    """Compute the figures of a set of images. An image with a NaN or infinite logit counts as a wrong answer.
 
     Args:
         expected: float64 [n, classes].
-        found: likewise.
+        found: float64 [n, classes].
         labels: [n].
 
     Returns:
-        images, not_finite (images whose logits are not all numbers), agreement (share with the same top class),
-        cosine (mean over the images, of the angle between the two), max_difference (absolute; None when a logit is not
-        finite), accuracy (of `found`), accuracy_drop (what it is below that of `expected`).
+        images, not_finite (images with a NaN or infinite logit), agreement (share with the same top class), cosine
+        (mean cosine similarity), max_difference (largest absolute difference; None when a logit is not finite),
+        accuracy (of `found`), accuracy_drop (accuracy of `expected` minus that of `found`).
     """
     finite = np.isfinite(found).all(axis=1)
     best = np.where(finite, found.argmax(axis=1), -1)
-    usual = expected.argmax(axis=1)
-    hits, usual_hits = int((best == labels).sum()), int((usual == labels).sum())
+    expected_best = expected.argmax(axis=1)
+    hits, expected_hits = int((best == labels).sum()), int((expected_best == labels).sum())
     return {
         "images": len(labels),
         "not_finite": int((~finite).sum()),
-        "agreement": float((best == usual).mean()),
+        "agreement": float((best == expected_best).mean()),
         "cosine": float(_cosines(expected, np.where(finite[:, None], found, 0.0)).mean()),
         "max_difference": float(np.abs(found - expected).max()) if finite.all() else None,
         "accuracy": hits / len(labels),
-        "accuracy_drop": (usual_hits - hits) / len(labels),
+        "accuracy_drop": (expected_hits - hits) / len(labels),
     }
 
 
-def objection(numbers: Numbers, min_agreement: float, max_accuracy_drop: float) -> Optional[str]:
-    """Why a comparison does not pass, with the class that is worst; None when it passes.
+def failure_reason(numbers: Numbers, min_agreement: float, max_accuracy_drop: float) -> Optional[str]:
+    """Return why a comparison fails, with the worst class; None when it passes.
 
     Args:
-        numbers: what `compare` gave.
-        min_agreement: least share of images with the same top class.
-        max_accuracy_drop: most that the accuracy may fall.
+        numbers: result of `compare`.
+        min_agreement: minimum share of images with the same top class.
+        max_accuracy_drop: maximum loss of accuracy.
     """
     reasons = []
     if numbers["not_finite"]:
-        reasons.append("{not_finite} of {images} images give logits that are not numbers".format(**numbers))
+        reasons.append("{not_finite} of {images} images have NaN or infinite logits".format(**numbers))
     if numbers["agreement"] < min_agreement:
         reasons.append("agreement {:.4f} is below {:.4f}".format(numbers["agreement"], min_agreement))
     if numbers["accuracy_drop"] > max_accuracy_drop:
@@ -98,13 +97,13 @@ def objection(numbers: Numbers, min_agreement: float, max_accuracy_drop: float) 
 
 
 def worst_class(numbers: Numbers) -> Numbers:
-    """The figures of the class that agrees least; of equals, the one whose accuracy falls most."""
+    """Return the figures of the class with the lowest agreement; of equals, the largest loss of accuracy."""
     rows = numbers["per_class"]  # type: List[Numbers]
     return min(rows, key=lambda row: (row["agreement"], -row["accuracy_drop"]))
 
 
 def _cosines(one: "np.ndarray[Any, Any]", two: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """The cosine of each image's two vectors, each scaled first so that no square overflows; 0 beside a zero vector."""
+    """Return the cosine similarity of each row, 0 for a zero vector. Rows are scaled first to avoid overflow."""
     one, two = (rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300) for rows in (one, two))
     lengths = np.sqrt((one * one).sum(axis=1) * (two * two).sum(axis=1))
     return np.where(lengths > 0, (one * two).sum(axis=1) / np.maximum(lengths, 1e-300), 0.0)

@@ -1,8 +1,8 @@
-"""The one normalisation contract: from pixels to the tensor that a network sees, and from logits to probabilities.
+"""The input contract: from pixels to the network's tensor, and from logits to probabilities.
 
-Training, evaluation, exports, the AIPP text and the boards use this module. It needs numpy and Pillow only and keeps to
-Python 3.6, because a copy of it runs on boards. A pixel has 256 values, so a normalised value comes from a table: the
-same bits on every processor, whatever its vector units do with a multiplication and an addition.
+Training, evaluation, export, the AIPP configuration and the boards use this module. A copy of it runs on boards: numpy
+and Pillow only, Python 3.6 syntax. Normalised values come from a table of the 256 pixel values, so that every processor
+produces the same bits, also those that fuse multiplication and addition.
 """
 
 from typing import Any, Dict, List, NamedTuple, Tuple  # noqa: F401 - some only for the types
@@ -10,18 +10,18 @@ from typing import Any, Dict, List, NamedTuple, Tuple  # noqa: F401 - some only 
 import numpy as np
 from PIL import Image, ImageOps
 
-# Its number in every Pillow, also where the constant has another name.
+# Image.BILINEAR; the name depends on the version of Pillow, the number does not.
 _BILINEAR = 2
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 class Normalisation(NamedTuple):
-    """How a pixel becomes a number: (value / 255 - mean) / std, channel by channel.
+    """Normalisation of a pixel, per channel: (value / 255 - mean) / std.
 
     Attributes:
-        mean: of each channel of the tensor, in the tensor's order, on a scale of 0 to 1.
-        std: likewise.
-        order: which colour each channel of the tensor holds, `RGB` or `BGR`.
+        mean: mean of each channel, in the tensor's order, on a scale of 0 to 1.
+        std: standard deviation, likewise.
+        order: colour order of the tensor's channels, `RGB` or `BGR`.
     """
 
     mean: Tuple[float, float, float]
@@ -36,14 +36,14 @@ PRESETS = {
     "cifar10": CIFAR10,
     # docs/reference/tutorials.md T4 lists the same constants in reverse order for RGB images.
     "cifar10-reversed": Normalisation((0.4465, 0.4822, 0.4914), (0.2010, 0.1994, 0.2023), "RGB"),
-    # docs/reference/pitfalls.md §8.1: a sample program turns the colours round and keeps the constants.
+    # docs/reference/pitfalls.md §8.1: a sample program reverses the colours and keeps the constants.
     "cifar10-bgr": Normalisation((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), "BGR"),
 }  # type: Dict[str, Normalisation]
 
 
 def table(normalisation):
     # type: (Normalisation) -> np.ndarray[Any, Any]
-    """The value of each pixel value: float32 [3, 256], rows in the tensor's channel order."""
+    """Return the normalised value of each pixel value: float32 [3, 256], rows in the tensor's channel order."""
     pixels = np.arange(256, dtype=np.float64) / 255.0
     rows = [(pixels - mean) / std for mean, std in zip(normalisation.mean, normalisation.std)]  # noqa: B905 - newer than 3.6
     return np.stack(rows).astype(np.float32)  # type: ignore[no-any-return]
@@ -51,17 +51,17 @@ def table(normalisation):
 
 def normalise(images, normalisation=CIFAR10):
     # type: (np.ndarray[Any, Any], Normalisation) -> np.ndarray[Any, Any]
-    """Turn RGB images into the network's input.
+    """Convert RGB images to the network's input.
 
     Args:
         images: uint8 [n, height, width, 3], RGB.
-        normalisation: the contract that the network was trained with.
+        normalisation: the normalisation of the training.
 
     Returns:
         float32 [n, 3, height, width], contiguous.
 
     Raises:
-        ValueError: other type or shape.
+        ValueError: the images have another type or shape.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(
@@ -70,18 +70,17 @@ def normalise(images, normalisation=CIFAR10):
     values = table(normalisation)
     tensor = np.empty((images.shape[0], 3, images.shape[1], images.shape[2]), np.float32)
     for channel, colour in enumerate(normalisation.order):
-        # mode="clip" skips the bounds check that a byte cannot fail.
+        # mode="clip" skips the bounds check, which a byte always passes.
         np.take(values[channel], images[..., "RGB".index(colour)], out=tensor[:, channel], mode="clip")
     return tensor
 
 
 def from_picture(picture, size):
     # type: (Image.Image, int) -> np.ndarray[Any, Any]
-    """Turn any picture into an RGB image of the network's size.
+    """Convert any picture to an RGB image of the network's size.
 
-    Rotation marks of cameras are obeyed; transparent pixels lie on white; grey, palette, CMYK and 16-bit pictures
-    become RGB. The whole picture is squeezed into the square, as the board tutorial does (docs/reference/tutorials.md
-    T2).
+    Apply the EXIF orientation; put transparent pixels on white; convert grey, palette, CMYK and 16-bit pictures to RGB.
+    The whole picture is stretched to the square, as in the board tutorial (docs/reference/tutorials.md T2).
 
     Args:
         picture: a Pillow image.
@@ -114,7 +113,7 @@ def resize(images, size):
         size: height and width in pixels.
 
     Returns:
-        uint8 [n, size, size, 3]; the argument itself when there is nothing to do.
+        uint8 [n, size, size, 3]; the argument itself when the size fits.
     """
     if images.shape[1:3] == (size, size):
         return images
@@ -124,7 +123,7 @@ def resize(images, size):
 
 def softmax(logits):
     # type: (np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
-    """Probabilities along the last axis; the largest logit is taken off first, so nothing overflows."""
+    """Return probabilities along the last axis, without overflow."""
     logits = np.asarray(logits, dtype=np.float64)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
@@ -132,7 +131,7 @@ def softmax(logits):
 
 def best(logits, count=5):
     # type: (np.ndarray[Any, Any], int) -> List[Tuple[str, float]]
-    """The most probable classes of one image as (name, probability), best first; ties go to the smaller number."""
+    """Return the most probable classes of one image as (name, probability), best first; ties: smaller number first."""
     probabilities = softmax(np.ravel(logits))
     order = np.argsort(-probabilities, kind="stable")[:count]
     return [(CLASSES[index], float(probabilities[index])) for index in order]

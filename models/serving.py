@@ -1,4 +1,4 @@
-"""Answer images one by one, with a checkpoint that stays loaded for as long as somebody asks."""
+"""Classify images one by one with a loaded checkpoint."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
     from .spec.train_spec import TrainSpec
 
-_WARM = 5  # as before a measurement of latency (docs/reference/tutorials.md T4)
+_WARM = 5  # calls, as before a latency measurement (docs/reference/tutorials.md T4)
 
 
 def answer(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], checkpoint: Path, requests: Iterable[str]) -> None:
-    """Say `ready` once the network is warm, then an event `answer` to each request, until there are no more.
+    """Write an event `ready` after the warm-up, then an event `answer` for each request.
 
-    An answer has `logits`, and the `milliseconds` of normalisation and network.
+    An answer has `logits`, and `milliseconds` for normalisation and network.
 
     Args:
-        spec: what the checkpoint was trained with.
-        build: makes the network.
-        checkpoint: the parameters.
-        requests: an image a line, base64 of uint8 [image_size, image_size, 3], RGB.
+        spec: specification of the training.
+        build: builds the network.
+        checkpoint: path of the parameters.
+        requests: one image per line, base64 of uint8 [image_size, image_size, 3], RGB.
 
     Raises:
-        Failure: the checkpoint is missing or damaged, or a request is no such image.
+        Failure: the checkpoint is missing or damaged, or a request has another format.
     """
     network = build(spec)
     load_checkpoint(checkpoint, network)

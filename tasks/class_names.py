@@ -1,4 +1,4 @@
-"""The class names of a data set. Apart from the images, as they are in the key of a training."""
+"""The class names of a data set. A separate module, because it is in the key of a training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def labels(context: StageContext) -> list[str]:
-    """The class names, in the order of their numbers."""
+    """Return the class names in the order of their numbers."""
     text = context.files["data"]["batches.meta.txt"].path.read_text(encoding="utf-8")
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""The evaluation images of a data set, as every comparison sees them."""
+"""The evaluation images of a data set, and the checkpoint's logits for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def evaluation_images(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:
-    """The images of the input `data` (uint8, [n, 32, 32, 3], RGB) and the numbers of their classes."""
+    """Return the evaluation images of the input `data`, uint8 [n, 32, 32, 3], RGB, and their class numbers."""
     from models.data.records import decode, read_records
 
     pixels, labels = decode(read_records(context.files["data"]["eval/test_batch.bin"].path))
@@ -19,7 +19,7 @@ def evaluation_images(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[n
 
 
 def expected_logits(context: StageContext) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The checkpoint's logits of the evaluation images, from the input `predictions`: float32 [n, classes]."""
+    """Return the checkpoint's logits from the input `predictions`: float32 [n, classes]."""
     import numpy as np
 
     with np.load(context.input("predictions"), allow_pickle=False) as predictions:

@@ -1,4 +1,4 @@
-"""A data set that travelled as one archive: unpacked beside it once, whichever process comes first."""
+"""A data set that was uploaded as one archive."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..failures import Damage, InputError, Interruption
 ARCHIVE = "data.tar"
 
 
-def unpacked(folder: Path) -> Path:
-    """The folder itself; or, where it holds `data.tar`, a folder in it with what the archive holds.
+def unpack(folder: Path) -> Path:
+    """Return the folder, or if it contains `data.tar`, a subfolder with the archive's files.
 
-    Several processes may ask at once, as those of several devices do: one unpacks, the others wait for it.
+    With several processes, as on several devices, one unpacks and the others wait.
 
     Raises:
         Damage: the archive is damaged.
-        InputError: it holds something else than plain files, or a path that leaves the folder.
+        InputError: a member is not a regular file, or its path leaves the folder.
         Interruption: the disk is full.
     """
     archive = folder / ARCHIVE
@@ -32,7 +32,7 @@ def unpacked(folder: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
             partial = target.with_name(f"{target.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+            shutil.rmtree(partial, ignore_errors=True)  # left by a killed process
             _unpack(archive, partial)
             partial.rename(target)
     return target
@@ -46,7 +46,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 name = PurePosixPath(member.name)
                 source = tar.extractfile(member) if member.isreg() else None
                 if source is None or name.is_absolute() or ".." in name.parts:
-                    raise InputError(f"{archive} holds '{member.name}', which is not a plain file inside it")
+                    raise InputError(f"{archive} contains '{member.name}', which is not a regular file inside it")
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with source, path.open("xb") as file:
@@ -54,8 +54,8 @@ def _unpack(archive: Path, folder: Path) -> None:
                 if path.stat().st_size != member.size:
                     raise Damage(f"{archive} ends in the middle of {member.name}", "upload the data set again")
     except tarfile.TarError as error:
-        raise Damage(f"{archive} is no archive, or a damaged one: {error}", "upload the data set again") from error
+        raise Damage(f"{archive} is not an archive, or is damaged: {error}", "upload the data set again") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise Interruption(f"no space left to unpack {archive}", "free some space and run it again") from error
+            raise Interruption(f"no space left to unpack {archive}", "free some space and run again") from error
         raise

@@ -1,10 +1,10 @@
-"""Corruptions of images, as robustness is measured with: nine kinds, each in five severities, numpy and Pillow alone.
+"""Image corruptions for measuring robustness: nine kinds in five severities, with numpy and Pillow.
 
 Kinds and severities are those of CIFAR-10-C (D. Hendrycks and T. Dietterich, "Benchmarking Neural Network Robustness
-to Common Corruptions and Perturbations", ICLR 2019, arXiv:1903.12261). The constants are not in the paper but in the
-program by which its authors made that data set: github.com/hendrycks/robustness, ImageNet-C/create_c/make_cifar_c.py.
-Left out are those that need pictures of their own (frost), a random landscape or drops (fog, snow), or that warp the
-image (glass, elastic, zoom). The random numbers are others, so the images are comparable, not equal, to theirs.
+to Common Corruptions and Perturbations", ICLR 2019, arXiv:1903.12261). The constants come from the
+authors' program: github.com/hendrycks/robustness, ImageNet-C/create_c/make_cifar_c.py.
+Frost (needs extra pictures), fog and snow (need random landscapes or drops), glass, elastic and zoom (warp the image)
+are left out. The random numbers differ, so the images are comparable with the original ones, but not equal.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEVERITIES = (1, 2, 3, 4, 5)
-_CHUNK = 1000  # images at once: 25 MB in float64
+_CHUNK = 1000  # images per pass: 25 MB in float64
 
-# One value a severity.
+# One value per severity.
 _GAUSSIAN_NOISE = (0.04, 0.06, 0.08, 0.09, 0.10)  # standard deviation, on a scale of 0 to 1
 _SHOT_NOISE = (500, 250, 100, 75, 50)  # photons of a white pixel
 _IMPULSE_NOISE = (0.01, 0.02, 0.03, 0.05, 0.07)  # share of the values that become black or white
@@ -41,19 +41,19 @@ def corrupt(pixels: NDArray[np.uint8], name: str, severity: int, seed: int) -> N
     """Corrupt images; equal arguments give equal bytes.
 
     Args:
-        pixels: uint8 [n, height, width, 3], RGB; left as they are.
+        pixels: uint8 [n, height, width, 3], RGB; not changed.
         name: one of `NAMES`.
         severity: 1 to 5.
-        seed: of the random ones; each kind and severity has random numbers of its own.
+        seed: seed of the random numbers, which differ for each kind and severity.
 
     Returns:
         uint8 [n, height, width, 3].
 
     Raises:
-        ValueError: an unknown name or severity, or other images.
+        ValueError: the name or severity is unknown, or the images have another type or shape.
     """
     if name not in _KINDS:
-        raise ValueError(f"there is no corruption '{name}'; there are {', '.join(NAMES)}")
+        raise ValueError(f"unknown corruption '{name}'; use one of {', '.join(NAMES)}")
     if severity not in SEVERITIES:
         raise ValueError(f"a severity is 1 to 5, not {severity}")
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
@@ -76,14 +76,14 @@ def _shot_noise(pixels: NDArray[np.uint8], level: int, random: Generator) -> NDA
 
 
 def _impulse_noise(pixels: NDArray[np.uint8], level: int, random: Generator) -> NDArray[np.uint8]:
-    """Each colour of a pixel by itself."""
+    """Set colour values to black or white, each independently."""
     hit = random.random(pixels.shape) < _IMPULSE_NOISE[level]
     white = random.random(pixels.shape) < 0.5
     return np.where(hit, np.where(white, 255, 0), pixels).astype(np.uint8)
 
 
 def _defocus_blur(pixels: NDArray[np.uint8], level: int, _random: Generator) -> NDArray[np.uint8]:
-    """Convolution with a disk whose rim is softened by a Gaussian of 3 x 3; the image is mirrored at its edges."""
+    """Convolve with a disk, softened by a Gaussian of 3 x 3; the image is mirrored at its edges."""
     radius, sigma = _DEFOCUS_BLUR[level]
     reach = int(radius) + 1
     place = np.arange(-reach, reach + 1)
@@ -102,7 +102,7 @@ def _defocus_blur(pixels: NDArray[np.uint8], level: int, _random: Generator) -> 
 
 
 def _motion_blur(pixels: NDArray[np.uint8], level: int, random: Generator) -> NDArray[np.uint8]:
-    """A mean along a line that fades like one half of a Gaussian, as ImageMagick's motion blur; 45° either way."""
+    """Average along a line with the weights of half a Gaussian, like ImageMagick's motion blur; angle -45° to 45°."""
     radius, sigma = _MOTION_BLUR[level]
     steps = np.arange(2 * radius + 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))
@@ -120,7 +120,7 @@ def _motion_blur(pixels: NDArray[np.uint8], level: int, random: Generator) -> ND
 
 
 def _brightness(pixels: NDArray[np.uint8], level: int, _random: Generator) -> NDArray[np.uint8]:
-    """More V of HSV at the same hue and saturation: all three colours grow by one factor."""
+    """Increase V of HSV; with equal hue and saturation, all three colours grow by one factor."""
     values = _unit(pixels)
     before = values.max(axis=3, keepdims=True)
     after = np.minimum(before + _BRIGHTNESS[level], 1.0)
@@ -169,8 +169,8 @@ def _unit(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _bytes(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Values of 0 to 1 as bytes; the fraction is cut off, as in the authors' program."""
-    # Without the summand, k / 255 * 255 may fall just below k.
+    """Convert values from 0 to 1 to bytes; truncate, as the authors' program does."""
+    # 1e-9: otherwise k / 255 * 255 may be just below k.
     return (np.clip(values, 0.0, 1.0) * 255.0 + 1e-9).astype(np.uint8)
 
 

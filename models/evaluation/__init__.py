@@ -1,1 +1,1 @@
-"""What a checkpoint is worth: metrics, comparisons, robustness, cost."""
+"""Evaluation of a checkpoint: metrics, comparisons, robustness, cost."""

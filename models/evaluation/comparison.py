@@ -1,4 +1,4 @@
-"""Compare two sets of predictions of the same images: is one of the networks really better?"""
+"""Compare two sets of predictions of the same images: is the difference significant?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..failures import Damage, InputError
 from ..files import write_json
-from ..protocol import say
+from ..protocol import log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,15 +22,15 @@ def compare_files(first: Path, second: Path, output: Path) -> None:
     """Compare two `predictions.npz` and write `comparison.json` into `output`.
 
     Raises:
-        InputError: a file is missing, or they are not about the same images.
+        InputError: a file is missing, or the images differ.
         Damage: a file cannot be read.
     """
     one, labels = _read(first)
     two, others = _read(second)
     if not np.array_equal(labels, others):
-        raise InputError(f"{first} and {second} are not about the same images", "evaluate both on the same data")
+        raise InputError(f"{first} and {second} have different images", "evaluate both on the same data")
     result = compare(one, two, labels)
-    say(
+    log(
         f"accuracy {result['accuracy_first']:.4f} and {result['accuracy_second']:.4f}, "
         f"agreement {result['agreement']:.4f}, McNemar p = {result['p_value']:.3g}"
     )
@@ -40,13 +40,13 @@ def compare_files(first: Path, second: Path, output: Path) -> None:
 def compare(one: NDArray[np.float32], two: NDArray[np.float32], labels: NDArray[np.int32]) -> dict[str, float]:
     """Agreement and McNemar's exact test (Q. McNemar 1947).
 
-    The test looks at the images that only one of the two gets right: were both equally good, each would get half of
-    them. `p_value` is the two-sided probability of a split at least as uneven.
+    The test considers the images that only one network classifies correctly: equally good networks get half of them
+    each. `p_value` is the two-sided probability of a split at least as uneven.
 
     Args:
-        one: logits [n, classes].
-        two: likewise.
-        labels: [n].
+        one: logits of the first network, [n, classes].
+        two: logits of the second network, [n, classes].
+        labels: true classes, [n].
     """
     first, second = one.argmax(axis=1), two.argmax(axis=1)
     right, also = first == labels, second == labels
@@ -63,7 +63,7 @@ def compare(one: NDArray[np.float32], two: NDArray[np.float32], labels: NDArray[
 
 
 def _two_sided(one: int, two: int) -> float:
-    """Probability that fair coins split at least as unevenly; whole numbers, so it is exact for any count."""
+    """Return the exact probability that fair coins split at least as unevenly, in integer arithmetic."""
     total = one + two
     tail = sum(math.comb(total, count) for count in range(min(one, two) + 1))
     return min(1.0, float(2 * tail / 2**total))
@@ -71,7 +71,7 @@ def _two_sided(one: int, two: int) -> float:
 
 def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     if not path.is_file():
-        raise InputError(f"there are no predictions {path}", "evaluate first")
+        raise InputError(f"predictions {path} do not exist", "evaluate first")
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return file["logits"], file["labels"]

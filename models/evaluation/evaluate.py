@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: metrics whose bytes depend on the logits alone, and the predictions themselves."""
+"""Evaluate a checkpoint: predictions, and metrics that depend on them alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..data.images import read_images
 from ..files import replacing, write_json
 from ..preprocess import CLASSES, PRESETS
-from ..protocol import event, say
+from ..protocol import event, log
 from ..training import scoring
 from ..training.checkpoint import load_checkpoint
 from . import metrics
@@ -32,12 +32,12 @@ def evaluate(
     """Write `metrics.json` and `predictions.npz` (logits float32 [n, classes], labels int32 [n]) into `output`.
 
     Raises:
-        Failure: data or checkpoint are missing or damaged, or do not fit the specification.
+        Failure: data or checkpoint are missing, damaged or do not fit the specification.
     """
     images = read_images(data, "eval", spec.classes)
     network = build(spec)
     load_checkpoint(checkpoint, network)
-    say("Start run evaluation.")
+    log("Start run evaluation.")
     logits = run(
         network_forward(network),
         images.pixels,
@@ -46,14 +46,14 @@ def evaluate(
         progress=lambda done, total: event("progress", done=done, total=total),
     )
     result = summary(logits, images.labels, spec.classes)
-    say(f"Evaluation result: {{'acc': {result['accuracy']}}}.")
+    log(f"Evaluation result: {{'acc': {result['accuracy']}}}.")
     with replacing(output / "predictions.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, logits=logits, labels=images.labels)
     write_json(output / "metrics.json", result)
 
 
 def summary(logits: NDArray[np.float32], labels: NDArray[np.int32], classes: int) -> dict[str, object]:
-    """All figures of one set of predictions.
+    """Compute all figures of one set of predictions.
 
     Args:
         logits: float32 [n, classes].

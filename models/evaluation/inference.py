@@ -1,4 +1,4 @@
-"""Logits of many images, in batches of one size, so that one compiled graph serves all."""
+"""Logits of many images in batches of constant size, so that one compiled graph is sufficient."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 100
 
 
 def network_forward(network: nn.Cell) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """A network as a function of arrays; it is put into inference mode at each call."""
+    """Return a network as a function of arrays; each call sets inference mode."""
 
     def forward(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         network.set_train(False)
@@ -44,9 +44,9 @@ def logits(
         forward: float32 [batch, 3, size, size] to logits [batch, classes].
         pixels: uint8 [n, height, width, 3], RGB; n at least 1.
         size: height and width in pixels of the network's input.
-        normalisation: the contract.
-        batch: images a call; the last batch is filled up with black ones, whose logits are dropped.
-        progress: is told (done, total) images after each batch.
+        normalisation: the normalisation of the training.
+        batch: images per call; the last batch is padded with black images, whose logits are dropped.
+        progress: called with (done, total) images after each batch.
 
     Returns:
         float32 [n, classes].

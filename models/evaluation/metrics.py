@@ -1,4 +1,4 @@
-"""Figures that an evaluation reports, from logits and labels alone (numpy, float64)."""
+"""Evaluation metrics from logits and labels (numpy, float64)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NORMAL_95 = 1.959963984540054  # the 0.975 quantile of the standard normal dist
 
 
 def wilson_interval(hits: int, total: int) -> tuple[float, float]:
-    """95 % confidence interval of a share (E. Wilson 1927)."""
+    """Return the 95 % confidence interval of a proportion (E. Wilson 1927)."""
     share, z2 = hits / total, _NORMAL_95**2
     middle = share + z2 / (2 * total)
     reach = _NORMAL_95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total * total))
@@ -24,13 +24,13 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
 
 
 def confusion_matrix(predicted: NDArray[np.int64], labels: NDArray[np.int32], classes: int) -> NDArray[np.int64]:
-    """int64 [classes, classes]: rows are true classes, columns predicted ones."""
+    """Return int64 [classes, classes]: rows are true classes, columns predicted classes."""
     counts = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes)
 
 
 def per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[dict[str, object]]:
-    """Precision, recall, F1 and support of each class; 0 where there is nothing to divide by."""
+    """Return precision, recall, F1 and support of each class; 0 where the denominator is 0."""
     rows: list[dict[str, object]] = []
     for index, name in enumerate(names):
         hits, predicted, support = (
@@ -54,13 +54,13 @@ def per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[dict
 
 
 def top_accuracy(logits: NDArray[np.float32], labels: NDArray[np.int32], count: int) -> float:
-    """Share of images whose label is among the `count` largest logits; of equals the smaller class number is first."""
+    """Return the share of images with the label among the `count` largest logits; ties: smaller number first."""
     order = np.argsort(-logits, axis=1, kind="stable")[:, :count]
     return float(np.mean((order == labels[:, None]).any(axis=1)))
 
 
 def calibration(logits: NDArray[np.float32], labels: NDArray[np.int32], bins: int = 15) -> dict[str, object]:
-    """Expected calibration error with equal-width bins, and the reliability diagram's points (C. Guo et al. 2017).
+    """Compute the expected calibration error in equal-width bins, with the reliability diagram (C. Guo et al. 2017).
 
     Returns:
         `error`, and `bins`: for each `upper` edge the number of `images`, their mean `confidence` and their `accuracy`
@@ -85,7 +85,7 @@ def calibration(logits: NDArray[np.float32], labels: NDArray[np.int32], bins: in
 def confident_mistakes(
     logits: NDArray[np.float32], labels: NDArray[np.int32], names: tuple[str, ...], count: int = 25
 ) -> list[dict[str, object]]:
-    """The wrong answers with the highest probability, highest first; `image` is the place in the evaluation file."""
+    """Return the wrong answers with the highest probability, highest first; `image` is the index of the image."""
     probabilities = softmax(logits)
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 
 def size_mb(parameters: int) -> float:
-    """The size that the tuning score counts: four bytes a trainable parameter, in 10⁶ bytes."""
+    """Return the size in the tuning score: four bytes per trainable parameter, in MB (10⁶ bytes)."""
     return parameters * 4 / 1e6
 
 
 def score(accuracy: float, megabytes: float, milliseconds: float) -> float:
-    """0.50 · accuracy(%) - 0.35 · size(MB) - 0.15 · latency(ms), docs/reference/tutorials.md T4.
+    """Return 0.50 · accuracy(%) - 0.35 · size(MB) - 0.15 · latency(ms), docs/reference/tutorials.md T4.
 
     Args:
         accuracy: 0 to 1.
-        megabytes: as `size_mb` counts.
+        megabytes: result of `size_mb`.
         milliseconds: mean latency of one image.
     """
     return 0.50 * 100 * accuracy - 0.35 * megabytes - 0.15 * milliseconds

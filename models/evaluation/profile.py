@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds, size, latency, and the tuning tutorial's score.
+"""Cost of a network: parameters, multiply-adds, size, latency, and the tuning tutorial's score.
 
 Source: docs/reference/tutorials.md T4.
 """
@@ -16,11 +16,11 @@ from ..data.images import read_images
 from ..failures import InputError
 from ..files import write_json
 from ..preprocess import PRESETS, normalise, resize
-from ..protocol import say
+from ..protocol import log
 from ..training import scoring
 from ..training.checkpoint import load_checkpoint
 from ..training.runtime import layout
-from ..training.tracing import watching
+from ..training.tracing import on_layer_output
 from .inference import logits, network_forward
 from .objective import score, size_mb
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..spec.train_spec import TrainSpec
 
 _WARM, _TIMED = 5, 100  # docs/reference/tutorials.md T4
-_SETTLE = 25  # more than a layout of threads needs to choose itself
+_SETTLE = 25  # calls; more than `Layout` needs for its choice
 
 
 def profile(
@@ -46,21 +46,21 @@ def profile(
 ) -> None:
     """Write `profile.json` into `output`.
 
-    An untrained network costs what a trained one does; without a checkpoint there is just no accuracy and no score.
+    Without a checkpoint, accuracy and score are left out; the cost is the same.
 
     Args:
-        spec: what the checkpoint was trained with.
-        build: makes the network.
-        data: accuracy is that on its evaluation images.
-        checkpoint: the parameters; None for a network that is not trained.
-        model: the exported ONNX file, whose size and latency are measured too; None for none.
-        output: a folder.
+        spec: specification of the training.
+        build: builds the network.
+        data: data set; its evaluation images give the accuracy.
+        checkpoint: path of the parameters; None for an untrained network.
+        model: exported ONNX file to measure as well, or None.
+        output: folder for the results.
 
     Raises:
-        Failure: input is missing or damaged.
+        Failure: an input is missing or damaged.
     """
     if model is not None and not model.is_file():
-        raise InputError(f"there is no model {model}", "export first")
+        raise InputError(f"model {model} does not exist", "export first")
     images = read_images(data, "eval", spec.classes)
     network = build(spec)
     if checkpoint is not None:
@@ -72,28 +72,28 @@ def profile(
     parameters = sum(parameter.size for parameter in network.trainable_params())
     size = size_mb(parameters)
     result: dict[str, object] = {**_sums(rows), "parameters": parameters, "size_mb": size, "latency_ms": speed}
-    told = f"{parameters:,} parameters, {size:.3f} MB, {speed['mean']:.3f} ms"
+    text = f"{parameters:,} parameters, {size:.3f} MB, {speed['mean']:.3f} ms"
     if checkpoint is not None:
         found = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
         accuracy = scoring.accuracy(found, images.labels)
-        reached = score(accuracy, size, speed["mean"])
-        result |= {"accuracy": accuracy, "images": len(images), "score": reached}
-        told += f", accuracy {accuracy:.4f} on {len(images):,} images: score {reached:.2f}"
+        points = score(accuracy, size, speed["mean"])
+        result |= {"accuracy": accuracy, "images": len(images), "score": points}
+        text += f", accuracy {accuracy:.4f} on {len(images):,} images: score {points:.2f}"
     if model is not None:
         from ..export import onnx_forward  # noqa: PLC0415 - not needed without a file
 
         result["onnx"] = {"size_mb": model.stat().st_size / 1e6, "latency_ms": latency(onnx_forward(model), image)}
-    say(told)
+    log(text)
     write_json(output / "profile.json", result)
 
 
 def describe(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], output: Path) -> None:
-    """Write `network.json` into `output`: the layers of a network that need not be trained."""
+    """Write `network.json` into `output`: the layers of the network, which need not be trained."""
     write_json(output / "network.json", {"network": spec.network, **_sums(layers(build(spec), spec.image_size))})
 
 
 def _sums(rows: list[dict[str, object]]) -> dict[str, object]:
-    """A layer that is used twice computes twice, but has its parameters once."""
+    """Sum up the rows; the parameters of a layer that runs twice count once."""
     parameters = {str(row["name"]): int(str(row["parameters"])) for row in rows}
     return {
         "layers": rows,
@@ -105,13 +105,13 @@ def _sums(rows: list[dict[str, object]]) -> dict[str, object]:
 def latency(
     forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], image: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Milliseconds for one image: mean, median and percentiles of 100 calls after 5 for warm-up.
+    """Return milliseconds for one image: mean, median and percentiles of 100 calls after 5 warm-up calls.
 
-    `pinned` says whether the threads were; they are not while a training runs beside, which makes a difference.
+    `pinned` is True when threads were pinned, which changes the latency; they are not while a training runs.
     """
     with layout() as cores:
         for _ in range(_SETTLE):
-            cores.stepped(_time(forward, image))
+            cores.on_step(_time(forward, image))
         for _ in range(_WARM):
             forward(image)
         times = np.array([_time(forward, image) for _ in range(_TIMED)]) * 1e3
@@ -134,12 +134,12 @@ def _time(forward: Callable[[NDArray[np.float32]], NDArray[np.float32]], image: 
 
 
 def layers(network: nn.Cell, size: int) -> list[dict[str, object]]:
-    """Every layer without layers inside, in the order in which an image passes: shape, parameters, multiply-adds.
+    """Return shape, parameters and multiply-adds of each leaf layer, in execution order.
 
-    Multiply-adds are those of convolutions and dense layers, which are nearly all.
+    Multiply-adds are those of convolutions and dense layers, nearly all of a network.
 
     Args:
-        network: is put into inference mode.
+        network: the network; set to inference mode.
         size: height and width of the image in pixels.
     """
     rows: list[dict[str, object]] = []
@@ -158,7 +158,7 @@ def layers(network: nn.Cell, size: int) -> list[dict[str, object]]:
     network.set_train(False)
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     try:
-        with watching(network, record):
+        with on_layer_output(network, record):
             network(mindspore.Tensor(np.zeros((1, 3, size, size), np.float32)))
     finally:
         mindspore.set_context(mode=mindspore.GRAPH_MODE)

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint on corrupted images: one network, compiled once, for all of them."""
+"""Evaluate a checkpoint on corrupted images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..data.images import Images, read_images
 from ..failures import Damage, InputError
 from ..files import replacing, write_json
 from ..preprocess import PRESETS
-from ..protocol import event, say
+from ..protocol import event, log
 from ..training import scoring
 from ..training.checkpoint import load_checkpoint
 from .inference import logits as run
@@ -32,31 +32,31 @@ def evaluate(
 ) -> None:
     """Write `robustness.json` and `predictions.npz` into `output`.
 
-    `robustness.json` is what `summary` gives. `predictions.npz` holds the answers (uint8 [n]) under `clean` and
-    `<corruption>-<severity>`, and the `labels` (uint8 [n]).
+    `robustness.json` is the result of `summary`. `predictions.npz` holds the predicted classes, uint8 [n], under
+    `clean` and `<corruption>-<severity>`, and `labels`, uint8 [n].
 
     Args:
-        spec: names the network.
-        build: makes it.
-        data: the data set; of its evaluation images as many are taken, from the first, as were corrupted.
-        corrupted: `<corruption>/<severity>/eval/test_batch.bin`, of the same images in the same order.
-        checkpoint: file to load.
-        output: folder.
+        spec: specification of the training.
+        build: builds the network.
+        data: data set; its first evaluation images are compared with the corrupted ones.
+        corrupted: folder with `<corruption>/<severity>/eval/test_batch.bin`, the same images in the same order.
+        checkpoint: path of the parameters.
+        output: folder for the results.
 
     Raises:
-        Failure: images or checkpoint are missing, damaged or of different origin, or do not fit the specification.
+        Failure: images or checkpoint are missing, damaged, from another data set, or do not fit the specification.
     """
     sets = _read_sets(spec, data, corrupted)
     network = build(spec)
     load_checkpoint(checkpoint, network)
     forward = network_forward(network)
-    say("Start run evaluation.")
+    log("Start run evaluation.")
     answers, accuracies = {}, {}
     for done, (name, images) in enumerate(sets.items(), 1):
         logits = run(forward, images.pixels, spec.image_size, PRESETS[spec.normalisation])
         answers[name] = logits.argmax(axis=1).astype(np.uint8)
         accuracies[name] = scoring.accuracy(logits, images.labels)
-        say(f"{name}: accuracy {accuracies[name]:.4f}")
+        log(f"{name}: accuracy {accuracies[name]:.4f}")
         event("progress", done=done, total=len(sets))
     with replacing(output / "predictions.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, labels=sets[_CLEAN].labels.astype(np.uint8), **answers)
@@ -64,14 +64,14 @@ def evaluate(
 
 
 def summary(accuracies: Mapping[str, float], images: int) -> dict[str, object]:
-    """The figures of `robustness.json`.
+    """Compute the content of `robustness.json`.
 
     The mean corruption error is the mean, over the corruptions, of the mean error over their severities: a plain mean,
     where the paper divides by AlexNet's errors for ImageNet-C (D. Hendrycks and T. Dietterich 2019, section 4.1).
 
     Args:
-        accuracies: 0 to 1, by `clean` and `<corruption>-<severity>`.
-        images: how many each was measured on.
+        accuracies: accuracy, 0 to 1, of `clean` and each `<corruption>-<severity>`.
+        images: number of images in each set.
     """
     table: dict[str, dict[str, float]] = {}
     for name, accuracy in accuracies.items():
@@ -89,14 +89,14 @@ def summary(accuracies: Mapping[str, float], images: int) -> dict[str, object]:
 
 
 def _read_sets(spec: TrainSpec, data: Path, corrupted: Path) -> dict[str, Images]:
-    """The clean images first, then the corrupted ones by name."""
+    """Read the clean images, then the corrupted ones by name."""
     folders = sorted(path for path in corrupted.glob("*/*") if path.is_dir())
     if not folders:
-        raise InputError(f"there are no corrupted images in {corrupted}", "give the folder that the stage corrupt made")
+        raise InputError(f"no corrupted images in {corrupted}", "name the output folder of the stage corrupt")
     sets = {f"{path.parent.name}-{path.name}": read_images(path, "eval", spec.classes) for path in folders}
     clean = read_images(data, "eval", spec.classes)
     count = len(next(iter(sets.values())))
     for name, images in sets.items():
         if not np.array_equal(images.labels, clean.labels[:count]):
-            raise Damage(f"the images of {name} in {corrupted} are not those of {data}", "corrupt them again")
+            raise Damage(f"the labels of {name} in {corrupted} differ from those of {data}", "corrupt the images again")
     return {_CLEAN: Images(clean.pixels[:count], clean.labels[:count], clean.sha256), **sets}

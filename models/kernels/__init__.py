@@ -1,1 +1,1 @@
-"""Training kernels for a CPU in C++: their build, and the layers that use them."""
+"""Training kernels in C++ for the CPU: sources, build, layers."""

@@ -1,8 +1,8 @@
-"""The project's own training kernels for a CPU, compiled by this machine's compiler when there is one.
+"""Build the training kernels for the CPU with this machine's compiler.
 
-`oneDNN`, which MindSpore brings, computes convolutions several times faster in its own layouts than in the plain one
-that MindSpore asks for; the kernels here use it so, and do batch normalisation and max-pooling besides. Without a
-compiler, training works at MindSpore's own speed. Standard library only, so that a command line can ask quickly.
+oneDNN, which MindSpore bundles, computes convolutions several times faster in its own layouts than in the plain layout
+that MindSpore requests. The kernels use these layouts, and implement batch normalisation and max-pooling. Without a
+compiler, training runs at MindSpore's own speed. Standard library only, so that a command line loads it quickly.
 """
 
 from __future__ import annotations
@@ -22,51 +22,51 @@ import time
 from pathlib import Path
 
 SWITCH = "ATLASFLOW_KERNELS"
-"""Environment variable: `off` does without the kernels; anything else is the folder to keep them in."""
+"""Environment variable: `off` disables the kernels; another value is the folder of the compiled kernels."""
 
 _HERE = Path(__file__).resolve().parent
 _CHECKOUT = _HERE.parents[1]
 _LIBRARY, _ONEDNN, _FAILED = "kernels.so", "onednn.so", "failed.txt"
-# Contraction into fused multiply-adds is what the compiler does anyway; nothing here lets it reorder sums.
+# The compiler may fuse multiply-adds, as by default; no flag lets it reorder sums.
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
 _LINKED = ("-ldl", "-lpthread")
 _SECONDS = 300
 _UNUSED_SECONDS = 7 * 24 * 3600
-_FROM_OUTSIDE = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
+_KILL_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
 
-_hindrance = ""  # what kept `library` from finding or building them the last time it was asked
+_build_problem = ""  # why the last call of `library` failed
 
 
 def library() -> Path | None:
-    """The compiled kernels of this machine, compiled now if need be; None where there are none.
+    """Return the compiled kernels of this machine, built on the first call; None if they are unavailable.
 
-    They are kept in `$ATLASFLOW_HOME/kernels`, named after source, compiler, processor and oneDNN. When compiling
-    failed, `why_not` says how, and it is not tried again. What may be over the next time is tried again then: a folder
-    that cannot be written, a full disk, a compiler that took too long or was ended.
+    They are cached in `$ATLASFLOW_HOME/kernels` by source, compiler, processor and oneDNN. A failed compilation is not
+    repeated, and `unavailable_reason` returns its cause. Temporary problems are retried on the next call: a read-only
+    folder, a full disk, a compiler that was killed or exceeded the time limit.
     """
-    global _hindrance  # noqa: PLW0603 - of this process, for `why_not`
-    _hindrance = ""
+    global _build_problem  # noqa: PLW0603 - per process, for `unavailable_reason`
+    _build_problem = ""
     try:
         folder = _folder()
         if folder is None:
             return None
         if not folder.is_dir():
             _build(folder)
-        with contextlib.suppress(OSError):  # where they cannot be written, nothing of ours removes them either
+        with contextlib.suppress(OSError):  # a read-only folder is never cleaned up
             os.utime(folder)
         path = folder / _LIBRARY
         return path if path.is_file() else None
     except OSError as error:
-        _hindrance = f"they cannot be built: {error}"
+        _build_problem = f"they cannot be built: {error}"
         return None
 
 
-def why_not() -> str:
-    """Why there are no kernels, when `library` gives None."""
+def unavailable_reason() -> str:
+    """Return why `library` returns None."""
     if os.environ.get(SWITCH) == "off":
         return f"{SWITCH} is off"
-    if _hindrance:
-        return _hindrance
+    if _build_problem:
+        return _build_problem
     folder = _folder()
     if folder is None:
         return "there is no C++ compiler" if _onednn() is not None else "MindSpore for Linux on x86-64 is not installed"
@@ -75,14 +75,14 @@ def why_not() -> str:
 
 
 def start(path: Path, threads: int) -> None:
-    """Load the kernels into this process, once.
+    """Load the kernels into this process. Call it once.
 
     Args:
-        path: what `library` gave.
-        threads: how many the kernels may use.
+        path: result of `library`.
+        threads: number of threads that the kernels may use.
 
     Raises:
-        RuntimeError: they cannot start here.
+        RuntimeError: the kernels do not start.
     """
     if ctypes.CDLL(str(path)).kernels_start(threads) != 0:
         raise RuntimeError(f"the kernels {path} do not start; remove their folder, or set {SWITCH}=off")
@@ -105,7 +105,7 @@ def _compiler() -> Path | None:
 
 
 def _onednn() -> Path | None:
-    """The library in MindSpore's package, which is not imported."""
+    """Find the library in MindSpore's package without importing it."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return None
     package = importlib.util.find_spec("mindspore")
@@ -121,7 +121,7 @@ def _stamp(path: Path) -> str:
 
 
 def _processor() -> str:
-    """The first processor's description, of which the instruction sets decide what is compiled."""
+    """Describe the first processor: its instruction sets determine the compiled code."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     return "\n".join(
         line for line in lines if line.split(":")[0].strip() in ("vendor_id", "model", "stepping", "flags")
@@ -129,15 +129,15 @@ def _processor() -> str:
 
 
 def _build(folder: Path) -> None:
-    """Compile beside `folder` and rename, so that it is whole or not there, whoever builds at the same time."""
+    """Compile in a temporary folder and rename it to `folder`, which is atomic with concurrent builds."""
     compiler, onednn = _compiler(), _onednn()
     if compiler is None or onednn is None:
-        raise FileNotFoundError("compiler or library vanished meanwhile")
+        raise FileNotFoundError("compiler or library was removed during the build")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="building-", dir=folder.parent) as text:
         place = Path(text) / "kernels"
         place.mkdir()
-        # A copy is loaded as a library of its own, with settings of its own.
+        # A copy is loaded as a separate library with separate settings.
         shutil.copyfile(onednn, place / _ONEDNN)
         sources = [str(path) for path in sorted(_HERE.glob("*.cc"))]
         problem = _run([str(compiler), *_FLAGS, *sources, "-o", str(place / _LIBRARY), *_LINKED])
@@ -151,9 +151,9 @@ def _build(folder: Path) -> None:
         try:
             place.rename(folder)
         except OSError:
-            if not folder.is_dir():  # otherwise another process was faster
+            if not folder.is_dir():  # otherwise another process has built it
                 raise
-    # MindSpore opens the library anew for each operator, so that those in use must stay; other environments may share
+    # MindSpore opens the library again for each operator, so keep recently used ones; other environments may share
     # the folder.
     for other in folder.parent.glob("?" * len(folder.name)):
         with contextlib.suppress(FileNotFoundError):  # another process has just removed it
@@ -162,16 +162,16 @@ def _build(folder: Path) -> None:
 
 
 def _run(command: list[str]) -> str:
-    """What went wrong with a command; empty when nothing did.
+    """Run a command and return its error text, empty on success.
 
     Raises:
-        OSError: it took too long, or was ended from outside, so that another try may work.
+        OSError: the command exceeded the time limit or was killed, so a retry may succeed.
     """
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise TimeoutError(f"{command[0]} took more than {_SECONDS} seconds") from error
-    # A compiler's driver lives on when its parts are killed, for want of memory above all, and then says this.
-    if -done.returncode in _FROM_OUTSIDE or "signal terminated program" in done.stderr:
-        raise ChildProcessError(f"{command[0]} was ended: exit code {done.returncode} {done.stderr[-500:]}".rstrip())
+    # A compiler's driver survives when its subprocess is killed (mostly out of memory), and then prints this.
+    if -done.returncode in _KILL_SIGNALS or "signal terminated program" in done.stderr:
+        raise ChildProcessError(f"{command[0]} was killed: exit code {done.returncode} {done.stderr[-500:]}".rstrip())
     return "" if done.returncode == 0 else f"{' '.join(command)}\nexit code {done.returncode}\n{done.stderr}"

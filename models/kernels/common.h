@@ -1,4 +1,4 @@
-// What the kernels share: a pool of threads, and the form in which MindSpore calls them.
+// Shared by the kernels: the thread pool, and the signature that MindSpore calls.
 #pragma once
 
 #include <atomic>
@@ -8,8 +8,8 @@
 #include <functional>
 #include <mutex>
 
-// The interface through which oneDNN borrows threads: the order of the virtual functions is part of its C++ interface
-// (oneDNN 3, dnnl_threadpool_iface.hpp), so this declaration must stay as it is.
+// oneDNN's thread pool interface. The order of the virtual functions is part of the C++ interface (oneDNN 3,
+// dnnl_threadpool_iface.hpp), so do not change this declaration.
 struct ThreadpoolInterface {
   virtual int get_num_threads() const = 0;
   virtual bool get_in_parallel() const = 0;
@@ -19,8 +19,8 @@ struct ThreadpoolInterface {
   virtual ~ThreadpoolInterface() = default;
 };
 
-// Runs numbered pieces of work. Which thread runs a piece is left to chance, what a piece is never is, so results do
-// not depend on the system's scheduling. A caller that finds its helpers busy elsewhere does the work alone.
+// Runs numbered tasks. Any thread may run a task, but the tasks themselves are fixed, so results do not depend on
+// scheduling. A caller whose helpers are busy runs all tasks itself.
 class Pool : public ThreadpoolInterface {
  public:
   explicit Pool(int threads);
@@ -37,16 +37,16 @@ class Pool : public ThreadpoolInterface {
   const int threads_;
   const std::function<void(int, int)> *work_ = nullptr;
   int count_ = 0;
-  std::atomic<uint64_t> left_{0};  // number of the round in the high half, pieces nobody has taken in the low half
+  std::atomic<uint64_t> left_{0};  // high half: number of the round; low half: tasks not yet taken
   std::atomic<int> done_{0}, round_{0}, asleep_{0};
 };
 
 Pool &pool();
 
-// One kernel at a time: MindSpore may run independent operators side by side, and all of them want all cores.
+// One kernel at a time: MindSpore may run independent operators in parallel, and each uses all cores.
 std::mutex &turn();
 
-// A kernel as MindSpore calls it (ops.Custom, "aot"): inputs, then outputs. 0 is success.
+// Signature of a kernel (ops.Custom, "aot"): inputs, then outputs. Returns 0 on success.
 using Pointers = void **;
 using Shapes = int64_t **;
 

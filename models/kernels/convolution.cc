@@ -1,5 +1,5 @@
-// Convolutions through oneDNN in the layouts that it likes best. MindSpore's tensors stay plain (NCHW, OIHW): what
-// differs is converted on the way in and out.
+// Convolutions with oneDNN in its preferred layouts. MindSpore's tensors are plain (NCHW, OIHW): they are converted
+// before and after the primitive where the layouts differ.
 #include <algorithm>
 #include <cstdlib>
 #include <map>
@@ -11,7 +11,7 @@
 #include "onednn.h"
 
 namespace {
-// One tensor of a primitive: plain outside, as the primitive wants it inside.
+// A tensor of a primitive: plain outside, in the primitive's layout inside.
 class Port {
  public:
   Port(const void *plain, const void *wanted, bool result) : result_(result) {
@@ -22,13 +22,13 @@ class Port {
     inner_ = onednn::memory(wanted, room);
     convert_ = result ? onednn::reorder(wanted, plain) : onednn::reorder(plain, wanted);
   }
-  // Before the primitive runs: where the tensor is; arguments are converted.
+  // Before the primitive runs: set the address and convert an argument.
   void *bind(const void *data) {
     onednn::set_data(outer_, data);
     if (convert_ != nullptr && !result_) move(outer_, inner_);
     return inner_;
   }
-  // After it ran: results are converted.
+  // After the primitive: convert a result.
   void finish() {
     if (convert_ != nullptr && result_) move(inner_, outer_);
   }

@@ -1,7 +1,7 @@
-"""Layers of a network in training, computed by the project's own kernels (`models/kernels`) instead of MindSpore's.
+"""Layers that train with the project's own kernels instead of MindSpore's.
 
-What is computed stays the same, to rounding. Only the operators inside of layers are exchanged: names, parameters and
-the network that is evaluated and exported stay as they are.
+The results are equal up to rounding. Only the operators inside layers are replaced: names, parameters, and the network
+that is evaluated and exported, do not change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import mindspore
 from mindspore import Tensor, nn, ops
 
-from ..protocol import say
+from ..protocol import log
 from ..training.runtime import device
 from . import build as kernels
 
@@ -26,54 +26,53 @@ _FLOAT, _SAME = mindspore.float32, -1
 
 
 def usable(spec: TrainSpec, ranks: int) -> bool:
-    """True where the kernels are worth it: one process that trains in graph mode on a CPU."""
+    """Return True where the kernels apply: one process that trains in graph mode on a CPU."""
     return device() == "CPU" and ranks == 1 and spec.mode == "graph"
 
 
 def install(network: nn.Cell) -> int:
-    """Let a network's layers use the kernels, where there is one for them; gives how many do, 0 without kernels.
+    """Replace the operators of a network's layers by kernels; return the number of replaced ones, 0 without kernels.
 
-    Layers of other kinds, and those that MindSpore computes by other operators (pooling with padding of its own), stay
-    as they are.
+    Layers of other types, and layers with other operators (pooling with explicit padding), do not change.
 
     Args:
-        network: is changed; afterwards it can be trained, but not exported.
+        network: the network to change; afterwards it can be trained, but not exported.
     """
     library = kernels.library()
     if library is None:
-        say(f"training with MindSpore's own kernels: {kernels.why_not()}")
+        log(f"training with MindSpore's own kernels: {kernels.unavailable_reason()}")
         return 0
     try:
         kernels.start(library, len(os.sched_getaffinity(0)))
     except (OSError, RuntimeError) as error:
-        say(f"training with MindSpore's own kernels: {error}")
+        log(f"training with MindSpore's own kernels: {error}")
         return 0
-    exchanged = 0
+    replaced = 0
     for _, cell in list(network.cells_and_names()):
         for kind, attribute, primitive, build in _LAYERS:
-            if type(cell) is kind and type(getattr(cell, attribute, None)) is primitive and _in_planes(cell):
+            if type(cell) is kind and type(getattr(cell, attribute, None)) is primitive and _is_nchw(cell):
                 operator = build(library, cell)
                 delattr(cell, attribute)
                 setattr(cell, attribute, operator)
-                exchanged += 1
-    return exchanged
+                replaced += 1
+    return replaced
 
 
 def _operator(library: Path, name: str, shape: Callable[..., Any], *types: Any) -> ops.Custom:
-    """A function of the library as an operator.
+    """Return a function of the library as an operator.
 
     Args:
-        library: the kernels.
-        name: of the function.
-        shape: the result's shape or shapes, from those of the arguments.
-        types: of the results; none for a single float32.
+        library: path of the compiled kernels.
+        name: name of the function.
+        shape: maps the shapes of the arguments to the shape or shapes of the results.
+        types: types of the results; none for a single float32.
     """
     found = types if len(types) > 1 else (types or (_FLOAT,))[0]
     return ops.Custom(f"{library}:{name}", shape, lambda *_: found, "aot")
 
 
 class Convolution(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """`ops.Conv2D` with oneDNN's own layouts inside."""
+    """`ops.Conv2D` in oneDNN's own memory layouts."""
 
     def __init__(self, library: Path, layer: nn.Conv2d) -> None:
         super().__init__()
@@ -90,11 +89,11 @@ class Convolution(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.to_weights = _operator(library, "convolution_to_weights", lambda _dy, w, _x, _g: w)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Like `ops.Conv2D`."""
+        """Compute `ops.Conv2D`."""
         return self.forward(x, weight, self.geometry)
 
     def bprop(self, x: Tensor, weight: Tensor, _out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of both; MindSpore leaves out the one that nobody needs, such as that of the images."""
+        """Return both gradients; MindSpore skips an unused one, such as that of the images."""
         return self.to_source(dout, weight, x, self.geometry), self.to_weights(dout, weight, x, self.geometry)
 
 
@@ -110,14 +109,14 @@ class _Normalised(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         )
 
     def construct(self, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, ...]:
-        """Result, mean, unbiased variance, and one over the standard deviation."""
+        """Return result, mean, unbiased variance, and 1 / standard deviation."""
         found: tuple[Tensor, ...] = self.forward(x, gamma, beta, self.epsilon)
         return found
 
     def bprop(
         self, x: Tensor, gamma: Tensor, _beta: Tensor, out: tuple[Tensor, ...], dout: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        """Gradients of all three; the statistics have none."""
+        """Return the gradients of x, gamma and beta; the statistics have none."""
         found: tuple[Tensor, ...] = self.backward(dout[0], x, gamma, out[1], out[3])
         return found
 
@@ -128,12 +127,12 @@ class BatchNormalisation(nn.Cell):  # type: ignore[misc]  # MindSpore has no typ
     def __init__(self, library: Path, layer: nn.BatchNorm2d) -> None:
         super().__init__()
         self.normalised = _Normalised(library, layer)
-        self.share = layer.momentum  # of the batch in the new running mean; nn.BatchNorm2d has turned it round
+        self.share = layer.momentum  # weight of the batch in the new running mean; nn.BatchNorm2d stores 1 - momentum
 
     def construct(
         self, x: Tensor, gamma: Tensor, beta: Tensor, mean: mindspore.Parameter, variance: mindspore.Parameter
     ) -> tuple[Tensor, ...]:
-        """Like `ops.BatchNorm`, whose first result alone is used."""
+        """Compute `ops.BatchNorm`; only its first result is used."""
         y, batch_mean, batch_variance, _ = self.normalised(x, gamma, beta)
         y = ops.depend(y, ops.assign(mean, mean * (1.0 - self.share) + batch_mean * self.share))
         y = ops.depend(y, ops.assign(variance, variance * (1.0 - self.share) + batch_variance * self.share))
@@ -141,7 +140,7 @@ class BatchNormalisation(nn.Cell):  # type: ignore[misc]  # MindSpore has no typ
 
 
 class _Pooled(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """Maxima and where they were."""
+    """Maxima and their positions."""
 
     def __init__(self, library: Path, layer: nn.MaxPool2d) -> None:
         super().__init__()
@@ -157,12 +156,12 @@ class _Pooled(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.backward = _operator(library, "max_pooling_gradient", lambda _dy, _at, x: x)
 
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Maxima, and their places in the image plane."""
+        """Return the maxima and their positions in the image plane."""
         found: tuple[Tensor, Tensor] = self.forward(x, self.geometry)
         return found
 
     def bprop(self, x: Tensor, out: tuple[Tensor, Tensor], dout: tuple[Tensor, Tensor]) -> tuple[Tensor]:
-        """The gradient goes where the maximum was."""
+        """Return the gradient, placed at the maxima."""
         return (self.backward(dout[0], out[1], x),)
 
 
@@ -174,12 +173,12 @@ class MaxPooling(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.pooled = _Pooled(library, layer)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Like `ops.MaxPool`."""
+        """Compute `ops.MaxPool`."""
         return self.pooled(x)[0]
 
 
-# Layer, its operator, the operator's kind, and what takes its place. The kind is asked for since a layer may hold
-# another one: pooling with padding of its own is done by MaxPool3DWithArgmax.
+# Layer, attribute of its operator, the operator's type, and the replacement. The type is checked, because a layer may
+# have another one: pooling with explicit padding uses MaxPool3DWithArgmax.
 _LAYERS: tuple[tuple[type[nn.Cell], str, type[ops.Primitive], Callable[[Path, Any], nn.Cell]], ...] = (
     (nn.Conv2d, "conv2d", ops.Conv2D, Convolution),
     (nn.BatchNorm2d, "bn_train", ops.BatchNorm, BatchNormalisation),
@@ -187,8 +186,8 @@ _LAYERS: tuple[tuple[type[nn.Cell], str, type[ops.Primitive], Callable[[Path, An
 )
 
 
-def _in_planes(layer: nn.Cell) -> bool:
-    """Images are stored channel by channel, which is all that the kernels know."""
+def _is_nchw(layer: nn.Cell) -> bool:
+    """Return True for NCHW, the only format that the kernels support."""
     return "NCHW" in (getattr(layer, "format", None), getattr(layer, "data_format", None))
 
 
@@ -197,7 +196,7 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
 
 
 def _padding(mode: str, padding: int | tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Padding before, and before and after together, of rows and columns."""
+    """Return the padding before, and the total padding, of rows and columns."""
     if mode == "same":
         return (_SAME, _SAME), (_SAME, _SAME)
     if mode == "valid":
@@ -207,5 +206,5 @@ def _padding(mode: str, padding: int | tuple[int, ...]) -> tuple[tuple[int, int]
 
 
 def _results(size: int, reach: int, stride: int, before: int, both: int) -> int:
-    """Number of results along an axis."""
+    """Return the number of results along an axis."""
     return -(-size // stride) if before == _SAME else (size + both - reach) // stride + 1

@@ -8,12 +8,12 @@
 namespace {
 constexpr int64_t kSegment = 1024;  // partial sums stay in the first-level cache
 
-// A block of channels whose values lie side by side: `length` floats in each image, `per` of them a channel.
+// A block of adjacent channels: `length` floats in each image, `per` of them for each channel.
 struct Block {
   int64_t images, stride, length, per, first, channels;
 };
 
-// Calls work(block) for all channels, in blocks that depend on the shape alone.
+// Calls work(block) for all channels; the blocks depend only on the shape.
 template <class Work>
 void over_channels(const int64_t *shape, const Work &work) {
   const int64_t images = shape[0], channels = shape[1], per = shape[2] * shape[3];
@@ -41,7 +41,7 @@ void sum(const Block &block, const Term &term, double *sums) {
   }
 }
 
-// Values of a channel, repeated for each of its pixels, so that inner loops have no division.
+// Values of a channel, repeated for each of its pixels, so that inner loops need no division.
 struct Spread {
   Spread(const Block &block, const float *values) : all(static_cast<size_t>(block.length)) {
     for (int64_t i = 0; i < block.length; ++i) all[static_cast<size_t>(i)] = values[i / block.per];

@@ -76,7 +76,7 @@ void find_all(void *library) {
 
 void open(int threads) {
   if (stream != nullptr) return;
-  // DEEPBIND: its own functions and not those of the copy that MindSpore has loaded.
+  // DEEPBIND: use its own functions instead of those of the copy that MindSpore has loaded.
   void *library = dlopen(beside_this().c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
   if (library == nullptr) throw std::runtime_error(dlerror());
   find_all(library);
@@ -148,7 +148,7 @@ void *primitive(void *description) {
 
 void start_pool(int threads);
 
-// Must be called once before any kernel; gives 0, or prints what is wrong.
+// Call it once before any kernel. Returns 0, or prints the error.
 extern "C" int kernels_start(int threads) {
   return run("start", [threads] {
     start_pool(threads);

@@ -1,5 +1,5 @@
-// The few functions of oneDNN's C interface (version 3) that the convolutions need, found at run time in the library
-// that MindSpore's package brings.
+// The functions of oneDNN's C interface (version 3) that the convolutions need, loaded at run time from the library in
+// MindSpore's package.
 #pragma once
 
 #include <cstddef>
@@ -10,11 +10,11 @@ namespace onednn {
 // Values of oneDNN's enumerations, dnnl_common_types.h and dnnl_types.h.
 constexpr int kCpu = 1;
 constexpr int kFloat = 3;
-constexpr int kAnyLayout = 1, kPlain4 = 5, kPlain5 = 6;  // abcd and abcde: the order of the dimensions as they are
+constexpr int kAnyLayout = 1, kPlain4 = 5, kPlain5 = 6;  // abcd and abcde: dimensions in their own order
 constexpr int kForwardTraining = 64;
 constexpr int kDirect = 1;
 constexpr int kSource = 129, kSourceGradient = 130, kWeights = 131, kWeightsGradient = 132, kResult = 133,
-              kResultGradient = 134;  // what a primitive's layout is asked of
+              kResultGradient = 134;  // arguments of layout queries
 constexpr int kArgSource = 1, kArgResult = 17, kArgWeights = 33, kArgSourceGradient = 129, kArgResultGradient = 145,
               kArgWeightsGradient = 161;
 
@@ -27,8 +27,8 @@ struct Version {
   int major, minor, patch;
 };
 
-// Opens a copy of the library beside this one, so that the limits set for MindSpore's own use do not hold here.
-// Throws std::runtime_error when it is missing or of another major version.
+// Opens the copy of the library next to this one, which is not limited by the settings for MindSpore's own use.
+// Throws std::runtime_error if it is missing or has another major version.
 void open(int threads);
 
 void *layout(const int64_t *dims, int rank, int tag);

@@ -1,4 +1,4 @@
-// A pool of threads that wait a moment actively and then asleep.
+// A thread pool: a thread spins for a moment, then sleeps.
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -11,7 +11,7 @@
 #include "common.h"
 
 namespace {
-// Long enough to bridge the gap between two kernels, short enough to leave the core to others soon.
+// Long enough to bridge the gap between two kernels, short enough to release the core soon.
 constexpr int kSpins = 4000;
 thread_local bool in_piece = false;
 Pool *the_pool = nullptr;

@@ -1,4 +1,4 @@
-// Max-pooling of NCHW tensors that remembers where each maximum was; of equals the first counts, as in MindSpore.
+// Max-pooling of NCHW tensors with the position of each maximum, the first of equals, as in MindSpore.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -6,7 +6,7 @@
 #include "common.h"
 
 namespace {
-// Padding before the first row or column: as given or, for -1, that of MindSpore's pad_mode "same".
+// Padding before the first row or column; -1 selects that of MindSpore's pad_mode "same".
 int64_t before(int32_t given, int64_t size, int64_t results, int32_t kernel, int32_t stride) {
   return given >= 0 ? given : std::max<int64_t>((results - 1) * stride + kernel - size, 0) / 2;
 }
@@ -35,7 +35,7 @@ KERNEL(max_pooling) {
             for (int64_t i = top; i < bottom; ++i) {
               for (int64_t j = left; j < right; ++j) {
                 const int64_t here = i * width + j;
-                // A value that is no number wins, so that a diverged training is seen.
+                // NaN wins, so that a diverged training is detected.
                 best = x[here] > x[best] || std::isnan(x[here]) ? here : best;
               }
             }

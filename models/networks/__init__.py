@@ -1,1 +1,1 @@
-"""Networks, one file a family; `models/networks/registry.py` finds them by name."""
+"""Networks, one file per family; `models/networks/registry.py` looks them up by name."""

@@ -1,9 +1,9 @@
 """A small residual network for 32-pixel images, designed for the tuning score (docs/reference/tutorials.md T4).
 
-The score takes 0.35 points a megabyte and 0.15 a millisecond, and gives 0.5 a percent: 100,000 parameters more must
-earn 0.28 % to pay for themselves. So the network is narrow, and of few, plain layers; each stage widens before it
-pools, so that nothing is thrown away that was not looked at. 24 million multiply-adds and 278,810 parameters for 32
-pixels and ten classes.
+The score subtracts 0.35 points per megabyte and 0.15 per millisecond, and adds 0.5 per percent of accuracy: 100,000
+more parameters must gain 0.28 %. So the network is narrow, with few, plain layers; each stage widens before it pools,
+so that pooling loses no information too early. 24 million multiply-adds and 278,810 parameters for 32 pixels and ten
+classes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mindspore.common.initializer import HeNormal
 if TYPE_CHECKING:
     from ..spec.train_spec import TrainSpec
 
-_WIDTHS = (16, 32, 64, 80)  # of the stem and of the stages
+_WIDTHS = (16, 32, 64, 80)  # channels of the stem and of the stages
 
 
 class Unit(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
@@ -36,12 +36,12 @@ class Unit(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.relu = nn.ReLU()
 
     def construct(self, x: Tensor) -> Tensor:
-        """Features [n, outputs, height, width]."""
+        """Return features [n, outputs, height, width]."""
         return self.relu(self.norm(self.conv(x)))
 
 
 class Residual(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """Two units, added to what goes in."""
+    """Two units with an identity shortcut."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -49,16 +49,16 @@ class Residual(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.second = Unit(width, width)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Features of the same shape."""
+        """Return features of the same shape."""
         return x + self.second(self.first(x))
 
 
 class Compact(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """A stem, three stages of a unit, a max-pooling and a residual pair, mean, dense.
+    """Stem, three stages (unit, max-pooling, residual pair), global mean, dense layer.
 
     Args:
-        classes: outputs.
-        width: factor of the channels.
+        classes: number of classes.
+        width: multiplier of the channel counts.
     """
 
     def __init__(self, classes: int = 10, width: float = 1.0) -> None:
@@ -73,7 +73,7 @@ class Compact(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.head = nn.Dense(third, classes)
 
     def construct(self, image: Tensor) -> Tensor:
-        """Logits [n, classes] of images [n, 3, size, size]."""
+        """Return logits [n, classes] of images [n, 3, size, size]."""
         x = self.pair1(self.pool(self.unit1(self.stem(image))))
         x = self.pair2(self.pool(self.unit2(x)))
         x = self.pair3(self.pool(self.unit3(x)))
@@ -81,5 +81,5 @@ class Compact(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
 
 
 def build(spec: TrainSpec) -> nn.Cell:
-    """The network of a specification, freshly initialised from MindSpore's seed."""
+    """Build the network of a specification, initialised from MindSpore's seed."""
     return Compact(spec.classes, spec.width)

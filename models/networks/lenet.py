@@ -1,4 +1,4 @@
-"""LeNet5 as the tuning tutorial builds it (docs/reference/tutorials.md T4)."""
+"""LeNet5 of the tuning tutorial (docs/reference/tutorials.md T4)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class LeNet5(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """Two convolutions without bias, three dense layers with no activation between them.
+    """Two convolutions without bias, three dense layers without activations between them.
 
     For 10 classes and 32 pixels: 450 + 2,400 + 48,120 + 10,164 + 850 = 61,984 parameters.
 
     Args:
-        classes: outputs.
+        classes: number of classes.
         image_size: height and width of the input in pixels.
-        width: factor of the channels and of the hidden layers.
+        width: multiplier of the channel counts and the hidden layers.
     """
 
     def __init__(self, classes: int = 10, image_size: int = 32, width: float = 1.0) -> None:
@@ -35,12 +35,12 @@ class LeNet5(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.fc3 = nn.Dense(last, classes)
 
     def construct(self, image: Tensor) -> Tensor:
-        """Logits [n, classes] of images [n, 3, size, size]."""
+        """Return logits [n, classes] of images [n, 3, size, size]."""
         x = self.pool(self.relu(self.conv1(image)))
         x = self.pool(self.relu(self.conv2(x)))
         return self.fc3(self.fc2(self.fc1(self.flatten(x))))
 
 
 def build(spec: TrainSpec) -> nn.Cell:
-    """The network of a specification, freshly initialised from MindSpore's seed."""
+    """Build the network of a specification, initialised from MindSpore's seed."""
     return LeNet5(spec.classes, spec.image_size, spec.width)

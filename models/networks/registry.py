@@ -1,6 +1,6 @@
-"""Networks by name. Standard library only: a network's module is imported when that network is built.
+"""Networks by name. A network's module is imported only when that network is built. Standard library only.
 
-Whoever digests code takes `module_of` the chosen network, so that work on one family leaves the others' results valid.
+A code digest covers `module_of` the chosen network, so that a change of one family leaves other results valid.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..failures import SpecError
-from ..spec.train_spec import nearest
+from ..spec.values import nearest
 
 if TYPE_CHECKING:
     from ..spec.train_spec import TrainSpec
 
 
 class _Network(NamedTuple):
-    """Where a network is defined, and what its specification may say.
+    """The module of a network and the limits of its specification.
 
     Attributes:
-        module: beside this one.
-        smallest: image size in pixels.
-        largest: likewise.
-        stems: True when it exists with two stems.
+        module: name inside the package `models`.
+        smallest: smallest image size in pixels.
+        largest: largest image size in pixels.
+        stems: True when the stem can be chosen.
     """
 
     module: str
@@ -39,8 +39,8 @@ _NETWORKS: dict[str, _Network] = {
 }
 NETWORKS: tuple[str, ...] = tuple(sorted(_NETWORKS))
 
-# Command → modules in which its work happens. `models/main.py` only picks and calls them.
-_WORK: dict[str, tuple[str, ...]] = {
+# Command → modules that implement it; `models/main.py` only selects and calls them.
+_COMMANDS: dict[str, tuple[str, ...]] = {
     "train": ("training.runtime", "training.loop"),
     "evaluate": ("training.runtime", "evaluation.evaluate"),
     "robustness": ("training.runtime", "evaluation.robustness"),
@@ -50,7 +50,7 @@ _WORK: dict[str, tuple[str, ...]] = {
 
 
 def check_network(spec: TrainSpec) -> None:
-    """Refuse an unknown network, and an image size or a stem that it cannot have.
+    """Check that the network exists and supports the image size and the stem.
 
     Raises:
         SpecError: names the field.
@@ -58,32 +58,32 @@ def check_network(spec: TrainSpec) -> None:
     entry = _find(spec.network)
     if not entry.smallest <= spec.image_size <= entry.largest:
         raise SpecError(
-            f"image_size: {spec.network} takes {entry.smallest} to {entry.largest} pixels, not {spec.image_size}",
-            "32 is native",
+            f"image_size: {spec.network} supports {entry.smallest} to {entry.largest} pixels, not {spec.image_size}",
+            "CIFAR-10 has 32",
         )
     if spec.stem != "native" and not entry.stems:
-        raise SpecError(f"stem: {spec.network} has only its own", "take stem=native")
+        raise SpecError(f"stem: {spec.network} has only one stem", "set stem=native")
 
 
 def module_of(network: str, package: str = "models") -> str:
-    """The module that defines a network, such as `models.networks.lenet`; it has `build(spec)`.
+    """Return the module that defines a network, such as `models.networks.lenet`; it has `build(spec)`.
 
     Raises:
-        SpecError: there is no such network.
+        SpecError: the network does not exist.
     """
     return f"{package}.{_find(network).module}"
 
 
 def code_of(command: str, network: str) -> tuple[str, ...]:
-    """The modules whose import closure decides a command's bytes; `robustness` is evaluation on corruptions.
+    """Return the modules whose import closure determines a command's bytes; `robustness` is `evaluate` on corruptions.
 
-    The specification's own modules and this one are not among them: what they decide is in the resolved
-    specification, which is an ingredient itself.
+    The modules of the specification and this one are left out: their effect is in the resolved specification, which
+    is an ingredient itself.
     """
-    return (*(f"models.{name}" for name in _WORK[command]), module_of(network))
+    return (*(f"models.{name}" for name in _COMMANDS[command]), module_of(network))
 
 
 def _find(network: str) -> _Network:
     if network not in _NETWORKS:
-        raise SpecError(f"network: there is no '{network}'", nearest(network, NETWORKS))
+        raise SpecError(f"network: '{network}' is unknown", nearest(network, NETWORKS))
     return _NETWORKS[network]

@@ -1,7 +1,7 @@
-"""Residual networks: the CIFAR family, and the larger ones with a stem for large or for small images.
+"""Residual networks: the CIFAR family, and larger ones with a stem for large or small images.
 
 K. He et al. 2015, "Deep Residual Learning for Image Recognition": §4.2 for the CIFAR family, table 1 for the others.
-The bottleneck has its stride in the 3×3 convolution, as all common implementations do.
+The bottleneck has its stride in the 3×3 convolution, as in common implementations.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CIFAR_DEPTHS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9}
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """Without bias, output of the input's size over the stride, initialised as in He et al. 2015 (fan-in, normal)."""
+    """Return a convolution without bias; output size = input size / stride; He initialisation (normal, fan-in)."""
     return nn.Conv2d(
         inputs,
         outputs,
@@ -36,7 +36,7 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
 
 
 class Projection(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """The shortcut with a 1×1 convolution (option B)."""
+    """Shortcut with a 1×1 convolution (option B)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -44,22 +44,22 @@ class Projection(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.norm = nn.BatchNorm2d(outputs)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Features of the new size."""
+        """Return features of the new size."""
         return self.norm(self.conv(x))
 
 
 class Padding(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """The shortcut without parameters (option A): every second pixel, new channels of zeros."""
+    """Shortcut without parameters (option A): every second pixel, new channels of zeros."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        # Pooling over one pixel is the subsampling that every compiler knows.
+        # Pooling over one pixel is a subsampling that every compiler supports.
         self.every = nn.MaxPool2d(1, stride)
         before = (outputs - inputs) // 2
         self.pad = ops.Pad(((0, 0), (before, outputs - inputs - before), (0, 0), (0, 0)))
 
     def construct(self, x: Tensor) -> Tensor:
-        """Features of the new size."""
+        """Return features of the new size."""
         return self.pad(self.every(x))
 
 
@@ -79,13 +79,13 @@ class Basic(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.shortcut = nn.Identity() if same else shortcut(inputs, width, stride)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Features [n, width, height / stride, …]."""
+        """Return features [n, width, height / stride, …]."""
         y = self.relu(self.norm1(self.conv1(x)))
         return self.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
 class Bottleneck(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """1×1, 3×3 and 1×1 convolutions and a shortcut; four times as many channels come out."""
+    """1×1, 3×3 and 1×1 convolutions and a shortcut; the output has four times as many channels."""
 
     expansion = 4
 
@@ -103,14 +103,14 @@ class Bottleneck(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.shortcut = nn.Identity() if same else shortcut(inputs, outputs, stride)
 
     def construct(self, x: Tensor) -> Tensor:
-        """Features [n, 4 · width, height / stride, …]."""
+        """Return features [n, 4 · width, height / stride, …]."""
         y = self.relu(self.norm1(self.conv1(x)))
         y = self.relu(self.norm2(self.conv2(y)))
         return self.relu(self.norm3(self.conv3(y)) + self.shortcut(x))
 
 
 class Stem(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """The first convolution: 3×3 for small images, or 7×7 with stride 2 and a 3×3 max-pool with stride 2 for large."""
+    """First layers: 3×3 convolution for small images; 7×7 convolution and 3×3 max-pool, both stride 2, for large."""
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
@@ -121,23 +121,23 @@ class Stem(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.pool = nn.MaxPool2d(3, 2, pad_mode="same") if large else nn.Identity()
 
     def construct(self, image: Tensor) -> Tensor:
-        """Features [n, width, height / 4 or height, …]."""
+        """Return features [n, width, height / 4 or height, …]."""
         return self.pool(self.relu(self.norm(self.conv(image))))
 
 
 class ResNet(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
-    """A stem, stages of blocks of which each but the first halves the image, a mean over the image, a dense layer.
+    """Stem, stages of blocks (each but the first halves the image), global mean, dense layer.
 
     Args:
         block: `Basic` or `Bottleneck`.
-        depths: blocks a stage; three or four stages.
+        depths: blocks per stage; three or four stages.
         width: channels of the first stage; they double from stage to stage.
-        kernel: of the stem, 3 or 7.
-        shortcut: where the shape changes, `Projection` or `Padding`.
-        classes: outputs.
+        kernel: kernel size of the stem, 3 or 7.
+        shortcut: shortcut where the shape changes, `Projection` or `Padding`.
+        classes: number of classes.
 
     Raises:
-        ValueError: other numbers of stages.
+        ValueError: the number of stages is not three or four.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class ResNet(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.head = nn.Dense(channels, classes)
 
     def construct(self, image: Tensor) -> Tensor:
-        """Logits [n, classes] of images [n, 3, size, size]."""
+        """Return logits [n, classes] of images [n, 3, size, size]."""
         return self.head(self.mean(self.blocks(self.stem(image)), (2, 3)))
 
 
@@ -177,9 +177,8 @@ _LARGE: dict[str, tuple[type[Basic | Bottleneck], tuple[int, ...]]] = {
     "resnet101": (Bottleneck, (3, 4, 23, 3)),
 }
 
-
-# Names in other checkpoints, part by part: MindSpore's model zoo (down_sample_layer, end_point), MindCV (down_sample,
-# classifier), the ResNet50 tutorial's (norm, fc), MindVision (backbone, features, head.dense), and PyTorch's.
+# Parts of parameter names in other checkpoints: MindSpore's model zoo (down_sample_layer, end_point), MindCV
+# (down_sample, classifier), the ResNet50 tutorial's (norm, fc), MindVision (backbone, features, head.dense), and PyTorch's.
 _SHORTCUT = r"\.(?:down_sample(?:_layer)?|downsample|shortcut)(?:\.features)?"
 _PARTS = (
     (r"^backbone\.", ""),
@@ -199,8 +198,8 @@ _PARTS = (
 )
 
 
-def known_as(spec: TrainSpec, name: str) -> str:
-    """Our name of a parameter that other implementations call `name`; `name` itself when it is ours already."""
+def native_name(spec: TrainSpec, name: str) -> str:
+    """Return this network's name of the parameter that other implementations call `name`."""
     for pattern, replacement in _PARTS:
         name = re.sub(pattern, replacement, name)
     stage = re.match(r"layer(\d)\.(\d+)\.(.*)", name)
@@ -215,7 +214,7 @@ def _depths(network: str) -> tuple[int, ...]:
 
 
 def build(spec: TrainSpec) -> nn.Cell:
-    """The network of a specification, freshly initialised from MindSpore's seed."""
+    """Build the network of a specification, initialised from MindSpore's seed."""
     if spec.network in _CIFAR_DEPTHS:
         width = round(16 * spec.width)
         return ResNet(Basic, _depths(spec.network), width=width, kernel=3, shortcut=Padding, classes=spec.classes)

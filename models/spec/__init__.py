@@ -1,1 +1,1 @@
-"""The training specification: recipes that people name, and the value that fixes a training."""
+"""The training specification and named recipes."""

@@ -1,4 +1,4 @@
-"""What a person may ask for: recipes by name, and changes to single fields of them."""
+"""Recipes: named training specifications whose fields can be overridden."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..failures import SpecError
 from ..networks.registry import check_network
-from .train_spec import TrainSpec, from_json, nearest, replaced, to_json
+from .train_spec import TrainSpec, from_json, to_json, with_fields
+from .values import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,12 +30,12 @@ _RESNET50 = TrainSpec(
 )
 
 RECIPES: dict[str, TrainSpec] = {
-    "lenet5-sample": replaced(_LENET5, {"epochs": 30}),
-    "lenet5-tutorial": replaced(_LENET5, {"epochs": 50}),
+    "lenet5-sample": with_fields(_LENET5, {"epochs": 30}),
+    "lenet5-tutorial": with_fields(_LENET5, {"epochs": 50}),
     "resnet50-tutorial": _RESNET50,
-    # docs/reference/tutorials.md T2: what the board program was made for sees 224 pixels.
-    "resnet50-board": replaced(_RESNET50, {"image_size": 224}),
-    # He et al. 2015 §4.2: 64,000 steps of 128 images, a tenth of the rate after 32,000 and 48,000.
+    # docs/reference/tutorials.md T2: the board program expects 224 pixels.
+    "resnet50-board": with_fields(_RESNET50, {"image_size": 224}),
+    # He et al. 2015 §4.2: 64,000 steps of 128 images, the rate divided by 10 after 32,000 and 48,000.
     "resnet20-paper": TrainSpec(
         network="resnet20",
         batch_size=128,
@@ -74,7 +75,7 @@ RECIPES: dict[str, TrainSpec] = {
 
 
 def resolve(recipe: str, overrides: Mapping[str, object] | None = None) -> TrainSpec:
-    """The specification of a recipe with some fields changed.
+    """Return the specification of a recipe with changed fields.
 
     Example:
         >>> resolve("lenet5-sample", {"epochs": "3"}).epochs
@@ -82,23 +83,23 @@ def resolve(recipe: str, overrides: Mapping[str, object] | None = None) -> Train
 
     Args:
         recipe: a name in `RECIPES`.
-        overrides: field to value; text is read as the field's type.
+        overrides: values by field; text is converted to the field's type.
 
     Raises:
-        SpecError: an unknown recipe, field or network (the nearest valid name is given), or a wrong value.
+        SpecError: a recipe, field or network is unknown (the hint names the nearest one), or a value is invalid.
     """
     if recipe not in RECIPES:
-        raise SpecError(f"recipe: there is no '{recipe}'", nearest(recipe, RECIPES))
-    spec = replaced(RECIPES[recipe], overrides or {})
+        raise SpecError(f"recipe: '{recipe}' is unknown", nearest(recipe, RECIPES))
+    spec = with_fields(RECIPES[recipe], overrides or {})
     check_network(spec)
     return spec
 
 
 def load(text: str) -> TrainSpec:
-    """Read a specification from JSON and check its network too.
+    """Read a specification from JSON and check its network.
 
     Raises:
-        SpecError: it is not one.
+        SpecError: the specification is invalid.
     """
     spec = from_json(text)
     check_network(spec)

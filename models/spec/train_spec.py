@@ -1,21 +1,20 @@
-"""The value that fixes a training: two trainings of equal specifications on equal data give equal bytes.
+"""The training specification: equal specifications and equal data give equal bytes.
 
-Standard library only, so that a command line can check a specification without waiting for MindSpore.
+Standard library only, so that a command line can check a specification without loading MindSpore.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..failures import SpecError
+from .values import nearest, read_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("momentum", "sgd", "adam", "adamw", "lamb"),
@@ -25,52 +24,46 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mode": ("graph", "pynative"),
     "precision": ("float32", "mixed"),
 }
-_KINDS: dict[type, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    tuple: "whole numbers, separated by commas",
-}
 
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """Everything that may change the bytes of a training.
+    """All settings that can change the bytes of a training.
 
     Attributes:
         network: a name in `models/networks/registry.py`.
-        stem: `3x3` or `7x7` for the networks that exist with both; `native` is the one of their paper.
-        width: factor of the numbers of channels.
-        classes: outputs of the network.
-        image_size: height and width in pixels of what the network sees; images of 32 are resized to it.
-        epochs: passes over the training images; a last incomplete batch of a pass is dropped
+        stem: first convolution, `3x3` or `7x7`, of the networks that support both; `native` is the one of the paper.
+        width: multiplier of the channel counts.
+        classes: number of classes.
+        image_size: height and width of the network's input in pixels; images are resized from 32 pixels.
+        epochs: passes over the training images; the last incomplete batch of each is dropped
             (docs/reference/tutorials.md T4).
-        batch_size: images a step, over all devices.
-        optimizer: `momentum` (with `nesterov` if asked), `sgd`, `adam`, `adamw` (MindSpore's, which does not correct
-            the bias of the first steps) or `lamb` (not on a CPU).
-        momentum: of `momentum`; the others ignore it.
-        nesterov: Nesterov's form of momentum.
+        batch_size: images per step over all devices.
+        optimizer: `momentum` (optionally `nesterov`), `sgd`, `adam`, `adamw` (MindSpore's, without bias correction
+            in the first steps) or `lamb` (Ascend only).
+        momentum: coefficient of `momentum`; other optimizers ignore it.
+        nesterov: use Nesterov momentum.
         learning_rate: the highest learning rate.
-        schedule: how the learning rate falls (`models/training/schedules.py`).
-        warmup_epochs: linear rise from `warmup_rate` to `learning_rate`.
-        warmup_rate: learning rate of the first step when there is a warm-up.
-        decay_rate: factor an epoch of `exponential`, factor a milestone of `stage`.
+        schedule: decay of the learning rate (`models/training/schedules.py`).
+        warmup_epochs: length of the linear rise from `warmup_rate` to `learning_rate`.
+        warmup_rate: learning rate of the first warm-up step.
+        decay_rate: factor per epoch of `exponential`, factor per milestone of `stage`.
         milestones: epochs after which `stage` lowers the learning rate.
         weight_decay: L2 penalty; decoupled for `adamw` and `lamb`.
-        decay_all: False keeps weight decay off biases and normalisation parameters.
-        crop: pixels of black padding around an image before a random crop; 0 for none.
+        decay_all: False excludes biases and normalisation parameters from weight decay.
+        crop: pixels of black padding before a random crop; 0 switches it off.
         flip: mirror half of the images.
-        cutout: side in pixels of a square of mean colour at a random place of each image; 0 for none.
-        mixup: parameter of the Beta distribution by which two images are mixed; 0 for none.
+        cutout: side in pixels of a square of mean colour at a random place of each image; 0 switches it off.
+        mixup: alpha of the Beta distribution that weights two mixed images; 0 switches it off.
         label_smoothing: share of the label that is spread over all classes.
-        ema: decay a step of a running mean of the parameters, which is what is evaluated and saved; 0 for none.
+        ema: decay per step of the running mean of the parameters, which is evaluated and saved; 0 switches it off.
         normalisation: a preset in `models/preprocess.py`.
-        evaluate_every: epochs between two evaluations; the last epoch is always evaluated.
-        seed: of initialisation, order and augmentation.
-        mode: `graph` compiles a step; `pynative` runs it operator by operator and shows every layer's output.
+        evaluate_every: number of epochs from one evaluation to the next; the last epoch is always evaluated.
+        seed: seed of initialisation, order and augmentation.
+        mode: `graph` compiles a step; `pynative` runs it operator by operator and prints each layer's output shape.
         precision: `mixed` computes convolutions and dense layers in float16 (Ascend only).
-        sink: let the device fetch the batches by itself (Ascend only).
-        new_head: of a checkpoint to start from, leave out the last dense layer, as the classes mean something else.
+        sink: let the device fetch the batches from its own queue (Ascend only).
+        new_head: when starting from a checkpoint, keep the last dense layer at its initial values, for other classes.
     """
 
     network: str = "lenet5"
@@ -109,47 +102,45 @@ class TrainSpec:
 FIELDS: dict[str, object] = {field.name: field.default for field in dataclasses.fields(TrainSpec)}
 
 
-def replaced(spec: TrainSpec, values: Mapping[str, object]) -> TrainSpec:
-    """A copy with some fields changed; text is read as the field's type.
+def with_fields(spec: TrainSpec, values: Mapping[str, object]) -> TrainSpec:
+    """Return a copy with changed fields; text is converted to the field's type.
 
     Raises:
-        SpecError: an unknown field, or a value that is wrong by itself or beside the others.
+        SpecError: a field is unknown, or its value is invalid, alone or together with the other fields.
     """
-    read = {name: _read(name, value) for name, value in values.items()}
-    changed = dataclasses.replace(spec, **read)  # type: ignore[arg-type]  # _read gives each field its type
+    for name in values:
+        if name not in FIELDS:
+            raise SpecError(f"{name}: unknown field of a training specification", nearest(name, FIELDS))
+    read = {name: read_value(name, value, FIELDS[name]) for name, value in values.items()}
+    changed = dataclasses.replace(spec, **read)  # type: ignore[arg-type]  # read_value returns the field's type
     check(changed)
     return changed
 
 
 def to_json(spec: TrainSpec) -> str:
-    """The canonical text: every field, sorted, no spaces."""
+    """Return the canonical JSON: all fields, sorted, without spaces."""
     return json.dumps(dataclasses.asdict(spec), sort_keys=True, separators=(",", ":"))
 
 
 def from_json(text: str) -> TrainSpec:
-    """Read a specification; fields that are not given have their defaults.
+    """Read a specification; missing fields have their defaults.
 
     Raises:
-        SpecError: no JSON object, or a field is wrong.
+        SpecError: the text is not a JSON object, or a field is invalid.
     """
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise SpecError(f"the specification is not JSON: {error}", "give a file, or an object with fields") from error
+        raise SpecError(
+            f"the specification is not JSON: {error}", "name a file, or pass an object with fields"
+        ) from error
     if not isinstance(values, dict):
         raise SpecError("the specification is not a JSON object", 'such as {"network": "lenet5", "epochs": 3}')
-    return replaced(TrainSpec(), values)
-
-
-def nearest(word: str, candidates: Iterable[str]) -> str:
-    """A hint that names the candidate most like `word`, or all of them."""
-    known = sorted(candidates)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"one of {', '.join(known)}"
+    return with_fields(TrainSpec(), values)
 
 
 def check(spec: TrainSpec) -> None:
-    """Refuse what can never work, whatever the data.
+    """Check the values that are invalid for any data.
 
     Raises:
         SpecError: names the field.
@@ -164,13 +155,13 @@ def check(spec: TrainSpec) -> None:
             raise SpecError(f"{name}: {value} is not between {low:g} and {high:g}", f"the default is {FIELDS[name]}")
     _check_schedule(spec)
     if spec.nesterov and (spec.optimizer != "momentum" or spec.momentum == 0):
-        raise SpecError(f"nesterov: {spec.optimizer} {spec.momentum} has no such form", "take optimizer=momentum")
+        raise SpecError(f"nesterov: {spec.optimizer} {spec.momentum} does not support it", "set optimizer=momentum")
     if spec.sink and spec.mode != "graph":
-        raise SpecError("sink: a device fetches batches by itself only for a compiled step", "take mode=graph")
+        raise SpecError("sink: a device fetches batches only for a compiled step", "set mode=graph")
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
-    ("classes", 2, 10),  # the labels of CIFAR-10; fewer are for data with fewer
+    ("classes", 2, 10),  # CIFAR-10 has 10; a data set may use fewer
     ("width", 0.125, 8),
     ("image_size", 8, 512),
     ("epochs", 1, 10_000),
@@ -193,75 +184,20 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 
 def _check_schedule(spec: TrainSpec) -> None:
     if spec.warmup_epochs and spec.schedule == "one-cycle":
-        raise SpecError("warmup_epochs: the one-cycle schedule has a rise of its own", "take warmup_epochs=0")
+        raise SpecError("warmup_epochs: the one-cycle schedule has its own warm-up", "set warmup_epochs=0")
     if spec.warmup_epochs >= spec.epochs and spec.warmup_epochs:
         raise SpecError(
-            f"warmup_epochs: {spec.warmup_epochs} is as long as the run of {spec.epochs} epochs",
-            "take fewer warm-up epochs, or more epochs",
+            f"warmup_epochs: {spec.warmup_epochs} is not shorter than the run of {spec.epochs} epochs",
+            "use fewer warm-up epochs, or more epochs",
         )
     if spec.warmup_rate > spec.learning_rate:
         raise SpecError(f"warmup_rate: {spec.warmup_rate} is above the learning rate {spec.learning_rate}")
     if (spec.schedule == "stage") != bool(spec.milestones):
-        raise SpecError("milestones: the schedule stage needs some, the others have none", "such as 30,60")
+        raise SpecError("milestones: only the schedule stage has milestones, at least one", "such as 30,60")
     if list(spec.milestones) != sorted(set(spec.milestones)):
-        raise SpecError(f"milestones: {spec.milestones} do not rise")
+        raise SpecError(f"milestones: {spec.milestones} are not in ascending order")
     if spec.milestones and not 0 < spec.milestones[0] <= spec.milestones[-1] < spec.epochs:
         raise SpecError(
-            f"milestones: {spec.milestones} do not lie inside the run of {spec.epochs} epochs",
-            "take earlier milestones, or more epochs",
+            f"milestones: {spec.milestones} are not within the run of {spec.epochs} epochs",
+            "use earlier milestones, or more epochs",
         )
-
-
-def _read(name: str, value: object) -> object:
-    """Give a field's value the type of the field."""
-    if name not in FIELDS:
-        raise SpecError(f"{name}: there is no such field in a training specification", nearest(name, FIELDS))
-    default = FIELDS[name]
-    try:
-        if isinstance(default, bool):
-            return _boolean(value)
-        if isinstance(default, int):
-            return _integer(value)
-        if isinstance(default, float):
-            return _real(value)
-        if isinstance(default, tuple):
-            return _integers(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise SpecError(f"{name}: {value!r} is not a value for it", f"take {_KINDS[type(default)]}") from error
-    if not isinstance(value, str):
-        raise SpecError(f"{name}: {value!r} is not a text")
-    return value
-
-
-def _boolean(value: object) -> bool:
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
-    raise ValueError(value)
-
-
-def _integer(value: object) -> int:
-    if isinstance(value, str):
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-        raise ValueError(value)
-    return int(value)
-
-
-def _real(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(value)
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(value)
-    return number
-
-
-def _integers(value: object) -> tuple[int, ...]:
-    if isinstance(value, str):
-        return tuple(int(part) for part in value.split(",") if part.strip())
-    if not isinstance(value, (list, tuple)):
-        raise TypeError(value)
-    return tuple(_integer(part) for part in value)

@@ -1,4 +1,4 @@
-"""What pays on an Ascend device only: float16 where it is safe, and batches that the device fetches by itself."""
+"""Options for Ascend devices: mixed precision, and batches that the device fetches from its queue."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ..spec.train_spec import TrainSpec
 
 LOSS_SCALE = 1024.0
-"""The loss is multiplied by it, so that small gradients stay above float16's smallest number (6e-8)."""
+"""Factor of the loss, so that small gradients stay above float16's smallest number (6e-8)."""
 
 
 def check_device(spec: TrainSpec) -> None:
-    """Refuse what this machine's device cannot do.
+    """Check that this machine's device supports the specification.
 
     Raises:
         Refusal: mixed precision or sinking on a CPU.
@@ -33,23 +33,23 @@ def check_device(spec: TrainSpec) -> None:
         return
     if spec.precision != "float32":
         raise Refusal(
-            f"precision: {spec.precision} is for Ascend; this machine trains on its CPU, where float16 is slower",
-            "take precision=float32, or train on Ascend",
+            f"precision: {spec.precision} needs Ascend; this machine trains on its CPU, where float16 is slower",
+            "set precision=float32, or train on Ascend",
         )
     if spec.sink:
         raise Refusal(
-            "sink: this machine trains on its CPU, which has no queue of batches that a device could fetch from",
-            "take sink=false, or train on Ascend",
+            "sink: this machine trains on its CPU, which has no batch queue",
+            "set sink=false, or train on Ascend",
         )
 
 
-def mixed(network: nn.Cell) -> nn.Cell:
-    """The network with float16 inside and float32 for normalisation, parameters and logits (MindSpore's level O2)."""
+def mixed_precision(network: nn.Cell) -> nn.Cell:
+    """Return the network in float16, with float32 normalisation, parameters and logits (MindSpore's level O2)."""
     return amp.auto_mixed_precision(network, "O2")
 
 
 class Batches:
-    """The batches of several epochs in a row, as MindSpore's data pipeline wants them."""
+    """The batches of consecutive epochs, as a source of MindSpore's data pipeline."""
 
     def __init__(self, pipeline: Pipeline, first: int, last: int) -> None:
         self._pipeline = pipeline
@@ -63,14 +63,14 @@ class Batches:
             yield from self._pipeline.epoch(epoch)
 
 
-def sinking(step: nn.Cell, pipeline: Pipeline, first: int, last: int) -> Callable[[], mindspore.Tensor]:
-    """A step that takes its batch from the device's queue, which is filled meanwhile; each call gives a loss.
+def sink_step(step: nn.Cell, pipeline: Pipeline, first: int, last: int) -> Callable[[], mindspore.Tensor]:
+    """Return a step that takes its batch from the device's queue, filled in parallel; each call returns a loss.
 
     Args:
-        step: images and labels to the loss.
-        pipeline: makes the batches.
+        step: maps images and labels to the loss.
+        pipeline: the training batches.
         first: number of the first epoch.
-        last: of the last one.
+        last: number of the last epoch.
     """
     batches = dataset.GeneratorDataset(
         Batches(pipeline, first, last), ["image", "label"], shuffle=False, num_parallel_workers=1

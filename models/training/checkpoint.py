@@ -1,4 +1,4 @@
-"""Parameters as arrays: checkpoints, and a digest that depends on the values alone."""
+"""Parameters as arrays: checkpoint files and digests."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def arrays(parameters: Iterable[mindspore.Parameter]) -> dict[str, NDArray[Any]]:
-    """Copies of the parameters' values, by name."""
+    """Return copies of the parameters' values by name."""
     return {parameter.name: parameter.asnumpy().copy() for parameter in parameters}
 
 
 def digest(values: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 over names, types, shapes and little-endian values in the order of the names."""
+    """Return SHA-256 over names, types, shapes and little-endian values, sorted by name."""
     total = hashlib.sha256()
     for name in sorted(values):
         array = np.ascontiguousarray(values[name])
@@ -45,30 +45,30 @@ def save_checkpoint(path: Path, values: Mapping[str, NDArray[Any]]) -> None:
 
 
 def load_checkpoint(path: Path, network: nn.Cell) -> None:
-    """Put a checkpoint's values into a network; every parameter must be there, with its shape.
+    """Load a checkpoint into a network; every parameter must exist with its shape.
 
     Raises:
-        InputError: there is no such file, or it belongs to another network.
+        InputError: the file does not exist, or belongs to another network.
         Damage: the file cannot be read.
     """
     assign(network.get_parameters(), read(path), path)
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a `.ckpt` or `.safetensors` file, by name.
+    """Read the arrays of a `.ckpt` or `.safetensors` file by name.
 
     Raises:
-        InputError: there is no such file.
-        Damage: it cannot be read.
+        InputError: the file does not exist.
+        Damage: the file cannot be read.
     """
     if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}", "train first, or give the path of one")
+        raise InputError(f"checkpoint {path} does not exist", "train first, or name another file")
     style = "safetensors" if path.suffix == ".safetensors" else "ckpt"
     try:
         values = mindspore.load_checkpoint(str(path), format=style)
     except (ValueError, RuntimeError, OSError, SafetensorError) as error:
         raise Damage(
-            f"{path} cannot be read as a checkpoint: {_first_line(error)}", "make or fetch it again"
+            f"{path} cannot be read as a checkpoint: {_first_line(error)}", "create or fetch it again"
         ) from error
     return {name: value.asnumpy() for name, value in values.items()}
 
@@ -85,7 +85,7 @@ def assign(parameters: Iterable[mindspore.Parameter], values: Mapping[str, NDArr
             found = "nothing" if value is None else f"shape {list(value.shape)}"
             raise InputError(
                 f"{path} has {found} for {parameter.name}, which needs shape {list(parameter.shape)}",
-                "the file belongs to another network: give the specification that it was trained with",
+                "the file belongs to another network: use the specification of its training",
             )
         parameter.set_data(mindspore.Tensor(value.astype(parameter.asnumpy().dtype, copy=False)))
 

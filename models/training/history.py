@@ -1,4 +1,4 @@
-"""What happened in each epoch, as CSV and as JSON lines, and in each step, as CSV."""
+"""The training history: epochs as CSV and JSON lines, steps as CSV."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate")
 
 
 def write(folder: Path, rows: Sequence[Row]) -> None:
-    """Write `history.csv` and `history.jsonl`; an epoch without evaluation has empty figures for it."""
+    """Write `history.csv` and `history.jsonl`; evaluation columns are empty for epochs without evaluation."""
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -41,15 +41,13 @@ def write(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def write_steps(folder: Path, epoch: int, losses: Sequence[float], rates: Sequence[float]) -> None:
-    """Write an epoch's steps into `steps.csv`, behind those of the epochs before it.
-
-    What a run that was killed wrote of this epoch, or of later ones, goes.
+    """Append an epoch's steps to `steps.csv`; replace what a killed run wrote of this epoch or of later ones.
 
     Args:
-        folder: of the training.
-        epoch: its number, from 1.
-        losses: of each step; float32 values, which nine digits tell apart.
-        rates: the learning rate of each step.
+        folder: folder of the training.
+        epoch: number of the epoch, from 1.
+        losses: loss of each step; nine digits represent a float32 exactly.
+        rates: learning rate of each step.
     """
     path = folder / "steps.csv"
     kept: list[str] = []
@@ -63,6 +61,6 @@ def write_steps(folder: Path, epoch: int, losses: Sequence[float], rates: Sequen
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB (10⁶ bytes)."""
+    """Return the peak resident memory of this process in MB (10⁶ bytes)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)

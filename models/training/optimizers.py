@@ -1,4 +1,4 @@
-"""Optimizers of a specification."""
+"""The optimizer of a training specification."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _NOT_DECAYED = (".gamma", ".beta", ".bias")  # MindSpore's names for normalisati
 
 
 def build_optimizer(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32]) -> nn.Optimizer:
-    """The optimizer of a specification over a network's trainable parameters.
+    """Build the optimizer of a network's trainable parameters.
 
     Args:
-        spec: the training.
-        network: whose parameters are to change.
-        rates: float32, the learning rate of every step.
+        spec: the training specification.
+        network: the network to train.
+        rates: float32 [steps], the learning rate of each step.
 
     Raises:
-        Refusal: LAMB on a CPU, for which MindSpore has no operator.
+        Refusal: LAMB on a CPU, where MindSpore does not implement it.
     """
     groups = _groups(spec, network.trainable_params())
     schedule = rates.tolist()
     if spec.nesterov:
-        # On a CPU, MindSpore 2.10's Momentum passes over `use_nesterov`; SGD, which is the same otherwise, has it.
+        # MindSpore 2.10's Momentum ignores `use_nesterov` on a CPU; SGD supports it and is equal otherwise.
         return nn.SGD(groups, schedule, momentum=spec.momentum, nesterov=True)
     if spec.optimizer == "momentum":
         return nn.Momentum(groups, schedule, spec.momentum)
@@ -42,7 +42,7 @@ def build_optimizer(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32
         return nn.Adam(groups, schedule)
     if spec.optimizer == "lamb":
         if device() == "CPU":
-            raise Refusal("optimizer: MindSpore has no LAMB for a CPU", "take adamw, or train on Ascend")
+            raise Refusal("optimizer: MindSpore has no LAMB for a CPU", "use adamw, or train on Ascend")
         return nn.Lamb(groups, schedule)
     return nn.AdamWeightDecay(groups, schedule)
 
@@ -50,9 +50,9 @@ def build_optimizer(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32
 def _groups(spec: TrainSpec, parameters: list[Parameter]) -> list[dict[str, object]]:
     if spec.decay_all or spec.weight_decay == 0.0:
         return [{"params": parameters, "weight_decay": spec.weight_decay}]
-    bare = [parameter for parameter in parameters if parameter.name.endswith(_NOT_DECAYED)]
-    rest = [parameter for parameter in parameters if not parameter.name.endswith(_NOT_DECAYED)]
-    groups: list[dict[str, object]] = [{"params": rest, "weight_decay": spec.weight_decay}]
-    if bare:
-        groups.append({"params": bare, "weight_decay": 0.0})
+    undecayed = [parameter for parameter in parameters if parameter.name.endswith(_NOT_DECAYED)]
+    decayed = [parameter for parameter in parameters if not parameter.name.endswith(_NOT_DECAYED)]
+    groups: list[dict[str, object]] = [{"params": decayed, "weight_decay": spec.weight_decay}]
+    if undecayed:
+        groups.append({"params": undecayed, "weight_decay": 0.0})
     return [*groups, {"order_params": parameters}]

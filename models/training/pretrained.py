@@ -1,4 +1,4 @@
-"""Start from somebody's checkpoint: take what fits, leave the rest as initialised, and say what happened."""
+"""Start from another checkpoint: load the parameters that fit, keep the others at their initial values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import mindspore
 from mindspore import nn
 
 from ..failures import InputError
-from ..protocol import say
+from ..protocol import log
 from .checkpoint import read
 
 if TYPE_CHECKING:
@@ -16,28 +16,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def adopt(
-    network: nn.Cell, path: Path, known_as: Callable[[str], str], *, new_head: bool = False
+def load_pretrained(
+    network: nn.Cell, path: Path, native_name: Callable[[str], str], *, new_head: bool = False
 ) -> dict[str, list[str]]:
-    """Set those parameters of a network that the checkpoint has in the same shape.
+    """Load the parameters that the checkpoint has with the same shape.
 
-    A head for other classes has another shape, so it keeps its fresh values; it may be missing, too. Anything else must
-    be there: a checkpoint whose names are not understood would only seem to be a good start.
+    The head may be missing or have another shape, for other classes; it then keeps its initial values. Every other
+    parameter must exist, so that a checkpoint with unknown parameter names is refused.
 
     Args:
-        network: is changed.
+        network: the network to change.
         path: `.ckpt` or `.safetensors`.
-        known_as: our name of a parameter, from its name in the file.
-        new_head: leave the head out of it, although it would fit.
+        native_name: maps a parameter name of the file to the name in the network.
+        new_head: do not load the head.
 
     Returns:
-        Parameters that `matched`, have an `other_shape`, are `missing` in the file or `left_out`; `unused` names of it.
+        Names of parameters that `matched`, have an `other_shape`, are `missing` in the file or `left_out`, and names of
+        the file that are `unused`.
 
     Raises:
-        InputError: nothing fits, or a parameter that is not the head's is missing.
+        InputError: no parameter fits, or a parameter outside the head is missing.
         Damage: the file cannot be read.
     """
-    values = {known_as(name): (name, value) for name, value in read(path).items()}
+    values = {native_name(name): (name, value) for name, value in read(path).items()}
     kinds = ("matched", "other_shape", "missing", "left_out", "unused")
     report: dict[str, list[str]] = {kind: [] for kind in kinds}
     head = f"{_head(network)}."
@@ -57,21 +58,21 @@ def adopt(
         report["matched"].append(parameter.name)
     report["unused"] = sorted(name for name, _ in values.values())
     if not report["matched"]:
-        raise InputError(f"nothing in {path} fits the network", "it belongs to another network")
-    lost = [name for name in report["missing"] if not name.startswith(head)]
-    if lost:
+        raise InputError(f"no parameter in {path} fits the network", "it belongs to another network")
+    absent = [name for name in report["missing"] if not name.startswith(head)]
+    if absent:
         raise InputError(
-            f"{path} has nothing for {len(lost)} parameters of the network: {_some(lost)}",
-            f"it belongs to another network, or calls them otherwise; not used: {_some(report['unused'])}",
+            f"{path} lacks {len(absent)} parameters of the network: {_some(absent)}",
+            f"it belongs to another network, or uses other names; not used: {_some(report['unused'])}",
         )
-    say(", ".join(f"{len(names)} {kind.replace('_', ' ')}" for kind, names in report.items()) + f" in {path.name}")
+    log(", ".join(f"{len(names)} {kind.replace('_', ' ')}" for kind, names in report.items()) + f" in {path.name}")
     return report
 
 
 def _head(network: nn.Cell) -> str:
-    """The name of the last dense layer, which gives the logits."""
+    """Return the name of the last dense layer, which computes the logits."""
     return [str(name) for name, cell in network.cells_and_names() if isinstance(cell, nn.Dense)][-1]
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else "nothing"
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else "none"

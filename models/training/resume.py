@@ -1,4 +1,4 @@
-"""The state after an epoch, from which an interrupted training goes on as if nothing had happened."""
+"""The state after an epoch, from which an interrupted training resumes with the same result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import LOCK, replacing
-from ..protocol import say
+from ..protocol import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _ABOUT = "__about__"  # no parameter has this name
 
 
 def identity(spec: TrainSpec, *data: str) -> str:
-    """Names a training: the digest of its specification and of its data's digests."""
+    """Return the identity of a training: the digest of its specification and its data's digests."""
     values = json.dumps(dataclasses.asdict(spec), sort_keys=True)
     return hashlib.sha256("\n".join([values, *data]).encode()).hexdigest()
 
@@ -40,7 +40,7 @@ def save(folder: Path, name: str, values: Mapping[str, NDArray[Any]], rows: Sequ
 
 
 def load(folder: Path, name: str) -> tuple[dict[str, NDArray[Any]], list[Row]] | None:
-    """The last state of training `name`; None when there is none, or only another training's or a damaged one."""
+    """Read the last state of training `name`; None if it is missing, damaged or of another training."""
     path = _path(folder)
     if not path.is_file():
         return None
@@ -48,21 +48,21 @@ def load(folder: Path, name: str) -> tuple[dict[str, NDArray[Any]], list[Row]] |
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             values = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        say(f"{path} is damaged ({error}); training starts again")
+        log(f"{path} is damaged ({error}); training starts again")
         return None
     about = json.loads(values.pop(_ABOUT).tobytes())
     if about["identity"] != name:
-        say(f"{path} belongs to another training; training starts again")
+        log(f"{path} belongs to another training; training starts again")
         return None
     return values, about["rows"]
 
 
-def adopt(earlier: Path, folder: Path) -> None:
-    """Begin with what a run left in another folder, unless `folder` has a state of its own; the state comes last."""
+def copy_state(earlier: Path, folder: Path) -> None:
+    """Copy an earlier run's results, the state last, unless `folder` has a state already."""
     if _path(folder).exists() or not _path(earlier).is_file():
         return
-    apart = (_path(earlier), earlier / LOCK)
-    files = [path for path in sorted(earlier.rglob("*")) if path.is_file() and path not in apart]
+    excluded = (_path(earlier), earlier / LOCK)
+    files = [path for path in sorted(earlier.rglob("*")) if path.is_file() and path not in excluded]
     for path in [*files, _path(earlier)]:
         with replacing(folder / path.relative_to(earlier)) as temporary:
             shutil.copyfile(path, temporary)

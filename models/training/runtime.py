@@ -1,6 +1,6 @@
-"""Setting MindSpore up, above all on a CPU, where the stock settings are slow (docs/reference/mindspore.md §6.2).
+"""Set up MindSpore, above all on a CPU, where its default settings are slow (docs/reference/mindspore.md §6.2).
 
-`prepare` comes before the first import of MindSpore; everything else is called after it.
+Call `prepare` before the first import of MindSpore, and the other functions after it.
 """
 
 from __future__ import annotations
@@ -20,54 +20,54 @@ from ..failures import InputError, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_TRIAL = 10  # steps timed for each layout
+_TRIAL = 10  # steps timed per layout
 _ACCELERATOR = Path("/dev/davinci_manager")  # the Ascend driver's device node
 
 
 def device() -> str:
-    """`Ascend` where its driver is, else `CPU`."""
+    """Return `Ascend` if its driver is installed, else `CPU`."""
     return "Ascend" if _ACCELERATOR.exists() else "CPU"
 
 
 def role() -> str:
-    """What this process is among those that train together: `first`, `other`, or the waiting `scheduler` of msrun.
+    """Return the role of this process in a distributed training: `first`, `other`, or msrun's `scheduler`.
 
     Raises:
-        InputError: it is one of several, and nothing says how they find each other.
+        InputError: there are several processes, but the settings that connect them are missing.
     """
     if os.environ.get("MS_ROLE") == "MS_SCHED":
         return "scheduler"
-    _check_company()
+    _check_rank_settings()
     return "first" if os.environ.get("RANK_ID", "0") == "0" else "other"
 
 
-def _check_company() -> None:
-    """Refuse to be one of several processes or nodes that would each train alone, and write the same results.
+def _check_rank_settings() -> None:
+    """Check that several processes or nodes do not train independently and write the same results.
 
     msrun sets MS_ROLE; Ascend's launcher sets RANK_ID, RANK_SIZE and RANK_TABLE_FILE for each device
-    (docs/reference/modelarts.md §1.6), and MA_NUM_HOSTS is how many nodes a ModelArts job has.
+    (docs/reference/modelarts.md §1.6); MA_NUM_HOSTS is the number of nodes of a ModelArts job.
     """
     if "MS_ROLE" in os.environ:
         return
     devices = os.environ.get("RANK_SIZE", "1")
     if int(devices) > 1 and "RANK_TABLE_FILE" not in os.environ:
         raise InputError(
-            f"RANK_SIZE is {devices}, but there is no RANK_TABLE_FILE by which the devices find each other",
+            f"RANK_SIZE is {devices}, but RANK_TABLE_FILE, which connects the devices, is not set",
             "start it with msrun, or with the launcher of the training service",
         )
     nodes = os.environ.get("MA_NUM_HOSTS", "1")
     if nodes.isdigit() and int(nodes) > 1 and "RANK_ID" not in os.environ:
         raise InputError(
-            f"this job has {nodes} nodes, but nothing tells this process its RANK_ID, so each would train alone",
-            "set modelarts.node_count to 1, or take an engine whose launcher starts one process a device",
+            f"this job has {nodes} nodes, but RANK_ID is not set, so each would train independently",
+            "set modelarts.node_count to 1, or use an engine that starts one process per device",
         )
 
 
 def _set_device(mindspore: Any) -> None:
-    """Choose the device: on Ascend the one of DEVICE_ID, except under msrun, which gives each process its own."""
+    """Select the device: on Ascend that of DEVICE_ID, except under msrun, which assigns the devices."""
     if not hasattr(mindspore, "set_device"):
         raise Refusal(
-            f"this needs MindSpore 2 with mindspore.set_device, but here is MindSpore {mindspore.__version__}",
+            f"MindSpore 2 with mindspore.set_device is required, but MindSpore {mindspore.__version__} is installed",
             "choose an engine with a later MindSpore (modelarts.engine)",
         )
     if device() == "Ascend" and "MS_ROLE" not in os.environ:
@@ -79,11 +79,11 @@ def _set_device(mindspore: Any) -> None:
 def prepare(seed: int) -> None:
     """Set up MindSpore for this process.
 
-    MindSpore's oneDNN asks for plain NCHW, for which the AVX-512 code paths have only reference convolutions; held to
-    AVX2 it finds compiled ones (7 against 60 to 110 ms a step of LeNet5).
+    MindSpore requests plain NCHW from oneDNN, whose AVX-512 paths have only reference convolutions for it; limited to
+    AVX2, oneDNN uses compiled ones (7 instead of 60 to 110 ms per step of LeNet5).
 
     Raises:
-        RuntimeError: MindSpore was imported before, so that the setting would have no effect.
+        RuntimeError: MindSpore is imported already, so the settings would have no effect.
         Refusal: MindSpore is too old.
     """
     if "mindspore" in sys.modules:
@@ -102,7 +102,7 @@ def prepare(seed: int) -> None:
 
 
 def ranks() -> tuple[int, int]:
-    """The number of this device from 0, and how many devices train together (`msrun`, or Ascend's rank table)."""
+    """Return the index of this device and the number of devices (`msrun`, or Ascend's rank table)."""
     from mindspore import communication  # noqa: PLC0415 - `prepare` comes first
 
     if not communication.GlobalComm.INITED:
@@ -111,16 +111,16 @@ def ranks() -> tuple[int, int]:
 
 
 class Layout:
-    """Where MindSpore's threads run: as the system likes, or pinned.
+    """Placement of MindSpore's threads: free or pinned.
 
-    Pinned means the main thread on the first core and all others on the rest, which on some machines makes a step five
-    times as fast (docs/reference/mindspore.md §6.2). The first steps are timed in both ways and the faster one is kept;
-    what is computed stays the same. Nothing is pinned on one core, off Linux, on Ascend, among several processes, or
-    while another training of this user runs; one that starts later ends the pinning at the next `refresh`.
+    Pinned means: the main thread on the first core, all others on the remaining cores. On some machines a step is then
+    five times as fast (docs/reference/mindspore.md §6.2). The first steps are timed in both placements and the faster
+    one is kept; the results are equal. Threads are not pinned on a single core, outside Linux, on Ascend, in a
+    distributed training, or while another training of this user runs; if one starts, `refresh` ends the pinning.
 
     Args:
         possible: False never pins.
-        alone: tells whether no other training of this user runs.
+        alone: returns True if no other training of this user runs.
     """
 
     def __init__(self, possible: bool, alone: Callable[[], bool] = lambda: True) -> None:
@@ -129,8 +129,8 @@ class Layout:
         self._times: list[float] = []
         self.pinned = False
 
-    def stepped(self, seconds: float) -> None:
-        """Note how long a step took. The first, which compiles, is left out."""
+    def on_step(self, seconds: float) -> None:
+        """Record the duration of a step in seconds. The first step, which compiles, is ignored."""
         if not self._free or len(self._times) > 2 * _TRIAL:
             return
         self._times.append(seconds)
@@ -142,7 +142,7 @@ class Layout:
                 self.release()
 
     def refresh(self) -> None:
-        """Move threads that were started meanwhile to their place; give it all up when there is another training."""
+        """Place new threads; stop pinning if another training runs."""
         if not self._free:
             return
         if not self._alone():
@@ -152,7 +152,7 @@ class Layout:
             self._pin()
 
     def release(self) -> None:
-        """Give all threads all cores back."""
+        """Let all threads use all cores again."""
         if self.pinned:
             self._place(set(self._free), set(self._free))
             self.pinned = False
@@ -167,17 +167,17 @@ class Layout:
             try:
                 os.sched_setaffinity(thread, main if thread == os.getpid() else others)
             except OSError as error:
-                # The thread has ended since it was listed, or its cores were taken away from this process.
+                # The thread has ended, or its cores are no longer available to this process.
                 if error.errno not in (errno.ESRCH, errno.EINVAL):
                     raise
 
 
 @contextmanager
 def layout(kernels: bool = False) -> Iterator[Layout]:
-    """A `Layout` for a training; every thread has all cores again afterwards.
+    """Yield the `Layout` of a training; afterwards all threads can use all cores.
 
     Args:
-        kernels: the compiled kernels are at work, whose threads no others can hold up, so that nothing is pinned.
+        kernels: True with the compiled kernels, whose own threads need no pinning.
     """
     alone = not kernels and device() == "CPU" and ranks()[1] == 1
     able = sys.platform == "linux" and alone and len(os.sched_getaffinity(0)) > 1
@@ -192,7 +192,7 @@ def layout(kernels: bool = False) -> Iterator[Layout]:
 
 
 def _shared(lock: int) -> bool:
-    """Hold a lock together with others; True when there are none, which is when it can be had alone for a moment."""
+    """Hold a shared lock; return True if no other process holds it (an exclusive lock succeeds)."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

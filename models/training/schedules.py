@@ -1,6 +1,6 @@
-"""Learning rates, one value a step.
+"""Learning rate schedules, one value per step.
 
-With i the step from 0, w the steps of warm-up, T all steps, and base the highest rate
+With i the step from 0, w the number of warm-up steps, T the number of all steps, and base the highest rate
 (docs/reference/tutorials.md T0, T4):
 
     warm-up       first + (base - first) · i / w                      while i < w
@@ -10,7 +10,7 @@ With i the step from 0, w the steps of warm-up, T all steps, and base the highes
     exponential   base · decay ^ (epochs since the warm-up)
     stage         base · decay ^ (milestones passed)
     one-cycle     from base / 25 to base over 30 % of the steps, then down to base / 250,000, both along a cosine
-                  (L. Smith and N. Topin 2017, with the constants that deep-learning libraries use)
+                  (L. Smith and N. Topin 2017, with the usual constants of deep-learning libraries)
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _END = 250_000.0
 
 
 def learning_rates(spec: TrainSpec, steps_per_epoch: int) -> NDArray[np.float32]:
-    """The learning rate of every step of a training.
+    """Return the learning rate of each step.
 
     Args:
-        spec: the training.
-        steps_per_epoch: batches an epoch.
+        spec: the training specification.
+        steps_per_epoch: batches per epoch.
 
     Returns:
         float32 [epochs · steps_per_epoch].

@@ -1,4 +1,4 @@
-"""The two figures that training itself looks at; apart from the others, so that work on those trains nothing again."""
+"""The metrics that training uses. Separate from the other metrics, whose changes then repeat no training."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
-    """Share of images whose largest logit is at their label; among equals the smaller class number counts."""
+    """Return the share of images whose largest logit is at the label; ties: smaller class number."""
     return float(np.mean(logits.argmax(axis=1) == labels))
 
 
 def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
-    """Mean of -log softmax at the labels."""
+    """Return the mean of -log softmax at the labels."""
     wide = logits.astype(np.float64)
     top = wide.max(axis=1)
     log_sums = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))

@@ -1,16 +1,16 @@
-"""One step of a training: forward, backward and update as one graph."""
+"""The training step: forward, backward and update as one graph."""
 
 from __future__ import annotations
 
 import mindspore
 from mindspore import nn, ops
 
-MEAN = "mean"  # prefix of the running means' names
+MEAN = "mean"  # prefix of the names of the running means
 _follow = ops.MultitypeFuncGraph("follow")
 
 
 @_follow.register("Number", "Tensor", "Tensor")  # type: ignore[untyped-decorator]  # MindSpore has no types
-def _follow_one(decay: float, mean: mindspore.Tensor, value: mindspore.Tensor) -> mindspore.Tensor:
+def _update_mean(decay: float, mean: mindspore.Tensor, value: mindspore.Tensor) -> mindspore.Tensor:
     return ops.assign(mean, mean * decay + value * (1.0 - decay))
 
 
@@ -18,7 +18,7 @@ _times = ops.MultitypeFuncGraph("times")
 
 
 @_times.register("Number", "Tensor")  # type: ignore[untyped-decorator]  # MindSpore has no types
-def _times_one(factor: float, value: mindspore.Tensor) -> mindspore.Tensor:
+def _multiply(factor: float, value: mindspore.Tensor) -> mindspore.Tensor:
     return value * factor
 
 
@@ -26,12 +26,12 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
     """Forward, backward and update as one graph.
 
     Args:
-        network: images to logits.
-        optimizer: over the network's parameters.
-        soft: labels are probabilities.
+        network: maps images to logits.
+        optimizer: optimizer of the network's parameters.
+        soft: True if labels are probabilities.
         ranks: number of devices; gradients and loss are means over all of them.
-        ema: decay of the running mean; 0 for none.
-        scale: factor of the loss while gradients are computed, which keeps small ones above zero in float16.
+        ema: decay of the running mean of the parameters; 0 switches it off.
+        scale: loss scale, which keeps small gradients above zero in float16.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.network = network
         self.optimizer = optimizer
         # With `sparse=True, reduction="mean"`, MindSpore 2.10 takes the logarithm of a rounded softmax on a CPU:
-        # infinite for an image whose logit is 104 below the largest; without the reduction it does not.
+        # infinite for an image whose logit is 104 below the largest. Without the reduction the result is correct.
         self.loss = nn.SoftmaxCrossEntropyWithLogits(sparse=not soft, reduction="none")
         self.average = ops.ReduceMean()
         self.gradients = ops.value_and_grad(self.forward, None, optimizer.parameters)
@@ -64,12 +64,12 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
             self.means = self.followed.clone(prefix=MEAN, init="same")
 
     def forward(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
-        """Mean cross entropy of a batch, times the scale."""
+        """Return the mean cross entropy of a batch, times the scale."""
         loss = self.average(self.loss(self.network(image), label))
         return loss if self.scale == 1.0 else loss * self.scale
 
     def construct(self, image: mindspore.Tensor, label: mindspore.Tensor) -> mindspore.Tensor:
-        """Update the parameters; gives the loss before the update."""
+        """Update the parameters and return the loss before the update."""
         loss, gradients = self.gradients(image, label)
         if self.scale != 1.0:
             loss = loss / self.scale

@@ -1,4 +1,4 @@
-"""Watching a network while it runs: what comes out of each layer, in the order in which images pass."""
+"""Observe the outputs of a network's layers in execution order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import mindspore
 
-from ..protocol import say
+from ..protocol import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def watching(network: nn.Cell, seen: Callable[[str, nn.Cell, mindspore.Tensor], None]) -> Iterator[None]:
-    """Tell `seen` name, layer and output whenever a layer without layers inside has run; only PyNative mode calls it.
+def on_layer_output(network: nn.Cell, callback: Callable[[str, nn.Cell, mindspore.Tensor], None]) -> Iterator[None]:
+    """Call `callback` with name, layer and output after each leaf layer; only in PyNative mode.
 
     Args:
-        network: whose layers are watched.
-        seen: is told.
+        network: the network to observe.
+        callback: called with (name, layer, output).
     """
 
     def hook(name: str) -> Callable[[nn.Cell, object, mindspore.Tensor], None]:
-        return lambda cell, _inputs, output: seen(name, cell, output)
+        return lambda cell, _inputs, output: callback(name, cell, output)
 
     leaves = [(name, cell) for name, cell in network.cells_and_names() if name and not list(cell.cells())]
     hooks = [cell.register_forward_hook(hook(name)) for name, cell in leaves]
@@ -39,32 +39,32 @@ def watching(network: nn.Cell, seen: Callable[[str, nn.Cell, mindspore.Tensor], 
 
 
 def choose_mode(spec: TrainSpec) -> None:
-    """Set MindSpore's mode for this process; before a step is built, as it decides how its gradients are computed."""
+    """Set MindSpore's mode. Call it before a step is built: it determines how gradients are computed."""
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE if spec.mode == "pynative" else mindspore.GRAPH_MODE)
 
 
 @contextmanager
-def stepping(spec: TrainSpec, network: nn.Cell) -> Iterator[None]:
+def print_shapes(spec: TrainSpec, network: nn.Cell) -> Iterator[None]:
     """In PyNative mode, print each layer's output shape in the first pass.
 
-    Breakpoints and `print` in a network's `construct` work as in any Python then (docs/reference/tutorials.md T4).
+    Breakpoints and `print` in `construct` also work in this mode (docs/reference/tutorials.md T4).
     """
     if spec.mode != "pynative":
         yield
         return
-    over = False
+    finished = False
 
-    def tell(name: str, cell: nn.Cell, output: mindspore.Tensor) -> None:
-        if not over:
-            say(f"{name} ({type(cell).__name__}): {list(output.shape)}")
+    def print_shape(name: str, cell: nn.Cell, output: mindspore.Tensor) -> None:
+        if not finished:
+            log(f"{name} ({type(cell).__name__}): {list(output.shape)}")
 
     def end(_cell: nn.Cell, _inputs: object, _output: mindspore.Tensor) -> None:
-        nonlocal over
-        over = True
+        nonlocal finished
+        finished = True
 
     whole = network.register_forward_hook(end)
     try:
-        with watching(network, tell):
+        with on_layer_output(network, print_shape):
             yield
     finally:
         whole.remove()

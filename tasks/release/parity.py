@@ -180,5 +180,5 @@ def _judged(hop: Hop, bounds: Bounds) -> Hop:
 
     if hop.whole is None:
         return hop
-    objection = parity.objection(hop.whole.to_json(), bounds.min_agreement, bounds.max_accuracy_drop)
+    objection = parity.failure_reason(hop.whole.to_json(), bounds.min_agreement, bounds.max_accuracy_drop)
     return replace(hop, objection=objection)

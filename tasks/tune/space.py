@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from infra.errors import UserError
 from models.networks.registry import NETWORKS
 from models.spec.recipes import RECIPES
-from models.spec.train_spec import FIELDS, nearest
+from models.spec.train_spec import FIELDS
+from models.spec.values import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

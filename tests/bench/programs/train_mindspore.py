@@ -34,7 +34,7 @@ from models.networks import registry  # noqa: E402
 from models.training import optimizers  # noqa: E402
 from models.training.step import TrainStep  # noqa: E402
 
-wanted = recipes.replaced(recipes.TrainSpec(), {"network": name, "batch_size": batch})
+wanted = recipes.with_fields(recipes.TrainSpec(), {"network": name, "batch_size": batch})
 network = importlib.import_module(registry.module_of(name)).build(wanted)
 optimizer = optimizers.build_optimizer(wanted, network, np.full(100_000, 0.01, np.float32))
 used = how == "atlasflow" and layers.install(network) > 0
@@ -54,7 +54,7 @@ def timed() -> float:
 with runtime.layout(used or how == "stock") as cores:
     timed()  # compiles
     for _ in range({"atlasflow": 2, "settings": 22, "stock": 0}[how]):
-        cores.stepped(timed())
+        cores.on_step(timed())
     times: list[float] = []
     while len(times) < (3 if how != "stock" else 1) or sum(times) < seconds:
         times.append(timed())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.failures import Interruption
-from models.files import alone_in, replacing, write_json, write_text
+from models.files import lock_folder, replacing, write_json, write_text
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -41,16 +41,16 @@ def test_a_full_disk_may_have_no_room_for_a_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(Interruption, match="no space left for"), replacing(tmp_path / "file"):
         raise AssertionError("there is no folder to write into")
-    with pytest.raises(Interruption, match="no space left for"), alone_in(tmp_path / "new"):
+    with pytest.raises(Interruption, match="no space left for"), lock_folder(tmp_path / "new"):
         raise AssertionError("there is no folder to hold")
     monkeypatch.undo()
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(Interruption, match="no space left for"), alone_in(tmp_path):
+    with pytest.raises(Interruption, match="no space left for"), lock_folder(tmp_path):
         raise AssertionError("there is no file to lock")
 
 
 def test_an_error_inside_of_a_held_folder_stays_what_it_is(tmp_path):
-    with pytest.raises(OSError, match="full"), alone_in(tmp_path):
+    with pytest.raises(OSError, match="full"), lock_folder(tmp_path):
         raise OSError(errno.ENOSPC, "full")
 
 
@@ -73,13 +73,13 @@ def test_what_a_killed_holder_left_is_cleared_away(tmp_path):
     left.mkdir(parents=True)
     (left / "last.npz").write_text("half")
     write_text(tmp_path / "kept", "whole")
-    with alone_in(tmp_path):
+    with lock_folder(tmp_path):
         assert not left.exists()
         assert (tmp_path / "kept").exists()
 
 
 def test_a_folder_has_one_holder_at_a_time(tmp_path):
-    with alone_in(tmp_path), pytest.raises(Interruption, match="another training"), alone_in(tmp_path):
+    with lock_folder(tmp_path), pytest.raises(Interruption, match="another training"), lock_folder(tmp_path):
         pass
-    with alone_in(tmp_path):
+    with lock_folder(tmp_path):
         pass

@@ -172,7 +172,7 @@ def test_a_diverging_training_keeps_the_last_good_checkpoint(run, data, tmp_path
     (error,), good = stopped.events("error"), stopped.events("epoch")
     assert 1 <= len(good) < 8
     assert str(error["message"]).startswith(f"epoch {len(good) + 1}: ")
-    assert str(error["message"]).endswith(f"; checkpoint.ckpt is that of epoch {len(good)}")
+    assert str(error["message"]).endswith(f"; checkpoint.ckpt is from epoch {len(good)}")
     assert "learning_rate" in str(error["hint"])
     assert evaluate(run, data, tmp_path / "checkpoint.ckpt", tmp_path / "kept").code == 0
     metrics = json.loads((tmp_path / "kept" / "metrics.json").read_text())
@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_stops_at_the_last_good_checkpoint(trained, run
     error = stopped.events("error")[0]
     assert (stopped.code, error["kind"]) == (2, "user")
     assert str(error["message"]).startswith("epoch 2: ")
-    assert str(error["message"]).endswith("; checkpoint.ckpt is that of epoch 1")
+    assert str(error["message"]).endswith("; checkpoint.ckpt is from epoch 1")
     assert [event["epoch"] for event in stopped.events("epoch")] == [1]
     assert len((tmp_path / "out" / "history.jsonl").read_text().splitlines()) == 1
     assert evaluate(run, data, tmp_path / "out" / "checkpoint.ckpt", tmp_path / "kept").code == 0

@@ -60,13 +60,13 @@ def options(**changed):
 def test_folders_are_left_alone(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "moxing", None)
     given = options(data_url=tmp_path, train_url=tmp_path / "out")
-    with remote.made_local(given, first=True):
+    with remote.with_local_folders(given, first=True):
         assert (given.data_url, given.train_url) == (tmp_path, tmp_path / "out")
 
 
 def test_inputs_come_and_results_go(buckets):
     given = options(pretrain_url="obs://lessons/start.ckpt")
-    with remote.made_local(given, first=True):
+    with remote.with_local_folders(given, first=True):
         assert (given.data_url / "train/batch.bin").read_bytes() == b"images"
         assert given.pretrain_url.name == "start.ckpt"
         assert given.pretrain_url.read_bytes() == b"parameters"
@@ -75,10 +75,10 @@ def test_inputs_come_and_results_go(buckets):
 
 
 def test_a_failed_training_leaves_its_state_to_the_next_one(buckets):
-    with pytest.raises(InputError), remote.made_local(given := options(), first=True):
+    with pytest.raises(InputError), remote.with_local_folders(given := options(), first=True):
         (given.train_url / "state").write_bytes(b"epoch 3")
         raise InputError("the loss is nan")
-    with remote.made_local(given := options(), first=True):
+    with remote.with_local_folders(given := options(), first=True):
         assert (given.train_url / "state").read_bytes() == b"epoch 3"
 
 
@@ -87,7 +87,7 @@ def test_two_jobs_of_one_parent_have_nothing_of_each_other(buckets):
     (buckets.root / "lessons/other/train/batch.bin").write_bytes(b"other images")
     for data in ("data", "other"):
         given = options(data_url=f"obs://lessons/{data}/", train_url=f"obs://lessons/results-{data}")
-        with remote.made_local(given, first=True):
+        with remote.with_local_folders(given, first=True):
             (given.train_url / f"{data}.ckpt").write_bytes((given.data_url / "train/batch.bin").read_bytes())
     assert [path.name for path in (buckets.root / "lessons/results-other").iterdir()] == ["other.ckpt"]
     assert (buckets.root / "lessons/results-other/other.ckpt").read_bytes() == b"other images"
@@ -100,7 +100,7 @@ def test_of_several_processes_one_copies_and_one_writes(buckets, monkeypatch):
 
     def work(rank):
         given = options()
-        with remote.made_local(given, first=rank == 0):
+        with remote.with_local_folders(given, first=rank == 0):
             seen.append((given.data_url / "train/batch.bin").read_bytes())
             if rank == 0:
                 (given.train_url / "result.json").write_text("{}")
@@ -116,20 +116,24 @@ def test_of_several_processes_one_copies_and_one_writes(buckets, monkeypatch):
 
 
 def test_nothing_at_an_address_names_the_option(buckets):
-    missing = remote.made_local(options(data_url="obs://lessons/none"), first=True)
-    with pytest.raises(InputError, match=r"--data_url: there is nothing at obs://lessons/none"):
+    missing = remote.with_local_folders(options(data_url="obs://lessons/none"), first=True)
+    with pytest.raises(InputError, match=r"--data_url: obs://lessons/none does not exist"):
         missing.__enter__()
     assert buckets.copies == []
 
 
 def test_without_moxing_the_option_and_the_way_out_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "moxing", None)
-    unreadable = remote.made_local(options(), first=True)
-    with pytest.raises(InputError, match="--data_url: obs://lessons/data/ can only be read with MoXing") as caught:
+    unreadable = remote.with_local_folders(options(), first=True)
+    with pytest.raises(InputError, match="--data_url: obs://lessons/data/ needs MoXing") as caught:
         unreadable.__enter__()
     assert "pass folders" in caught.value.hint
 
 
 @pytest.mark.parametrize(("text", "kind"), [("obs://b/k", str), ("s3://b/k", str), ("/data", Path), ("data", Path)])
 def test_an_address_stays_as_it_is_written(text, kind):
-    assert type(remote.place(text)) in {kind, type(Path())} if kind is Path else type(remote.place(text)) is kind
+    assert (
+        type(remote.path_or_address(text)) in {kind, type(Path())}
+        if kind is Path
+        else type(remote.path_or_address(text)) is kind
+    )

@@ -17,7 +17,7 @@ def test_the_same_logits_agree_wholly():
     assert (numbers["agreement"], numbers["max_difference"], numbers["accuracy_drop"]) == (1.0, 0.0, 0.0)
     assert numbers["cosine"] == pytest.approx(1.0, abs=1e-15)
     assert numbers["accuracy"] == 0.75
-    assert parity.objection(numbers, 1.0, 0.0) is None
+    assert parity.failure_reason(numbers, 1.0, 0.0) is None
 
 
 def test_each_figure_is_what_its_definition_says():
@@ -49,20 +49,20 @@ def test_an_image_whose_logits_are_no_numbers_agrees_with_nothing(value):
     assert (numbers["not_finite"], numbers["agreement"], numbers["accuracy"]) == (1, 0.75, 0.5)
     assert numbers["max_difference"] is None
     assert numbers["cosine"] == pytest.approx(0.75)
-    assert "1 of 4 images give logits that are not numbers" in parity.objection(numbers, 0.0, 1.0)
+    assert "1 of 4 images have NaN or infinite logits" in parity.failure_reason(numbers, 0.0, 1.0)
 
 
 def test_an_objection_names_bound_and_worst_class():
     found = EXPECTED.copy()
     found[1] = [4.0, 3.0]
     numbers = parity.compare(EXPECTED, found, LABELS, NAMES)
-    said = parity.objection(numbers, 0.99, 0.01)
+    said = parity.failure_reason(numbers, 0.99, 0.01)
     assert said == (
         "agreement 0.7500 is below 0.9900, accuracy falls by 0.2500, more than 0.0100; "
         "worst is dog (agreement 0.6667 on 3 images)"
     )
-    assert parity.objection(numbers, 0.75, 0.25) is None
-    assert parity.objection(numbers, 0.75, 0.2499) is not None
+    assert parity.failure_reason(numbers, 0.75, 0.25) is None
+    assert parity.failure_reason(numbers, 0.75, 0.2499) is not None
 
 
 def test_classes_without_images_are_left_out():

@@ -9,7 +9,7 @@ import pytest
 
 from infra.obs import layout
 from models.data import archive
-from models.data.archive import ARCHIVE, unpacked
+from models.data.archive import ARCHIVE, unpack
 from models.failures import Damage, InputError, Interruption
 
 FILES = {"train/data_batch_1.bin": os.urandom(5000), "eval/test_batch.bin": os.urandom(700), "batches.meta.txt": b"cat"}
@@ -34,23 +34,23 @@ def test_uploads_use_the_name_that_is_looked_for():
 
 
 def test_a_folder_of_files_is_taken_as_it_is(tmp_path):
-    assert unpacked(tmp_path) == tmp_path
-    assert unpacked(tmp_path / "absent") == tmp_path / "absent"
+    assert unpack(tmp_path) == tmp_path
+    assert unpack(tmp_path / "absent") == tmp_path / "absent"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_archive_is_unpacked_once(tmp_path):
-    folder = unpacked(pack(tmp_path))
+    folder = unpack(pack(tmp_path))
     assert there(folder) == FILES
     (folder / "batches.meta.txt").write_bytes(b"touched")
-    assert unpacked(tmp_path) == folder
+    assert unpack(tmp_path) == folder
     assert there(folder)["batches.meta.txt"] == b"touched"
 
 
 def test_another_archive_is_unpacked_anew(tmp_path):
-    first = unpacked(pack(tmp_path))
+    first = unpack(pack(tmp_path))
     (tmp_path / ARCHIVE).unlink()
-    assert there(unpacked(pack(tmp_path, {"one": b"1"}))) == {"one": b"1"}
+    assert there(unpack(pack(tmp_path, {"one": b"1"}))) == {"one": b"1"}
     assert first.is_dir()
 
 
@@ -59,15 +59,13 @@ def test_what_a_killed_process_left_is_no_hindrance(tmp_path):
     left = tmp_path / f".{ARCHIVE}.{about.st_size}.{about.st_mtime_ns}.partial"
     (left / "train").mkdir(parents=True)
     (left / "train" / "data_batch_1.bin").write_bytes(b"half")
-    assert there(unpacked(tmp_path)) == FILES
+    assert there(unpack(tmp_path)) == FILES
     assert not left.exists()
 
 
 def test_several_processes_share_one(tmp_path):
     pack(tmp_path)
-    program = (
-        "import sys, pathlib; from models.data.archive import unpacked; print(unpacked(pathlib.Path(sys.argv[1])))"
-    )
+    program = "import sys, pathlib; from models.data.archive import unpack; print(unpack(pathlib.Path(sys.argv[1])))"
     started = [
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
@@ -75,7 +73,7 @@ def test_several_processes_share_one(tmp_path):
     folders = {process.communicate(timeout=60)[0].strip() for process in started}
     assert [process.returncode for process in started] == [0] * 4
     assert len(folders) == 1
-    assert there(unpacked(tmp_path)) == FILES
+    assert there(unpack(tmp_path)) == FILES
 
 
 @pytest.mark.parametrize("cut", [10, 300, 4000])
@@ -83,15 +81,15 @@ def test_a_damaged_archive(tmp_path, cut):
     pack(tmp_path)
     os.truncate(tmp_path / ARCHIVE, cut)
     with pytest.raises(Damage, match=ARCHIVE):
-        unpacked(tmp_path)
+        unpack(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("name", "kind"), [("/etc/x", tarfile.REGTYPE), ("a/../../x", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)]
 )
 def test_an_archive_that_reaches_outside_is_refused(tmp_path, name, kind):
-    with pytest.raises(InputError, match="not a plain file"):
-        unpacked(pack(tmp_path / "data", {name: b"x"}, kind))
+    with pytest.raises(InputError, match="not a regular file"):
+        unpack(pack(tmp_path / "data", {name: b"x"}, kind))
     assert not (tmp_path / "x").exists()
 
 
@@ -102,6 +100,6 @@ def test_a_full_disk_may_pass(tmp_path, monkeypatch):
     pack(tmp_path)
     monkeypatch.setattr(archive.shutil, "copyfileobj", full)
     with pytest.raises(Interruption, match="no space left"):
-        unpacked(tmp_path)
+        unpack(tmp_path)
     monkeypatch.undo()
-    assert there(unpacked(tmp_path)) == FILES
+    assert there(unpack(tmp_path)) == FILES

@@ -117,7 +117,7 @@ def test_pixels_become_coarse():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((flat(1), "fog", 1, 1), "there is no corruption 'fog'; there are gaussian_noise"),
+        ((flat(1), "fog", 1, 1), "unknown corruption 'fog'; use one of gaussian_noise"),
         ((flat(1), "contrast", 6, 1), "1 to 5, not 6"),
         ((flat(1), "contrast", 0, 1), "1 to 5, not 0"),
         ((flat(1).astype(np.float32), "contrast", 1, 1), "not float32"),

@@ -78,7 +78,7 @@ def left_alone(build, shape):
 
 def network_case(name, shape, stem="native"):
     """Largest relative difference of a parameter's gradient, and of the loss."""
-    spec = train_spec.replaced(train_spec.TrainSpec(), {"network": name, "image_size": shape[-1], "stem": stem})
+    spec = train_spec.with_fields(train_spec.TrainSpec(), {"network": name, "image_size": shape[-1], "stem": stem})
     build = __import__(registry.module_of(name), fromlist=["build"]).build
     random = np.random.default_rng(1)
     image = Tensor(random.standard_normal(shape).astype(np.float32))

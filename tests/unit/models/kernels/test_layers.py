@@ -11,7 +11,7 @@ from models.kernels import build
 PROGRAM = Path(__file__).with_name("compare_kernels.py")
 SPEC = '{"network": "resnet20", "width": 0.5, "epochs": 2, "batch_size": 20}'
 
-needs_kernels = pytest.mark.skipif(build.library() is None, reason=f"no kernels here: {build.why_not()}")
+needs_kernels = pytest.mark.skipif(build.library() is None, reason=f"no kernels here: {build.unavailable_reason()}")
 
 
 def compare(run, *what: str) -> dict[str, float]:
@@ -74,7 +74,7 @@ def test_what_is_exported_after_training_with_kernels_has_plain_operators(run, d
 def test_without_a_compiler_there_are_no_kernels(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert build.library() is None
-    assert build.why_not()
+    assert build.unavailable_reason()
 
 
 @pytest.mark.mindspore
@@ -94,7 +94,7 @@ def test_without_a_compiler_a_network_trains_to_the_same_results_as_with_the_ker
 def test_kernels_can_be_switched_off(monkeypatch):
     monkeypatch.setenv(build.SWITCH, "off")
     assert build.library() is None
-    assert build.why_not() == "ATLASFLOW_KERNELS is off"
+    assert build.unavailable_reason() == "ATLASFLOW_KERNELS is off"
 
 
 @needs_kernels
@@ -111,7 +111,7 @@ def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch,
     assert calls.read_text() == "x\n"
     (reason,) = (tmp_path / "cache").rglob("failed.txt")
     assert "no such header" in reason.read_text()
-    assert str(reason) in build.why_not()
+    assert str(reason) in build.unavailable_reason()
     assert [path for path in reason.parent.parent.iterdir() if path != reason.parent] == []
 
 
@@ -119,8 +119,8 @@ def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch,
 @pytest.mark.parametrize(
     ("script", "seconds", "reason"),
     [
-        ("kill -KILL $$", 300, "was ended"),
-        ("echo 'fatal error: Killed signal terminated program cc1plus' >&2; exit 1", 300, "was ended"),
+        ("kill -KILL $$", 300, "was killed"),
+        ("echo 'fatal error: Killed signal terminated program cc1plus' >&2; exit 1", 300, "was killed"),
         ("exec sleep 60", 0.2, "took more than"),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_compiler_that_is_ended_is_asked_again(monkeypatch, tmp_path, script, 
     monkeypatch.setenv(build.SWITCH, str(tmp_path / "cache"))
     monkeypatch.setattr(build, "_SECONDS", seconds)
     assert build.library() is None
-    assert reason in build.why_not()
+    assert reason in build.unavailable_reason()
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -143,10 +143,10 @@ def test_a_folder_that_cannot_be_written_means_no_kernels_this_time(monkeypatch,
     file.touch()
     monkeypatch.setenv(build.SWITCH, str(file / "kernels"))
     assert build.library() is None
-    assert str(file) in build.why_not()
+    assert str(file) in build.unavailable_reason()
     monkeypatch.setenv(build.SWITCH, "off")
     assert build.library() is None
-    assert build.why_not() == "ATLASFLOW_KERNELS is off"
+    assert build.unavailable_reason() == "ATLASFLOW_KERNELS is off"
 
 
 @needs_kernels

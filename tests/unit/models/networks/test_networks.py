@@ -4,7 +4,7 @@ import math
 import pytest
 
 from models.networks.registry import NETWORKS, check_network
-from models.spec.train_spec import SpecError, TrainSpec, replaced
+from models.spec.train_spec import SpecError, TrainSpec, with_fields
 
 # Parameters of ten classes: docs/reference/tutorials.md T4; He et al. 2015 table 6 (0.27, 0.46, 0.66, 0.85 M); the
 # others are the counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten. Compact
@@ -226,4 +226,4 @@ def test_a_residual_network_has_three_or_four_stages(run, tmp_path):
 )
 def test_what_a_network_cannot_be_is_refused(values, field):
     with pytest.raises(SpecError, match=f"^{field}: "):
-        check_network(replaced(TrainSpec(), values))
+        check_network(with_fields(TrainSpec(), values))

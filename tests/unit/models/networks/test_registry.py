@@ -21,6 +21,7 @@ NOT_DIGESTED = {
     "models/spec/__init__.py",
     "models/spec/recipes.py",
     "models/spec/train_spec.py",
+    "models/spec/values.py",
 }
 PROGRAM = """
 import json, sys

@@ -4,11 +4,11 @@ import json
 import pytest
 
 from models.preprocess import PRESETS
-from models.spec.train_spec import CHOICES, FIELDS, SpecError, TrainSpec, from_json, replaced, to_json
+from models.spec.train_spec import CHOICES, FIELDS, SpecError, TrainSpec, from_json, to_json, with_fields
 
 
 def test_json_is_canonical_and_comes_back():
-    spec = replaced(TrainSpec(), {"schedule": "stage", "milestones": "10,20", "nesterov": "true"})
+    spec = with_fields(TrainSpec(), {"schedule": "stage", "milestones": "10,20", "nesterov": "true"})
     assert from_json(to_json(spec)) == spec
     assert to_json(spec) == json.dumps(json.loads(to_json(spec)), sort_keys=True, separators=(",", ":"))
 
@@ -30,7 +30,7 @@ def test_every_field_is_in_the_json():
     ],
 )
 def test_values_get_their_field_s_type(name, value, read):
-    result = getattr(replaced(TrainSpec(), {name: value}), name)
+    result = getattr(with_fields(TrainSpec(), {name: value}), name)
     assert result == read
     assert type(result) is type(read)
 
@@ -70,7 +70,7 @@ def test_values_get_their_field_s_type(name, value, read):
 )
 def test_what_cannot_work_is_refused_by_the_field_s_name(values, field, hint):
     with pytest.raises(SpecError) as caught:
-        replaced(TrainSpec(), values)
+        with_fields(TrainSpec(), values)
     assert caught.value.message.startswith(f"{field}: ")
     assert hint in caught.value.hint
     assert (caught.value.kind, caught.value.exit_code) == ("user", 2)

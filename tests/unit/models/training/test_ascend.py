@@ -36,7 +36,7 @@ def of(kind):
             parameter.set_data(mindspore.Tensor(start.astype(np.float32)))
     optimizer = build_optimizer(spec, network, np.full(8, spec.learning_rate, np.float32))
     step = TrainStep(
-        ascend.mixed(network) if kind == "mixed" else network,
+        ascend.mixed_precision(network) if kind == "mixed" else network,
         optimizer,
         scale=1.0 if kind == "plain" else ascend.LOSS_SCALE,
     )
@@ -58,7 +58,7 @@ def queue(step, batches, sink_size):
 
 mindspore.data_sink = queue
 step = of("plain")
-call = ascend.sinking(step, pipeline, 1, 2)
+call = ascend.sink_step(step, pipeline, 1, 2)
 found["sunk"] = {"losses": [float(call().asnumpy()) for _ in range(8)]}
 print(json.dumps(found))
 """

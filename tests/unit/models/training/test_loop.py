@@ -229,11 +229,11 @@ def test_divergence_is_seen_in_the_losses_and_in_the_parameters(run, tmp_path):
     nan, inf = float("nan"), float("inf")
     good = [40.0, 40.0, 58.1]  # 20 times the loss of guessing is 46.05; the mean is just below
     cases = {
-        "epoch 3: the loss has grown to 46.1; checkpoint.ckpt is that of epoch 2": ([40.0, 40.0, 58.3], 0.1, 3),
-        "epoch 2: the loss of step 2 is nan; checkpoint.ckpt is that of epoch 1": ([2.0, nan], 0.1, 2),
-        "epoch 1: the loss of step 1 is inf; no epoch was finished": ([inf], 0.1, 1),
-        "epoch 1: weight holds values that are no numbers; no epoch was finished": ([2.0], nan, 1),
-        "epoch 2: weight holds values that are no numbers; checkpoint.ckpt is that of epoch 1": ([2.0], -inf, 2),
+        "epoch 3: the loss has grown to 46.1; checkpoint.ckpt is from epoch 2": ([40.0, 40.0, 58.3], 0.1, 3),
+        "epoch 2: the loss of step 2 is nan; checkpoint.ckpt is from epoch 1": ([2.0, nan], 0.1, 2),
+        "epoch 1: the loss of step 1 is inf; no epoch is complete": ([inf], 0.1, 1),
+        "epoch 1: weight has NaN or infinite values; no epoch is complete": ([2.0], nan, 1),
+        "epoch 2: weight has NaN or infinite values; checkpoint.ckpt is from epoch 1": ([2.0], -inf, 2),
     }
     script = tmp_path / "epoch.py"
     script.write_text(EPOCH)

@@ -45,7 +45,7 @@ for parameter in resnet.build(spec).get_parameters():
     numbered = re.fullmatch(r"(conv|norm)(\\d)", part)
     theirs = style[numbered[1]].format(numbered[2]) if numbered else style[part]
     name = ".".join([*before, theirs, style.get(last, last)])
-    names.append([parameter.name, name, resnet.known_as(spec, name)])
+    names.append([parameter.name, name, resnet.native_name(spec, name)])
     value = parameter.asnumpy()
     values[name] = value[:3] if part == "head" else value
 values["global_step"] = np.zeros(1, np.float32)
@@ -107,7 +107,7 @@ def test_only_the_head_may_be_missing(run, rename, data, tmp_path, left_out, cod
     assert done.code == code, done.errors
     if code:
         message = str(done.events("error")[0]["message"])
-        assert message.endswith("has nothing for 1 parameters of the network: blocks.2.shortcut.conv.weight")
+        assert message.endswith("lacks 1 parameters of the network: blocks.2.shortcut.conv.weight")
     else:
         assert json.loads((tmp_path / "out" / "pretrained.json").read_text())["missing"] == ["head.bias"]
 

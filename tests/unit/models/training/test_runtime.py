@@ -23,10 +23,10 @@ def masks():
 seen = [masks()]
 layout = Layout(possible=True)
 for seconds in [9.0] + [free] * 10:
-    layout.stepped(seconds)
+    layout.on_step(seconds)
 seen.append(masks())
 for seconds in [pinned] * 10:
-    layout.stepped(seconds)
+    layout.on_step(seconds)
 seen.append(masks())
 layout.refresh()
 seen.append(masks())
@@ -62,7 +62,7 @@ def test_where_nothing_can_be_pinned_nothing_is_touched():
     before = os.sched_getaffinity(0)
     layout = Layout(possible=False)
     for _ in range(50):
-        layout.stepped(1.0)
+        layout.on_step(1.0)
     layout.refresh()
     assert os.sched_getaffinity(0) == before
     assert not layout.pinned
@@ -129,7 +129,7 @@ def masks(monkeypatch, tmp_path):
 
 def step(cores, *seconds):
     for one in seconds:
-        cores.stepped(one)
+        cores.on_step(one)
 
 
 FASTER = [9.0, *[0.1] * 10, *[0.02] * 10]  # compiling, then free, then pinned

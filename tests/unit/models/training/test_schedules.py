@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from models.spec.recipes import resolve
-from models.spec.train_spec import TrainSpec, replaced
+from models.spec.train_spec import TrainSpec, with_fields
 from models.training.schedules import learning_rates
 
 
 def rates(steps=10, **values):
-    return learning_rates(replaced(TrainSpec(), {"epochs": 4, "learning_rate": 0.1, **values}), steps)
+    return learning_rates(with_fields(TrainSpec(), {"epochs": 4, "learning_rate": 0.1, **values}), steps)
 
 
 def test_constant():

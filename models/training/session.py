@@ -1,0 +1,127 @@
+"""A training in progress: its step, its batches and the network that is evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mindspore
+import numpy as np
+
+from ..data.images import Images
+from ..data.pipeline import Pipeline
+from ..evaluation.inference import logits, network_forward
+from ..kernels import layers
+from ..preprocess import PRESETS
+from . import ascend, checkpoint
+from .optimizers import build_optimizer
+from .step import MEAN, TrainStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mindspore import nn
+    from numpy.typing import NDArray
+
+    from ..spec.train_spec import TrainSpec
+
+
+@dataclass
+class Session:
+    """One training in progress.
+
+    Attributes:
+        spec: the training specification.
+        step: forward, backward and update; its network is the one that is trained.
+        inference_network: the network that is evaluated.
+        pipeline: the training batches.
+        evaluation: the evaluation images.
+        folder: where checkpoints and results go.
+        kernels: True when the compiled kernels are in use.
+    """
+
+    spec: TrainSpec
+    step: TrainStep
+    inference_network: nn.Cell
+    pipeline: Pipeline
+    evaluation: Images
+    folder: Path
+    kernels: bool
+
+    def values(self) -> dict[str, NDArray[Any]]:
+        """Return the current result by parameter name: the network's parameters or, with `ema`, their running means."""
+        values = checkpoint.arrays(self.step.network.get_parameters())
+        if not self.spec.ema:
+            return values
+        means = checkpoint.arrays(self.step.means)
+        return {name: means[f"{MEAN}.{name}"] for name in values}
+
+    def state(self) -> list[mindspore.Parameter]:
+        """Return all parameters that the next step depends on."""
+        parameters = [*self.step.optimizer.get_parameters(), *self.step.network.get_parameters()]
+        return [*parameters, *(self.step.means if self.spec.ema else ())]
+
+    def evaluate(self) -> NDArray[np.float32]:
+        """Return the logits of the evaluation images: float32 [n, classes]."""
+        if self.inference_network is not self.step.network:
+            checkpoint.assign(self.inference_network.get_parameters(), self.values(), self.folder)
+        forward = network_forward(self.inference_network)
+        return logits(forward, self.evaluation.pixels, self.spec.image_size, self.pipeline.normalisation)
+
+
+def prepare(
+    spec: TrainSpec,
+    build: Callable[[TrainSpec], nn.Cell],
+    network: nn.Cell,
+    rates: NDArray[np.float32],
+    pipeline: Pipeline,
+    evaluation: Images,
+    folder: Path,
+) -> Session:
+    """Build the training step.
+
+    A separate network is evaluated where the trained one differs from the saved one: mixed precision, running means,
+    compiled kernels.
+
+    Args:
+        spec: the training specification.
+        build: builds a network.
+        network: the network to train.
+        rates: float32, the learning rate of each step.
+        pipeline: the training batches.
+        evaluation: the evaluation images.
+        folder: where checkpoints and results go.
+    """
+    optimizer = build_optimizer(spec, network, rates)
+    mixed = spec.precision == "mixed"
+    kernels = layers.usable(spec, pipeline.ranks) and layers.install(network) > 0
+    step = TrainStep(
+        ascend.mixed_precision(network) if mixed else network,
+        optimizer,
+        soft=pipeline.soft,
+        ranks=pipeline.ranks,
+        ema=spec.ema,
+        scale=ascend.LOSS_SCALE if mixed else 1.0,
+    )
+    inference_network = build(spec) if mixed or spec.ema or kernels else network
+    return Session(spec, step, inference_network, pipeline, evaluation, folder, kernels)
+
+
+def training_pipeline(spec: TrainSpec, images: Images, rank: int, size: int) -> Pipeline:
+    """Return the batches of device `rank` of `size` devices."""
+    return Pipeline(
+        images,
+        spec.batch_size,
+        spec.image_size,
+        PRESETS[spec.normalisation],
+        spec.seed,
+        crop=spec.crop,
+        flip=spec.flip,
+        cutout=spec.cutout,
+        mixup=spec.mixup,
+        label_smoothing=spec.label_smoothing,
+        classes=spec.classes,
+        rank=rank,
+        ranks=size,
+    )
