@@ -178,7 +178,7 @@ _LARGE: dict[str, tuple[type[Basic | Bottleneck], tuple[int, ...]]] = {
 }
 
 # Parts of parameter names in other checkpoints: MindSpore's model zoo (down_sample_layer, end_point), MindCV
-# (down_sample, classifier), the ResNet50 tutorial's (norm, fc), MindVision (backbone, features, head.dense), and PyTorch's.
+# (down_sample, classifier), the ResNet50 tutorial's (norm, fc), MindVision (backbone, features, head.dense), PyTorch's.
 _SHORTCUT = r"\.(?:down_sample(?:_layer)?|downsample|shortcut)(?:\.features)?"
 _PARTS = (
     (r"^backbone\.", ""),

@@ -119,7 +119,7 @@ def prepared(run, tmp_path):
         script = tmp_path / "prepare.py"
         script.write_text(
             "import json\n"
-            "from models import failures, runtime\n"
+            "from models import failures\nfrom models.training import runtime\n"
             "runtime.device = lambda: 'Ascend'\n"
             "try: runtime.prepare(1)\n"
             "except failures.Failure as failure: print(json.dumps([failure.kind, failure.message]))\n"

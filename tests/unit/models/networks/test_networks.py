@@ -25,7 +25,7 @@ COUNTS = {
 PROGRAM = """
 import importlib, json, sys
 import numpy as np
-from models import runtime
+from models.training import runtime
 runtime.prepare(1)
 import mindspore
 from models.networks.registry import module_of
@@ -199,7 +199,7 @@ def test_a_residual_network_has_three_or_four_stages(run, tmp_path):
     """docs/reference/tutorials.md T0 refuses lists of blocks of another length."""
     program = tmp_path / "stages.py"
     program.write_text(
-        "from models import runtime\n"
+        "from models.training import runtime\n"
         "runtime.prepare(1)\n"
         "from models.networks import resnet\n"
         "for depths in ((1,), (1, 1), (1, 1, 1), (1, 1, 1, 1), (1,) * 5):\n"

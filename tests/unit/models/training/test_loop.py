@@ -241,7 +241,7 @@ def test_divergence_is_seen_in_the_losses_and_in_the_parameters(run, tmp_path):
     assert done.code == 0, done.errors
     row, *raised = json.loads(done.lines[-1])
     assert row == [pytest.approx(sum(good) / 3), good]
-    assert raised == [[message, "take a smaller learning_rate than 0.01, or a warm-up"] for message in cases]
+    assert raised == [[message, "use a learning_rate below 0.01, or a warm-up"] for message in cases]
 
 
 ALL = {

@@ -25,7 +25,7 @@ STYLES["torch"] |= {"gamma": "weight", "beta": "bias", "moving_mean": "running_m
 # network's own values under those names, and a head of three, when there is a path for it.
 PROGRAM = """
 import json, re, sys
-from models import runtime
+from models.training import runtime
 runtime.prepare(5)
 import mindspore
 import numpy as np
