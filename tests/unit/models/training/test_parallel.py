@@ -86,4 +86,4 @@ def test_a_batch_that_cannot_be_shared_is_refused(make_data, tmp_path):
         *("train", "--data_url", data, "--train_url", tmp_path / "out", "--spec", '{"epochs": 1, "batch_size": 25}'),
     )
     assert done.returncode != 0
-    assert "batch_size: 25 cannot be shared by 2 devices" in done.stdout
+    assert "batch_size: 25 cannot be divided among 2 devices" in done.stdout
