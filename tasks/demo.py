@@ -1,4 +1,4 @@
-"""The demo page of a chain: checkpoint, ONNX file and boards as predictors, examples, and the model's origin."""
+"""The demo page of a chain: predictors (checkpoint, ONNX file, boards), examples and the model's origin."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ NEEDED = ("download", "train", "evaluate", "export")
 
 @contextmanager
 def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
-    """Prepare the demo of a chain that has looked at its stages; what it starts ends with the block.
+    """Yield the demo of a chain; programs started for it end with the block.
 
     Args:
-        chain: with results of `download`, `train`, `evaluate` and `export`.
-        boards: names of boards that answer as well, with the release in service there.
+        chain: chain with results of `download`, `train`, `evaluate` and `export`.
+        boards: names of boards that also predict, with their active release.
 
     Raises:
-        UserError: a stage has no result, or there is no such board.
+        UserError: a stage has no result, or a board does not exist.
     """
     for stage in NEEDED:
         if stage not in chain.known:
@@ -71,7 +71,7 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
 
 
 def examples(chain: Chain, folder: Path) -> list[Example]:
-    """The first evaluation image of each class, whatever the model answers."""
+    """Return the first evaluation image of each class."""
     data = chain.store.link_into(chain.known["download"].outputs["data"], folder)
     images = import_module("models.data.images").read_images(data, "eval")
     _, firsts = np.unique(images.labels, return_index=True)
@@ -103,7 +103,7 @@ def _onnx(chain: Chain, folder: Path, normalisation: Normalisation) -> Predictor
         )
     logits = onnx_logits(chain.store.link_into(exported["onnx"], folder) / exported["onnx"].name, normalisation)
     size = train_spec(chain.settings).image_size
-    logits(np.zeros((size, size, 3), np.uint8))  # warm up: the first answer takes as long as the others
+    logits(np.zeros((size, size, 3), np.uint8))  # warm up: the first call is slow
 
     def answer(pixels: Pixels) -> Answer:
         began = time.perf_counter()
@@ -122,9 +122,9 @@ def _checkpoint(program: LoadedCheckpoint) -> Predictor:
 
 
 def _board(chain: Chain, name: str, folder: Path) -> Predictor:
-    """A board; it gets the same pixels as the others, as a lossless picture."""
+    """Return a board as predictor; it gets the same pixels as the others, in a lossless picture."""
     if name not in chain.settings.boards:
-        chain.world.board(name)  # raises, and names similar boards
+        chain.world.board(name)  # raises an error that names similar boards
     stand_in = not chain.settings.boards[name].address
     ours = _release(chain)
 
@@ -144,7 +144,7 @@ def _board(chain: Chain, name: str, folder: Path) -> Predictor:
 
 
 def _release(chain: Chain) -> str | None:
-    """The id of the release that the chain's last deployment activated; None without a deployment."""
+    """Return the id of the release that the chain's last deployment activated; None without a deployment."""
     deployed = chain.known.get("deploy")
     if deployed is None:
         return None
@@ -152,7 +152,7 @@ def _release(chain: Chain) -> str | None:
 
 
 def provenance(chain: Chain, boards: Sequence[str]) -> list[tuple[str, str]]:
-    """The model's origin and accuracy as (what, value), from receipts only."""
+    """Return the model's origin and accuracy as (label, value), from receipts only."""
     train, evaluate = chain.known["train"], chain.known["evaluate"]
     metrics = Metrics.read(chain.store.path(evaluate.outputs["metrics"]))
     low, high = metrics.interval

@@ -1,4 +1,4 @@
-"""Download: an archive of CIFAR-10 in the official binary layout → a checked tree of `train/`, `eval/` and labels."""
+"""Download: CIFAR-10 archive in the official binary layout → verified tree of `train/`, `eval/` and class names."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ PLACES = {
 
 
 def archive_digest(settings: Settings) -> str:
-    """SHA-256 of the archive that the settings ask for.
+    """Return the SHA-256 of the archive that the settings name.
 
     Raises:
-        UserError: an address without its digest.
+        UserError: `data.source` is an address and `data.sha256` is not set.
     """
     if settings.data.sha256:
         return settings.data.sha256
@@ -45,13 +45,13 @@ def archive_digest(settings: Settings) -> str:
     if settings.data.source not in known:
         raise UserError(
             f"data.source is '{settings.data.source}', but data.sha256 is not set",
-            hint="give the archive's SHA-256 with --set data.sha256=…, or take data.source=sample or full",
+            hint="give the archive's SHA-256 with --set data.sha256=…, or set data.source to sample or full",
         )
     return known[settings.data.source]
 
 
 def run(context: StageContext) -> StageOutput:
-    """Fetch, unpack and check; the archive itself is not kept."""
+    """Fetch, unpack and check the archive, which is not kept."""
     archive = context.folder / "archive"
     _fetch(context, archive)
     tree = context.folder / "cifar10"
@@ -60,7 +60,7 @@ def run(context: StageContext) -> StageOutput:
         check_class_names(tree / PLACES["batches.meta.txt"])
         records = {name: check_records(tree / place) for name, place in PLACES.items() if name.endswith(".bin")}
     except BaseException:
-        shutil.rmtree(context.folder)  # only an unfinished archive is worth keeping
+        shutil.rmtree(context.folder)  # only a partial archive is worth keeping, to resume the download
         raise
     train = sum(count for name, count in records.items() if name.startswith("data_batch"))
     return StageOutput({"data": tree}, f"{train:,} training and {records['test_batch.bin']:,} test images")
@@ -77,11 +77,11 @@ def _fetch(context: StageContext, archive: Path) -> None:
 
 
 def unpack(archive: Path, tree: Path) -> None:
-    """Take the seven files out of a `.tar.gz` or `.zip` and lay them out; all else in it is left alone.
+    """Extract the seven files of a `.tar.gz` or `.zip` to their places; ignore other files.
 
     Raises:
-        Corrupt: the archive is damaged, or a file is missing, doubled or too large.
-        UserError: a path in it leaves the folder, or one of the seven is not a plain file.
+        Corrupt: the archive is damaged, or a file is missing, duplicate or too large.
+        UserError: a path leaves the folder, or a member is a link or a device.
     """
     found: set[str] = set()
     with _members(archive) as members:
@@ -112,7 +112,7 @@ def _copy(file: IO[bytes], target: Path, name: str) -> None:
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
-    """The plain files of an archive, in its order, each open for reading."""
+    """Yield the regular files of an archive in order, each open for reading."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as pack:
@@ -122,7 +122,7 @@ def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
                 yield _tar_members(pack)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's trouble, not the archive's
+            raise  # an error of the disk, not of the archive
         raise Corrupt(f"the archive is damaged: {error}", hint="fetch it again") from error
 
 
@@ -133,7 +133,10 @@ def _tar_members(pack: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
             continue
         file = pack.extractfile(member) if member.isreg() else None
         if file is None:
-            raise UserError(f"{member.name} in the archive is a link or a device", hint="such an archive is not opened")
+            raise UserError(
+                f"{member.name} in the archive is a link or a device",
+                hint="use an archive of regular files inside its own folder",
+            )
         yield member.name, file
 
 
@@ -148,14 +151,16 @@ def _zip_members(pack: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
 def _refuse_escape(name: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise UserError(f"{name} in the archive leaves its folder", hint="such an archive is not opened")
+        raise UserError(
+            f"{name} in the archive leaves its folder", hint="use an archive of regular files inside its own folder"
+        )
 
 
 def check_class_names(path: Path) -> None:
-    """Check that class names can be shown and can name files, as they do in pictures and tables.
+    """Check that class names are printable and valid as file names, for pictures and tables.
 
     Raises:
-        UserError: a name repeats, or is no plain word or words.
+        UserError: a name is duplicate or has other characters than letters, digits and spaces.
     """
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -103,7 +103,7 @@ def test_an_old_python_can_read_the_boot_file_to_say_so():
     ast.parse(Path(boot.__file__).read_text(encoding="utf-8"), feature_version=(3, 7))
 
 
-def test_arguments_of_others_are_never_taken_for_ours():
+def test_unknown_arguments_are_not_matched_by_prefix():
     words = ["train", "--data_url", "a", "--train_url", "b", "--spec", "{}", "--data", "c", "--train=d", "--s", "e"]
     options, rest = boot._parser().parse_known_args(words)
     assert (options.data_url, options.train_url, options.spec) == (Path("a"), Path("b"), "{}")

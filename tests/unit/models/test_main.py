@@ -202,7 +202,7 @@ scoring.cross_entropy = cross_entropy
 
 
 @pytest.mark.parametrize("poison", POISONS)
-def test_a_loss_that_is_no_number_stops_at_the_last_good_checkpoint(trained, run, tmp_path, poison):
+def test_a_loss_of_nan_or_infinity_stops_at_the_last_good_checkpoint(trained, run, tmp_path, poison):
     data, folder, _ = trained
     script = tmp_path / "poisoned.py"
     script.write_text(f"import sys\n{POISONS[poison]}\nfrom models import main\nsys.exit(main.main())\n")

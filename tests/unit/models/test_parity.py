@@ -34,7 +34,7 @@ def test_each_figure_is_what_its_definition_says():
     assert parity.worst_class(numbers) is dog
 
 
-def test_a_better_answer_than_the_checkpoints_is_no_agreement_and_a_negative_drop():
+def test_a_better_answer_is_a_disagreement_and_a_negative_drop():
     found = EXPECTED.copy()
     found[2] = [0.0, 1.0]
     numbers = parity.compare(EXPECTED, found, LABELS, NAMES)
@@ -42,7 +42,7 @@ def test_a_better_answer_than_the_checkpoints_is_no_agreement_and_a_negative_dro
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_an_image_whose_logits_are_no_numbers_agrees_with_nothing(value):
+def test_an_image_with_nan_or_infinite_logits_is_a_disagreement(value):
     found = EXPECTED.copy()
     found[0, 1] = value
     numbers = parity.compare(EXPECTED, found, LABELS, NAMES)

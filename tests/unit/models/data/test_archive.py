@@ -54,7 +54,7 @@ def test_another_archive_is_unpacked_anew(tmp_path):
     assert first.is_dir()
 
 
-def test_what_a_killed_process_left_is_no_hindrance(tmp_path):
+def test_partial_files_of_a_killed_process_are_replaced(tmp_path):
     about = (pack(tmp_path) / ARCHIVE).stat()
     left = tmp_path / f".{ARCHIVE}.{about.st_size}.{about.st_mtime_ns}.partial"
     (left / "train").mkdir(parents=True)

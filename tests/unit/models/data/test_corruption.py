@@ -124,11 +124,11 @@ def test_pixels_become_coarse():
         ((flat(1)[0], "contrast", 1, 1), r"not uint8 \[32, 32, 3\]"),
     ],
 )
-def test_what_cannot_be_corrupted_is_refused(arguments, said):
+def test_invalid_arguments_are_refused(arguments, said):
     with pytest.raises(ValueError, match=said):
         corrupt(*arguments)
 
 
-def test_no_images_are_no_images():
+def test_an_empty_batch_stays_empty():
     for name in NAMES:
         assert corrupt(flat(1)[:0], name, 1, 1).shape == (0, 32, 32, 3)

@@ -30,7 +30,7 @@ def test_equal_predictions_do_not_differ():
     assert compare(one, one, LABELS)["p_value"] == 1.0
 
 
-def test_thousands_of_differences_are_no_overflow():
+def test_thousands_of_differences_do_not_overflow():
     labels = np.zeros(8000, np.int32)
     one = answers([1] * 4100 + [0] * 3900)
     found = compare(one, 1 - one, labels)

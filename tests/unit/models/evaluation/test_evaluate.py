@@ -27,7 +27,7 @@ def test_evaluation_writes_metrics_and_predictions(trained, run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "word"), [(None, 2, "no checkpoint"), (b"not a checkpoint", 6, "cannot be read")]
+    ("content", "code", "word"), [(None, 2, "does not exist"), (b"not a checkpoint", 6, "cannot be read")]
 )
 def test_a_bad_checkpoint_is_named(run, data, tmp_path, content, code, word):
     path = tmp_path / "model.ckpt"

@@ -30,7 +30,7 @@ def trained(make_data, run, tmp_path_factory):
 
 
 @pytest.mark.mindspore
-def test_every_set_is_classified_as_an_evaluation_would(trained, run, tmp_path):
+def test_each_set_is_classified_as_in_an_evaluation(trained, run, tmp_path):
     data, checkpoint = trained
     for name in ("contrast/1", "contrast/5"):
         shutil.copytree(data / "eval", tmp_path / "corrupted" / name / "eval")
@@ -55,7 +55,7 @@ def test_every_set_is_classified_as_an_evaluation_would(trained, run, tmp_path):
 
 @pytest.mark.mindspore
 @pytest.mark.parametrize(("damage", "said"), [("none", "no corrupted images"), ("others", "differ from those of")])
-def test_images_of_elsewhere_are_refused(trained, run, tmp_path, damage, said):
+def test_missing_or_other_images_are_refused(trained, run, tmp_path, damage, said):
     data, checkpoint = trained
     target = tmp_path / "corrupted" / "contrast" / "1" / "eval" / "test_batch.bin"
     target.parent.mkdir(parents=True)

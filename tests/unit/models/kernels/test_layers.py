@@ -71,7 +71,7 @@ def test_what_is_exported_after_training_with_kernels_has_plain_operators(run, d
     assert "Custom" not in used
 
 
-def test_without_a_compiler_there_are_no_kernels(monkeypatch, tmp_path):
+def test_kernels_need_a_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert build.library() is None
     assert build.unavailable_reason()

@@ -68,7 +68,7 @@ def test_values_get_their_field_s_type(name, value, read):
         ({"mode": "pynative", "sink": True}, "sink", "graph"),
     ],
 )
-def test_what_cannot_work_is_refused_by_the_field_s_name(values, field, hint):
+def test_an_invalid_value_is_refused_with_the_name_of_its_field(values, field, hint):
     with pytest.raises(SpecError) as caught:
         with_fields(TrainSpec(), values)
     assert caught.value.message.startswith(f"{field}: ")
@@ -77,7 +77,7 @@ def test_what_cannot_work_is_refused_by_the_field_s_name(values, field, hint):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
-def test_what_is_no_object_is_refused(text):
+def test_a_value_that_is_not_an_object_is_refused(text):
     with pytest.raises(SpecError, match="specification"):
         from_json(text)
 

@@ -225,7 +225,7 @@ print(json.dumps(found))
 """
 
 
-def test_divergence_is_seen_in_the_losses_and_in_the_parameters(run, tmp_path):
+def test_divergence_is_detected_in_losses_and_parameters(run, tmp_path):
     nan, inf = float("nan"), float("inf")
     good = [40.0, 40.0, 58.1]  # 20 times the loss of guessing is 46.05; the mean is just below
     cases = {
