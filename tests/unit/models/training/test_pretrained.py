@@ -157,7 +157,7 @@ def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "code", "word"),
     [
-        ("none.ckpt", None, 2, "no checkpoint"),
+        ("none.ckpt", None, 2, "does not exist"),
         ("bad.ckpt", b"junk", 6, "cannot be read"),
         ("bad.safetensors", b"junk", 6, "cannot be read"),
     ],
