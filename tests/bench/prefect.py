@@ -10,7 +10,7 @@ import argparse
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _share(environment: Any, home: Any, rounds: Any) -> Iterator[Any]:
     """Wall time of runs without what their stages took, as the runs' own records say."""
-    kinds = {
+    kinds: dict[str, Callable[[int], list[str]]] = {
         "every stage runs": lambda number: ["--set", f"train.seed={number + 100}"],
         "every stage is reused": lambda number: ["--record", "--set", "train.seed=100"],
     }
@@ -69,6 +69,7 @@ def _memory(environment: Any, home: Any) -> Iterator[Any]:
         text=True,
     ) as serving:
         try:
+            assert serving.stdout is not None
             assert any("You can also trigger" in line for line in serving.stdout)
             time.sleep(SETTLED_SECONDS)
             for name, process in (("Prefect server", server), ("atlasflow serve", psutil.Process(serving.pid))):
@@ -107,8 +108,8 @@ def _copy_runs(address: Any, login: Any, count: Any) -> None:
             for artifact in artifacts:
                 kept = {name: artifact[name] for name in ("key", "type", "description", "data")}
                 post("/artifacts/", {**kept, "flow_run_id": copy["id"]})
-            kept = [{name: line[name] for name in ("name", "level", "message", "timestamp")} for line in lines]
-            post("/logs/", [{**line, "flow_run_id": copy["id"]} for line in kept])
+            kept_lines = [{name: line[name] for name in ("name", "level", "message", "timestamp")} for line in lines]
+            post("/logs/", [{**line, "flow_run_id": copy["id"]} for line in kept_lines])
 
 
 def _pages(address: Any, login: Any, rounds: Any) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from infra.atc.emulator.compiler import compile_model
@@ -90,7 +91,7 @@ def measure(acl: Any, network: onnx.ModelProto, rounds: int) -> dict[str, list[f
     return measured
 
 
-def on_board(acl: Any, network: onnx.ModelProto, image: np.ndarray) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def on_board(acl: Any, network: onnx.ModelProto, image: NDArray[Any]) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Execution alone, and with the copies, of that network compiled by the stand-in compiler."""
     with tempfile.TemporaryDirectory(prefix="atlasflow-bench-") as folder:
         source, target = Path(folder, "net.onnx"), Path(folder, "net.om")
@@ -114,7 +115,7 @@ def on_board(acl: Any, network: onnx.ModelProto, image: np.ndarray) -> tuple[Cal
     def execute() -> None:
         succeed(acl.mdl.execute(model, inputs, outputs))
 
-    def whole() -> np.ndarray:
+    def whole() -> NDArray[Any]:
         data = image.tobytes()
         succeed(acl.rt.memcpy(source_at, len(data), acl.util.bytes_to_ptr(data), len(data), 1))
         execute()

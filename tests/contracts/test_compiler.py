@@ -9,7 +9,7 @@ from infra.air.writer import to_air
 from infra.atc.emulator.om import read_om
 from infra.atc.factory import open_compiler
 from infra.atc.toolkit import find_toolkit
-from infra.errors import Refused, UserError
+from infra.errors import AtlasFlowError, Refused, UserError
 from infra.ports.compilation import Compiler, CompileRequest
 from tests.unit.infra.atc.emulator.networks import lenet, saved
 
@@ -33,7 +33,7 @@ def asked(tmp_path: Path) -> CompileRequest:
     return CompileRequest(model, tmp_path / "out" / "lenet.om", "Ascend310", shapes)
 
 
-def failing(subject: Compiler, request: CompileRequest) -> tuple[UserError | Refused, list[str]]:
+def failing(subject: Compiler, request: CompileRequest) -> tuple[AtlasFlowError, list[str]]:
     """The error of a compilation that must fail and leave nothing."""
     lines: list[str] = []
     with pytest.raises((UserError, Refused)) as caught:

@@ -15,11 +15,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -37,7 +39,7 @@ COLOURS = [
 
 pytestmark = pytest.mark.skipif(not SAMPLES, reason="ATLASFLOW_ASCEND_SAMPLES names no copy of Ascend/samples")
 
-Pixels = np.ndarray
+Pixels = NDArray[Any]
 
 
 def as_cifar(picture: Image.Image) -> Pixels:
@@ -49,7 +51,8 @@ def as_cifar(picture: Image.Image) -> Pixels:
 def as_caffe(picture: Image.Image) -> Pixels:
     """What the raw samples feed: the middle of a square, BGR less the mean of ImageNet."""
     pixels = np.asarray(picture.resize((256, 256)))[16:-16, 16:-16, ::-1]
-    return (pixels - np.array([104.0, 117.0, 123.0])).transpose(2, 0, 1)
+    fed: Pixels = (pixels - np.array([104.0, 117.0, 123.0])).transpose(2, 0, 1)
+    return fed
 
 
 def as_grey(picture: Image.Image) -> Pixels:
@@ -57,7 +60,8 @@ def as_grey(picture: Image.Image) -> Pixels:
     import cv2
 
     grey = cv2.cvtColor(np.asarray(picture)[..., ::-1], cv2.COLOR_BGR2GRAY)
-    return cv2.resize((grey / 255 - 0.1307) / 0.3081, (32, 32))[None]
+    fed: Pixels = cv2.resize((grey / 255 - 0.1307) / 0.3081, (32, 32))[None]
+    return fed
 
 
 def as_tensorflow(size: tuple[int, int]) -> Callable[[Image.Image], Pixels]:
@@ -66,7 +70,8 @@ def as_tensorflow(size: tuple[int, int]) -> Callable[[Image.Image], Pixels]:
     def feed(picture: Image.Image) -> Pixels:
         height, width = picture.height, picture.width  # the sample takes one for the other
         inner = picture.crop((height // 10, width // 10, height - height // 10, width - width // 10)).resize(size)
-        return (np.asarray(inner) - np.array([123.0, 117.0, 104.0])).transpose(2, 0, 1)
+        fed: Pixels = (np.asarray(inner) - np.array([123.0, 117.0, 104.0])).transpose(2, 0, 1)
+        return fed
 
     return feed
 
@@ -74,7 +79,8 @@ def as_tensorflow(size: tuple[int, int]) -> Callable[[Image.Image], Pixels]:
 def as_dvpp(picture: Image.Image) -> Pixels:
     """What DVPP and AIPP feed, but for the rounding of half-sized colour: BGR less the mean."""
     pixels = np.asarray(picture.resize((224, 224), Image.Resampling.BILINEAR))[..., ::-1]
-    return (pixels - np.array([104.0, 117.0, 123.0])).transpose(2, 0, 1)
+    fed: Pixels = (pixels - np.array([104.0, 117.0, 123.0])).transpose(2, 0, 1)
+    return fed
 
 
 YUV = aipp.write(
@@ -126,7 +132,7 @@ class Sample:
     tolerance: float = 0.02
 
 
-def of_mindspore(folder: str, model: str, **options: object) -> Sample:
+def of_mindspore(folder: str, model: str, **options: Any) -> Sample:
     """A sample whose model comes from MindSpore, through AIR."""
     return Sample(folder, model=model, atc={"framework": "1"}, classes=10, softmax=False, **options)
 
@@ -205,7 +211,7 @@ def network(sample: Sample, nodes: Sequence[onnx.NodeProto], weights: Sequence[o
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=4)
 
 
-def infer(model: onnx.ModelProto, images: Sequence[Pixels], batch: int | None) -> np.ndarray:
+def infer(model: onnx.ModelProto, images: Sequence[Pixels], batch: int | None) -> NDArray[Any]:
     """What ONNX Runtime says, image by image; a fixed batch is filled by repeating."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
@@ -258,7 +264,7 @@ def compile_model(sample: Sample, model: onnx.ModelProto, folder: Path) -> None:
     assert finished.returncode == 0, finished.stdout
 
 
-def prepared(sample: Sample, place: Path) -> tuple[Path, list[str], np.ndarray]:
+def prepared(sample: Sample, place: Path) -> tuple[Path, list[str], NDArray[Any]]:
     """Copy the sample, give it pictures and a model.
 
     Returns:

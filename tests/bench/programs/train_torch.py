@@ -103,7 +103,7 @@ def timed() -> Any:
 
 for _ in range(3):
     timed()
-times = []
+times: list[float] = []
 while len(times) < 3 or sum(times) < seconds:
     times.append(timed())
 print(batch / statistics.median(times), batch / min(times))

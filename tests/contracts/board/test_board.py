@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,8 +14,11 @@ from infra.board.client import SshBoard
 from infra.errors import GateFailed, Refused
 from infra.fleet import Fleet
 from infra.ports.release import Release
+from infra.ports.upkeep import Observations
 from infra.settings.drift import DriftSettings
 from infra.store.artifacts import folder_files
+from infra.world import World
+from models import preprocess
 from tasks.release.drift_baseline import FILE, reference
 from tasks.retrain.drift import reason, survey
 from tests import boards
@@ -38,11 +41,12 @@ def test_a_new_board_runs_nothing(board: SshBoard) -> None:
 
 def test_install_puts_a_release_into_service(board: SshBoard, site: Site, tmp_path: Path) -> None:
     release = boards.release(tmp_path / "r")
-    moved = []
+    moved: list[int] = []
     installed = board.install(release, moved.append)
     assert installed.changed
     assert installed.files_sent == len(release.files)
     assert installed.bytes_sent == sum(moved) == sum(file.size for file in release.files.values())
+    assert installed.smoke is not None
     assert installed.smoke.agreement == 1.0
     assert installed.smoke.max_difference <= 1e-3
     assert board.state().active == release.id
@@ -105,10 +109,11 @@ def test_pictures_are_classified_and_fetched(board: SshBoard, site: Site, tmp_pa
     broken.write_bytes(b"not a picture")
     answer, problem = board.classify([picture, broken], tmp_path / "out")
     pixels = np.asarray(Image.open(picture))[np.newaxis]
-    expected = boards.preprocess.best(boards.logits(pixels, boards.weights()))
+    expected = preprocess.best(boards.logits(pixels, boards.weights()))
     assert [label for label, _ in answer.top] == [label for label, _ in expected]
     assert [p for _, p in answer.top] == pytest.approx([p for _, p in expected], abs=1e-5)
     assert answer.milliseconds > 0
+    assert answer.annotated is not None
     with Image.open(answer.annotated) as annotated:
         assert min(annotated.size) >= 256
     assert problem.top == ()
@@ -142,6 +147,12 @@ def test_a_model_is_tried_without_being_installed(board: SshBoard, site: Site, t
     assert board.state().active == "a"
 
 
+def observed(board: SshBoard) -> Observations:
+    observations = board.observations()
+    assert observations is not None
+    return observations
+
+
 def test_observations_show_drift(board: SshBoard, site: Site, tmp_path: Path) -> None:
     folder = boards.release_folder(tmp_path / "r")
     pictures = boards.images(40, seed=8)
@@ -162,18 +173,18 @@ def test_observations_show_drift(board: SshBoard, site: Site, tmp_path: Path) ->
         finished = boards.run_agent(program, "watch", "--interval", "0.01", "--looks", "3", camera)
         assert finished.returncode == 0, finished.stderr
         limits = DriftSettings(min_images=40)
-        (found,) = survey(SimpleNamespace(board=lambda _: board), fleet, [NAME], limits)
+        (found,) = survey(cast(World, SimpleNamespace(board=lambda _: board)), fleet, [NAME], limits)
         return found
 
     calm = watched(pictures, "day")
     assert (calm.found, calm.images, max(calm.indices.values())) == ("steady", 40, 0.0)
     (camera / "torn.png").write_bytes(b"no picture")
     dark = watched(pictures // 8, "night")
-    assert (dark.found, dark.images, board.observations().skipped) == ("drifted", 80, 1)
+    assert (dark.found, dark.images, observed(board).skipped) == ("drifted", 80, 1)
     assert all(f"{colour} (" in reason([dark]) for colour in ("red", "green", "blue"))
     assert reason([dark]).startswith(f"board {NAME} sees other images: ")
     board.install(boards.release(tmp_path / "second", "second", seed=4))
-    assert board.observations().release == "first"  # until its program watches
+    assert observed(board).release == "first"  # until its program watches
     unknown = watched(pictures[:3], "next")
-    assert (board.observations().release, board.observations().images) == ("second", 3)
+    assert (observed(board).release, observed(board).images) == ("second", 3)
     assert (unknown.found, unknown.message) == ("unknown", "release second is not kept here")

@@ -69,7 +69,7 @@ def link(site: Any) -> Iterator[Any]:
 def test_a_slow_link_is_only_slow(site: Site, link: Any, tmp_path: Path) -> None:
     slow = SshBoard(NAME, site.settings.model_copy(update={"port": link.port}))
     release = boards.release(tmp_path / "a", "a")
-    moved = []
+    moved: list[int] = []
     assert slow.install(release, moved.append).changed
     assert sum(moved) == sum(file.size for file in release.files.values())
     assert slow.state().active == "a"

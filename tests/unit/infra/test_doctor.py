@@ -2,11 +2,12 @@ import os
 import socket
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from infra import doctor
+from infra import world as world_module
 from infra.errors import Refused, UserError
 from infra.obs.bucket import Access
 from infra.ports.values import Producer
@@ -42,11 +43,15 @@ class World:
         return self._access
 
 
+def as_world(world: World) -> world_module.World:
+    return cast(world_module.World, world)
+
+
 @pytest.fixture
 def examine(tmp_path: Path) -> Any:
-    def findings(world: Any = None, **overrides: Any) -> Any:
+    def findings(world: World | None = None, **overrides: Any) -> Any:
         settings = load(overrides=overrides)
-        return {item.check: item for item in doctor.examine(settings, tmp_path, world or World(tmp_path))}
+        return {item.check: item for item in doctor.examine(settings, tmp_path, as_world(world or World(tmp_path)))}
 
     return findings
 
@@ -73,7 +78,7 @@ def test_every_finding_that_is_not_good_says_what_to_do(examine: Any) -> None:
     ("version", "level"), [((3, 10), "wrong"), ((3, 11), "good"), ((3, 12), "good"), ((3, 13), "wrong")]
 )
 def test_python(examine: Any, monkeypatch: pytest.MonkeyPatch, version: Any, level: str) -> None:
-    monkeypatch.setattr(doctor.sys, "version_info", version)
+    monkeypatch.setattr("infra.doctor.sys.version_info", version)
     assert examine()["Python"].level == level
 
 
@@ -85,27 +90,27 @@ def test_a_package_that_is_missing(examine: Any, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_full_disk(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: SimpleNamespace(free=1 << 30))
+    monkeypatch.setattr("infra.doctor.shutil.disk_usage", lambda place: SimpleNamespace(free=1 << 30))
     assert examine()["disk"].level == "wrong"
 
 
 def test_a_home_that_does_not_exist_yet_is_judged_by_its_parent(tmp_path: Path) -> None:
-    found = doctor.examine(load(), tmp_path / "not" / "yet", World(tmp_path))
+    found = doctor.examine(load(), tmp_path / "not" / "yet", as_world(World(tmp_path)))
     assert str(tmp_path) in next(item.found for item in found if item.check == "disk")
 
 
 def test_a_folder_that_is_not_writable(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "access", lambda place, mode: mode != os.W_OK)
+    monkeypatch.setattr("infra.doctor.os.access", lambda place, mode: mode != os.W_OK)
     assert "is not writable" in examine()["disk"].found
 
 
 def test_little_memory_is_worth_a_note(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: SimpleNamespace(available=1 << 30))
+    monkeypatch.setattr("infra.doctor.psutil.virtual_memory", lambda: SimpleNamespace(available=1 << 30))
     assert examine()["memory"].level == "note"
 
 
 def test_one_core_is_worth_a_note(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    monkeypatch.setattr("infra.doctor.os.sched_getaffinity", lambda pid: {0}, raising=False)
     assert examine()["processor"].level == "note"
 
 

@@ -3,7 +3,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ DIGEST = sha256(BODY).hexdigest()
 class Server(BaseHTTPRequestHandler):
     """Answers `/file`, with ranges, and `/cut`, which breaks off in the middle of the body."""
 
-    requests: list
+    requests: ClassVar[list[tuple[str, str | None]]]
 
     def do_GET(self) -> None:
         self.requests.append((self.path, self.headers.get("Range")))
@@ -42,13 +43,13 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Any]:
-    handler = type("Handler", (Server,), {"requests": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+    class Handler(Server):
+        requests: ClassVar[list[tuple[str, str | None]]] = []
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        running.address = f"http://127.0.0.1:{running.server_address[1]}"
-        running.requests = handler.requests
-        yield running
+        yield SimpleNamespace(address=f"http://127.0.0.1:{running.server_address[1]}", requests=Handler.requests)
         running.shutdown()
         thread.join()
 

@@ -85,6 +85,7 @@ def test_the_lock_of_a_killed_holder_is_free_when_its_lease_has_run_out(server: 
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, api], cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()

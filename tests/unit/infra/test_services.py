@@ -100,6 +100,7 @@ def test_a_process_id_that_was_given_away_anew_is_not_ours(services: Any) -> Non
         path.write_text(json.dumps(ours | {"pid": stranger.pid, "created": ours["created"] - 60}))
         assert not services.stop("listener")
         assert stranger.poll() is None
+        assert stranger.stdin is not None
         stranger.stdin.close()
     path.write_text(json.dumps(ours))
 

@@ -64,7 +64,9 @@ def test_the_trainer_gets_addresses_made_of_digests_and_events_are_passed_on(
     world_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = world_of(**{"obs.bucket": "my-bucket"})
-    jobs, epochs, status = [], [], []
+    jobs: list[Any] = []
+    epochs: list[Epoch] = []
+    status: list[str] = []
     epoch = Epoch(1, 1, 2.0, 3.0, 4.0)
 
     class Trainer:

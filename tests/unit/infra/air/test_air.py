@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from infra.air.operators import OPERATORS
@@ -21,15 +22,16 @@ from tests.unit.infra.atc.emulator.networks import lenet, model_of
 RANDOM = np.random.default_rng(13)
 
 
-def run(model: onnx.ModelProto, values: np.ndarray) -> np.ndarray:
+def run(model: onnx.ModelProto, values: NDArray[Any]) -> NDArray[Any]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: values})[0]
+    result: NDArray[Any] = session.run(None, {session.get_inputs()[0].name: values})[0]
+    return result
 
 
 def single(
     kind: str,
     dims: Sequence[int | str] = (2, 3, 9, 8),
-    weights: Mapping[str, np.ndarray] | None = None,
+    weights: Mapping[str, NDArray[Any]] | None = None,
     **attributes: Any,
 ) -> onnx.ModelProto:
     """A model of one operator that takes `x` and the weights, and gives `y`."""
@@ -42,7 +44,7 @@ def single(
     )
 
 
-def normal(*dims: int) -> np.ndarray:
+def normal(*dims: int) -> NDArray[Any]:
     return RANDOM.normal(0, 1, dims).astype(np.float32)
 
 
@@ -58,7 +60,7 @@ def written(model: onnx.ModelProto, kind: str) -> dict[str, Any]:
     return values
 
 
-WINDOW = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}
+WINDOW: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}
 POOL = {"ksize": [1, 1, 3, 2], "strides": [1, 1, 2, 1], "pads": [1, 2, 0, 1], "padding_mode": b"CALCULATED",
         "data_format": b"NCHW", "global_pooling": False}  # fmt: skip
 CONV = {"w": normal(4, 3, 3, 2), "b": normal(4)}
@@ -254,7 +256,8 @@ def damaged(change: Callable[[Any], object]) -> bytes:
     """AIR of LeNet5 with something changed: `change` gets operators by name."""
     model = parse(to_air(lenet()))
     change({op.name: op for op in model.graph[0].op})
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 NO_AIR = [

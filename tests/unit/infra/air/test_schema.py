@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,7 +111,7 @@ def wire(data: bytes) -> Iterator[tuple[int, int | bytes]]:
                 raise AssertionError(f"wire type {kind}")
 
 
-def only(data: bytes, number: int) -> list[int | bytes]:
+def only(data: bytes, number: int) -> list[Any]:
     return [value for found, value in wire(data) if found == number]
 
 

@@ -136,7 +136,7 @@ CASES: Sequence[Case] = [
 ]  # fmt: skip
 
 
-REAL_OM = _real(b"\1\0\0\0\0\0\0\0" + b"\0" * 24, wide=True)
+REAL_OM: bytes = _real(b"\1\0\0\0\0\0\0\0" + b"\0" * 24, wide=True)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Typed options become ATC's texts."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,18 +44,20 @@ def test_each_option_has_its_text() -> None:
 
 def test_every_option_of_the_stand_in_can_be_given() -> None:
     """Those that follow from the request, and those of other modes and frameworks, have no attribute of their own."""
-    typed = {*AtcOptions(
+    attributes: dict[str, Any] = {
         **dict.fromkeys(("aipp", "keep_dtype", "modify_mixlist", "op_precision_mode", "fusion_switch_file"), Path("f")),
-        op_compiler_cache_dir=Path("c"), debug_dir=Path("d"), batch_gears=(1, 2), image_gears=((1, 2), (3, 4)),
-        dims_gears=((1,), (2,)), input_fp16_nodes=("a",), out_nodes=("b:0",), optypelist_for_implmode=("C",),
-        op_debug_level=1, aicore_num=1,
+        "op_compiler_cache_dir": Path("c"), "debug_dir": Path("d"),
+        "batch_gears": (1, 2), "image_gears": ((1, 2), (3, 4)), "dims_gears": ((1,), (2,)),
+        "input_fp16_nodes": ("a",), "out_nodes": ("b:0",), "optypelist_for_implmode": ("C",),
+        "op_debug_level": 1, "aicore_num": 1,
         **dict.fromkeys(("disable_reuse_memory", "enable_small_channel", "virtual_type", "deterministic"), True),
-        display_model_info=True,
+        "display_model_info": True,
         **dict.fromkeys((
             "precision_mode", "precision_mode_v2", "input_format", "output_type", "op_select_implmode",
             "buffer_optimize", "op_compiler_cache_mode", "host_env_os", "host_env_cpu", "core_type", "log",
         ), "x"),
-    ).texts()}  # fmt: skip
+    }  # fmt: skip
+    typed = set(AtcOptions(**attributes).texts())
     assert typed <= set(OPTIONS)
     assert set(OPTIONS) - typed == {
         "mode", "model", "weight", "framework", "output", "soc_version", "input_shape", "input_shape_range", "singleop",

@@ -5,7 +5,7 @@ import json
 import os
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pytest
 
@@ -35,6 +35,7 @@ def test_a_home_that_is_replaced_is_kept_aside(home: Any, archive: Any) -> None:
     make(home, 3)
     done = restore(archive, home, replace=True)
     assert len(list(Receipts(home).all())) == 2
+    assert done.before is not None
     assert len(list(Receipts(done.before).all())) == 3
     assert (done.before / "secrets" / "board-laptop").read_text() == "private"
 
@@ -60,7 +61,7 @@ def _created() -> Any:
 def rewritten(archive: Any, change: Any) -> Any:
     """The archive with other members: `change` maps a list of (member, bytes)."""
     with tarfile.open(archive) as tar:
-        members = [(member, tar.extractfile(member).read()) for member in tar]
+        members = [(member, cast(IO[bytes], tar.extractfile(member)).read()) for member in tar]
     target = archive.with_name("other.tar")
     with tarfile.open(target, "w") as tar:
         for member, data in change(members):

@@ -173,6 +173,7 @@ def test_status_has_the_journal(stand_in: Any, tmp_path: Path) -> None:
     status = board.status()
     assert (status.active, status.previous, status.probation) == ("b", "a", 8)
     assert [entry.event for entry in status.journal] == ["switch", "switch"]
+    assert status.journal[0].smoke is not None
     assert status.journal[0].smoke.agreement == 1.0
 
 
@@ -191,7 +192,11 @@ def test_pull_fetches_the_files_of_watch(stand_in: Any, tmp_path: Path) -> None:
     pulled = board.pull(tmp_path / "out")
     assert pulled.fetched == ("0.png", "1.png", "2.png", "answers.jsonl")
     assert (pulled.report.pictures, pulled.report.skipped) == (3, 1)
-    assert 0 < pulled.report.p50 <= pulled.report.p99 <= pulled.report.largest
+    report = pulled.report
+    assert report.p50 is not None
+    assert report.p99 is not None
+    assert report.largest is not None
+    assert 0 < report.p50 <= report.p99 <= report.largest
     again = board.pull(tmp_path / "out")
     assert (again.fetched, again.kept) == ((), 4)
 

@@ -116,8 +116,8 @@ def test_passwords_are_discouraged_and_the_factory_s_is_called_out() -> None:
 def test_versions_sort_as_they_were_released() -> None:
     released = ["20.1.rc1", "3.3.0", "5.0.2", "5.0.4.alpha002", "5.0.4", "5.1.RC1.alpha003", "5.1.RC1", "5.1.RC2"]
     released += ["6.0.0", "6.2.RC1", "7.0.RC1.alpha001", "7.0.RC1", "7.0.0", "7.0.0.3", "8.0.RC3", "8.0.0", "8.1.RC1"]
-    orders = [order(version) for version in released]
-    assert None not in orders
+    orders = [found for version in released if (found := order(version)) is not None]
+    assert len(orders) == len(released)
     assert orders == sorted(orders)
     assert older("5.0.4", "7.0.RC1") is True
     assert older("7.0.RC1", "7.0.RC1") is False

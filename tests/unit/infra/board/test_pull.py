@@ -124,7 +124,15 @@ def test_no_listing_writes_outside_the_folder(tmp_path: Path, seed: int) -> None
         return "".join(dice.choices(pieces, k=dice.randint(0, 5)))
 
     def value(depth: int = 0) -> object:
-        kinds = [lambda: dice.randint(-9, 9), name, lambda: None, lambda: 1e999, lambda: [name()], lambda: 5, lambda: 5]
+        kinds: list[Callable[[], object]] = [
+            lambda: dice.randint(-9, 9),
+            name,
+            lambda: None,
+            lambda: 1e999,
+            lambda: [name()],
+            lambda: 5,
+            lambda: 5,
+        ]
         return dice.choice(kinds)()
 
     files: Mapping[str, object] = {name(): value() for _ in range(dice.randint(1, 4))}

@@ -1,8 +1,9 @@
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -25,7 +26,8 @@ def outbox(tmp_path: Path) -> Any:
 
 
 def deliver(outbox: Any, **senders: Any) -> Any:
-    said, slept = [], []
+    said: list[str] = []
+    slept: list[float] = []
     outbox.deliver(senders, RETRY, said.append, slept.append)
     return said, slept
 
@@ -38,7 +40,7 @@ def test_what_passes_is_tried_again_and_then_kept_apart_with_its_reason(outbox: 
         raise Transient("no answer")
 
     outbox.put(TOLD, ("webhook", "mail"))
-    taken = []
+    taken: list[Any] = []
     said, slept = deliver(outbox, webhook=broken, mail=taken.append)
     assert (attempts, taken) == ([TOLD] * 3, [TOLD])
     assert len(slept) == 2
@@ -62,7 +64,7 @@ def test_what_a_killed_process_left_is_told_by_the_next_one_and_a_way_that_is_go
     outbox: Any, tmp_path: Path
 ) -> None:
     outbox.put(TOLD, ("webhook", "mail"))
-    taken = []
+    taken: list[Any] = []
     deliver(Outbox(tmp_path), mail=taken.append)
     assert taken == [TOLD]
     assert not list(outbox.waiting.iterdir())
@@ -74,7 +76,7 @@ def test_whatever_a_way_raises_is_its_answer_and_the_others_are_told(outbox: Any
         raise ValueError("Invalid header value b'secret'")
 
     outbox.put(TOLD, ("webhook", "mail"))
-    taken = []
+    taken: list[Any] = []
     said, slept = deliver(outbox, webhook=broken, mail=taken.append)
     assert (taken, slept) == ([TOLD], [])
     assert said[0] == "subject: webhook failed: ValueError"
@@ -86,7 +88,7 @@ def test_a_damaged_file_is_kept_apart_and_the_others_are_told(outbox: Any, damag
     outbox.waiting.mkdir(parents=True)
     (outbox.waiting / "0-first.json").write_text(damaged)
     outbox.put(TOLD, ("mail",))
-    taken = []
+    taken: list[Any] = []
     said, _ = deliver(outbox, mail=taken.append)
     assert taken == [TOLD]
     assert said[0].startswith("0-first.json cannot be processed: ")
@@ -105,6 +107,22 @@ def test_what_cannot_even_be_kept_apart_stays_and_ends_nothing(outbox: Any) -> N
     assert kept.read_text() == "{"
 
 
+def connected(server: Relay) -> http.client.HTTPConnection:
+    host, port = cast(tuple[str, int], server.server_address)
+    return http.client.HTTPConnection(host, port, timeout=5)
+
+
+@dataclass(frozen=True)
+class CallableRelay:
+    """Posts to a relay when it is called."""
+
+    call: Callable[..., Any]
+    receiver: Any
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.call(*arguments, **options)
+
+
 @pytest.fixture
 def relay(outbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A relay that tells a web server, and how to post to it."""
@@ -114,15 +132,14 @@ def relay(outbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         with Relay(0, load(), outbox, SECRET) as server, running(server):
 
             def call(body: Any, kind: str = "application/json", secret: Any = SECRET, method: str = "POST") -> Any:
-                connection = http.client.HTTPConnection(*server.server_address, timeout=5)
+                connection = connected(server)
                 connection.request(method, "/", body, {"Content-Type": kind, "Authorization": secret})
                 answer = connection.getresponse()
                 said = json.loads(answer.read())
                 connection.close()
                 return answer.status, said
 
-            call.receiver = receiver
-            yield call
+            yield CallableRelay(call, receiver)
 
 
 def test_a_notification_goes_through(relay: Any) -> None:
@@ -152,7 +169,7 @@ def test_a_relay_that_would_tell_nothing_any_more_says_so(outbox: Any, monkeypat
     monkeypatch.setattr(module, "senders", unusable)
     with Relay(0, load(), outbox, SECRET) as server, running(server):
         server._delivery.join(5)
-        connection = http.client.HTTPConnection(*server.server_address, timeout=5)
+        connection = connected(server)
         connection.request("GET", "/", headers={"Authorization": SECRET})
         answer = connection.getresponse()
         assert answer.status == 503

@@ -20,8 +20,13 @@ def fresh(as_obs: Any) -> Iterator[Any]:
     """Settings of a bucket that is not there yet, and what was sent to make it."""
     _, settings = as_obs()
     settings = settings.model_copy(update={"bucket": f"test-{secrets.token_hex(6)}"})
-    made = []
-    yield lambda **changes: made.append(connect(settings.model_copy(update=changes), retry=RETRY)) or made[-1]
+    made: list[Any] = []
+
+    def connected(**changes: Any) -> Any:
+        made.append(connect(settings.model_copy(update=changes), retry=RETRY))
+        return made[-1]
+
+    yield connected
     for client in made:
         if client.ensure_bucket() is False:
             client.delete(key for key, _ in client.list(""))
@@ -33,7 +38,7 @@ def test_a_bucket_is_private_and_standard_unless_said_otherwise(
     fresh: Any, local: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = fresh()
-    sent = {}
+    sent: dict[str, Any] = {}
     client._connection.s3.meta.events.register_last(
         "before-send.s3.CreateBucket", lambda request, **_: sent.update(request.headers, body=request.body)
     )

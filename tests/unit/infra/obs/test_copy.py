@@ -28,7 +28,7 @@ def test_copies_go_anywhere(client: Any, other: Any, local: Any, tmp_path: Path,
     file = local(os.urandom(1000))
     files = client.files
     there, elsewhere = f"{scheme}://{client.bucket}/a/k.html", f"{scheme}://{other.bucket}/ü b/k"
-    moved = []
+    moved: list[int] = []
     files.copy(str(file.path), there, moved.append)
     files.copy(there, elsewhere, moved.append)
     files.copy(elsewhere, str(tmp_path / "deep" / "out"), moved.append)
@@ -60,7 +60,7 @@ def test_folders_are_copied_side_by_side(client: Any, other: Any, local: Any, tm
     files, here = client.files, f"obs://{client.bucket}/data"
     assert files.copy_parallel(str(tmp_path / "tree"), here) == tuple(sorted(data))
     there = f"s3://{other.bucket}"
-    moved = []
+    moved: list[int] = []
     assert files.copy_parallel(f"{here}/", there, progress=moved.append) == tuple(sorted(data))
     assert sum(moved) == sum(map(len, data.values()))
     files.copy_parallel(there, str(tmp_path / "out"))

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import (
@@ -25,7 +25,7 @@ def answer(code: Any, status: Any, message: str = "said so") -> Any:
     return ClientError(
         {
             "Error": {"Code": code, "Message": message},
-            "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "R1"},
+            "ResponseMetadata": cast(Any, {"HTTPStatusCode": status, "RequestId": "R1"}),
         },
         "Op",
     )
@@ -73,8 +73,8 @@ def test_answers(code: str, status: int, error: Any) -> None:
         (ConnectTimeoutError(endpoint_url="x"), Transient),
         (ReadTimeoutError(endpoint_url="x"), Transient),
         (ProtocolError("cut"), Transient),
-        (SSLError(endpoint_url="x", error="EOF occurred in violation of protocol"), Transient),
-        (SSLError(endpoint_url="x", error="[SSL: CERTIFICATE_VERIFY_FAILED] no"), Refused),
+        (SSLError(endpoint_url="x", error=OSError("EOF occurred in violation of protocol")), Transient),
+        (SSLError(endpoint_url="x", error=OSError("[SSL: CERTIFICATE_VERIFY_FAILED] no")), Refused),
         (NoCredentialsError(), UserError),
         (ParamValidationError(report="Bucket"), UserError),
     ],

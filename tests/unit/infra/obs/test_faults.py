@@ -196,7 +196,7 @@ def test_a_killed_upload_is_taken_up_again(
     kill_while_sending(settings, file, f"kill@{point}")
     assert client.head("k") is None or point == "obs.multipart.completed"
     faults = FaultPlan()
-    moved = []
+    moved: list[int] = []
     connect(settings, faults=faults).put("k", file, moved.append)
     assert faults.visits["obs.multipart.part"] == parts_sent_again
     assert sum(moved) == file.size

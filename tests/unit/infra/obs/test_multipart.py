@@ -8,6 +8,7 @@ import pytest
 
 from infra.errors import Corrupt, UserError
 from infra.obs import multipart
+from infra.obs.address import ObjectAddress
 from infra.obs.multipart import MEBIBYTE, part_size
 from infra.obs.unfinished import abort_older
 
@@ -43,7 +44,7 @@ class ListedUploads:
     """A connection whose server lists one unfinished upload and tells its time; it notes what is aborted."""
 
     def __init__(self, date: datetime, begun: datetime) -> None:
-        self.page = {
+        self.page: dict[str, object] = {
             "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(date, usegmt=True)}},
             "Uploads": [{"Key": "k", "UploadId": "1", "Initiated": begun}],
         }
@@ -75,7 +76,7 @@ def test_the_age_of_an_upload_is_measured_by_the_clock_of_the_server(hours: int,
 def test_memory_is_bounded_by_parts_in_flight(client: Any, local: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = local(os.urandom(40 * MEBIBYTE))
     monkeypatch.setattr(multipart, "MEMORY", 16 * MEBIBYTE)
-    upload = multipart.Multipart(client._connection, None, file, {}, "")
+    upload = multipart.Multipart(client._connection, ObjectAddress(client.bucket, "k"), file, {}, "")
     assert (upload.parts, upload.in_flight) == (5, 2)
 
 

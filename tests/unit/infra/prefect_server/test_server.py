@@ -193,7 +193,7 @@ def test_an_address_that_is_none_of_http_is_refused(tmp_path: Path, monkeypatch:
 
 
 def test_credentials_are_sent_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+    seen: list[Any] = []
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:not-for-others")
     with outside_server(403, seen=seen) as api:
         monkeypatch.setenv("PREFECT_API_URL", api)

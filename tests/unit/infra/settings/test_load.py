@@ -163,7 +163,7 @@ def test_a_wrong_value_is_not_repeated_since_it_may_be_a_secret(monkeypatch: pyt
 def test_settings_cannot_be_changed_afterwards() -> None:
     settings = load()
     with pytest.raises(ValueError, match="frozen"):
-        settings.obs.bucket = "other"
+        settings.obs.bucket = "other"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(fresh_cache, "CHECKOUT", folder)
     tools = tmp_path / "tools"
     tools.mkdir()
-    monkeypatch.setattr(fresh_cache.sysconfig, "get_path", lambda name: str(tools))
+    monkeypatch.setattr("infra.store.fresh_cache.sysconfig.get_path", lambda name: str(tools))
     monkeypatch.setenv("PATH", str(tools))
     return folder
 

@@ -16,11 +16,12 @@ if not server.installed():
     pytest.skip("Gradio is not installed: make dev", allow_module_level=True)
 
 from infra.web import page
+from infra.web.pictures import MOST_PICTURES
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 
-def away(_pixels: Any) -> None:
+def away(_pixels: Any) -> Answer:
     raise Transient("board b is away", hint="switch it on")
 
 
@@ -43,7 +44,7 @@ def test_good_files_are_read_and_the_others_named(demo: Any, tmp_path: Path) -> 
 
 
 def test_too_many_files_are_not_looked_at(demo: Any, tmp_path: Path) -> None:
-    paths = [tmp_path / f"{index}.png" for index in range(page.MOST_PICTURES + 1)]  # none of them exists
+    paths = [tmp_path / f"{index}.png" for index in range(MOST_PICTURES + 1)]  # none of them exists
     assert page.read(demo, paths, tmp_path) == ([], ["9 files are too many at once: drop up to 8"])
 
 
@@ -59,7 +60,7 @@ def test_each_answer_is_shown_as_it_comes_and_a_failure_in_its_place() -> None:
 
 
 def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(_pixels: Any) -> None:
+    def broken(_pixels: Any) -> Answer:
         raise RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT")
 
     *_, last = page.answered([ClassifiedPicture("cat.png", PIXELS)], (), [Predictor("reference", broken), GOOD])
@@ -113,8 +114,8 @@ def test_a_whole_page_answers_uploaded_files_and_no_other_of_the_machine(
         [uploaded] = client.post("/gradio_api/upload", files={"files": ("mine.png", picture.read_bytes())}).json()
         file = {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
         assert "mine.png" in events(client, 0, [[file], ["ONNX"]])
-        for path in ("/dev/zero", str(secret), "/proc/self/environ"):
-            assert events(client, 0, [[{**file, "path": path}], ["ONNX"]]).endswith("was not uploaded")
+        for elsewhere in ("/dev/zero", str(secret), "/proc/self/environ"):
+            assert events(client, 0, [[{**file, "path": elsewhere}], ["ONNX"]]).endswith("was not uploaded")
         assert "example 1" in events(client, 1, [["ONNX"]], event_data={"index": 0, "value": 0})
         for index in (-1, 10**30, "0", None):
             said = events(client, 1, [["ONNX"]], event_data={"index": index, "value": 0})

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -60,6 +62,6 @@ def saved(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-def weights_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+def weights_of(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     """The initializers by name."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

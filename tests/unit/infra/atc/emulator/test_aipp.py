@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from infra.atc import aipp
@@ -31,7 +33,7 @@ def identity(folder: Path, dims: tuple[int | str, ...]) -> Path:
     )
 
 
-def compiled(folder: Path, text: str, dims: tuple[int | str, ...] = (2, 3, 8, 6), **options: str) -> OmModel:
+def compiled(folder: Path, text: str, dims: tuple[int | str, ...] = (2, 3, 8, 6), **options: Any) -> OmModel:
     (folder / "aipp.cfg").write_text(text)
     given = {
         "model": str(identity(folder, dims)), "framework": "5", "output": "net", "soc_version": "Ascend310",
@@ -44,15 +46,17 @@ def block(**values: aipp.Value) -> str:
     return aipp.write({"aipp_mode": "static", **values})
 
 
-def run(model: OmModel, pixels: np.ndarray) -> np.ndarray:
-    return onnxruntime.InferenceSession(model.onnx, providers=["CPUExecutionProvider"]).run(None, {"image": pixels})[0]
+def run(model: OmModel, pixels: NDArray[Any]) -> NDArray[Any]:
+    session = onnxruntime.InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
+    result: NDArray[Any] = session.run(None, {"image": pixels})[0]
+    return result
 
 
-def bytes_of(*dims: int) -> np.ndarray:
+def bytes_of(*dims: int) -> NDArray[Any]:
     return RANDOM.integers(0, 256, dims, np.uint8)
 
 
-def normalised(values: np.ndarray, text: str) -> np.ndarray:
+def normalised(values: NDArray[Any], text: str) -> NDArray[Any]:
     """AIPP's formula on NHWC values, with the constants of `text`, as NCHW float32 of float16's numbers."""
     (config,) = aipp_config.read(text, "text")
     result = np.empty(values.shape, np.float32)
@@ -165,7 +169,7 @@ def test_only_images_can_have_aipp(tmp_path: Path) -> None:
 
 def open_sizes(folder: Path, text: str) -> OmModel:
     """The identity for images of two sizes."""
-    gears = {"input_shape": "image:1,3,-1,-1", "dynamic_image_size": "4,6;8,16"}
+    gears: dict[str, Any] = {"input_shape": "image:1,3,-1,-1", "dynamic_image_size": "4,6;8,16"}
     return compiled(folder, text, (1, 3, "height", "width"), **gears)
 
 
@@ -301,7 +305,7 @@ def test_grey_bytes_need_one_channel(tmp_path: Path) -> None:
 
 def test_a_network_with_aipp_dynamic_batch_and_float16_agrees_with_one_without(tmp_path: Path) -> None:
     path = saved(lenet("n"), tmp_path / "lenet.onnx")
-    gears = {"input_shape": "image:-1,3,32,32", "dynamic_batch_size": "1,4", "model": str(path)}
+    gears: dict[str, Any] = {"input_shape": "image:-1,3,32,32", "dynamic_batch_size": "1,4", "model": str(path)}
     with_aipp = compiled(
         tmp_path, aipp.normalising(MEAN, STD, width=32, height=32), precision_mode="force_fp16", **gears
     )

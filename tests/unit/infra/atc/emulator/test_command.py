@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from infra.air.writer import to_air
 from infra.atc.emulator import command
 from infra.atc.emulator.om import OmModel, read_om
+from infra.atc.options import OPTIONS
 from tests.unit.infra.atc.emulator.broken import changed, changed_air
 from tests.unit.infra.atc.emulator.commands import AIR, BASE, CHECKOUT, DYNAMIC, SHAPE
 from tests.unit.infra.atc.emulator.networks import lenet, model_of, saved
@@ -50,7 +51,7 @@ def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     for flag in ("--help", "-h"):
         assert command.main(["--model=x", flag]) == 0
         text = capsys.readouterr().out
-        assert all(f"--{name} " in text for name in command.OPTIONS)
+        assert all(f"--{name} " in text for name in OPTIONS)
 
 
 @pytest.mark.parametrize("arguments", [["--modle=x"], ["net.onnx"], ["--model"]])

@@ -1,19 +1,20 @@
 """The precision modes against an independent numpy computation; the graph runs in ONNX Runtime, as on a board."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from infra.atc.emulator.compiler import compile_model
 from infra.atc.emulator.om import OmModel
 from tests.unit.infra.atc.emulator.networks import lenet, model_of, saved, weights_of
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 
 def half(values: Array) -> Array:
@@ -28,13 +29,15 @@ def same(values: Array) -> Array:
 
 def conv(values: Array, weights: Array) -> Array:
     """A valid convolution, as sums in float64 (so its own rounding is far below float16's)."""
-    windows = np.lib.stride_tricks.sliding_window_view(values.astype(np.float64), weights.shape[2:], (2, 3))
-    return np.einsum("nchwij,ocij->nohw", windows, weights.astype(np.float64)).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(values.astype(np.float64), weights.shape[2:], cast(Any, (2, 3)))
+    sums: Array = np.einsum("nchwij,ocij->nohw", windows, weights.astype(np.float64))
+    return sums.astype(np.float32)
 
 
 def pool(values: Array) -> Array:
     batch, channels, height, width = values.shape
-    return values.reshape(batch, channels, height // 2, 2, width // 2, 2).max((3, 5))
+    largest: Array = values.reshape(batch, channels, height // 2, 2, width // 2, 2).max((3, 5))
+    return largest
 
 
 def dense(values: Array, weights: Array, bias: Array) -> Array:
@@ -43,7 +46,7 @@ def dense(values: Array, weights: Array, bias: Array) -> Array:
 
 def reference(image: Array, weights: dict[str, Array], takes: Any = half, gives: Any = half, bias: Any = half) -> Array:
     """LeNet5 where cube operators round their inputs with `takes` and their results with `gives`."""
-    values = takes(image)
+    values: Array = takes(image)
     for name in ("c1", "c2"):
         values = pool(np.maximum(gives(conv(takes(values), takes(weights[name]))), 0))
     values = values.reshape(len(values), -1)
@@ -54,7 +57,8 @@ def reference(image: Array, weights: dict[str, Array], takes: Any = half, gives:
 
 def run(model: OmModel, **inputs: Array) -> Array:
     session = onnxruntime.InferenceSession(model.onnx, providers=["CPUExecutionProvider"])
-    return session.run(None, inputs)[0]
+    result: Array = session.run(None, inputs)[0]
+    return result
 
 
 def compiled(network: onnx.ModelProto, folder: Path, **options: str) -> OmModel:

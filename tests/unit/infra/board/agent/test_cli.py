@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from infra.atc.emulator.om import pack_om
+from models import preprocess
 from tests import boards
 
 FAILING_ACL = """
@@ -83,9 +84,9 @@ def test_classify_in_the_tutorial_s_words(folder: Any, tmp_path: Path, mode: str
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
     pixels = np.asarray(Image.open(picture))[np.newaxis]
-    expected = boards.preprocess.best(boards.logits(pixels, boards.weights()))
+    expected = preprocess.best(boards.logits(pixels, boards.weights()))
     for (label, probability), line in zip(expected, lines[1:6], strict=True):
-        number = boards.preprocess.CLASSES.index(label)
+        number = preprocess.CLASSES.index(label)
         assert line == f"label:{number}  confidence: {probability:.6f}, class: {label}"
     assert lines[6] == f"written to {tmp_path / 'out' / 'p.png'}"
 
@@ -106,7 +107,7 @@ def test_pixels_go_in_as_they_are_when_the_model_has_aipp(tmp_path: Path) -> Non
 
     folder = boards.release_folder(tmp_path / "r")
     matrix = boards.weights()
-    planes = boards.preprocess
+    planes = preprocess
     scale = (1 / (255 * np.array(planes.CIFAR10.std))).astype(np.float32).reshape(1, 3, 1, 1)
     shift = (-np.array(planes.CIFAR10.mean) / np.array(planes.CIFAR10.std)).astype(np.float32).reshape(1, 3, 1, 1)
     graph = helper.make_graph(
@@ -244,6 +245,7 @@ def test_watch_ends_at_sigterm_and_gives_everything_back(folder: Any, tmp_path: 
         text=True,
     )
     try:
+        assert process.stdout is not None
         assert "a.png" in process.stdout.readline()
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)

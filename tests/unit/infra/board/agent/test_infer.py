@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models import preprocess
 from tests import boards
 
 
@@ -39,7 +40,7 @@ def test_images_of_another_size_are_resized_by_the_contract(tmp_path: Path) -> N
     finished, target = run(folder, pixels, tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith("3 images, ")
-    expected = boards.logits(boards.preprocess.resize(pixels, 32), boards.weights())
+    expected = boards.logits(preprocess.resize(pixels, 32), boards.weights())
     assert np.allclose(np.load(target), expected, atol=1e-4)
 
 

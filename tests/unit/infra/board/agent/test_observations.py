@@ -11,6 +11,13 @@ from infra.board.agent import observations
 from infra.board.agent.counts import add, count, none
 from infra.board.agent.observations import DAYS, Recorder, read
 
+
+def recorded(path: str) -> dict[str, Any]:
+    found = read(path)
+    assert found is not None
+    return found
+
+
 ANSWER = (3, 0.42, [0.0, 127.6, 255.0])
 
 
@@ -35,7 +42,7 @@ def test_counts_survive_a_restart(tmp_path: Path) -> None:
         watching.skip()
         watching.flush()
         watching.flush()  # there is nothing more to write
-        (day,) = read(str(path))["days"]
+        (day,) = recorded(str(path))["days"]
         assert (day["images"], day["skipped"], day["class"][3], day["confidence"][4]) == (expected,) * 4
     assert day["since"] <= day["until"]
 
@@ -48,7 +55,7 @@ def test_a_new_release_begins_anew_and_the_old_ones_program_adds_nothing(tmp_pat
     Recorder(path, "second", 10)
     old.add(*ANSWER)
     old.flush()
-    said = read(path)
+    said = recorded(path)
     assert (said["release"], said["days"][-1]["images"]) == ("second", 0)
 
 
@@ -61,19 +68,19 @@ def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path: Path, content: str) 
     path.write_text(content)  # while it watches, too
     watching.add(*ANSWER)
     watching.flush()
-    assert read(str(path))["days"][0]["images"] == 1
+    assert recorded(str(path))["days"][0]["images"] == 1
 
 
 def test_other_classes_begin_anew(tmp_path: Path) -> None:
     path = str(tmp_path / "seen.json")
     Recorder(path, "first", 10)
     Recorder(path, "first", 4)
-    assert len(read(path)["days"][0]["class"]) == 4
+    assert len(recorded(path)["days"][0]["class"]) == 4
 
 
 def test_it_stays_small_however_long_a_board_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1.7e9]
-    monkeypatch.setattr(observations.time, "time", lambda: now[0])
+    monkeypatch.setattr("infra.board.agent.observations.time.time", lambda: now[0])
     path = tmp_path / "seen.json"
     watching = Recorder(str(path), "first", 10)
     sizes = []
@@ -83,22 +90,22 @@ def test_it_stays_small_however_long_a_board_watches(tmp_path: Path, monkeypatch
         watching.flush()
         sizes.append(path.stat().st_size)
         now[0] += 86_400
-    days = read(str(path))["days"]
+    days = recorded(str(path))["days"]
     assert [item["images"] for item in days] == list(range(2 * DAYS + 1, 3 * DAYS + 1))
     assert max(sizes) < 6000
 
 
 def test_it_is_written_at_most_every_few_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(observations.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("infra.board.agent.observations.time.monotonic", lambda: clock[0])
     path = str(tmp_path / "seen.json")
     watching = Recorder(path, "first", 10)
     watching.add(*ANSWER)
     watching.flush_when_due()
-    assert read(path)["days"][0]["images"] == 0
+    assert recorded(path)["days"][0]["images"] == 0
     clock[0] += observations.SECONDS
     watching.flush_when_due()
-    assert read(path)["days"][0]["images"] == 1
+    assert recorded(path)["days"][0]["images"] == 1
 
 
 def test_a_full_disk_leaves_the_summary_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,10 +121,10 @@ def test_a_full_disk_leaves_the_summary_as_it_was(tmp_path: Path, monkeypatch: p
     watching.add(*ANSWER)
     with pytest.raises(OSError, match="No space"):
         watching.flush()
-    assert read(path)["days"][0]["images"] == 1
+    assert recorded(path)["days"][0]["images"] == 1
     monkeypatch.undo()
     watching.flush()
-    assert read(path)["days"][0]["images"] == 2
+    assert recorded(path)["days"][0]["images"] == 2
 
 
 def _see(path: Any) -> None:

@@ -23,7 +23,7 @@ def test_the_text_can_be_read() -> None:
     """The bar below shows bright text on black, and the picture above is untouched but for its size."""
     source = Image.fromarray(boards.images(1)[0])
     annotated = annotate(source, TOP)
-    assert np.array_equal(np.asarray(annotated)[:256], np.asarray(source.resize((256, 256), Image.NEAREST)))
+    assert np.array_equal(np.asarray(annotated)[:256], np.asarray(source.resize((256, 256), Image.Resampling.NEAREST)))
     bar = np.asarray(annotated)[256:]
     assert 0.02 < (bar > 128).mean() < 0.6
     other = np.asarray(annotate(source, [("ship", 0.5)]))[256:]
@@ -56,7 +56,7 @@ def test_a_broken_file_raises(tmp_path: Path, content: Any) -> None:
 
 
 def test_names_do_not_collide(tmp_path: Path) -> None:
-    taken = set()
+    taken: set[str] = set()
     picture = Image.new("RGB", (4, 4))
     folder = str(tmp_path / "out")
     names = [save(picture, folder, name, taken) for name in ("a/x.png", "b/x.png", "x.jpg", "x.PNG")]

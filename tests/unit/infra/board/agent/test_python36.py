@@ -21,7 +21,13 @@ def test_syntax(path: Any) -> None:
 
 
 def test_library() -> None:
-    program = [Path(sys.executable).with_name("vermin"), "--target=3.6-", "--no-tips", "--violations", *map(str, FILES)]
+    program: list[str | Path] = [
+        Path(sys.executable).with_name("vermin"),
+        "--target=3.6-",
+        "--no-tips",
+        "--violations",
+        *map(str, FILES),
+    ]
     finished = subprocess.run(program, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout
     assert "Minimum required versions: 3.6" in finished.stdout
@@ -33,6 +39,7 @@ def test_imports(path: Any) -> None:
         if isinstance(node, ast.Import):
             names = {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert node.module is not None
             names = {node.module.partition(".")[0]}
         else:
             continue

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from infra.board.agent import releases as module
 from infra.board.agent.failure import CORRUPT, REFUSED, TRANSIENT, USER, Failure
 from infra.board.agent.files import digest
 from infra.board.agent.releases import LIVE_IMAGES, Releases
@@ -183,7 +182,7 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, number: Any) -> Any:
         return call
 
     for step in STEPS:
-        monkeypatch.setattr(module.os, step, breaking(getattr(os, step)))
+        monkeypatch.setattr(os, step, breaking(getattr(os, step)))
     return count
 
 
@@ -211,6 +210,7 @@ def test_a_power_cut_anywhere_leaves_a_working_release(tmp_path: Path, monkeypat
             else:
                 total = count[0]
         again = Releases(board.root)
+        assert board._lock is not None
         os.close(board._lock)
         again.lock(0, "after the cut")
         state = again.state()
@@ -220,5 +220,6 @@ def test_a_power_cut_anywhere_leaves_a_working_release(tmp_path: Path, monkeypat
             assert digest(again.path("current", name)) == entry["sha256"]
         install(again, "z", {"model.om": b"last"})
         assert again.state()["active"] == "z"
+        assert again._lock is not None
         os.close(again._lock)
     assert total > 40

@@ -32,7 +32,7 @@ def test_everything_works_under_the_host_names_of_obs(obs: Any, local: Any, tmp_
 def test_a_bucket_is_made_again_without_an_error_but_not_elsewhere(as_obs: Any) -> None:
     _, settings = as_obs()
     client = connect(settings, retry=RETRY)
-    s3 = client._connection.s3
+    s3: Any = client._connection.s3
     where = {"LocationConstraint": "cn-north-4"}
     s3.create_bucket(Bucket=client.bucket, CreateBucketConfiguration=where)
     elsewhere = settings.model_copy(update={"bucket": "test-elsewhere", "region": "cn-south-1"})
@@ -62,7 +62,8 @@ def test_path_style_is_refused_unless_it_is_allowed(as_obs: Any, settings: Any) 
 def test_checksums_are_refused_unless_they_are_taken(as_obs: Any, checksums: bool) -> None:
     _, settings = as_obs(checksums=checksums)
     client = connect(settings, retry=RETRY)
-    s3, place = client._connection.s3, {"Bucket": client.bucket, "Key": "k"}
+    s3: Any = client._connection.s3
+    place = {"Bucket": client.bucket, "Key": "k"}
     if checksums:
         s3.put_object(**place, Body=b"x", ChecksumCRC32="jNwWgw==")
         assert s3.get_object(**place, ChecksumMode="ENABLED")["Body"].read() == b"x"

@@ -81,7 +81,9 @@ def test_is_reached_as_obs_in_any_region(services: Any, tmp_path: Path) -> None:
     elsewhere = asked.model_copy(update={"region": "cn-north-4"})
     _, front = seaweedfs.stand_ins(elsewhere, services, tmp_path)
     assert services.start(front)
-    assert connect(seaweedfs.reached(elsewhere, services, tmp_path)).head("k").size == 1
+    stored = connect(seaweedfs.reached(elsewhere, services, tmp_path)).head("k")
+    assert stored is not None
+    assert stored.size == 1
 
 
 def test_an_end_point_of_its_own_needs_no_stand_in(services: Any, tmp_path: Path) -> None:

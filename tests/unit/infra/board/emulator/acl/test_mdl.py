@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from infra.atc.emulator.om import pack_om
+from models import preprocess
 from tests import boards
 
 D2D = 3
@@ -42,7 +43,7 @@ def fetch(acl: Any, pointer: Any, count: Any) -> Any:
 
 
 def tensors(count: Any, seed: int = 3) -> Any:
-    return boards.preprocess.normalise(boards.images(count, seed))
+    return preprocess.normalise(boards.images(count, seed))
 
 
 def test_a_model_describes_itself(acl: Any, loaded: Any) -> None:

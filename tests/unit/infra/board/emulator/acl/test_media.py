@@ -107,7 +107,10 @@ def test_resize(dvpp: Any) -> None:
     code = dvpp.media.dvpp_vpc_resize_async(dvpp.channel, source[0], target[0], dvpp.resize, dvpp.stream)
     assert code == 0
     assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 0
-    assert difference(dvpp.look(target, 64, 32, 64).convert("RGB"), picture.resize((64, 32), Image.BILINEAR)) < 4
+    assert (
+        difference(dvpp.look(target, 64, 32, 64).convert("RGB"), picture.resize((64, 32), Image.Resampling.BILINEAR))
+        < 4
+    )
     assert dvpp.media.dvpp_destroy_pic_desc(target[0]) == 0
     assert dvpp.media.dvpp_destroy_pic_desc(target[0]) == 100000
     assert dvpp.media.dvpp_get_pic_desc_width(target[0]) == 0
@@ -126,7 +129,7 @@ def test_crop_and_paste(dvpp: Any) -> None:
     assert code == 0
     assert dvpp.acl.rt.synchronize_stream(dvpp.stream) == 0
     seen = dvpp.look(target, 64, 64, 64).convert("RGB")
-    expected = picture.crop((32, 0, 96, 64)).resize((32, 32), Image.BILINEAR)
+    expected = picture.crop((32, 0, 96, 64)).resize((32, 32), Image.Resampling.BILINEAR)
     assert difference(seen.crop((16, 32, 48, 64)), expected) < 5
     assert np.asarray(seen)[:30].std() < 1  # what is not pasted on stays as it was
     outside = dvpp.media.dvpp_create_roi_config(0, 64, 0, 63)

@@ -18,6 +18,7 @@ from PIL import Image
 from infra.atc import aipp
 from infra.atc.emulator.compiler import compile_model
 from infra.atc.emulator.om import write_om
+from models import preprocess
 from tests import boards
 
 ASYNCHRONOUS = """
@@ -321,7 +322,7 @@ def run(program: Any, *arguments: Any, environment: Any = None) -> Any:
 def test_an_asynchronous_program(tmp_path: Path, om: Any, mode: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(ASYNCHRONOUS)
-    tensor = boards.preprocess.normalise(boards.images(6))
+    tensor = preprocess.normalise(boards.images(6))
     np.save(tmp_path / "images.npy", tensor)
     finished = run(program, om(), tmp_path / "images.npy", environment={"ATLASFLOW_ACL_RUN_MODE": mode})
     assert finished.returncode == 0, finished.stderr

@@ -47,7 +47,8 @@ def test_events(acl: Any) -> None:
 def test_callbacks_run_in_the_thread_that_subscribed(acl: Any) -> None:
     context, _ = acl.rt.get_context()
     stream, _ = acl.rt.create_stream()
-    seen, leave = [], threading.Event()
+    seen: list[Any] = []
+    leave = threading.Event()
 
     def reports(arguments: Any) -> None:
         (number,) = arguments
