@@ -125,8 +125,8 @@ def test_dynamic_batch_adds_the_gear_input(subject: Compiler, asked: CompileRequ
     ("options", "word"),
     [
         ({"precison_mode": "force_fp16"}, "precision_mode"),
-        ({"output": "x"}, "request"),
-        ({"mode": "1"}, "request"),
+        ({"output": "x"}, "AtlasFlow sets it"),
+        ({"mode": "1"}, "AtlasFlow sets it"),
         ({"external_weight": "1"}, "leave it out"),
     ],
 )

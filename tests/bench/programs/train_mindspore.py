@@ -12,7 +12,7 @@ import sys
 import time
 
 from models.kernels import build
-from models.spec import recipes
+from models.spec import train_spec
 from models.training import runtime
 
 how, name, batch, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
@@ -34,7 +34,7 @@ from models.networks import registry  # noqa: E402
 from models.training import optimizers  # noqa: E402
 from models.training.step import TrainStep  # noqa: E402
 
-wanted = recipes.with_fields(recipes.TrainSpec(), {"network": name, "batch_size": batch})
+wanted = train_spec.with_fields(train_spec.TrainSpec(), {"network": name, "batch_size": batch})
 network = importlib.import_module(registry.module_of(name)).build(wanted)
 optimizer = optimizers.build_optimizer(wanted, network, np.full(100_000, 0.01, np.float32))
 used = how == "atlasflow" and layers.install(network) > 0
