@@ -144,12 +144,12 @@ def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path):
     folder = tmp_path / "inputs"
     folder.mkdir()
     (folder / "README").write_text("not this")
-    with pytest.raises(InputError, match="not: none"):
+    with pytest.raises(InputError, match="has: none"):
         checkpoint_at(folder)
     (folder / "start.safetensors").write_bytes(b"")
     assert checkpoint_at(folder) == folder / "start.safetensors"
     (folder / "other.ckpt").write_bytes(b"")
-    with pytest.raises(InputError, match=r"not: other.ckpt, start.safetensors"):
+    with pytest.raises(InputError, match=r"has: other.ckpt, start.safetensors"):
         checkpoint_at(folder)
     assert checkpoint_at(folder / "other.ckpt") == folder / "other.ckpt"
 
