@@ -14,7 +14,7 @@ run: setup            ## the main job: data → training → boards
 
 test: dev             ## every test
 	$(BIN)/python -m tests.prepare
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n $(WORKERS)
 
 test-fast: dev        ## unit tests without services, browsers or MindSpore processes
 	$(BIN)/pytest $(FAST)
@@ -24,7 +24,7 @@ test-changed: dev     ## the tests that the changes since origin/main can affect
 
 coverage: dev         ## every test, with branch coverage
 	$(BIN)/python -m tests.prepare
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term --cov-report=html
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term --cov-report=html
 
 check: dev            ## style, types, import directions, the Python of boards
 	$(BIN)/ruff check .

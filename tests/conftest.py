@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.pages import browser, page, watch  # noqa: F401 - fixtures for every test
 
@@ -39,19 +41,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", metavar="FOLDER", help="keep pictures of pages for the documentation")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each group on one worker of pytest-xdist; groups with a name take longest, so they come first.
-
-    Tests that start local services or a browser are marked as such.
-    """
+    """Put the groups with a name first, as they take longest; mark tests that start local services or a browser."""
     names = list(GROUPS)
     rank = {item: names.index(group) if (group := group_of(item.path)) in GROUPS else len(names) for item in items}
     items.sort(key=rank.__getitem__)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
         if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.service)
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Hands out whole groups, in the order of their first tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(TESTS.parent / nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    """Keep each group on one worker, whatever `--dist` says."""
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
