@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def kill_training() -> Callable[[Path, Path, str], None]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, make_data, run):
+def trained(tmp_path_factory: pytest.TempPathFactory, make_data: Any, run: Any) -> Any:
     """One training of three epochs, shared by all tests that only look at it."""
     folder = tmp_path_factory.mktemp("trained")
     data = make_data(folder / "data")

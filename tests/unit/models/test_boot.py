@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,12 @@ class communication:
 
 
 @pytest.fixture
-def training(monkeypatch, tmp_path):
+def training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs `main.py train`; what trains and what exports are functions of the test."""
     data = tmp_path / "data"
     data.mkdir()
 
-    def run(train, export=None, device="CPU"):
+    def run(train: Any, export: Any = None, device: str = "CPU") -> Any:
         monkeypatch.setattr(runtime, "prepare", lambda _seed: None)
         monkeypatch.setattr(runtime, "device", lambda: device)
         monkeypatch.setattr(boot, "_builder", lambda _spec: None)
@@ -44,15 +45,17 @@ def training(monkeypatch, tmp_path):
     return run
 
 
-def trained(_spec, _build, _data, folder, _start):
+def trained(_spec: Any, _build: Any, _data: Any, folder: Any, _start: Any) -> None:
     assert not (folder / "digests.json").exists(), "the results are not whole yet"
     (folder / "state").mkdir(exist_ok=True)
     (folder / "state" / "last.npz").write_bytes(b"state")
     (folder / "checkpoint.ckpt").write_bytes(b"parameters")
 
 
-def test_an_air_file_that_cannot_be_made_does_not_spoil_the_training(training, tmp_path, capsys):
-    def export(*arguments):
+def test_an_air_file_that_cannot_be_made_does_not_spoil_the_training(
+    training: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def export(*arguments: Any) -> None:
         (arguments[-1] / "model.air").write_bytes(b"half of it")
         raise RuntimeError("AIR is not what it was")
 
@@ -64,8 +67,8 @@ def test_an_air_file_that_cannot_be_made_does_not_spoil_the_training(training, t
     assert (tmp_path / "out" / "digests.json").exists()
 
 
-def test_the_results_have_a_list_of_digests_with_the_air_file(training, tmp_path):
-    def export(*arguments):
+def test_the_results_have_a_list_of_digests_with_the_air_file(training: Any, tmp_path: Path) -> None:
+    def export(*arguments: Any) -> None:
         (arguments[-1] / "model.air").write_bytes(b"graph")
 
     out = tmp_path / "out"
@@ -77,10 +80,10 @@ def test_the_results_have_a_list_of_digests_with_the_air_file(training, tmp_path
     assert json.loads((out / "digests.json").read_text()) == digests
 
 
-def test_a_training_that_fails_leaves_no_list(training, tmp_path):
+def test_a_training_that_fails_leaves_no_list(training: Any, tmp_path: Path) -> None:
     from models.failures import Interruption
 
-    def train(_spec, _build, _data, folder, _start):
+    def train(_spec: Any, _build: Any, _data: Any, folder: Any, _start: Any) -> None:
         trained(_spec, _build, _data, folder, _start)
         raise Interruption("the disk is full")
 
@@ -90,7 +93,9 @@ def test_a_training_that_fails_leaves_no_list(training, tmp_path):
     assert not (tmp_path / "out" / "digests.json").exists()
 
 
-def test_an_engine_that_is_too_old_is_refused_in_one_line(monkeypatch, capsys):
+def test_an_engine_that_is_too_old_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(boot, "OLDEST_PYTHON", (99, 0))
     assert boot.main(["--data_url=x"]) == 4
     (line,) = capsys.readouterr().out.splitlines()
@@ -99,11 +104,11 @@ def test_an_engine_that_is_too_old_is_refused_in_one_line(monkeypatch, capsys):
     assert "modelarts.engine" in error["hint"]
 
 
-def test_an_old_python_can_read_the_boot_file_to_say_so():
+def test_an_old_python_can_read_the_boot_file_to_say_so() -> None:
     ast.parse(Path(boot.__file__).read_text(encoding="utf-8"), feature_version=(3, 7))
 
 
-def test_unknown_arguments_are_not_matched_by_prefix():
+def test_unknown_arguments_are_not_matched_by_prefix() -> None:
     words = ["train", "--data_url", "a", "--train_url", "b", "--spec", "{}", "--data", "c", "--train=d", "--s", "e"]
     options, rest = boot._parser().parse_known_args(words)
     assert (options.data_url, options.train_url, options.spec) == (Path("a"), Path("b"), "{}")
@@ -111,10 +116,10 @@ def test_unknown_arguments_are_not_matched_by_prefix():
 
 
 @pytest.fixture
-def prepared(run, tmp_path):
+def prepared(run: Any, tmp_path: Path) -> Any:
     """What `prepare` asks of MindSpore on an Ascend device: `prepared(DEVICE_ID="3")`."""
 
-    def ask(rest='set_device = note("device")', version="2.10.0", **environment):
+    def ask(rest: str = 'set_device = note("device")', version: str = "2.10.0", **environment: Any) -> Any:
         (tmp_path / "mindspore.py").write_text(FAKE.format(version=version, rest=rest))
         script = tmp_path / "prepare.py"
         script.write_text(
@@ -146,11 +151,11 @@ def prepared(run, tmp_path):
         ({"MS_ROLE": "MS_WORKER", "DEVICE_ID": "3"}, [["device", "Ascend"], ["init"], ["parallel"]]),
     ],
 )
-def test_every_process_takes_its_own_device(prepared, environment, calls):
+def test_every_process_takes_its_own_device(prepared: Any, environment: Any, calls: Any) -> None:
     assert prepared(**environment) == calls
 
 
-def test_a_mindspore_that_is_too_old_is_refused(prepared):
+def test_a_mindspore_that_is_too_old_is_refused(prepared: Any) -> None:
     kind, message = prepared(rest="", version="1.6.0")
     assert kind == "refused"
     assert "1.6.0" in message

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,7 +14,7 @@ from tests.unit.models.calls import SPEC, evaluate
 pytestmark = pytest.mark.mindspore
 
 
-def export(run, trained, style, output, *more):
+def export(run: Any, trained: Any, style: Any, output: Any, *more: Any) -> Any:
     data, folder, _ = trained
     return run(
         *("export", "--data_url", data, "--checkpoint", folder / "checkpoint.ckpt"),
@@ -21,7 +23,9 @@ def export(run, trained, style, output, *more):
 
 
 @pytest.mark.parametrize(("style", "name"), [("mindir", "model.mindir"), ("onnx", "model.onnx")])
-def test_an_export_computes_the_same_and_has_stable_bytes(trained, run, tmp_path, style, name):
+def test_an_export_computes_the_same_and_has_stable_bytes(
+    trained: Any, run: Any, tmp_path: Path, style: str, name: str
+) -> None:
     for turn in ("one", "two"):
         done = export(run, trained, style, tmp_path / turn)
         assert done.code == 0, done.errors
@@ -39,7 +43,7 @@ def test_an_export_computes_the_same_and_has_stable_bytes(trained, run, tmp_path
     assert (tmp_path / "one" / name).stat().st_mode & 0o777 == 0o644
 
 
-def test_onnx_has_the_promised_interface(trained, run, tmp_path):
+def test_onnx_has_the_promised_interface(trained: Any, run: Any, tmp_path: Path) -> None:
     data, _, _ = trained
     assert export(run, trained, "onnx", tmp_path).code == 0
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
@@ -54,7 +58,9 @@ def test_onnx_has_the_promised_interface(trained, run, tmp_path):
 
 
 @pytest.mark.parametrize("style", ["mindir", "onnx"])
-def test_a_fixed_batch_computes_the_same_and_takes_nothing_else(trained, run, tmp_path, style):
+def test_a_fixed_batch_computes_the_same_and_takes_nothing_else(
+    trained: Any, run: Any, tmp_path: Path, style: str
+) -> None:
     done = export(run, trained, style, tmp_path, "--batch", "8")
     assert done.code == 0, done.errors
     check = json.loads((tmp_path / "check.json").read_text())
@@ -66,7 +72,7 @@ def test_a_fixed_batch_computes_the_same_and_takes_nothing_else(trained, run, tm
         assert image.shape == [8, 3, 32, 32]
 
 
-def test_a_picture_file_gives_onnx_what_evaluation_saw(trained, run, tmp_path):
+def test_a_picture_file_gives_onnx_what_evaluation_saw(trained: Any, run: Any, tmp_path: Path) -> None:
     """From the picture through `preprocess.py` and ONNX Runtime to the logits of the evaluation."""
     data, folder, _ = trained
     assert export(run, trained, "onnx", tmp_path).code == 0
@@ -81,7 +87,7 @@ def test_a_picture_file_gives_onnx_what_evaluation_saw(trained, run, tmp_path):
         np.testing.assert_allclose(session.run(None, {"image": tensor})[0][0], expected[index], atol=1e-5)
 
 
-def test_air_is_refused_without_ascend(trained, run, tmp_path):
+def test_air_is_refused_without_ascend(trained: Any, run: Any, tmp_path: Path) -> None:
     refused = export(run, trained, "air", tmp_path)
     assert (refused.code, refused.events("error")[0]["kind"]) == (4, "refused")
     assert not (tmp_path / "model.air").exists()

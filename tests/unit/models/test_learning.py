@@ -7,8 +7,10 @@ steps alone, in which its gradients are largest. With it, each is trained in eve
 import json
 import os
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, cast
 
 import pytest
 
@@ -62,7 +64,7 @@ pytestmark = [pytest.mark.mindspore, pytest.mark.slow, pytest.mark.timeout(7200)
 long = pytest.mark.skipif(not os.environ.get(LONG), reason=f"takes long; set {LONG}=1")
 
 
-def cases():
+def cases() -> Iterator[Any]:
     for recipe in LESSONS:
         for way in WAYS:
             marks = () if (recipe, way) in SHORT else (long,)
@@ -70,10 +72,10 @@ def cases():
 
 
 @pytest.fixture
-def learn(run, tmp_path):
+def learn(run: Any, tmp_path: Path) -> Any:
     """Trains a recipe; gives the mean loss of each epoch, and the result."""
 
-    def trained(recipe, lesson, way):
+    def trained(recipe: Any, lesson: Any, way: Any) -> Any:
         data, out = tmp_path / "data", tmp_path / "out"
         unpack(data, lesson.images)
         mode = {"mode": "pynative"} if way == "pynative" else {}
@@ -94,7 +96,7 @@ def learn(run, tmp_path):
     return trained
 
 
-def shortened(recipe, lesson):
+def shortened(recipe: Any, lesson: Any) -> Any:
     """The first epochs of a recipe whose warm-up, or whose first milestone, lies beyond them."""
     spec = RECIPES[recipe]
     if spec.warmup_epochs >= lesson.epochs and spec.warmup_epochs:
@@ -102,10 +104,10 @@ def shortened(recipe, lesson):
     return {"schedule": "constant", "milestones": ()} if spec.milestones else {}
 
 
-def unpack(folder, images):
+def unpack(folder: Any, images: Any) -> None:
     with tarfile.open(SAMPLE) as archive:
         for member in filter(tarfile.TarInfo.isreg, archive):
-            content = archive.extractfile(member).read()
+            content = cast(IO[bytes], archive.extractfile(member)).read()
             name = Path(member.name).name
             test = name.startswith("test")
             target = folder / ("eval" if test else "train") / name
@@ -113,13 +115,13 @@ def unpack(folder, images):
             target.write_bytes(content[: images * RECORD_BYTES])
 
 
-def test_every_recipe_has_a_lesson():
+def test_every_recipe_has_a_lesson() -> None:
     assert set(LESSONS) == set(RECIPES)
     assert {recipe for recipe, _ in SHORT} == set(LESSONS) - {"resnet50-board"}  # 49 times as many pixels
 
 
 @pytest.mark.parametrize(("recipe", "way"), list(cases()))
-def test_a_recipe_learns(learn, recipe, way):
+def test_a_recipe_learns(learn: Any, recipe: Any, way: Any) -> None:
     lesson = LESSONS[recipe]
     losses, result = learn(recipe, lesson, way)
     print(f"{recipe}, {way}: losses {losses}, accuracy {result['accuracy']}")
@@ -128,7 +130,7 @@ def test_a_recipe_learns(learn, recipe, way):
 
 
 @long
-def test_resnet50_learns_by_the_tutorial_s_whole_schedule(learn):
+def test_resnet50_learns_by_the_tutorial_s_whole_schedule(learn: Any) -> None:
     """Warm-up to the highest rate and all the way down."""
     lesson = Lesson(epochs=6, loss=2.1, accuracy=0.2)
     losses, result = learn("resnet50-tutorial", lesson, "kernels")

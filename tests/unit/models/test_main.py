@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from tests.unit.models.calls import MAIN, SPEC, evaluate, result, train
 pytestmark = pytest.mark.mindspore
 
 
-def test_help_is_quick_and_imports_nothing_heavy():
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
     program = (
         "import sys, runpy; sys.argv = ['main.py', '--help']\n"
         f"try: runpy.run_path({str(MAIN)!r}, run_name='__main__')\n"
@@ -26,7 +28,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True).returncode == 0
 
 
-def test_training_leaves_its_results(trained):
+def test_training_leaves_its_results(trained: Any) -> None:
     _, folder, lines = trained
     assert {path.name for path in folder.iterdir()} == {
         ".lock",
@@ -52,12 +54,12 @@ def test_training_leaves_its_results(trained):
     assert {"epochs", "loss", "accuracy", "step_ms", "images_per_second"} <= set(events[0])
 
 
-def step_rows(folder):
+def step_rows(folder: Any) -> Any:
     with (folder / "steps.csv").open() as file:
         return list(csv.DictReader(file))
 
 
-def test_every_step_has_its_loss_and_learning_rate(trained):
+def test_every_step_has_its_loss_and_learning_rate(trained: Any) -> None:
     _, folder, lines = trained
     rows = step_rows(folder)
     assert [int(row["step"]) for row in rows] == list(range(1, 31))
@@ -71,7 +73,7 @@ def test_every_step_has_its_loss_and_learning_rate(trained):
     assert float(rows[-1]["loss"]) == pytest.approx(float(said.rpartition(" ")[2]), rel=1e-7)
 
 
-def test_lines_have_the_tutorial_s_wording(trained):
+def test_lines_have_the_tutorial_s_wording(trained: Any) -> None:
     lines = trained[2]
     assert any(line.startswith("epoch: 1 step 10, loss is ") for line in lines)
     wording = [line for line in lines if line.startswith("epoch 2 cost time = ")]
@@ -80,7 +82,7 @@ def test_lines_have_the_tutorial_s_wording(trained):
     assert lines[-2:] == ["Start run evaluation.", f"Evaluation result: {{'acc': {result(trained[1])['accuracy']}}}."]
 
 
-def test_the_same_seed_gives_the_same_parameters(trained, run, tmp_path):
+def test_the_same_seed_gives_the_same_parameters(trained: Any, run: Any, tmp_path: Path) -> None:
     data, folder, _ = trained
     assert train(run, data, tmp_path / "again").code == 0
     assert (tmp_path / "again" / "result.json").read_bytes() == (folder / "result.json").read_bytes()
@@ -90,7 +92,9 @@ def test_the_same_seed_gives_the_same_parameters(trained, run, tmp_path):
     assert result(tmp_path / "other")["parameters_sha256"] != result(folder)["parameters_sha256"]
 
 
-def test_a_killed_training_resumes_to_the_same_parameters(trained, run, kill_training, tmp_path):
+def test_a_killed_training_resumes_to_the_same_parameters(
+    trained: Any, run: Any, kill_training: Any, tmp_path: Path
+) -> None:
     data, folder, _ = trained
     kill_training(data, tmp_path, SPEC)
     again = train(run, data, tmp_path)
@@ -101,7 +105,7 @@ def test_a_killed_training_resumes_to_the_same_parameters(trained, run, kill_tra
     assert (tmp_path / "best.ckpt").read_bytes() == (folder / "best.ckpt").read_bytes()
 
 
-def test_a_damaged_or_foreign_state_starts_again(trained, run, tmp_path):
+def test_a_damaged_or_foreign_state_starts_again(trained: Any, run: Any, tmp_path: Path) -> None:
     data, folder, _ = trained
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "last.npz").write_bytes((folder / "state" / "last.npz").read_bytes()[:-100])
@@ -113,7 +117,7 @@ def test_a_damaged_or_foreign_state_starts_again(trained, run, tmp_path):
     assert result(tmp_path)["epochs"] == 1
 
 
-def test_a_finished_training_is_not_repeated(trained, run):
+def test_a_finished_training_is_not_repeated(trained: Any, run: Any) -> None:
     data, folder, _ = trained
     before = (folder / "result.json").read_bytes()
     again = train(run, data, folder)
@@ -122,7 +126,7 @@ def test_a_finished_training_is_not_repeated(trained, run):
     assert (folder / "result.json").read_bytes() == before
 
 
-def test_two_trainings_do_not_share_a_folder(run, data, tmp_path):
+def test_two_trainings_do_not_share_a_folder(run: Any, data: Any, tmp_path: Path) -> None:
     import fcntl
 
     with (tmp_path / ".lock").open("w") as lock:
@@ -142,20 +146,20 @@ def test_two_trainings_do_not_share_a_folder(run, data, tmp_path):
         ("/no/such/file", "--spec: /no/such/file"),
     ],
 )
-def test_a_bad_specification_ends_with_two(run, data, tmp_path, spec, message):
+def test_a_bad_specification_ends_with_two(run: Any, data: Any, tmp_path: Path, spec: str, message: str) -> None:
     refused = train(run, data, tmp_path / "out", spec)
     error = refused.events("error")[0]
     assert (refused.code, error["kind"]) == (2, "user")
     assert str(error["message"]).startswith(message)
 
 
-def test_a_truncated_data_file_ends_with_six(run, data, tmp_path):
+def test_a_truncated_data_file_ends_with_six(run: Any, data: Any, tmp_path: Path) -> None:
     (data / "train" / "data_batch_1.bin").write_bytes(b"\0" * 3000)
     damaged = train(run, data, tmp_path / "out")
     assert (damaged.code, damaged.events("error")[0]["kind"]) == (6, "corrupt")
 
 
-def test_a_process_that_is_quiet_tells_its_error_to_standard_error(run, data, tmp_path):
+def test_a_process_that_is_quiet_tells_its_error_to_standard_error(run: Any, data: Any, tmp_path: Path) -> None:
     (data / "train" / "data_batch_3.bin").write_bytes(b"\0" * 3000)
     failed = train(run, data, tmp_path / "out", environment={"RANK_ID": "1"})
     assert failed.code == 6
@@ -164,7 +168,7 @@ def test_a_process_that_is_quiet_tells_its_error_to_standard_error(run, data, tm
     assert "fetch the data set again" in failed.errors
 
 
-def test_a_diverging_training_keeps_the_last_good_checkpoint(run, data, tmp_path):
+def test_a_diverging_training_keeps_the_last_good_checkpoint(run: Any, data: Any, tmp_path: Path) -> None:
     """The learning rate rises from 0 to far too much, so that some epochs are good."""
     rising = {"learning_rate": 0.7, "warmup_epochs": 7, "schedule": "constant"}
     stopped = train(run, data, tmp_path, json.dumps({"epochs": 8, "batch_size": 20, **rising}))
@@ -202,7 +206,9 @@ scoring.cross_entropy = cross_entropy
 
 
 @pytest.mark.parametrize("poison", POISONS)
-def test_a_loss_of_nan_or_infinity_stops_at_the_last_good_checkpoint(trained, run, tmp_path, poison):
+def test_a_loss_of_nan_or_infinity_stops_at_the_last_good_checkpoint(
+    trained: Any, run: Any, tmp_path: Path, poison: Any
+) -> None:
     data, folder, _ = trained
     script = tmp_path / "poisoned.py"
     script.write_text(f"import sys\n{POISONS[poison]}\nfrom models import main\nsys.exit(main.main())\n")
@@ -221,7 +227,7 @@ def test_a_loss_of_nan_or_infinity_stops_at_the_last_good_checkpoint(trained, ru
     assert step_rows(tmp_path / "out") == step_rows(folder)
 
 
-def test_best_and_last_are_kept(trained, run, tmp_path):
+def test_best_and_last_are_kept(trained: Any, run: Any, tmp_path: Path) -> None:
     data, folder, _ = trained
     rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     best = max(rows, key=lambda row: row["accuracy"])
@@ -233,7 +239,7 @@ def test_best_and_last_are_kept(trained, run, tmp_path):
     assert all(row["peak_memory_mb"] > 50 and row["seconds"] > 0 for row in rows)
 
 
-def test_training_ends_with_its_parent(data, tmp_path):
+def test_training_ends_with_its_parent(data: Any, tmp_path: Path) -> None:
     spec = json.dumps({"epochs": 5000, "batch_size": 20})
     process = subprocess.Popen(
         [sys.executable, MAIN, "train", "--data_url", data, "--train_url", tmp_path, "--spec", spec],
@@ -242,6 +248,8 @@ def test_training_ends_with_its_parent(data, tmp_path):
         text=True,
         env={**os.environ, "ATLASFLOW_EXIT_WITH_STDIN": "1"},
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
     assert process.stdout.readline()
     began = time.monotonic()
     process.stdin.close()
@@ -250,7 +258,7 @@ def test_training_ends_with_its_parent(data, tmp_path):
     assert time.monotonic() - began < 20
 
 
-def test_a_copy_under_another_name_works(trained, run, tmp_path):
+def test_a_copy_under_another_name_works(trained: Any, run: Any, tmp_path: Path) -> None:
     data, folder, _ = trained
     copy = tmp_path / "code"  # the standard library has a module of this name
     shutil.copytree(MAIN.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -259,7 +267,9 @@ def test_a_copy_under_another_name_works(trained, run, tmp_path):
     assert result(tmp_path / "out") == result(folder)
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_and_can_be_continued(trained, run, kill_training, tmp_path):
+def test_a_full_disk_leaves_the_last_checkpoint_and_can_be_continued(
+    trained: Any, run: Any, kill_training: Any, tmp_path: Path
+) -> None:
     """A limit on the size of files stands in for a full disk: writing fails in the same places."""
     data, folder, _ = trained
     out = tmp_path / "out"
@@ -280,7 +290,9 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_can_be_continued(trained, ru
     assert result(out) == result(folder)
 
 
-def test_a_new_folder_goes_on_with_what_an_earlier_run_left(trained, run, kill_training, tmp_path):
+def test_a_new_folder_goes_on_with_what_an_earlier_run_left(
+    trained: Any, run: Any, kill_training: Any, tmp_path: Path
+) -> None:
     """As a training service starts it: without a command, the specification in the environment, an empty container."""
     data, folder, _ = trained
     kill_training(data, tmp_path / "earlier", SPEC)

@@ -4,18 +4,19 @@ import os
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.obs import layout
-from models.data import archive
 from models.data.archive import ARCHIVE, unpack
 from models.failures import Damage, InputError, Interruption
 
 FILES = {"train/data_batch_1.bin": os.urandom(5000), "eval/test_batch.bin": os.urandom(700), "batches.meta.txt": b"cat"}
 
 
-def pack(folder, files=FILES, kind=tarfile.REGTYPE):
+def pack(folder: Any, files: Any = FILES, kind: Any = tarfile.REGTYPE) -> Any:
     folder.mkdir(exist_ok=True)
     with tarfile.open(folder / ARCHIVE, "w") as tar:
         for name, data in files.items():
@@ -25,21 +26,21 @@ def pack(folder, files=FILES, kind=tarfile.REGTYPE):
     return folder
 
 
-def there(folder):
+def there(folder: Any) -> Any:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_uploads_use_the_name_that_is_looked_for():
+def test_uploads_use_the_name_that_is_looked_for() -> None:
     assert ARCHIVE == layout.DATA_ARCHIVE
 
 
-def test_a_folder_of_files_is_taken_as_it_is(tmp_path):
+def test_a_folder_of_files_is_taken_as_it_is(tmp_path: Path) -> None:
     assert unpack(tmp_path) == tmp_path
     assert unpack(tmp_path / "absent") == tmp_path / "absent"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_archive_is_unpacked_once(tmp_path):
+def test_an_archive_is_unpacked_once(tmp_path: Path) -> None:
     folder = unpack(pack(tmp_path))
     assert there(folder) == FILES
     (folder / "batches.meta.txt").write_bytes(b"touched")
@@ -47,14 +48,14 @@ def test_an_archive_is_unpacked_once(tmp_path):
     assert there(folder)["batches.meta.txt"] == b"touched"
 
 
-def test_another_archive_is_unpacked_anew(tmp_path):
+def test_another_archive_is_unpacked_anew(tmp_path: Path) -> None:
     first = unpack(pack(tmp_path))
     (tmp_path / ARCHIVE).unlink()
     assert there(unpack(pack(tmp_path, {"one": b"1"}))) == {"one": b"1"}
     assert first.is_dir()
 
 
-def test_partial_files_of_a_killed_process_are_replaced(tmp_path):
+def test_partial_files_of_a_killed_process_are_replaced(tmp_path: Path) -> None:
     about = (pack(tmp_path) / ARCHIVE).stat()
     left = tmp_path / f".{ARCHIVE}.{about.st_size}.{about.st_mtime_ns}.partial"
     (left / "train").mkdir(parents=True)
@@ -63,7 +64,7 @@ def test_partial_files_of_a_killed_process_are_replaced(tmp_path):
     assert not left.exists()
 
 
-def test_several_processes_share_one(tmp_path):
+def test_several_processes_share_one(tmp_path: Path) -> None:
     pack(tmp_path)
     program = "import sys, pathlib; from models.data.archive import unpack; print(unpack(pathlib.Path(sys.argv[1])))"
     started = [
@@ -77,7 +78,7 @@ def test_several_processes_share_one(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [10, 300, 4000])
-def test_a_damaged_archive(tmp_path, cut):
+def test_a_damaged_archive(tmp_path: Path, cut: int) -> None:
     pack(tmp_path)
     os.truncate(tmp_path / ARCHIVE, cut)
     with pytest.raises(Damage, match=ARCHIVE):
@@ -87,18 +88,18 @@ def test_a_damaged_archive(tmp_path, cut):
 @pytest.mark.parametrize(
     ("name", "kind"), [("/etc/x", tarfile.REGTYPE), ("a/../../x", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)]
 )
-def test_an_archive_that_reaches_outside_is_refused(tmp_path, name, kind):
+def test_an_archive_that_reaches_outside_is_refused(tmp_path: Path, name: str, kind: Any) -> None:
     with pytest.raises(InputError, match="not a regular file"):
         unpack(pack(tmp_path / "data", {name: b"x"}, kind))
     assert not (tmp_path / "x").exists()
 
 
-def test_a_full_disk_may_pass(tmp_path, monkeypatch):
-    def full(source, target):
+def test_a_full_disk_may_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Any, target: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     pack(tmp_path)
-    monkeypatch.setattr(archive.shutil, "copyfileobj", full)
+    monkeypatch.setattr("models.data.archive.shutil.copyfileobj", full)
     with pytest.raises(Interruption, match="no space left"):
         unpack(tmp_path)
     monkeypatch.undo()

@@ -16,13 +16,13 @@ def test_records_hold_a_label_and_three_planes(tmp_path: Path) -> None:
     path.write_bytes(records.tobytes())
     np.testing.assert_array_equal(read_records(path), records)
     pixels, labels = decode(read_records(path))
-    assert (labels.dtype, labels.tolist()) == (np.int32, [9, 0, 3, 3])
-    assert (pixels.dtype, pixels.shape) == (np.uint8, (4, 32, 32, 3))
+    assert (labels.dtype, labels.tolist()) == (np.dtype(np.int32), [9, 0, 3, 3])
+    assert (pixels.dtype, pixels.shape) == (np.dtype(np.uint8), (4, 32, 32, 3))
     row, column = 5, 20
     for colour in range(3):
         assert pixels[2, row, column, colour] == records[2, 1 + colour * 1024 + row * 32 + column]
     encoded = encode(pixels, labels)
-    assert (encoded.dtype, encoded.tobytes()) == (np.uint8, records.tobytes())
+    assert (encoded.dtype, encoded.tobytes()) == (np.dtype(np.uint8), records.tobytes())
 
 
 @pytest.mark.parametrize("size", [0, 1, RECORD_BYTES - 1, RECORD_BYTES + 1])

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from tests.unit.models.calls import evaluate, result
 pytestmark = pytest.mark.mindspore
 
 
-def test_evaluation_writes_metrics_and_predictions(trained, run, tmp_path):
+def test_evaluation_writes_metrics_and_predictions(trained: Any, run: Any, tmp_path: Path) -> None:
     data, folder, _ = trained
     done = evaluate(run, data, folder / "checkpoint.ckpt", tmp_path / "one")
     assert done.code == 0, done.errors
@@ -29,7 +31,7 @@ def test_evaluation_writes_metrics_and_predictions(trained, run, tmp_path):
 @pytest.mark.parametrize(
     ("content", "code", "word"), [(None, 2, "does not exist"), (b"not a checkpoint", 6, "cannot be read")]
 )
-def test_a_bad_checkpoint_is_named(run, data, tmp_path, content, code, word):
+def test_a_bad_checkpoint_is_named(run: Any, data: Any, tmp_path: Path, content: Any, code: int, word: str) -> None:
     path = tmp_path / "model.ckpt"
     if content is not None:
         path.write_bytes(content)
@@ -38,7 +40,7 @@ def test_a_bad_checkpoint_is_named(run, data, tmp_path, content, code, word):
     assert word in str(refused.events("error")[0]["message"])
 
 
-def test_a_truncated_checkpoint_is_damage(trained, run, tmp_path):
+def test_a_truncated_checkpoint_is_damage(trained: Any, run: Any, tmp_path: Path) -> None:
     data, folder, _ = trained
     path = tmp_path / "model.ckpt"
     path.write_bytes((folder / "checkpoint.ckpt").read_bytes()[:100_000])

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ SPEC = json.dumps({"epochs": 1, "batch_size": 20})
 
 
 @pytest.fixture(scope="module")
-def profiled(tmp_path_factory, make_data, run):
+def profiled(tmp_path_factory: pytest.TempPathFactory, make_data: Any, run: Any) -> Any:
     folder = tmp_path_factory.mktemp("profiled")
     data = make_data(folder / "data")
     common = ("--data_url", data, "--spec", SPEC)
@@ -22,13 +24,13 @@ def profiled(tmp_path_factory, make_data, run):
     return json.loads((folder / "profile.json").read_text())
 
 
-def test_parameters_and_multiply_adds_of_lenet(profiled):
+def test_parameters_and_multiply_adds_of_lenet(profiled: Any) -> None:
     # Output pixels times weights: 28² · 450 + 10² · 2,400 + 400 · 120 + 120 · 84 + 84 · 10.
     assert profiled["parameters"] == 61_984
     assert profiled["multiply_adds"] == 352_800 + 240_000 + 48_000 + 10_080 + 840
 
 
-def test_layers_come_in_order_with_their_shapes(profiled):
+def test_layers_come_in_order_with_their_shapes(profiled: Any) -> None:
     rows = [
         (row["name"], row["shape"]) for row in profiled["layers"] if row["kind"] in ("Conv2d", "Dense", "MaxPool2d")
     ]
@@ -43,20 +45,20 @@ def test_layers_come_in_order_with_their_shapes(profiled):
     ]
 
 
-def test_the_score_is_the_tutorial_s(profiled):
+def test_the_score_is_the_tutorial_s(profiled: Any) -> None:
     assert profiled["size_mb"] == pytest.approx(0.247936)
     mean = profiled["latency_ms"]["mean"]
     assert profiled["score"] == pytest.approx(50 * profiled["accuracy"] - 0.35 * 0.247936 - 0.15 * mean)
 
 
-def test_latencies_are_ordered(profiled):
+def test_latencies_are_ordered(profiled: Any) -> None:
     for figures in (profiled["latency_ms"], profiled["onnx"]["latency_ms"]):
         assert 0 < figures["p10"] <= figures["median"] <= figures["p90"] <= figures["p99"]
         assert figures["pinned"] in (True, False)
     assert profiled["onnx"]["size_mb"] == pytest.approx(0.25, abs=0.02)
 
 
-def test_a_network_is_described_without_a_training(run, tmp_path):
+def test_a_network_is_described_without_a_training(run: Any, tmp_path: Path) -> None:
     done = run("describe", "--spec", '{"network": "compact"}', "--output", tmp_path)
     assert done.code == 0, done.errors
     found = json.loads((tmp_path / "network.json").read_text())
@@ -68,7 +70,7 @@ def test_a_network_is_described_without_a_training(run, tmp_path):
     ]
 
 
-def test_a_missing_model_is_named(run, data, tmp_path):
+def test_a_missing_model_is_named(run: Any, data: Any, tmp_path: Path) -> None:
     done = run(
         *("profile", "--data_url", data, "--spec", SPEC, "--checkpoint", tmp_path / "none"),
         *("--output", tmp_path, "--model", tmp_path / "none.onnx"),
@@ -77,7 +79,7 @@ def test_a_missing_model_is_named(run, data, tmp_path):
     assert "none.onnx" in str(done.events("error")[0]["message"])
 
 
-def test_a_network_that_is_not_trained_costs_the_same(run, make_data, profiled, tmp_path):
+def test_a_network_that_is_not_trained_costs_the_same(run: Any, make_data: Any, profiled: Any, tmp_path: Path) -> None:
     with layout(kernels=True):  # as a training beside
         done = run("profile", "--data_url", make_data(tmp_path / "data"), "--spec", SPEC, "--output", tmp_path)
     assert done.code == 0, done.errors

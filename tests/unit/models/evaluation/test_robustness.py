@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from models.evaluation.robustness import summary
 SPEC = json.dumps({"epochs": 1, "batch_size": 20})
 
 
-def test_the_mean_corruption_error_is_a_mean_of_means():
+def test_the_mean_corruption_error_is_a_mean_of_means() -> None:
     found = summary({"clean": 0.9, "contrast-1": 0.8, "contrast-5": 0.6, "jpeg_compression-1": 0.5}, 40)
     assert found["accuracy"] == {"contrast": {"1": 0.8, "5": 0.6}, "jpeg_compression": {"1": 0.5}}
     assert found["corruption_error"] == {"contrast": pytest.approx(0.3), "jpeg_compression": 0.5}
@@ -20,7 +22,7 @@ def test_the_mean_corruption_error_is_a_mean_of_means():
 
 
 @pytest.fixture(scope="module")
-def trained(make_data, run, tmp_path_factory):
+def trained(make_data: Any, run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A data set and a checkpoint of one epoch."""
     folder = tmp_path_factory.mktemp("trained")
     data = make_data(folder / "data")
@@ -30,7 +32,7 @@ def trained(make_data, run, tmp_path_factory):
 
 
 @pytest.mark.mindspore
-def test_each_set_is_classified_as_in_an_evaluation(trained, run, tmp_path):
+def test_each_set_is_classified_as_in_an_evaluation(trained: Any, run: Any, tmp_path: Path) -> None:
     data, checkpoint = trained
     for name in ("contrast/1", "contrast/5"):
         shutil.copytree(data / "eval", tmp_path / "corrupted" / name / "eval")
@@ -55,7 +57,7 @@ def test_each_set_is_classified_as_in_an_evaluation(trained, run, tmp_path):
 
 @pytest.mark.mindspore
 @pytest.mark.parametrize(("damage", "said"), [("none", "no corrupted images"), ("others", "differ from those of")])
-def test_missing_or_other_images_are_refused(trained, run, tmp_path, damage, said):
+def test_missing_or_other_images_are_refused(trained: Any, run: Any, tmp_path: Path, damage: str, said: str) -> None:
     data, checkpoint = trained
     target = tmp_path / "corrupted" / "contrast" / "1" / "eval" / "test_batch.bin"
     target.parent.mkdir(parents=True)

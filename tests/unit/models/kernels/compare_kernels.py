@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 from models.training import runtime
 
@@ -28,7 +29,7 @@ class Layer(nn.Cell):
         return (self.layer(x) * weights).sum()
 
 
-def layer_case(build, shape, ties=False, away=False, exchanged=1):
+def layer_case(build: Any, shape: Any, ties: bool = False, away: bool = False, exchanged: int = 1) -> Any:
     """Largest relative differences of result, gradients and running statistics of one layer.
 
     Args:
@@ -66,7 +67,7 @@ def layer_case(build, shape, ties=False, away=False, exchanged=1):
     return max(relative(one, other) for one, other in zip(*found, strict=True))
 
 
-def left_alone(build, shape):
+def left_alone(build: Any, shape: Any) -> Any:
     """Difference that `install` makes to a layer for which there is no kernel; it must not touch it."""
     x = Tensor(np.random.default_rng(3).standard_normal(shape).astype(np.float32))
     cell = build()
@@ -76,7 +77,7 @@ def left_alone(build, shape):
     return relative(before, cell(x).asnumpy())
 
 
-def network_case(name, shape, stem="native"):
+def network_case(name: Any, shape: Any, stem: str = "native") -> Any:
     """Largest relative difference of a parameter's gradient, and of the loss."""
     spec = train_spec.with_fields(train_spec.TrainSpec(), {"network": name, "image_size": shape[-1], "stem": stem})
     build = __import__(registry.module_of(name), fromlist=["build"]).build
@@ -100,21 +101,21 @@ def network_case(name, shape, stem="native"):
     return max(relative(one, other) for one, other in zip(*found, strict=True))
 
 
-def smooth(network):
+def smooth(network: Any) -> None:
     """Put a smooth function in place of ReLU, at whose kink a last bit decides about a whole gradient."""
     for _, cell in network.cells_and_names():
         if isinstance(getattr(cell, "relu", None), nn.ReLU):
             cell.relu = nn.SiLU()
 
 
-def weigh_branches(network):
+def weigh_branches(network: Any) -> None:
     """Let every residual branch count: with gamma 0, as some networks start, no gradient goes through its layers."""
     for parameter in network.trainable_params():
         if parameter.name.endswith("gamma"):
             parameter.set_data(Tensor(np.full(parameter.shape, 0.5, np.float32)))
 
 
-def relative(one, other):
+def relative(one: Any, other: Any) -> Any:
     """Largest difference over the largest value."""
     assert one.shape == other.shape
     return float(np.abs(one - other).max() / max(np.abs(one).max(), 1e-12))

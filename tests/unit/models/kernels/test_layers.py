@@ -3,6 +3,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,16 +15,17 @@ SPEC = '{"network": "resnet20", "width": 0.5, "epochs": 2, "batch_size": 20}'
 needs_kernels = pytest.mark.skipif(build.library() is None, reason=f"no kernels here: {build.unavailable_reason()}")
 
 
-def compare(run, *what: str) -> dict[str, float]:
+def compare(run: Any, *what: str) -> dict[str, float]:
     done = run(*what, main=PROGRAM)
     assert done.code == 0, done.errors
-    return json.loads(done.lines[-1])
+    compared: dict[str, float] = json.loads(done.lines[-1])
+    return compared
 
 
 @needs_kernels
 @pytest.mark.mindspore
 @pytest.mark.slow
-def test_every_kernel_computes_what_mindspore_computes(run):
+def test_every_kernel_computes_what_mindspore_computes(run: Any) -> None:
     differences = compare(run, "layers")
     assert len(differences) == 18
     assert {name: value for name, value in differences.items() if not value < 1e-5} == {}
@@ -33,7 +35,7 @@ def test_every_kernel_computes_what_mindspore_computes(run):
 @pytest.mark.mindspore
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["lenet5", "compact", "resnet20", "resnet18", "resnet50", "resnet50 3x3"])
-def test_the_gradients_of_a_network_are_those_of_mindspore(run, network):
+def test_the_gradients_of_a_network_are_those_of_mindspore(run: Any, network: str) -> None:
     (difference,) = compare(run, "networks", network).values()
     assert difference < 1e-4
 
@@ -41,13 +43,16 @@ def test_the_gradients_of_a_network_are_those_of_mindspore(run, network):
 @needs_kernels
 @pytest.mark.mindspore
 @pytest.mark.slow
-def test_training_with_kernels_repeats_to_the_bit_and_learns_what_mindspore_learns(run, data, tmp_path):
+def test_training_with_kernels_repeats_to_the_bit_and_learns_what_mindspore_learns(
+    run: Any, data: Any, tmp_path: Path
+) -> None:
     def trained(name: str, **environment: str) -> dict[str, object]:
         place = tmp_path / name
         options = ("--data_url", data, "--train_url", place, "--spec", SPEC)
         done = run("train", *options, environment=environment)
         assert done.code == 0, done.errors
-        return json.loads((place / "result.json").read_text())
+        result: dict[str, object] = json.loads((place / "result.json").read_text())
+        return result
 
     first, again, stock = trained("first"), trained("again"), trained("stock", **{build.SWITCH: "off"})
     assert (first["compiled_kernels"], stock["compiled_kernels"]) == (True, False)
@@ -58,7 +63,7 @@ def test_training_with_kernels_repeats_to_the_bit_and_learns_what_mindspore_lear
 @needs_kernels
 @pytest.mark.mindspore
 @pytest.mark.slow
-def test_what_is_exported_after_training_with_kernels_has_plain_operators(run, data, tmp_path):
+def test_what_is_exported_after_training_with_kernels_has_plain_operators(run: Any, data: Any, tmp_path: Path) -> None:
     import onnx
 
     options = ("--data_url", data, "--spec", SPEC)
@@ -71,15 +76,17 @@ def test_what_is_exported_after_training_with_kernels_has_plain_operators(run, d
     assert "Custom" not in used
 
 
-def test_kernels_need_a_compiler(monkeypatch, tmp_path):
+def test_kernels_need_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert build.library() is None
     assert build.unavailable_reason()
 
 
 @pytest.mark.mindspore
-def test_without_a_compiler_a_network_trains_to_the_same_results_as_with_the_kernels_off(run, data, tmp_path):
-    def trained(name, **environment):
+def test_without_a_compiler_a_network_trains_to_the_same_results_as_with_the_kernels_off(
+    run: Any, data: Any, tmp_path: Path
+) -> None:
+    def trained(name: Any, **environment: Any) -> Any:
         options = ("--data_url", data, "--train_url", tmp_path / name, "--spec", '{"epochs": 2, "batch_size": 20}')
         done = run("train", *options, environment=environment)
         assert done.code == 0, done.errors
@@ -91,14 +98,16 @@ def test_without_a_compiler_a_network_trains_to_the_same_results_as_with_the_ker
     assert result == trained("off", **{build.SWITCH: "off"})[1]
 
 
-def test_kernels_can_be_switched_off(monkeypatch):
+def test_kernels_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(build.SWITCH, "off")
     assert build.library() is None
     assert build.unavailable_reason() == "ATLASFLOW_KERNELS is off"
 
 
 @needs_kernels
-def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch, tmp_path):
+def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     calls = tmp_path / "calls"
     compiler = tmp_path / "bin" / "c++"
     compiler.parent.mkdir()
@@ -124,7 +133,9 @@ def test_a_compiler_that_fails_is_asked_once_and_its_words_are_kept(monkeypatch,
         ("exec sleep 60", 0.2, "took more than"),
     ],
 )
-def test_a_compiler_that_is_ended_is_asked_again(monkeypatch, tmp_path, script, seconds, reason):
+def test_a_compiler_that_is_ended_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, seconds: float, reason: str
+) -> None:
     compiler = tmp_path / "bin" / "c++"
     compiler.parent.mkdir()
     compiler.write_text(f"#!/bin/sh\n{script}\n")
@@ -138,7 +149,9 @@ def test_a_compiler_that_is_ended_is_asked_again(monkeypatch, tmp_path, script, 
 
 
 @needs_kernels
-def test_a_folder_that_cannot_be_written_means_no_kernels_this_time(monkeypatch, tmp_path):
+def test_a_folder_that_cannot_be_written_means_no_kernels_this_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv(build.SWITCH, str(file / "kernels"))
@@ -152,7 +165,9 @@ def test_a_folder_that_cannot_be_written_means_no_kernels_this_time(monkeypatch,
 @needs_kernels
 @pytest.mark.mindspore
 @pytest.mark.parametrize("hindrance", ["folder", "start"])
-def test_training_goes_on_without_kernels_that_cannot_be_had(run, data, tmp_path, hindrance):
+def test_training_goes_on_without_kernels_that_cannot_be_had(
+    run: Any, data: Any, tmp_path: Path, hindrance: str
+) -> None:
     """A file stands where the folder of the kernels should be; or they are there, but do not start."""
     file = tmp_path / "file"
     file.touch()
@@ -176,27 +191,35 @@ def test_training_goes_on_without_kernels_that_cannot_be_had(run, data, tmp_path
 
 
 @needs_kernels
-def test_kernels_that_nobody_used_for_long_make_room_and_others_stay(monkeypatch, tmp_path):
+def test_kernels_that_nobody_used_for_long_make_room_and_others_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Another environment may share the folder, and MindSpore opens the library anew while it trains."""
     monkeypatch.setenv(build.SWITCH, str(tmp_path))
-    older, other = (tmp_path / (digit * len(build._folder().name)) for digit in "01")
+    folder_now = build._folder()
+    assert folder_now is not None
+    older, other = (tmp_path / (digit * len(folder_now.name)) for digit in "01")
     long_ago = time.time() - build._UNUSED_SECONDS - 60
     for folder in (older, other):
         folder.mkdir()
     os.utime(older, (long_ago, long_ago))
     (tmp_path / "notes.txt").touch()
-    mine = build.library().parent
+    library = build.library()
+    assert library is not None
+    mine = library.parent
     assert mine.parent == tmp_path
     assert not older.exists()
     assert other.exists()
     os.utime(mine, (long_ago, long_ago))
-    assert build.library().parent == mine
+    library = build.library()
+    assert library is not None
+    assert library.parent == mine
     assert mine.stat().st_mtime > long_ago, "to use them is noted"
     assert (tmp_path / "notes.txt").exists()
 
 
 @needs_kernels
-def test_a_changed_source_is_another_library(monkeypatch, tmp_path):
+def test_a_changed_source_is_another_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     copy = tmp_path / "kernels"
     shutil.copytree(Path(build.__file__).parent, copy)
     before = build._folder()

@@ -1,10 +1,13 @@
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models.failures import SpecError
 from models.networks.registry import NETWORKS, check_network
-from models.spec.train_spec import SpecError, TrainSpec, with_fields
+from models.spec.train_spec import TrainSpec, with_fields
 
 # Parameters of ten classes: docs/reference/tutorials.md T4; He et al. 2015 table 6 (0.27, 0.46, 0.66, 0.85 M); the
 # others are the counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten. Compact
@@ -50,11 +53,11 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def look(tmp_path_factory, run):
+def look(tmp_path_factory: pytest.TempPathFactory, run: Any) -> Any:
     script = tmp_path_factory.mktemp("program") / "look.py"
     script.write_text(PROGRAM)
 
-    def looker(*specs):
+    def looker(*specs: Any) -> Any:
         done = run(json.dumps(specs), main=script)
         assert done.code == 0, done.errors
         return json.loads(done.lines[-1])
@@ -63,14 +66,14 @@ def look(tmp_path_factory, run):
 
 
 @pytest.mark.mindspore
-def test_parameter_counts_are_those_of_the_papers(look):
+def test_parameter_counts_are_those_of_the_papers(look: Any) -> None:
     found = look(*({"network": name} for name in COUNTS))
     assert {name: item["count"] for name, item in zip(COUNTS, found, strict=True)} == COUNTS
     assert all(item["shape"] == [2, 10] for item in found)
 
 
 @pytest.mark.mindspore
-def test_the_compact_network_has_the_shape_that_it_promises(look):
+def test_the_compact_network_has_the_shape_that_it_promises(look: Any) -> None:
     found = look({"network": "compact"}, {"network": "compact", "width": 0.5, "image_size": 48, "classes": 4})
     parameters = found[0]["parameters"]
     assert parameters["stem.conv.weight"][0] == [16, 3, 3, 3]
@@ -80,12 +83,12 @@ def test_the_compact_network_has_the_shape_that_it_promises(look):
     assert found[1]["shape"] == [2, 4]
 
 
-def test_every_network_is_counted():
+def test_every_network_is_counted() -> None:
     assert set(COUNTS) == set(NETWORKS)
 
 
 @pytest.mark.mindspore
-def test_shapes_follow_the_specification(look):
+def test_shapes_follow_the_specification(look: Any) -> None:
     found = look(
         {"network": "resnet18", "stem": "3x3", "classes": 7},
         {"network": "resnet20", "width": 2, "image_size": 48},
@@ -103,7 +106,7 @@ def test_shapes_follow_the_specification(look):
 
 
 @pytest.mark.mindspore
-def test_initial_values_are_those_of_the_paper(look):
+def test_initial_values_are_those_of_the_paper(look: Any) -> None:
     parameters = look({"network": "resnet20"})[0]["parameters"]
     for name, (shape, mean, deviation) in parameters.items():
         if name.endswith(("conv1.weight", "conv2.weight")):
@@ -116,13 +119,13 @@ def test_initial_values_are_those_of_the_paper(look):
             assert (mean, deviation) == (0.0, 0.0)
 
 
-def pytorch_uniform(inputs):
+def pytorch_uniform(inputs: Any) -> Any:
     """MindSpore's default for dense layers and convolutions: uniform to one over the root of the inputs."""
     return (1 / (3 * inputs)) ** 0.5
 
 
 @pytest.mark.mindspore
-def test_every_layer_of_every_family_is_initialised_as_documented(look):
+def test_every_layer_of_every_family_is_initialised_as_documented(look: Any) -> None:
     """He et al. 2015 for the convolutions of the residual networks, the stem and the 1×1 projections included."""
     for network in look({"network": "resnet18", "stem": "3x3"}, {"network": "resnet20"}):
         for name, (shape, mean, deviation) in network["parameters"].items():
@@ -145,7 +148,7 @@ def test_every_layer_of_every_family_is_initialised_as_documented(look):
 
 @pytest.mark.mindspore
 @pytest.mark.parametrize("stem", ["native", "3x3"])
-def test_the_networks_of_bottlenecks_start_like_the_tutorial_s(look, stem):
+def test_the_networks_of_bottlenecks_start_like_the_tutorial_s(look: Any, stem: str) -> None:
     """MindSpore 1, model_zoo/official/cv/resnet: normal with deviation 0.01; each residual branch starts as 0."""
     parameters = look({"network": "resnet50", "stem": stem})[0]["parameters"]
     for name, (shape, mean, deviation) in parameters.items():
@@ -158,7 +161,7 @@ def test_the_networks_of_bottlenecks_start_like_the_tutorial_s(look, stem):
             assert (mean, deviation) == (first, 0.0), name
 
 
-def shapes(run, folder, **spec):
+def shapes(run: Any, folder: Any, **spec: Any) -> Any:
     done = run("describe", "--spec", json.dumps(spec), "--output", folder)
     assert done.code == 0, done.errors
     rows = json.loads((folder / "network.json").read_text())["layers"]
@@ -166,7 +169,7 @@ def shapes(run, folder, **spec):
 
 
 @pytest.mark.mindspore
-def test_the_stages_of_resnet20_are_those_of_the_paper(run, tmp_path):
+def test_the_stages_of_resnet20_are_those_of_the_paper(run: Any, tmp_path: Path) -> None:
     """He et al. 2015 §4.2: 32, 16 and 8 pixels with 16, 32 and 64 channels, 2n layers each."""
     found = shapes(run, tmp_path, network="resnet20")
     stages = [[16, 32, 32]] * 3 + [[32, 16, 16]] * 3 + [[64, 8, 8]] * 3
@@ -178,7 +181,7 @@ def test_the_stages_of_resnet20_are_those_of_the_paper(run, tmp_path):
 
 
 @pytest.mark.mindspore
-def test_the_stages_of_resnet50_are_those_of_the_paper(run, tmp_path):
+def test_the_stages_of_resnet50_are_those_of_the_paper(run: Any, tmp_path: Path) -> None:
     """He et al. 2015 table 1 at 224 pixels; the 3×3 convolution has the stride."""
     found = shapes(run, tmp_path, network="resnet50", image_size=224)
     assert (found["stem.conv"], found["stem.pool"]) == ([64, 112, 112], [64, 56, 56])
@@ -195,7 +198,7 @@ def test_the_stages_of_resnet50_are_those_of_the_paper(run, tmp_path):
 
 
 @pytest.mark.mindspore
-def test_a_residual_network_has_three_or_four_stages(run, tmp_path):
+def test_a_residual_network_has_three_or_four_stages(run: Any, tmp_path: Path) -> None:
     """docs/reference/tutorials.md T0 refuses lists of blocks of another length."""
     program = tmp_path / "stages.py"
     program.write_text(
@@ -224,6 +227,6 @@ def test_a_residual_network_has_three_or_four_stages(run, tmp_path):
         ({"network": "resnet51"}, "network"),
     ],
 )
-def test_what_a_network_cannot_be_is_refused(values, field):
+def test_what_a_network_cannot_be_is_refused(values: Any, field: str) -> None:
     with pytest.raises(SpecError, match=f"^{field}: "):
         check_network(with_fields(TrainSpec(), values))

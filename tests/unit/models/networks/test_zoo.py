@@ -4,6 +4,7 @@ import csv
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,12 @@ CHECKOUT = Path(__file__).parents[4]
 SHIPPED = CHECKOUT / "data" / "compact"
 
 
-def read(name):
+def read(name: Any) -> Any:
     return json.loads((SHIPPED / name).read_text())
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The sample's evaluation part."""
     folder = tmp_path_factory.mktemp("sample")
     with tarfile.open(CHECKOUT / "data" / "cifar10-sample.tar.gz") as archive:
@@ -31,7 +32,7 @@ def original(tmp_path_factory):
 
 
 @pytest.mark.mindspore
-def test_the_checkpoint_has_the_accuracy_that_it_is_shipped_with(run, original, tmp_path):
+def test_the_checkpoint_has_the_accuracy_that_it_is_shipped_with(run: Any, original: Any, tmp_path: Path) -> None:
     done = run(
         *("evaluate", "--data_url", original, "--spec", SHIPPED / "spec.json"),
         *("--checkpoint", SHIPPED / "checkpoint.ckpt", "--output", tmp_path),
@@ -44,7 +45,7 @@ def test_the_checkpoint_has_the_accuracy_that_it_is_shipped_with(run, original, 
     assert found["loss"] == pytest.approx(shipped["loss"], rel=1e-3)
 
 
-def test_the_training_is_what_its_receipt_and_its_recipe_say():
+def test_the_training_is_what_its_receipt_and_its_recipe_say() -> None:
     receipt, evaluation = read("receipt-train.json"), read("receipt-evaluate.json")
     for output, name in (("checkpoint", "checkpoint.ckpt"), ("history", "history.csv"), ("events", "history.jsonl")):
         assert file_digest(SHIPPED / name) == receipt["outputs"][output]["sha256"]
@@ -59,7 +60,7 @@ def test_the_training_is_what_its_receipt_and_its_recipe_say():
     assert (SHIPPED / "checkpoint.ckpt").stat().st_size < 5_000_000
 
 
-def test_the_score_is_the_tutorial_s():
+def test_the_score_is_the_tutorial_s() -> None:
     profile, metrics = read("profile.json"), read("metrics.json")
     assert profile["accuracy"] == metrics["accuracy"]
     assert metrics["images"] == profile["images"] == 10_000

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -7,14 +8,14 @@ from models.networks.registry import NETWORKS, code_of, module_of
 from models.spec.recipes import RECIPES, SpecError, load, resolve, to_json
 
 
-def test_the_sample_recipe_is_the_tuning_tutorial_s():
+def test_the_sample_recipe_is_the_tuning_tutorial_s() -> None:
     spec = resolve("lenet5-sample")
     assert (spec.network, spec.batch_size, spec.optimizer, spec.momentum) == ("lenet5", 32, "momentum", 0.9)
     assert (spec.schedule, spec.learning_rate, spec.weight_decay, spec.epochs) == ("cosine", 0.01, 0.0, 30)
     assert (spec.crop, spec.flip) == (4, True)
 
 
-def test_the_tutorials_recipes_have_the_tutorials_values():
+def test_the_tutorials_recipes_have_the_tutorials_values() -> None:
     lenet = resolve("lenet5-tutorial")
     assert (lenet.network, lenet.batch_size, lenet.epochs, lenet.learning_rate) == ("lenet5", 32, 50, 0.01)
     assert (lenet.schedule, lenet.warmup_epochs, lenet.momentum, lenet.weight_decay) == ("cosine", 0, 0.9, 0.0)
@@ -29,7 +30,7 @@ def test_the_tutorials_recipes_have_the_tutorials_values():
     assert [paper.epochs, *paper.milestones] == [round(steps / 390) for steps in (64_000, 32_000, 48_000)]
 
 
-def test_our_own_recipes_have_the_values_of_the_documentation():
+def test_our_own_recipes_have_the_values_of_the_documentation() -> None:
     compact = resolve("compact")
     assert (compact.network, compact.width, compact.batch_size, compact.image_size) == ("compact", 1.0, 128, 32)
     assert (compact.optimizer, compact.momentum, compact.nesterov) == ("momentum", 0.9, True)
@@ -48,15 +49,15 @@ def test_our_own_recipes_have_the_values_of_the_documentation():
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_resolves_and_comes_back_from_its_json(recipe):
+def test_every_recipe_resolves_and_comes_back_from_its_json(recipe: Any) -> None:
     assert load(to_json(resolve(recipe))) == resolve(recipe)
 
 
-def test_overrides_change_single_fields():
+def test_overrides_change_single_fields() -> None:
     assert resolve("lenet5-sample", {"epochs": "3"}).epochs == 3
 
 
-def test_unknown_names_are_refused_with_the_nearest():
+def test_unknown_names_are_refused_with_the_nearest() -> None:
     with pytest.raises(SpecError, match="recipe: ") as caught:
         resolve("lenet5-tutoriel")
     assert "lenet5-tutorial" in caught.value.hint
@@ -65,12 +66,12 @@ def test_unknown_names_are_refused_with_the_nearest():
     assert "lenet5" in caught.value.hint
 
 
-def test_a_wrong_image_size_is_refused():
+def test_a_wrong_image_size_is_refused() -> None:
     with pytest.raises(SpecError, match="image_size: lenet5"):
         load('{"image_size": 224}')
 
 
-def test_networks_are_named_without_importing_them():
+def test_networks_are_named_without_importing_them() -> None:
     program = (
         "import sys, models.spec.recipes, models.networks.registry as r; r.module_of('lenet5');"
         "sys.exit(any(m in sys.modules for m in ('numpy', 'mindspore', 'models.networks.lenet')))"
@@ -79,12 +80,12 @@ def test_networks_are_named_without_importing_them():
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_the_code_of_a_command_has_the_one_network(network):
+def test_the_code_of_a_command_has_the_one_network(network: Any) -> None:
     code = code_of("train", network)
     assert module_of(network) in code
     assert "models.training.loop" in code
 
 
-def test_an_unknown_network_has_no_module():
+def test_an_unknown_network_has_no_module() -> None:
     with pytest.raises(SpecError, match="network"):
         module_of("lenet6")

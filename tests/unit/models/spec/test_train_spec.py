@@ -1,19 +1,21 @@
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
+from models.failures import SpecError
 from models.preprocess import PRESETS
-from models.spec.train_spec import CHOICES, FIELDS, SpecError, TrainSpec, from_json, to_json, with_fields
+from models.spec.train_spec import CHOICES, FIELDS, TrainSpec, from_json, to_json, with_fields
 
 
-def test_json_is_canonical_and_comes_back():
+def test_json_is_canonical_and_comes_back() -> None:
     spec = with_fields(TrainSpec(), {"schedule": "stage", "milestones": "10,20", "nesterov": "true"})
     assert from_json(to_json(spec)) == spec
     assert to_json(spec) == json.dumps(json.loads(to_json(spec)), sort_keys=True, separators=(",", ":"))
 
 
-def test_every_field_is_in_the_json():
+def test_every_field_is_in_the_json() -> None:
     assert set(json.loads(to_json(TrainSpec()))) == {field.name for field in dataclasses.fields(TrainSpec)}
 
 
@@ -29,7 +31,7 @@ def test_every_field_is_in_the_json():
         ("network", "anything", "anything"),
     ],
 )
-def test_values_get_their_field_s_type(name, value, read):
+def test_values_get_their_field_s_type(name: str, value: Any, read: Any) -> None:
     result = getattr(with_fields(TrainSpec(), {name: value}), name)
     assert result == read
     assert type(result) is type(read)
@@ -68,7 +70,7 @@ def test_values_get_their_field_s_type(name, value, read):
         ({"mode": "pynative", "sink": True}, "sink", "graph"),
     ],
 )
-def test_an_invalid_value_is_refused_with_the_name_of_its_field(values, field, hint):
+def test_an_invalid_value_is_refused_with_the_name_of_its_field(values: Any, field: str, hint: str) -> None:
     with pytest.raises(SpecError) as caught:
         with_fields(TrainSpec(), values)
     assert caught.value.message.startswith(f"{field}: ")
@@ -77,14 +79,14 @@ def test_an_invalid_value_is_refused_with_the_name_of_its_field(values, field, h
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
-def test_a_value_that_is_not_an_object_is_refused(text):
+def test_a_value_that_is_not_an_object_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="specification"):
         from_json(text)
 
 
-def test_the_normalisations_are_those_of_preprocess():
+def test_the_normalisations_are_those_of_preprocess() -> None:
     assert set(CHOICES["normalisation"]) == set(PRESETS)
 
 
-def test_choices_name_fields():
+def test_choices_name_fields() -> None:
     assert set(CHOICES) <= set(FIELDS)

@@ -1,6 +1,8 @@
 """What only Ascend does: refused on a CPU, and otherwise seen to compute the same."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +67,7 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, make_data, run):
+def found(tmp_path_factory: pytest.TempPathFactory, make_data: Any, run: Any) -> Any:
     folder = tmp_path_factory.mktemp("ascend")
     script = folder / "program.py"
     script.write_text(PROGRAM)
@@ -74,11 +76,11 @@ def found(tmp_path_factory, make_data, run):
     return json.loads(done.lines[-1])
 
 
-def test_a_scaled_loss_changes_no_step(found):
+def test_a_scaled_loss_changes_no_step(found: Any) -> None:
     assert found["scaled"]["losses"] == pytest.approx(found["plain"]["losses"], rel=1e-5)
 
 
-def test_mixed_precision_keeps_names_and_parameters_in_float32(found):
+def test_mixed_precision_keeps_names_and_parameters_in_float32(found: Any) -> None:
     mixed = found["mixed"]
     assert mixed["names"] == found["plain"]["names"]
     assert mixed["types"] == ["float32"]
@@ -86,14 +88,14 @@ def test_mixed_precision_keeps_names_and_parameters_in_float32(found):
     assert mixed["losses"] != found["plain"]["losses"]
 
 
-def test_a_device_s_queue_holds_the_batches_of_all_epochs_in_order(found):
+def test_a_device_s_queue_holds_the_batches_of_all_epochs_in_order(found: Any) -> None:
     """A CPU has no such queue: MindSpore's own iterator over the same data set stands in for it."""
     assert found["queued"] == 8
     assert found["sunk"]["losses"] == pytest.approx(found["plain"]["losses"], rel=1e-6)
 
 
 @pytest.mark.parametrize(("values", "word"), [({"precision": "mixed"}, "float16"), ({"sink": True}, "queue")])
-def test_a_cpu_refuses_what_is_for_ascend(run, data, tmp_path, values, word):
+def test_a_cpu_refuses_what_is_for_ascend(run: Any, data: Any, tmp_path: Path, values: Any, word: str) -> None:
     refused = run("train", "--data_url", data, "--train_url", tmp_path, "--spec", json.dumps(values))
     error = refused.events("error")[0]
     assert (refused.code, error["kind"]) == (Refusal.exit_code, "refused")

@@ -2,6 +2,8 @@
 
 import functools
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,12 +57,12 @@ print(json.dumps([steps(*case) for case in json.loads(sys.argv[1])]))
 
 
 @pytest.fixture(scope="module")
-def all_steps(tmp_path_factory, run):
+def all_steps(tmp_path_factory: pytest.TempPathFactory, run: Any) -> Any:
     """Five steps of each specification, all in one process."""
     script = tmp_path_factory.mktemp("program") / "steps.py"
     script.write_text(PROGRAM)
 
-    def runner(*specs, labels="hard", layer="plain"):
+    def runner(*specs: Any, labels: str = "hard", layer: str = "plain") -> Any:
         cases = [(labels, layer, {"learning_rate": 0.1, **spec}) for spec in specs]
         done = run(json.dumps(cases), main=script)
         assert done.code == 0, done.errors
@@ -70,14 +72,14 @@ def all_steps(tmp_path_factory, run):
 
 
 @pytest.fixture(scope="module")
-def steps(all_steps):
+def steps(all_steps: Any) -> Any:
     return lambda labels="hard", **spec: all_steps(spec, labels=labels)[0]
 
 
 WEIGHT, BIAS, GAMMA, BETA = NAMES = ("dense.weight", "dense.bias", "norm.gamma", "norm.beta")
 
 
-def gradients(values, images, labels):
+def gradients(values: Any, images: Any, labels: Any) -> Any:
     """Loss and gradients of a softmax regression, with batch normalisation before the softmax when there is a gamma."""
     hot = np.eye(3)[labels] if np.ndim(labels) == 1 else np.array(labels)
     logits = images @ values[WEIGHT].T + values[BIAS]
@@ -97,40 +99,42 @@ def gradients(values, images, labels):
     return loss, {WEIGHT: error.T @ images, BIAS: error.sum(axis=0), **found}
 
 
-def momentum(value, gradient, state, decay, rate, *, nesterov=False):
+def momentum(value: Any, gradient: Any, state: Any, decay: Any, rate: Any, *, nesterov: bool = False) -> Any:
     gradient = gradient + decay * value
     state["speed"] = 0.9 * state.get("speed", 0.0) + gradient
     return value - rate * (gradient + 0.9 * state["speed"] if nesterov else state["speed"])
 
 
-def sgd(value, gradient, _state, decay, rate):
+def sgd(value: Any, gradient: Any, _state: Any, decay: Any, rate: Any) -> Any:
     return value - rate * (gradient + decay * value)
 
 
-def moments(gradient, state):
+def moments(gradient: Any, state: Any) -> Any:
     state["first"] = 0.9 * state.get("first", 0.0) + 0.1 * gradient
     state["second"] = 0.999 * state.get("second", 0.0) + 0.001 * gradient**2
     state["step"] = state.get("step", 0) + 1
     return state["first"], np.sqrt(state["second"]), state["step"]
 
 
-def adam(value, gradient, state, decay, rate):
+def adam(value: Any, gradient: Any, state: Any, decay: Any, rate: Any) -> Any:
     """D. Kingma and J. Ba 2014, end of §2, with the L2 penalty in the gradient."""
     first, root, step = moments(gradient + decay * value, state)
     return value - rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * first / (root + 1e-8)
 
 
-def adamw(value, gradient, state, decay, rate):
+def adamw(value: Any, gradient: Any, state: Any, decay: Any, rate: Any) -> Any:
     """I. Loshchilov and F. Hutter 2017, without the correction of the first steps' bias, as MindSpore has it."""
     first, root, _ = moments(gradient, state)
     return value - rate * (first / (root + 1e-6) + decay * value)
 
 
-def expected(found, rule=momentum, *, decay=0.0, spared=(), ema=0.0, rate=0.1):
+def expected(
+    found: Any, rule: Any = momentum, *, decay: float = 0.0, spared: Any = (), ema: float = 0.0, rate: float = 0.1
+) -> Any:
     """Five steps by a rule: the losses, the parameters in the end, and their running means."""
     values = {name: np.array(found["start"][name]) for name in NAMES if name in found["start"]}
     means = dict(values)
-    states = {name: {} for name in values}
+    states: dict[str, dict[str, Any]] = {name: {} for name in values}
     losses = []
     for images, labels in zip(np.array(found["images"]), found["labels"], strict=True):
         loss, slopes = gradients(values, images, labels)
@@ -141,21 +145,21 @@ def expected(found, rule=momentum, *, decay=0.0, spared=(), ema=0.0, rate=0.1):
     return losses, values, means
 
 
-def compare(found, losses, values):
+def compare(found: Any, losses: Any, values: Any) -> None:
     assert found["losses"] == pytest.approx(losses, rel=1e-5)
     for name, value in values.items():
         np.testing.assert_allclose(found["end"][name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("labels", ["hard", "soft"])
-def test_momentum(steps, labels):
+def test_momentum(steps: Any, labels: str) -> None:
     found = steps(labels)
     losses, values, _ = expected(found)
     compare(found, losses, values)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_nesterov(steps, decay):
+def test_nesterov(steps: Any, decay: float) -> None:
     found = steps(nesterov=True, weight_decay=decay, decay_all=False)
     rule = functools.partial(momentum, nesterov=True)
     losses, values, _ = expected(found, rule, decay=decay, spared=(BIAS,))
@@ -163,7 +167,7 @@ def test_nesterov(steps, decay):
 
 
 @pytest.mark.parametrize("everything", [True, False])
-def test_weight_decay_spares_biases_when_asked(steps, everything):
+def test_weight_decay_spares_biases_when_asked(steps: Any, everything: bool) -> None:
     found = steps(weight_decay=0.1, decay_all=everything)
     losses, values, _ = expected(found, decay=0.1, spared=() if everything else (BIAS,))
     compare(found, losses, values)
@@ -173,7 +177,7 @@ RULES = {"momentum": momentum, "sgd": sgd, "adam": adam, "adamw": adamw}
 
 
 @pytest.mark.parametrize("everything", [True, False])
-def test_weight_decay_spares_normalisation_when_asked(all_steps, everything):
+def test_weight_decay_spares_normalisation_when_asked(all_steps: Any, everything: bool) -> None:
     """The bias before a normalisation has no gradient but rounding, which Adam blows up; so it is left out there."""
     specs = [{"optimizer": name, "weight_decay": 0.1, "decay_all": everything} for name in RULES]
     for found, (name, rule) in zip(all_steps(*specs, layer="normalised"), RULES.items(), strict=True):
@@ -183,7 +187,7 @@ def test_weight_decay_spares_normalisation_when_asked(all_steps, everything):
         compare(found, losses, values)
 
 
-def test_running_means_follow_the_updated_parameters(steps):
+def test_running_means_follow_the_updated_parameters(steps: Any) -> None:
     found = steps(ema=0.8)
     losses, values, means = expected(found, ema=0.8)
     compare(found, losses, values)
@@ -192,7 +196,7 @@ def test_running_means_follow_the_updated_parameters(steps):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_other_optimizers(all_steps, decay):
+def test_other_optimizers(all_steps: Any, decay: float) -> None:
     others = {name: rule for name, rule in RULES.items() if name != "momentum"}
     specs = [{"optimizer": name, "learning_rate": 0.05, "weight_decay": decay} for name in others]
     for found, rule in zip(all_steps(*specs), others.values(), strict=True):
@@ -225,7 +229,7 @@ print(json.dumps(found))
 """
 
 
-def test_divergence_is_detected_in_losses_and_parameters(run, tmp_path):
+def test_divergence_is_detected_in_losses_and_parameters(run: Any, tmp_path: Path) -> None:
     nan, inf = float("nan"), float("inf")
     good = [40.0, 40.0, 58.1]  # 20 times the loss of guessing is 46.05; the mean is just below
     cases = {
@@ -258,14 +262,16 @@ ALL = {
 }
 
 
-def train(run, data, folder, spec):
+def train(run: Any, data: Any, folder: Any, spec: Any) -> Any:
     done = run("train", "--data_url", data, "--train_url", folder, "--spec", json.dumps(spec))
     assert done.code == 0, done.errors
     return json.loads((folder / "result.json").read_text())
 
 
 @pytest.mark.parametrize("network", ["lenet5", "resnet20"])
-def test_with_everything_on_it_resumes_and_evaluates_to_the_same(run, kill_training, data, tmp_path, network):
+def test_with_everything_on_it_resumes_and_evaluates_to_the_same(
+    run: Any, kill_training: Any, data: Any, tmp_path: Path, network: str
+) -> None:
     spec = {**ALL, "network": network, "width": 0.25 if network == "resnet20" else 1.0}
     whole = train(run, data, tmp_path / "whole", spec)
     kill_training(data, tmp_path / "cut", json.dumps(spec))
@@ -282,7 +288,7 @@ def test_with_everything_on_it_resumes_and_evaluates_to_the_same(run, kill_train
     assert metrics["loss"] == pytest.approx(whole["evaluation_loss"])
 
 
-def test_lamb_is_refused_on_a_cpu(run, data, tmp_path):
+def test_lamb_is_refused_on_a_cpu(run: Any, data: Any, tmp_path: Path) -> None:
     refused = run("train", "--data_url", data, "--train_url", tmp_path, "--spec", '{"optimizer": "lamb"}')
     assert refused.code == 4
     assert "LAMB" in str(refused.events("error")[0]["message"])

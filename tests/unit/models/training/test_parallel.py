@@ -1,6 +1,8 @@
 """Two processes that share every batch, started as on a cluster."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,12 +11,14 @@ from tests.unit.models.calls import msrun
 pytestmark = [pytest.mark.mindspore, pytest.mark.slow]
 
 
-def losses(folder):
+def losses(folder: Any) -> Any:
     return [json.loads(line)["loss"] for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
-def test_two_processes_train_as_one_with_the_whole_batch(run, make_data, tmp_path, mixup):
+def test_two_processes_train_as_one_with_the_whole_batch(
+    run: Any, make_data: Any, tmp_path: Path, mixup: float
+) -> None:
     data = make_data(tmp_path / "data")
     more = {"cutout": 4, "label_smoothing": 0.1, "mixup": mixup}
     spec = json.dumps({"epochs": 2, "batch_size": 20, "learning_rate": 0.02, **more})
@@ -66,7 +70,7 @@ for epoch in range(1, spec.epochs + 1):
 """
 
 
-def test_each_device_normalises_by_its_own_share_of_a_batch(run, make_data, tmp_path):
+def test_each_device_normalises_by_its_own_share_of_a_batch(run: Any, make_data: Any, tmp_path: Path) -> None:
     """Which is not what one process with the whole batch does: a batch of 40 has other statistics than its halves."""
     data = make_data(tmp_path / "data")
     values = {"network": "resnet20", "width": 0.5, "epochs": 2, "batch_size": 40, "learning_rate": 0.02}
@@ -79,7 +83,7 @@ def test_each_device_normalises_by_its_own_share_of_a_batch(run, make_data, tmp_
     assert losses(tmp_path / "two") == pytest.approx([float(line) for line in halves.lines[-2:]], rel=1e-3)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(make_data, tmp_path):
+def test_a_batch_that_cannot_be_shared_is_refused(make_data: Any, tmp_path: Path) -> None:
     data = make_data(tmp_path / "data")
     done = msrun(
         tmp_path / "logs",

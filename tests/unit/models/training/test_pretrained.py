@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,12 +61,12 @@ SPEC = json.dumps({"network": "resnet18", "stem": "3x3", "width": 0.125, "epochs
 
 
 @pytest.fixture
-def rename(run, tmp_path):
+def rename(run: Any, tmp_path: Path) -> Any:
     """Names, and a checkpoint when there is a path for it, in another style."""
     script = tmp_path / "rename.py"
     script.write_text(PROGRAM)
 
-    def renamer(spec, style, path="", left_out=""):
+    def renamer(spec: Any, style: Any, path: str = "", left_out: str = "") -> Any:
         done = run(spec, json.dumps(STYLES[style]), path, left_out, main=script)
         assert done.code == 0, done.errors
         return json.loads(done.lines[-1])
@@ -73,14 +75,16 @@ def rename(run, tmp_path):
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_every_name_of_every_style_is_understood(rename, style):
+def test_every_name_of_every_style_is_understood(rename: Any, style: Any) -> None:
     names = rename(json.dumps({"network": "resnet50", "width": 0.125}), style)
     assert len(names) == 267
     assert [[ours, taken] for ours, _, taken in names if taken != ours] == []
 
 
 @pytest.mark.parametrize(("style", "name"), [("mindvision", "vision.ckpt"), ("torch", "torch.safetensors")])
-def test_foreign_names_are_understood_and_the_head_is_replaced(run, rename, data, tmp_path, style, name):
+def test_foreign_names_are_understood_and_the_head_is_replaced(
+    run: Any, rename: Any, data: Any, tmp_path: Path, style: str, name: str
+) -> None:
     rename(SPEC, style, tmp_path / name)
     start = ("train", "--data_url", data, "--spec", SPEC)
     done = run(*start, "--train_url", tmp_path / "out", "--pretrain_url", tmp_path / name)
@@ -99,7 +103,9 @@ def test_foreign_names_are_understood_and_the_head_is_replaced(run, rename, data
 
 
 @pytest.mark.parametrize(("left_out", "code"), [("layer2.0.downsample.0.weight", 2), ("fc.bias", 0)])
-def test_only_the_head_may_be_missing(run, rename, data, tmp_path, left_out, code):
+def test_only_the_head_may_be_missing(
+    run: Any, rename: Any, data: Any, tmp_path: Path, left_out: str, code: int
+) -> None:
     checkpoint = tmp_path / "torch.safetensors"
     rename(SPEC, "torch", checkpoint, left_out)
     start = ("train", "--data_url", data, "--spec", SPEC, "--train_url", tmp_path / "out")
@@ -112,7 +118,7 @@ def test_only_the_head_may_be_missing(run, rename, data, tmp_path, left_out, cod
         assert json.loads((tmp_path / "out" / "pretrained.json").read_text())["missing"] == ["head.bias"]
 
 
-def test_a_lenet_goes_on_from_its_own_checkpoint(run, data, tmp_path):
+def test_a_lenet_goes_on_from_its_own_checkpoint(run: Any, data: Any, tmp_path: Path) -> None:
     spec = json.dumps({"epochs": 1, "batch_size": 20, "learning_rate": 1e-9})
     start = ("train", "--data_url", data, "--spec", spec)
     first = run(*start, "--train_url", tmp_path / "one")
@@ -126,7 +132,7 @@ def test_a_lenet_goes_on_from_its_own_checkpoint(run, data, tmp_path):
     assert results[1]["evaluation_loss"] == pytest.approx(results[0]["evaluation_loss"], rel=1e-4)
 
 
-def test_a_head_that_would_fit_is_left_out_when_asked(run, data, tmp_path):
+def test_a_head_that_would_fit_is_left_out_when_asked(run: Any, data: Any, tmp_path: Path) -> None:
     spec = {"epochs": 1, "batch_size": 20}
     start = ("train", "--data_url", data, "--spec")
     assert run(*start, json.dumps(spec), "--train_url", tmp_path / "one").code == 0
@@ -140,7 +146,7 @@ def test_a_head_that_would_fit_is_left_out_when_asked(run, data, tmp_path):
     assert (len(report["matched"]), report["missing"], report["unused"]) == (6, [], [])
 
 
-def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path):
+def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "inputs"
     folder.mkdir()
     (folder / "README").write_text("not this")
@@ -162,7 +168,9 @@ def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path):
         ("bad.safetensors", b"junk", 6, "cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_refused(run, data, tmp_path, name, content, code, word):
+def test_what_cannot_be_read_is_refused(
+    run: Any, data: Any, tmp_path: Path, name: str, content: Any, code: int, word: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     done = run(

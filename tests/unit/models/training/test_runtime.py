@@ -3,6 +3,8 @@ import os
 import sys
 import tempfile
 import types
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +46,9 @@ needs_two = pytest.mark.skipif(
 
 @needs_two
 @pytest.mark.parametrize(("free", "pinned", "kept"), [(0.1, 0.02, True), (0.02, 0.1, False), (0.02, 0.02, False)])
-def test_the_faster_layout_is_kept_and_all_cores_come_back(run, tmp_path, free, pinned, kept):
+def test_the_faster_layout_is_kept_and_all_cores_come_back(
+    run: Any, tmp_path: Path, free: float, pinned: float, kept: bool
+) -> None:
     import json
 
     script = tmp_path / "layout.py"
@@ -58,7 +62,7 @@ def test_the_faster_layout_is_kept_and_all_cores_come_back(run, tmp_path, free, 
     assert chosen == refreshed == (trial if kept else start)
 
 
-def test_where_nothing_can_be_pinned_nothing_is_touched():
+def test_where_nothing_can_be_pinned_nothing_is_touched() -> None:
     before = os.sched_getaffinity(0)
     layout = Layout(possible=False)
     for _ in range(50):
@@ -68,7 +72,7 @@ def test_where_nothing_can_be_pinned_nothing_is_touched():
     assert not layout.pinned
 
 
-def test_preparing_comes_before_the_first_import(monkeypatch):
+def test_preparing_comes_before_the_first_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mindspore", types.ModuleType("mindspore"))
     with pytest.raises(RuntimeError, match="before"):
         runtime.prepare(1)
@@ -87,7 +91,7 @@ def test_preparing_comes_before_the_first_import(monkeypatch):
         ({"MS_ROLE": "MS_SCHED"}, "scheduler"),
     ],
 )
-def test_roles(monkeypatch, environment, role):
+def test_roles(monkeypatch: pytest.MonkeyPatch, environment: Any, role: str) -> None:
     clean(monkeypatch, environment)
     assert runtime.role() == role
 
@@ -100,14 +104,16 @@ def test_roles(monkeypatch, environment, role):
         ({"MA_NUM_HOSTS": "2", "VC_TASK_INDEX": "1"}, "2 nodes"),
     ],
 )
-def test_one_of_several_that_cannot_find_the_others_is_refused(monkeypatch, environment, words):
+def test_one_of_several_that_cannot_find_the_others_is_refused(
+    monkeypatch: pytest.MonkeyPatch, environment: Any, words: str
+) -> None:
     """Each would train alone, believe that it is the first, and write the same results."""
     clean(monkeypatch, environment)
     with pytest.raises(InputError, match=words):
         runtime.role()
 
 
-def clean(monkeypatch, environment):
+def clean(monkeypatch: pytest.MonkeyPatch, environment: Any) -> None:
     for name in ("RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE", "MS_ROLE", "MA_NUM_HOSTS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -115,7 +121,7 @@ def clean(monkeypatch, environment):
 
 
 @pytest.fixture
-def masks(monkeypatch, tmp_path):
+def masks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A machine with four cores, of which nothing is moved: the masks that threads would get, in order."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -127,7 +133,7 @@ def masks(monkeypatch, tmp_path):
     return given
 
 
-def step(cores, *seconds):
+def step(cores: Any, *seconds: Any) -> None:
     for one in seconds:
         cores.on_step(one)
 
@@ -135,7 +141,7 @@ def step(cores, *seconds):
 FASTER = [9.0, *[0.1] * 10, *[0.02] * 10]  # compiling, then free, then pinned
 
 
-def test_the_first_of_the_cores_that_this_process_may_use_is_for_the_main_thread(masks):
+def test_the_first_of_the_cores_that_this_process_may_use_is_for_the_main_thread(masks: Any) -> None:
     with runtime.layout() as cores:
         step(cores, *FASTER)
         assert cores.pinned
@@ -146,7 +152,7 @@ def test_the_first_of_the_cores_that_this_process_may_use_is_for_the_main_thread
     assert all(mask == {2, 3, 5, 7} for mask in masks)
 
 
-def test_an_exception_gives_all_cores_back(masks):
+def test_an_exception_gives_all_cores_back(masks: Any) -> None:
     with pytest.raises(RuntimeError, match="stop"), runtime.layout() as cores:
         step(cores, *FASTER)
         masks.clear()
@@ -156,26 +162,26 @@ def test_an_exception_gives_all_cores_back(masks):
     assert not cores.pinned
 
 
-def one_core(monkeypatch):
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {3})
 
 
-def off_linux(monkeypatch):
+def off_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.delattr(os, "sched_setaffinity")
 
 
-def on_ascend(monkeypatch):
+def on_ascend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "device", lambda: "Ascend")
 
 
-def among_several(monkeypatch):
+def among_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "ranks", lambda: (0, 2))
 
 
 @pytest.mark.parametrize("where", [one_core, off_linux, on_ascend, among_several])
-def test_nothing_is_pinned_where_it_cannot_help(masks, monkeypatch, where):
+def test_nothing_is_pinned_where_it_cannot_help(masks: Any, monkeypatch: pytest.MonkeyPatch, where: Any) -> None:
     where(monkeypatch)
     with runtime.layout() as cores:
         step(cores, *FASTER)
@@ -184,7 +190,7 @@ def test_nothing_is_pinned_where_it_cannot_help(masks, monkeypatch, where):
     assert masks == []
 
 
-def test_nothing_is_pinned_while_the_compiled_kernels_are_at_work(masks):
+def test_nothing_is_pinned_while_the_compiled_kernels_are_at_work(masks: Any) -> None:
     with runtime.layout(kernels=True) as cores:
         step(cores, *FASTER)
         assert not cores.pinned
@@ -192,7 +198,7 @@ def test_nothing_is_pinned_while_the_compiled_kernels_are_at_work(masks):
 
 
 @pytest.mark.parametrize("kernels", [True, False])
-def test_nothing_is_pinned_while_another_training_runs(masks, kernels):
+def test_nothing_is_pinned_while_another_training_runs(masks: Any, kernels: bool) -> None:
     with runtime.layout(kernels), runtime.layout() as second:
         step(second, *FASTER)
         assert not second.pinned
@@ -202,7 +208,11 @@ def test_nothing_is_pinned_while_another_training_runs(masks, kernels):
         assert third.pinned
 
 
-def test_the_pinning_ends_when_another_training_starts(masks):
+def is_pinned(layout: runtime.Layout) -> bool:
+    return layout.pinned
+
+
+def test_the_pinning_ends_when_another_training_starts(masks: Any) -> None:
     with runtime.layout() as first:
         step(first, *FASTER)
         first.refresh()
@@ -210,7 +220,7 @@ def test_the_pinning_ends_when_another_training_starts(masks):
         with runtime.layout() as second:
             masks.clear()
             first.refresh()
-            assert not first.pinned
+            assert not is_pinned(first)
             assert all(mask == {2, 3, 5, 7} for mask in masks)
             step(second, *FASTER)
             assert not second.pinned
@@ -220,8 +230,8 @@ def test_the_pinning_ends_when_another_training_starts(masks):
 
 
 @pytest.mark.parametrize("number", [errno.ESRCH, errno.EINVAL])
-def test_a_thread_that_cannot_be_moved_is_left(masks, monkeypatch, number):
-    def refuse(_thread, _mask):
+def test_a_thread_that_cannot_be_moved_is_left(masks: Any, monkeypatch: pytest.MonkeyPatch, number: Any) -> None:
+    def refuse(_thread: Any, _mask: Any) -> None:
         raise OSError(number, "no")
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
@@ -229,8 +239,8 @@ def test_a_thread_that_cannot_be_moved_is_left(masks, monkeypatch, number):
         step(cores, *FASTER)
 
 
-def test_a_thread_that_may_not_be_moved_is_an_error(masks, monkeypatch):
-    def refuse(_thread, _mask):
+def test_a_thread_that_may_not_be_moved_is_an_error(masks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: Any, _mask: Any) -> None:
         raise OSError(errno.EPERM, "no")
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)

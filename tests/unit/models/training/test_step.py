@@ -1,6 +1,8 @@
 """The loss of a step and its gradient, against values worked out in float64."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +46,9 @@ print(json.dumps([float(loss), gradient.tolist()]))
 @pytest.mark.mindspore
 @pytest.mark.parametrize("mode", ["graph", "pynative"])
 @pytest.mark.parametrize("soft", [False, True])
-def test_the_loss_of_a_sure_mistake_is_its_logarithm_and_not_infinite(run, tmp_path, soft, mode):
+def test_the_loss_of_a_sure_mistake_is_its_logarithm_and_not_infinite(
+    run: Any, tmp_path: Path, soft: bool, mode: str
+) -> None:
     """One image that a network is wrong about by 107 must not end a training whose mean loss is 7."""
     program = tmp_path / "loss.py"
     program.write_text(PROGRAM)

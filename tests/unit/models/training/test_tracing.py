@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -7,13 +9,13 @@ pytestmark = pytest.mark.mindspore
 SPEC = {"epochs": 1, "batch_size": 50, "learning_rate": 0.02}
 
 
-def train(run, data, folder, **changes):
+def train(run: Any, data: Any, folder: Any, **changes: Any) -> Any:
     done = run("train", "--data_url", data, "--train_url", folder, "--spec", json.dumps({**SPEC, **changes}))
     assert done.code == 0, done.errors
     return done.lines, json.loads((folder / "history.jsonl").read_text())
 
 
-def test_pynative_shows_every_layer_once_and_computes_the_same(run, data, tmp_path):
+def test_pynative_shows_every_layer_once_and_computes_the_same(run: Any, data: Any, tmp_path: Path) -> None:
     lines, debugged = train(run, data, tmp_path / "pynative", mode="pynative")
     assert lines[:10] == [
         "conv1 (Conv2d): [50, 6, 28, 28]",
