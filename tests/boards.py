@@ -29,7 +29,7 @@ def weights(seed: int = 0) -> Any:
     return generator.normal(0, 0.02, (3072, 10)).astype(np.float32)
 
 
-def linear_onnx(matrix: Any, batch: int = 1) -> Any:
+def linear_onnx(matrix: Any, batch: int | None = 1) -> Any:
     """A network of one matrix: `image` float32 [batch, 3, 32, 32] → `logits` float32 [batch, 10]."""
     size = "batch" if batch is None else batch
     graph = helper.make_graph(

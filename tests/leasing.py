@@ -16,12 +16,12 @@ class Limits:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.limits = {}  # id → {name, limit, active}
-        self.leases = {}  # lease → (limit ids, when it ends)
+        self.limits: dict[str, dict[str, Any]] = {}  # id → {name, limit, active}
+        self.leases: dict[str, tuple[list[str], float]] = {}  # lease → (limit ids, when it ends)
         self.now = 0.0
         self.away = False
         self.renewals = 0
-        self.authorization = set()
+        self.authorization: set[str | None] = set()
         self.reached = threading.Condition(self.lock)
 
     def names(self) -> Any:

@@ -31,7 +31,7 @@ class OpenSsh:
     def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+            self.port: int = probe.getsockname()[1]
         self.configuration = folder / "sshd_config"
         self.configuration.write_text(
             f"""

@@ -25,9 +25,9 @@ class Web:
     """
 
     address: str
-    got: queue.Queue = field(default_factory=queue.Queue)
-    statuses: list = field(default_factory=list)
-    headers: dict = field(default_factory=dict)
+    got: queue.Queue[tuple[str, dict[str, str], Any]] = field(default_factory=queue.Queue)
+    statuses: list[int] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -60,15 +60,20 @@ class Post:
     """
 
     port: int
-    got: queue.Queue = field(default_factory=queue.Queue)
+    got: queue.Queue[tuple[tuple[str, ...] | None, list[str], Any]] = field(default_factory=queue.Queue)
     refuses: str = ""
+
+
+class PostServer(socketserver.ThreadingTCPServer):
+    here: Post
 
 
 class PostHandler(socketserver.StreamRequestHandler):
     """One conversation of a mail server; a command that it does not know is fine with it."""
 
     def handle(self) -> None:
-        login, receivers = None, []
+        login: tuple[str, ...] | None = None
+        receivers: list[str] = []
         self.say("220 here")
         while line := self.rfile.readline().decode().strip():
             command = line.upper()
@@ -84,7 +89,8 @@ class PostHandler(socketserver.StreamRequestHandler):
                     receivers.append(line[8:].strip("<>"))
                 self.say("221 bye" if command == "QUIT" else "250 yes")
 
-    def take(self, login: Any, receivers: Any) -> None:
+    def take(self, login: tuple[str, ...] | None, receivers: list[str]) -> None:
+        assert isinstance(self.server, PostServer)
         here = self.server.here
         self.say(here.refuses or "354 go on")
         if here.refuses:
@@ -101,7 +107,7 @@ class PostHandler(socketserver.StreamRequestHandler):
 
 @contextmanager
 def post() -> Iterator[Any]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), PostHandler) as server, running(server):
+    with PostServer(("127.0.0.1", 0), PostHandler) as server, running(server):
         server.here = Post(server.server_address[1])
         yield server.here
 

@@ -45,7 +45,7 @@ class Cluster:
     places: composed.Places
     api: httpx.Client
     bucket: object
-    workers: dict[str, subprocess.Popen] = field(default_factory=dict)
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def home(self, worker: Any) -> Any:
         return self.base / worker

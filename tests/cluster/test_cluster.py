@@ -23,7 +23,9 @@ def cut(archive: Any, path: Any, records: Any) -> Any:
     """The data set with fewer images, as the settings that name it."""
     with tarfile.open(archive) as whole, tarfile.open(path, "w:gz", compresslevel=1) as small:
         for member in whole:
-            content = whole.extractfile(member).read()
+            file = whole.extractfile(member)
+            assert file is not None
+            content = file.read()
             content = content[: records * 3073] if member.name.endswith(".bin") else content
             info = tarfile.TarInfo(member.name)
             info.size = len(content)

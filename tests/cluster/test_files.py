@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ SECRETS = {document["metadata"]["name"]: document["stringData"] for document in 
 
 def environment(container: Any) -> Any:
     """Names of a container's variables, and the values of those that are no secrets."""
-    found = {}
+    found: dict[str, str | None] = {}
     for source in container.get("envFrom", []):
         found |= MAPS[source["configMapRef"]["name"]]
     for entry in container.get("env", []):
@@ -108,7 +109,7 @@ def test_nothing_secret_is_written_into_compose() -> None:
 @pytest.mark.parametrize("service", [*OURS, "redis"])
 def test_every_program_of_compose_exists(service: Any, tmp_path: Path) -> None:
     places = composed.Places(tmp_path, {}, {}, tmp_path)
-    if service == "redis" and composed.shutil.which("redis-server") is None:
+    if service == "redis" and shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
     assert places.command(service, tmp_path)[0]
 

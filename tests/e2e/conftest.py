@@ -29,7 +29,9 @@ def small_archive(tmp_path_factory: pytest.TempPathFactory) -> Any:
     sample = CHECKOUT / "data" / "cifar10-sample.tar.gz"
     with tarfile.open(sample) as whole, tarfile.open(path, "w:gz", compresslevel=1) as small:
         for member in filter(tarfile.TarInfo.isreg, whole):
-            content = whole.extractfile(member).read()
+            file = whole.extractfile(member)
+            assert file is not None
+            content = file.read()
             if member.name.endswith(".bin"):
                 content = content[: RECORDS * RECORD_BYTES]
             info = tarfile.TarInfo(member.name)

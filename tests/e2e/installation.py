@@ -47,6 +47,7 @@ class Installation:
         elsewhere: the empty folder that the commands run in.
         settings: environment of every command.
         said: everything that the commands ever printed.
+        serving: process id of `atlasflow serve`, where a test starts it.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Installation:
     elsewhere: Path
     settings: dict[str, str]
     said: list[str] = field(default_factory=list)
+    serving: int | None = None
 
     def environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("ATLASFLOW_", "PREFECT_"))}

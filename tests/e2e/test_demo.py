@@ -22,7 +22,7 @@ from flows.context import open_chain
 from infra.errors import UserError
 from infra.web import server
 from infra.web.pictures import MOST_BYTES
-from models.preprocess import CLASSES, softmax
+from models.preprocess import CLASSES, PRESETS, softmax
 from tasks import demo
 from tasks.engine.reporter import Silent
 from tests.e2e.installation import COMMAND
@@ -56,7 +56,7 @@ def test_every_predictor_answers_as_the_evaluation_did(
     chain.look_at_all()
     images, logits, labels = evaluated
     onnx = made.folder / "latest" / "export" / "model.onnx"
-    ours = demo.onnx_logits(onnx, demo.PRESETS["cifar10"])
+    ours = demo.onnx_logits(onnx, PRESETS["cifar10"])
     for index in (0, 1, 2):
         np.testing.assert_allclose(ours(images[index]), logits[index], atol=1e-4)
     index = surest(evaluated)
@@ -94,6 +94,7 @@ def served(made: Any, *options: Any) -> Iterator[Any]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    assert process.stdout is not None
     said = process.stdout.readline()
     address = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", said)
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]

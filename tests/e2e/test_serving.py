@@ -43,6 +43,7 @@ def serving(untouched: Any, first_run: Any) -> Iterator[Any]:
     )
     signal.signal(signal.SIGINT, before)
     heard = []
+    assert process.stdout is not None
     try:
         for line in process.stdout:
             heard.append(line)
@@ -138,7 +139,7 @@ def test_what_a_person_changed_in_the_ui_survives_a_restart_of_serve(serving: An
     change("DELETE", f"{evaluate['id']}/schedules/{kept['id']}")
 
 
-def trigger(home: Any, name: Any, request: pytest.FixtureRequest) -> Any:
+def trigger(home: Any, name: Any, request: Any) -> Any:
     """Start a run of a deployment; returns its id."""
     (deployment,) = home.prefect("deployments", deployments={"name": {"any_": [name]}})
     body = {"parameters": {"request": request}, "state": {"type": "SCHEDULED"}}

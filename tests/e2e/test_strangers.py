@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from infra.services import Services
-from tests.e2e.conftest import Installation, install
-from tests.e2e.installation import COMMAND
+from tests.e2e.conftest import install
+from tests.e2e.installation import COMMAND, Installation
 
 pytestmark = pytest.mark.slow
 

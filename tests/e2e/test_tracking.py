@@ -22,7 +22,9 @@ def test_the_training_is_in_aim_once_with_its_metrics_and_linked_from_the_report
     assert (list((made.folder / "tracking").glob("*.json")), repository.run_of(made.folder, key)) == (notes, run)
 
     said = made.atlasflow("aim")
-    address, query = re.search(r"(http://127\.0\.0\.1:\d+)(/\?token=\S+)", said).groups()
+    found = re.search(r"(http://127\.0\.0\.1:\d+)(/\?token=\S+)", said)
+    assert found is not None
+    address, query = found.groups()
     assert re.search(r"It shows \d+ training", said)
     with httpx.Client(base_url=address, trust_env=False, timeout=30, follow_redirects=True) as client:
         assert client.get(f"/runs/{run}").status_code == 401

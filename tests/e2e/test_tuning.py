@@ -82,6 +82,7 @@ def cluster(made: Any) -> Iterator[Any]:
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
     try:
         yield process.stdout.readline().strip()
     finally:

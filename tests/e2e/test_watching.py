@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.events.schemas.automations import EventTrigger
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tasks.orchestration import automations, events, limits
@@ -64,6 +65,7 @@ def program(home: Any, script: Any, *arguments: Any) -> Iterator[Any]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=CHECKOUT, text=True
     ) as process:
         try:
+            assert process.stdout is not None
             assert process.stdout.readline()
             yield process
         finally:
@@ -159,6 +161,7 @@ def test_failures_promotions_and_fallen_boards_are_told_in_every_way_and_automat
 
 def test_a_run_whose_process_was_killed_is_marked_as_crashed(watched: Any) -> None:
     quick = automations.crash(12, ["sleeper"])
+    assert isinstance(quick.trigger, EventTrigger)
     assert quick.trigger.within == timedelta(seconds=12)
     address = f"{watched.services()['prefect']['address']}/api/automations/"
     body = quick.model_dump(mode="json") | {"name": "quick", "tags": []}

@@ -37,11 +37,11 @@ class Small:
         gone: effects that the world has lost; running them brings them back.
     """
 
-    folder: object
-    ran: list = field(default_factory=list)
+    folder: Path
+    ran: list[str] = field(default_factory=list)
     accuracy: float = 0.9
-    broken: dict = field(default_factory=dict)
-    gone: set = field(default_factory=set)
+    broken: dict[str, Exception] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
 
     def chain(self, profile: str = "local", overrides: Any = None, reporter: Any = None, selected: Any = ()) -> Any:
         settings = load(profile, overrides)

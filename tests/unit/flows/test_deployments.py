@@ -45,7 +45,11 @@ def test_each_stage_and_each_flow_has_one() -> None:
 def test_a_scheduled_flow_never_runs_twice_at_once(name: str, cron: str) -> None:
     schedule = RetrainSettings(cron="0 4 * * 1-5", timezone="Europe/Berlin")
     (found,) = (item for item in runner_deployments(schedule=schedule) if item.name == name)
-    assert (found.schedules[0].schedule.cron, found.schedules[0].schedule.timezone) == (cron, "Europe/Berlin")
+    assert found.schedules is not None
+    timing = found.schedules[0].schedule
+    assert isinstance(timing, CronSchedule)
+    assert (timing.cron, timing.timezone) == (cron, "Europe/Berlin")
+    assert found.concurrency_options is not None
     assert found.concurrency_options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
     entry = next(
         item for item in yaml.safe_load(prefect_yaml(schedule=schedule))["deployments"] if item["name"] == name
@@ -76,7 +80,10 @@ def registered(
 def planned(**settings: str) -> DeploymentScheduleCreate:
     """The schedule of `retrain` that these settings give."""
     schedule = RetrainSettings(**settings)
-    return next(item for item in runner_deployments(schedule=schedule) if item.name == "retrain").schedules[0]
+    schedules = next(item for item in runner_deployments(schedule=schedule) if item.name == "retrain").schedules
+    assert schedules is not None
+    assert isinstance(schedules[0], DeploymentScheduleCreate)
+    return schedules[0]
 
 
 PERSONAL = DeploymentScheduleCreate(schedule=CronSchedule(cron="5 4 * * 1", timezone="UTC"), active=True)
@@ -91,7 +98,10 @@ def test_schedules_that_a_person_made_or_paused_stay_as_they_are() -> None:
 
 def test_a_schedule_that_nobody_edited_follows_the_settings_and_stays_paused() -> None:
     paused = planned(cron="0 1 * * *").model_copy(update={"active": False})
-    (found,) = registered("retrain", RetrainSettings(cron="0 4 * * *"), paused).schedules
+    schedules = registered("retrain", RetrainSettings(cron="0 4 * * *"), paused).schedules
+    assert schedules is not None
+    (found,) = schedules
+    assert isinstance(found.schedule, CronSchedule)
     assert found.schedule.cron == "0 4 * * *"
     assert not found.active
     assert registered("retrain", RetrainSettings(cron=""), paused, PERSONAL).schedules == [PERSONAL]
@@ -101,7 +111,9 @@ def test_a_schedule_that_a_person_edited_stays_and_one_of_version_0_1_is_adopted
     edited = planned().model_copy(update={"schedule": PERSONAL.schedule})
     assert registered("retrain", RetrainSettings(cron="0 4 * * *"), edited).schedules == [edited]
     older = planned().model_copy(update={"slug": None, "active": False})
-    (found,) = registered("retrain", RetrainSettings(), older).schedules
+    schedules = registered("retrain", RetrainSettings(), older).schedules
+    assert schedules is not None
+    (found,) = schedules
     assert found.slug == planned().slug
     assert not found.active
 

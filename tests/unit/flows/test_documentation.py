@@ -91,7 +91,7 @@ def test_the_chinese_readme_is_in_step(pattern: str) -> None:
 
 def test_the_readme_lists_every_exit_code() -> None:
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", TEXTS["README.md"], re.MULTILINE)}
-    classes = [AtlasFlowError, *AtlasFlowError.__subclasses__()]
+    classes: list[type[AtlasFlowError]] = [AtlasFlowError, *AtlasFlowError.__subclasses__()]
     assert listed >= {0, 130} | {error.exit_code for error in classes}
 
 

@@ -11,6 +11,7 @@ from flows.requests import RunRequest, StageRequest
 from infra.errors import GateFailed, Transient, UserError
 from infra.store.runs import Runs
 from tasks.pipeline import EVERY_NAME, NAMES
+from tasks.reports import run as run_report
 
 
 @pytest.fixture
@@ -31,14 +32,15 @@ def flow(small: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(pipeline, "open_chain", open_chain)
     monkeypatch.setattr(pipeline, "run_stage", lambda chain, stage, force, title: chain.run(stage, force=force))
     monkeypatch.setattr(pipeline, "pass_gate", pass_gate)
-    monkeypatch.setattr(pipeline.run_report, "publish", lambda chain, record: seen.reports.append(record))
+    monkeypatch.setattr(run_report, "publish", lambda chain, record: seen.reports.append(record))
 
     def run(**request: Any) -> Any:
         run_stages(RunRequest(**request))
         return seen
 
-    run.seen = seen
-    return run
+    counted: Any = run
+    counted.seen = seen
+    return counted
 
 
 def outcomes(small: Any) -> Any:
@@ -119,7 +121,7 @@ def test_stages_beside_the_chain_run_when_they_are_named_whatever_the_gates_say(
 
 def test_a_request_knows_its_fields() -> None:
     with pytest.raises(ValidationError, match="stage"):
-        RunRequest(stage=["train"])
+        RunRequest(stage=["train"])  # type: ignore[call-arg]
     request = RunRequest(stages=["train"], settings={"train.epochs": "3"})
     assert RunRequest.model_validate_json(request.model_dump_json()) == request
     assert set(json.loads(request.model_dump_json())) == {"profile", "settings", "stages", "force"}
@@ -135,7 +137,7 @@ def test_every_stage_has_a_flow_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["download", "deploy"])
 def test_a_stages_flow_runs_that_stage_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    asked = []
+    asked: list[RunRequest] = []
     monkeypatch.setattr(stages, "run_stages", asked.append)
     stages.STAGE_FLOWS[name].fn(StageRequest(profile="twin", force=True))
     assert asked == [RunRequest(profile="twin", stages=(name,), force=(name,))]

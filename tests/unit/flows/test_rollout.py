@@ -42,7 +42,6 @@ class Board(FakeBoard):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.errors: list[AtlasFlowError] = []
-        self.previous: str | None = None
         self.entries: list[JournalEntry] = []
         self.barrier: threading.Barrier | None = None
 

@@ -1,45 +1,66 @@
 """What the tests of stages share: a `StageContext` made of plain bytes, and small worlds for it."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from infra.errors import Refused
 from infra.ports.board import BoardFacts, BoardState, Classification, Installed, SmokeResult
+from infra.ports.compilation import CompileRequest
+from infra.ports.release import Release
 from infra.ports.storage import SyncResult
-from infra.ports.values import Producer
-from infra.settings import load
+from infra.ports.values import LocalFile, OnBytes, OnLine, Producer
+from infra.settings import Settings, load
 from infra.store.artifacts import Artifact, folder_files
 from infra.store.digests import file_digest
 from models.preprocess import CLASSES
-from tasks.engine.stage import StageContext
+from tasks.engine.stage import Needs, Stage, StageContext
+
+Inputs = Mapping[str, bytes | Mapping[str, bytes]]
+"""Name of an input to its bytes, or to {path inside it: bytes} for a tree."""
 
 
 class Lines:
     """A reporter that remembers."""
 
     def __init__(self) -> None:
-        self.lines = []
-        self.moved = []
+        self.lines: list[str] = []
+        self.moved: list[tuple[float, float, str]] = []
 
-    def line(self, stage: Any, text: Any) -> None:
+    def line(self, stage: str, text: str) -> None:
         self.lines.append(text)
 
-    def progress(self, stage: Any, done: Any, total: Any, unit: Any) -> None:
+    def progress(self, stage: str, done: float, total: float, unit: str) -> None:
         self.moved.append((done, total, unit))
 
 
-def work_of(tmp_path: Path, inputs: Any, *, world: Any = None, settings: Any = None, emulated: bool = False) -> Any:
+@dataclass(frozen=True)
+class RememberingContext(StageContext):
+    """A `StageContext` with a reporter that remembers."""
+
+    reporter: Lines
+
+
+def work_of(
+    tmp_path: Path,
+    inputs: Inputs,
+    *,
+    world: Any = None,
+    settings: Mapping[str, str] | None = None,
+    emulated: bool = False,
+) -> RememberingContext:
     """A `StageContext` whose inputs are files: input name → bytes, or → {path inside it: bytes} for a tree."""
-    artifacts, files = {}, {}
+    artifacts: dict[str, Artifact] = {}
+    files: dict[str, dict[str, LocalFile]] = {}
     for name, content in inputs.items():
         folder = tmp_path / "given" / name
-        tree = isinstance(content, dict)
-        for relative, data in (content if tree else {f"{name}.bin": content}).items():
+        tree = not isinstance(content, bytes)
+        for relative, data in ({f"{name}.bin": content} if isinstance(content, bytes) else content).items():
             (folder / relative).parent.mkdir(parents=True, exist_ok=True)
             (folder / relative).write_bytes(data)
         digest, files[name] = folder_files(folder)
@@ -50,10 +71,17 @@ def work_of(tmp_path: Path, inputs: Any, *, world: Any = None, settings: Any = N
     scratch = tmp_path / "work"
     scratch.mkdir(exist_ok=True)
     world = world or SimpleNamespace()
-    return StageContext(load(overrides=settings or {}), world, "a" * 64, artifacts, files, scratch, emulated, Lines())
+    values = load(overrides=dict(settings or {}))
+    return RememberingContext(values, world, "a" * 64, artifacts, files, scratch, emulated, Lines())
 
 
-def data_tree(count: int = 30, seed: int = 1) -> Any:
+def needs_of(stage: Stage, settings: Settings) -> Needs:
+    """The needs of a stage that depend on the settings."""
+    assert callable(stage.needs)
+    return stage.needs(settings)
+
+
+def data_tree(count: int = 30, seed: int = 1) -> dict[str, bytes]:
     """A small data set as the download stage lays it out; image i of the evaluation has the label i modulo 10."""
     generator = np.random.default_rng(seed)
     records = generator.integers(0, 256, (count, 3073), np.uint8)
@@ -68,13 +96,13 @@ class Bucket:
     emulated = True
 
     def __init__(self) -> None:
-        self.objects = {}
+        self.objects: dict[str, Any] = {}
         self.made = False
 
     def ensure_bucket(self) -> None:
         self.made = True
 
-    def sync(self, prefix: Any, files: Any, progress: Any = None) -> Any:
+    def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         assert self.made
         sent = [name for name, file in files.items() if self.objects.get(f"{prefix}/{name}") != file.sha256]
         for name in sent:
@@ -84,7 +112,7 @@ class Bucket:
                 progress(files[name].size)
         return SyncResult(tuple(sent), tuple(set(files) - set(sent)), sum(files[name].size for name in sent))
 
-    def sync_archive(self, key: Any, files: Any, progress: Any = None) -> Any:
+    def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         assert self.made
         if self.holds_archive(key, files):
             return SyncResult((), (key,), 0)
@@ -94,35 +122,38 @@ class Bucket:
             progress(size)
         return SyncResult((key,), (), size)
 
-    def holds_archive(self, key: Any, files: Any) -> Any:
+    def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
         return self.objects.get(key) == {name: file.sha256 for name, file in files.items()}
 
-    def missing(self, prefix: Any, files: Any) -> Any:
+    def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> list[str]:
         return [name for name, file in files.items() if self.objects.get(f"{prefix}/{name}") != file.sha256]
 
-    def link(self, key: Any, seconds: Any) -> str:
+    def link(self, key: str, seconds: float) -> str:
         return f"https://bucket.example/{key}?expires={seconds}"
 
 
 class FakeBoard:
     """A board that remembers which release it got."""
 
-    def __init__(self, name: str = "laptop", refusal: Any = None, problem: str = "", soc: str = "Ascend310") -> None:
+    def __init__(
+        self, name: str = "laptop", refusal: str | None = None, problem: str | Exception = "", soc: str = "Ascend310"
+    ) -> None:
         self.name = name
         self.soc = soc
         self.refusal = refusal
         self.problem = problem
-        self.active = None
-        self.releases = []
-        self.pictures = []
+        self.active: str | None = None
+        self.previous: str | None = None
+        self.releases: list[str] = []
+        self.pictures: list[Path] = []
 
-    def facts(self) -> Any:
+    def facts(self) -> BoardFacts:
         return BoardFacts(self.name, self.soc, "", "x86_64", "3.11", 1 << 30, True)
 
-    def state(self) -> Any:
+    def state(self) -> BoardState:
         return BoardState(self.active, None, tuple(self.releases))
 
-    def install(self, release: Any, progress: Any = None) -> Any:
+    def install(self, release: Release, progress: OnBytes | None = None) -> Installed:
         if self.refusal:
             raise Refused(self.refusal)
         changed = self.active != release.id
@@ -136,11 +167,11 @@ class FakeBoard:
         smoke = {**figures, "max_difference": 0.001, "tolerance": 0.01, "milliseconds": 0.2}
         return Installed(changed, len(release.files), 1, SmokeResult.from_json(smoke))
 
-    def rollback(self) -> Any:
+    def rollback(self) -> BoardState:
         self.active = self.previous
         return self.state()
 
-    def classify(self, pictures: Any, folder: Any) -> Any:
+    def classify(self, pictures: Sequence[Path], folder: Path) -> list[Classification]:
         self.pictures += pictures
         if isinstance(self.problem, Exception):
             raise self.problem
@@ -148,7 +179,7 @@ class FakeBoard:
         found = []
         for path in pictures:
             (folder / path.name).write_bytes(path.read_bytes())
-            top = () if self.problem else (("ship", 0.75), ("truck", 0.25))
+            top: tuple[tuple[str, float], ...] = () if self.problem else (("ship", 0.75), ("truck", 0.25))
             found.append(Classification(str(path), top, 1.5, folder / path.name, self.problem))
         return found
 
@@ -156,15 +187,15 @@ class FakeBoard:
 class FakeCompiler:
     """A compiler that copies, and remembers what it was asked."""
 
-    def __init__(self, *, emulated: bool = True, error: Any = None) -> None:
+    def __init__(self, *, emulated: bool = True, error: Exception | None = None) -> None:
         self.emulated = emulated
         self.error = error
-        self.requests = []
+        self.requests: list[CompileRequest] = []
 
-    def producer(self) -> Any:
+    def producer(self) -> Producer:
         return Producer("atc-stand-in" if self.emulated else "atc", "0123456789abcdef", self.emulated)
 
-    def compile(self, request: pytest.FixtureRequest, lines: Any) -> None:
+    def compile(self, request: CompileRequest, lines: OnLine) -> None:
         self.requests.append(request)
         lines("ATC start working now")
         if self.error:
@@ -184,10 +215,10 @@ def ledger(
     *,
     source: str = "onnx",
     whole: Any = FIGURES,
-    precision: str = "force_fp16",
-    socs: Any = ("Ascend310",),
+    precision: str | None = "force_fp16",
+    socs: Sequence[str] = ("Ascend310",),
     reason: str = "",
-) -> Any:
+) -> dict[str, Any]:
     """A parity ledger with one export and one compiled model a chip, which is chosen unless `precision` is None."""
     blank = {"bytes": 7, "step": None, "objection": None, "reason": reason, "soc_version": "", "precision": ""}
     hops = [{**blank, "from": "checkpoint", "to": source, "whole": whole}]
@@ -208,7 +239,7 @@ def ledger(
     }
 
 
-def read(path: Any) -> Any:
+def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -8,24 +8,27 @@ import functools
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime
-import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from infra.atc.factory import stand_in
 from infra.board.local_execution import run_agent
-from infra.ports.compilation import CompileRequest
+from infra.ports.compilation import Compiler, CompileRequest
+from infra.ports.values import OnLine, Producer
 from models import parity, preprocess
-from tasks.engine.gates import parity_gate
+from tasks.engine.gates import Decision, parity_gate
+from tasks.engine.stage import StageContext
 from tasks.release.ledger import Ledger
 from tasks.stages import convert
 from tests.unit.infra.atc.emulator.networks import model_of
-from tests.unit.tasks.doubles import read, work_of
+from tests.unit.tasks.doubles import Inputs, RememberingContext, read, work_of
 
 SIZE, COUNT, CELLS = 64, 300, 8
 IMAGENET = (0.485, 0.456, 0.406)
@@ -38,30 +41,35 @@ def resize(images, size):
     canvas[:, : images.shape[1], : images.shape[2]] = images
     return canvas
 """
+Pixels = NDArray[np.uint8]
+Planes = NDArray[np.float32]
 SAMPLE = Path(__file__).parents[3] / "data" / "cifar10-sample.tar.gz"
 
 
-def records(name: Any) -> Any:
+def records(name: str) -> Pixels:
     with tarfile.open(SAMPLE) as archive:
         member = next(member for member in archive.getmembers() if member.name.endswith(name))
-        return np.frombuffer(archive.extractfile(member).read(), np.uint8).reshape(-1, 3073)
+        file = archive.extractfile(member)
+        assert file is not None
+        return np.frombuffer(file.read(), np.uint8).reshape(-1, 3073)
 
 
-def pixels_of(rows: Any) -> Any:
+def pixels_of(rows: Pixels) -> Pixels:
     return np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
 
-def tensors(images: Any) -> Any:
+def tensors(images: Pixels) -> Planes:
     return preprocess.normalise(preprocess.resize(images, SIZE))
 
 
-def cells(planes: Any) -> Any:
+def cells(planes: Planes) -> Planes:
     """Mean of each of 8x8 cells of each colour: [n, 192]."""
     step = SIZE // CELLS
-    return planes.reshape(len(planes), 3, CELLS, step, CELLS, step).mean((3, 5)).reshape(len(planes), -1)
+    found: Planes = planes.reshape(len(planes), 3, CELLS, step, CELLS, step).mean((3, 5)).reshape(len(planes), -1)
+    return found
 
 
-def network(matrix: Any, bias: Any) -> Any:
+def network(matrix: Planes, bias: Planes) -> bytes:
     nodes = [
         helper.make_node("AveragePool", ["image"], ["cells"], name="pool", kernel_shape=[SIZE // CELLS] * 2,
                          strides=[SIZE // CELLS] * 2),
@@ -73,17 +81,18 @@ def network(matrix: Any, bias: Any) -> Any:
         helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 10]),
     ]
     weights = [numpy_helper.from_array(value, name) for name, value in (("matrix", matrix), ("bias", bias))]
-    return model_of(nodes, ends[:1], ends[1:], weights).SerializeToString()
+    content: bytes = model_of(nodes, ends[:1], ends[1:], weights).SerializeToString()
+    return content
 
 
 @functools.cache
-def evaluation_rows() -> Any:
+def evaluation_rows() -> Pixels:
     """The records of some evaluation images."""
     return records("test_batch.bin")[:COUNT]
 
 
 @functools.cache
-def fitted_weights() -> Any:
+def fitted_weights() -> tuple[Planes, Planes]:
     """Ridge regression from the cells to the classes."""
     rows = records("data_batch_1.bin")
     features = cells(tensors(pixels_of(rows))).astype(np.float64)
@@ -93,12 +102,13 @@ def fitted_weights() -> Any:
     return solved[:-1].astype(np.float32), solved[-1].astype(np.float32)
 
 
-def logits_of(model: Any, planes: Any) -> Any:
+def logits_of(model: bytes, planes: Planes) -> Planes:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return session.run(None, {"image": planes})[0]
+    logits: Planes = session.run(None, {"image": planes})[0]
+    return logits
 
 
-def compiled(folder: Any, model: Any, *, aipp: Any = None) -> Any:
+def compiled(folder: Path, model: bytes, *, aipp: str | None = None) -> Path:
     """The `.om` of the stand-in for one image."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model)
@@ -116,16 +126,21 @@ def compiled(folder: Any, model: Any, *, aipp: Any = None) -> Any:
 class Machine:
     """A world whose trials are spoilt by `spoil(folder)`, and whose compiler changes AIPP's text or gives `om`."""
 
-    def __init__(self, spoil: Any = lambda folder: None, om: Any = None, text: Any = lambda text: text) -> None:
+    def __init__(
+        self,
+        spoil: Callable[[Path], None] = lambda folder: None,
+        om: Path | None = None,
+        text: Callable[[str], str] = lambda text: text,
+    ) -> None:
         self.spoil, self.om, self.text = spoil, om, text
 
-    def compiler(self) -> Any:
+    def compiler(self) -> Compiler:
         return self
 
-    def producer(self) -> Any:
+    def producer(self) -> Producer:
         return stand_in().producer()
 
-    def compile(self, request: pytest.FixtureRequest, lines: Any) -> None:
+    def compile(self, request: CompileRequest, lines: OnLine) -> None:
         if self.om is not None:
             request.output.parent.mkdir(parents=True, exist_ok=True)
             request.output.write_bytes(self.om.read_bytes())
@@ -136,15 +151,17 @@ class Machine:
             request = replace(request, options={**request.options, "insert_op_conf": str(spoilt)})
         stand_in().compile(request, lines)
 
-    def simulator(self) -> Any:
+    def simulator(self) -> Self:
         return self
 
-    def infer(self, folder: Any, soc_version: Any, images: Any, logits: Any) -> Any:
+    def infer(self, folder: Path, soc_version: str, images: Path, logits: Path) -> Any:
         self.spoil(folder)
         return run_agent(folder, soc_version, ["infer", str(images), str(logits)])["milliseconds"]
 
 
-def work_for(tmp_path: Path, rows: Any, model: Any, world: Any, exported: Any = None, **settings: Any) -> Any:
+def work_for(
+    tmp_path: Path, rows: Pixels, model: bytes, world: Machine, exported: Any = None, **settings: str
+) -> RememberingContext:
     expected = logits_of(model, tensors(pixels_of(rows)))
     exported = expected if exported is None else exported
     check = {"made": True, "bytes": len(model), **parity.compare(expected, exported, rows[:, 0], preprocess.CLASSES)}
@@ -152,7 +169,7 @@ def work_for(tmp_path: Path, rows: Any, model: Any, world: Any, exported: Any = 
     np.savez(files["predictions"], logits=expected)
     np.save(files["logits"], exported)
     data = {"eval/test_batch.bin": rows.tobytes(), "batches.meta.txt": "\n".join(preprocess.CLASSES).encode()}
-    inputs = {
+    inputs: Inputs = {
         "model": {"model.onnx": model},
         "checks": json.dumps({"onnx": check}).encode(),
         "logits": {"onnx.npy": files["logits"].getvalue()},
@@ -162,14 +179,14 @@ def work_for(tmp_path: Path, rows: Any, model: Any, world: Any, exported: Any = 
     return work_of(tmp_path, inputs, world=world, settings={**SETTINGS, **settings}, emulated=False)
 
 
-def decision_of(work: Any) -> Any:
+def decision_of(work: StageContext) -> Decision:
     return parity_gate(Ledger.from_json(read(convert.run(work).outputs["ledger"])))
 
 
-def contract(**changed: Any) -> Any:
+def contract(**changed: Any) -> Callable[[Path], None]:
     """Change the normalisation in a release's description."""
 
-    def spoil(folder: Any) -> None:
+    def spoil(folder: Path) -> None:
         said = read(folder / "release.json")
         said["normalisation"].update(changed)
         (folder / "release.json").write_text(json.dumps(said))
@@ -177,10 +194,10 @@ def contract(**changed: Any) -> Any:
     return spoil
 
 
-def code(addition: str = "", **swapped: Any) -> Any:
+def code(addition: str = "", **swapped: tuple[str, str]) -> Callable[[Path], None]:
     """Change the copy of `preprocess.py` that goes with a release."""
 
-    def spoil(folder: Any) -> None:
+    def spoil(folder: Path) -> None:
         path = folder / "agent" / "preprocess.py"
         text = path.read_text()
         for old, new in swapped.values():

@@ -46,7 +46,7 @@ def chain(tmp_path: Path) -> Any:
                 raise Transient("nobody answers", hint="start it")
             return store
 
-        world = SimpleNamespace(
+        world: Any = SimpleNamespace(
             object_store=object_store, trainer=lambda: trainer, mirror=lambda: mirror, leases=lambda: None
         )
         return Chain([], load(overrides=settings), tmp_path, world, SimpleNamespace())

@@ -9,6 +9,7 @@ from infra.errors import UserError
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
+from tasks.engine.gates import Decision
 from tasks.pipeline import EVERY_NAME, NAMES, OPTIONAL, STAGES, gate_after, select, stages_for
 from tests.unit.tasks.doubles import ledger
 
@@ -85,14 +86,20 @@ def chain(tmp_path: Path) -> Any:
     return SimpleNamespace(store=store, known=known, settings=load(overrides={"evaluate.min_accuracy": "0.4"}))
 
 
+def decision_after(chain: Any, stage: str) -> Decision:
+    decision = gate_after(chain, stage)
+    assert decision is not None
+    return decision
+
+
 def test_the_gate_reads_what_evaluation_found(chain: Any) -> None:
-    assert gate_after(chain, "evaluate").ok
+    assert decision_after(chain, "evaluate").ok
     chain.settings = load()
-    assert "0.4200 is below" in gate_after(chain, "evaluate").reason
+    assert "0.4200 is below" in decision_after(chain, "evaluate").reason
 
 
 def test_the_gate_reads_what_compilation_found(chain: Any) -> None:
-    assert "onnx → Ascend310 force_fp16" in gate_after(chain, "convert").reason
+    assert "onnx → Ascend310 force_fp16" in decision_after(chain, "convert").reason
 
 
 def test_there_is_no_gate_elsewhere_or_before_its_stage(chain: Any) -> None:

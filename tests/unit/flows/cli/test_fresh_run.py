@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,14 @@ from infra.store import proofs
 from infra.store.artifacts import Artifact
 from infra.store.receipts import Receipt
 
-ROW = {"stage": "upload", "key": "a" * 64, "finished": 0.0, "emulated": False, "outputs": 2, "bytes": 1_500_000}
+ROW: dict[str, Any] = {
+    "stage": "upload",
+    "key": "a" * 64,
+    "finished": 0.0,
+    "emulated": False,
+    "outputs": 2,
+    "bytes": 1_500_000,
+}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +47,7 @@ def test_the_rows_are_plain_values_of_the_receipts() -> None:
 @pytest.fixture
 def shown(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(fresh_run.time, "time", lambda: 1_000.0)
+    monkeypatch.setattr(time, "time", lambda: 1_000.0)
 
     def show(*rows: Any) -> Any:
         fresh_run.show(rows, tmp_path)
@@ -72,7 +80,7 @@ def test_what_a_stand_in_made_is_marked(shown: Any) -> None:
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The command with its two ways out watched."""
-    ways = []
+    ways: list[Any] = []
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
     monkeypatch.setattr("flows.cli.app.main", lambda: ways.append("full"))
     monkeypatch.setattr("flows.cli.fresh_run.show", lambda rows, home: ways.append((rows, home)))
@@ -93,8 +101,13 @@ def test_only_a_run_is_answered_from_memory(
     called: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: Any, remembered: Any, way: str
 ) -> None:
     asked = []
+
+    def recall(home: Any, words: Any) -> Any:
+        asked.append((home, words))
+        return remembered
+
     monkeypatch.setattr("sys.argv", ["atlasflow", *arguments])
-    monkeypatch.setattr(main, "recall", lambda home, words: asked.append((home, words)) or remembered)
+    monkeypatch.setattr(main, "recall", recall)
     main.main()
     assert called == ([(["row"], tmp_path)] if way == "fresh" else ["full"])
     assert asked == ([(tmp_path, arguments[1:])] if arguments[:1] == ["run"] else [])

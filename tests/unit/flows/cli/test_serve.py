@@ -9,7 +9,6 @@ import prefect
 import pytest
 import yaml
 
-import flows.server as preparation
 from flows.cli import app, deployments, serve
 from infra.errors import UserError
 from infra.home import CHECKOUT
@@ -28,9 +27,9 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(server, "start", lambda services, home, settings: False)
-    monkeypatch.setattr(preparation.subprocess, "run", run)
-    monkeypatch.setattr(serve.os, "chdir", programs.append)
-    monkeypatch.setattr(serve.os, "execv", lambda path, words: programs.append(words))
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(os, "chdir", programs.append)
+    monkeypatch.setattr(os, "execv", lambda path, words: programs.append(words))
     return programs
 
 
@@ -67,7 +66,7 @@ def test_what_is_applied_has_the_profile_that_was_asked_for(
             applied.append(of_schedule(Path(command[command.index("--prefect-file") + 1]).read_text()))
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(preparation.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(deployments, "prepare_server", lambda chain, named, settings: None)
     app.app(["deployments", "apply", "--profile", profile], standalone_mode=False)
     assert applied == [parameters]
@@ -80,7 +79,7 @@ def test_what_prefect_says_is_shown_when_it_fails(
     def run(command: Any, **options: Any) -> Any:
         return subprocess.CompletedProcess(command, 1, "the pool is of another type\n", "")
 
-    monkeypatch.setattr(preparation.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(UserError, match="failed with exit code 1"):
         app.app(["deployments", "apply"], standalone_mode=False)
     assert "the pool is of another type" in capsys.readouterr().err

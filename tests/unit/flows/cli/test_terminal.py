@@ -1,5 +1,7 @@
 import os
+import shutil
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from flows.cli.options import parse_overrides
 from flows.cli.terminal import show_result
 from infra.errors import UserError
 from infra.store import fresh_cache
-from infra.store.runs import RunRecord, StageRecord
+from infra.store.runs import Outcome, RunRecord, StageRecord
 from tasks.pipeline import NAMES
 
 
@@ -104,8 +106,8 @@ def remembered(small: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> A
     tools = tmp_path / "tools"
     tools.mkdir()
     monkeypatch.setattr(fresh_cache, "_code_files", list)
-    monkeypatch.setattr(fresh_cache.sysconfig, "get_path", lambda name: str(tools))
-    monkeypatch.setattr(fresh_cache.shutil, "which", lambda name: None)
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tools))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
 
     def recall(*words: Any) -> Any:
         return fresh_cache.recall(small.folder, list(words))
@@ -178,7 +180,7 @@ def test_a_board_that_nobody_knows_is_told_before_anything_starts(run: Any) -> N
 
 @pytest.mark.parametrize(("outcome", "shown"), [("ran", True), ("reused", False)])
 def test_links_are_shown_for_what_was_published_just_now(
-    small: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: str, shown: bool
+    small: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: Outcome, shown: bool
 ) -> None:
     published = small.make_all().known["publish"]
     monkeypatch.setattr("tasks.reports.run.published_links", lambda chain: {"model.onnx": chain.known["publish"].key})

@@ -14,8 +14,13 @@ from tasks.tune import study
 def no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nothing here may get as far as Prefect; what would have been asked of it is collected."""
     asked = []
+
+    def in_prefect(chain: Any, values: Any) -> Any:
+        asked.append(values)
+        return tmp_path, "said", "there"
+
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
-    monkeypatch.setattr(tune, "_in_prefect", lambda chain, values: asked.append(values) or (tmp_path, "said", "there"))
+    monkeypatch.setattr(tune, "_in_prefect", in_prefect)
     (tmp_path / "trials.csv").write_text("trial,score\n0,12.5\n")
     return asked
 

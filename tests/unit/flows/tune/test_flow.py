@@ -33,7 +33,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         def __init__(
             self,
             chain: Any,
-            request: pytest.FixtureRequest,
+            request: TuneRequest,
             study: Any,
             record: Any,
             reporter: Any,
@@ -58,7 +58,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             home=tmp_path, settings=load(profile, overrides), stages={"train": None}, look=lambda stage: look
         )
 
-    def retrain(request: pytest.FixtureRequest, *, return_state: Any) -> Any:
+    def retrain(request: Any, *, return_state: Any) -> Any:
         assert return_state
         found.challenges.append(request)
         return Completed(name="Promoted", message="it is champion", data="as a flow has it")

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from flows.requests import TuneRequest
@@ -88,11 +89,11 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(search, "holding", holding)
     monkeypatch.setattr(search, "chain_of", chain_of)
     monkeypatch.setattr(search, "run_one", lambda chain, name, record, title: found.measured.append(title))
-    monkeypatch.setattr(search.psutil, "cpu_percent", lambda interval: found.busy)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: found.busy)
     monkeypatch.setattr(search, "cost_of", lambda chain: Cost(1000, 0.004, 1.0))
 
     def run(*, limit: Any = None, deadline: Any = None, space: Any = None, **settings: Any) -> Any:
-        chain = SimpleNamespace(
+        chain: Any = SimpleNamespace(
             home=tmp_path, settings=load(overrides=settings), receipts=Receipts(tmp_path), look=None
         )
         space = space or space_of(["lenet5-sample"], [], {"train.seed": "1,2,3", "train.schedule": "cosine,square"})

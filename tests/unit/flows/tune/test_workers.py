@@ -3,10 +3,11 @@
 import os
 import threading
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
+from prefect.futures import PrefectFuture
 
 from flows.tune import workers as trials
 from flows.tune.workers import outcome_of, workers
@@ -34,16 +35,22 @@ def report_and_say_where() -> Any:
 def test_the_workers_of_this_machine_are_threads_that_only_it_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "cores", lambda: 2)
     before, children = listening(), psutil.Process().children()
-    lines, told = Lines(), threading.Event()
-    monkeypatch.setattr(lines, "progress", lambda *said: (lines.moved.append(said), told.set()))
+    lines, told, moved = Lines(), threading.Event(), []
+
+    def progress(*said: object) -> None:
+        moved.append(said)
+        told.set()
+
+    monkeypatch.setattr(lines, "progress", progress)
     with workers("", load(overrides={"tune.threads": "1"}), lines) as runner:
         assert trials.worker_count(runner) == 2
-        pid, name, cores = runner.client.submit(report_and_say_where).result(timeout=60)
+        client: Any = runner.client
+        pid, name, cores = client.submit(report_and_say_where).result(timeout=60)
         assert told.wait(60)
         opened = listening() - before
         assert {address.ip for address in opened} <= {"127.0.0.1"}
         assert psutil.Process().children() == children
-    assert (pid, lines.moved) == (os.getpid(), [("trial 3", 2, 5, "epochs")])
+    assert (pid, moved) == (os.getpid(), [("trial 3", 2, 5, "epochs")])
     assert cores == {sorted(os.sched_getaffinity(0))[int(name)]}
     assert not listening() & opened
 
@@ -64,9 +71,10 @@ def test_without_a_wish_a_thread_keeps_its_cores() -> None:
 
 
 def test_a_cluster_without_workers_is_not_waited_for() -> None:
-    from distributed import LocalCluster
+    import distributed
 
-    alone = LocalCluster(
+    local_cluster: Any = distributed.LocalCluster
+    alone = local_cluster(
         n_workers=0,
         processes=False,
         protocol="tcp://",
@@ -94,17 +102,22 @@ class Ended:
         return self.answer
 
 
+def ended(answer: Outcome | Exception) -> PrefectFuture[Outcome]:
+    return cast("PrefectFuture[Outcome]", Ended(answer))
+
+
 def test_a_trial_that_no_worker_survives_is_left_and_a_lost_cluster_ends_the_search() -> None:
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
+    from distributed.scheduler import WorkerState
 
     done = Outcome("finished", accuracy=0.5)
-    assert outcome_of(Ended(done)) is done
-    killed = outcome_of(Ended(KilledWorker("trial 3", SimpleNamespace(address="tcp://there"), 3)))
+    assert outcome_of(ended(done)) is done
+    killed = outcome_of(ended(KilledWorker("trial 3", cast("WorkerState", SimpleNamespace(address="tcp://there")), 3)))
     assert killed.end == "left"
     assert "tcp://there" in killed.reason
-    assert outcome_of(Ended(Transient("the server was away"))) == Outcome("left", "the server was away")
+    assert outcome_of(ended(Transient("the server was away"))) == Outcome("left", "the server was away")
     with pytest.raises(Transient, match="the Dask cluster is gone"):
-        outcome_of(Ended(FutureCancelledError("trial 3", "scheduler-connection-lost")))
+        outcome_of(ended(FutureCancelledError("trial 3", "scheduler-connection-lost")))
     with pytest.raises(Refused):
-        outcome_of(Ended(Refused("the disk is full")))
+        outcome_of(ended(Refused("the disk is full")))

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from infra.faults import Fault, FaultPlan
 from infra.ports.values import Producer
 from infra.settings import load
 from infra.store.proofs import proofs
+from infra.world import World
 from tasks.engine.chain import Chain
 from tasks.engine.diff import Cause
 from tasks.engine.reporter import Silent
@@ -23,8 +24,8 @@ class Recorder(Silent):
     """Counts which stages really ran, and holds the world that an effect changes."""
 
     def __init__(self) -> None:
-        self.ran = []
-        self.world = set()
+        self.ran: list[str] = []
+        self.world: set[str] = set()
 
 
 def run_source(work: Any) -> Any:
@@ -69,7 +70,7 @@ def recorder() -> "Recorder":
 def chain_of(tmp_path: Path, recorder: Any) -> Any:
     def make(*stages: Any, source: str = "sample", faults: Any = None) -> Any:
         settings = load(overrides={"data.source": source})
-        arguments = (settings, tmp_path / "home", SimpleNamespace(), recorder)
+        arguments = (settings, tmp_path / "home", cast("World", SimpleNamespace()), recorder)
         return Chain(stages or (SOURCE, REFINE, SEND), *arguments, *([faults] if faults else []))
 
     return make
@@ -198,7 +199,7 @@ def test_a_missing_outside_input_is_named(chain_of: Any, tmp_path: Path) -> None
 
 
 def test_a_failed_stage_leaves_neither_receipt_nor_scratch(chain_of: Any, tmp_path: Path) -> None:
-    def fail(work: Any) -> None:
+    def fail(work: Any) -> StageOutput:
         (work.folder / "half").write_text("half")
         raise Transient("broken")
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -8,14 +8,16 @@ from infra.errors import UserError
 from infra.ports.values import Producer
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
-from tasks.engine.keys import emulated, ingredients, inputs, sources
-from tasks.engine.stage import Stage
+from infra.world import World
+from tasks.engine.keys import Inputs, emulated, ingredients, inputs, sources
+from tasks.engine.stage import Stage, StageContext, StageOutput
 
 
-def run(work: Any) -> None:
+def run(work: StageContext) -> StageOutput:
     raise AssertionError
 
 
+WORLD = cast("World", SimpleNamespace())
 NEEDS = {"model": ("export", "onnx"), "data": ("download", "data")}
 
 
@@ -29,7 +31,12 @@ def test_what_comes_from_outside_is_needed_of_no_stage() -> None:
 
 
 def test_what_is_needed_may_depend_on_the_settings() -> None:
-    chosen = Stage("convert", "pure", run, needs=lambda settings: {"model": (f"export{settings.train.epochs}", "onnx")})
+    chosen = Stage(
+        "convert",
+        "pure",
+        run,
+        needs=lambda settings: {"model": (f"export{settings.train.overrides()['epochs']}", "onnx")},
+    )
     assert sources(chosen, load("local", {"train.epochs": "3"})) == ["export3"]
 
 
@@ -64,14 +71,12 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 )
 def test_a_stand_in_among_inputs_or_producers_counts(by_input: bool, by_producer: bool, whole: bool) -> None:
     made_by = Producer("atc", "1", emulated=by_producer)
-    found = ingredients(
-        stage(producer=lambda _world: made_by), load(), None, SimpleNamespace(artifacts={}, files={}, emulated=by_input)
-    )
+    found = ingredients(stage(producer=lambda _world: made_by), load(), WORLD, Inputs({}, {}, by_input))
     assert found["producer"]["emulated"] is by_producer
     assert emulated(found) is whole
 
 
 def test_without_a_producer_the_inputs_decide() -> None:
-    found = ingredients(stage(), load(), None, SimpleNamespace(artifacts={}, files={}, emulated=False))
+    found = ingredients(stage(), load(), WORLD, Inputs({}, {}, emulated=False))
     assert found["producer"] is None
     assert not emulated(found)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from infra.ports.storage import StoredObject, SyncResult
 from infra.settings import load
 from infra.store.digests import file_digest
 from infra.store.mirror import Mirror
+from infra.world import World
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 from tasks.engine.stage import Stage, StageOutput
@@ -54,11 +55,11 @@ class Machine(Silent):
     """One machine; `may_go` holds its stage back in the middle of the work."""
 
     def __init__(self, folder: Any, bucket: Any, leases: Any) -> None:
-        self.ran = []
-        self.lines = []
+        self.ran: list[str] = []
+        self.lines: list[str] = []
         self.begun, self.may_go = threading.Event(), threading.Event()
         self.may_go.set()
-        self.arguments = (load(), folder, SimpleNamespace(), self)
+        self.arguments = (load(), folder, cast("World", SimpleNamespace()), self)
         self.sharing = {"mirror": Mirror(lambda: bucket, "mirror"), "leases": leases}
 
     def line(self, stage: Any, text: Any) -> None:
@@ -102,7 +103,7 @@ def machines(tmp_path: Path, server: Any) -> Any:
 def test_the_second_machine_waits_and_then_pulls_what_the_first_one_made(machines: Any, server: Any) -> None:
     first, second = machines
     first.may_go.clear()
-    results = {}
+    results: dict[str, Any] = {}
     threads = [threading.Thread(target=lambda: results.update(first=first.chain().run(SOURCE)))]
     threads[0].start()
     assert first.begun.wait(30)

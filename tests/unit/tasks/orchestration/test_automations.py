@@ -1,8 +1,10 @@
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect.events.actions import CallWebhook
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import RelatedResource, Resource
 
@@ -19,7 +21,7 @@ class Server:
     """The automations that a Prefect server would have."""
 
     def __init__(self) -> None:
-        self.kept = []
+        self.kept: list[Any] = []
 
     def read_automations(self, *, limit: Any) -> Any:
         return list(self.kept[:limit])
@@ -39,7 +41,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> "Server":
-    real = automations._values
+    real: Callable[[Any], Any] = automations._values
     monkeypatch.setattr(automations, "_values", lambda found: real(getattr(found, "wish", found)))
     return Server()
 
@@ -69,6 +71,8 @@ def test_each_kind_has_its_automation() -> None:
 def test_a_call_is_json_whatever_a_run_is_named() -> None:
     (failure,) = (item for item in wanted(settings(), BLOCK, OURS) if item.name == FAILURE)
     (call,) = failure.actions
+    assert isinstance(call, CallWebhook)
+    assert call.payload is not None
     assert call.block_document_id == BLOCK
     assert call.payload.startswith('{"kind": "failure", "event": {{ event.id | string | tojson }}, "name": {{')
     assert call.payload.count("| tojson }}") == 5

@@ -9,9 +9,10 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_CSRF_SUPPORT_ENABLED, temporary_settings
 
 from infra.errors import Refused, Transient
@@ -97,6 +98,7 @@ def test_what_a_killed_process_held_is_given_back_at_once(server: Any, tmp_path:
         env=environment,
         cwd=CHECKOUT,
     ) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
         process.send_signal(signal.SIGKILL)
     assert active(server) == {"training": 1}
@@ -120,7 +122,7 @@ def test_a_note_that_somebody_holds_is_left_alone(server: Any, tmp_path: Path) -
     note.parent.mkdir()
     with note.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert not limits._release_orphans(None, note.parent)
+        assert not limits._release_orphans(cast("SyncPrefectClient", None), note.parent)
     assert note.exists()
 
 

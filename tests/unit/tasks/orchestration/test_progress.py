@@ -15,7 +15,7 @@ from tests.unit.tasks.doubles import Lines
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the Prefect server was told: the artifact as it was made, and each change."""
-    told = []
+    told: list[Any] = []
     found = SimpleNamespace(told=told, away=False)
 
     def create_artifact(artifact: Any) -> Any:

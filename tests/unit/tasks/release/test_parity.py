@@ -51,6 +51,8 @@ def test_a_boards_smoke_test_becomes_a_hop_that_is_judged_like_the_others() -> N
     smoke = SmokeResult.from_json({**FIGURES, "agreement": 0.5, "tolerance": 0.1, "milliseconds": 0.2})
     last = with_board(LEDGER, "roof", "Ascend310", smoke).hops[-1]
     assert (last.source, last.target, last.bytes) == ("Ascend310 force_fp16", "board roof", 7)
+    assert last.objection is not None
+    assert last.whole is not None
     assert "agreement 0.5000 is below 0.9800; worst is" in last.objection
     assert last.whole.to_json() == {**FIGURES, "agreement": 0.5}
 

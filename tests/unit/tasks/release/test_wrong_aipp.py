@@ -60,7 +60,7 @@ def planes_instead_of_pixels(folder: Any) -> None:
     ))  # fmt: skip
 
 
-AIPP_MISTAKES = {
+AIPP_MISTAKES: dict[str, dict[str, Any]] = {
     "BGR instead of RGB": {"text": swapped},
     "ImageNet's mean": {"text": imagenet},
     "no division by 255": {"text": unscaled},

@@ -19,8 +19,8 @@ from tasks.engine.gates import parity_gate
 from tasks.release import agent_bundle, bundle
 from tasks.release.ledger import Ledger
 from tasks.stages import convert
+from tests.unit.tasks.doubles import Inputs, read, work_of
 from tests.unit.tasks.doubles import ledger as ledger_of
-from tests.unit.tasks.doubles import read, work_of
 from tests.unit.tasks.linear import (
     CORNER,
     COUNT,
@@ -160,7 +160,7 @@ def board(tmp_path: Path, evaluation: Any, fitted: Any, om: Any) -> Any:
     """A release as a board has it, whose smoke test passes."""
     context = work_for(tmp_path / "given", evaluation, network(*fitted), Machine())
     files = {name: path.read_bytes() for name, path in agent_bundle.own_files().items()}
-    more = {
+    more: Inputs = {
         "om": {"Ascend310/model.om": om.read_bytes()},
         "ledger": json.dumps(ledger_of(whole=None)).encode(),
         "agent": {name: data for name, data in files.items() if f"{name}" not in {"preprocess.py", "parity.py"}},

@@ -18,7 +18,9 @@ FOUND = Metrics.from_json(METRICS)
 def colours(path: Path) -> set[object]:
     with Image.open(path) as picture:
         assert picture.format == "PNG"
-        return {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
+        colours = picture.convert("RGB").getcolors(1 << 20)
+        assert colours is not None
+        return {colour for _, colour in colours}
 
 
 def plain(*values: tuple[int, int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:

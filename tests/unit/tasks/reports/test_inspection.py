@@ -37,7 +37,7 @@ class World:
     """Runs no model, but remembers what it was asked and writes the answer."""
 
     def __init__(self) -> None:
-        self.asked = []
+        self.asked: list[Any] = []
 
     def models(self) -> Any:
         return self
@@ -70,7 +70,7 @@ def chain_of(tmp_path: Path) -> Any:
         def kept(stage: Any, **outputs: Any) -> Any:
             return Receipt(stage, "k", {}, {name: kind(path) for name, (kind, path) in outputs.items()})
 
-        def file(path: Any) -> Any:
+        def single(path: Any) -> Any:
             return store.put_file(path.name, path, "application/octet-stream")
 
         def folder(path: Any) -> Any:
@@ -79,9 +79,9 @@ def chain_of(tmp_path: Path) -> Any:
         known = {
             "download": kept("download", data=(folder, tree)),
             "train": kept(
-                "train", history=(file, tmp_path / "history.csv"), checkpoint=(file, tmp_path / "checkpoint.ckpt")
+                "train", history=(single, tmp_path / "history.csv"), checkpoint=(single, tmp_path / "checkpoint.ckpt")
             ),
-            "export": kept("export", onnx=(file, tmp_path / "model.onnx")),
+            "export": kept("export", onnx=(single, tmp_path / "model.onnx")),
         }
         overrides = {f"train.{name}": value for name, value in settings.items()}
         return SimpleNamespace(store=store, settings=load(overrides=overrides), world=World(), known=known)

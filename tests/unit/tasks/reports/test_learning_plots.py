@@ -8,7 +8,9 @@ from tasks.reports import learning_plots
 def colours(path: Path) -> set[object]:
     with Image.open(path) as picture:
         assert picture.format == "PNG"
-        return {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
+        colours = picture.convert("RGB").getcolors(1 << 20)
+        assert colours is not None
+        return {colour for _, colour in colours}
 
 
 def test_an_epoch_without_evaluation_is_left_out_of_the_curve(tmp_path: Path) -> None:

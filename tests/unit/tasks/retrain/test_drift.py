@@ -112,13 +112,14 @@ def test_a_fleet_is_asked_and_silence_is_no_drift(tmp_path: Path) -> None:
     def away() -> None:
         raise Transient("it does not answer")
 
+    odd: dict[str, Any] = {"class": [1, 2]}
     answers = {
         "lab": seen,
         "porch": lambda: seen(red=[1000] + [0] * 9),
         "new": lambda: None,
         "away": away,
         "stranger": lambda: seen(release="other"),
-        "odd": lambda: seen(**{"class": [1, 2]}),
+        "odd": lambda: seen(**odd),
     }
     world: Any = SimpleNamespace(board=lambda name: SimpleNamespace(observations=answers[name]))
     found = {item.board: item for item in survey(world, fleet, answers, LIMITS)}

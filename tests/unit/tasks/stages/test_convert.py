@@ -9,11 +9,13 @@ import pytest
 from infra.atc.emulator import aipp_config
 from infra.errors import Refused, Transient, UserError
 from infra.ports.board import BoardFacts
+from infra.ports.compilation import CompileRequest
+from infra.ports.values import OnLine
 from infra.settings import load
 from models import parity as arithmetic
 from models.preprocess import CLASSES
 from tasks.stages import convert
-from tests.unit.tasks.doubles import FakeCompiler, data_tree, read, work_of
+from tests.unit.tasks.doubles import FakeCompiler, data_tree, needs_of, read, work_of
 
 COUNT = 30
 LOGITS = np.eye(10, dtype=np.float32)[np.arange(COUNT) % 10] * 4
@@ -27,7 +29,7 @@ class Machine:
         self.made_by = compiler or FakeCompiler()
         self.answers = answers or {}
         self.boards = boards or {}
-        self.trials = []
+        self.trials: list[tuple[str, str, bytes]] = []
 
     def compiler(self) -> Any:
         return self.made_by
@@ -63,7 +65,7 @@ def predictions() -> Any:
     return file.getvalue()
 
 
-def run(tmp_path: Path, world: Any = None, *, emulated: bool = False, given: Any = None, **settings: Any) -> Any:
+def run(tmp_path: Path, world: Any = None, *, emulated: Any = False, given: Any = None, **settings: Any) -> Any:
     world = world or Machine()
     inputs = {
         "model": {f"model.{settings.get('convert.source', 'onnx')}": b"network"},
@@ -245,7 +247,7 @@ def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path: Pat
     assert "not an export of this chain" in hop["reason"]
     settings = load(overrides={"convert.model": str(own)})
     assert convert.STAGE.external_inputs(settings) == {"model": own}
-    assert convert.STAGE.needs(settings) == {"model": ("export", "onnx")}
+    assert needs_of(convert.STAGE, settings) == {"model": ("export", "onnx")}
     assert convert.STAGE.external_inputs(load()) == {}
 
 
@@ -254,7 +256,7 @@ def test_aipp_is_written_from_the_one_contract(tmp_path: Path, preset: str, swap
     texts = []
 
     class Reading(FakeCompiler):
-        def compile(self, request: pytest.FixtureRequest, lines: Any) -> None:
+        def compile(self, request: CompileRequest, lines: OnLine) -> None:
             texts.append(Path(request.options["insert_op_conf"]).read_text())
             super().compile(request, lines)
 
@@ -271,7 +273,7 @@ def test_further_options_reach_atc_and_files_count_by_their_bytes(tmp_path: Path
     texts = []
 
     class Reading(FakeCompiler):
-        def compile(self, request: pytest.FixtureRequest, lines: Any) -> None:
+        def compile(self, request: CompileRequest, lines: OnLine) -> None:
             texts.append((request.options["deterministic"], Path(request.options["keep_dtype"]).read_text()))
             super().compile(request, lines)
 
@@ -332,8 +334,8 @@ def test_the_settings_that_change_the_bytes_are_ingredients() -> None:
 
 
 def test_air_or_onnx_is_compiled_as_asked() -> None:
-    assert convert.STAGE.needs(load())["model"] == ("export", "onnx")
-    assert convert.STAGE.needs(load(overrides={"convert.source": "air"}))["model"] == ("export", "air")
+    assert needs_of(convert.STAGE, load())["model"] == ("export", "onnx")
+    assert needs_of(convert.STAGE, load(overrides={"convert.source": "air"}))["model"] == ("export", "air")
     with pytest.raises(UserError, match=r"convert\.source"):
         load(overrides={"convert.source": "mindir"})
 

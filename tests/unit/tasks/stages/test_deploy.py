@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,10 +10,11 @@ from PIL import Image
 from infra.errors import Corrupt, Refused, UserError
 from infra.fleet import Fleet
 from infra.settings import load
+from infra.world import World
 from models.preprocess import CLASSES
 from tasks.stages import deploy
 from tests.boards import release_folder
-from tests.unit.tasks.doubles import FakeBoard, data_tree, ledger, read, work_of
+from tests.unit.tasks.doubles import FakeBoard, data_tree, ledger, needs_of, read, work_of
 
 RELEASE = {
     "Ascend310/release.json": json.dumps({"id": "r1", "soc_version": "Ascend310", "emulated": True}).encode(),
@@ -212,10 +213,11 @@ def test_a_release_from_elsewhere_needs_nothing_of_this_machine(tmp_path: Path) 
     folder = given_release(tmp_path / "away")
     settings = load(overrides={"deploy.release": str(folder)})
     assert deploy.STAGE.external_inputs(settings) == {"release": folder}
-    assert set(deploy.STAGE.needs(settings)) == {"release"}
-    producer = deploy.STAGE.producer(SimpleNamespace(settings=settings))
+    assert set(needs_of(deploy.STAGE, settings)) == {"release"}
+    producer = deploy.STAGE.producer(cast("World", SimpleNamespace(settings=settings)))
+    assert producer is not None
     assert (producer.version, producer.emulated) == ("away", True)
-    assert deploy.STAGE.producer(SimpleNamespace(settings=load())) is None
+    assert deploy.STAGE.producer(cast("World", SimpleNamespace(settings=load()))) is None
     board = FakeBoard()
     context = work_of(
         tmp_path,

@@ -16,7 +16,7 @@ class Model:
 
     def __init__(self, error: Any = None) -> None:
         self.error = error
-        self.asked = None
+        self.asked: Any = None
 
     def models(self) -> Any:
         return self

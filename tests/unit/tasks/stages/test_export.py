@@ -24,9 +24,9 @@ class Exporter:
     def __init__(self, difference: float = 1e-6, refused: Any = ("air",), air: bytes = b"") -> None:
         self.difference = difference
         self.air = air
-        self.batches = []
+        self.batches: list[Any] = []
         self.refused = refused
-        self.formats = []
+        self.formats: list[Any] = []
 
     def models(self) -> Any:
         return self

@@ -1,12 +1,14 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from infra.ports.values import Producer
 from infra.settings import load
+from infra.world import World
+from tasks.engine.chain import Chain
 from tasks.stages import profile
 from tasks.tune.trial import Cost, cost_of
 from tests.unit.tasks.doubles import read, work_of
@@ -35,7 +37,7 @@ def test_a_network_is_profiled_without_a_training(tmp_path: Path) -> None:
     assert made.note == "61,984 parameters, 0.500 ms"
     receipt = SimpleNamespace(outputs={"profile": made.outputs["profile"]})
     chain = SimpleNamespace(known={"profile": receipt}, store=SimpleNamespace(path=lambda artifact: artifact))
-    assert cost_of(chain) == Cost(61_984, 0.247936, 0.5)
+    assert cost_of(cast("Chain", chain)) == Cost(61_984, 0.247936, 0.5)
 
 
 def test_what_is_learnt_does_not_count_and_what_the_network_is_does() -> None:
@@ -52,7 +54,9 @@ def test_another_processor_has_another_latency(monkeypatch: pytest.MonkeyPatch, 
     cpu = tmp_path / "cpuinfo"
     monkeypatch.setattr(profile, "_CPU", cpu)
     cpu.write_text("processor\t: 0\nmodel name\t: Kunpeng 920\n")
-    assert profile.STAGE.producer(None).details == {"cores": "2", "processor": "Kunpeng 920"}
+    producer = profile.STAGE.producer(cast("World", None))
+    assert producer is not None
+    assert producer.details == {"cores": "2", "processor": "Kunpeng 920"}
 
 
 @pytest.mark.parametrize("content", [None, "BogoMIPS\t: 100\n"])

@@ -15,7 +15,7 @@ from infra.store.digests import file_digest
 from tasks.engine.stage import StageContext
 from tasks.evaluation_images import evaluation_images
 from tasks.stages import publish
-from tests.unit.tasks.doubles import CHECKS, METRICS, Bucket, data_tree, ledger, read, work_of
+from tests.unit.tasks.doubles import CHECKS, METRICS, Bucket, Inputs, data_tree, ledger, needs_of, read, work_of
 from tests.unit.tasks.release.test_bundle import predictions
 
 
@@ -25,7 +25,7 @@ def bucket() -> Any:
 
 
 def work_for(tmp_path: Path, bucket: Any, **options: Any) -> Any:
-    files = {name: name.encode() for name in publish.PUBLISHED}
+    files: dict[str, bytes | dict[str, bytes]] = {name: name.encode() for name in publish.PUBLISHED}
     files |= {"metrics": json.dumps(METRICS).encode(), "checks": json.dumps(CHECKS).encode()}
     files |= {"om": {"Ascend310/model.om": b"compiled"}, "ledger": json.dumps(ledger()).encode()}
     program = {"agent": {"main.py": b"print()"}, "preprocess": b"MEAN = ()", "parity": b"NONE = 0"}
@@ -137,7 +137,7 @@ def own_model(path: Path, inputs: int = 3, outputs: int = 10) -> Path:
 
 
 def own_work(tmp_path: Path, bucket: Bucket, model: Path) -> StageContext:
-    inputs = {
+    inputs: Inputs = {
         "om": {"Ascend310/model.om": b"compiled"},
         "ledger": json.dumps(ledger()).encode(),
         "data": data_tree(),
@@ -152,7 +152,7 @@ def own_work(tmp_path: Path, bucket: Bucket, model: Path) -> StageContext:
 
 def test_a_model_from_outside_is_published_with_its_own_figures_alone(tmp_path: Path, bucket: Bucket) -> None:
     model = own_model(tmp_path / "own.onnx")
-    assert set(publish.STAGE.needs(load(overrides={"convert.model": str(model)}))) == {"om", "ledger", "data"}
+    assert set(needs_of(publish.STAGE, load(overrides={"convert.model": str(model)}))) == {"om", "ledger", "data"}
     context = own_work(tmp_path, bucket, model)
     made = publish.run(context)
     names = {key.rpartition("/")[2] for key in bucket.objects}

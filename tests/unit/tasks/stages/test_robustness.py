@@ -14,7 +14,7 @@ from infra.settings import load
 from models.data.corruption import corrupt as corrupted
 from models.data.images import read_images
 from tasks.stages import corrupt, robustness
-from tests.unit.tasks.doubles import data_tree, read, work_of
+from tests.unit.tasks.doubles import Inputs, data_tree, read, work_of
 
 SETTINGS = {
     "robustness.corruptions": '["contrast", "gaussian_noise"]',
@@ -43,7 +43,7 @@ def test_each_set_can_be_read_as_evaluation_images(tmp_path: Path) -> None:
         images = read_images(folder / name, "eval")
         assert np.array_equal(images.labels, clean.labels[:20])
         assert np.array_equal(images.pixels, corrupted(clean.pixels[:20], kind, int(severity), 1))
-    assert context.reporter.moved[-1] == (4, 4, "sets")
+    assert context.reporter.moved[-1:] == [(4, 4, "sets")]
     assert made.note == "20 images in 4 ways"
 
 
@@ -59,7 +59,7 @@ class Model:
 
     def __init__(self, error: Any = None) -> None:
         self.error = error
-        self.asked = None
+        self.asked: Any = None
 
     def models(self) -> Any:
         return self
@@ -74,7 +74,7 @@ class Model:
 
 
 def run(tmp_path: Path, world: Any) -> Any:
-    inputs = {"data": data_tree(), "images": {"contrast/1/eval/test_batch.bin": b"1"}, "checkpoint": b"weights"}
+    inputs: Inputs = {"data": data_tree(), "images": {"contrast/1/eval/test_batch.bin": b"1"}, "checkpoint": b"weights"}
     context = work_of(tmp_path, inputs, world=world)
     return context, robustness.run(context)
 

@@ -2,7 +2,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -10,9 +10,9 @@ from infra.errors import Transient, UserError
 from infra.ports.training import Epoch
 from infra.ports.values import LocalFile, Producer
 from infra.settings import load
-from tasks.engine.stage import StageContext, StageOutput
+from tasks.engine.stage import StageOutput
 from tasks.stages import train
-from tests.unit.tasks.doubles import data_tree, work_of
+from tests.unit.tasks.doubles import RememberingContext, data_tree, work_of
 
 EPOCH = Epoch(epoch=2, epochs=3, loss=1.5, step_ms=17.25, images_per_second=1855.4, accuracy=0.4321)
 
@@ -57,7 +57,7 @@ class FakeWorld:
             (folder / name).write_text(name)
 
 
-def run(tmp_path: Path, world: FakeWorld, **settings: str) -> tuple[StageContext, StageOutput]:
+def run(tmp_path: Path, world: FakeWorld, **settings: str) -> tuple[RememberingContext, StageOutput]:
     work = work_of(tmp_path, {"data": data_tree()}, world=world, settings=settings)
     return work, train.run(work)
 
@@ -126,7 +126,7 @@ def test_the_status_of_a_remote_job_is_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("target", "has_kernels"), [("local", True), ("modelarts", False)])
 def test_compiled_kernels_count_for_a_local_training(target: str, has_kernels: bool) -> None:
     trainer = SimpleNamespace(producer=lambda: Producer("any", "1", emulated=False))
-    world = SimpleNamespace(settings=load(overrides={"train.target": target}), trainer=lambda: trainer)
+    world: Any = SimpleNamespace(settings=load(overrides={"train.target": target}), trainer=lambda: trainer)
     producer = train.STAGE.producer(world)
     assert producer is not None
     assert ("kernels" in producer.details) == has_kernels

@@ -23,7 +23,7 @@ def trial(
     width: Any,
     rate: Any,
     accuracy: Any = None,
-    end: str = "finished",
+    end: Any = "finished",
     momentum: str = "0.9",
     **outcome: Any,
 ) -> Any:

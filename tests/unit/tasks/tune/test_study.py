@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,7 @@ import pytest
 
 from infra.errors import Corrupt, UserError
 from tasks.tune.space import space_of
-from tasks.tune.study import opened, study_name
+from tasks.tune.study import Study, Trial, opened, study_name
 from tasks.tune.trial import Cost, Outcome
 
 pytest.importorskip("optuna", reason="the extra `tuning` is not installed")
@@ -30,9 +31,15 @@ def finished(trial: Any, accuracy: float = 0.5, **more: Any) -> Any:
     )
 
 
+def ask(study: Study) -> Trial:
+    trial = study.ask()
+    assert trial is not None
+    return trial
+
+
 def searched(folder: Any, space: Any, said: Any, count: Any, *, forget_after: Any = ()) -> Any:
     """Levels of `count` trials, one after the other; the study is closed after each number in `forget_after`."""
-    found = []
+    found: list[Mapping[str, str]] = []
     while len(found) < count:
         with opened(folder, said, space) as study:
             for asked in iter(study.ask, None):
@@ -93,7 +100,7 @@ def test_tpe_learns_from_what_it_is_told(tmp_path: Path) -> None:
     for sign in (1, -1):
         with opened(tmp_path / str(sign), definition("tpe"), space) as study:
             for _ in range(10):
-                asked = study.ask()
+                asked = ask(study)
                 study.note(finished(asked, accuracy=0.5 + sign * float(asked.levels["momentum"]) / 2))
             found[sign] = [float(trial.levels["momentum"]) for trial in study.trials()]
     assert found[1][:5] == found[-1][:5], "the first are drawn at random"
@@ -102,7 +109,7 @@ def test_tpe_learns_from_what_it_is_told(tmp_path: Path) -> None:
 
 def test_what_was_noted_is_there_again(tmp_path: Path) -> None:
     with opened(tmp_path, definition(), GRID) as study:
-        done, stopped, wrong, under_way = (study.ask() for _ in range(4))
+        done, stopped, wrong, under_way = (ask(study) for _ in range(4))
         study.note(finished(done, keys={"train": "k"}, reused=True, seconds=2.5))
         end = Outcome("stopped", "hopeless", curve={1: 0.1, 2: 0.2})
         study.note(replace(stopped, spec={"epochs": 3}, cost=COST, outcome=end))
@@ -120,7 +127,7 @@ def test_what_was_noted_is_there_again(tmp_path: Path) -> None:
 
 def test_a_trial_that_was_interrupted_can_be_finished_later(tmp_path: Path) -> None:
     with opened(tmp_path, definition(), GRID) as study:
-        study.note(replace(study.ask(), spec={"epochs": 3}, cost=COST))
+        study.note(replace(ask(study), spec={"epochs": 3}, cost=COST))
     with opened(tmp_path, definition(), GRID) as study:
         (left,) = study.under_way()
         study.note(finished(left))

@@ -86,7 +86,7 @@ def job(**changes: Any) -> Any:
     return Job(0, "local", {}, {}, len(ACCURACIES), COST, **changes)
 
 
-def against(*scores: Any, rule: str = "median") -> Any:
+def against(*scores: Any, rule: Any = "median") -> Any:
     return Pruning(rule, 1, 0.0, tuple(dict(enumerate(curve, 1)) for curve in scores))
 
 

@@ -53,9 +53,10 @@ def command(home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             assert isinstance(result.exception, error), result.output
         return SimpleNamespace(output=result.output, error=result.exception)
 
-    run.file = tmp_path / "boards.toml"
-    run.json = lambda *words, **options: json.loads(run(*words, "--json", **options).output)
-    return run
+    command: Any = run
+    command.file = tmp_path / "boards.toml"
+    command.json = lambda *words, **options: json.loads(run(*words, "--json", **options).output)
+    return command
 
 
 @pytest.fixture
