@@ -26,7 +26,7 @@ class Boundaries(FaultPlan):
     def __init__(self) -> None:
         super().__init__()
         self.armed = False
-        self.passed = []
+        self.passed: list[str] = []
         self.kill_at = self.full_at = 0
         self._one_at_a_time = threading.Lock()
 

@@ -101,6 +101,8 @@ class Driver:
         return found
 
     def _ask(self, question: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -108,6 +110,8 @@ class Driver:
         return json.loads(answer)
 
     def stop(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()

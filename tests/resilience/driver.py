@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from infra.settings import load
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 from tasks.pipeline import STAGES
-from tasks.reports import plots
+from tasks.release import parity_plot
+from tasks.reports import evaluation_plots
 from tests.resilience.boundaries import Boundaries
 from tests.resilience.replay import ReplayedWorld
 
@@ -62,7 +63,7 @@ class Narrator(Silent):
     """Keeps the lines that people would see; does something at one of them."""
 
     def __init__(self, listen: Any) -> None:
-        self.lines = []
+        self.lines: list[str] = []
         self._listen = listen
 
     def line(self, stage: Any, text: Any) -> None:
@@ -78,8 +79,8 @@ def main() -> None:
     plan = Boundaries()
     world = ReplayedWorld(settings, Path(setup["home"]), Path(setup["recorded"]), plan)
     world.object_store()
-    plots.confusion_matrix = lambda _metrics, path: shutil.copyfile(world.recorded / "evaluate" / "confusion.png", path)
-    plots.parity = lambda _ledger, _times, path: shutil.copyfile(world.recorded / "convert" / "parity.png", path)
+    evaluation_plots.confusion_matrix = drawn(world.recorded / "evaluate" / "confusion.png")
+    parity_plot.draw = drawn(world.recorded / "convert" / "parity.png")
     # Reads and digests the code of every stage, once for all forks.
     Chain(STAGES, settings, world.home, world, Silent()).look_at_all()
     threads = len(list(Path("/proc/self/task").iterdir()))
@@ -89,6 +90,15 @@ def main() -> None:
         children = [_fork(Case(**case), world, plan) for case in json.loads(line)]
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         print(json.dumps(codes), flush=True)
+
+
+def drawn(picture: Path) -> Callable[..., None]:
+    """Draw the picture of the recorded run, which is the last argument's."""
+
+    def draw(*arguments: Any) -> None:
+        shutil.copyfile(picture, arguments[-1])
+
+    return draw
 
 
 def _fork(case: Any, world: Any, plan: Any) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from infra.atc.client import AtcCompiler
 from infra.local_training.trainer import LocalTrainer, run_model
 from infra.ports.board import BoardFacts, BoardState, Classification, Installed, SmokeResult
 from infra.store.atomic import replacing
@@ -44,7 +45,9 @@ class ReplayedWorld(World):
         run_model(command, arguments, log=log, main=PROGRAM)
 
     def compiler(self) -> Any:
-        return replace(super().compiler(), command=[sys.executable, "-S", "-E", str(PROGRAM), "atc"])
+        compiler = super().compiler()
+        assert isinstance(compiler, AtcCompiler)
+        return replace(compiler, command=[sys.executable, "-S", "-E", str(PROGRAM), "atc"])
 
     def simulator(self) -> Any:
         return self
@@ -53,7 +56,7 @@ class ReplayedWorld(World):
         """For real the first time, and then from what that wrote; the model is always the same."""
         kept = self.recorded.parent / f"replayed-{file_digest(release / 'model.om')}.npy"
         if not kept.exists():
-            super().infer(release, soc_version, images, logits)
+            super().simulator().infer(release, soc_version, images, logits)
             with replacing(kept) as temporary:
                 shutil.copyfile(logits, temporary)
         shutil.copyfile(kept, logits)

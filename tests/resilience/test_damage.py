@@ -28,7 +28,8 @@ def test_a_flipped_byte(driver: Any, reference: Any, tmp_path: Path, stage: Any)
 
 def _object_of(home: Any, stage: Any) -> Any:
     """The name and the place of the largest file that a stage made, and makes the same each time, and no other has."""
-    store, files = ArtifactStore(home), {}
+    store = ArtifactStore(home)
+    files: dict[Path, list[tuple[str, str, int]]] = {}
     for receipt in Receipts(home).all():
         for output, artifact in receipt.outputs.items():
             if (receipt.stage, output) in UNEQUAL:
