@@ -15,8 +15,8 @@ import pytest
 from tests.cluster import composed
 from tests.cluster.conftest import WORKERS
 
-RUNS = 50
-KEYS = 10
+RUNS = 18
+KEYS = 6
 
 
 def cut(archive: Any, path: Any, records: Any) -> Any:
