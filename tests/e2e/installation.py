@@ -71,7 +71,7 @@ class Installation:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=540,
         )
         self.said += [finished.stdout, finished.stderr]
         return finished
