@@ -139,7 +139,7 @@ def run(case: Any, world: Any, plan: Any) -> Any:
             if result.reused:
                 found["reused"].append(stage.name)
             else:
-                found["ran"][stage.name] = result.reason
+                found["ran"][stage.name] = str(result.reason)
             if plan.armed:
                 break
     except AtlasFlowError as error:

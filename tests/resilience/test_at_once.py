@@ -20,6 +20,6 @@ def test_the_second_run_waits_and_reuses(driver: Any, reference: Any, tmp_path: 
     assert list(first["ran"]) == ["train"]
     assert second["ran"] == {}
     assert second["reused"][-1] == "train"
-    assert "another run is doing the same work; waiting for it" in second["lines"]
+    assert "another run is working on the same key; waiting for it" in second["lines"]
     assert list(check_home(home)) == sorted(NAMES[: NAMES.index("train") + 1])
     check_healed(home, reference.home)
