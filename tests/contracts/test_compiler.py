@@ -127,7 +127,7 @@ def test_dynamic_batch_adds_the_gear_input(subject: Compiler, asked: CompileRequ
         ({"precison_mode": "force_fp16"}, "precision_mode"),
         ({"output": "x"}, "AtlasFlow sets it"),
         ({"mode": "1"}, "AtlasFlow sets it"),
-        ({"external_weight": "1"}, "leave it out"),
+        ({"external_weight": "1"}, "remove it"),
     ],
 )
 def test_options_that_are_none_never_reach_atc(
