@@ -1,6 +1,7 @@
 """What all tests share: an environment without our variables, so that a developer's settings change no result."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Compiled once for all tests, and for the next time.
 KERNELS = str(Path(tempfile.gettempdir()) / f"atlasflow-test-kernels-{os.getuid()}")
 os.environ["ATLASFLOW_KERNELS"] = KERNELS
+# A shell starts background jobs with Ctrl-C ignored, and their programs inherit that; tests send it to programs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 GROUPS = {

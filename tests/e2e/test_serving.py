@@ -31,8 +31,6 @@ def serving(untouched: Any, first_run: Any) -> Iterator[Any]:
     made = untouched
     made.settle()
     made.atlasflow("up")
-    # Whoever runs the tests in the background has them ignore Ctrl-C, and the command would inherit that.
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
         [COMMAND, "serve", "--limit", "2"],
         cwd=made.elsewhere,
@@ -41,7 +39,6 @@ def serving(untouched: Any, first_run: Any) -> Iterator[Any]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    signal.signal(signal.SIGINT, before)
     heard = []
     assert process.stdout is not None
     try:
