@@ -98,4 +98,4 @@ def test_missing_input_fails_the_job_with_the_reason(client: ModelArts, body: Ma
     made = body()
     made["algorithm"]["inputs"][0]["remote"]["obs"]["obs_url"] = "obs://bucket/absent/"
     done = wait(client, client.submit(made).id, Phase.FAILED)
-    assert "obs://bucket/absent/ does not exist" in done.message
+    assert "there is nothing at obs://bucket/absent/" in done.message
