@@ -22,7 +22,7 @@ def copy(made: Any, tmp_path: Path) -> Any:
         shutil.copytree(CHECKOUT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
 
     class Copy:
-        schedules = tmp_path / "models" / "schedules.py"
+        schedules = tmp_path / "models" / "training" / "schedules.py"
 
         def run(self, *arguments: Any) -> Any:
             finished = made.start([PYTHON, "-m", "flows.cli.main", *arguments], tmp_path, PYTHONPATH=str(tmp_path))
