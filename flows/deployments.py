@@ -22,7 +22,7 @@ from flows.rollout import rollout
 from flows.server import WORK_POOL
 from flows.stages import STAGE_FLOWS
 from flows.tune.flow import tune
-from infra.home import enter_checkout
+from infra.home import CHECKOUT, enter_checkout
 from infra.settings import RetrainSettings
 from infra.store.digests import text_digest
 
@@ -133,6 +133,8 @@ def _runner_deployment(plan: Plan, profile: str, kept: Timetable | None) -> Runn
         parameters=_parameters(profile),
         concurrency_limit=_limit(plan),
     )
+    # Prefect names the file relative to the working directory, and runs start in another one.
+    deployment.entrypoint = f"{CHECKOUT}/{plan.entrypoint}"
     planned = _schedule(plan)
     if kept is None:
         deployment.schedules = [planned] if planned else []

@@ -1,6 +1,7 @@
 """The deployments: each can be loaded as a worker does, and `prefect.yaml` says the same."""
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,16 @@ def test_the_entry_point_leads_to_the_flow(plan: Plan) -> None:
     assert (CHECKOUT / path).is_file()
     assert getattr(importlib.import_module(plan.module), function) is plan.flow
     assert plan.flow.description
+
+
+def test_a_served_deployment_names_its_file_whatever_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for deployment in runner_deployments():
+        path, _, _ = (deployment.entrypoint or "").partition(":")
+        assert Path(path).is_absolute()
+        assert Path(path).is_file()
 
 
 def test_each_stage_and_each_flow_has_one() -> None:
