@@ -139,7 +139,7 @@ def test_the_winner_challenges_the_champion_with_the_training_of_its_trial(made:
     study = f"the best trial of the study {told['study']}, number {winner['trial']}, has the score {winner['score']}"
     second = made.champion()
     assert f"; Promoted: release {second} is champion: " in told["said"]
-    assert f"; asked for: {study}; accuracy" in told["said"]
+    assert f"; requested: {study}; accuracy" in told["said"]
     assert second != first
     last = made.json("champion", "history")[-1]
     assert (last["kind"], last["about"], last["who"]) == ("promoted", second, "tune")
