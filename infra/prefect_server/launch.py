@@ -15,6 +15,8 @@ from infra.prefect_server.background_gc import collect_in_background
 
 APPLICATION = "prefect.server.api.server:create_app"
 HOSTS = ("127.0.0.1", "localhost")
+# Automations call the API inside the process, under this name (prefect.server.api.clients.BaseClient).
+INTERNAL_HOST = "prefect-in-memory"
 
 
 def main() -> None:
@@ -24,7 +26,7 @@ def main() -> None:
     port = parser.parse_args().port
     collect_in_background()
     application = import_from_string(APPLICATION)(final=True)
-    application.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
+    application.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, INTERNAL_HOST])
     uvicorn.run(application, host=HOSTS[0], port=port, log_level="warning")
 
 
