@@ -83,13 +83,13 @@ class FolderStore:
         return SyncResult(tuple(files), (), sum(file.size for file in files.values()))
 
     def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
-        raise NotImplementedError
+        raise AssertionError("a trainer does not compare or pack data sets: the upload stage does")
 
     def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
-        raise NotImplementedError
+        raise AssertionError("a trainer does not compare or pack data sets: the upload stage does")
 
     def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
-        raise NotImplementedError
+        raise AssertionError("a trainer does not compare or pack data sets: the upload stage does")
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
