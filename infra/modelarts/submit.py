@@ -57,15 +57,29 @@ class Submitter:
             folder = self.paths.pretrained(job.pretrained.sha256)
             self.store.put(f"{folder}/{job.pretrained.path.name}", job.pretrained)
         body = plan.body(job, attempt, self.settings, self.paths)
+        return self.create(job.key, plan.name(job.key, attempt.number), body, list_jobs, report)
+
+    def create(
+        self,
+        key: str,
+        name: str,
+        body: dict[str, object],
+        list_jobs: Callable[[], "Sequence[Job]"],
+        report: Report,
+    ) -> "Job":
+        """Wait for a free slot, write the intent, create the job of this name and body.
+
+        Raises:
+            UserError, Refused, Transient: as for `submit`.
+        """
         check_job_cost(self.settings)
-        name = plan.name(job.key, attempt.number)
         with hold(self.ledger.folder / "submit.lock"):
             self._wait_for_slot(list_jobs, report)
-            self.ledger.write(Intent(job.key, name))
+            self.ledger.write(Intent(key, name))
             self.faults.reach("train.job.intent")
             submitted = self._create(name, body)
             self.faults.reach("train.job.submitted")
-            self.ledger.write(Intent(job.key, name, submitted.id))
+            self.ledger.write(Intent(key, name, submitted.id))
         cost = maximum_cost(self.settings)
         limit = "" if cost is None else f", which costs at most {cost:.2f}"
         report(f"submitted the ModelArts job {name}{limit}")
