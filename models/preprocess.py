@@ -8,10 +8,19 @@ produces the same bits, also those that fuse multiplication and addition.
 from typing import Any, Dict, List, NamedTuple, Tuple  # noqa: F401 - some only for the types
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 # Image.BILINEAR; the name depends on the version of Pillow, the number does not.
 _BILINEAR = 2
+# EXIF orientation to the argument of Image.transpose that turns the picture upright; numbers as above.
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+# Modes without a fixed scale, or that only some versions of Pillow convert.
+_REFUSED = {
+    "I": "32-bit pixels have no fixed scale",
+    "F": "floating-point pixels have no fixed scale",
+    "LAB": "LAB colours",
+}
+_EXIF_HEAD = b"Exif\0\0"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -75,11 +84,14 @@ def normalise(images, normalisation=CIFAR10):
     return tensor
 
 
+class PictureError(ValueError):
+    """A picture whose pixels not every version of Pillow converts to the same RGB values."""
+
+
 def from_picture(picture, size):
     # type: (Image.Image, int) -> np.ndarray[Any, Any]
     """Convert any picture to an RGB image of the network's size.
 
-    Apply the EXIF orientation; put transparent pixels on white; convert grey, palette, CMYK and 16-bit pictures to RGB.
     The whole picture is stretched to the square, as in the board tutorial (docs/reference/tutorials.md T2).
 
     Args:
@@ -88,20 +100,82 @@ def from_picture(picture, size):
 
     Returns:
         uint8 [size, size, 3], RGB.
+
+    Raises:
+        PictureError: see `to_rgb`.
     """
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I") or picture.mode == "F":
+    picture = to_rgb(picture)
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), _BILINEAR)
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def to_rgb(picture):
+    # type: (Image.Image) -> Image.Image
+    """Convert any picture to 8-bit RGB, upright; idempotent.
+
+    Apply the EXIF orientation; put transparent pixels on white; convert grey, palette, CMYK and 16-bit pictures. Pixels
+    are scaled by their type and never by their content, so a dark picture stays dark.
+
+    Raises:
+        PictureError: its pixels are floating-point or 32-bit numbers, whose scale no file names, or LAB colours.
+    """
+    style = picture.format  # a turned picture has none
+    picture.load()
+    turn = _TURNS.get(_orientation(picture))
+    if turn is not None:
+        picture = picture.transpose(turn)  # type: ignore[arg-type]
+    # Pillow before 11.3 opens a 16-bit PNG or PPM in the mode of 32-bit numbers.
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and style in ("PNG", "PPM")):
         deep = np.asarray(picture, dtype=np.float64)
-        scale = 255.0 / 65535.0 if deep.size and deep.max() > 255 else 1.0
-        picture = Image.fromarray(np.clip(np.rint(deep * scale), 0, 255).astype(np.uint8))
+        picture = Image.fromarray(np.clip(np.rint(deep * (255.0 / 65535.0)), 0, 255).astype(np.uint8))
+    if picture.mode in _REFUSED:
+        raise PictureError("{}: save the picture as RGB with 8 bits".format(_REFUSED[picture.mode]))
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
         picture = Image.alpha_composite(ground, picture)
     picture = picture.convert("RGB")
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), _BILINEAR)
-    return np.asarray(picture, dtype=np.uint8)
+    picture.info = {}  # so that a second call does not turn it again
+    return picture
+
+
+def _orientation(picture):
+    # type: (Image.Image) -> int
+    """Return the orientation of the picture's EXIF data, 1 to 8; 1 when there is none, or it is damaged.
+
+    Read here, since versions of Pillow differ in what they refuse: 5.1, which Ubuntu 18.04 has, cannot turn pictures.
+    """
+    exif = picture.info.get("exif") or _raw_profile(picture.info.get("Raw profile type exif", ""))
+    if not exif:
+        # A TIFF has tags in their place; versions that have `getexif`, from 6.0, obey them while they load it.
+        tag = 1 if hasattr(picture, "getexif") else getattr(picture, "tag_v2", {}).get(0x0112)
+        return tag if isinstance(tag, int) else 1
+    while exif.startswith(_EXIF_HEAD):
+        exif = exif[len(_EXIF_HEAD) :]
+    if exif[:4] not in (b"II*\0", b"MM\0*"):
+        return 1
+    big = exif.startswith(b"MM")
+
+    def number(start, size):
+        # type: (int, int) -> int
+        return int.from_bytes(exif[start : start + size], "big" if big else "little")
+
+    first = number(4, 4)
+    for place in range(first + 2, min(len(exif), first + 2 + 12 * number(first, 2)), 12):
+        if number(place, 2) == 0x0112:
+            short = number(place + 2, 2) == 3 and number(place + 4, 4) == 1
+            return number(place + 8, 2) if short else 1
+    return 1
+
+
+def _raw_profile(text):
+    # type: (str) -> bytes
+    """Return the EXIF data that ImageMagick writes into a PNG as hexadecimal text; empty when it is damaged."""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return b""
 
 
 def resize(images, size):

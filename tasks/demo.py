@@ -18,7 +18,7 @@ from PIL import Image
 from infra.errors import Corrupt, UserError
 from infra.fetch import shown
 from infra.web.demo import Answer, Demo, Example, Predictor
-from models.preprocess import CLASSES, PRESETS, best, from_picture, normalise
+from models.preprocess import CLASSES, PRESETS, PictureError, best, from_picture, normalise
 from tasks.metrics import Metrics
 from tasks.specs import network_settings, train_spec
 
@@ -63,11 +63,18 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
             title="AtlasFlow",
             summary=f"A {spec.network} sorts pictures into {spec.classes} classes: "
             f"{', '.join(CLASSES[: spec.classes])}. It answers with one of them whatever it is shown.",
-            prepare=lambda picture: from_picture(picture, spec.image_size),
+            prepare=lambda picture: _pixels(picture, spec.image_size),
             predictors=predictors,
             examples=examples(chain, folder / "data"),
             provenance=provenance(chain, boards),
         )
+
+
+def _pixels(picture: Image.Image, size: int) -> Pixels:
+    try:
+        return from_picture(picture, size)
+    except PictureError as error:
+        raise UserError(str(error)) from None
 
 
 def examples(chain: Chain, folder: Path) -> list[Example]:

@@ -1,5 +1,6 @@
 """The preflight: check what a board reports about itself before a byte goes there."""
 
+import re
 from collections.abc import Iterator
 
 from infra.board.answers import AgentFacts
@@ -11,6 +12,8 @@ from infra.settings import BoardSettings
 
 FACTORY_PASSWORDS = {"Mind@123"}  # docs/reference/boards.md §5
 LITTLE_BYTES = 256 * 1024 * 1024
+OLDEST_PILLOW = (5, 1)  # of Ubuntu 18.04; older ones are not tried
+PILLOW_THAT_TURNS = (6, 2)  # older ones do not read the orientation of every PNG and TIFF
 SPARE_BYTES = 16 * 1024 * 1024  # what a board needs besides the files of a release: journal, links, pictures
 
 
@@ -104,7 +107,24 @@ def _modules(facts: AgentFacts) -> Iterator[Finding]:
             "or set the board's `python` to another one",
         )
     if not problems:
-        yield Finding(Step.PYTHON, Level.GOOD, f"{python} with numpy and Pillow")
+        yield _pillow(facts)
+
+
+def _pillow(facts: AgentFacts) -> Finding:
+    """Whether pictures become the same pixels there as here."""
+    found = f"{facts.board.python} with numpy and Pillow {facts.pillow}"
+    version = tuple(int(number) for number in re.findall(r"\d+", facts.pillow)[:2])
+    if version < OLDEST_PILLOW:
+        oldest = ".".join(map(str, OLDEST_PILLOW))
+        return Finding(
+            Step.PYTHON, Level.WRONG, f"{found}; {oldest} is the oldest allowed", f"install pillow>={oldest} there"
+        )
+    if version < PILLOW_THAT_TURNS:
+        hint = "install pillow>=6.2 there, or send only JPEG pictures and those that stand upright"
+        return Finding(
+            Step.PYTHON, Level.NOTE, f"{found}, which ignores the EXIF orientation of some PNG and TIFF pictures", hint
+        )
+    return Finding(Step.PYTHON, Level.GOOD, found)
 
 
 def _toolkit(facts: AgentFacts) -> Finding:

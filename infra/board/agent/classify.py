@@ -67,7 +67,7 @@ def classify(
     taken: Set[str] = set()
     for path in paths:
         try:
-            picture = open_picture(path)
+            picture = preprocess.to_rgb(open_picture(path))
             image = preprocess.from_picture(picture, release.image_size)
         except Exception as error:  # noqa: BLE001 - Pillow raises anything for broken files; it is reported
             yield Answer(path, error=f"{type(error).__name__}: {error}")

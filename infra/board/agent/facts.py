@@ -40,6 +40,7 @@ def facts(root: str) -> Dict[str, object]:
         "emulated": getattr(acl, "EMULATED", False) is True,
         "npu": ", ".join("{name} {health}".format(**npu) for npu in npus),
         "modules": modules,
+        "pillow": "" if modules["PIL"] else str(getattr(importlib.import_module("PIL"), "__version__", "")),
         "environment": os.environ.get("ATLASFLOW_ENVIRONMENT", ""),
         "user": pwd.getpwuid(os.getuid()).pw_name,
         "groups": _groups(),

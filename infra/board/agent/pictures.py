@@ -3,7 +3,7 @@
 import os
 from typing import Sequence, Set, Tuple
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 SHORTEST = 256  # pixels; smaller pictures are enlarged for the text
 LONGEST = 4096  # pixels; the limit of enlarging
@@ -11,14 +11,14 @@ MARGIN = 6
 
 
 def open_picture(path: str) -> Image.Image:
-    """Read a picture, rotated by its EXIF orientation.
+    """Read a picture as it lies in the file.
 
     Raises:
         Exception: any exception of Pillow, for a broken file.
     """
     with Image.open(path) as picture:
         picture.load()
-        return ImageOps.exif_transpose(picture) or picture
+        return picture
 
 
 def caption_mask(text: str, height: int) -> Image.Image:

@@ -42,6 +42,7 @@ FACTS = {
     "environment": "/usr/local/Ascend/set_env.sh",
     "user": "HwHiAiUser",
     "groups": ["HwHiAiUser"],
+    "pillow": "5.1.0",
     "closed_devices": ["/dev/davinci0"],
 }
 STATE = {"active": "b", "previous": "a", "releases": ["a", "b"]}

@@ -27,6 +27,7 @@ GOOD = {
     "emulated": False,
     "npu": "310 OK",
     "modules": {"numpy": None, "PIL": None, "acl": None},
+    "pillow": "8.4.0",
     "environment": "/home/HwHiAiUser/Ascend/ascend-toolkit/set_env.sh",
     "user": "HwHiAiUser",
     "groups": ["HwHiAiUser"],
@@ -53,6 +54,8 @@ def test_a_board_that_is_ready() -> None:
         ({"free_bytes": 1000}, "space", "0 MB free, 16 MB are needed"),
         ({"modules": {"numpy": "gone", "PIL": None, "acl": None}}, "Python", "Python 3.6.9 cannot import numpy: gone"),
         ({"modules": {"numpy": None, "PIL": "gone", "acl": None}}, "Python", "install pillow"),
+        ({"pillow": "4.3.0"}, "Python", "5.1 is the oldest allowed"),
+        ({"pillow": ""}, "Python", "install pillow>=5.1"),
         (
             {"modules": {"numpy": None, "PIL": None, "acl": "No module named 'acl'"}},
             "toolkit",
@@ -75,6 +78,11 @@ def test_facts_that_refuse_a_release(facts: Any, step: str, words: str) -> None:
         refuse("porch", agent_facts("porch", {**GOOD, **facts}), BoardSettings(), RELEASE)
     assert words in str(caught.value)
     assert "board porch: " in caught.value.message
+
+
+def test_an_old_pillow_is_named_before_it_leaves_png_pictures_lying_on_their_side() -> None:
+    assert levels({"pillow": "5.1.0"})["Python"] == "note"
+    refuse("porch", agent_facts("porch", {**GOOD, "pillow": "5.1.0"}), BoardSettings(), RELEASE)
 
 
 def test_a_real_board_refuses_a_stand_ins_release() -> None:

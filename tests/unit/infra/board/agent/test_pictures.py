@@ -39,14 +39,6 @@ def test_a_long_label_stays_inside() -> None:
     assert annotated.size[0] == 256
 
 
-def test_a_camera_s_rotation_is_obeyed(tmp_path: Path) -> None:
-    path = tmp_path / "turned.jpg"
-    exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn
-    Image.new("RGB", (40, 20)).save(path, exif=exif)
-    assert open_picture(str(path)).size == (20, 40)
-
-
 @pytest.mark.parametrize("content", [b"", b"nothing", b"\x89PNG\r\n\x1a\n" + b"0" * 50])
 def test_a_broken_file_raises(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "a.png"
