@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import mindspore
@@ -25,7 +26,7 @@ from .training.checkpoint import load_checkpoint
 from .training.runtime import device
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -82,10 +83,21 @@ def export(
     write_json(output / "check.json", check)
 
 
+@contextmanager
+def _plain_name(path: Path) -> Iterator[str]:
+    """Yield another name of a file, for exporters: they refuse spaces and letters beyond ASCII in any folder's name."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def _write_mindir(network: nn.Cell, shape: _Shape, path: Path) -> None:
     with replacing(path) as temporary:
         image = mindspore.Tensor(shape=list(shape), dtype=mindspore.float32) if shape[0] is None else _zeros(shape)
-        mindspore.export(network, image, file_name=str(temporary), file_format="MINDIR")
+        with _plain_name(temporary) as name:
+            mindspore.export(network, image, file_name=name, file_format="MINDIR")
         model = ModelProto()
         model.ParseFromString(temporary.read_bytes())
         # The exporter writes the time and a memory address into the graph, and orders the operators, which are
@@ -103,14 +115,15 @@ def _write_onnx(network: nn.Cell, shape: _Shape, path: Path) -> None:
 
     open_axes = {INPUT: {0: _BATCH_AXIS}, OUTPUT: {0: _BATCH_AXIS}}
     with replacing(path) as temporary:
-        mindspore.onnx.export(
-            network,
-            _zeros(shape),
-            file_name=str(temporary),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes=open_axes if shape[0] is None else None,
-        )
+        with _plain_name(temporary) as name:
+            mindspore.onnx.export(
+                network,
+                _zeros(shape),
+                file_name=name,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes=open_axes if shape[0] is None else None,
+            )
         model = onnx.load(str(temporary))
         if shape[0] is None:  # the exporter names only the input's batch axis; the output's stays 1
             model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = _BATCH_AXIS
@@ -120,8 +133,8 @@ def _write_onnx(network: nn.Cell, shape: _Shape, path: Path) -> None:
 
 
 def _write_air(network: nn.Cell, shape: _Shape, path: Path) -> None:
-    with replacing(path) as temporary:
-        mindspore.export(network, _zeros(shape), file_name=str(temporary), file_format="AIR")
+    with replacing(path) as temporary, _plain_name(temporary) as name:
+        mindspore.export(network, _zeros(shape), file_name=name, file_format="AIR")
 
 
 def _zeros(shape: _Shape) -> mindspore.Tensor:

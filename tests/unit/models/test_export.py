@@ -23,10 +23,10 @@ def export(run: Any, trained: Any, style: Any, output: Any, *more: Any) -> Any:
 
 
 @pytest.mark.parametrize(("style", "name"), [("mindir", "model.mindir"), ("onnx", "model.onnx")])
-def test_an_export_computes_the_same_and_has_stable_bytes(
+def test_an_export_computes_the_same_and_has_stable_bytes_in_any_folder(
     trained: Any, run: Any, tmp_path: Path, style: str, name: str
 ) -> None:
-    for turn in ("one", "two"):
+    for turn in ("one", "two with space ü 二"):
         done = export(run, trained, style, tmp_path / turn)
         assert done.code == 0, done.errors
     check = json.loads((tmp_path / "one" / "check.json").read_text())
@@ -39,7 +39,7 @@ def test_an_export_computes_the_same_and_has_stable_bytes(
     assert (logits.shape, logits.dtype) == ((20, 10), np.float32)
     assert json.loads((tmp_path / "one" / "latency.json").read_text())["milliseconds"] > 0
     for file in (name, "check.json", "logits.npy"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two with space ü 二" / file).read_bytes()
     assert (tmp_path / "one" / name).stat().st_mode & 0o777 == 0o644
 
 
