@@ -13,12 +13,13 @@ from infra.ports.compilation import Compiler
 from infra.ports.storage import ObjectStore
 from infra.ports.training import Trainer
 from infra.services import Service, Services
-from infra.settings import Settings, nearest
+from infra.settings import ModelArtsSettings, Settings, nearest
 
 if TYPE_CHECKING:
     from infra.fleet import Fleet
     from infra.leases import Leases
     from infra.modelarts.client import ModelArts
+    from infra.modelarts.scripts.runs import ScriptRuns
     from infra.obs.bucket import Access
     from infra.obs.client import ObsClient
     from infra.ports.board import Simulator
@@ -68,6 +69,13 @@ class World:
         from infra.local_training.trainer import LocalTrainer
 
         return LocalTrainer()
+
+    def scripts(self, modelarts: ModelArtsSettings) -> "ScriptRuns":
+        """Users' scripts as jobs of ModelArts, with these settings of the jobs."""
+        from infra.modelarts.factory import open_scripts
+
+        settings = self.settings
+        return open_scripts(modelarts, settings.obs, self.services, self.home, self.object_store, self.faults)
 
     def modelarts(self) -> "ModelArts":
         """The client of ModelArts; its stand-in is started when no end point is named."""
@@ -126,6 +134,10 @@ class World:
 
         api = server.outside(self.services, self.settings.prefect)
         return None if api is None else Leases(api, server.credentials())
+
+    def bucket(self, name: str) -> "ObsClient":
+        """Any bucket that the keys of the settings can use."""
+        return self._open_store(name)
 
     def _open_store(self, bucket: str) -> "ObsClient":
         from infra.obs.factory import open_bucket

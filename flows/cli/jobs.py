@@ -1,20 +1,23 @@
 """`atlasflow jobs`: manage training jobs on ModelArts, which are billed while they run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.options import Json, Profile, Set, parse_overrides
-from flows.cli.output import print_json, print_line, print_table, print_text
+from flows.cli.output import print_facts, print_json, print_line, print_table, print_text
 from flows.context import open_chain
 from infra.errors import AtlasFlowError, UserError
 from tasks.engine.reporter import Silent
 
 if TYPE_CHECKING:
+    from infra.modelarts.configuration import Configuration
     from infra.modelarts.job import Job
     from infra.modelarts.trainer import ModelArtsTrainer
+    from tasks.engine.chain import Chain
 
 Name = Annotated[str, typer.Argument(help="Name or id of the job, as `jobs list` shows them.")]
 
@@ -23,13 +26,19 @@ jobs = typer.Typer(help="Manage training jobs on ModelArts.", no_args_is_help=Tr
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.add_typer(jobs, name="jobs", epilog="Examples: `atlasflow jobs list` · `atlasflow jobs orphans`")
+    app.add_typer(jobs, name="jobs", epilog="Examples: `atlasflow jobs submit …` · `atlasflow jobs list`")
 
 
-@jobs.command("list", epilog="Example: `atlasflow jobs list --profile cloud`")
-def list_jobs(profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
-    """List the jobs of AtlasFlow in the project, newest first."""
-    found = _trainer(profile, settings).jobs()
+@jobs.command("list", epilog="Examples: `atlasflow jobs list --profile cloud` · `atlasflow jobs list --ours`")
+def list_jobs(
+    ours: Annotated[bool, typer.Option("--ours", help="Only jobs that AtlasFlow submitted.")] = False,
+    name: Annotated[str, typer.Option(help="Only jobs with this text in their name.")] = "",
+    profile: Profile = "cloud",
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """List the training jobs of the project, newest first: AtlasFlow's, other programs', the console's."""
+    found = [job for job in _trainer(profile, settings).jobs(everybody=not ours) if name in job.name]
     if as_json:
         print_json(found)
         return
@@ -37,31 +46,70 @@ def list_jobs(profile: Profile = "cloud", settings: Set = None, as_json: Json = 
     print_table(("name", "phase", "queued", "ran", "id"), rows)
 
 
-@jobs.command("show", epilog="Example: `atlasflow jobs show atlasflow-1f2e…-1 --profile cloud`")
+@jobs.command("show", epilog="Example: `atlasflow jobs show resnet50 --profile cloud`")
 def show_job(name: Name, profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
-    """Show a job as the platform reports it, and its latest events."""
+    """Show a job as the console does: state, configuration, versions, and its latest events."""
     trainer = _trainer(profile, settings)
     job = trainer.job(name)
+    configuration = trainer.client.configuration(job.id)
+    versions = trainer.versions(job)
     events = trainer.client.events(job.id)
     if as_json:
-        print_json(asdict(job) | {"events": events})
+        more = {"configuration": configuration, "versions": [item.name for item in versions], "events": events}
+        print_json(asdict(job) | more)
         return
-    for field, value in asdict(job).items():
-        print_line(f"{field}: {value}")
+    print_facts((field, str(value)) for field, value in asdict(job).items())
+    print_facts(_configuration_lines(configuration))
+    print_facts((f"version {item.name}", f"{item.phase} {_duration(item.running_ms)}") for item in versions)
     for event in events:
         print_line(f"  {event}")
 
 
-@jobs.command("logs", epilog="Examples: `atlasflow jobs logs NAME` · `atlasflow jobs logs NAME --link`")
+def _configuration_lines(found: "Configuration") -> Iterator[tuple[str, str]]:
+    for field in ("code_dir", "boot_file", "engine", "image", "command", "flavor", "nodes", "log"):
+        if value := getattr(found, field):
+            yield field.replace("_", " "), str(value)
+    for kind, channels in (("input", found.inputs), ("output", found.outputs)):
+        for channel in channels:
+            yield f"{kind} {channel.name}", channel.address
+    for name, value in found.parameters:
+        yield f"parameter {name}", value
+    for name, value in found.environment:
+        yield f"variable {name}", value
+
+
+@jobs.command(
+    "logs",
+    epilog="Examples: `atlasflow jobs logs NAME --follow` · `atlasflow jobs logs NAME --output job.log` · "
+    "`atlasflow jobs logs NAME --link`",
+)
 def show_logs(
     name: Name,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the job ends.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write the whole log to this file.")] = None,
     link: Annotated[bool, typer.Option("--link", help="Print a URL of the whole log instead.")] = False,
     profile: Profile = "cloud",
     settings: Set = None,
 ) -> None:
-    """Print the end of a job's log, at most 5 MB, or a URL of the whole log that is valid for five minutes."""
-    trainer = _trainer(profile, settings)
+    """Print the end of a job's log, at most 5 MB; follow it; write it to a file; or print a link to the whole log.
+
+    The link is valid for five minutes.
+    """
+    if follow + link + (output is not None) > 1:
+        raise UserError("--follow, --output and --link exclude each other", hint="use one of them")
+    from infra.modelarts import logs  # noqa: PLC0415 - as in `_trainer`
+
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    trainer = _trainer_of(chain)
     job = trainer.job(name)
+    if follow:
+        if error := logs.follow(trainer.client, job, print_text, chain.settings.modelarts.poll_seconds):
+            raise error
+        return
+    if output is not None:
+        logs.save(trainer.client, job, output, chain.world.bucket)
+        print_line(f"wrote {output}, {output.stat().st_size:,} bytes")
+        return
     for task in job.tasks:
         if link:
             text = trainer.client.log_link(job.id, task)
@@ -69,7 +117,7 @@ def show_logs(
             preview = trainer.client.preview(job.id, task)
             text = None if preview is None else preview.content
         if text is None:
-            raise UserError(f"the log of {job.name} is not ready", hint="it appears a while after the start of the job")
+            raise logs.missing(job)
         print_text(text)
 
 
@@ -164,11 +212,15 @@ def _stop_all(trainer: "ModelArtsTrainer", found: "Sequence[Job]") -> dict[str, 
 
 
 def _trainer(profile: str, settings: list[str] | None) -> "ModelArtsTrainer":
+    return _trainer_of(open_chain(profile, parse_overrides(settings), Silent()))
+
+
+def _trainer_of(chain: "Chain") -> "ModelArtsTrainer":
     from infra.modelarts.trainer import ModelArtsTrainer  # noqa: PLC0415 - the SDK takes a while to import
 
-    trainer = open_chain(profile, parse_overrides(settings), Silent()).world.trainer()
+    trainer = chain.world.trainer()
     if not isinstance(trainer, ModelArtsTrainer):
-        raise UserError(f"the profile {profile} does not train on ModelArts", hint="use --profile cloud or twin")
+        raise UserError("this profile does not train on ModelArts", hint="use --profile cloud or twin")
     return trainer
 
 

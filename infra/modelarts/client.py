@@ -9,6 +9,7 @@ import huaweicloudsdkmodelarts.v1 as sdk
 
 from infra.errors import AtlasFlowError, UserError
 from infra.modelarts.codes import UnknownEngine, UnknownFlavor
+from infra.modelarts.configuration import Configuration, read_configuration
 from infra.modelarts.connection import OriginCheck, open_sdk
 from infra.modelarts.errors import map_errors, unreadable
 from infra.modelarts.job import Job, LogPreview, read_job
@@ -83,8 +84,17 @@ class ModelArts:
         request = sdk.ShowTrainingJobDetailsRequest(training_job_id=identity)
         return self._job("show a job", lambda: self._client.show_training_job_details(request))
 
+    def configuration(self, identity: str) -> Configuration:
+        """Return what a job runs, on what, with what.
+
+        Raises:
+            JobMissing: there is no such job.
+        """
+        request = sdk.ShowTrainingJobDetailsRequest(training_job_id=identity)
+        return read_configuration(self._call("show a job", lambda: self._client.show_training_job_details(request)))
+
     def find(self, part: str, workspace: str) -> Sequence[Job]:
-        """Return all jobs with `part` in their name, newest first.
+        """Return all jobs with `part` in their name (empty: all jobs), newest first.
 
         Raises:
             Transient: also for a response without a list of jobs, which does not mean that there are none.
@@ -186,7 +196,7 @@ class ModelArts:
                 offset=page,  # counts pages
                 limit=_PAGE,
                 workspace_id=workspace,
-                filters=[sdk.Filter(key="name", operator="like", value=[part])],
+                filters=[sdk.Filter(key="name", operator="like", value=[part])] if part else [],
             )
             request = sdk.ListTrainingJobsRequest(body=body)
             answer = self._call(action, partial(self._client.list_training_jobs, request))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
+from infra.modelarts.scripts.runs import ScriptRuns
 from infra.modelarts.trainer import ModelArtsTrainer
 from infra.ports.storage import ObjectStore
 from infra.services import Service, Services
@@ -46,6 +47,19 @@ def open_trainer(
         emulated=not settings.endpoint,
         faults=faults,
     )
+
+
+def open_scripts(
+    settings: ModelArtsSettings,
+    obs: ObsSettings,
+    services: Services,
+    home: Path,
+    open_store: Callable[[], ObjectStore],
+    faults: FaultPlan = NO_FAULTS,
+) -> ScriptRuns:
+    """Open what runs users' scripts as jobs, as `open_trainer` does for trainings."""
+    trainer = open_trainer(settings, obs, services, home, open_store, faults)
+    return ScriptRuns(trainer.client, open_store(), settings, obs.prefix, trainer.ledger, trainer.jobs, faults)
 
 
 def open_client(settings: ModelArtsSettings, obs: ObsSettings, services: Services, home: Path) -> "ModelArts":

@@ -15,6 +15,7 @@ from infra.local_training.producer import processor
 from infra.modelarts import plan, results
 from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase
+from infra.modelarts.scripts.script import base_name, key_of, version
 from infra.modelarts.stop import stop
 from infra.modelarts.submit import Report, Submitter
 from infra.modelarts.watch import LogReader, Watcher, job_error
@@ -119,29 +120,43 @@ class ModelArtsTrainer:
                 raise
             self._settle(job, ended, log)
 
-    def jobs(self) -> Sequence["Job"]:
-        """Return all jobs of AtlasFlow in the project, newest first."""
-        jobs = self.client.find(plan.PREFIX, self._settings.workspace)
-        return [job for job in jobs if plan.attempt_number(job.name)]
+    def jobs(self, *, everybody: bool = False) -> Sequence["Job"]:
+        """Return all jobs of AtlasFlow in the project, newest first.
+
+        Args:
+            everybody: include the jobs of other programs and of the console.
+        """
+        jobs = self.client.find("", self._settings.workspace)
+        return [job for job in jobs if everybody or plan.attempt_number(job.name) or key_of(job.description)]
 
     def job(self, name: str) -> "Job":
-        """Return one job of AtlasFlow by its name or id.
+        """Return one job of the project by its name or id.
 
         Raises:
             UserError: there is no such job.
         """
-        found = next((job for job in self.jobs() if name in (job.name, job.id)), None)
+        found = next((job for job in self.jobs(everybody=True) if name in (job.name, job.id)), None)
         if found is None:
             raise _no_job(name)
         return found
 
+    def versions(self, job: "Job") -> Sequence["Job"]:
+        """Return all versions of a job: the attempts at a stage key, or the runs of a script under one name."""
+        if attempt := plan.attempt_number(job.name):
+            base = job.name.removesuffix(str(attempt))
+            return [item for item in self.client.find(base, self._settings.workspace) if plan.attempt_number(item.name)]
+        base = base_name(job.name)
+        return [item for item in self.client.find(base, self._settings.workspace) if version(base, item.name)]
+
     def orphans(self, *, everywhere: bool = False) -> Sequence["Job"]:
-        """Return the active jobs, which are billed, that no process of this machine watches.
+        """Return the active trainings, which are billed, that no process of this machine watches.
+
+        A user's script is no orphan: it is submitted to run by itself.
 
         Args:
             everywhere: include jobs of other installations in the project, which may be watched there.
         """
-        jobs = [job for job in self.jobs() if not job.final and not job.stopped]
+        jobs = [job for job in self.jobs() if plan.attempt_number(job.name) and not job.final and not job.stopped]
         # After listing the jobs, so that a job submitted in between does not count as an orphan.
         watched = {intent.name for intent in self.ledger.all() if self.ledger.is_watched(intent.key)}
         return [job for job in jobs if job.name not in watched and (everywhere or self._is_own(job))]

@@ -87,6 +87,10 @@ class ObsClient:
         """List the keys that begin with `prefix`, in byte order, with their sizes in bytes."""
         return [(key, size) for key, size, _ in listing(self._connection, self._bucket, prefix)]
 
+    def listing(self, prefix: str) -> Sequence[tuple[str, int, str]]:
+        """List the keys that begin with `prefix`, in byte order, each with its size in bytes and its ETag."""
+        return listing(self._connection, self._bucket, prefix)
+
     def put(self, key: str, source: LocalFile, progress: OnBytes | None = None) -> None:
         """Send a file with its SHA-256 as metadata; `Corrupt` when the file differs from its digest."""
         send(self._connection, self._at(key), source, progress)

@@ -1,0 +1,1 @@
+"""Users' own training scripts as ModelArts jobs."""
