@@ -112,7 +112,7 @@ def test_a_script_that_names_its_own_output_gets_no_channel() -> None:
     [
         replace(SCRIPT, name="a b"),
         replace(SCRIPT, name="x" * 57),
-        replace(SCRIPT, output="/tmp"),
+        replace(SCRIPT, output="folder"),
         replace(SCRIPT, log="https://x"),
         replace(SCRIPT, parameters=(("data_url", "x"),)),
         replace(SCRIPT, parameters=(("a", "1"), ("a", "2"))),
