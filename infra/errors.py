@@ -55,10 +55,12 @@ class Transient(AtlasFlowError):
 
     Attributes:
         retried: `infra.retry.retry` has used up its attempts on it, so no other loop tries again.
+        after: seconds that the other side asks to wait before the next attempt (`Retry-After`); 0 when it does not.
     """
 
     exit_code = 5
     retried = False
+    after = 0.0
 
 
 class Corrupt(AtlasFlowError):

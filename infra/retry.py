@@ -6,12 +6,16 @@ Retries never multiply: an error that `retry` gives up on is marked, and no othe
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
 
 from infra.errors import Transient
 
 Result = TypeVar("Result")
 MAX_DELAY = 20.0
+MAX_AFTER = 300.0
+"""Longest `Retry-After` that is waited for, in seconds; a longer one ends the attempts."""
 JITTER = 0.5
 """A delay varies by this fraction, so that processes that failed together do not come back together."""
 
@@ -31,7 +35,7 @@ class RetryPolicy(Protocol):
 
 
 def retry(action: Callable[[], Result], policy: RetryPolicy, *, sleep: Callable[[float], None] = time.sleep) -> Result:
-    """Call `action` until it succeeds; repeat it after a `Transient` error.
+    """Call `action` until it succeeds; repeat it after a `Transient` error, not before the error's `after`.
 
     Args:
         action: may be repeated.
@@ -49,9 +53,14 @@ def retry(action: Callable[[], Result], policy: RetryPolicy, *, sleep: Callable[
             if not error.retried and not remaining:
                 error.retried = True
                 error.message += f" (tried {policy.attempts} times)" if policy.attempts > 1 else ""
+            if not error.retried and error.after > MAX_AFTER:
+                error.retried = True
+                error.message += f" (it asks to wait {error.after:.0f} s)"
             if error.retried:
                 raise
-        sleep(remaining.pop(0) * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - jitter is not a secret
+            after = error.after
+        delay = remaining.pop(0) * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter is not a secret
+        sleep(max(delay, after))
 
 
 def delays(policy: RetryPolicy) -> list[float]:
@@ -62,3 +71,14 @@ def delays(policy: RetryPolicy) -> list[float]:
 def is_retryable(error: object) -> bool:
     """Tell whether a loop further out may repeat what raised this error."""
     return isinstance(error, Transient) and not error.retried
+
+
+def wait_of(header: str | None) -> float:
+    """Return the seconds of a `Retry-After` header, a number or a date; 0 when there is none or it cannot be read."""
+    text = (header or "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0

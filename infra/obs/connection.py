@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from infra.errors import UserError
 from infra.faults import FaultPlan
 from infra.obs.errors import mapped
+from infra.obs.limits import LimitedSession
 from infra.retry import retry
 from infra.settings import ObsSettings, RetrySettings
 
@@ -114,6 +115,9 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
         ),
     )
     client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
+    client.meta.events.register_last("before-parameter-build.s3", _follow_no_redirect)
+    inner: Any = client  # the session of a client has no public name
+    inner._endpoint.http_session = LimitedSession(inner._endpoint.http_session)
     return Connection(cast("S3Client", client), settings.endpoint, settings.threads, retry, faults)
 
 
@@ -132,6 +136,11 @@ def _add_content_md5(request: "AWSRequest", **_: object) -> None:
         del request.headers[name]
     digest = hashlib.md5(body, usedforsecurity=False).digest()
     request.headers["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
+    """Keep boto3 from looking a bucket's region up after a redirect: a server that redirects that, too, has no end."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _proxies(settings: ObsSettings) -> dict[str, str] | None:

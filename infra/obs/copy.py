@@ -16,6 +16,7 @@ from infra.obs.address import ObjectAddress, parse_address
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
 from infra.obs.listing import listing, look
+from infra.obs.pages import holds_objects
 from infra.obs.parallel import run_all
 from infra.obs.sync import remove, synchronise
 from infra.obs.upload import SINGLE, send
@@ -117,12 +118,7 @@ class Files:
         if found is None:
             return Path(address).is_dir()
         prefix = found.prefix
-        answer = self._connection.call(
-            "list",
-            str(found),
-            lambda: self._connection.s3.list_objects_v2(Bucket=found.bucket, Prefix=prefix, MaxKeys=1),
-        )
-        return bool(answer.get("Contents"))
+        return self._connection.call("list", str(found), lambda: holds_objects(self._connection, found.bucket, prefix))
 
     def list_directory(self, address: str, *, recursive: bool = False) -> list[str]:
         """Return the relative names under a folder, in byte order; folders have no trailing slash."""

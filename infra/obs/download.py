@@ -13,7 +13,7 @@ import botocore.exceptions
 from infra.errors import Corrupt, Transient
 from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
-from infra.obs.errors import code
+from infra.obs.errors import code, foreign
 from infra.obs.listing import DIGEST
 from infra.obs.multipart import MEBIBYTE
 from infra.obs.parallel import pool_of
@@ -123,6 +123,8 @@ def _first(connection: Connection, address: ObjectAddress, descriptor: int) -> _
         if code(error) != "InvalidRange":
             raise
         answer = connection.s3.get_object(Bucket=address.bucket, Key=address.key)  # an empty object has no range
+    if "ETag" not in answer:
+        raise foreign(str(address), connection.endpoint, "an object without an ETag")
     size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else answer["ContentLength"]
     with closing(answer["Body"]) as body:
         _write(iter(lambda: body.read(_BLOCK), b""), descriptor, 0, min(size, RANGE), address)

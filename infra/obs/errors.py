@@ -1,5 +1,6 @@
 """Map the errors of the object store and of the network to AtlasFlow's own (docs/reference/obs.md §2.4)."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -9,6 +10,11 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
+from infra.retry import wait_of
+
+
+class Denied(Refused):
+    """The keys may not do this, or the server cannot; other operations may work."""
 
 
 class _Meaning(NamedTuple):
@@ -29,10 +35,10 @@ _MEANINGS = {
     "InvalidToken": _Meaning(Refused, "the security token is not valid", "check ATLASFLOW_OBS__SECURITY_TOKEN"),
     "RequestTimeTooSkewed": _Meaning(Refused, "this machine's clock is wrong", "set the clock, for example with NTP"),
     "AccessDenied": _Meaning(
-        Refused, "access denied", "grant the user object access to this bucket, or check the bucket's policy"
+        Denied, "access denied", "grant the user object access to this bucket, or check the bucket's policy"
     ),
     "Forbidden": _Meaning(
-        Refused,
+        Denied,
         "access denied",
         "the store gave no reason: check the keys, the user's rights on this bucket, and this machine's clock",
     ),
@@ -55,6 +61,8 @@ _MEANINGS = {
     "IllegalLocationConstraintException": _Meaning(UserError, "the region is not the endpoint's", _REGION),
     "AuthorizationHeaderMalformed": _Meaning(UserError, "the region is not the endpoint's", _REGION),
     "PermanentRedirect": _Meaning(UserError, "the bucket is in another region", _REGION),
+    # While the name of a new bucket spreads (obs.md §2.1); a login page of a proxy answers so, too.
+    "TemporaryRedirect": _Meaning(Transient, "the server redirects to another address", f"{_LATER}; or {_REGION}"),
     "KeyTooLong": _Meaning(UserError, "the key is longer than 1,024 bytes", "shorten obs.prefix or the file's name"),
     "KeyTooLongError": _Meaning(UserError, "the key is longer than 1,024 bytes", "shorten obs.prefix or the name"),
     "BadDigest": _Meaning(Transient, "the bytes were altered in transit", _LATER),
@@ -63,6 +71,8 @@ _MEANINGS = {
     "RequestTimeout": _Meaning(Transient, "the bytes arrived too slowly", _LATER),
     "OperationAborted": _Meaning(Transient, "another operation is changing the same object", _LATER),
     "PreconditionFailed": _Meaning(Transient, "the object changed while it was read", _LATER),
+    "NotImplemented": _Meaning(Denied, "the server does not support this", "use another server, or another feature"),
+    "MethodNotAllowed": _Meaning(Denied, "the server does not support this", "use another server, or another feature"),
     "InternalError": _Meaning(Transient, "the server failed", _LATER),
     "ServiceUnavailable": _Meaning(Transient, "the server is overloaded", "try again later, or lower obs.threads"),
     "SlowDown": _Meaning(Transient, "too many requests", "try again later, or lower obs.threads"),
@@ -70,17 +80,39 @@ _MEANINGS = {
 # The answer to a HEAD has no body, so only its status says what is wrong.
 _BY_STATUS = {
     "301": "PermanentRedirect",
+    "302": "TemporaryRedirect",
+    "303": "TemporaryRedirect",
+    "307": "TemporaryRedirect",
+    "308": "PermanentRedirect",
     "403": "Forbidden",
     "404": "NoSuchKey",
     "408": "RequestTimeout",
     "412": "PreconditionFailed",
     "429": "SlowDown",
 }
+_TELLING = (301, 302, 303, 307, 308, 408, 429)
+"""Statuses that say what is wrong, whatever the code beside them is."""
+_SECRET_LIKE = re.compile(r"\b[A-Z0-9]{10,}\b|[A-Za-z0-9+/=]{40,}")
+_MAX_WORDS = 500
 
 
 def code(error: boto.ClientError) -> str:
     """Return the server's error code, or the status when the answer had no body."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def foreign(address: str, endpoint: str, what: str) -> Transient:
+    """Return the error for an answer that is not the object store's, though its status says that all is well.
+
+    Args:
+        address: the object or bucket that the request is about.
+        endpoint: where it is.
+        what: is missing in the answer, or wrong.
+    """
+    return Transient(
+        f"{address} at {endpoint}: this is not the answer of an object store: {what}",
+        hint="is there a proxy or a login page between this machine and the store? check obs.endpoint",
+    )
 
 
 @contextmanager
@@ -105,14 +137,24 @@ def _answered(error: boto.ClientError, address: str, endpoint: str) -> AtlasFlow
     name = code(error)
     name = _BY_STATUS.get(name, name)
     request = f" [{name}, request {metadata['RequestId']}]" if metadata.get("RequestId") else f" [{name}]"
-    where = f"{address} at {endpoint}"
-    meaning = _MEANINGS.get(name) or _MEANINGS.get(_BY_STATUS.get(str(status), "") if status in (408, 429) else "")
-    if meaning is not None:
-        return meaning.error(f"{where}: {meaning.what}{request}", hint=meaning.hint)
-    said = error.response.get("Error", {}).get("Message", "") or f"status {status}"
-    if status >= 500 and status != 501:
-        return Transient(f"{where}: the server failed: {said}{request}", hint=_LATER)
-    return Refused(f"{where}: {said}{request}", hint="look the code up in the object store's documentation")
+    where, words = f"{address} at {endpoint}", _words(error)
+    known = _MEANINGS.get(name) or _MEANINGS.get(_BY_STATUS.get(str(status), "") if status in _TELLING else "")
+    if known is not None:
+        found = known.error(f"{where}: {known.what}{f': {words}' if words else ''}{request}", hint=known.hint)
+    elif status >= 500 and status != 501:
+        found = Transient(f"{where}: the server failed: {words or f'status {status}'}{request}", hint=_LATER)
+    else:
+        hint = "look the code up in the object store's documentation"
+        found = Refused(f"{where}: {words or f'status {status}'}{request}", hint=hint)
+    if isinstance(found, Transient):
+        found.after = wait_of(metadata.get("HTTPHeaders", {}).get("retry-after"))
+    return found
+
+
+def _words(error: boto.ClientError) -> str:
+    """Return what the server says, on one line, without what looks like a key or a signature."""
+    said = " ".join(str(error.response.get("Error", {}).get("Message") or "").split())
+    return _SECRET_LIKE.sub("…", said)[:_MAX_WORDS]
 
 
 def _unanswered(error: Exception, address: str, endpoint: str) -> AtlasFlowError:

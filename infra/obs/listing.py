@@ -6,7 +6,8 @@ import botocore.exceptions
 
 from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
-from infra.obs.errors import code
+from infra.obs.errors import code, foreign
+from infra.obs.pages import object_pages
 from infra.ports.storage import StoredObject
 
 DIGEST = "sha256"
@@ -39,18 +40,22 @@ def look(connection: Connection, address: ObjectAddress) -> "HeadObjectOutputTyp
             connection.s3.list_objects_v2(Bucket=address.bucket, MaxKeys=1)  # raises NoSuchBucket if that is the reason
             return None
 
-    return connection.call("head", str(address), ask)
+    found = connection.call("head", str(address), ask)
+    if found is not None and "ETag" not in found:
+        raise foreign(str(address), connection.endpoint, "an object without an ETag")
+    return found
 
 
 def listing(connection: Connection, bucket: str, prefix: str) -> list[tuple[str, int, str]]:
-    """List all objects under a prefix in byte order of their keys: key, size in bytes, ETag without quotes."""
+    """List all objects under a prefix in byte order of their keys: key, size in bytes, ETag without quotes.
+
+    Raises:
+        Refused: the server does not return the whole listing.
+        Transient: the answer is no listing.
+    """
 
     def pages() -> list[tuple[str, int, str]]:
-        paginator = connection.s3.get_paginator("list_objects_v2")
-        return sorted(
-            (item["Key"], item["Size"], item["ETag"].strip('"'))
-            for page in paginator.paginate(Bucket=bucket, Prefix=prefix)
-            for item in page.get("Contents", [])
-        )
+        found = object_pages(connection, bucket, prefix)
+        return sorted((item["Key"], item["Size"], item.get("ETag", "").strip('"')) for item in found)
 
     return connection.call("list", f"obs://{bucket}/{prefix}", pages)

@@ -1,6 +1,7 @@
 """Multipart uploads: parallel, resumed after a kill, never left behind."""
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -12,14 +13,17 @@ import botocore.exceptions
 from infra.errors import AtlasFlowError, Corrupt, Transient, UserError
 from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
-from infra.obs.errors import code
+from infra.obs.errors import Denied, code, foreign
 from infra.obs.listing import look
+from infra.obs.pages import part_pages
 from infra.obs.parallel import pool_of
 from infra.obs.unfinished import UnfinishedUpload, abort, unfinished
 from infra.ports.values import LocalFile, OnBytes
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef
+
+log = logging.getLogger(__name__)
 
 MEBIBYTE = 1024 * 1024
 PART = 8 * MEBIBYTE
@@ -122,16 +126,19 @@ class Multipart:
         return resumable
 
     def _unfinished(self) -> list[UnfinishedUpload]:
-        """The unfinished uploads of this very key, oldest first."""
-        found = unfinished(self.connection, self.address.bucket, self.address.key)
+        """The unfinished uploads of this very key, oldest first; none when these keys may not list them."""
+        try:
+            found = unfinished(self.connection, self.address.bucket, self.address.key)
+        except Denied as error:
+            log.warning("%s is sent without looking for an interrupted upload: %s", self.address, error.message)
+            return []
         return [upload for upload in found if upload.address == self.address]
 
     def _parts(self, upload: str) -> dict[int, str]:
         def pages() -> dict[int, str]:
-            paginator = self.connection.s3.get_paginator("list_parts")
-            found = paginator.paginate(Bucket=self.address.bucket, Key=self.address.key, UploadId=upload)
             with _gone_as_error():
-                return {part["PartNumber"]: part["ETag"].strip('"') for page in found for part in page.get("Parts", [])}
+                found = part_pages(self.connection, self.address.bucket, self.address.key, upload)
+                return {part["PartNumber"]: part["ETag"].strip('"') for part in found}
 
         try:
             return self.connection.call("multipart.parts", str(self.address), pages)
@@ -150,12 +157,15 @@ class Multipart:
         def create() -> str:
             nonlocal attempts
             attempts += 1
-            return self.connection.s3.create_multipart_upload(
+            answer = self.connection.s3.create_multipart_upload(
                 Bucket=self.address.bucket,
                 Key=self.address.key,
                 Metadata=self.metadata,
                 ContentType=self.content_type,
-            )["UploadId"]
+            )
+            if not answer.get("UploadId"):
+                raise foreign(str(self.address), self.connection.endpoint, "a multipart upload without an id")
+            return answer["UploadId"]
 
         upload = ""
         try:
@@ -208,9 +218,12 @@ class Multipart:
 
         def upload_part() -> str:
             with _gone_as_error():
-                return self.connection.s3.upload_part(
+                answer = self.connection.s3.upload_part(
                     Bucket=self.address.bucket, Key=self.address.key, UploadId=upload, PartNumber=number, Body=data
-                )["ETag"].strip('"')
+                )
+            if not answer.get("ETag"):
+                raise foreign(str(self.address), self.connection.endpoint, "a part without an ETag")
+            return answer["ETag"].strip('"')
 
         return self.connection.call("multipart.part", str(self.address), upload_part)
 

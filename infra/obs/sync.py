@@ -1,6 +1,7 @@
 """Make a prefix hold a set of files: compare digests, send what is missing, check the result."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,12 +12,15 @@ import botocore.exceptions
 from infra.errors import Corrupt, UserError
 from infra.obs.address import ObjectAddress, join_key
 from infra.obs.connection import Connection
+from infra.obs.errors import Denied
 from infra.obs.listing import head, listing
 from infra.obs.parallel import run_all
 from infra.obs.unfinished import abort_older
 from infra.obs.upload import SINGLE, send
 from infra.ports.storage import SyncResult
 from infra.ports.values import LocalFile, OnBytes
+
+log = logging.getLogger(__name__)
 
 _ABANDONED_AGE = timedelta(days=1)
 
@@ -33,7 +37,7 @@ def synchronise(
     wanted, folder = _keys(bucket, prefix, files), join_key(prefix, "")
     missing = _missing(connection, bucket, folder, wanted)
     if missing:
-        abort_older(connection, bucket, folder, _ABANDONED_AGE)
+        _abort_abandoned(connection, bucket, folder)
         _send_all(connection, bucket, missing, progress)
         differing = _missing(connection, bucket, folder, missing)
         if differing:
@@ -46,6 +50,14 @@ def synchronise(
         kept=tuple(key for key in wanted if key not in missing),
         bytes_sent=sum(file.size for file in missing.values()),
     )
+
+
+def _abort_abandoned(connection: Connection, bucket: str, folder: str) -> None:
+    """Abort uploads that were given up long ago; who may not do that can still send."""
+    try:
+        abort_older(connection, bucket, folder, _ABANDONED_AGE)
+    except Denied as error:
+        log.warning("abandoned uploads under obs://%s/%s stay: %s", bucket, folder, error.message)
 
 
 def missing_names(connection: Connection, bucket: str, prefix: str, files: Mapping[str, LocalFile]) -> tuple[str, ...]:

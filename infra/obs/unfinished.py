@@ -1,14 +1,17 @@
 """Find and abort unfinished multipart uploads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import botocore.exceptions
 
 from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
 from infra.obs.errors import code
+from infra.obs.pages import upload_pages
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,17 @@ def abort_older(connection: Connection, bucket: str, prefix: str, age: timedelta
 
 def _list(connection: Connection, bucket: str, prefix: str) -> _Listing:
     def pages() -> _Listing:
-        found, time = [], datetime.now(UTC)
-        paginator = connection.s3.get_paginator("list_multipart_uploads")
-        for page in paginator.paginate(Bucket=bucket, Prefix=prefix):
-            date = page["ResponseMetadata"]["HTTPHeaders"].get("date")
-            if date:
-                time = parsedate_to_datetime(date) + timedelta(seconds=1)  # the header has whole seconds
-            found += [
-                UnfinishedUpload(ObjectAddress(bucket, upload["Key"]), upload["UploadId"], upload["Initiated"])
-                for upload in page.get("Uploads", [])
-            ]
+        dates: list[str] = []
+
+        def note_date(answer: Mapping[str, Any]) -> None:
+            dates.append(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
+
+        found = [
+            UnfinishedUpload(ObjectAddress(bucket, upload["Key"]), upload["UploadId"], upload["Initiated"])
+            for upload in upload_pages(connection, bucket, prefix, note_date)
+        ]
+        # The header has whole seconds.
+        time = parsedate_to_datetime(dates[-1]) + timedelta(seconds=1) if dates[-1] else datetime.now(UTC)
         return _Listing(sorted(found, key=lambda upload: upload.begun), time)
 
     return connection.call("multipart.list", f"obs://{bucket}/{prefix}", pages)

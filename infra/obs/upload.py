@@ -14,6 +14,7 @@ from typing import BinaryIO
 from infra.errors import Corrupt, UserError
 from infra.obs.address import ObjectAddress
 from infra.obs.connection import Connection
+from infra.obs.errors import foreign
 from infra.obs.listing import DIGEST
 from infra.obs.multipart import MEBIBYTE, Multipart
 from infra.ports.values import LocalFile, OnBytes
@@ -58,7 +59,9 @@ def send_bare(connection: Connection, address: ObjectAddress, source: Path) -> N
 
     def put() -> None:
         with source.open("rb") as file:
-            connection.s3.put_object(Bucket=address.bucket, Key=address.key, Body=file)
+            answer = connection.s3.put_object(Bucket=address.bucket, Key=address.key, Body=file)
+        if not answer.get("ETag"):
+            raise foreign(str(address), connection.endpoint, "an object without an ETag")
 
     try:
         connection.call("put", str(address), put)
@@ -77,19 +80,33 @@ def _send_whole(
     data = file.read(source.size + 1)
     if len(data) != source.size or hashlib.sha256(data).hexdigest() != source.sha256:
         raise changed(source)
-    md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-    connection.call(
-        "put",
-        str(address),
-        lambda: connection.s3.put_object(
+    md5 = hashlib.md5(data, usedforsecurity=False)
+
+    def put() -> None:
+        answer = connection.s3.put_object(
             Bucket=address.bucket,
             Key=address.key,
             Body=data,
-            ContentMD5=md5,
+            ContentMD5=base64.b64encode(md5.digest()).decode(),
             Metadata=metadata,
             ContentType=content_type(address.key),
-        ),
-    )
+        )
+        # The ETag of an encrypted object is no MD5, so its metadata decide (docs/reference/pitfalls.md §8.20).
+        if answer.get("ETag", "").strip('"') != md5.hexdigest():
+            _check_stored(connection, address, len(data), metadata)
+
+    connection.call("put", str(address), put)
+
+
+def _check_stored(connection: Connection, address: ObjectAddress, size: int, metadata: Mapping[str, str]) -> None:
+    """Check that the object is the one sent, after an answer whose ETag does not say so.
+
+    Raises:
+        Transient: it is not: something else than the store has answered.
+    """
+    stored = connection.s3.head_object(Bucket=address.bucket, Key=address.key)
+    if (stored["ContentLength"], stored["Metadata"]) != (size, metadata):
+        raise foreign(str(address), connection.endpoint, "the ETag is not that of the bytes sent")
 
 
 def changed(source: LocalFile) -> Corrupt:

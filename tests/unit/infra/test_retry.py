@@ -3,11 +3,13 @@
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
 from infra.errors import Refused, Transient
-from infra.retry import delays, is_retryable, retry
+from infra.retry import delays, is_retryable, retry, wait_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,36 @@ def test_the_last_error_says_how_often_it_was_tried_and_is_marked() -> None:
         retry(failing(5)[0], Policy(), sleep=lambda _: None)
     assert not is_retryable(caught.value)
     assert not is_retryable(pickle.loads(pickle.dumps(caught.value)))  # noqa: S301 - our own bytes
+
+
+def asked_to_wait(seconds: float) -> Callable[[], int]:
+    def action() -> int:
+        error = Transient("busy")
+        error.after = seconds
+        raise error
+
+    return action
+
+
+def test_what_the_other_side_asks_for_is_waited_for() -> None:
+    slept: list[float] = []
+    with pytest.raises(Transient):
+        retry(asked_to_wait(60), Policy(), sleep=slept.append)
+    assert slept == [60, 60]
+
+
+def test_a_wait_that_is_too_long_ends_the_attempts() -> None:
+    slept: list[float] = []
+    with pytest.raises(Transient, match=r"busy \(it asks to wait 7200 s\)") as caught:
+        retry(asked_to_wait(7200), Policy(), sleep=slept.append)
+    assert slept == []
+    assert not is_retryable(caught.value)
+
+
+def test_a_wait_is_read_from_a_number_or_a_date() -> None:
+    assert wait_of("3") == 3
+    assert 50 < wait_of(format_datetime(datetime.now(UTC) + timedelta(minutes=1))) <= 60
+    assert wait_of(None) == wait_of("") == wait_of("soon") == wait_of("-5") == 0
 
 
 def test_any_other_error_ends_it_at_once() -> None:

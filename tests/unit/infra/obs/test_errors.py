@@ -12,7 +12,7 @@ from botocore.exceptions import (
 from urllib3.exceptions import ProtocolError
 
 from infra.errors import Refused, Transient, UserError
-from infra.obs.errors import mapped
+from infra.obs.errors import Denied, mapped
 
 
 def raised(error: Any) -> Any:
@@ -43,15 +43,18 @@ def answer(code: Any, status: Any, message: str = "said so") -> Any:
         ("RequestTimeout", 400, Transient),
         ("OperationAborted", 409, Transient),
         ("BadDigest", 400, Transient),
-        ("NotImplemented", 501, Refused),
+        ("NotImplemented", 501, Denied),
         ("InArrearOrInsufficientBalance", 403, Refused),
         ("AccountProblem", 403, Refused),
         ("InvalidAccessKeyId", 403, Refused),
         ("RequestTimeTooSkewed", 403, Refused),
         ("VirtualHostDomainRequired", 403, Refused),
         ("NobodyKnows", 400, Refused),
-        ("403", 403, Refused),
+        ("403", 403, Denied),
         ("404", 404, Refused),
+        ("302", 302, Transient),
+        ("TemporaryRedirect", 307, Transient),
+        ("NobodyKnows", 307, Transient),
         ("301", 301, UserError),
         ("412", 412, Transient),
         ("TooManyRequests", 429, Transient),
@@ -88,6 +91,18 @@ def test_no_answer(problem: Any, error: Any) -> None:
 def test_what_the_server_says_of_keys_is_not_repeated() -> None:
     found = raised(answer("SignatureDoesNotMatch", 403, "StringToSign AKIDSECRET"))
     assert "AKIDSECRET" not in str(found)
+
+
+def test_the_servers_words_are_shown_without_keys() -> None:
+    found = raised(answer("AccessDenied", 403, "WORM\nprotected, asked by AKIDSECRET99"))
+    assert "access denied: WORM protected, asked by …" in found.message
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", 0.0)])
+def test_retry_after_is_read(header: str, seconds: float) -> None:
+    error = answer("SlowDown", 503)
+    error.response["ResponseMetadata"]["HTTPHeaders"] = {"retry-after": header}
+    assert raised(error).after == seconds
 
 
 def test_other_errors_pass() -> None:
