@@ -117,26 +117,44 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(app: App, listener: socket.socket, on_start: Callable[[], None]) -> None:
-    """Serve an application until Ctrl-C, which ends it although an answer is still being computed."""
+def run(
+    app: App, listener: socket.socket, on_start: Callable[[], None], goodbye_seconds: int = _GOODBYE_SECONDS
+) -> None:
+    """Serve an application until Ctrl-C, which ends it although an answer is still being computed.
+
+    Args:
+        app: what to serve.
+        listener: the socket; the caller may close it once this returns.
+        on_start: is called when the page can be opened.
+        goodbye_seconds: how long pages that are open at the end may take.
+    """
     import uvicorn  # noqa: PLC0415 - comes with Gradio
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=_GOODBYE_SECONDS
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=goodbye_seconds
     )
-    # A page that is open at the end is closed; uvicorn would call that an error.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown exceeded" not in str(record.msg))
     server = uvicorn.Server(config)
+    # A page that is open at the end is closed, an answer cut off; uvicorn would call that an error.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
+    ended = threading.Event()
+
+    def work() -> None:
+        try:
+            # The caller may close its socket while this one is still in use.
+            server.run(sockets=[listener.dup()])
+        finally:
+            ended.set()
+
     # The event loop waits for answers that are being computed, however long they take; nobody waits for a daemon thread
-    # and those that it starts.
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    # and those that it starts. Python 3.11 takes a thread for ended once Ctrl-C interrupts `join`, hence the event.
+    thread = threading.Thread(target=work, daemon=True)
     try:
         on_start()  # the socket listens already: who comes now waits for a moment
         thread.start()
-        thread.join()
+        ended.wait()
     except KeyboardInterrupt:
         server.should_exit = True
-        thread.join(3 * _GOODBYE_SECONDS)
+        ended.wait(3 * goodbye_seconds)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

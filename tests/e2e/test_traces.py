@@ -13,11 +13,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
 def keys_of(folder: Any) -> Any:
     """The stand-ins' secrets: the object store's key and the lines of the private SSH keys."""
     private = [folder / "secrets" / "board-laptop", folder / "boards" / "laptop" / "host_key"]
-    files = {*private, folder / "services" / "objectstore.secret"}
+    files = {*private, folder / "secrets" / "objectstore"}
     lines = [line for path in private for line in path.read_text().splitlines() if not line.startswith("-----")]
     # The first line of an OpenSSH key is its public preamble.
     distinct = [line for line in lines if not line.startswith("b3BlbnNzaC1rZXktdjEA")]
-    return files, [(folder / "services" / "objectstore.secret").read_text(), *distinct]
+    return files, [(folder / "secrets" / "objectstore").read_text(), *distinct]
 
 
 def test_no_secret_is_in_any_output_file_or_argument_list(made: Any) -> None:
