@@ -51,7 +51,7 @@ def history(rows: Sequence[Mapping[str, str]], path: Path) -> None:
             axes.grid(alpha=0.3)
 
 
-def curve(axes: Any, rows: Sequence[Mapping[str, str]], column: str, label: str) -> None:
-    """Draw a column over the epochs that have a value in it."""
+def curve(axes: Any, rows: Sequence[Mapping[str, str]], column: str, label: str, **style: str) -> None:
+    """Draw a column over the epochs that have a value in it; `style` is Matplotlib's, of the line."""
     points = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
-    axes.plot([epoch for epoch, _ in points], [value for _, value in points], marker=".", label=label)
+    axes.plot([epoch for epoch, _ in points], [value for _, value in points], marker=".", label=label, **style)

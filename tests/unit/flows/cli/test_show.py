@@ -6,8 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from tasks.reports import inspection
+from infra.store.receipts import Receipt
+from tasks.engine.diff import Difference
+from tasks.reports import inspection, training_comparison
 from tasks.reports.costs import Network, TrainedNetwork
+from tasks.reports.training_comparison import ClassGain, Training, TrainingComparison
 
 NETWORK = {
     "network": "lenet5",
@@ -77,3 +80,32 @@ def test_costs_and_score_are_shown_and_written(atlasflow: Any, monkeypatch: pyte
         assert words in printed
     assert json.loads((tmp_path / "profile.json").read_text()) == COSTS
     assert json.loads(atlasflow("profile", "--json")) == COSTS
+
+
+def test_two_trainings_are_compared(atlasflow: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gains = (ClassGain("cat", 50, 0.5, 0.9, 0.2, 0.6), ClassGain("dog", 50, 0.5, 0.5, -0.1, 0.1))
+    difference = Difference(("settings", "epochs"), 3, 5)
+
+    def compared(gains: tuple[ClassGain, ...]) -> None:
+        def compare(_chain: Any, first: Training, second: Training) -> TrainingComparison:
+            return TrainingComparison(first, second, (difference,), gains[0] if gains else None, gains)
+
+        monkeypatch.setattr(training_comparison, "compare", compare)
+
+    monkeypatch.setattr(
+        training_comparison,
+        "find_training",
+        lambda _, name: Training(name, Receipt("train", name, {}, {}), (), None),
+    )
+    compared(gains)
+    picture = tmp_path / "both.png"
+    command = ("show", "history", "--compare", "abc", "def", "-o", picture)
+    lines = [line.split() for line in atlasflow(*command).splitlines()]
+    assert lines[0] == ["settings", "epochs:", "3", "→", "5"]
+    assert ["cat", "50", "50.00%", "90.00%", "+40.00", "*", "+20.00", "…", "+60.00"] in lines
+    assert ["dog", "50", "50.00%", "50.00%", "+0.00", "-10.00", "…", "+10.00"] in lines
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    told = json.loads(atlasflow(*command, "--json"))
+    assert (told["first"], told["second"], told["gains"][0]["high"]) == ("abc", "def", 0.6)
+    compared(())
+    assert "both need an evaluation on the same images" in atlasflow(*command)
