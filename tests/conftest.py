@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Compiled once for all tests, and for the next time.
 KERNELS = str(Path(tempfile.gettempdir()) / f"atlasflow-test-kernels-{os.getuid()}")
 os.environ["ATLASFLOW_KERNELS"] = KERNELS
+# Hundreds of programs and both workers import the same modules: without bytecode each would compile them again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # A shell starts background jobs with Ctrl-C ignored, and their programs inherit that; tests send it to programs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
