@@ -1,6 +1,8 @@
 """Data buffers, datasets and the execution of a model on them."""
 
 import math
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +16,7 @@ from ._models import DTYPES, Model
 from ._shapes import AclError
 from ._world import WORLD
 
+EXECUTED: list[Callable[[int, int, int], None]] = []  # who is told of an execution: model, start and duration in ns
 SLACK = 64  # bytes by which a buffer may be shorter than its tensor (docs/reference/pyacl.md §4.2, the end)
 
 
@@ -27,15 +30,21 @@ class Buffer:
 
 @dataclass
 class Dataset:
-    """Data buffers by handle, in the order of a model's tensors, and their dynamic size."""
+    """Data buffers by handle, in the order of a model's tensors, their descriptions, and their dynamic size."""
 
     buffers: list[int] = field(default_factory=list)
     gear: tuple[int, ...] = ()
+    descriptions: dict[int, int] = field(default_factory=dict)  # index of a buffer → handle
 
     def add(self, buffer: int) -> None:
         """Append a buffer."""
         WORLD.get(buffer, Buffer, _codes.INVALID_PARAM)
         self.buffers.append(buffer)
+
+    def buffer(self, index: int) -> Buffer | None:
+        """A buffer by its place; None where there is none."""
+        found = WORLD.handles.get(self.buffers[index]) if 0 <= index < len(self.buffers) else None
+        return found if isinstance(found, Buffer) else None
 
 
 def execute_model(model: Model, inputs: Dataset, outputs: Dataset, *, allocate: bool) -> None:
@@ -60,7 +69,10 @@ def execute_model(model: Model, inputs: Dataset, outputs: Dataset, *, allocate: 
             _read(_buffer(inputs, index), DTYPES[tensor.dtype], dims, tensor.name, opened)
             for (index, tensor), dims in zip(tensors, model.input_dims(gear), strict=True)
         ]
+        started = time.monotonic_ns()
         results = model.run(arrays, gear)
+        for tell in EXECUTED:
+            tell(model.number, started, time.monotonic_ns() - started)
     model.current = gear
     for index, result in enumerate(results):
         _write(_buffer(outputs, index), np.ascontiguousarray(result), allocate=allocate)

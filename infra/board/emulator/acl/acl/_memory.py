@@ -26,6 +26,8 @@ from ._world import run_mode
 TOTAL = 8 * 1024**3  # bytes of memory that a board reports
 _FILL = 0xA5  # memory is uninitialised on a board, so it is not zero here
 
+_HERE = __file__.rpartition("/")[0]
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _Spans, _Count = ctypes.c_void_p, ctypes.c_ulong
@@ -140,7 +142,9 @@ class Memory:
         """
         block = self.find(address)
         if block is not None and block.protected:
-            caller = sys._getframe(2)  # the program, above acl.util
+            caller = sys._getframe(2)
+            while caller.f_back is not None and caller.f_code.co_filename.startswith(_HERE):
+                caller = caller.f_back  # to the program, above the stand-in
             raise PermissionError(
                 f"{caller.f_code.co_filename}:{caller.f_lineno}: the host touches device memory at {address:#x}; "
                 "copy it with acl.rt.memcpy (device to host) first"

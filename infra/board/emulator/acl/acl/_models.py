@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from . import _codes
 from ._shapes import AclError
-from ._world import Context, soc_version
+from ._world import WORLD, Context, soc_version
 
 if TYPE_CHECKING:
     from infra.atc.emulator.om import OmModel, OmTensor
@@ -53,6 +53,7 @@ class Model:
     context: Context
     om: "OmModel"
     session: Any
+    number: int = 0
     current: Gear = ()
     shapes: dict[Gear, list[tuple[int, ...]]] = field(default_factory=dict)
 
@@ -126,11 +127,7 @@ def parse(data: bytes) -> "OmModel":
 
 def load(data: bytes, context: Context) -> Model:
     """Load a model for the stand-in's chip."""
-    om = parse(data)
-    if not om.emulated:
-        raise AclError(
-            _codes.GE_LOAD_MODEL, "the model was compiled for hardware; a stand-in runs what the stand-in compiler made"
-        )
+    om = _own(data)
     if om.soc_version != soc_version():
         raise AclError(
             _codes.RT_SOC_VERSION,
@@ -149,7 +146,29 @@ def load(data: bytes, context: Context) -> Model:
     return Model(context, om, session)
 
 
+def describe(data: bytes) -> Model:
+    """A model that is not loaded, for its description."""
+    return Model(Context(0, implicit=True), _own(data), None)
+
+
 def sizes(data: bytes) -> tuple[int, int]:
     """Bytes of work space (all inputs and outputs) and of weights (the stored network) that a model needs."""
-    om = parse(data)
+    om = _own(data)
     return sum(tensor.size for tensor in (*om.inputs, *om.outputs)), len(om.onnx)
+
+
+def forget_models(device: int) -> None:
+    """Unload all models of a device that is reset."""
+    for handle, model in WORLD.all(Model):
+        if model.context.device == device:
+            WORLD.handles.pop(handle, None)
+
+
+def _own(data: bytes) -> "OmModel":
+    """Read an `.om` of the stand-in compiler; of another the contents are unknown."""
+    om = parse(data)
+    if not om.emulated:
+        raise AclError(
+            _codes.GE_LOAD_MODEL, "the model was compiled for hardware; a stand-in runs what the stand-in compiler made"
+        )
+    return om

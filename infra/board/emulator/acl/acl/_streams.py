@@ -6,12 +6,15 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from . import _codes
 from ._shapes import AclError
 from ._world import WORLD, Context
 
 Work = Callable[[], None]
+
+_ENDED: list[bool] = []  # filled when the interpreter starts to end
 
 
 @dataclass
@@ -25,9 +28,26 @@ class Report:
 
 @dataclass
 class Event:
-    """A mark in a stream."""
+    """A mark in a stream; `time` is when it was reached, in seconds of a steady clock."""
 
+    recorded: bool = False
+    time: float = 0.0
     reached: threading.Event = field(default_factory=threading.Event)
+
+    def record(self) -> None:
+        """Expect the mark."""
+        self.recorded = True
+        self.reached.clear()
+
+    def reach(self) -> None:
+        """Pass the mark."""
+        self.time = perf_counter()
+        self.reached.set()
+
+    def forget(self) -> None:
+        """Take the record back."""
+        self.recorded = False
+        self.reached.clear()
 
 
 def begin(thread: threading.Thread) -> None:
@@ -38,7 +58,10 @@ def begin(thread: threading.Thread) -> None:
 
 
 class Stream:
-    """Work that runs in order in the background; the next synchronisation reports the first failure."""
+    """Work that runs in order in the background; the next synchronisation reports the first failure.
+
+    From the interpreter's end on no thread can run, so the work of a stream runs where it is queued.
+    """
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -46,12 +69,31 @@ class Stream:
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._failure = _codes.SUCCESS
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="acl-stream", daemon=True)
-        begin(self._thread)
+        self._pending = 0
+        self._thread: threading.Thread | None = None
+        if not _ENDED:
+            self._thread = threading.Thread(target=self._run, name="acl-stream", daemon=True)
+            begin(self._thread)
+
+    @property
+    def busy(self) -> bool:
+        """Whether work is left."""
+        return self._pending > 0
 
     def put(self, work: Work) -> None:
         """Queue work."""
-        self._work.put(work)
+        if self._thread is None:
+            self._do(work)
+            return
+
+        def counted() -> None:
+            self._do(work)
+            with WORLD.lock:
+                self._pending -= 1
+
+        with WORLD.lock:
+            self._pending += 1
+        self._work.put(counted)
 
     def callback(self, report: Report, *, block: bool) -> None:
         """Queue a callback for the subscriber's thread; with `block` the stream waits until it has run."""
@@ -63,29 +105,38 @@ class Stream:
 
         self.put(deliver)
 
-    def synchronize(self) -> None:
-        """Wait until all queued work is done."""
-        reached = threading.Event()
-        self.put(reached.set)
-        reached.wait()
+    def synchronize(self, seconds: float | None = None) -> bool:
+        """Wait until all queued work is done; returns False when that takes longer than `seconds`."""
+        if self._thread is not None:
+            reached = threading.Event()
+            self._work.put(reached.set)
+            if not reached.wait(seconds):
+                return False
         failure, self._failure = self._failure, _codes.SUCCESS
         if failure != _codes.SUCCESS:
             raise AclError(failure, "work in the stream failed")
+        return True
 
     def close(self) -> None:
         """Finish the queued work and stop."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
         self._closed.set()
         self._work.put(None)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        if threading.current_thread() is not thread:
+            thread.join()
 
     def _run(self) -> None:
         WORLD.thread.context = self.context.handle
         while (work := self._work.get()) is not None:
-            try:
-                work()
-            except AclError as error:
-                self._failure = self._failure or error.code
+            work()
+
+    def _do(self, work: Work) -> None:
+        try:
+            work()
+        except AclError as error:
+            self._failure = self._failure or error.code
 
 
 _reports: dict[int, "queue.SimpleQueue[Report]"] = {}
@@ -115,9 +166,19 @@ def run_in(handle: int, work: Work) -> None:
         work()
 
 
-@atexit.register
 def close_all() -> None:
-    """Stop the worker threads before the interpreter exits, so that no inference is running then."""
+    """Stop and forget all streams."""
     for handle, running in WORLD.all(Stream):
         WORLD.handles.pop(handle, None)
+        running.close()
+
+
+@atexit.register
+def _end() -> None:
+    """Stop the worker threads before the interpreter exits, so that no inference is running then.
+
+    The streams stay: a program's `__del__` that comes later destroys them, as it does on a board.
+    """
+    _ENDED.append(True)
+    for _, running in WORLD.all(Stream):
         running.close()

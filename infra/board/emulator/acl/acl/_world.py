@@ -28,12 +28,20 @@ class Context:
 
 
 @dataclass
+class Device:
+    """A device in use: the handle of its implicit context, and how often `set_device` chose it."""
+
+    context: int
+    users: int = 0
+
+
+@dataclass
 class World:
     """The state of AscendCL in a process."""
 
     initialised: bool = False
     finalised: bool = False
-    devices: dict[int, int] = field(default_factory=dict)  # device → handle of its implicit context
+    devices: dict[int, Device] = field(default_factory=dict)
     handles: dict[int, object] = field(default_factory=dict)
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(0x0A71_0000, 16))
     lock: "threading.RLock" = field(default_factory=threading.RLock)

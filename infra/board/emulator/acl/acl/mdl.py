@@ -1,106 +1,37 @@
 """`acl.mdl`: load, describe and run models (docs/reference/pyacl.md §4.1 and §4.2)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from . import _codes, _models
-from ._descriptions import (
-    create_desc,
-    destroy_desc,
-    get_cur_output_dims,
-    get_desc,
-    get_dynamic_batch,
-    get_dynamic_hw,
-    get_input_data_type,
-    get_input_dims,
-    get_input_dims_v2,
-    get_input_dynamic_dims,
-    get_input_dynamic_gear_count,
-    get_input_format,
-    get_input_index_by_name,
-    get_input_name_by_index,
-    get_input_size_by_index,
-    get_num_inputs,
-    get_num_outputs,
-    get_output_data_type,
-    get_output_dims,
-    get_output_format,
-    get_output_index_by_name,
-    get_output_name_by_index,
-    get_output_size_by_index,
-    loaded,
-)
+from ._descriptions import loaded
 from ._execution import Dataset, execute_model
 from ._memory import MEMORY
 from ._models import Model
 from ._shapes import AclError, code, value, value_and_code
 from ._streams import run_in
-from ._world import WORLD
+from ._tensors import TensorDescription
+from ._world import WORLD, Context
 
-__all__ = [
-    "add_dataset_buffer",
-    "create_dataset",
-    "create_desc",
-    "destroy_dataset",
-    "destroy_desc",
-    "execute",
-    "execute_async",
-    "get_cur_output_dims",
-    "get_dataset_buffer",
-    "get_dataset_num_buffers",
-    "get_desc",
-    "get_dynamic_batch",
-    "get_dynamic_hw",
-    "get_input_data_type",
-    "get_input_dims",
-    "get_input_dims_v2",
-    "get_input_dynamic_dims",
-    "get_input_dynamic_gear_count",
-    "get_input_format",
-    "get_input_index_by_name",
-    "get_input_name_by_index",
-    "get_input_size_by_index",
-    "get_num_inputs",
-    "get_num_outputs",
-    "get_output_data_type",
-    "get_output_dims",
-    "get_output_format",
-    "get_output_index_by_name",
-    "get_output_name_by_index",
-    "get_output_size_by_index",
-    "load_from_file",
-    "load_from_file_with_mem",
-    "load_from_mem",
-    "load_from_mem_with_mem",
-    "query_size",
-    "query_size_from_mem",
-    "set_dynamic_batch_size",
-    "set_dynamic_hw_size",
-    "set_input_dynamic_dims",
-    "unload",
-]
+_GEAR_BYTES = 4  # a size is written as a uint32 for each dimension
 
 
 @value_and_code(0)
 def load_from_file(model_path: str) -> int:
     """Load an `.om`."""
-    context = WORLD.context()
-    return _add(_models.load(_models.read_file(model_path), context))
+    return load_path(model_path)
 
 
 @value_and_code(0)
 def load_from_mem(model: int, model_size: int) -> int:
     """Load an `.om` from memory."""
-    context = WORLD.context()
-    return _add(_models.load(_from_memory(model, model_size), context))
+    return load_bytes(model, model_size)
 
 
 @value_and_code(0)
 def load_from_file_with_mem(model_path: str, work_ptr: int, work_size: int, weight_ptr: int, weight_size: int) -> int:
     """Load an `.om` into memory of the program."""
-    context = WORLD.context()
-    data = _models.read_file(model_path)
-    _check_room(data, work_ptr, work_size, weight_ptr, weight_size)
-    return _add(_models.load(data, context))
+    return load_path(model_path, (work_ptr, work_size, weight_ptr, weight_size))
 
 
 @value_and_code(0)
@@ -108,10 +39,7 @@ def load_from_mem_with_mem(
     model: int, model_size: int, work_ptr: int, work_size: int, weight_ptr: int, weight_size: int
 ) -> int:
     """Load an `.om` from memory into memory of the program."""
-    context = WORLD.context()
-    data = _from_memory(model, model_size)
-    _check_room(data, work_ptr, work_size, weight_ptr, weight_size)
-    return _add(_models.load(data, context))
+    return load_bytes(model, model_size, (work_ptr, work_size, weight_ptr, weight_size))
 
 
 @code
@@ -130,7 +58,7 @@ def query_size(file_name: str) -> tuple[int, int]:
 @value_and_code(0, 0)
 def query_size_from_mem(model: int, model_size: int) -> tuple[int, int]:
     """As `query_size`, for a model in memory."""
-    return _models.sizes(_from_memory(model, model_size))
+    return _models.sizes(from_memory(model, model_size))
 
 
 def create_dataset() -> int:
@@ -141,7 +69,8 @@ def create_dataset() -> int:
 @code
 def destroy_dataset(dataset: int) -> None:
     """Destroy a dataset; its buffers stay."""
-    WORLD.remove(dataset, Dataset, _codes.INVALID_PARAM)
+    for description in WORLD.remove(dataset, Dataset, _codes.INVALID_PARAM).descriptions.values():
+        WORLD.handles.pop(description, None)
 
 
 def add_dataset_buffer(dataset: int, buffer: int) -> tuple[int, int]:
@@ -167,6 +96,29 @@ def get_dataset_buffer(dataset: int, index: int) -> int:
     if not 0 <= index < len(buffers):
         raise AclError(_codes.INVALID_PARAM, f"the dataset has no buffer {index}")
     return buffers[index]
+
+
+@value_and_code(0)
+def set_dataset_tensor_desc(dataset: int, tensor_desc: int, index: int) -> int:
+    """Give a buffer of a dataset the shape that it has now; a null description takes it back."""
+    found = _dataset(dataset)
+    if not 0 <= index < len(found.buffers):
+        raise AclError(_codes.INVALID_PARAM, f"the dataset has no buffer {index}")
+    if tensor_desc:
+        described = WORLD.get(tensor_desc, TensorDescription, _codes.INVALID_PARAM)
+        found.descriptions[index] = WORLD.add(described.copy())
+    else:
+        WORLD.handles.pop(found.descriptions.pop(index, 0), None)
+    return dataset
+
+
+@value(0)
+def get_dataset_tensor_desc(dataset: int, index: int) -> int:
+    """The description of a buffer of a dataset; 0 without one."""
+    found = _dataset(dataset)
+    if not 0 <= index < len(found.buffers):
+        raise AclError(_codes.INVALID_PARAM, f"the dataset has no buffer {index}")
+    return found.descriptions.get(index, 0)
 
 
 @code
@@ -203,15 +155,29 @@ def set_input_dynamic_dims(model_id: int, dataset: int, index: int, dims: dict[s
     _set_gear("dims", model_id, dataset, index, gear)
 
 
-def forget_models(device: int) -> None:
-    """Unload all models of a device that is reset."""
-    for handle, model in WORLD.all(Model):
-        if model.context.device == device:
-            WORLD.handles.pop(handle, None)
+def load_path(path: str, memory: Sequence[int] = ()) -> int:
+    """Load a file; returns the model's number.
+
+    Args:
+        path: the `.om`.
+        memory: address and size of the work space, then of the weights, where the program brings them.
+    """
+    context = WORLD.context()
+    return _load(_models.read_file(path), context, memory)
 
 
-def _add(model: Model) -> int:
-    return WORLD.add(model)
+def load_bytes(address: int, size: int, memory: Sequence[int] = ()) -> int:
+    """Load from memory; as `load_path`."""
+    context = WORLD.context()
+    return _load(from_memory(address, size), context, memory)
+
+
+def _load(data: bytes, context: Context, memory: Sequence[int]) -> int:
+    if memory:
+        _check_room(data, memory[::2], memory[1::2])
+    model = _models.load(data, context)
+    model.number = WORLD.add(model)
+    return model.number
 
 
 def _of_this_context(model_id: int) -> Model:
@@ -221,7 +187,8 @@ def _of_this_context(model_id: int) -> Model:
     return model
 
 
-def _from_memory(address: int, size: int) -> bytes:
+def from_memory(address: int, size: int) -> bytes:
+    """The bytes of a model in memory."""
     if not address:
         raise AclError(_codes.GE_MODEL_ADDRESS, "the model's address is null")
     if size <= 0:
@@ -230,9 +197,9 @@ def _from_memory(address: int, size: int) -> bytes:
         return data.tobytes()
 
 
-def _check_room(data: bytes, work_ptr: int, work_size: int, weight_ptr: int, weight_size: int) -> None:
+def _check_room(data: bytes, addresses: Sequence[int], sizes: Sequence[int]) -> None:
     for name, address, size, needed in zip(
-        ("work space", "weights"), (work_ptr, weight_ptr), (work_size, weight_size), _models.sizes(data), strict=True
+        ("work space", "weights"), addresses, sizes, _models.sizes(data), strict=True
     ):
         if address and size < needed:
             raise AclError(_codes.GE_PARAM_INVALID, f"{size} bytes are too few for the {name}, which needs {needed}")
@@ -245,7 +212,13 @@ def _dataset(handle: int) -> Dataset:
 
 
 def _set_gear(kind: str, model_id: int, dataset: int, index: int, gear: tuple[int, ...]) -> None:
-    model, chosen = loaded(model_id), _dataset(dataset)
+    chosen = _dataset(dataset)
+    buffer = chosen.buffer(index)
+    if not all(gear) or buffer is None or not buffer.address:
+        raise AclError(_codes.INVALID_PARAM, f"the data set has no memory for the size at {index}, or the size is 0")
+    model = loaded(model_id)
+    if buffer.size < _GEAR_BYTES:
+        raise AclError(_codes.GE_DYNAMIC_LENGTH, f"{buffer.size} bytes are too few for a dynamic size")
     if not model.gears_of(kind):
         raise AclError(_codes.MODEL_NOT_DYNAMIC, f"the model was not compiled for a dynamic {kind}")
     if not 0 <= index < len(model.inputs) or model.inputs[index].name != _codes.DYNAMIC_INPUT:

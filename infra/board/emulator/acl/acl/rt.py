@@ -1,50 +1,39 @@
-"""`acl.rt`: devices, contexts, streams, events, memory, callbacks (docs/reference/pyacl.md §4.1)."""
-
-import queue
-import threading
-import time
-from collections.abc import Callable
+"""`acl.rt`: devices, contexts and memory (docs/reference/pyacl.md §4.1); streams and events are in `_waits`."""
 
 from . import _codes
 from ._memory import MEMORY, TOTAL
+from ._models import forget_models
 from ._shapes import AclError, code, value_and_code
-from ._streams import Event, Report, Stream, reports, run_in
-from ._streams import stream as _stream
-from ._world import WORLD, Context, device_count, run_mode
+from ._streams import Stream, run_in
+from ._world import WORLD, Context, Device, device_count, run_mode
 
 
 @code
 def set_device(device_id: int) -> None:
-    """Choose a device; creates its implicit context and enters it."""
+    """Choose a device; creates its implicit context and enters it. Each call needs a `reset_device` of its own."""
     WORLD.check_initialised()
-    if not 0 <= device_id < device_count():
-        raise AclError(_codes.RT_INVALID_DEVICE, f"there is no device {device_id}")
     with WORLD.lock:
-        if device_id not in WORLD.devices:
-            context = Context(device_id, implicit=True)
-            context.handle = WORLD.devices[device_id] = WORLD.add(context)
-    WORLD.thread.context = WORLD.devices[device_id]
+        device = _opened(device_id)
+        device.users += 1
+    WORLD.thread.context = device.context
 
 
 @code
 def reset_device(device_id: int) -> None:
-    """Reset a device and free everything on it."""
-    from .mdl import forget_models  # noqa: PLC0415 - mdl needs rt's neighbours first
-
+    """Give a device back; the last one frees everything on it."""
     WORLD.check_initialised()
-    if device_id not in WORLD.devices:
-        raise AclError(_codes.RT_INVALID_DEVICE, f"device {device_id} was not set")
-    for handle, running in WORLD.all(Stream):
-        if running.context.device == device_id:
-            WORLD.handles.pop(handle, None)
-            running.close()
-    forget_models(device_id)
-    for handle, context in WORLD.all(Context):
-        if context.device == device_id:
-            WORLD.handles.pop(handle, None)
-    del WORLD.devices[device_id]
-    if not WORLD.devices:
-        MEMORY.release_all(device=True)
+    device = _in_use(device_id)
+    device.users -= 1
+    if device.users <= 0:
+        _close(device_id)
+
+
+@code
+def reset_device_force(device_id: int) -> None:
+    """Free everything on a device, however often it was set."""
+    WORLD.check_initialised()
+    _in_use(device_id)
+    _close(device_id)
 
 
 @value_and_code(0)
@@ -67,10 +56,10 @@ def get_run_mode() -> int:
 
 @value_and_code(0)
 def create_context(device_id: int) -> int:
-    """Create a context and enter it."""
+    """Create a context and enter it; the device need not be set."""
     WORLD.check_initialised()
-    if device_id not in WORLD.devices:
-        raise AclError(_codes.RT_INVALID_DEVICE, f"device {device_id} was not set")
+    with WORLD.lock:
+        _opened(device_id)
     context = Context(device_id, implicit=False)
     context.handle = WORLD.thread.context = WORLD.add(context)
     return context.handle
@@ -98,65 +87,13 @@ def get_context() -> int:
 
 
 @value_and_code(0)
-def create_stream() -> int:
-    """Create a stream in the thread's context."""
-    return WORLD.add(Stream(WORLD.context()))
-
-
-@code
-def destroy_stream(stream: int) -> None:
-    """Destroy a stream after its work."""
-    WORLD.remove(stream, Stream).close()
-
-
-@code
-def synchronize_stream(stream: int) -> None:
-    """Wait for a stream."""
-    if stream:
-        _stream(stream).synchronize()
-
-
-@code
-def synchronize_device() -> None:
-    """Wait for all streams of the thread's device."""
-    device = WORLD.context().device
-    for _, running in WORLD.all(Stream):
-        if running.context.device == device:
-            running.synchronize()
-
-
-@value_and_code(0)
-def create_event() -> int:
-    """Create an event."""
-    WORLD.context()
-    return WORLD.add(Event())
-
-
-@code
-def record_event(event: int, stream: int) -> None:
-    """Set the event when the stream reaches this point."""
-    mark = WORLD.get(event, Event)
-    mark.reached.clear()
-    run_in(stream, mark.reached.set)
-
-
-@code
-def synchronize_event(event: int) -> None:
-    """Wait for a recorded event."""
-    WORLD.get(event, Event).reached.wait()
-
-
-@code
-def destroy_event(event: int) -> None:
-    """Destroy an event."""
-    WORLD.remove(event, Event)
-
-
-@value_and_code(0)
 def malloc(size: int, policy: int) -> int:  # noqa: ARG001 - every policy gives the same memory here
     """Device memory."""
     WORLD.context()
     return MEMORY.allocate(size, device=True)
+
+
+malloc_cached = malloc
 
 
 @value_and_code(0)
@@ -164,6 +101,15 @@ def malloc_align32(size: int, policy: int) -> int:  # noqa: ARG001 - as malloc, 
     """Device memory in a multiple of 32 bytes."""
     WORLD.context()
     return MEMORY.allocate(size, device=True, round_up=False)
+
+
+@code
+def mem_flush(ptr: int, size: int) -> None:
+    """Write a processor cache back; the stand-in has none."""
+    MEMORY.check(ptr, size)
+
+
+mem_invalidate = mem_flush
 
 
 @code
@@ -199,14 +145,29 @@ def memset_async(ptr: int, max_count: int, value: int, count: int, stream: int) 
 
 @code
 def memcpy(dst: int, dest_max: int, src: int, count: int, kind: int) -> None:
-    """Copy memory; the direction must be correct."""
+    """Copy memory; the runtime finds out where the addresses lie and only checks that `kind` is one."""
     _memcpy(dst, dest_max, src, count, kind)
 
 
 @code
 def memcpy_async(dst: int, dest_max: int, src: int, count: int, kind: int, stream: int) -> None:
-    """Copy memory, in a stream."""
+    """Copy memory, in a stream; the direction must be correct."""
+    _check_direction(dst, src, count, kind)
     run_in(stream, lambda: _memcpy(dst, dest_max, src, count, kind))
+
+
+@code
+def memcpy2d(dst: int, dpitch: int, src: int, spitch: int, width: int, height: int, kind: int) -> None:
+    """Copy `height` rows of `width` bytes between rows of other lengths."""
+    _memcpy2d(dst, dpitch, src, spitch, width, height, kind)
+
+
+@code
+def memcpy2d_async(
+    dst: int, dpitch: int, src: int, spitch: int, width: int, height: int, kind: int, stream: int
+) -> None:
+    """As `memcpy2d`, in a stream."""
+    run_in(stream, lambda: _memcpy2d(dst, dpitch, src, spitch, width, height, kind))
 
 
 @value_and_code(0, 0)
@@ -218,54 +179,39 @@ def get_mem_info(attr: int) -> tuple[int, int]:
     return TOTAL - MEMORY.used, TOTAL
 
 
-@code
-def subscribe_report(thread_id: int, stream: int) -> None:
-    """Subscribe a thread to the callbacks of a stream."""
-    found = WORLD.get(stream, Stream)
-    if found.subscriber is not None:
-        raise AclError(_codes.RT_STREAM_SUBSCRIBE, "the stream has a subscriber already")
-    found.subscriber = thread_id
+def _opened(device_id: int) -> Device:
+    if not 0 <= device_id < device_count():
+        raise AclError(_codes.RT_INVALID_DEVICE, f"there is no device {device_id}")
+    if device_id not in WORLD.devices:
+        context = Context(device_id, implicit=True)
+        context.handle = WORLD.add(context)
+        WORLD.devices[device_id] = Device(context.handle)
+    return WORLD.devices[device_id]
 
 
-@code
-def unsubscribe_report(thread_id: int, stream: int) -> None:
-    """End a subscription."""
-    found = WORLD.get(stream, Stream)
-    if found.subscriber != thread_id:
-        raise AclError(_codes.RT_THREAD_SUBSCRIBE, "this thread is not the stream's subscriber")
-    found.subscriber = None
+def _in_use(device_id: int) -> Device:
+    if device_id not in WORLD.devices:
+        raise AclError(_codes.RT_INVALID_DEVICE, f"device {device_id} was not set")
+    return WORLD.devices[device_id]
 
 
-@code
-def process_report(timeout: int) -> None:
-    """Run the callbacks that wait for this thread, waiting up to `timeout` ms (-1: for ever) for the first."""
-    me = threading.get_ident()
-    if not any(running.subscriber == me for _, running in WORLD.all(Stream)):
-        time.sleep(0.001)  # programs call this in a loop before they subscribe
-        raise AclError(_codes.RT_THREAD_SUBSCRIBE, "this thread subscribed to no stream")
-    waiting = reports(me)
-    try:
-        report = waiting.get(timeout=None if timeout < 0 else timeout / 1000)
-    except queue.Empty:
-        raise AclError(_codes.RT_REPORT_TIMEOUT, f"no report within {timeout} ms") from None
-    try:
-        report.function(report.data)
-    finally:
-        report.done.set()
-
-
-@code
-def launch_callback(function: Callable[[object], object], user_data: object, block_type: int, stream: int) -> None:
-    """Queue a callback: it runs in the subscriber's thread; with `block_type` 1 the stream waits for it."""
-    found = _stream(stream)
-    if found.subscriber is None:
-        raise AclError(_codes.RT_STREAM_SUBSCRIBE, "nobody subscribed to the stream")
-    if block_type not in (0, 1):
-        raise AclError(_codes.INVALID_PARAM, "block_type is 0 or 1")
-    found.callback(Report(function, user_data), block=block_type == 1)
+def _close(device_id: int) -> None:
+    for handle, running in WORLD.all(Stream):
+        if running.context.device == device_id:
+            WORLD.handles.pop(handle, None)
+            running.close()
+    forget_models(device_id)
+    for handle, context in WORLD.all(Context):
+        if context.device == device_id:
+            WORLD.handles.pop(handle, None)
+    del WORLD.devices[device_id]
+    if not WORLD.devices:
+        MEMORY.release_all(device=True)
 
 
 def _memset(ptr: int, max_count: int, value: int, count: int) -> None:
+    if count == 0:
+        return
     if count > max_count:
         raise AclError(_codes.RT_PARAM_INVALID, f"{count} bytes do not fit into {max_count}")
     with MEMORY.view(ptr, count) as target:
@@ -273,18 +219,32 @@ def _memset(ptr: int, max_count: int, value: int, count: int) -> None:
 
 
 def _memcpy(dst: int, dest_max: int, src: int, count: int, kind: int) -> None:
-    if count > dest_max:
-        raise AclError(_codes.RT_PARAM_INVALID, f"{count} bytes do not fit into {dest_max}")
+    if count == 0:
+        return
+    if not dst or not src:
+        raise AclError(_codes.INVALID_PARAM, "an address is null")
     if not _codes.HOST_TO_HOST <= kind <= _codes.MEMCPY_DEFAULT:
         raise AclError(_codes.INVALID_PARAM, f"{kind} is not a direction")
-    if run_mode() == _codes.HOST and kind != _codes.MEMCPY_DEFAULT:
-        found = MEMORY.check(src, count), MEMORY.check(dst, count)
-        sides = tuple(block is not None and block.device for block in found)
-        said = (
-            kind in (_codes.DEVICE_TO_HOST, _codes.DEVICE_TO_DEVICE),
-            kind in (_codes.HOST_TO_DEVICE, _codes.DEVICE_TO_DEVICE),
-        )
-        if sides != said:
-            raise AclError(_codes.RT_MEMORY_TYPE, f"the addresses do not lie where direction {kind} says")
+    if count > dest_max:
+        raise AclError(_codes.RT_PARAM_INVALID, f"{count} bytes do not fit into {dest_max}")
     with MEMORY.view(src, count, short=True) as source, MEMORY.view(dst, count) as target:
         target[: source.size] = source
+
+
+def _memcpy2d(dst: int, dpitch: int, src: int, spitch: int, width: int, height: int, kind: int) -> None:
+    if not width or not height or width > min(dpitch, spitch):
+        raise AclError(_codes.RT_PARAM_INVALID, f"rows of {width} bytes do not fit into {spitch} and {dpitch}")
+    for row in range(height):
+        _memcpy(dst + row * dpitch, dpitch, src + row * spitch, width, kind)
+
+
+def _check_direction(dst: int, src: int, count: int, kind: int) -> None:
+    if run_mode() != _codes.HOST or not count or not 0 <= kind < _codes.MEMCPY_DEFAULT or not dst or not src:
+        return
+    sides = tuple(block is not None and block.device for block in (MEMORY.check(src, count), MEMORY.check(dst, count)))
+    said = (
+        kind in (_codes.DEVICE_TO_HOST, _codes.DEVICE_TO_DEVICE),
+        kind in (_codes.HOST_TO_DEVICE, _codes.DEVICE_TO_DEVICE),
+    )
+    if sides != said:
+        raise AclError(_codes.RT_MEMORY_TYPE, f"the addresses do not lie where direction {kind} says")

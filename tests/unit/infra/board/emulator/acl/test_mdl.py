@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -5,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.atc.emulator.om import pack_om
+from infra.atc.emulator.om import MARK, pack_om
 from models import preprocess
 from tests import boards
 
@@ -368,3 +369,66 @@ def test_reset_unloads(acl: Any, loaded: Any) -> None:
     acl.rt.reset_device(0)
     assert acl.mdl.unload(model) == 145003
     assert acl.mdl.destroy_desc(description) == 0
+
+
+def test_a_size_needs_the_memory_of_its_input(acl: Any, om: Any) -> None:
+    model, _ = acl.mdl.load_from_file(om(gears=(1, 2)))
+    data = acl.mdl.create_dataset()
+    assert acl.mdl.set_dynamic_batch_size(model, data, 1, 2) == 100000  # no buffer
+    acl.mdl.add_dataset_buffer(data, acl.create_data_buffer(0, 0))
+    assert acl.mdl.set_dynamic_batch_size(model, data, 0, 2) == 100000  # no memory
+    assert acl.mdl.set_dynamic_batch_size(model, 0, 0, 2) == 100000
+
+
+def test_descriptions_of_a_dataset(acl: Any) -> None:
+    dataset = acl.mdl.create_dataset()
+    description = acl.create_tensor_desc(0, [1, 3], 2)
+    assert acl.mdl.set_dataset_tensor_desc(dataset, description, 0)[1] == 100000
+    acl.mdl.add_dataset_buffer(dataset, acl.create_data_buffer(0, 0))
+    assert acl.mdl.get_dataset_tensor_desc(dataset, 0) == 0
+    assert acl.mdl.set_dataset_tensor_desc(dataset, description, 0) == (dataset, 0)
+    acl.destroy_tensor_desc(description)  # the dataset has a copy
+    copied = acl.mdl.get_dataset_tensor_desc(dataset, 0)
+    assert acl.get_tensor_desc_num_dims(copied) == 2
+    assert acl.mdl.set_dataset_tensor_desc(dataset, 0, 0) == (dataset, 0)
+    assert acl.mdl.get_dataset_tensor_desc(dataset, 0) == 0
+
+
+def test_a_real_model_has_no_size_here(acl: Any, om: Any) -> None:
+    path = Path(om())
+    data = path.read_bytes().replace(MARK, b"a graph of the real compiler, as long".ljust(len(MARK)))
+    path.write_bytes(data)
+    assert acl.mdl.query_size(str(path)) == (0, 0, 545001)
+
+
+def test_load_with_a_configuration(acl: Any, om: Any) -> None:
+    path = om()
+    handle = acl.mdl.create_config_handle()
+    assert acl.mdl.load_with_config(handle) == (0, 100000)
+    assert acl.mdl.set_config_opt(handle, 1, 1) == 0
+    with pytest.raises(TypeError):
+        acl.mdl.set_config_opt(handle, 2, 5)
+    assert acl.mdl.set_config_opt(handle, 2, path) == 0
+    model, code = acl.mdl.load_with_config(handle)
+    assert code == 0
+    desc = acl.mdl.create_desc()
+    assert acl.mdl.get_desc_from_file(desc, path) == 0
+    assert acl.mdl.get_num_inputs(desc) == 1
+    assert acl.mdl.get_aipp_type(model, 0) == (0, 0xFFFF_FFFF, 0)
+    assert [acl.mdl.destroy_config_handle(handle), acl.mdl.unload(model)] == [0, 0]
+
+
+def test_the_profiler_records_executions(acl: Any, loaded: Any, tmp_path: Path) -> None:
+    assert acl.prof.start(0) == 100000
+    assert acl.prof.init(str(tmp_path / "none")) == 100003
+    assert acl.prof.init(str(tmp_path)) == 0
+    model, _ = loaded
+    (inputs, _), (outputs, _) = dataset(acl, 3 * 32 * 32 * 4), dataset(acl, 40)
+    config = acl.prof.create_config([0], 0, 0, 1)
+    assert acl.mdl.execute(model, inputs, outputs) == 0  # before the start
+    assert acl.prof.start(config) == 0
+    assert acl.mdl.execute(model, inputs, outputs) == 0
+    assert [acl.prof.stop(config), acl.prof.stop(config), acl.prof.finalize()] == [0, 100043, 0]
+    record = json.loads(next(tmp_path.glob("PROF_*/record.json")).read_text())
+    assert [entry["model_id"] for entry in record["executions"]] == [model]
+    assert record["executions"][0]["duration_ns"] > 0

@@ -201,3 +201,39 @@ def test_requests_that_the_chip_refuses(dvpp: Any) -> None:
     assert media.dvpp_destroy_resize_config(dvpp.resize) == 0
     assert media.dvpp_destroy_jpege_config(dvpp.quality) == 0
     assert media.dvpp_destroy_roi_config(media.dvpp_create_roi_config(0, 1, 0, 1)) == 0
+
+
+def test_crop_several_regions(dvpp: Any) -> None:
+    picture = smooth(128, 64)
+    data, media, acl = jpeg(picture), dvpp.media, dvpp.acl
+    pointer = acl.util.bytes_to_ptr(data)
+    assert media.dvpp_jpeg_get_image_info(pointer, len(data)) == (128, 64, 3, 0)
+    assert media.dvpp_jpeg_get_image_info_v2(pointer, len(data))[-1] == 0
+    source = media.dvpp_create_batch_pic_desc(1)
+    (decoded, address, size) = dvpp.decode(data)[:3]
+    one = media.dvpp_get_pic_desc(source, 0)
+    for name in ("data", "format", "width", "height", "width_stride", "height_stride", "size"):
+        getattr(media, f"dvpp_set_pic_desc_{name}")(one, getattr(media, f"dvpp_get_pic_desc_{name}")(decoded))
+    assert (address, size) == (media.dvpp_get_pic_desc_data(one), media.dvpp_get_pic_desc_size(one))
+    target = media.dvpp_create_batch_pic_desc(2)
+    made = dvpp.picture(32, 32, (32, 32))
+    for index in range(2):
+        own = media.dvpp_get_pic_desc(target, index)
+        for name in ("format", "width", "height", "width_stride", "height_stride", "size"):
+            getattr(media, f"dvpp_set_pic_desc_{name}")(own, getattr(media, f"dvpp_get_pic_desc_{name}")(made[0]))
+        media.dvpp_set_pic_desc_data(own, media.dvpp_malloc(made[2])[0])
+    areas = [media.dvpp_create_roi_config(0, 63, 0, 63), media.dvpp_create_roi_config(64, 127, 0, 63)]
+    assert media.dvpp_vpc_batch_crop_async(dvpp.channel, source, [2], target, areas, dvpp.stream) == (target, 0)
+    assert acl.rt.synchronize_stream(dvpp.stream) == 0
+    for index, left in enumerate((0, 64)):
+        own = media.dvpp_get_pic_desc(target, index)
+        assert media.dvpp_get_pic_desc_ret_code(own) == 0
+        seen = dvpp.look((own, media.dvpp_get_pic_desc_data(own), made[2]), 32, 32, 32).convert("RGB")
+        wanted = picture.crop((left, 0, left + 64, 64)).resize((32, 32), Image.Resampling.BILINEAR)
+        assert difference(seen, wanted) < 5
+    assert media.dvpp_vpc_batch_crop_async(dvpp.channel, source, [3], target, areas, dvpp.stream) == (target, 100000)
+    with pytest.raises(TypeError, match="not list"):
+        media.dvpp_vpc_batch_crop_async(dvpp.channel, source, (2,), target, areas, dvpp.stream)
+    assert media.dvpp_set_roi_config_right(areas[0], 128) == 0
+    one_crop = media.dvpp_vpc_crop_async(dvpp.channel, decoded, made[0], areas[0], dvpp.stream)
+    assert one_crop == 100000  # beyond the picture

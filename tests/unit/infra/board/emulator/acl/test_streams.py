@@ -2,6 +2,8 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from .conftest import D2D
 
 
@@ -77,7 +79,7 @@ def test_callbacks_run_in_the_thread_that_subscribed(acl: Any) -> None:
     assert acl.rt.unsubscribe_report(thread, stream) == 0
     leave.set()
     assert acl.util.stop_thread(thread) == 0
-    assert acl.util.stop_thread(thread) == 100000
+    assert acl.util.stop_thread(thread) == 3  # ESRCH, from pthread_join
 
 
 def test_reports_time_out(acl: Any) -> None:
@@ -87,3 +89,44 @@ def test_reports_time_out(acl: Any) -> None:
     began = time.monotonic()
     assert acl.rt.process_report(30) == 507012
     assert time.monotonic() - began >= 0.03
+
+
+def test_a_thread_without_arguments_and_one_that_fails(acl: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[str] = []
+    thread, code = acl.util.start_thread(lambda: seen.append("ran"), None)
+    assert (code, acl.util.stop_thread(thread), seen) == (0, 0, ["ran"])
+    thread, _ = acl.util.start_thread(lambda values: values[9], [1])
+    with pytest.raises(RuntimeError, match="IndexError"):
+        acl.util.stop_thread(thread)
+    assert "IndexError" in capfd.readouterr().err
+    with pytest.raises(TypeError, match="callable"):
+        acl.util.start_thread("function", [])
+
+
+def test_what_an_event_tells(acl: Any) -> None:
+    stream, _ = acl.rt.create_stream_with_config(0, 1)
+    first, last = acl.rt.create_event()[0], acl.rt.create_event_with_flag(8)[0]
+    assert acl.rt.event_elapsed_time(first, last) == (0.0, 507000)  # neither is recorded
+    assert acl.rt.query_event(first) == (0, 0)
+    assert acl.rt.query_event_status(first) == (0, 0)
+    acl.rt.subscribe_report(threading.get_ident(), stream)
+    acl.rt.record_event(first, stream)
+    acl.rt.launch_callback(lambda _: None, 0, 1, stream)  # holds the stream until process_report
+    acl.rt.record_event(last, stream)
+    assert acl.rt.stream_wait_event(stream, last) == 0
+    assert acl.rt.query_event(last) == (1, 0)
+    assert acl.rt.stream_query(stream) == (1, 0)
+    assert acl.rt.event_elapsed_time(first, last) == (0.0, 107006)
+    assert acl.rt.synchronize_event_with_timeout(last, 1) == 507047
+    assert acl.rt.synchronize_stream_with_timeout(stream, 1) == 507046
+    assert acl.rt.process_report(1000) == 0
+    assert acl.rt.synchronize_stream_with_timeout(stream, 10_000) == 0
+    assert acl.rt.stream_query(stream) == (0, 0)
+    assert acl.rt.query_event_status(last) == (1, 0)
+    elapsed, code = acl.rt.event_elapsed_time(first, last)
+    assert (code, elapsed > 0) == (0, True)
+    assert acl.rt.event_elapsed_time(last, first)[0] == -elapsed
+    assert acl.rt.reset_event(last, stream) == 0
+    assert acl.rt.synchronize_stream(stream) == 0
+    assert acl.rt.query_event_status(last) == (0, 0)
+    assert [acl.rt.destroy_event(first), acl.rt.destroy_event(first)] == [0, 107017]

@@ -1,6 +1,6 @@
-"""`acl.media`: the part of DVPP for picture programs, with Pillow (docs/reference/pyacl.md §4.1, §4.3).
+"""`acl.media`: channels, picture descriptions and JPEG, with Pillow (docs/reference/pyacl.md §4.1, §4.3).
 
-JPEG decoding and encoding, resizing, and crop-and-paste, on pictures in NV12 or NV21. Video is not supported.
+Pictures are in NV12 or NV21. Resizing and cropping are in `_regions`. Video is not supported.
 """
 
 import io
@@ -8,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from . import _codes, _yuv
 from ._memory import MEMORY
 from ._shapes import AclError, code, value, value_and_code
 from ._streams import run_in
 from ._world import WORLD
+
+_GREY = 4  # acldvppJpegFormat: ACL_JPEG_CSS_GRAY
 
 
 @dataclass
@@ -35,6 +37,20 @@ class Picture:
     width_stride: int = 0
     height_stride: int = 0
     size: int = 0
+    ret_code: int = 0
+
+    def watch(self, work: Callable[[], None]) -> Callable[[], None]:
+        """The work, which leaves its code in `ret_code`."""
+
+        def watched() -> None:
+            try:
+                work()
+            except AclError as error:
+                self.ret_code = error.code
+                raise
+            self.ret_code = _codes.SUCCESS
+
+        return watched
 
     def load(self) -> Image.Image:
         """The picture in memory."""
@@ -48,30 +64,10 @@ class Picture:
 
 
 @dataclass
-class ResizeConfig:
-    """How to resize; the chip's default is bilinear."""
-
-
-@dataclass
 class JpegConfig:
     """How to encode."""
 
     level: int = 100
-
-
-@dataclass
-class Region:
-    """A rectangle, edges included."""
-
-    left: int
-    right: int
-    top: int
-    bottom: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.right - self.left + 1, self.bottom - self.top + 1
 
 
 @value_and_code(0)
@@ -145,6 +141,7 @@ dvpp_set_pic_desc_height = _setter("height")
 dvpp_set_pic_desc_width_stride = _setter("width_stride")
 dvpp_set_pic_desc_height_stride = _setter("height_stride")
 dvpp_set_pic_desc_size = _setter("size")
+dvpp_set_pic_desc_ret_code = _setter("ret_code")
 dvpp_get_pic_desc_data = _getter("data")
 dvpp_get_pic_desc_format = _getter("format")
 dvpp_get_pic_desc_width = _getter("width")
@@ -152,17 +149,7 @@ dvpp_get_pic_desc_height = _getter("height")
 dvpp_get_pic_desc_width_stride = _getter("width_stride")
 dvpp_get_pic_desc_height_stride = _getter("height_stride")
 dvpp_get_pic_desc_size = _getter("size")
-
-
-def dvpp_create_resize_config() -> int:
-    """How to resize."""
-    return WORLD.add(ResizeConfig())
-
-
-@code
-def dvpp_destroy_resize_config(resize_config: int) -> None:
-    """Destroy it."""
-    WORLD.remove(resize_config, ResizeConfig, _codes.INVALID_PARAM)
+dvpp_get_pic_desc_ret_code = _getter("ret_code")
 
 
 def dvpp_create_jpege_config() -> int:
@@ -184,15 +171,25 @@ def dvpp_set_jpege_config_level(jpege_config: int, level: int) -> None:
     WORLD.get(jpege_config, JpegConfig, _codes.INVALID_PARAM).level = level or 100
 
 
-def dvpp_create_roi_config(left: int, right: int, top: int, bottom: int) -> int:
-    """A rectangle."""
-    return WORLD.add(Region(left, right, top, bottom))
+@value(0)
+def dvpp_get_jpege_config_level(jpege_config: int) -> int:
+    """Quality."""
+    return WORLD.get(jpege_config, JpegConfig, _codes.INVALID_PARAM).level
 
 
-@code
-def dvpp_destroy_roi_config(roi_config: int) -> None:
-    """Destroy it."""
-    WORLD.remove(roi_config, Region, _codes.INVALID_PARAM)
+@value_and_code(0, 0, 0)
+def dvpp_jpeg_get_image_info(data: int, size: int) -> tuple[int, int, int]:
+    """Width, height and number of colour components of a JPEG."""
+    picture = _yuv.open_jpeg(_bytes(data, size))
+    return picture.width, picture.height, len(picture.getbands())
+
+
+@value_and_code(0, 0, 0, 0)
+def dvpp_jpeg_get_image_info_v2(data: int, size: int) -> tuple[int, int, int, int]:
+    """As `dvpp_jpeg_get_image_info`, with the subsampling: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0, 4 is grey."""
+    picture = _yuv.open_jpeg(_bytes(data, size))
+    bands = len(picture.getbands())
+    return picture.width, picture.height, bands, _GREY if bands == 1 else JpegImagePlugin.get_sampling(picture)
 
 
 @value_and_code(0)
@@ -213,7 +210,7 @@ def dvpp_jpeg_predict_enc_size(input_desc: int, config: int) -> int:
 @code
 def dvpp_jpeg_decode_async(channel_desc: int, data: int, size: int, output_desc: int, stream: int) -> None:
     """Decode a JPEG, in a stream."""
-    _check_channel(channel_desc)
+    check_channel(channel_desc)
     encoded, output = _bytes(data, size), WORLD.get(output_desc, Picture, _codes.INVALID_PARAM)
 
     def work() -> None:
@@ -221,13 +218,13 @@ def dvpp_jpeg_decode_async(channel_desc: int, data: int, size: int, output_desc:
         output.width, output.height = picture.size
         output.store(picture)
 
-    run_in(stream, work)
+    run_in(stream, output.watch(work))
 
 
 @code
 def dvpp_jpeg_encode_async(channel_desc: int, input_desc: int, data: int, size: int, config: int, stream: int) -> None:
     """Encode a picture, in a stream; `size` is the address of an int32 for the number of bytes."""
-    _check_channel(channel_desc)
+    check_channel(channel_desc)
     picture = WORLD.get(input_desc, Picture, _codes.INVALID_PARAM)
     level = WORLD.get(config, JpegConfig, _codes.INVALID_PARAM).level
 
@@ -245,42 +242,8 @@ def dvpp_jpeg_encode_async(channel_desc: int, input_desc: int, data: int, size: 
     run_in(stream, work)
 
 
-@code
-def dvpp_vpc_resize_async(
-    channel_desc: int, input_desc: int, output_desc: int, resize_config: int, stream: int
-) -> None:
-    """Resize, in a stream."""
-    _check_channel(channel_desc)
-    WORLD.get(resize_config, ResizeConfig, _codes.INVALID_PARAM)
-    source = WORLD.get(input_desc, Picture, _codes.INVALID_PARAM)
-    target = WORLD.get(output_desc, Picture, _codes.INVALID_PARAM)
-    run_in(
-        stream,
-        lambda: target.store(source.load().resize((target.width, target.height), Image.Resampling.BILINEAR)),
-    )
-
-
-@code
-def dvpp_vpc_crop_and_paste_async(
-    channel_desc: int, input_desc: int, output_desc: int, crop_area: int, paste_area: int, stream: int
-) -> None:
-    """Crop a region, resize it to another region's size, and paste it there, in a stream."""
-    _check_channel(channel_desc)
-    source = WORLD.get(input_desc, Picture, _codes.INVALID_PARAM)
-    target = WORLD.get(output_desc, Picture, _codes.INVALID_PARAM)
-    crop = WORLD.get(crop_area, Region, _codes.INVALID_PARAM)
-    paste = WORLD.get(paste_area, Region, _codes.INVALID_PARAM)
-    if paste.right >= target.width_stride or paste.bottom >= target.height_stride or min(crop.size + paste.size) <= 0:
-        raise AclError(_codes.INVALID_PARAM, "a region is empty, or leaves its picture")
-
-    def work() -> None:
-        part = source.load().crop((crop.left, crop.top, crop.right + 1, crop.bottom + 1))
-        target.store(part.resize(paste.size, Image.Resampling.BILINEAR), (paste.left, paste.top))
-
-    run_in(stream, work)
-
-
-def _check_channel(channel_desc: int) -> None:
+def check_channel(channel_desc: int) -> None:
+    """Refuse a channel that is not open."""
     if not WORLD.get(channel_desc, Channel, _codes.INVALID_PARAM).open:
         raise AclError(_codes.INVALID_PARAM, "the channel is not open; call dvpp_create_channel")
 
