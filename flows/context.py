@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from infra import proxies
 from infra.errors import UserError
 from infra.faults import FaultPlan
 from infra.home import fleet_file, home
 from infra.ports.values import LocalFile
 from infra.settings import Settings, load, nearest
-from infra.settings.fleet import read_fleet
+from infra.settings.fleet import BUILT_IN, read_fleet
 from infra.store.artifacts import folder_files
 from infra.world import World
 from tasks.engine.chain import Chain
@@ -28,6 +29,7 @@ def open_chain(profile: str, overrides: Mapping[str, str], reporter: Reporter, s
     Raises:
         UserError: a setting is wrong.
     """
+    proxies.prepare()
     settings = load(profile, overrides)
     recipe_settings(settings)  # a recipe that cannot be trained is an error now, not after the data were fetched
     place = home()
@@ -52,31 +54,31 @@ def _with_fetched_inputs(settings: Settings, place: Path) -> Settings:
 def select_boards(
     settings: Settings, names: Sequence[str], label: str = "", *, everything: bool = False, percent: float = 100
 ) -> tuple[str, ...]:
-    """Select boards by name, by label or all of them; labels and "all" refer to the fleet file.
+    """Select boards by name, by label or all of them.
 
     Args:
         settings: the boards that are known.
         names: boards, in this order.
-        label: every board of the fleet file with this label.
-        everything: every board of the fleet file.
+        label: every board with this label.
+        everything: every board of the settings; the built-in stand-in only where there is no other.
         percent: take only this share of the selected boards.
 
     Raises:
         UserError: an unknown name, a label that no board has, or not exactly one of names, label and everything.
     """
     if (bool(names) + bool(label) + everything) != 1:
-        raise UserError("which boards?", hint="name them, or use --label LABEL, or --all for the whole fleet file")
+        raise UserError("which boards?", hint="name them, or use --label LABEL, or --all for every board")
     unknown = [name for name in names if name not in settings.boards]
     if unknown:
         hint = "`atlasflow boards list` shows them, `atlasflow boards add` adds one"
         raise UserError(f"there is no board '{unknown[0]}'{nearest(unknown[0], settings.boards)}", hint=hint)
-    listed = list(read_fleet(fleet_file()))
+    # The built-in stand-in has no place beside real boards, and is all there is at first.
+    listed = [name for name in settings.boards if name != BUILT_IN or name in read_fleet(fleet_file())]
     selected = list(dict.fromkeys(names)) or [
-        name for name in listed if not label or label in settings.boards[name].labels
+        name for name in listed or [BUILT_IN] if not label or label in settings.boards[name].labels
     ]
     if not selected:
-        what = f"no board of {fleet_file()} has the label '{label}'" if label else f"{fleet_file()} lists no board"
-        raise UserError(what, hint="`atlasflow boards add` adds one")
+        raise UserError(f"no board has the label '{label}'", hint="`atlasflow boards list` shows labels")
     return share(selected, percent)
 
 

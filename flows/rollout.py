@@ -39,8 +39,8 @@ class RolloutRequest(Target):
     """Roll a release out to boards."""
 
     boards: tuple[str, ...] = Field((), description="names of boards, in the order of the waves")
-    label: str = Field("", description="all boards of the fleet file with this label")
-    everything: bool = Field(False, description="all boards of the fleet file")
+    label: str = Field("", description="all boards with this label")
+    everything: bool = Field(False, description="all boards")
     percent: float = Field(100, gt=0, le=100, description="only this percentage of them")
     waves: tuple[Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?%?$")], ...] = Field(
         ("1", "10%", "50%"), description="boards done at the end of each wave"

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import chdir
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
@@ -31,8 +33,21 @@ def connect(profile: str) -> Chain:
     services, settings = chain.world.services, chain.settings.prefect
     with Console(stderr=True).status(f"Prefect server at {server.address(services, settings)}"):
         server.start(services, chain.home, settings)
-    os.environ.update(server.environment(services, chain.home, settings))
+    use_server(chain)
     return chain
+
+
+def use_server(chain: Chain) -> None:
+    """Let Prefect in this process, and in those that it starts, use the server of the settings, which is up.
+
+    Prefect reads its settings while it is imported, from the environment and from `.env`, `prefect.toml` and
+    `pyproject.toml` of the current folder, which must not count: nothing may have imported it before.
+    """
+    os.environ.update(server.environment(chain.world.services, chain.home, chain.settings.prefect))
+    neutral = chain.home / "prefect"
+    neutral.mkdir(parents=True, exist_ok=True)
+    with chdir(neutral):
+        import_module("prefect.main")
 
 
 def prepare_server(chain: Chain, profile: str, overrides: Mapping[str, str]) -> None:
@@ -41,7 +56,7 @@ def prepare_server(chain: Chain, profile: str, overrides: Mapping[str, str]) -> 
     Prefect reads its settings while it is imported, so nothing may have imported it before.
     """
     services, settings = chain.world.services, chain.settings
-    os.environ.update(server.environment(services, chain.home, settings.prefect))
+    use_server(chain)
     from flows.deployments import plans  # noqa: PLC0415
     from tasks.orchestration.automations import RelayAddress, establish  # noqa: PLC0415
     from tasks.orchestration.limits import board_limits, ensure, training_limit  # noqa: PLC0415

@@ -11,6 +11,7 @@ import httpx
 
 from infra.errors import AtlasFlowError, Corrupt, Refused, Transient, UserError
 from infra.faults import NO_FAULTS, FaultPlan
+from infra.proxies import refuse_unusable
 
 CHUNK = 1 << 20
 TIMEOUT = httpx.Timeout(30)
@@ -80,6 +81,7 @@ def _fetch_one(address: str, target: Path, progress: FetchProgress, faults: Faul
 def _fetch_http(address: str, target: Path, progress: FetchProgress, faults: FaultPlan) -> None:
     have = target.stat().st_size if target.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
+    refuse_unusable(address)
     faults.reach("fetch.request")
     try:
         with (

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 from flows.cli.output import print_facts, print_line, print_table, printable
+from flows.server import use_server
 from infra.prefect_server import server as prefect_server
 from infra.store.runs import RunRecord, Runs
 from tasks.engine.chain import Chain
@@ -83,7 +84,7 @@ def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
         reporter.line("prefect", f"server at {prefect_server.address(services, settings)}")
         prefect_server.start(services, chain.home, settings)
         address = prefect_server.address(services, settings)  # it may have moved to another port
-        os.environ.update(prefect_server.environment(services, chain.home, settings))
+        use_server(chain)
         from tasks.engine.reporter import reporter as current  # noqa: PLC0415
 
         token = current.set(reporter)

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from infra.errors import Refused, UserError
 from infra.modelarts.codes import STAND_IN_HEADER
 from infra.modelarts.errors import map_project_errors
+from infra.proxies import refuse_unusable
 from infra.settings import ModelArtsSettings, ObsSettings
 
 _TIMEOUT = (10, 60)  # seconds to connect, to respond
@@ -55,6 +56,7 @@ def open_sdk(settings: ModelArtsSettings, obs: ObsSettings, on_response: Callabl
     """
     if not settings.endpoint.startswith(("http://", "https://")):
         raise UserError("modelarts.endpoint is not an http:// or https:// URL")
+    refuse_unusable(settings.endpoint)
     builder = (
         sdk.ModelArtsClient.new_builder()
         .with_http_config(HttpConfig(timeout=_TIMEOUT))

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.notify.message import Message
+from infra.proxies import refuse_unusable
 from infra.settings.notify import NotifySettings
 
 # SMN cuts a subject there (its publish request, as Huawei's API reference for SMN describes it).
@@ -48,6 +49,7 @@ def _post(
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"not a valid URL: {channel}", hint="it starts with https://")
+    refuse_unusable(url)
     try:
         answer = httpx.post(
             url,

@@ -17,6 +17,7 @@ from infra.errors import UserError
 from infra.faults import FaultPlan
 from infra.obs.errors import mapped
 from infra.obs.limits import LimitedSession
+from infra.proxies import refuse_unusable
 from infra.retry import retry
 from infra.settings import ObsSettings, RetrySettings
 
@@ -71,6 +72,8 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
         UserError: no keys, or an endpoint that cannot work.
     """
     _check_endpoint(settings)
+    if not settings.proxy:
+        refuse_unusable(settings.endpoint)
     access_key = settings.access_key.get_secret_value()
     secret_key = settings.secret_key.get_secret_value()
     if not access_key or not secret_key:

@@ -6,6 +6,8 @@ from the environment (`infra/prefect_server/server.py`).
 """
 
 import argparse
+import os
+from pathlib import Path
 
 import uvicorn
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -24,6 +26,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra.prefect_server.launch", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
+    # Prefect reads `.env`, `prefect.toml` and `pyproject.toml` of the current folder.
+    folder = Path(os.environ["PREFECT_HOME"])
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
     collect_in_background()
     application = import_from_string(APPLICATION)(final=True)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, INTERNAL_HOST])

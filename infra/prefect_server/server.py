@@ -13,6 +13,7 @@ from pathlib import Path
 from infra.errors import Refused, Transient, UserError
 from infra.health import answers_http
 from infra.home import python_path
+from infra.proxies import refuse_unusable
 from infra.secrets import secret_file, service_secret
 from infra.services import Service, Services
 from infra.settings import PrefectSettings
@@ -118,6 +119,8 @@ def service(services: Services, home: Path, settings: PrefectSettings) -> Servic
         environment={
             **environment(services, home, settings),
             **_SERVER,
+            # Nothing else names the database: neither a variable for another server, nor a file in a folder.
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect' / 'prefect.db'}",
             "PREFECT_SERVER_API_AUTH_STRING": login(home),
             "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{own},http://localhost:{port}",
             "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(settings.keep_days * 86_400),
@@ -157,6 +160,7 @@ def outside_version(api: str) -> str:
     """
     import httpx  # noqa: PLC0415 - a run that finds everything fresh asks no server
 
+    refuse_unusable(api)
     hint = f"start that server, or unset {VARIABLE} to use this machine's own"
     try:
         answer = httpx.get(f"{api}/admin/version", headers=credentials(), timeout=_SECONDS)

@@ -9,13 +9,15 @@ An environment variable names its setting with two underscores between section a
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
@@ -23,6 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from infra import proxies
 from infra.errors import UserError
 from infra.home import fleet_file
 from infra.settings.all import PREFIX, Settings
@@ -32,7 +35,24 @@ from infra.settings.section import Section
 
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
 # Variables with the prefix that are not settings: they select where and how a command runs.
-CONTROL = ("ATLASFLOW_HOME", "ATLASFLOW_FLEET", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_FAULTS", "ATLASFLOW_KERNELS")
+CONTROL = (
+    "ATLASFLOW_HOME",
+    "ATLASFLOW_FLEET",
+    "ATLASFLOW_SECRETS_DIR",
+    "ATLASFLOW_FAULTS",
+    "ATLASFLOW_KERNELS",
+    proxies.UNUSABLE,
+)
+
+
+class _Environment(EnvSettingsSource):
+    """Variables: JSON where it is JSON, else the text, of which a `Section` makes a list."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> Settings:
@@ -59,25 +79,41 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
             cls,
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             files = NestedSecretsSettingsSource(
                 file_secret_settings, secrets_dir=secrets, secrets_prefix="", secrets_nested_delimiter="__"
             )
-            profiled = TomlConfigSettingsSource(settings_cls, path)
-            return init_settings, env_settings, files, profiled, InitSettingsSource(settings_cls, {"boards": fleet})
+            table = TomlConfigSettingsSource(settings_cls, path)
+            environment = _Environment(settings_cls)
+            return init_settings, environment, files, table, InitSettingsSource(settings_cls, {"boards": fleet})
 
     values = _nested(overrides or {})
     _refuse_secrets(values, "--set")
     try:
-        _refuse_secrets(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-        return Loaded(**values)
+        profiled = tomllib.loads(path.read_text(encoding="utf-8"))
+        _refuse_secrets(profiled, str(path))
+        loaded = Loaded(**values)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
     except (ValidationError, SettingsError) as error:
         raise UserError(_explain(error)) from error
+    _refuse_unknown_boards(loaded, {*fleet, *profiled.get("boards", {})})
+    return loaded
+
+
+def _refuse_unknown_boards(settings: Settings, known: Collection[str]) -> None:
+    """Refuse a board that only a variable, a secret file or `--set` names: a mistyped name would be a stand-in.
+
+    Raises:
+        UserError: it has no address, and is not among those to deploy to.
+    """
+    for name, board in settings.boards.items():
+        if name not in known and not board.address and name not in settings.deploy.boards:
+            hint = f"correct the name in {PREFIX}BOARDS__…, or add the board: `atlasflow boards add {name} ADDRESS`"
+            raise UserError(f"there is no board '{name}'{nearest(name, known)}", hint=hint)
 
 
 def sources(profile: str) -> list[Path]:
@@ -182,7 +218,7 @@ def _explain(error: ValidationError | SettingsError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting '{where}'{nearest(str(problem['loc'][-1]), _keys(problem['loc'][:-1]))}")
         elif problem["type"] == "tuple_type":
-            lines.append(f"setting '{where}' is a list: write it as '[\"one\", \"two\"]'")
+            lines.append(f"setting '{where}' is a list: write it as 'one,two' or '[\"one\", \"two\"]'")
         else:
             lines.append(f"setting '{where}': {problem['msg']}")
     return "\n".join(lines)

@@ -34,7 +34,7 @@ class RetrainSettings(Section):
         "subflow", description="roll out within the run, by the deployment `rollout` of the server, or not at all"
     )
     boards: Literal["deploy", "fleet"] = Field(
-        "deploy", description="boards of the rollout: those of deploy.boards, or the whole fleet file"
+        "deploy", description="boards of the rollout: those of deploy.boards, or all boards"
     )
     waves: tuple[str, ...] = Field(
         ("1", "10%", "50%"), description="boards done at the end of each wave: a number, or a share in percent"

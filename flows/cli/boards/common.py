@@ -15,8 +15,8 @@ from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[BOARD]...", help="Names of boards.")]
-Label = Annotated[str, typer.Option("--label", help="All boards of the fleet file with this label.")]
-All = Annotated[bool, typer.Option("--all", help="All boards of the fleet file.")]
+Label = Annotated[str, typer.Option("--label", help="All boards with this label.")]
+All = Annotated[bool, typer.Option("--all", help="All boards.")]
 AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=256, help="Boards to work on at the same time.")]
 
 Row = dict[str, Any]

@@ -64,5 +64,6 @@ def classify(
         for answer in answers
     ]
     show(rows, {key: key for key in rows[0]}, as_json=as_json)
-    if not any(answer.top for answer in answers):
-        raise UserError("none of the pictures could be read")
+    unread = [answer.picture for answer in answers if not answer.top]
+    if unread:
+        raise UserError(f"{len(unread)} of {len(answers)} pictures could not be read: {', '.join(unread)}")

@@ -46,6 +46,11 @@ def test_the_server_belongs_to_the_home(tmp_path: Path) -> None:
     assert found.command[-2:] == ("--port", "4321")
 
 
+def test_the_database_is_under_the_home_whatever_the_environment_says(tmp_path: Path) -> None:
+    url = service(tmp_path).environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+    assert url == f"sqlite+aiosqlite:///{tmp_path}/prefect/prefect.db"
+
+
 def test_a_port_is_chosen_once_for_server_and_clients(tmp_path: Path) -> None:
     address = service(tmp_path).address
     assert service(tmp_path).address == address

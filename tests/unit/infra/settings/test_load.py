@@ -75,7 +75,7 @@ def test_a_value_is_read_as_toml_where_it_is_toml(text: str, value: object) -> N
         ({"evaluate.min_accuracy": "2"}, r"setting 'evaluate\.min_accuracy': .*less than or equal to 1"),
         ({"obs.bucket": "NO"}, r"setting 'obs\.bucket'"),
         ({"data.sha256": "abc"}, r"setting 'data\.sha256'"),
-        ({"deploy.boards": "laptop"}, r"setting 'deploy\.boards' is a list: write it as"),
+        ({"deploy.boards": "{ a = 1 }"}, r"setting 'deploy\.boards' is a list: write it as"),
         ({"epochs": "3"}, r"write section\.key=value"),
         ({"train.": "3"}, r"write section\.key=value"),
     ],
@@ -83,6 +83,37 @@ def test_a_value_is_read_as_toml_where_it_is_toml(text: str, value: object) -> N
 def test_what_is_wrong_is_named_with_the_nearest_right(overrides: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         load(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "boards"), [("laptop", ("laptop",)), ("laptop,roof", ("laptop", "roof")), ("a, b ,", ("a", "b")), ("", ())]
+)
+def test_a_list_may_be_written_with_commas(monkeypatch: pytest.MonkeyPatch, text: str, boards: tuple[str, ...]) -> None:
+    assert load(overrides={"deploy.boards": text}).deploy.boards == boards
+    monkeypatch.setenv("ATLASFLOW_DEPLOY__BOARDS", text)
+    assert load().deploy.boards == boards
+
+
+def test_a_list_of_numbers_too() -> None:
+    assert load(overrides={"convert.batch_gears": "1,2,4"}).convert.batch_gears == (1, 2, 4)
+    assert load(overrides={"convert.batch_gears": "8"}).convert.batch_gears == (8,)
+
+
+def test_a_variable_of_a_board_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Otherwise a mistyped name is a stand-in, which is all good."""
+    own = profile(tmp_path, "[boards.porch]\naddress = 'porch.example'\n")
+    monkeypatch.setenv("ATLASFLOW_BOARDS__PROCH__PASSWORD", "nobody-may-see-this")
+    with pytest.raises(UserError, match=r"there is no board 'proch'; did you mean 'porch'\?") as caught:
+        load(own)
+    assert "nobody-may-see-this" not in str(caught.value)
+    assert load(own, {"deploy.boards": "proch"}).boards["proch"]  # a stand-in that is wanted
+    monkeypatch.setenv("ATLASFLOW_BOARDS__PROCH__ADDRESS", "proch.example")
+    assert load(own).boards["proch"].address == "proch.example"
+
+
+def test_a_board_that_only_the_command_line_names_is_refused() -> None:
+    with pytest.raises(UserError, match="there is no board 'labtop'; did you mean 'laptop'"):
+        load(overrides={"boards.labtop.soc": "Ascend310B4"})
 
 
 def test_every_problem_is_told_at_once() -> None:
