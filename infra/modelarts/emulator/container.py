@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from infra.errors import AtlasFlowError
+from infra.modelarts.emulator.access import passed_on
 from infra.modelarts.emulator.jobs import TASK, Record
 from infra.modelarts.emulator.request import Channel
 from infra.modelarts.emulator.requirements import RequirementsError, install
@@ -37,6 +38,7 @@ Stores = Callable[[str], Bucket]
 
 _MOUNT = PurePosixPath("/home/ma-user/modelarts")
 _SETTLED_SECONDS = 0.5
+MOXING = Path(__file__).with_name("moxing")
 KERNELS = "ATLASFLOW_KERNELS"
 """Environment variable of `models/kernels`: the folder of compiled kernels."""
 
@@ -176,7 +178,7 @@ class Container:
             "LANG": "C.UTF-8",
             "HOME": str(mount.parent),
             "PYTHONUNBUFFERED": "1",
-            "PYTHONPATH": str(self._folder / "packages"),
+            "PYTHONPATH": os.pathsep.join([str(self._folder / "packages"), str(MOXING)]),
             "MA_HOME": str(mount.parent),
             "MA_JOB_DIR": str(mount / "user-job-dir"),
             "MA_MOUNT_PATH": str(mount),
@@ -194,6 +196,7 @@ class Container:
             "S3_ENDPOINT": endpoint,
             "S3_VERIFY_SSL": "0",
             "S3_USE_HTTPS": "1" if endpoint.startswith("https") else "0",
+            **passed_on(os.environ),  # for MoXing, as `service` gave them to the stand-in
             "ATLASFLOW_EXIT_WITH_STDIN": "1",
             KERNELS: os.environ.get(KERNELS, ""),  # spares each job the compilation
         }

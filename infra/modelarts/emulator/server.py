@@ -26,6 +26,7 @@ from pydantic import SecretStr
 from infra.errors import AtlasFlowError
 from infra.faults import FaultPlan
 from infra.modelarts.codes import STAND_IN_HEADER
+from infra.modelarts.emulator.access import variables as moxing_variables
 from infra.modelarts.emulator.api import Api
 from infra.modelarts.emulator.container import KERNELS, Bucket, Stores
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
@@ -86,7 +87,11 @@ def service(services: Services, home: Path, obs: ObsSettings, options: ModelArts
         port=port,
         ready=lambda: answers(port),
         rebuild=lambda: service(services, home, obs, options),
-        environment={_VARIABLE: json.dumps(document), KERNELS: os.environ.get(KERNELS) or str(home / "kernels")},
+        environment={
+            **moxing_variables(obs),
+            _VARIABLE: json.dumps(document),
+            KERNELS: os.environ.get(KERNELS) or str(home / "kernels"),
+        },
     )
 
 
