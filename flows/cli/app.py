@@ -23,6 +23,7 @@ from flows.cli import (
     scripts,
     serve,
     services,
+    settings,
     show,
     status,
     tune,
@@ -39,13 +40,13 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 for module in (
     run,
     retrain,
     tune,
     status,
+    settings,
     show,
     profile,
     demo,

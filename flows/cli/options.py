@@ -4,11 +4,22 @@ from typing import Annotated
 
 import typer
 
+from flows.cli import completion
 from infra.errors import UserError
 
-Profile = Annotated[str, typer.Option(help="A shipped profile (local, twin, cloud), or the path of a TOML file.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        help="A shipped profile (local, twin, cloud), or the path of a TOML file.", autocompletion=completion.profiles
+    ),
+]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting, such as `train.epochs=3`; may be given several times.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A setting, such as `train.epochs=3`; may be given several times. `atlasflow settings` lists them.",
+        autocompletion=completion.setting_values,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import fresh_run
+from flows.cli import completion, fresh_run
 from flows.cli.options import Profile, Set, parse_overrides
 from flows.context import open_chain, select_boards
 from infra.errors import UserError
 from infra.settings import sources
 from infra.store import fresh_cache
 from tasks.engine.chain import Chain
-from tasks.pipeline import gate_after, select
+from tasks.pipeline import NAMES, OPTIONAL, gate_after, select
+
+STAGES = f"The stages are {', '.join(NAMES)}; and on request {', '.join(stage.name for stage in OPTIONAL)}."
 
 
 def register(app: typer.Typer) -> None:
@@ -27,10 +29,21 @@ def register(app: typer.Typer) -> None:
 
 def run(
     profile: Profile = "local",
-    stage: Annotated[list[str] | None, typer.Option(help="Run this stage only; may be given several times.")] = None,
-    first: Annotated[str | None, typer.Option("--from", help="Start at this stage.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Stop after this stage.")] = None,
-    force: Annotated[list[str] | None, typer.Option(help="Run this stage even when it is fresh.")] = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Run this stage only; may be given several times. {STAGES}", autocompletion=completion.stages
+        ),
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="Start at this stage.", autocompletion=completion.stages)
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="Stop after this stage.", autocompletion=completion.stages)
+    ] = None,
+    force: Annotated[
+        list[str] | None, typer.Option(help="Run this stage even when it is fresh.", autocompletion=completion.stages)
+    ] = None,
     settings: Set = None,
     prove: Annotated[
         bool, typer.Option("--prove", help="Check bucket and boards again, even when all is fresh.")

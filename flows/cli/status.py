@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli import completion
 from flows.cli.fresh_run import age
 from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_json, print_line, print_table
@@ -99,7 +100,9 @@ def _state(chain: Chain, look: StageState) -> tuple[str, str]:
 
 
 def why(
-    stage: Annotated[str, typer.Argument(help="Name of a stage.")],
+    stage: Annotated[
+        str, typer.Argument(help=f"Name of a stage: {', '.join(EVERY_NAME)}.", autocompletion=completion.stages)
+    ],
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from flows.cli import completion
 from flows.cli.options import parse_overrides
 from flows.cli.output import Cell, print_json, print_table
 from flows.context import open_chain, select_boards
@@ -14,7 +15,9 @@ from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[BOARD]...", help="Names of boards.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[BOARD]...", help="Names of boards.", autocompletion=completion.boards)
+]
 Label = Annotated[str, typer.Option("--label", help="All boards with this label.")]
 All = Annotated[bool, typer.Option("--all", help="All boards.")]
 AtOnce = Annotated[int, typer.Option("--at-once", min=1, max=256, help="Boards to work on at the same time.")]
