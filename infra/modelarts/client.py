@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import huaweicloudsdkmodelarts.v1 as sdk
 
-from infra.errors import AtlasFlowError, UserError
+from infra.errors import AtlasFlowError, Transient, UserError
 from infra.modelarts.codes import UnknownEngine, UnknownFlavor
 from infra.modelarts.configuration import Configuration, read_configuration
 from infra.modelarts.connection import OriginCheck, open_sdk
@@ -91,7 +91,10 @@ class ModelArts:
             JobMissing: there is no such job.
         """
         request = sdk.ShowTrainingJobDetailsRequest(training_job_id=identity)
-        return read_configuration(self._call("show a job", lambda: self._client.show_training_job_details(request)))
+        action = "show a job"
+        answer = self._call(action, lambda: self._client.show_training_job_details(request))
+        with map_errors(action):
+            return read_configuration(answer)
 
     def find(self, part: str, workspace: str) -> Sequence[Job]:
         """Return all jobs with `part` in their name (empty: all jobs), newest first.
@@ -132,8 +135,9 @@ class ModelArts:
         answer = self._call("read a log", lambda: self._client.show_training_job_logs_preview(request))
         if answer.status_code == 204 or answer.content is None:
             return None
-        shown = answer.current_size or len(answer.content.encode())
-        return LogPreview(answer.content, shown, answer.full_size or shown)
+        with map_errors("read a log"):
+            shown = int(answer.current_size or len(answer.content.encode()))
+            return LogPreview(answer.content, shown, int(answer.full_size or shown))
 
     def log_link(self, identity: str, task: str) -> str | None:
         """Return a URL for downloading a task's whole log, valid for five minutes; None while there is no log.
@@ -171,7 +175,8 @@ class ModelArts:
         """Return the utilisation of CPU, memory, GPU and NPU in percent, a value a minute, -1 where it is unknown."""
         request = sdk.ShowTrainingJobMetricsRequest(training_job_id=identity, task_id=task)
         answer = self._call("show metrics", lambda: self._client.show_training_job_metrics(request))
-        return {item.metric: tuple(float(value) for value in item.value) for item in answer.metrics or []}
+        with map_errors("show metrics"):
+            return {item.metric: tuple(float(value) for value in item.value) for item in answer.metrics or []}
 
     def engines(self) -> Sequence[str]:
         """Return the ids of all engines of the region."""
@@ -214,11 +219,17 @@ class ModelArts:
     def _read(self, action: str, answer: Any) -> Job:
         if answer.metadata is None or not answer.metadata.id or not answer.metadata.name:
             raise unreadable(action)
-        return read_job(answer, self._final_phases)
+        with map_errors(action):
+            return read_job(answer, self._final_phases)
 
     def _call(self, action: str, request: Callable[[], Result]) -> Result:
-        with map_errors(action):
-            result = request()
+        self._origin.after = 0.0
+        try:
+            with map_errors(action):
+                result = request()
+        except Transient as error:
+            error.after = self._origin.after
+            raise
         self._origin.check()
         return result
 

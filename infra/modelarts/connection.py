@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import huaweicloudsdkmodelarts.v1 as sdk
 import requests
@@ -14,22 +15,40 @@ from requests.adapters import HTTPAdapter
 from infra.errors import Refused, UserError
 from infra.modelarts.codes import STAND_IN_HEADER
 from infra.modelarts.errors import map_project_errors
+from infra.obs.limits import LimitedBody
 from infra.proxies import refuse_unusable
+from infra.retry import wait_of
 from infra.settings import ModelArtsSettings, ObsSettings
 
 _TIMEOUT = (10, 60)  # seconds to connect, to respond
 
 
 class OriginCheck:
-    """Checks that responses come from the stand-in, or from the real platform, as expected."""
+    """Checks that responses come from the stand-in, or from the real platform, as expected.
+
+    Attributes:
+        after: seconds that the last response asks to wait before the next request (`Retry-After`).
+    """
 
     def __init__(self, *, emulated: bool) -> None:
         self._emulated = emulated
         self._from_stand_in = emulated
+        self.after = 0.0
 
     def note(self, response: requests.Response, **_: object) -> None:
-        """Note where a response comes from: a handler for the SDK."""
+        """Note where a response comes from: a handler for the SDK.
+
+        Raises:
+            Refused: it is a redirect, which the SDK would take for an answer.
+        """
         self._from_stand_in = STAND_IN_HEADER in response.headers
+        self.after = wait_of(response.headers.get("Retry-After"))
+        if 300 <= response.status_code < 400:
+            parts = urlsplit(response.headers.get("Location", ""))
+            raise Refused(
+                f"ModelArts redirects ({response.status_code}) to {parts.scheme}://{parts.netloc}{parts.path}",
+                hint="check modelarts.endpoint; is there a login page of a proxy in between?",
+            )
 
     def check(self) -> None:
         """Check the last response.
@@ -72,8 +91,17 @@ def open_sdk(settings: ModelArtsSettings, obs: ObsSettings, on_response: Callabl
     # and only the private name reaches the session.
     session = client.get_http_client()._session
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter())
+        session.mount(scheme, _Adapter())
     return client
+
+
+class _Adapter(HTTPAdapter):
+    """Limits the time of whole responses."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        response = super().send(request, *args, **options)
+        response.raw = LimitedBody(response.raw, 0)
+        return response
 
 
 def _credentials(settings: ModelArtsSettings, obs: ObsSettings) -> BasicCredentials:

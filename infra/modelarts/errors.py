@@ -3,7 +3,6 @@
 Source: docs/reference/modelarts.md §1.4.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ from huaweicloudsdkcore.exceptions.exceptions import SdkException, ServiceRespon
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.modelarts.codes import meaning
+from infra.obs.limits import SlowAnswer
 
 _PROJECT = "set modelarts.project_id (console: My Credentials → API Credentials), which skips the lookup"
 
@@ -39,7 +39,9 @@ def map_errors(action: str) -> Iterator[None]:
                 hint="check modelarts.endpoint, this machine's clock, and any proxy on the way",
             ) from error
         raise Transient(f"ModelArts does not answer ({action}): {text}", hint="check the network") from error
-    except json.JSONDecodeError as error:
+    except SlowAnswer as error:
+        raise Transient(f"ModelArts answers too slowly ({action}): {error}", hint="check the network") from error
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:  # not of the type that is declared
         raise unreadable(action) from error
 
 

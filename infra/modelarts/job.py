@@ -57,14 +57,17 @@ def read_job(answer: Any, final_phases: Collection[Phase]) -> Job:
     Args:
         answer: an SDK model with `metadata`, and possibly `status` and `algorithm`.
         final_phases: the phases that a job does not leave.
+
+    Raises:
+        TypeError, ValueError, AttributeError: a field has another type than the SDK declares.
     """
     status, metadata = answer.status, answer.metadata
     phase = Phase((status and status.phase) or Phase.UNKNOWN)
     failed = next((item for item in (status and status.task_statuses) or [] if item.exit_code), None)
     outputs = (answer.algorithm.outputs if answer.algorithm else None) or []
-    started = (status and status.start_time) or 0
+    started = _whole(status and status.start_time)
     started_ms = started if started > 10**11 else started * 1000  # the platform uses both units
-    created = metadata.create_time or 0
+    created = _whole(metadata.create_time)
     return Job(
         id=metadata.id,
         name=metadata.name,
@@ -72,10 +75,19 @@ def read_job(answer: Any, final_phases: Collection[Phase]) -> Job:
         final=phase in final_phases,
         created_ms=created,
         queued_ms=started_ms - created if started_ms else None,
-        running_ms=(status and status.duration) or 0,
-        tasks=tuple((status and status.tasks) or ()),
+        running_ms=_whole(status and status.duration),
+        tasks=tuple(str(task) for task in (status and status.tasks) or ()),
         exit_code=failed.exit_code if failed else None,
         message=(failed.message or "") if failed else "",
         output=outputs[0].remote.obs.obs_url if outputs and outputs[0].remote and outputs[0].remote.obs else "",
         description=metadata.description or "",
     )
+
+
+def _whole(value: object) -> int:
+    """Return a whole number, 0 for an absent one."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value

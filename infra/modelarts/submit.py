@@ -10,15 +10,28 @@ from infra.modelarts import plan
 from infra.modelarts.codes import DuplicateName
 from infra.modelarts.cost import check_job_cost, maximum_cost
 from infra.modelarts.ledger import Intent, Ledger
+from infra.modelarts.words import Words
 from infra.obs.address import ObjectAddress
 from infra.ports.storage import ObjectStore
 from infra.ports.training import TrainJob
+from infra.retry import MAX_AFTER, delays
 from infra.settings import ModelArtsSettings
 from infra.store.locks import hold
 
 if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
     from infra.modelarts.job import Job
+
+
+@dataclass(frozen=True)
+class _Attempts:
+    seconds: float
+    attempts: int = 5
+
+
+class _NotListed(Transient):
+    """The platform has a job of this name, and does not list it yet."""
+
 
 Report = Callable[[str], None]
 """Receives the status of a job, as a line to read."""
@@ -99,27 +112,43 @@ class Submitter:
 
     def _wait_for_slot(self, list_jobs: Callable[[], "Sequence[Job]"], report: Report) -> None:
         """Wait until fewer than `jobs_at_once` jobs of AtlasFlow are active."""
-        reported = False
+        reported, words = False, Words(report)
         while True:
             active = [job.name for job in list_jobs() if not job.final]
             if len(active) < self.settings.jobs_at_once:
                 return
-            if not reported:
-                limit = f"modelarts.jobs_at_once is {self.settings.jobs_at_once}"
-                report(f"waiting, as {limit}: {', '.join(active)}")
-                reported = True
+            waiting = f"waiting, as modelarts.jobs_at_once is {self.settings.jobs_at_once}: {', '.join(active)}"
+            if reported:
+                words.say(waiting)
+            else:
+                report(waiting)
+            reported = True
             self.sleep(self.settings.poll_seconds)
 
     def _create(self, name: str, body: dict[str, object]) -> "Job":
         """Create the job; after a lost response look it up by its name, which is unique.
 
-        Nothing is tried again here: the stage is, and finds a job that appears later.
+        It is tried again only when the platform says when (`Retry-After`), or when it has a job of this name and does
+        not list it yet; otherwise the stage is, and finds a job that appears later.
         """
+        for delay in delays(_Attempts(self.settings.poll_seconds)):
+            try:
+                return self._create_once(name, body)
+            except Transient as error:
+                if error.after > MAX_AFTER or not (error.after or isinstance(error, _NotListed)):
+                    raise
+                self.sleep(max(delay, error.after))
+        return self._create_once(name, body)
+
+    def _create_once(self, name: str, body: dict[str, object]) -> "Job":
         try:
             self.faults.reach("train.job.submit")
             return self.client.submit(body)
-        except (DuplicateName, Transient):
+        except (DuplicateName, Transient) as error:
             found = self.client.find_by_name(name, self.settings.workspace)
-            if found is None:
-                raise
-            return found
+            if found is not None:
+                return found
+            if isinstance(error, DuplicateName):
+                hint = "run again: it is this training's own job, which is adopted"
+                raise _NotListed(f"there is a ModelArts job {name}, which is not listed yet", hint=hint) from error
+            raise

@@ -6,19 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from infra.errors import AtlasFlowError, Corrupt, UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.home import CHECKOUT
 from infra.local_training.producer import processor
 from infra.modelarts import plan, results
+from infra.modelarts.abnormal import end
 from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase
 from infra.modelarts.scripts.script import base_name, key_of, version
 from infra.modelarts.stop import stop
 from infra.modelarts.submit import Report, Submitter
 from infra.modelarts.watch import LogReader, Watcher, job_error
+from infra.modelarts.words import Words
 from infra.ports.storage import ObjectStore
 from infra.ports.training import JobStatus, OnEvent, TrainJob
 from infra.ports.values import Producer
@@ -29,6 +31,8 @@ from infra.store.digests import value_digest
 if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
     from infra.modelarts.job import Job
+
+Result = TypeVar("Result")
 
 
 def producer(settings: ModelArtsSettings, *, emulated: bool) -> Producer:
@@ -110,7 +114,8 @@ class ModelArtsTrainer:
 
         with self.ledger.watch(job.key):
             try:
-                submitted = self._existing_job(job, report) or self._submit(job, report)
+                latest = self._latest_attempt(job.key)
+                submitted = self._existing_job(job, latest, report) or self._submit(job, latest, report)
                 watcher = Watcher(self.client, on_event, self._settings.poll_seconds, self._faults, self._sleep)
                 ended, log = watcher.watch(submitted)
             except Exception:
@@ -118,7 +123,7 @@ class ModelArtsTrainer:
             except BaseException:  # Ctrl-C, or Prefect cancels the run
                 self._cancel(job.key, report)
                 raise
-            self._settle(job, ended, log)
+            self._settle(job, ended, log, report)
 
     def jobs(self, *, everybody: bool = False) -> Sequence["Job"]:
         """Return all jobs of AtlasFlow in the project, newest first.
@@ -179,20 +184,23 @@ class ModelArtsTrainer:
     def _is_own(self, job: "Job") -> bool:
         return plan.is_of(job.description, self.ledger.installation())
 
-    def _existing_job(self, job: TrainJob, report: Report) -> "Job | None":
+    def _existing_job(self, job: TrainJob, latest: "Job | None", report: Report) -> "Job | None":
         """Return the job that runs, or has run, for this key; None when a new attempt is due."""
-        latest = self._latest_attempt(job.key)
         if latest is None:
             return None
         intent = self.ledger.read(job.key)
         reported = intent is None or intent.name != latest.name or intent.settled
         if reported and latest.phase == Phase.TERMINATING:
             report(f"waiting for the end of the ModelArts job {latest.name}, which was stopped")
-            latest = self._wait_until_final(latest)
+            latest = self._wait_until_final(latest, report)
+        if reported and latest.phase == Phase.ABNORMAL:
+            report(f"ending the abnormal ModelArts job {latest.name}, or seeing that it is over")
+            latest = end(self.client, latest, self._settings.poll_seconds, self._sleep)
         # An unreported result is used even when a new training is requested: it may be that training.
         if latest.final and reported and (job.again or latest.phase != Phase.COMPLETED):
             return None
-        if latest.phase == Phase.COMPLETED and not results.list_results(self._store, latest):
+        fetched = intent is not None and intent.name == latest.name and intent.settled
+        if latest.phase == Phase.COMPLETED and not self._has_results(latest, report, late=not fetched):
             report(f"the results of the ModelArts job {latest.name} are gone; it is run again")
             return None
         action = "adopting the finished" if latest.final else "re-attached to the"
@@ -207,17 +215,37 @@ class ModelArtsTrainer:
         attempts = [job for job in found if plan.attempt_number(job.name)]
         return max(attempts, key=lambda job: plan.attempt_number(job.name), default=None)
 
-    def _wait_until_final(self, job: "Job") -> "Job":
+    def _wait_until_final(self, job: "Job", report: Report) -> "Job":
+        words = Words(report)
         while not job.final:
             self._sleep(self._settings.poll_seconds)
             job = self.client.show(job.id)
+            words.say(f"ModelArts job {job.name}: still {job.phase}")
         return job
 
-    def _submit(self, job: TrainJob, report: Report) -> "Job":
+    def _has_results(self, job: "Job", report: Report, *, late: bool) -> bool:
+        """Tell whether a completed job has results; those that nobody has fetched before may be late."""
+
+        def look() -> bool:
+            found = bool(results.list_results(self._store, job))
+            if late and not found:
+                raise Corrupt(f"the ModelArts job {job.name} has no results yet")
+            return found
+
+        try:
+            return self._outlast(look, report)
+        except Corrupt:
+            return False
+
+    def _outlast(self, look: Callable[[], Result], report: Report) -> Result:
+        return results.outlast(look, self._settings.poll_seconds, self._sleep, report)
+
+    def _submit(self, job: TrainJob, latest: "Job | None", report: Report) -> "Job":
         submitter = Submitter(
             self.client, self._store, self._settings, self._paths, self.ledger, self._faults, self._sleep
         )
-        return submitter.submit(job, self._latest_attempt(job.key), self.jobs, report)
+        # The attempt that was decided on is kept: two machines that start at once ask for the same name.
+        return submitter.submit(job, latest, self.jobs, report)
 
     def _cancel(self, key: str, report: Report) -> None:
         """Stop the job that was requested for a key, even if its submission was interrupted."""
@@ -236,25 +264,27 @@ class ModelArtsTrainer:
             self.ledger.write(replace(intent, id=stopped.id, settled=True))
             report(f"stopped the ModelArts job {intent.name}")
 
-    def _settle(self, job: TrainJob, ended: "Job", log: LogReader) -> None:
+    def _settle(self, job: TrainJob, ended: "Job", log: LogReader, report: Report) -> None:
         """Fetch the results of a final job, or raise its error; either way the job is reported from now on."""
         settled = Intent(job.key, ended.name, ended.id, settled=True)
         error = job_error(self.client, ended, log)
         if error is None:
             try:
-                results.fetch_results(self._store, ended, job.folder, self._faults)
+                self._outlast(lambda: results.fetch_results(self._store, ended, job.folder, self._faults), report)
             except Corrupt:  # damaged for good: once reported, a new training can be requested
                 self.ledger.write(settled)
                 raise
-        self._fetch_log(job, ended, log)
+        self._fetch_log(job, ended, log, report)
         self.ledger.write(settled)
         if error is not None:
             raise error
 
-    def _fetch_log(self, job: TrainJob, ended: "Job", log: LogReader) -> None:
+    def _fetch_log(self, job: TrainJob, ended: "Job", log: LogReader, report: Report) -> None:
         name = f"modelarts-job-{ended.id}-{next(iter(ended.tasks), '')}.log"
         exported = f"{self._paths.logs(self._settings.logs)}/{name}"
-        results.fetch_log(self._store, exported, job.folder / "train.log", log.kept)
+        problem = results.fetch_log(self._store, exported, job.folder / "train.log", log.kept)
+        if problem:
+            report(f"the exported log cannot be read: {problem}")
 
 
 def _no_job(name: str) -> UserError:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,9 @@ from infra.errors import AtlasFlowError, Refused, Transient
 from infra.faults import FaultPlan
 from infra.local_training import protocol
 from infra.local_training.protocol import ProgramError
+from infra.modelarts.codes import JobMissing
 from infra.modelarts.phases import Phase
+from infra.modelarts.words import Words
 from infra.ports.training import Epoch, JobStatus, LogLine, OnEvent
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ _MAX_BACKOFF = 6  # times the first pause
 _MAX_FAILURES = 5  # polls in a row
 _LATE_LOG_POLLS = 5
 _KEPT_LINES = 10_000
+_AGAIN = "it is billed; run again to watch it"
 _OUT_OF_MEMORY = 137  # 128 + SIGKILL, which only the kernel sends into a container
 
 
@@ -32,6 +35,7 @@ class LogReader:
         self._seen = 0
         self._rest = b""
         self.error: ProgramError | None = None
+        self.readable = True
         self.kept: deque[str] = deque(maxlen=_KEPT_LINES)
 
     def feed(self, content: str, total: int) -> bool:
@@ -64,6 +68,12 @@ class LogReader:
             self._report(self._rest.decode(errors="replace"))
             self._rest = b""
 
+    def fail(self, error: AtlasFlowError) -> None:
+        """Report once that the log cannot be read; the job goes on without it."""
+        if self.readable:
+            self._on_event(JobStatus(f"the log of the job cannot be read, and is left out: {error.message}"))
+        self.readable = False
+
     def _report(self, line: str) -> None:
         self.kept.append(line)
         event = protocol.parse(line)
@@ -83,6 +93,7 @@ class Watcher:
         pause: seconds between two polls; grows to six times that while nothing changes.
         faults: injected at `train.job.poll`.
         sleep: waits for seconds.
+        clock: tells seconds.
     """
 
     client: "ModelArts"
@@ -90,47 +101,66 @@ class Watcher:
     pause: float
     faults: FaultPlan
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
 
     def watch(self, job: "Job") -> "tuple[Job, LogReader]":
         """Poll until the job is final.
 
+        A log that cannot be read is reported, and does not keep the job from being watched.
+
         Raises:
-            Transient: five polls in a row failed; the job keeps running.
+            Transient: five polls in a row failed; the job goes on.
+            Refused, UserError: the platform refuses to show the job, for example with an expired token; it goes on.
+            JobMissing: the job was deleted.
         """
-        log, phase, pause, failures = LogReader(self.on_event), None, self.pause, 0
+        log, phase, pause = LogReader(self.on_event), None, self.pause
+        words = Words(lambda text: self.on_event(JobStatus(text)), self.clock)
         while True:
             self.faults.reach("train.job.poll")
-            try:
-                job = self.client.show(job.id)
-                changed = self._read_log(job, log)
-                failures = 0
-            except Transient as error:
-                failures += 1
-                if failures == _MAX_FAILURES:
-                    hint = f"the job {job.name} keeps running; run again to watch it"
-                    raise Transient(error.message, hint=hint) from error
-                self.sleep(pause)
-                continue
+            job = self._show(job, pause)
+            changed = self._read_log(job, log)
             if job.phase != phase:
                 phase, changed = job.phase, True
                 self.on_event(JobStatus(_phase_line(job)))
+                words.begin()
             if job.final:
                 self._read_late_log(job, log)
                 return job, log
+            if changed:
+                words.heard()
+            words.say(f"ModelArts job {job.name}: still {job.phase}")
             pause = self.pause if changed else min(pause * 1.5, self.pause * _MAX_BACKOFF)
             self.sleep(pause)
+
+    def _show(self, job: "Job", pause: float) -> "Job":
+        """Look at the job; a few failures in a row are tolerated."""
+        for failures in range(1, _MAX_FAILURES + 1):
+            try:
+                return self.client.show(job.id)
+            except JobMissing:
+                raise
+            except AtlasFlowError as error:
+                if not isinstance(error, Transient) or failures == _MAX_FAILURES:
+                    error.hint = "; ".join(filter(None, (error.hint, f"the job {job.name} goes on: {_AGAIN}")))
+                    raise
+                self.sleep(max(pause, error.after))
+        raise AssertionError  # the last failure is raised above
 
     def _read_log(self, job: "Job", log: LogReader) -> bool:
         if not job.tasks or job.phase in (Phase.CREATING, Phase.PENDING):
             return False
-        preview = self.client.preview(job.id, job.tasks[0])
+        try:
+            preview = self.client.preview(job.id, job.tasks[0])
+        except AtlasFlowError as error:
+            log.fail(error)
+            return False
         return preview is not None and log.feed(preview.content, preview.total)
 
     def _read_late_log(self, job: "Job", log: LogReader) -> None:
         """Read on after the end: the log of a short job may appear only then, and its last lines may be late."""
         for poll in range(_LATE_LOG_POLLS):
             changed = self._read_log(job, log)
-            if not changed and (log.kept or job.running_ms == 0):
+            if not changed and (log.kept or job.running_ms == 0 or not log.readable):
                 break
             if poll + 1 < _LATE_LOG_POLLS and not changed:
                 self.sleep(self.pause)
@@ -150,7 +180,7 @@ def job_error(client: "ModelArts", job: "Job", log: LogReader) -> AtlasFlowError
         )
     if job.phase == Phase.FAILED and (job.exit_code or log.error):
         return protocol.failure(what, job.exit_code or 1, log.error, [*log.kept, job.message])
-    events = "".join(f"\n    {event}" for event in client.events(job.id)[-4:])
+    events = "".join(f"\n    {event}" for event in _last_events(client, job))
     if job.phase == Phase.TERMINATED:
         return Refused(
             f"{what} was stopped on the platform{events}",
@@ -159,6 +189,13 @@ def job_error(client: "ModelArts", job: "Job", log: LogReader) -> AtlasFlowError
     if job.phase == Phase.ABNORMAL:
         return Transient(f"{what} was lost by the platform{events}", hint="run again: it resumes from its checkpoints")
     return Refused(f"{what} ended as {job.phase}{events}", hint="the events above are the platform's own messages")
+
+
+def _last_events(client: "ModelArts", job: "Job") -> Sequence[str]:
+    try:
+        return client.events(job.id)[-4:]
+    except AtlasFlowError as error:  # how the job ended is known without them
+        return (f"(its events cannot be read: {error.message})",)
 
 
 def _phase_line(job: "Job") -> str:

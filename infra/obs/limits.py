@@ -22,6 +22,8 @@ class SlowAnswer(HTTPError):
 class Stream(Protocol):
     """The body of a response of urllib3."""
 
+    decode_content: bool
+
     def read1(self, amt: int | None = None) -> bytes:
         """Return what one read of the socket gives; empty at the end."""
         ...
@@ -59,8 +61,10 @@ class LimitedBody:
             rest = None if rest is None else rest - len(block)
         return b"".join(blocks)
 
-    def stream(self, amt: int = _BLOCK) -> Iterator[bytes]:
-        """Yield the body in blocks of `amt` bytes."""
+    def stream(self, amt: int = _BLOCK, decode_content: bool | None = None) -> Iterator[bytes]:
+        """Yield the body in blocks of `amt` bytes; as `urllib3` does, decoded when asked."""
+        if decode_content is not None:
+            self._raw.decode_content = decode_content
         while block := self.read(amt):
             yield block
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from infra.errors import AtlasFlowError, Transient
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.modelarts import plan
+from infra.modelarts.abnormal import end
 from infra.modelarts.codes import JobMissing
 from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase
@@ -139,6 +140,8 @@ class ScriptRuns:
         if latest is None or not _is_of(latest, key):
             return None
         settled = intent is None or intent.settled or intent.name != latest.name
+        if settled and latest.phase == Phase.ABNORMAL:
+            latest = end(self.client, latest, self.settings.poll_seconds, self.sleep)
         if latest.final and (latest.phase != Phase.COMPLETED or (again and settled)):
             return None
         return None if latest.stopped else latest

@@ -4,8 +4,8 @@ import http.server
 import json
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Protocol
@@ -95,15 +95,17 @@ def test_a_closed_port_is_transient(reachable: ModelArtsSettings) -> None:
 class Serve(Protocol):
     """Starts a server that answers every request alike; returns its URL."""
 
-    def __call__(self, status: int, body: bytes) -> str: ...
+    def __call__(self, status: int, body: bytes, **headers: str) -> str: ...
 
 
-def handler_for(status: int, body: bytes) -> type[http.server.BaseHTTPRequestHandler]:
+def handler_for(status: int, body: bytes, headers: Mapping[str, str]) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
             self.send_header(STAND_IN_HEADER, "1")
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -134,8 +136,9 @@ def serving() -> Iterator[Serve]:
     """A server that answers every request alike: `serving(status, body)` returns its URL."""
     with ExitStack() as stack:
 
-        def make(status: int, body: bytes) -> str:
-            server = http.server.HTTPServer(("127.0.0.1", 0), handler_for(status, body))
+        def make(status: int, body: bytes, **headers: str) -> str:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            server = http.server.HTTPServer(("127.0.0.1", 0), handler_for(status, body, named))
             return f"http://127.0.0.1:{stack.enter_context(serve(server))}"
 
         yield make
@@ -183,6 +186,47 @@ def test_an_unusable_response_does_not_mean_no_jobs(reachable: ModelArtsSettings
     settings = reachable.model_copy(update={"endpoint": serving(200, body)})
     with doubles.client_for(settings) as client, pytest.raises(Transient, match="cannot be read"):
         client.find("x", "0")
+
+
+GOOD_JOB = {"kind": "job", "metadata": {"id": "1", "name": "x-1"}, "status": {"phase": "Running", "duration": 1}}
+STRANGE = [
+    {"status": {"duration": "x"}},
+    {"status": {"phase": "Running", "task_statuses": 7}},
+    {"status": {"tasks": 7}},
+    {"status": 7},
+    {"algorithm": {"outputs": [7]}},
+    {"metadata": {"id": "1", "name": "x-1", "create_time": "yesterday"}},
+]
+
+
+@pytest.mark.filterwarnings("ignore:Type error occurred:UserWarning")
+@pytest.mark.parametrize("change", STRANGE, ids=str)
+def test_a_type_that_the_sdk_does_not_expect_is_no_traceback(
+    reachable: ModelArtsSettings, serving: Serve, change: dict[str, object]
+) -> None:
+    """Either the SDK copes with it, or it is an unreadable response, of which nothing is concluded."""
+    body = json.dumps({**GOOD_JOB, **change}).encode()
+    with doubles.client_for(reachable.model_copy(update={"endpoint": serving(200, body)})) as client:
+        for ask in (client.show, client.configuration):
+            with suppress(Transient):
+                ask("1")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_redirect_is_refused(reachable: ModelArtsSettings, serving: Serve, status: int) -> None:
+    endpoint = serving(status, b"<html>", Location="https://login.example/page?token=secret")
+    with (
+        doubles.client_for(reachable.model_copy(update={"endpoint": endpoint})) as client,
+        pytest.raises(Refused, match=r"redirects \(\d+\) to https://login.example/page\n"),
+    ):
+        client.find("x", "0")
+
+
+def test_a_request_to_wait_is_in_the_error(reachable: ModelArtsSettings, serving: Serve) -> None:
+    settings = reachable.model_copy(update={"endpoint": serving(429, b"{}", Retry_After="19")})
+    with doubles.client_for(settings) as client, pytest.raises(Transient) as caught:
+        client.find("x", "0")
+    assert caught.value.after == 19
 
 
 def test_null_items_with_total_0_means_no_jobs(reachable: ModelArtsSettings, serving: Serve) -> None:

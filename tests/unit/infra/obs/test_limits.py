@@ -8,6 +8,8 @@ from infra.obs.limits import LEAST_RATE, LEAST_SECONDS, LimitedBody, SlowAnswer
 class Trickle:
     """A body that gives one byte in `pause` seconds."""
 
+    decode_content = False
+
     def __init__(self, data: bytes, pause: float) -> None:
         self.data = data
         self.pause = pause
