@@ -3,6 +3,7 @@
 Source: docs/reference/modelarts.md §1.7.
 """
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from flows.cli.output import print_json, print_line
 from flows.context import open_chain
 from infra.errors import Refused, UserError
 from infra.obs.address import ObjectAddress, parse_address
+from infra.obs.variables import keys, variables
 from infra.ports.values import OnBytes
 from infra.store.local_files import describe_folder
 from tasks.engine.reporter import Silent
@@ -120,12 +122,35 @@ def link_object(
     print(client.link(key))
 
 
+@obs.command("env", epilog='Examples: `eval "$(atlasflow obs env)"` · `atlasflow obs env --profile twin --json`')
+def print_variables(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
+    """Print what to export so that other programs reach the same object store: S3 clients, and Huawei's own.
+
+    The stand-in is started when it is needed, and its keys are printed. Your own keys are not: their variables refer to
+    those of AtlasFlow.
+    """
+    from infra.obs.emulator import seaweedfs  # noqa: PLC0415 - boto3 is for those who use it
+
+    chain = open_chain(profile, parse_overrides(settings), Silent())
+    store = chain.settings.obs
+    if not store.endpoint:
+        _client("", profile, settings)
+    reached = seaweedfs.reached(store, chain.world.services, chain.home)
+    found = {**variables(reached), **keys(reached, emulated=not store.endpoint)}
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        # Only a reference to a variable is left to the shell.
+        print(f"export {name}=" + (f'"{value}"' if value.startswith("$") else shlex.quote(value)))
+
+
 def _client(address: str, profile: str, settings: list[str] | None) -> "ObsClient":
-    """Return a client of the address's bucket; of the settings' bucket for a path of this machine."""
+    """Return a client of the address's bucket; of the settings' bucket for a path of this machine, or none."""
     from infra.obs.factory import open_bucket  # noqa: PLC0415 - boto3 is for those who use it
 
     chain = open_chain(profile, parse_overrides(settings), Silent())
-    found = parse_address(address)
+    found = parse_address(address) if address else None
     bucket = {} if found is None else {"bucket": found.bucket}
     obs_settings = chain.settings.obs.model_copy(update=bucket)
     return open_bucket(obs_settings, chain.world.services, chain.home, chain.settings.retry)

@@ -1,5 +1,9 @@
 """`atlasflow up` and `atlasflow down`: start and stop the local services."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
 import typer
 from rich.console import Console
 
@@ -10,7 +14,7 @@ from flows.server import prepare_server, receivers
 from infra.home import home
 from infra.prefect_server import server as prefect_server
 from infra.services import Services
-from infra.settings import PrefectSettings
+from infra.settings import PrefectSettings, Settings
 from tasks.engine.reporter import Silent
 
 
@@ -20,7 +24,13 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `atlasflow down`")(down)
 
 
-def up(profile: Profile = "local", settings: Set = None) -> None:
+def up(
+    profile: Profile = "local",
+    settings: Set = None,
+    show_credentials: Annotated[
+        bool, typer.Option("--show-credentials", help="Print keys, certificate and proxy of the stand-ins, for others.")
+    ] = False,
+) -> None:
     """Start the local services: the Prefect server, and the stand-ins that the profile needs."""
     overrides = parse_overrides(settings)
     chain = open_chain(profile, overrides, Silent())
@@ -40,6 +50,29 @@ def up(profile: Profile = "local", settings: Set = None) -> None:
     with console.status("setting up limits and automations on the Prefect server"):
         prepare_server(chain, profile, overrides)
     print_line(f"notifications: {receivers(chain.settings)}")
+    if show_credentials:
+        for line in credentials(chain.settings, services, chain.home):
+            print_line(line)
+
+
+def credentials(settings: Settings, services: Services, home: Path) -> Iterator[str]:
+    """Yield lines with what other programs need to reach the stand-ins that the settings use; no key of a user."""
+    from infra.modelarts.emulator import server  # noqa: PLC0415 - the SDK is for those who use it
+    from infra.obs.emulator import seaweedfs  # noqa: PLC0415
+
+    if settings.obs.endpoint:
+        yield "object store: not a stand-in; its keys are yours"
+    else:
+        store = seaweedfs.reached(settings.obs, services, home)
+        yield f"object store: {store.endpoint}, region {store.region}"
+        yield f"  access key {store.access_key.get_secret_value()}, secret key {store.secret_key.get_secret_value()}"
+        if store.proxy:
+            yield f"  proxy {store.proxy}, certificate {store.ca}"
+        yield "  as variables: atlasflow obs env"
+    if settings.train.target == "modelarts" and not settings.modelarts.endpoint:
+        found = server.reach(settings.modelarts, services, home)
+        yield f"ModelArts: {found.endpoint}, project {found.project_id}"
+        yield f"  access key {found.access_key.get_secret_value()}, secret key {found.secret_key.get_secret_value()}"
 
 
 def down() -> None:

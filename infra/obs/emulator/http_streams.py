@@ -39,6 +39,17 @@ async def read_body(reader: asyncio.StreamReader, headers: Mapping[str, str], le
         yield block
 
 
+async def whole_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    """Read a whole body, without the framing of chunks; none when the headers announce none."""
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return await reader.readexactly(int(headers.get("content-length") or 0))
+    blocks: list[bytes] = []
+    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+        blocks.append((await reader.readexactly(size + 2))[:-2])
+    await reader.readuntil(b"\r\n")
+    return b"".join(blocks)
+
+
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Copy a stream to its end."""
     while block := await reader.read(BLOCK):

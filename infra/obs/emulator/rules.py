@@ -50,8 +50,8 @@ class Answer:
     message: str
     extra: str = ""
 
-    def encode(self, request: Request) -> bytes:
-        """Return the whole response, after which the connection closes."""
+    def encode(self, request: Request, prefix: str = "x-amz-") -> bytes:
+        """Return the whole response, after which the connection closes; `prefix` is that of its own headers."""
         body = (
             '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
             f"<Error><Code>{self.code}</Code><Message>{escape(self.message)}</Message>"
@@ -60,7 +60,7 @@ class Answer:
         ).encode()
         head = (
             f"HTTP/1.1 {self.status} {self.code}\r\nServer: OBS-stand-in\r\nContent-Type: application/xml\r\n"
-            f"x-amz-request-id: 0000000000000000STANDIN\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            f"{prefix}request-id: 0000000000000000STANDIN\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         return head.encode() + (b"" if request.method == "HEAD" else body)
 
@@ -70,6 +70,13 @@ INTERNAL = Answer(500, "InternalError", "We encountered an internal error. Pleas
 SKEWED = Answer(
     403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."
 )
+ARCHIVED = Answer(403, "InvalidObjectState", "The operation is not valid for the object's storage class.")
+_CLASSES = {
+    "x-obs-storage-class": ("STANDARD", "WARM", "COLD", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"),
+    "x-amz-storage-class": ("STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"),
+    "x-default-storage-class": ("STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"),
+}
+_MAX_METADATA = 2048  # bytes (obs.md §2.4)
 
 
 def target_of(request: Request, region: str) -> tuple[str, str, bool]:
@@ -101,6 +108,8 @@ def operation(request: Request, region: str) -> str:
         return "s3.copy-object" if "x-amz-copy-source" in request.headers else f"s3.{verb}-object"
     if verb == "get":
         return "s3.list"
+    if verb in ("put", "delete") and request.query:  # a property of the bucket, such as its policy
+        return "s3.other"
     return f"s3.{ {'put': 'create'}.get(verb, verb) }-bucket"
 
 
@@ -126,7 +135,37 @@ def refusal(request: Request, region: str, *, path_style: bool, checksums: bool 
         return Answer(400, "InvalidRequest", "Missing required header for this request: Content-MD5")
     if not checksums and any(name.startswith("x-amz-checksum-") for name in request.headers):
         return Answer(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
-    scope = re.search(r"Credential=[^/]+/\d{8}/([^/]+)/", request.headers.get("authorization", ""))
+    return _metadata_refusal(request) or _encryption_refusal(request) or _scope_refusal(request, region)
+
+
+def default_class(request: Request) -> str:
+    """Return the default storage class of a bucket to create; empty for OBS's default."""
+    return request.headers.get("x-default-storage-class") or request.headers.get("x-obs-storage-class", "")
+
+
+def _metadata_refusal(request: Request) -> Answer | None:
+    """Return the refusal of user metadata that are too large, or of an unknown storage class."""
+    prefixes = ("x-amz-meta-", "x-obs-meta-")
+    own = {name[len(prefixes[0]) :]: value for name, value in request.headers.items() if name.startswith(prefixes)}
+    if sum(len(name) + len(value) for name, value in own.items()) > _MAX_METADATA:
+        return Answer(400, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size.")
+    for name, allowed in _CLASSES.items():
+        if request.headers.get(name, allowed[0]) not in allowed:
+            return Answer(400, "InvalidStorageClass", "The storage class you specified is not valid.")
+    return None
+
+
+def _encryption_refusal(request: Request) -> Answer | None:
+    """Return the refusal of SSE-S3, which OBS does not support (obs.md §2.4), and of any on this stand-in."""
+    if any("server-side-encryption" in name for name in request.headers):
+        return Answer(501, "NotImplemented", "Server-side encryption of this kind is not supported.")
+    return None
+
+
+def _scope_refusal(request: Request, region: str) -> Answer | None:
+    """Return the refusal of a signature for another region, in a header or in a link."""
+    credential = request.headers.get("authorization", "") or (request.query.get("X-Amz-Credential") or [""])[0]
+    scope = re.search(r"(?:Credential=|^)[^/]+/\d{8}/([^/]+)/", credential)
     if scope and scope[1] != region:
         return Answer(403, "SignatureDoesNotMatch", "The request signature does not conform to the region.")
     return None
@@ -134,13 +173,13 @@ def refusal(request: Request, region: str, *, path_style: bool, checksums: bool 
 
 def location_refusal(body: bytes, region: str) -> Answer | None:
     """Return OBS's refusal to create a bucket in another region."""
-    wanted = re.search(rb"<LocationConstraint>([^<]*)</LocationConstraint>", body)
+    wanted = re.search(rb"<Location(?:Constraint)?>([^<]*)</", body)
     if wanted and wanted[1].decode() != region:
         return Answer(400, "IllegalLocationConstraintException", "The location constraint is not this region's.")
     return None
 
 
-def altered(head: Sequence[bytes], status: bytes) -> bytes:
-    """Return a response head with another status line and no body."""
+def altered(head: Sequence[bytes], status: bytes, length: int = 0) -> bytes:
+    """Return a response head with another status line, for a body of `length` bytes."""
     kept = [line for line in head[1:] if not line.lower().startswith((b"content-length:", b"transfer-encoding:"))]
-    return b"\r\n".join([b"HTTP/1.1 " + status, *kept, b"Content-Length: 0", b"", b""])
+    return b"\r\n".join([b"HTTP/1.1 " + status, *kept, b"Content-Length: %d" % length, b"", b""])

@@ -8,6 +8,7 @@ signed S3 requests are accepted: the HTTP interfaces of filer and master are off
 only its gateway can sign, and gRPC demands a client certificate.
 """
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -132,7 +133,9 @@ def middleware_service(services: Services, home: Path, settings: ObsSettings) ->
         "tls-port": str(tls_port),
         "region": region,
         "certificates": str(home / "certificates"),
+        "facts": str(home / NAME),
     }
+    keys = {"access_key": ACCESS_KEY, "secret_key": _secret_key(home)}
     lenient = ("--checksums",) if settings.stand_in_checksums == "accept" else ()
     return Service(
         name=name,
@@ -148,7 +151,7 @@ def middleware_service(services: Services, home: Path, settings: ObsSettings) ->
         port=tls_port,
         ready=lambda: answers(tls_port),
         rebuild=lambda: middleware_service(services, home, settings),
-        environment={"PYTHONPATH": str(CHECKOUT)},
+        environment={"PYTHONPATH": str(CHECKOUT), "ATLASFLOW_OBS_STAND_IN": json.dumps(keys)},
         stop_seconds=3,
     )
 

@@ -105,3 +105,23 @@ def test_what_cannot_work_is_explained(obs: Any, tree: Any) -> None:
         obs("remove", "obs://atlasflow/", "--recursive")
     with pytest.raises(UserError, match="there is no file"):
         obs("copy", tree / "absent", "obs://atlasflow/absent")
+
+
+def test_the_variables_for_other_programs_reach_the_stand_in(obs: Any) -> None:
+    found = json.loads(obs("env", "--json", profile="twin"))
+    assert found["OBS_ENDPOINT"] == found["AWS_ENDPOINT_URL_S3"] == "https://obs.cn-north-4.myhuaweicloud.com"
+    assert found["AWS_ACCESS_KEY_ID"] == found["OBS_ACCESS_KEY_ID"] == "atlasflow"
+    assert found["https_proxy"].startswith("http://127.0.0.1:")
+    assert Path(found["AWS_CA_BUNDLE"]).is_file()
+    lines = obs("env").splitlines()
+    assert f"export OBS_SECRET_ACCESS_KEY={found['OBS_SECRET_ACCESS_KEY']}" in lines
+    assert not any("https_proxy" in line for line in lines)
+
+
+def test_a_key_of_a_user_is_not_printed(obs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATLASFLOW_OBS__ENDPOINT", "https://s3.example")
+    monkeypatch.setenv("ATLASFLOW_OBS__ACCESS_KEY", "my-access")
+    monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "my-secret")
+    printed = obs("env")
+    assert 'export AWS_SECRET_ACCESS_KEY="$ATLASFLOW_OBS__SECRET_KEY"' in printed
+    assert "my-" not in printed
