@@ -18,6 +18,9 @@ class ModelArtsStandInSettings(Section):
     arguments: Literal["joined", "separate"] = Field(
         "joined", description="arguments of the boot script: --name=value, or --name and value apart (unconfirmed)"
     )
+    compatibility: Literal["1.x", "off"] = Field(
+        "1.x", description="let scripts use names of MindSpore 1.x, with a notice in the log; off: only those of 2.x"
+    )
 
 
 class ModelArtsNotebookSettings(Section):

@@ -39,6 +39,7 @@ Stores = Callable[[str], Bucket]
 _MOUNT = PurePosixPath("/home/ma-user/modelarts")
 _SETTLED_SECONDS = 0.5
 MOXING = Path(__file__).with_name("moxing")
+COMPATIBILITY = Path(__file__).parent.parent / "compatibility"
 KERNELS = "ATLASFLOW_KERNELS"
 """Environment variable of `models/kernels`: the folder of compiled kernels."""
 
@@ -55,10 +56,17 @@ class Container:
         folder: for this job alone.
         stores: the buckets.
         spelling: of the boot script's arguments: `--name=value`, or two words.
+        compatible: let scripts use the names of MindSpore 1.x.
     """
 
     def __init__(
-        self, record: Record, folder: Path, stores: Stores, spelling: Literal["joined", "separate"] = "joined"
+        self,
+        record: Record,
+        folder: Path,
+        stores: Stores,
+        spelling: Literal["joined", "separate"] = "joined",
+        *,
+        compatible: bool = True,
     ) -> None:
         self._id = record.id
         self._request = record.request
@@ -66,6 +74,7 @@ class Container:
         self._root = folder / "container"
         self._stores = stores
         self._spelling = spelling
+        self._compatible = compatible
         self._sent: dict[Path, tuple[int, int]] = {}  # size and modification time
         self.log = folder / f"modelarts-job-{record.id}-{TASK}.log"
 
@@ -174,11 +183,12 @@ class Container:
         mount = self._local(_MOUNT)
         instance = f"modelarts-job-{self._id}-{TASK}"
         environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "LANG": "C.UTF-8",
             "HOME": str(mount.parent),
             "PYTHONUNBUFFERED": "1",
-            "PYTHONPATH": os.pathsep.join([str(self._folder / "packages"), str(MOXING)]),
+            "ONEDNN_MAX_CPU_ISA": os.environ.get("ONEDNN_MAX_CPU_ISA", "AVX2"),  # mindspore.md §6.2
+            "PYTHONPATH": os.pathsep.join(map(str, self._module_path())),
             "MA_HOME": str(mount.parent),
             "MA_JOB_DIR": str(mount / "user-job-dir"),
             "MA_MOUNT_PATH": str(mount),
@@ -202,6 +212,9 @@ class Container:
         }
         environment |= {channel.name: str(local) for channel, local in self._channels() if channel.access == "env"}
         return environment | dict(self._request.environment)
+
+    def _module_path(self) -> list[Path]:
+        return [self._folder / "packages", MOXING, *([COMPATIBILITY] if self._compatible else [])]
 
     def _fetch(self, what: str, address: str, folder: Path) -> None:
         """Fetch all objects under an address into a folder, or the one object at the address."""

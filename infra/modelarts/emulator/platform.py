@@ -55,7 +55,13 @@ class Platform:
 
     def container(self, record: Record) -> Container:
         """Return the container of a job."""
-        return Container(record, self.book.folder / record.id, self._stores, self.options.arguments)
+        return Container(
+            record,
+            self.book.folder / record.id,
+            self._stores,
+            self.options.arguments,
+            compatible=self.options.compatibility == "1.x",
+        )
 
     def stop(self, record: Record) -> None:
         """Begin to stop a job; a final one stays as it is."""
