@@ -87,7 +87,7 @@ class World:
         """ATC where it is found, or its stand-in, as convert.compiler says."""
         from infra.atc.factory import open_compiler
 
-        return open_compiler(self.settings.convert.compiler, faults=self.faults)
+        return open_compiler(self.settings.convert.compiler, cann=self.settings.atc.stand_in_cann, faults=self.faults)
 
     def simulator(self) -> "Simulator":
         """Compiled models on this machine, by the agent and the stand-in pyACL."""

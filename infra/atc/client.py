@@ -25,7 +25,7 @@ from infra.program import run_program
 from infra.store.atomic import replacing
 
 FRAMEWORKS: Mapping[str, str] = {".air": "1", ".onnx": "5"}
-_FROM_REQUEST = ("model", "weight", "framework", "output", "soc_version", "input_shape", "mode", "om", "json")
+_FROM_REQUEST = ("model", "weight", "framework", "output", "soc_version", "input_shape", "mode", "om", "json", "help")
 _CODE = re.compile(r"\s*(?P<code>E[0-9A-Z]\d{4}): ?(?P<text>.*)")
 _INNER = ("E19999", "EZ9999")  # these follow a more specific code
 
@@ -142,12 +142,36 @@ def _result(folder: Path, request: CompileRequest) -> Path:
     return found[0]
 
 
+# What a signal says of a compiler (docs/reference/atc.md §3.8).
+_ENDED: Mapping[signal.Signals, tuple[type[AtlasFlowError], str]] = {
+    signal.SIGKILL: (
+        Transient,
+        "it ran out of memory: compile on a machine with more than 8 GB instead of on the board, or set "
+        "TE_PARALLEL_COMPILER=1",
+    ),
+    signal.SIGSEGV: (
+        Refused,
+        "the compiler itself crashed; graphs with NonMaxSuppression are known for it: end the model before it, or use "
+        "another CANN",
+    ),
+}
+
+
+def _signal(code: int) -> signal.Signals | None:
+    """The signal that ended a program: its own status, or 128 more from the shell script `atc` around `atc.bin`."""
+    number = -code if code < 0 else code - 128
+    return signal.Signals(number) if number in _SIGNALS else None
+
+
+_SIGNALS = {int(item) for item in signal.Signals if item < signal.SIGRTMIN}
+
+
 def _explain(code: int, output: Sequence[str], request: CompileRequest) -> AtlasFlowError:
     """The error for the output of a failed ATC."""
     what = f"ATC cannot compile {request.model} for {request.soc_version}"
-    if code < 0:
-        name = signal.Signals(-code).name
-        return Transient(f"{what}: {name} ended it", hint="SIGKILL often means a lack of memory")
+    if (ended_by := _signal(code)) is not None:
+        kind, hint = _ENDED.get(ended_by, (Transient, "run it again"))
+        return kind(f"{what}: {ended_by.name} ended it", hint=hint)
     matches = [match for match in map(_CODE.match, output) if match is not None]
     best = next((match for match in matches if match["code"] not in _INNER), matches[0] if matches else None)
     if best is None:

@@ -236,9 +236,9 @@ CODES: Mapping[str, Code] = {
         "The model names {domain_version_num} versions of its operator set", "it may name one", "export again"
     ),
     "E19010": Code(
-        "No parser is registered for operator [{opname}] of type [{optype}]",
-        "the model's opset is newer or older than this ATC knows",
-        "export with opset 11",
+        "No parser is registered for Op [{opname}, optype [{optype}]]",
+        "the operator is none of ONNX's, or the model's opset is newer or older than this ATC knows",
+        "express the model in standard operators, and export it with opset 11 or 13",
         Refused,
     ),
     "E19999": Code("Inner error: {reason}", "something inside the compiler failed", "read the lines above", Refused),

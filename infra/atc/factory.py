@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from infra.atc.client import AtcCompiler
+from infra.atc.emulator.flags import VARIABLE
 from infra.atc.emulator.version import stand_in_version
+from infra.atc.generations import DEFAULT, generation
 from infra.atc.toolkit import Toolkit, find_toolkit
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
@@ -22,11 +24,19 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 def open_compiler(
     choice: Choice = "auto",
     *,
+    cann: str = DEFAULT,
     seconds: float = 3600.0,
     faults: FaultPlan = NO_FAULTS,
     find: Callable[[], Toolkit | None] = find_toolkit,
 ) -> Compiler:
     """Open `atc`, `stand-in`, or with `auto` the first of them that is installed.
+
+    Args:
+        choice: which.
+        cann: the generation that the stand-in plays.
+        seconds: limit of one compilation.
+        faults: points of the atomic write.
+        find: looks for a toolkit.
 
     Raises:
         UserError: `atc` is chosen and not installed.
@@ -39,7 +49,7 @@ def open_compiler(
             "there is no atc on PATH, and no CANN toolkit in the usual places",
             hint="install the CANN toolkit, or source its set_env.sh, or set convert.compiler=stand-in",
         )
-    return stand_in(seconds=seconds, faults=faults)
+    return stand_in(cann=cann, seconds=seconds, faults=faults)
 
 
 def real(toolkit: Toolkit, *, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
@@ -48,8 +58,9 @@ def real(toolkit: Toolkit, *, seconds: float = 3600.0, faults: FaultPlan = NO_FA
     return AtcCompiler([str(toolkit.atc)], made_by, toolkit.environment, seconds, faults)
 
 
-def stand_in(*, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
-    """Open the stand-in; its version is the digest of its code."""
-    made_by = Producer("atc-stand-in", stand_in_version(), emulated=True, details={"onnx": version("onnx")})
+def stand_in(*, cann: str = DEFAULT, seconds: float = 3600.0, faults: FaultPlan = NO_FAULTS) -> AtcCompiler:
+    """Open the stand-in, which plays a generation of CANN; its version is the digest of its code."""
+    details = {"onnx": version("onnx"), "cann": generation(cann).name}
+    made_by = Producer("atc-stand-in", stand_in_version(), emulated=True, details=details)
     command = [sys.executable, "-m", "infra.atc.emulator.command"]
-    return AtcCompiler(command, made_by, {"PYTHONPATH": str(_CHECKOUT)}, seconds, faults)
+    return AtcCompiler(command, made_by, {"PYTHONPATH": str(_CHECKOUT), VARIABLE: cann}, seconds, faults)

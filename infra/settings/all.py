@@ -10,6 +10,7 @@ from infra.settings.notify import NotifySettings
 from infra.settings.retrain import RetrainSettings
 from infra.settings.robustness import RobustnessSettings
 from infra.settings.stages import (
+    AtcSettings,
     ConvertSettings,
     EvaluateSettings,
     ExportSettings,
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     robustness: RobustnessSettings = Field(RobustnessSettings(), description="the robustness measurement")
     export: ExportSettings = Field(ExportSettings(), description="export")
     convert: ConvertSettings = Field(ConvertSettings(), description="compilation to .om")
+    atc: AtcSettings = Field(AtcSettings(), description="the compiler")
     deploy: DeploySettings = Field(DeploySettings(), description="deployment")
     boards: dict[str, BoardSettings] = Field({"laptop": BoardSettings()}, description="the boards, by name")
     retrain: RetrainSettings = Field(RetrainSettings(), description="retraining")

@@ -55,6 +55,14 @@ Precision = Literal[
 ]
 
 
+class AtcSettings(Section):
+    """The compiler."""
+
+    stand_in_cann: Literal["5.1", "6.3", "7.0", "8.0", "8.5", "9.0"] = Field(
+        "8.0", description="the generation of CANN that the stand-in compiler plays; see docs/compatibility.md"
+    )
+
+
 class ConvertSettings(Section):
     """Compilation to `.om`."""
 

@@ -17,19 +17,21 @@ from infra.atc.emulator.options import FORMATS, IGNORED_FOR_AIR
 from infra.atc.emulator.precision import apply_precision, rules_of
 from infra.atc.emulator.report import check_report, graph_json
 from infra.atc.emulator.shapes import check_shapes, read_gears, read_shapes
+from infra.atc.generations import DEFAULT, GENERATIONS, Generation
 from infra.errors import Corrupt, UserError
 from infra.store.atomic import write_text
 
 _OF_THE_RUN = ("model", "output", "soc_version", "mode", "om", "json", "check_report", "log", "debug_dir", "help")
 
 
-def parse_model(options: Mapping[str, str], report: Path | None) -> onnx.ModelProto:
+def parse_model(options: Mapping[str, str], report: Path | None, cann: Generation) -> onnx.ModelProto:
     """Read the source model as ONNX, with the parser's checks; mode 3 ends here.
 
     Args:
         options: `--model` and `--framework`.
         report: file for the result of the check; with None, it is written to `check_result.json` in the working folder
             when a check fails, as ATC does (docs/reference/atc.md §3.1).
+        cann: the generation, whose parsers these are.
 
     Raises:
         AtcError: of the parser; for the first wrong operator.
@@ -39,7 +41,7 @@ def parse_model(options: Mapping[str, str], report: Path | None) -> onnx.ModelPr
         name, checked = path.stem, _check_air(path)
     else:
         model = graph.load(path)
-        name, checked = model.graph.name, graph.check_operators(model, path)
+        name, checked = model.graph.name, graph.check_operators(model, path, cann)
     first = next((error for *_, error in checked if error is not None), None)
     if first is not None or report is not None:
         write_text((report or Path("check_result.json")).absolute(), check_report(name, checked))
@@ -76,13 +78,16 @@ class Compiled:
     fusions: Mapping[str, int]
 
 
-def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str], None]) -> Compiled:
+def compile_model(
+    options: Mapping[str, str], version: str, warn: Callable[[str], None], cann: Generation = GENERATIONS[DEFAULT]
+) -> Compiled:
     """Compile.
 
     Args:
         options: checked by `options.check_compile`.
         version: of the stand-in.
         warn: receives ATC's warnings.
+        cann: the generation that the stand-in plays.
 
     Raises:
         AtcError: ATC's error.
@@ -94,7 +99,7 @@ def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str]
     check_shapes(given, gears, layout)
 
     configs = _aipp(effective)
-    model = parse_model(effective, None)
+    model = parse_model(effective, None, cann)
     shapes = graph.input_shapes(model, given)
     if out_nodes := effective.get("out_nodes", ""):
         graph.choose_outputs(model, out_nodes)
@@ -129,7 +134,7 @@ def compile_model(options: Mapping[str, str], version: str, warn: Callable[[str]
     return Compiled(om, fusions)
 
 
-def as_json(options: Mapping[str, str]) -> str:
+def as_json(options: Mapping[str, str], cann: Generation) -> str:
     """Mode 1: the graph of `--om` as JSON; with `--framework` that file is a source model, else an `.om`.
 
     Raises:
@@ -139,7 +144,7 @@ def as_json(options: Mapping[str, str]) -> str:
     if options.get("framework"):
         if options["framework"] not in ("1", "5"):
             raise AtcError("E10007", parameter="framework", support="1 (MindSpore) or 5 (ONNX) in this stand-in")
-        model = parse_model({"model": options["om"], "framework": options["framework"]}, None)
+        model = parse_model({"model": options["om"], "framework": options["framework"]}, None, cann)
         return graph_json(model, graph.infer(model) if options.get("dump_mode") == "1" else None)
     try:
         om = read_om(path)

@@ -1,6 +1,7 @@
 """The ONNX graph of the stand-in: load it with ATC's checks, set shapes, choose outputs."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from onnx import TensorProto, helper, shape_inference
 
 from infra.atc.codes import AtcError
 from infra.atc.emulator.shapes import Gears, at_gear
+from infra.atc.generations import Generation
 
-OPSETS = range(11, 19)  # documented in the manual; docs/reference/atc.md §3.4
 ACL_TYPES: Mapping[int, int] = {
     TensorProto.FLOAT: 0, TensorProto.FLOAT16: 1, TensorProto.INT8: 2, TensorProto.INT32: 3, TensorProto.UINT8: 4,
     TensorProto.INT16: 6, TensorProto.UINT16: 7, TensorProto.UINT32: 8, TensorProto.INT64: 9, TensorProto.UINT64: 10,
@@ -45,12 +46,14 @@ def load(path: Path) -> onnx.ModelProto:
     weights = {tensor.name for tensor in model.graph.initializer}
     for value in [value for value in model.graph.input if value.name in weights]:
         model.graph.input.remove(value)  # older files list their weights as inputs too
+    if not model.graph.input:
+        raise AtcError("E16001", value="input")
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"  # the parser's name for unnamed nodes
     return model
 
 
-def check_operators(model: onnx.ModelProto, path: Path) -> list[Checked]:
+def check_operators(model: onnx.ModelProto, path: Path, cann: Generation) -> list[Checked]:
     """Name, type and error of each operator: E16002, E19010 or EZ3003.
 
     Raises:
@@ -58,7 +61,8 @@ def check_operators(model: onnx.ModelProto, path: Path) -> list[Checked]:
     """
     opset = opset_of(model)
     try:
-        checked: list[Checked] = [(node.name, node.op_type, _operator_error(node, opset)) for node in model.graph.node]
+        nodes = model.graph.node
+        checked: list[Checked] = [(node.name, node.op_type, _operator_error(node, opset, cann)) for node in nodes]
         if all(error is None for *_, error in checked):
             onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
@@ -67,11 +71,12 @@ def check_operators(model: onnx.ModelProto, path: Path) -> list[Checked]:
     return checked
 
 
-def _operator_error(node: onnx.NodeProto, opset: int) -> AtcError | None:
-    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset, ""):
-        return AtcError("E16002", optype=f"{node.domain or 'ai.onnx'}::{opset}::{node.op_type}")
-    if opset not in OPSETS:
-        return AtcError("E19010", opname=node.name, optype=f"ai.onnx::{opset}::{node.op_type}")
+def _operator_error(node: onnx.NodeProto, opset: int, cann: Generation) -> AtcError | None:
+    foreign = node.domain not in ("", "ai.onnx")
+    if foreign or opset not in cann.opsets or not onnx.defs.has(node.op_type, opset, ""):
+        return AtcError(
+            cann.unknown_operator, opname=node.name, optype=f"{node.domain or 'ai.onnx'}::{opset}::{node.op_type}"
+        )
     if any(item.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for item in node.attribute):
         return AtcError("EZ3003", opname=node.name, optype=node.op_type)
     return None
@@ -178,23 +183,36 @@ def output_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]],
 
 
 def choose_outputs(model: onnx.ModelProto, text: str) -> None:
-    """Apply `--out_nodes`, `node:index;…`; raises E11017 for an unknown node, E10001 for bad syntax."""
-    nodes = {node.name: node for node in model.graph.node}
-    chosen = []
-    for part in filter(None, text.split(";")):
-        name, _, index = part.rpartition(":")
-        if not index.isdigit() or not name:
-            raise AtcError("E10001", value=part, parameter="--out_nodes", reason="write node:index")
-        if name not in nodes:
-            raise AtcError("E11017", opname=name)
-        if int(index) >= len(nodes[name].output):
-            reason = f"{name} has {len(nodes[name].output)} outputs"
-            raise AtcError("E10001", value=part, parameter="--out_nodes", reason=reason)
-        chosen.append(nodes[name].output[int(index)])
+    """Apply `--out_nodes`: `node:index;…`, or names of the model's outputs.
+
+    Raises:
+        AtcError: E11017 for an unknown node or output, E10001 for bad syntax or both forms at once.
+    """
+    parts = [part.strip() for part in text.split(";") if part.strip()]
+    outputs = {value.name for value in model.graph.output}
+    named = [part for part in parts if part in outputs]
+    if named and len(named) < len(parts):
+        raise AtcError("E10001", value=text, parameter="--out_nodes", reason="write node:index or outputs, not both")
+    chosen = named or [_output_of(model, part) for part in parts]
     graph = infer(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)}
     del model.graph.output[:]
     model.graph.output.extend(helper.make_tensor_value_info(name, types[name], None) for name in chosen)
+
+
+def _output_of(model: onnx.ModelProto, part: str) -> str:
+    name, colon, index = part.rpartition(":")
+    if not colon:
+        raise AtcError("E11017", opname=part)
+    if re.fullmatch("[0-9]{1,4}", index) is None or not name:
+        raise AtcError("E10001", value=part, parameter="--out_nodes", reason="write node:index")
+    node = next((node for node in model.graph.node if node.name == name), None)
+    if node is None:
+        raise AtcError("E11017", opname=name)
+    if int(index) >= len(node.output):
+        reason = f"{name} has {len(node.output)} outputs"
+        raise AtcError("E10001", value=part, parameter="--out_nodes", reason=reason)
+    return str(node.output[int(index)])
 
 
 def output_names(model: onnx.ModelProto) -> list[str]:

@@ -27,40 +27,59 @@ class Gears:
 def read_shapes(text: str) -> dict[str, tuple[int, ...]]:
     """Read `name:n,c,h,w;…` to name and dimensions (-1: dynamic); raises E10002 for bad syntax, E10055 for ranges."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for part in filter(None, text.split(";")):
-        name, colon, dims = part.rpartition(":")
+    for part in filter(None, (item.strip() for item in text.split(";"))):
+        name, colon, dims = (item.strip() for item in part.rpartition(":"))
         if not colon or not name:
             raise AtcError("E10002", shape=text, reason="a shape has no name", sample=SAMPLE)
         if name in shapes:
             raise AtcError("E10002", shape=text, reason=f"{name} appears twice", sample=SAMPLE)
         if "~" in dims:
             raise AtcError("E10055", reason="this stand-in does not support ranges of shapes; use dynamic gears")
-        if re.fullmatch(r"(-?\d+(,-?\d+)*)?", dims) is None:
+        if re.fullmatch(r"(\s*-?[0-9]+\s*(,\s*-?[0-9]+\s*)*)?", dims) is None:
             raise AtcError("E10002", shape=text, reason=f"{dims} are not whole numbers", sample=SAMPLE)
-        shapes[name] = tuple(int(dim) for dim in dims.split(",")) if dims else ()
+        shapes[name] = tuple(_number(dim, "input_shape") for dim in dims.split(",")) if dims else ()
     if text and not shapes:
         raise AtcError("E10002", shape=text, reason="there is no shape in it", sample=SAMPLE)
     return shapes
 
 
 def read_gears(options: Mapping[str, str]) -> Gears:
-    """The gears of the options; raises E10020 and E10035 to E10039 for invalid gears."""
+    """The gears of the options, which may end in a separator; E10003, E10013, E10020, E10035 to E10039 for bad ones."""
     if options.get("input_shape_range"):
         raise AtcError("E10055", reason="this stand-in does not support ranges of shapes; use dynamic gears")
-    if text := options.get("dynamic_batch_size"):
-        return _gears("batch", [[item] for item in text.split(",")], text)
-    if text := options.get("dynamic_image_size"):
-        return _gears("image", [gear.split(",") for gear in text.split(";")], text)
-    if text := options.get("dynamic_dims"):
-        return _gears("dims", [gear.split(",") for gear in text.split(";")], text)
+    for name, (kind, allowed) in _FORMS.items():
+        if text := options.get(name):
+            if re.fullmatch(f"[{allowed}]+", text, re.ASCII) is None:
+                raise AtcError("E10003", value=text, parameter=name, reason="it has other characters than numbers")
+            return _gears(kind, text, name)
     return Gears()
 
 
-def _gears(kind: str, items: list[list[str]], text: str) -> Gears:
+_FORMS = {
+    "dynamic_batch_size": ("batch", "0-9,"),
+    "dynamic_image_size": ("image", "0-9,; "),
+    "dynamic_dims": ("dims", "0-9,; "),
+}
+_LONG = 2**63 - 1
+
+
+def _number(text: str, option: str) -> int:
+    """A whole number; raises E10013 for one beyond 64 bits."""
+    digits = text.strip().lstrip("-").lstrip("0")
+    if len(digits) > 19 or int(digits or "0") > _LONG:
+        raise AtcError("E10013", value=text.strip()[:40], parameter=option)
+    return int(text)
+
+
+def _gears(kind: str, text: str, option: str) -> Gears:
+    if kind == "batch":
+        items = [[item] for item in text.removesuffix(",").split(",")]
+    else:
+        items = [gear.split(",") for gear in text.strip().removesuffix(";").split(";")]
     if kind == "image" and any(len(gear) != 2 for gear in items):
         raise AtcError("E10020", dynamic_image_size=text)
     for item in (item for gear in items for item in gear):
-        if re.fullmatch(r"\d+", item.strip()) is None or int(item) == 0:
+        if not item.strip().isdigit() or _number(item, option) == 0:
             raise AtcError("E10038", dim=item)
     values = tuple(tuple(int(item) for item in gear) for gear in items)
     if len(values) < _LEAST:

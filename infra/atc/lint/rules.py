@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import TensorProto
 
+from infra.atc.generations import DEFAULT, GENERATIONS
 from infra.atc.lint.findings import Finding, Level, Rule, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STANDARD = ("", "ai.onnx")
-OPSETS = range(7, 19)
+OPSETS = GENERATIONS[DEFAULT].opsets
 """Versions of the standard operators that ATC's parsers register (docs/reference/atc.md §3.4)."""
 ADVISED_OPSET = 13
 """Accepted by every CANN since 5.0, and the version that reports of it name as safe."""

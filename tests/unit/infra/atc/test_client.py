@@ -108,6 +108,18 @@ def test_a_killed_atc_is_transient_and_its_half_om_is_dropped(tmp_path: Path) ->
     assert list(request.output.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("status", "error", "name", "advice"),
+    [(137, Transient, "SIGKILL", "out of memory"), (139, Refused, "SIGSEGV", "NonMaxSuppression")],
+)
+def test_a_signal_that_comes_through_the_script_is_explained(
+    tmp_path: Path, status: int, error: type[AtlasFlowError], name: str, advice: str
+) -> None:
+    with pytest.raises(error, match=name) as caught:
+        scripted(tmp_path, f"import sys\nsys.exit({status})").compile(request_in(tmp_path), lambda _line: None)
+    assert advice in caught.value.hint
+
+
 def test_a_time_out_kills_the_whole_process_group(tmp_path: Path) -> None:
     body = (
         "import subprocess, sys, time\n"

@@ -166,7 +166,7 @@ def test_mode_3_writes_a_report_and_no_om(folder: Path) -> None:
     changed(lambda net: setattr(net.graph.node[0], "op_type", "Convolute"))()
     assert command.main([*arguments, "--check_report=other.json"]) == 255
     first, second, *_ = json.loads(Path("other.json").read_text())["op"]
-    assert (first["op_name"], first["result"], first["cause"][0]["code"]) == ("conv1", "failed", "E16002")
+    assert (first["op_name"], first["result"], first["cause"][0]["code"]) == ("conv1", "failed", "E19010")
     assert second["result"] == "success"
     assert not list(folder.glob("*.om"))
 
