@@ -120,6 +120,7 @@ def _version(atc: Path, home: Path | None) -> str:
         files = (
             home / f"{platform.machine()}-linux" / "ascend_toolkit_install.info",
             home / "compiler" / "version.info",
+            home / "share" / "info" / "runtime" / "version.info",
         )
     for file in files:
         if file.is_file() and (match := _VERSION.search(file.read_text(encoding="utf-8", errors="replace"))):

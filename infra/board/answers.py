@@ -40,6 +40,7 @@ class AgentFacts:
         board: the part that is of general interest.
         problems: modules that Python cannot import, to the reason.
         pillow: version of Pillow; empty when it cannot be imported.
+        numpy: version of NumPy; empty when it cannot be imported.
         environment: the toolkit's script that was sourced; empty when none was found.
         user: who is logged in.
         groups: of that user.
@@ -49,6 +50,7 @@ class AgentFacts:
     board: BoardFacts
     problems: Mapping[str, str]
     pillow: str
+    numpy: str
     environment: str
     user: str
     groups: tuple[str, ...]
@@ -164,6 +166,7 @@ def agent_facts(board: str, answer: Any) -> AgentFacts:
         ),
         problems={text(name, MAX_WORD): text(why) for name, why in answer["modules"].items() if why is not None},
         pillow=_fact(answer["pillow"]),
+        numpy=_fact(answer["numpy"]),
         environment=text(answer["environment"]),
         user=_fact(answer["user"]),
         groups=tuple(_fact(group) for group in items(answer["groups"])),

@@ -11,6 +11,8 @@ MODULES = ("failure", "files", "facts", "releases", "fork", "counts", "observati
 
 # The usual places of the environment scripts of toolkits and runtimes (docs/reference/boards.md §5).
 ENVIRONMENTS = (
+    '"$HOME/Ascend/cann/set_env.sh"',
+    "/usr/local/Ascend/cann/set_env.sh",
     '"$HOME/Ascend/ascend-toolkit/set_env.sh"',
     "/usr/local/Ascend/ascend-toolkit/set_env.sh",
     '"$HOME/Ascend/nnrt/set_env.sh"',

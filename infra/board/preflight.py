@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from infra.atc.generations import CYCLES, runs_on
 from infra.board.answers import AgentFacts
 from infra.board.cann import older
 from infra.ports.board import BoardFacts
@@ -14,6 +15,8 @@ FACTORY_PASSWORDS = {"Mind@123"}  # docs/reference/boards.md §5
 LITTLE_BYTES = 256 * 1024 * 1024
 OLDEST_PILLOW = (5, 1)  # of Ubuntu 18.04; older ones are not tried
 PILLOW_THAT_TURNS = (6, 2)  # older ones do not read the orientation of every PNG and TIFF
+CANN_WITH_NUMPY_2, CANN_OF_TODAY = "8.3.RC1", "8.5"
+PYTHONS = (3, 7), (3, 13)  # of CANN_OF_TODAY
 SPARE_BYTES = 16 * 1024 * 1024  # what a board needs besides the files of a release: journal, links, pictures
 
 
@@ -124,6 +127,19 @@ def _pillow(facts: AgentFacts) -> Finding:
         return Finding(
             Step.PYTHON, Level.NOTE, f"{found}, which ignores the EXIF orientation of some PNG and TIFF pictures", hint
         )
+    return _numpy(facts, found)
+
+
+def _numpy(facts: AgentFacts, found: str) -> Finding:
+    """Whether the toolkit's Python parts stand this NumPy and this Python (docs/reference/boards.md §5)."""
+    cann = facts.board.cann
+    if older(cann, CANN_WITH_NUMPY_2) and older(facts.numpy, "2.0") is False:
+        hint = 'if an operator fails with "np.float_": pip install "numpy<2" there'
+        return Finding(Step.PYTHON, Level.NOTE, f"{found}; NumPy {facts.numpy} breaks CANN up to 8.2", hint)
+    python = tuple(int(number) for number in re.findall(r"\d+", facts.board.python)[:2])
+    if older(cann, CANN_OF_TODAY) is False and not PYTHONS[0] <= python <= PYTHONS[1]:
+        hint = "set the board's `python` to one from 3.7.5 to 3.13"
+        return Finding(Step.PYTHON, Level.NOTE, f"{found}; pyACL of CANN {cann} is for 3.7 to 3.13", hint)
     return Finding(Step.PYTHON, Level.GOOD, found)
 
 
@@ -173,7 +189,7 @@ def _chip(facts: BoardFacts, settings: BoardSettings, release: Release | None) -
 
 
 def _cann(facts: BoardFacts, release: Release | None) -> Finding:
-    """A board's CANN must not be older than the compiler's (docs/reference/atc.md §3.3)."""
+    """A board's CANN is at least the compiler's and at most four cycles newer (docs/reference/atc.md §3.3)."""
     board = facts.cann
     if release is None or not release.cann:
         return (
@@ -188,6 +204,13 @@ def _cann(facts: BoardFacts, release: Release | None) -> Finding:
         )
     if older(board, release.cann) is None:
         return Finding(Step.CANN, Level.NOTE, f"'{board}' cannot be compared with the compiler's {release.cann}")
+    if runs_on(release.cann, board) is False:
+        return Finding(
+            Step.CANN,
+            Level.NOTE,
+            f"it has CANN {board}; {release.id} was compiled by {release.cann}, more than {CYCLES} cycles older",
+            "compile again with a newer toolkit: an old .om is promised to run for four release cycles",
+        )
     return Finding(Step.CANN, Level.GOOD, f"{board}, not older than the compiler's {release.cann}")
 
 

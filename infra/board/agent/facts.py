@@ -12,6 +12,9 @@ import subprocess
 from typing import Dict, List, Optional
 
 INSTALL_FILES = (
+    "{toolkit}/share/info/runtime/version.info",
+    "{home}/Ascend/cann/share/info/runtime/version.info",
+    "/usr/local/Ascend/cann/share/info/runtime/version.info",
     "{toolkit}/*-linux/ascend_toolkit_install.info",
     "{home}/Ascend/ascend-toolkit/latest/*-linux/ascend_toolkit_install.info",
     "/usr/local/Ascend/ascend-toolkit/latest/*-linux/ascend_toolkit_install.info",
@@ -40,7 +43,8 @@ def facts(root: str) -> Dict[str, object]:
         "emulated": getattr(acl, "EMULATED", False) is True,
         "npu": ", ".join("{name} {health}".format(**npu) for npu in npus),
         "modules": modules,
-        "pillow": "" if modules["PIL"] else str(getattr(importlib.import_module("PIL"), "__version__", "")),
+        "pillow": "" if modules["PIL"] else _version_of("PIL"),
+        "numpy": "" if modules["numpy"] else _version_of("numpy"),
         "environment": os.environ.get("ATLASFLOW_ENVIRONMENT", ""),
         "user": pwd.getpwuid(os.getuid()).pw_name,
         "groups": _groups(),
@@ -88,14 +92,19 @@ def _npu_smi() -> str:
 
 
 def _cann_version() -> str:
-    places = {"home": os.path.expanduser("~"), "toolkit": os.environ.get("ASCEND_TOOLKIT_HOME", "/nowhere")}
+    toolkit = os.environ.get("ASCEND_TOOLKIT_HOME") or os.environ.get("ASCEND_HOME_PATH") or "/nowhere"
+    places = {"home": os.path.expanduser("~"), "toolkit": toolkit}
     for pattern in INSTALL_FILES:
         for path in sorted(glob.glob(pattern.format(**places))):
             with open(path, encoding="utf-8", errors="replace") as file:
-                match = re.search(r"^version=(.+)$", file.read(), re.MULTILINE)
+                match = re.search(r"^version=(.+)$", file.read(), re.MULTILINE | re.IGNORECASE)
             if match:
                 return match.group(1).strip()
     return ""
+
+
+def _version_of(module: str) -> str:
+    return str(getattr(importlib.import_module(module), "__version__", ""))
 
 
 def _import_problem(name: str) -> Optional[str]:

@@ -43,6 +43,7 @@ FACTS = {
     "user": "HwHiAiUser",
     "groups": ["HwHiAiUser"],
     "pillow": "5.1.0",
+    "numpy": "1.19.5",
     "closed_devices": ["/dev/davinci0"],
 }
 STATE = {"active": "b", "previous": "a", "releases": ["a", "b"]}

@@ -28,6 +28,7 @@ GOOD = {
     "npu": "310 OK",
     "modules": {"numpy": None, "PIL": None, "acl": None},
     "pillow": "8.4.0",
+    "numpy": "1.19.5",
     "environment": "/home/HwHiAiUser/Ascend/ascend-toolkit/set_env.sh",
     "user": "HwHiAiUser",
     "groups": ["HwHiAiUser"],
@@ -161,3 +162,24 @@ def test_a_changed_host_key(stand_in: Any) -> None:
     *_, last = SshBoard("laptop", stand_in.settings.model_copy(update={"host_key": other})).check().findings
     assert (last.step, last.level) == ("host key", "wrong")
     assert "has changed" in last.found
+
+
+@pytest.mark.parametrize(
+    ("facts", "cann", "step", "words"),
+    [
+        ({"cann": "8.5.0"}, "7.0.RC1", "CANN", "more than 4 cycles older"),
+        ({"cann": "8.2.RC1", "numpy": "2.1.0"}, "8.0", "Python", "NumPy 2.1.0 breaks CANN up to 8.2"),
+        ({"cann": "8.5.0", "python": "3.14.1"}, "8.5.0", "Python", "3.7 to 3.13"),
+    ],
+)
+def test_boards_of_today_that_may_give_trouble(facts: Any, cann: str, step: str, words: str) -> None:
+    found = examine_facts(agent_facts("porch", {**GOOD, **facts}), BoardSettings(), replace(RELEASE, cann=cann))
+    (one,) = [finding for finding in found if finding.step == step]
+    assert one.level == "note"
+    assert words in one.found
+
+
+def test_a_board_of_today_that_is_ready() -> None:
+    today = {"cann": "8.5.0", "python": "3.13.9", "numpy": "2.2.0"}
+    found = examine_facts(agent_facts("porch", {**GOOD, **today}), BoardSettings(), replace(RELEASE, cann="8.0.RC3"))
+    assert {finding.level for finding in found} == {"good"}

@@ -91,3 +91,12 @@ def test_the_toolkit_s_version(machine: Any, tmp_path: Path, monkeypatch: pytest
     (folder / "ascend_toolkit_install.info").write_text("package_name=Ascend-cann-toolkit\nversion=7.0.RC1\n")
     monkeypatch.setenv("ASCEND_TOOLKIT_HOME", str(tmp_path / "toolkit"))
     assert facts.facts(str(tmp_path))["cann"] == "7.0.RC1"
+
+
+def test_the_version_of_the_layout_of_cann_8_5(machine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cann" / "share" / "info" / "runtime"
+    folder.mkdir(parents=True)
+    (folder / "version.info").write_text("Version=8.5.0\nversion_dir=8.5.0\n")
+    monkeypatch.delenv("ASCEND_TOOLKIT_HOME", raising=False)
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(tmp_path / "cann"))
+    assert facts.facts(str(tmp_path))["cann"] == "8.5.0"
