@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.unit.models.calls import MAIN, train
+from tests.unit.models.forks import Forks
 
 
 def write_data(folder: Path, *, train: int = 40, held_out: int = 20, seed: int = 7) -> Path:
@@ -55,14 +56,34 @@ class Ran:
 
 
 @pytest.fixture(scope="session")
-def run() -> Callable[..., Ran]:
-    """Runs a program in a process of its own: `run("train", "--spec", …)` is `models/main.py`, a path is a script."""
+def forks() -> Iterator[Forks]:
+    process = Forks()
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def run(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
+    """Runs a program as in a process of its own: `run("train", "--spec", …)` is `models/main.py`, a path is a script.
+
+    A call with variables of its own, or `fresh`, really starts a process; others are forks (see `forks.py`).
+    """
 
     def runner(
-        *arguments: object, main: Path = MAIN, environment: Mapping[str, str] | None = None, seconds: float = 300
+        *arguments: object,
+        main: Path = MAIN,
+        environment: Mapping[str, str] | None = None,
+        seconds: float = 300,
+        fresh: bool = False,
     ) -> Ran:
+        words = [*map(str, arguments)]
+        folder = tmp_path_factory.mktemp("said")
+        # Coverage starts with a process.
+        if not (fresh or environment or "COVERAGE_PROCESS_CONFIG" in os.environ):
+            code = forks.run(main, words, os.environ, folder, seconds)
+            return Ran(code, (folder / "stdout").read_text().splitlines(), (folder / "stderr").read_text())
         done = subprocess.run(
-            [sys.executable, str(main), *map(str, arguments)],
+            [sys.executable, str(main), *words],
             check=False,
             capture_output=True,
             text=True,
@@ -97,9 +118,9 @@ def kill_training() -> Callable[[Path, Path, str], None]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, make_data: Any, run: Any) -> Any:
-    """One training of three epochs, shared by all tests that only look at it."""
+    """One training of three epochs, in a process of its own; shared by all tests that only look at it."""
     folder = tmp_path_factory.mktemp("trained")
     data = make_data(folder / "data")
-    done = train(run, data, folder / "out")
+    done = train(run, data, folder / "out", fresh=True)
     assert done.code == 0, done.errors
     return data, folder / "out", done.lines
