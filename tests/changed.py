@@ -75,22 +75,27 @@ def dependencies(test: Path) -> frozenset[str]:
     parents = test.relative_to(CHECKOUT).parents
     waiting = [test, *(CHECKOUT / parent / "conftest.py" for parent in parents)]
     found: set[str] = set()
+    product: set[str] = set()
     while waiting:
         path = waiting.pop()
         name = path.relative_to(CHECKOUT).as_posix()
         if name in found or not path.is_file():
             continue
         found.add(name)
-        modules = set(_imports(path))
+        modules = _imports(path)
         waiting += [_file(module) for module in modules if module.startswith("tests.")]
-        product = (module for module in modules if module.split(".")[0] in PACKAGES and _exists(module))
-        found |= set(closure(product, CHECKOUT))
-    return frozenset(found)
+        product |= {module for module in modules if module.split(".")[0] in PACKAGES}
+    return frozenset(found | closure(filter(_exists, product), CHECKOUT).keys())
 
 
-def _imports(path: Path) -> Iterator[str]:
+@cache
+def _imports(path: Path) -> frozenset[str]:
     """Every module that a file may import; some are only names in one."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    return frozenset(_imported(ast.parse(path.read_bytes())))
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -102,6 +107,7 @@ def _file(module: str) -> Path:
     return CHECKOUT.joinpath(*module.split(".")).with_suffix(".py")
 
 
+@cache
 def _exists(module: str) -> bool:
     return _file(module).is_file() or (_file(module).with_suffix("") / "__init__.py").is_file()
 

@@ -30,10 +30,10 @@ def closure(modules: Iterable[str], checkout: Path) -> dict[str, str]:
     seen: set[str] = set()
     while pending:
         module = pending.pop()
-        path = _source(module, checkout)
         if module in seen:
             continue
         seen.add(module)
+        path = _source(module, checkout)
         pending.extend(_parents(module))
         if path is not None:
             digest, imports = _examine(path, module, path.stat().st_mtime_ns)
