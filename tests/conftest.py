@@ -35,7 +35,7 @@ GROUPS = {
 }
 """Tests that share something that takes long to make: a home, a cluster. The first pattern that fits counts."""
 # Fixtures that start local services, servers of other programs, or a browser.
-SERVICE_FIXTURES = {"as_obs", "browser", "page", "running", "server", "services"}
+SERVICE_FIXTURES = {"as_obs", "browser", "faulty", "page", "running", "server", "services"}
 
 
 def group_of(path: Path) -> str:

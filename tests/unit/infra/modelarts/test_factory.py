@@ -26,6 +26,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
         services.stop(name)
 
 
+@pytest.mark.service
 def test_the_twin_profile_trains_with_its_own_services(home: Path, job: MakeJob, data: Path, fake_main: Path) -> None:
     settings = load("twin")
     services = Services(home)

@@ -75,6 +75,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     services.stop(seaweedfs.NAME)
 
 
+@pytest.mark.service
 def test_the_platform_stores_no_digests_and_leaves_no_upload_unfinished(
     home: Path, job: MakeJob, data: Path, fake_main: Path, tmp_path: Path
 ) -> None:

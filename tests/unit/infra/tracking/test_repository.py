@@ -60,6 +60,7 @@ def training(tmp_path: Path) -> Any:
 
 
 @needs_aim
+@pytest.mark.service
 def test_a_training_is_written_once_with_its_metrics_and_shown(
     training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,8 @@ from infra.settings.fleet import read_fleet
 from infra.store.artifacts import folder_files
 from tests import boards
 
+pytestmark = pytest.mark.service
+
 KEEP = ("ATLASFLOW_HOME", "ATLASFLOW_FLEET", "COLUMNS")
 
 

@@ -192,6 +192,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     services.stop(obs_emulator.NAME)
 
 
+@pytest.mark.service
 def test_jobs_survive_a_kill_of_the_service(
     home: Path, fake_main: Path, data: Path, tmp_path: Path, job: MakeJob
 ) -> None:
