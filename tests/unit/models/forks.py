@@ -5,7 +5,6 @@ code (negative: the signal that ended it). A fork starts like a process of its o
 folder and files of the call, and as if MindSpore were not imported yet.
 """
 
-import importlib.machinery
 import json
 import os
 import runpy
@@ -15,6 +14,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,20 +27,20 @@ BEFORE_IMPORT = {"ONEDNN_MAX_CPU_ISA": "AVX2", "GLOG_v": "3"}
 
 
 @dataclass(frozen=True)
-class Imported:
+class Imported(MetaPathFinder, Loader):
     """Finds a module that was imported before the fork when a program imports it for the first time."""
 
     module: ModuleType
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if name != self.module.__name__:
+    def find_spec(self, fullname: str, path: Any, target: Any = None, /) -> ModuleSpec | None:
+        if fullname != self.module.__name__:
             return None
-        spec = importlib.machinery.ModuleSpec(name, self, origin=self.module.__file__, is_package=True)
+        spec = ModuleSpec(fullname, self, origin=self.module.__file__, is_package=True)
         spec.submodule_search_locations = list(self.module.__path__)
         spec.has_location = True
         return spec
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
@@ -108,7 +109,7 @@ def _become(call: dict[str, Any], imported: ModuleType) -> None:
     os.environ.update(call["environment"])
     os.chdir(call["current"])
     del sys.modules[imported.__name__]
-    sys.meta_path.insert(0, Imported(imported))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Imported(imported))
     sys.argv = call["words"]
     program = sys.argv[0]
     sys.path[0] = str(Path(program).parent)
