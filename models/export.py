@@ -15,12 +15,11 @@ import numpy as np
 from mindspore import nn
 from mindspore.train.mind_ir_pb2 import ModelProto
 
-from .data.images import read_images
+from .data.images import class_names, read_contract, read_images
 from .evaluation.inference import BATCH, logits, network_forward
 from .failures import Damage, InputError, Refusal
 from .files import replacing, sha256, write_json
 from .parity import compare
-from .preprocess import CLASSES, PRESETS, normalise, resize
 from .protocol import event, log
 from .training.checkpoint import load_checkpoint
 from .training.runtime import device
@@ -158,20 +157,20 @@ def _compare(spec: TrainSpec, network: nn.Cell, data: Path, path: Path, style: s
         The result of `parity.compare`.
     """
     images = read_images(data, "eval", spec.classes)
-    normalisation = PRESETS[spec.normalisation]
-    expected = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
+    contract = read_contract(data, spec)
+    expected = logits(network_forward(network), images.pixels, contract)
     forward = onnx_forward(path) if style == "onnx" else _mindir_forward(path)
 
     def progress(done: int, total: int) -> None:
         event("progress", done=done, total=total)
 
-    found = logits(forward, images.pixels, spec.image_size, normalisation, batch=fixed or BATCH, progress=progress)
+    found = logits(forward, images.pixels, contract, batch=fixed or BATCH, progress=progress)
     if not np.isfinite(found).all():
         raise Damage(f"{path} computes NaN or infinite logits", "check the checkpoint with `evaluate`")
     with replacing(path.with_name("logits.npy")) as temporary, temporary.open("wb") as file:
         np.save(file, found)
-    numbers = compare(expected, found, images.labels, CLASSES[: spec.classes])
-    few = normalise(resize(images.pixels[:1], spec.image_size), normalisation).repeat(fixed or 1, axis=0)
+    numbers = compare(expected, found, images.labels, class_names(data)[: spec.classes])
+    few = contract.tensor(images.pixels[:1]).repeat(fixed or 1, axis=0)
     single = forward(few)
     if not fixed:
         numbers["max_difference"] = float(max(numbers["max_difference"], np.abs(single - expected[:1]).max()))

@@ -5,14 +5,21 @@ and Pillow only, Python 3.6 syntax. Normalised values come from a table of the 2
 produces the same bits, also those that fuse multiplication and addition.
 """
 
-from typing import Any, Dict, List, NamedTuple, Tuple  # noqa: F401 - some only for the types
+import warnings
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Sequence, Tuple, Union  # noqa: F401 - some only for the types
 
 import numpy as np
 from PIL import Image
 
-# Image.BILINEAR; the name depends on the version of Pillow, the number does not.
-_BILINEAR = 2
-# EXIF orientation to the argument of Image.transpose that turns the picture upright; numbers as above.
+# Resampling filters of Pillow; their names depend on its version, the numbers do not.
+INTERPOLATIONS = {"nearest": 0, "bilinear": 2, "bicubic": 3, "lanczos": 1, "box": 4}
+# stretch: the whole picture becomes the square, as in the board tutorial (docs/reference/tutorials.md T2); crop: the
+# largest centred square; letterbox: the whole picture, its longer side fills the square, on black.
+FITS = ("stretch", "crop", "letterbox")
+# exif: as the camera says; stored: as the pixels lie in the file.
+ORIENTATIONS = ("exif", "stored")
+# EXIF orientation to the argument of Image.transpose that turns the picture upright; FLIP_LEFT_RIGHT is
+# 0, FLIP_TOP_BOTTOM 1, ROTATE_90, 180 and 270 2, 3 and 4, TRANSPOSE 5, TRANSVERSE 6 (CIPA DC-008 2012, table 4).
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 # Modes without a fixed scale, or that only some versions of Pillow convert.
 _REFUSED = {
@@ -21,7 +28,6 @@ _REFUSED = {
     "LAB": "LAB colours",
 }
 _EXIF_HEAD = b"Exif\0\0"
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 class Normalisation(NamedTuple):
@@ -47,7 +53,74 @@ PRESETS = {
     "cifar10-reversed": Normalisation((0.4465, 0.4822, 0.4914), (0.2010, 0.1994, 0.2023), "RGB"),
     # docs/reference/pitfalls.md §8.1: a sample program reverses the colours and keeps the constants.
     "cifar10-bgr": Normalisation((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), "BGR"),
+    # The constants that torchvision documents for its pretrained models.
+    "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "RGB"),
 }  # type: Dict[str, Normalisation]
+
+
+class Contract(NamedTuple):
+    """The input contract of a model: how a picture file becomes the network's tensor.
+
+    Attributes:
+        size: height and width of the network's input in pixels.
+        normalisation: of the pixels.
+        fit: how a picture becomes square, one of `FITS`.
+        interpolation: one of `INTERPOLATIONS`.
+        orientation: one of `ORIENTATIONS`.
+    """
+
+    size: int
+    normalisation: Normalisation = CIFAR10
+    fit: str = "stretch"
+    interpolation: str = "bilinear"
+    orientation: str = "exif"
+
+    def open(self, file):
+        # type: (Union[str, BinaryIO]) -> Image.Image
+        """Read a picture as RGB, upright; see `open_picture`."""
+        return open_picture(file, self.orientation)
+
+    def image(self, picture):
+        # type: (Image.Image) -> np.ndarray[Any, Any]
+        """Convert a picture of any size and mode to uint8 [size, size, 3], RGB."""
+        return from_picture(picture, self.size, self.fit, self.interpolation, self.orientation)
+
+    def resize(self, images):
+        # type: (np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
+        """Resize square images, uint8 [n, side, side, 3], to the network's size."""
+        return resize(images, self.size, self.interpolation)
+
+    def tensor(self, images):
+        # type: (np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
+        """Convert square images, uint8 [n, side, side, 3], RGB, to float32 [n, 3, size, size]."""
+        return normalise(self.resize(images), self.normalisation)
+
+    def to_json(self):
+        # type: () -> Dict[str, Any]
+        """Return plain values."""
+        values = dict(self._asdict(), image_size=self.size, normalisation=dict(self.normalisation._asdict()))
+        del values["size"]
+        return values
+
+
+def contract_from_json(values):
+    # type: (Dict[str, Any]) -> Contract
+    """Read a contract; a release from before the fields `fit`, `interpolation` and `orientation` lacks them.
+
+    Raises:
+        KeyError, TypeError, ValueError: a value is missing or invalid.
+    """
+    said = values["normalisation"]
+    normalisation = Normalisation(tuple(said["mean"]), tuple(said["std"]), str(said["order"]))
+    more = {name: values[name] for name in ("fit", "interpolation", "orientation") if name in values}
+    contract = Contract(int(values["image_size"]), normalisation, **more)
+    if (
+        contract.fit not in FITS
+        or contract.interpolation not in INTERPOLATIONS
+        or contract.orientation not in ORIENTATIONS
+    ):
+        raise ValueError("unknown input contract {}, {}, {}".format(*contract[2:]))
+    return contract
 
 
 def table(normalisation):
@@ -88,33 +161,29 @@ class PictureError(ValueError):
     """A picture whose pixels not every version of Pillow converts to the same RGB values."""
 
 
-def from_picture(picture, size):
-    # type: (Image.Image, int) -> np.ndarray[Any, Any]
-    """Convert any picture to an RGB image of the network's size.
-
-    The whole picture is stretched to the square, as in the board tutorial (docs/reference/tutorials.md T2).
+def open_picture(file, orientation="exif"):
+    # type: (Union[str, BinaryIO], str) -> Image.Image
+    """Read a picture file as RGB: its first frame, as `to_rgb` converts it.
 
     Args:
-        picture: a Pillow image.
-        size: height and width in pixels.
-
-    Returns:
-        uint8 [size, size, 3], RGB.
+        file: path, or a file that is open for reading.
+        orientation: one of `ORIENTATIONS`.
 
     Raises:
         PictureError: see `to_rgb`.
+        Exception: any exception of Pillow, for a broken or too large file.
     """
-    picture = to_rgb(picture)
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), _BILINEAR)
-    return np.asarray(picture, dtype=np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large pictures and broken metadata; errors remain
+        with Image.open(file) as picture:
+            return to_rgb(picture, orientation)
 
 
-def to_rgb(picture):
-    # type: (Image.Image) -> Image.Image
+def to_rgb(picture, orientation="exif"):
+    # type: (Image.Image, str) -> Image.Image
     """Convert any picture to 8-bit RGB, upright; idempotent.
 
-    Apply the EXIF orientation; put transparent pixels on white; convert grey, palette, CMYK and 16-bit pictures. Pixels
+    Apply the EXIF orientation, unless the pixels are to stay as they are `stored`; put transparent pixels on white; convert grey, palette, CMYK and 16-bit pictures. Pixels
     are scaled by their type and never by their content, so a dark picture stays dark.
 
     Raises:
@@ -122,7 +191,7 @@ def to_rgb(picture):
     """
     style = picture.format  # a turned picture has none
     picture.load()
-    turn = _TURNS.get(_orientation(picture))
+    turn = _TURNS.get(_orientation(picture)) if orientation == "exif" else None
     if turn is not None:
         picture = picture.transpose(turn)  # type: ignore[arg-type]
     # Pillow before 11.3 opens a 16-bit PNG or PPM in the mode of 32-bit numbers.
@@ -178,20 +247,58 @@ def _raw_profile(text):
         return b""
 
 
-def resize(images, size):
-    # type: (np.ndarray[Any, Any], int) -> np.ndarray[Any, Any]
-    """Resize images exactly as `from_picture` does.
+def from_picture(picture, size, fit="stretch", interpolation="bilinear", orientation="exif"):
+    # type: (Image.Image, int, str, str, str) -> np.ndarray[Any, Any]
+    """Convert a picture to an RGB image of the network's size.
 
     Args:
-        images: uint8 [n, height, width, 3], RGB.
+        picture: a Pillow image of any mode.
         size: height and width in pixels.
+        fit: one of `FITS`.
+        interpolation: one of `INTERPOLATIONS`.
+        orientation: one of `ORIENTATIONS`.
+
+    Returns:
+        uint8 [size, size, 3], RGB.
+
+    Raises:
+        PictureError: see `to_rgb`.
+    """
+    picture = to_rgb(picture, orientation)
+    width, height = picture.size
+    method = INTERPOLATIONS[interpolation]
+    if fit == "crop" and width != height:
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
+    if fit == "letterbox" and width != height:
+        longest = max(width, height)
+        inner = [max(1, (2 * length * size + longest) // (2 * longest)) for length in (width, height)]
+        ground = Image.new("RGB", (size, size))
+        place = ((size - inner[0]) // 2, (size - inner[1]) // 2)
+        ground.paste(picture.resize((inner[0], inner[1]), method), place)
+        picture = ground
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), method)
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def resize(images, size, interpolation="bilinear"):
+    # type: (np.ndarray[Any, Any], int, str) -> np.ndarray[Any, Any]
+    """Resize square images exactly as `from_picture` does.
+
+    Args:
+        images: uint8 [n, side, side, 3], RGB.
+        size: height and width in pixels.
+        interpolation: one of `INTERPOLATIONS`.
 
     Returns:
         uint8 [n, size, size, 3]; the argument itself when the size fits.
     """
     if images.shape[1:3] == (size, size):
         return images
-    resized = [np.asarray(Image.fromarray(image).resize((size, size), _BILINEAR)) for image in images]
+    method = INTERPOLATIONS[interpolation]
+    resized = [np.asarray(Image.fromarray(image).resize((size, size), method)) for image in images]
     return np.stack(resized) if resized else np.empty((0, size, size, 3), np.uint8)
 
 
@@ -203,9 +310,9 @@ def softmax(logits):
     return powers / powers.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
 
 
-def best(logits, count=5):
-    # type: (np.ndarray[Any, Any], int) -> List[Tuple[str, float]]
+def best(logits, names, count=5):
+    # type: (np.ndarray[Any, Any], Sequence[str], int) -> List[Tuple[str, float]]
     """Return the most probable classes of one image as (name, probability), best first; ties: smaller number first."""
     probabilities = softmax(np.ravel(logits))
     order = np.argsort(-probabilities, kind="stable")[:count]
-    return [(CLASSES[index], float(probabilities[index])) for index in order]
+    return [(names[index], float(probabilities[index])) for index in order]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .data.images import contract_of
 from .evaluation.inference import network_forward
 from .failures import InputError
-from .preprocess import PRESETS, normalise
 from .protocol import event
 from .training.checkpoint import load_checkpoint
 
@@ -33,7 +33,7 @@ def answer(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], checkpoint: P
     An answer has `logits`, and `milliseconds` for normalisation and network.
 
     Args:
-        spec: specification of the training.
+        spec: specification of the training, whose normalisation is a preset or numbers.
         build: builds the network.
         checkpoint: path of the parameters.
         requests: one image per line, base64 of uint8 [image_size, image_size, 3], RGB.
@@ -43,14 +43,14 @@ def answer(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], checkpoint: P
     """
     network = build(spec)
     load_checkpoint(checkpoint, network)
-    forward, normalisation = network_forward(network), PRESETS[spec.normalisation]
+    forward, contract = network_forward(network), contract_of(None, spec)
     for _ in range(_WARM):
-        forward(normalise(np.zeros((1, spec.image_size, spec.image_size, 3), np.uint8), normalisation))
+        forward(contract.tensor(np.zeros((1, spec.image_size, spec.image_size, 3), np.uint8)))
     event("ready")
     for request in requests:
         pixels = _pixels(request, spec.image_size)
         began = time.perf_counter()
-        logits = forward(normalise(pixels, normalisation))[0]
+        logits = forward(contract.tensor(pixels))[0]
         milliseconds = (time.perf_counter() - began) * 1000
         event("answer", logits=[float(value) for value in logits], milliseconds=milliseconds)
 

@@ -18,7 +18,8 @@ from PIL import Image
 from infra.errors import Corrupt, UserError
 from infra.fetch import shown
 from infra.web.demo import Answer, Demo, Example, Predictor
-from models.preprocess import CLASSES, PRESETS, PictureError, best, from_picture, normalise
+from models.preprocess import PictureError, best
+from tasks.evaluation_images import input_contract
 from tasks.metrics import Metrics
 from tasks.specs import network_settings, train_spec
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from infra.ports.models import LoadedCheckpoint
     from infra.store.receipts import Receipt
     from infra.web.demo import Pixels
-    from models.preprocess import Normalisation
+    from models.preprocess import Contract
     from tasks.engine.chain import Chain
 
 TOP = 5
@@ -53,26 +54,28 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
     spec = train_spec(chain.settings)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="atlasflow-demo-")))
-        predictors = [_onnx(chain, folder / "onnx", PRESETS[spec.normalisation])]
+        contract = input_contract(chain.settings, chain.store.files(chain.known["download"].outputs["data"]))
+        names = class_names(chain, folder / "data")
+        predictors = [_onnx(chain, folder / "onnx", contract, names)]
         checkpoint = chain.store.link_into(chain.known["train"].outputs["checkpoint"], folder / "train")
-        program = chain.world.models().load(checkpoint / "checkpoint.ckpt", network_settings(chain.settings))
+        program = chain.world.models().load(checkpoint / "checkpoint.ckpt", _served(chain, contract))
         stack.callback(program.close)
         program.start()
-        predictors += [_checkpoint(program), *(_board(chain, name, folder) for name in boards)]
+        predictors += [_checkpoint(program, names), *(_board(chain, name, folder) for name in boards)]
         yield Demo(
             title="AtlasFlow",
             summary=f"A {spec.network} sorts pictures into {spec.classes} classes: "
-            f"{', '.join(CLASSES[: spec.classes])}. It answers with one of them whatever it is shown.",
-            prepare=lambda picture: _pixels(picture, spec.image_size),
+            f"{', '.join(names)}. It answers with one of them whatever it is shown.",
+            prepare=lambda picture: _pixels(picture, contract),
             predictors=predictors,
             examples=examples(chain, folder / "data"),
             provenance=provenance(chain, boards),
         )
 
 
-def _pixels(picture: Image.Image, size: int) -> Pixels:
+def _pixels(picture: Image.Image, contract: Contract) -> Pixels:
     try:
-        return from_picture(picture, size)
+        return contract.image(picture)
     except PictureError as error:
         raise UserError(str(error)) from None
 
@@ -82,10 +85,28 @@ def examples(chain: Chain, folder: Path) -> list[Example]:
     data = chain.store.link_into(chain.known["download"].outputs["data"], folder)
     images = import_module("models.data.images").read_images(data, "eval")
     _, firsts = np.unique(images.labels, return_index=True)
-    return [Example(images.pixels[index], CLASSES[images.labels[index]]) for index in firsts]
+    names = class_names(chain, folder)
+    pixels = images.pixels[firsts]
+    return [Example(image, names[label]) for image, label in zip(pixels, images.labels[firsts], strict=True)]
 
 
-def onnx_logits(path: Path, normalisation: Normalisation) -> Callable[[Pixels], np.ndarray[Any, np.dtype[np.float32]]]:
+def class_names(chain: Chain, folder: Path) -> Sequence[str]:
+    """Return the class names of the chain's data set, whose files are linked into `folder`."""
+    data = chain.store.link_into(chain.known["download"].outputs["data"], folder)
+    names: Sequence[str] = import_module("models.data.images").class_names(data)
+    return names
+
+
+def _served(chain: Chain, contract: Contract) -> dict[str, object]:
+    """The specification for the program that answers without a data set: its normalisation in numbers."""
+    values = network_settings(chain.settings)
+    if values["normalisation"] != "measured":
+        return values
+    mean, std, _ = contract.normalisation
+    return {**values, "normalisation": ",".join(map(repr, (*mean, *std)))}
+
+
+def onnx_logits(path: Path, contract: Contract) -> Callable[[Pixels], np.ndarray[Any, np.dtype[np.float32]]]:
     """Load an exported ONNX file as a function of one image: uint8 [size, size, 3] to float32 [classes]."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
     import onnxruntime
@@ -95,35 +116,34 @@ def onnx_logits(path: Path, normalisation: Normalisation) -> Callable[[Pixels], 
     batch = first.shape[0] if isinstance(first.shape[0], int) else 1  # with export.batch it is fixed
 
     def logits(pixels: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
-        tensor = normalise(pixels[np.newaxis], normalisation).repeat(batch, axis=0)
+        tensor = contract.tensor(pixels[np.newaxis]).repeat(batch, axis=0)
         found: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, {first.name: tensor})[0][0]
         return found
 
     return logits
 
 
-def _onnx(chain: Chain, folder: Path, normalisation: Normalisation) -> Predictor:
+def _onnx(chain: Chain, folder: Path, contract: Contract, names: Sequence[str]) -> Predictor:
     exported = chain.known["export"].outputs
     if "onnx" not in exported:
         raise UserError(
             "no ONNX file was exported", hint="add onnx to export.formats, then `atlasflow run --to export`"
         )
-    logits = onnx_logits(chain.store.link_into(exported["onnx"], folder) / exported["onnx"].name, normalisation)
-    size = train_spec(chain.settings).image_size
-    logits(np.zeros((size, size, 3), np.uint8))  # warm up: the first call is slow
+    logits = onnx_logits(chain.store.link_into(exported["onnx"], folder) / exported["onnx"].name, contract)
+    logits(np.zeros((contract.size, contract.size, 3), np.uint8))  # warm up: the first call is slow
 
     def answer(pixels: Pixels) -> Answer:
         began = time.perf_counter()
         found = logits(pixels)
-        return Answer(tuple(best(found, TOP)), (time.perf_counter() - began) * 1000)
+        return Answer(tuple(best(found, names, TOP)), (time.perf_counter() - began) * 1000)
 
     return Predictor("ONNX (ONNX Runtime)", answer)
 
 
-def _checkpoint(program: LoadedCheckpoint) -> Predictor:
+def _checkpoint(program: LoadedCheckpoint, names: Sequence[str]) -> Predictor:
     def answer(pixels: Pixels) -> Answer:
         logits, milliseconds = program.ask(pixels.tobytes())
-        return Answer(tuple(best(np.array(logits), TOP)), milliseconds)
+        return Answer(tuple(best(np.array(logits), names, TOP)), milliseconds)
 
     return Predictor("checkpoint (MindSpore)", answer)
 

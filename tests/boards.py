@@ -18,6 +18,7 @@ from infra.ports.release import Release
 from infra.ports.values import LocalFile
 from infra.store.digests import file_digest
 from models import preprocess
+from tests.cifar10 import CLASSES
 
 CHECKOUT = Path(__file__).parents[1]
 AGENT = CHECKOUT / "infra" / "board" / "agent"
@@ -96,7 +97,7 @@ def release_folder(
     np.save(folder / "smoke" / "labels.npy", logits(pixels, matrix).argmax(axis=1))
     description = {
         "id": identifier,
-        "labels": list(preprocess.CLASSES),
+        "labels": list(CLASSES),
         "image_size": 32,
         "normalisation": preprocess.CIFAR10._asdict(),
         "soc_version": soc_version,

@@ -10,8 +10,32 @@ from infra.settings.section import Section
 class DataSettings(Section):
     """The source of the images."""
 
-    source: str = Field("sample", description="sample, full, or an https://, file:// or obs:// address")
-    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the archive; required with an address")
+    source: str = Field(
+        "sample",
+        description="sample, full, a folder, archive, .csv or .manifest of pictures, "
+        "or an https://, file:// or obs:// address",
+    )
+    sha256: str = Field(
+        "", pattern=r"^([0-9a-f]{64})?$", description="of the archive; required with an https:// or obs:// address"
+    )
+    fit: Literal["stretch", "crop", "letterbox"] = Field(
+        "stretch",
+        description="how pictures become square: stretched, their centre, or whole on black",
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box"] = Field(
+        "bilinear", description="filter that resizes pictures"
+    )
+    orientation: Literal["exif", "stored"] = Field(
+        "exif", description="exif: turn pictures as the camera says; stored: leave them as they lie in the file"
+    )
+    eval_share: float = Field(
+        0.2, gt=0, lt=1, description="share of the pictures of each class to evaluate on, where the source has no split"
+    )
+    seed: int = Field(1, ge=0, description="seed of the split")
+    max_unusable: float = Field(
+        0.02, ge=0, le=1, description="largest share of pictures that may be unusable; with more, the download stops"
+    )
+    labels: Literal["fine", "coarse"] = Field("fine", description="of CIFAR-100: 100 classes, or 20 superclasses")
     mirrors: tuple[str, ...] = Field(
         (
             "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",

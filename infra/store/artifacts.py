@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -115,6 +115,10 @@ class ArtifactStore:
         """Save the digests that `verify` computed for the next process."""
         self._cache.save()
 
+    def describe(self, path: Path) -> LocalFile:
+        """Return a file outside the store with its digest, which is not computed again while the file is unchanged."""
+        return LocalFile(path, self._cache.digest(path), path.stat().st_size)
+
     def _check(self, path: Path, digest: str, name: str, deep: bool) -> None:
         try:
             found = self._cache.digest(path, deep=deep)
@@ -127,7 +131,7 @@ class ArtifactStore:
         return path.exists() and self._cache.digest(path) == digest
 
 
-def folder_files(folder: Path) -> tuple[str, dict[str, LocalFile]]:
+def folder_files(folder: Path, describe: Callable[[Path], LocalFile] = describe) -> tuple[str, dict[str, LocalFile]]:
     """Return the digest of a folder as a tree, and its files by path inside it, without Python's caches."""
     files = {
         path.relative_to(folder).as_posix(): describe(path)

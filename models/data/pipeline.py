@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..preprocess import Normalisation, normalise, resize
-from .records import CLASSES
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from ..preprocess import Contract
     from .images import Images
 
 
@@ -25,30 +23,28 @@ class Pipeline:
     Attributes:
         images: the training images.
         batch_size: images per batch over all devices; the last incomplete batch is dropped.
-        size: height and width of the result in pixels.
-        normalisation: colour order, mean and standard deviation of the input contract.
+        contract: the input contract: size, colour order, mean and standard deviation.
         seed: seed of order and augmentation.
+        classes: number of classes.
         crop: pixels of black padding before a random crop; 0 switches it off.
         flip: mirror half of the images.
         cutout: side of a square of mean colour, in pixels of the result; 0 switches it off.
         mixup: alpha of the Beta distribution; 0 switches it off. Partners come from the whole batch, on any device.
         label_smoothing: share of the label that is spread over all classes.
-        classes: number of classes.
         rank: index of this device.
         ranks: number of devices; each gets an equal share of every batch.
     """
 
     images: Images
     batch_size: int
-    size: int
-    normalisation: Normalisation
+    contract: Contract
     seed: int
+    classes: int
     crop: int = 0
     flip: bool = False
     cutout: int = 0
     mixup: float = 0.0
     label_smoothing: float = 0.0
-    classes: int = CLASSES
     rank: int = 0
     ranks: int = 1
 
@@ -72,7 +68,7 @@ class Pipeline:
         order = random.permutation(len(self.images))
         offsets = random.integers(0, 2 * self.crop + 1, (len(self.images), 2))
         flips = random.random(len(self.images)) < 0.5
-        centres = random.integers(0, self.size, (len(self.images), 2))
+        centres = random.integers(0, self.contract.size, (len(self.images), 2))
         weights = random.beta(self.mixup, self.mixup, self.steps) if self.mixup else ()
         share = self.batch_size // self.ranks
 
@@ -82,7 +78,7 @@ class Pipeline:
             indices = order[selected]
             pixels = self.images.pixels[indices]
             pixels = augment(pixels, self.crop, offsets[selected], flips[selected] if self.flip else None)
-            tensor = normalise(resize(pixels, self.size), self.normalisation)
+            tensor = self.contract.tensor(pixels)
             cut_out(tensor, self.cutout, centres[selected])
             labels = self.images.labels[indices]
             return tensor, self._probabilities(labels) if self.soft else labels

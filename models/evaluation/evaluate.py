@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data.images import read_images
+from ..data.images import class_names, read_contract, read_images
 from ..files import replacing, write_json
-from ..preprocess import CLASSES, PRESETS
 from ..protocol import event, log
 from ..training import scoring
 from ..training.checkpoint import load_checkpoint
@@ -17,7 +16,7 @@ from .inference import logits as run
 from .inference import network_forward
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mindspore import nn
@@ -41,34 +40,32 @@ def evaluate(
     logits = run(
         network_forward(network),
         images.pixels,
-        spec.image_size,
-        PRESETS[spec.normalisation],
+        read_contract(data, spec),
         progress=lambda done, total: event("progress", done=done, total=total),
     )
-    result = summary(logits, images.labels, spec.classes)
+    result = summary(logits, images.labels, class_names(data)[: spec.classes])
     log(f"Evaluation result: {{'acc': {result['accuracy']}}}.")
     with replacing(output / "predictions.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, logits=logits, labels=images.labels)
     write_json(output / "metrics.json", result)
 
 
-def summary(logits: NDArray[np.float32], labels: NDArray[np.int32], classes: int) -> dict[str, object]:
+def summary(logits: NDArray[np.float32], labels: NDArray[np.int32], names: Sequence[str]) -> dict[str, object]:
     """Compute all figures of one set of predictions.
 
     Args:
         logits: float32 [n, classes].
         labels: int32 [n].
-        classes: number of classes.
+        names: of the classes.
     """
     predicted = logits.argmax(axis=1)
     hits = int((predicted == labels).sum())
-    confusion = metrics.confusion_matrix(predicted, labels, classes)
-    names = CLASSES[:classes]
+    confusion = metrics.confusion_matrix(predicted, labels, len(names))
     return {
         "images": len(labels),
         "accuracy": scoring.accuracy(logits, labels),
         "accuracy_interval_95": list(metrics.wilson_interval(hits, len(labels))),
-        "top5_accuracy": metrics.top_accuracy(logits, labels, min(5, classes)),
+        "top5_accuracy": metrics.top_accuracy(logits, labels, min(5, len(names))),
         "loss": scoring.cross_entropy(logits, labels),
         "classes": list(names),
         "per_class": metrics.per_class(confusion, names),

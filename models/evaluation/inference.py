@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import mindspore
 import numpy as np
 
-from ..preprocess import Normalisation, normalise, resize
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mindspore import nn
     from numpy.typing import NDArray
+
+    from ..data.images import Pixels
+    from ..preprocess import Contract
 
 BATCH = 100
 
@@ -31,9 +32,8 @@ def network_forward(network: nn.Cell) -> Callable[[NDArray[np.float32]], NDArray
 
 def logits(
     forward: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    pixels: NDArray[np.uint8],
-    size: int,
-    normalisation: Normalisation,
+    pixels: Pixels,
+    contract: Contract,
     *,
     batch: int = BATCH,
     progress: Callable[[int, int], None] | None = None,
@@ -43,8 +43,7 @@ def logits(
     Args:
         forward: float32 [batch, 3, size, size] to logits [batch, classes].
         pixels: uint8 [n, height, width, 3], RGB; n at least 1.
-        size: height and width in pixels of the network's input.
-        normalisation: the normalisation of the training.
+        contract: the input contract of the network.
         batch: images per call; the last batch is padded with black images, whose logits are dropped.
         progress: called with (done, total) images after each batch.
 
@@ -53,11 +52,11 @@ def logits(
     """
     results = []
     for first in range(0, len(pixels), batch):
-        part = resize(pixels[first : first + batch], size)
+        part = contract.resize(pixels[first : first + batch])
         missing = batch - len(part)
         if missing:
-            part = np.concatenate([part, np.zeros((missing, size, size, 3), np.uint8)])
-        results.append(forward(normalise(part, normalisation))[: batch - missing])
+            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)])
+        results.append(forward(contract.tensor(part))[: batch - missing])
         if progress is not None:
             progress(min(first + batch, len(pixels)), len(pixels))
     return np.asarray(np.concatenate(results), np.float32)

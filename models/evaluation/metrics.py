@@ -10,6 +10,8 @@ import numpy as np
 from ..preprocess import softmax
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _NORMAL_95 = 1.959963984540054  # the 0.975 quantile of the standard normal distribution
@@ -29,7 +31,7 @@ def confusion_matrix(predicted: NDArray[np.int64], labels: NDArray[np.int32], cl
     return counts.reshape(classes, classes)
 
 
-def per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[dict[str, object]]:
+def per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> list[dict[str, object]]:
     """Return precision, recall, F1 and support of each class; 0 where the denominator is 0."""
     rows: list[dict[str, object]] = []
     for index, name in enumerate(names):
@@ -83,7 +85,7 @@ def calibration(logits: NDArray[np.float32], labels: NDArray[np.int32], bins: in
 
 
 def confident_mistakes(
-    logits: NDArray[np.float32], labels: NDArray[np.int32], names: tuple[str, ...], count: int = 25
+    logits: NDArray[np.float32], labels: NDArray[np.int32], names: Sequence[str], count: int = 25
 ) -> list[dict[str, object]]:
     """Return the wrong answers with the highest probability, highest first; `image` is the index of the image."""
     probabilities = softmax(logits)

@@ -12,10 +12,9 @@ import mindspore
 import numpy as np
 from mindspore import nn
 
-from ..data.images import read_images
+from ..data.images import read_contract, read_images
 from ..failures import InputError
 from ..files import write_json
-from ..preprocess import PRESETS, normalise, resize
 from ..protocol import log
 from ..training import scoring
 from ..training.checkpoint import load_checkpoint
@@ -65,16 +64,16 @@ def profile(
     network = build(spec)
     if checkpoint is not None:
         load_checkpoint(checkpoint, network)
-    normalisation = PRESETS[spec.normalisation]
+    contract = read_contract(data, spec)
     rows = layers(network, spec.image_size)
-    image = normalise(resize(images.pixels[:1], spec.image_size), normalisation)
+    image = contract.tensor(images.pixels[:1])
     speed = latency(network_forward(network), image)
     parameters = sum(parameter.size for parameter in network.trainable_params())
     size = size_mb(parameters)
     result: dict[str, object] = {**_sums(rows), "parameters": parameters, "size_mb": size, "latency_ms": speed}
     text = f"{parameters:,} parameters, {size:.3f} MB, {speed['mean']:.3f} ms"
     if checkpoint is not None:
-        found = logits(network_forward(network), images.pixels, spec.image_size, normalisation)
+        found = logits(network_forward(network), images.pixels, contract)
         accuracy = scoring.accuracy(found, images.labels)
         points = score(accuracy, size, speed["mean"])
         result |= {"accuracy": accuracy, "images": len(images), "score": points}

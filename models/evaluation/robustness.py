@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data.images import Images, read_images
+from ..data.images import Images, read_contract, read_images
 from ..failures import Damage, InputError
 from ..files import replacing, write_json
-from ..preprocess import PRESETS
 from ..protocol import event, log
 from ..training import scoring
 from ..training.checkpoint import load_checkpoint
@@ -32,14 +31,15 @@ def evaluate(
 ) -> None:
     """Write `robustness.json` and `predictions.npz` into `output`.
 
-    `robustness.json` is the result of `summary`. `predictions.npz` holds the predicted classes, uint8 [n], under
-    `clean` and `<corruption>-<severity>`, and `labels`, uint8 [n].
+    `robustness.json` is the result of `summary`. `predictions.npz` holds the predicted classes, uint16 [n], under
+    `clean` and `<corruption>-<severity>`, and `labels`, uint16 [n].
 
     Args:
         spec: specification of the training.
         build: builds the network.
         data: data set; its first evaluation images are compared with the corrupted ones.
-        corrupted: folder with `<corruption>/<severity>/eval/test_batch.bin`, the same images in the same order.
+        corrupted: folder with a data set in each `<corruption>/<severity>/`: the same images in the same order, in its
+            part `eval`.
         checkpoint: path of the parameters.
         output: folder for the results.
 
@@ -47,19 +47,20 @@ def evaluate(
         Failure: images or checkpoint are missing, damaged, from another data set, or do not fit the specification.
     """
     sets = _read_sets(spec, data, corrupted)
+    contract = read_contract(data, spec)
     network = build(spec)
     load_checkpoint(checkpoint, network)
     forward = network_forward(network)
     log("Start run evaluation.")
     answers, accuracies = {}, {}
     for done, (name, images) in enumerate(sets.items(), 1):
-        logits = run(forward, images.pixels, spec.image_size, PRESETS[spec.normalisation])
-        answers[name] = logits.argmax(axis=1).astype(np.uint8)
+        logits = run(forward, images.pixels, contract)
+        answers[name] = logits.argmax(axis=1).astype(np.uint16)
         accuracies[name] = scoring.accuracy(logits, images.labels)
         log(f"{name}: accuracy {accuracies[name]:.4f}")
         event("progress", done=done, total=len(sets))
     with replacing(output / "predictions.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, labels=sets[_CLEAN].labels.astype(np.uint8), **answers)
+        np.savez(file, labels=sets[_CLEAN].labels.astype(np.uint16), **answers)
     write_json(output / "robustness.json", summary(accuracies, len(sets[_CLEAN])))
 
 

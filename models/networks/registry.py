@@ -59,7 +59,7 @@ def check_network(spec: TrainSpec) -> None:
     if not entry.smallest <= spec.image_size <= entry.largest:
         raise SpecError(
             f"image_size: {spec.network} supports {entry.smallest} to {entry.largest} pixels, not {spec.image_size}",
-            "CIFAR-10 has 32",
+            "choose another size or network",
         )
     if spec.stem != "native" and not entry.stems:
         raise SpecError(f"stem: {spec.network} has only one stem", "set stem=native")

@@ -20,10 +20,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("momentum", "sgd", "adam", "adamw", "lamb"),
     "schedule": ("constant", "cosine", "square", "exponential", "stage", "one-cycle"),
     "stem": ("native", "3x3", "7x7"),
-    "normalisation": ("cifar10", "cifar10-reversed", "cifar10-bgr"),
     "mode": ("graph", "pynative"),
     "precision": ("float32", "mixed"),
 }
+
+NORMALISATIONS = ("cifar10", "cifar10-reversed", "cifar10-bgr", "imagenet", "measured")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TrainSpec:
         stem: first convolution, `3x3` or `7x7`, of the networks that support both; `native` is the one of the paper.
         width: multiplier of the channel counts.
         classes: number of classes.
-        image_size: height and width of the network's input in pixels; images are resized from 32 pixels.
+        image_size: height and width of the network's input in pixels; pictures are brought to it.
         epochs: passes over the training images; the last incomplete batch of each is dropped
             (docs/reference/tutorials.md T4).
         batch_size: images per step over all devices.
@@ -57,7 +58,8 @@ class TrainSpec:
         mixup: alpha of the Beta distribution that weights two mixed images; 0 switches it off.
         label_smoothing: share of the label that is spread over all classes.
         ema: decay per step of the running mean of the parameters, which is evaluated and saved; 0 switches it off.
-        normalisation: a preset in `models/preprocess.py`.
+        normalisation: a preset in `models/preprocess.py`, `measured` on the training images, or six numbers from 0 to
+            1: the means of red, green and blue, then their standard deviations.
         evaluate_every: number of epochs from one evaluation to the next; the last epoch is always evaluated.
         seed: seed of initialisation, order and augmentation.
         mode: `graph` compiles a step; `pynative` runs it operator by operator and prints each layer's output shape.
@@ -153,6 +155,7 @@ def check(spec: TrainSpec) -> None:
         value = getattr(spec, name)
         if not low <= value <= high:
             raise SpecError(f"{name}: {value} is not between {low:g} and {high:g}", f"the default is {FIELDS[name]}")
+    _check_normalisation(spec.normalisation)
     _check_schedule(spec)
     if spec.nesterov and (spec.optimizer != "momentum" or spec.momentum == 0):
         raise SpecError(f"nesterov: {spec.optimizer} {spec.momentum} does not support it", "set optimizer=momentum")
@@ -161,7 +164,7 @@ def check(spec: TrainSpec) -> None:
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
-    ("classes", 2, 10),  # CIFAR-10 has 10; a data set may use fewer
+    ("classes", 2, 1000),
     ("width", 0.125, 8),
     ("image_size", 8, 512),
     ("epochs", 1, 10_000),
@@ -172,14 +175,28 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("warmup_rate", 0, 100),
     ("decay_rate", 1e-6, 1),
     ("weight_decay", 0, 10),
-    ("crop", 0, 16),
-    ("cutout", 0, 32),
+    ("crop", 0, 128),
+    ("cutout", 0, 512),
     ("mixup", 0, 10),
     ("label_smoothing", 0, 0.9),
     ("ema", 0, 0.99999),
     ("evaluate_every", 1, 10_000),
     ("seed", 0, 2**31 - 1),
 )
+
+
+def _check_normalisation(text: str) -> None:
+    if text in NORMALISATIONS:
+        return
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SpecError(f"normalisation: '{text}' is unknown", nearest(text, NORMALISATIONS)) from None
+    if len(numbers) != 6 or not all(0 <= mean <= 1 for mean in numbers[:3]) or not all(std > 0 for std in numbers[3:]):
+        raise SpecError(
+            f"normalisation: '{text}' is not three means from 0 to 1 and three standard deviations above 0",
+            "such as 0.485,0.456,0.406,0.229,0.224,0.225",
+        )
 
 
 def _check_schedule(spec: TrainSpec) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import mindspore
 import numpy as np
 
-from ..data.images import read_images
+from ..data.images import read_contract, read_images
 from ..failures import InputError, SpecError
 from ..files import sha256, write_json
 from ..protocol import event, log
@@ -66,7 +66,7 @@ def train(
     rank, size = ranks()
     if spec.batch_size % size:
         raise SpecError(f"batch_size: {spec.batch_size} cannot be divided among {size} devices", "use a multiple")
-    pipeline = training_pipeline(spec, images, rank, size)
+    pipeline = training_pipeline(spec, images, read_contract(data, spec), rank, size)
     network = build(spec)
     rates = learning_rates(spec, pipeline.steps)
     if start is not None:

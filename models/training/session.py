@@ -12,7 +12,6 @@ from ..data.images import Images
 from ..data.pipeline import Pipeline
 from ..evaluation.inference import logits, network_forward
 from ..kernels import layers
-from ..preprocess import PRESETS
 from . import ascend, checkpoint
 from .optimizers import build_optimizer
 from .step import MEAN, TrainStep
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from mindspore import nn
     from numpy.typing import NDArray
 
+    from ..preprocess import Contract
     from ..spec.train_spec import TrainSpec
 
 
@@ -67,7 +67,7 @@ class Session:
         if self.inference_network is not self.step.network:
             checkpoint.assign(self.inference_network.get_parameters(), self.values(), self.folder)
         forward = network_forward(self.inference_network)
-        return logits(forward, self.evaluation.pixels, self.spec.image_size, self.pipeline.normalisation)
+        return logits(forward, self.evaluation.pixels, self.pipeline.contract)
 
 
 def prepare(
@@ -108,20 +108,19 @@ def prepare(
     return Session(spec, step, inference_network, pipeline, evaluation, folder, kernels)
 
 
-def training_pipeline(spec: TrainSpec, images: Images, rank: int, size: int) -> Pipeline:
+def training_pipeline(spec: TrainSpec, images: Images, contract: Contract, rank: int, size: int) -> Pipeline:
     """Return the batches of device `rank` of `size` devices."""
     return Pipeline(
         images,
         spec.batch_size,
-        spec.image_size,
-        PRESETS[spec.normalisation],
+        contract,
         spec.seed,
+        spec.classes,
         crop=spec.crop,
         flip=spec.flip,
         cutout=spec.cutout,
         mixup=spec.mixup,
         label_smoothing=spec.label_smoothing,
-        classes=spec.classes,
         rank=rank,
         ranks=size,
     )

@@ -17,7 +17,6 @@ from infra.ports.values import LocalFile, Producer
 from infra.settings import Settings
 from infra.store.artifacts import TREE, Artifact, ArtifactStore, folder_files
 from infra.store.code_digest import closure
-from infra.store.digests import file_digest
 from infra.store.receipts import INGREDIENTS, Receipt
 from infra.world import World
 from tasks.engine.stage import Needs, Stage
@@ -60,7 +59,7 @@ def inputs(stage: Stage, settings: Settings, known: Mapping[str, Receipt], store
     files: dict[str, Mapping[str, LocalFile]] = {}
     external = stage.external_inputs(settings)
     for name, path in external.items():
-        artifacts[name], files[name] = _external(name, path)
+        artifacts[name], files[name] = _external(name, path, store)
     emulated = False
     for name, (source, output) in _needs(stage, settings).items():
         if name in external:
@@ -111,16 +110,13 @@ def _producer_values(producer: Producer) -> dict[str, Any]:
     }
 
 
-def _external(name: str, path: Path) -> tuple[Artifact, dict[str, LocalFile]]:
+def _external(name: str, path: Path, store: ArtifactStore) -> tuple[Artifact, dict[str, LocalFile]]:
     """A file or folder from outside the chain as an input."""
     if path.is_file():
-        digest = file_digest(path)
-        size = path.stat().st_size
-        return Artifact(path.name, digest, size, "file", "application/octet-stream"), {
-            path.name: LocalFile(path, digest, size)
-        }
+        file = store.describe(path)
+        return Artifact(path.name, file.sha256, file.size, "file", "application/octet-stream"), {path.name: file}
     if not path.is_dir():
         raise UserError(f"{path} does not exist", hint=f"the settings name it as {name}")
-    digest, files = folder_files(path)
+    digest, files = folder_files(path, store.describe)
     size = sum(file.size for file in files.values())
     return Artifact(name, digest, size, "tree", TREE), files

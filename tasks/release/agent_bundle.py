@@ -6,27 +6,21 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.specs import train_spec
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from infra.settings import Settings
+    from models.preprocess import Contract
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 AGENT = CHECKOUT / "infra" / "board" / "agent"
 BESIDE = {"preprocess": CHECKOUT / "models" / "preprocess.py", "parity": CHECKOUT / "models" / "parity.py"}
 
 
-def contract(settings: Settings, labels: Sequence[str], soc_version: str, emulated: bool) -> dict[str, Any]:
+def contract(inputs: Contract, labels: Sequence[str], soc_version: str, emulated: bool) -> dict[str, Any]:
     """The description of a model for the agent; the `.om` itself has the form of the input (pixels or planes)."""
-    from models import preprocess
-
-    spec = train_spec(settings)
     return {
         "labels": list(labels),
-        "image_size": spec.image_size,
-        "normalisation": preprocess.PRESETS[spec.normalisation]._asdict(),
+        **inputs.to_json(),
         "soc_version": soc_version,
         "emulated": emulated,
     }

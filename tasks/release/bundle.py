@@ -2,7 +2,7 @@
 
 It has a folder for each chip: `model.om`, `agent/` (the program), `smoke/` (images, their true classes and golden
 logits), `reference.json` (counts of the evaluation images, for `tasks/retrain/drift.py`) and `release.json` (id, class
-names, image size, normalisation, soc_version, emulated, tolerance).
+names, input contract, soc_version, emulated, tolerance).
 All folders have the same id, so that a fleet with several chips runs one release.
 """
 
@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from infra.store.digests import file_digest, value_digest
 from tasks.class_names import labels
-from tasks.evaluation_images import evaluation_images, expected_logits
+from tasks.evaluation_images import evaluation_images, expected_logits, input_contract
 from tasks.release import agent_bundle, drift_baseline
 from tasks.release.ledger import Ledger
-from tasks.specs import train_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +91,8 @@ def _lay_out(context: StageContext, om: Path, folder: Path) -> None:
     images, numbers = evaluation_images(context)
     classes = np.array(numbers, np.int64)
     chosen = np.sort(np.concatenate([np.flatnonzero(classes == n)[:SMOKE_IMAGES_A_CLASS] for n in np.unique(classes)]))
-    looks = drift_baseline.reference(images, expected_logits(context), train_spec(context.settings).image_size)
+    contract = input_contract(context.settings, context.files["data"])
+    looks = drift_baseline.reference(images, expected_logits(context), contract)
     (folder / drift_baseline.FILE).write_text(json.dumps(looks, sort_keys=True), encoding="utf-8")
     (folder / "smoke").mkdir()
     np.save(folder / "smoke" / "images.npy", images[chosen])
@@ -107,7 +107,9 @@ def _facts(context: StageContext, ledger: Ledger, soc: str, folder: Path) -> dic
     largest = float(np.abs(np.load(folder / "smoke" / "logits.npy", allow_pickle=False)).max())
     seen = chosen.whole.max_difference or 0.0 if chosen.whole else 0.0
     return {
-        **agent_bundle.contract(context.settings, labels(context), soc, context.emulated),
+        **agent_bundle.contract(
+            input_contract(context.settings, context.files["data"]), labels(context), soc, context.emulated
+        ),
         "precision_mode": chosen.precision,
         "cann": "" if ledger.emulated else ledger.compiler.version,  # a board's CANN must not be older
         "tolerance": max(TOLERANCE * largest, SEEN_FACTOR * seen),

@@ -14,28 +14,34 @@ if TYPE_CHECKING:
     import numpy as np
 
     from infra.fleet import Fleet
+    from models.data.images import Pixels
+    from models.preprocess import Contract
 
 FILE = "reference.json"  # in a release, for each chip
 
+_CHUNK = 256  # images in memory at a time
 
-def reference(
-    images: np.ndarray[Any, np.dtype[np.uint8]], logits: np.ndarray[Any, np.dtype[np.float32]], size: int
-) -> dict[str, Any]:
+
+def reference(images: Pixels, logits: np.ndarray[Any, np.dtype[np.float32]], contract: Contract) -> dict[str, Any]:
     """Count evaluation images as a board does.
 
     Args:
-        images: uint8 [n, height, width, 3], RGB.
+        images: uint8 [n, side, side, 3], RGB.
         logits: of these images, [n, classes].
-        size: height and width of the network's input in pixels.
+        contract: the input contract of the network.
 
     Returns:
         `images`, and `counts` by quantity.
     """
-    from models.preprocess import resize, softmax
+    import numpy as np
+
+    from models.preprocess import softmax
 
     counts = none(logits.shape[1])
     probabilities = softmax(logits)
-    colours = resize(images, size).mean(axis=(1, 2)).round(1)
+    starts = range(0, len(images), _CHUNK)
+    means = [contract.resize(images[start : start + _CHUNK]).mean(axis=(1, 2)) for start in starts]
+    colours = np.concatenate(means).round(1)
     for number, confidence, colour in zip(logits.argmax(axis=1), probabilities.max(axis=1), colours, strict=True):
         count(counts, int(number), float(confidence), colour.tolist())
     return {"images": len(images), "counts": counts}

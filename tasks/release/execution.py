@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import Transient
 from tasks.class_names import labels
-from tasks.evaluation_images import evaluation_images
+from tasks.evaluation_images import evaluation_images, input_contract
 from tasks.release import agent_bundle
 from tasks.release.parity import Result
 
@@ -73,7 +73,7 @@ def _execute(context: StageContext, candidate: Candidate, board: str | None) -> 
     folder = context.folder / "trials" / candidate.om.stem
     lay_out(context, candidate, folder / "release", emulated=board is None)
     images, logits = folder / "images.npy", folder / "logits.npy"
-    np.save(images, evaluation_images(context)[0])
+    np.save(images, evaluation_images(context)[0][:])
     if board is None:
         milliseconds = context.world.simulator().infer(folder / "release", candidate.soc_version, images, logits)
     else:
@@ -85,5 +85,6 @@ def lay_out(context: StageContext, candidate: Candidate, folder: Path, *, emulat
     """Write a release without a smoke test to `folder`."""
     agent_bundle.lay_out(folder, agent_bundle.own_files())
     shutil.copyfile(candidate.om, folder / "model.om")
-    facts = agent_bundle.contract(context.settings, labels(context), candidate.soc_version, emulated)
+    contract = input_contract(context.settings, context.files["data"])
+    facts = agent_bundle.contract(contract, labels(context), candidate.soc_version, emulated)
     (folder / "release.json").write_text(json.dumps({"id": "trial", **facts, "tolerance": 0.0}))

@@ -16,10 +16,13 @@ import numpy as np
 
 from infra.air.reader import to_onnx
 from infra.air.writer import LABEL, write_air
-from models import parity, preprocess
+from models import parity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from models.data.images import Pixels
+    from models.preprocess import Contract
 
 _TIMED = 20  # calls whose median is the latency
 
@@ -35,17 +38,17 @@ def write(source: Path, target: Path, batch: int) -> dict[str, Any]:
 
 
 def check(
-    path: Path, images: Any, expected: Any, labels: Sequence[int], names: Sequence[str], network: Mapping[str, Any]
+    path: Path, images: Pixels, expected: Any, labels: Sequence[int], names: Sequence[str], contract: Contract
 ) -> dict[str, Any]:
     """Execute an AIR file on the evaluation images, write `logits.npy` and `latency.json` beside it, and compare.
 
     Args:
         path: the AIR file.
-        images: uint8 [n, h, w, 3], RGB.
+        images: uint8 [n, side, side, 3], RGB.
         expected: the checkpoint's logits, float32 [n, classes].
         labels: the true classes, [n].
         names: of the classes.
-        network: `image_size`, and `normalisation`, the name of a preset in `models/preprocess.py`.
+        contract: the input contract of the network.
 
     Returns:
         The figures of `parity.compare`.
@@ -63,9 +66,8 @@ def check(
     batch = end.shape[0]
     found, times = [], []
     for start in range(0, len(images), batch):
-        part = preprocess.resize(images[start : start + batch], network["image_size"])
-        whole = np.resize(part, (batch, *part.shape[1:]))  # an incomplete batch is padded with its own images
-        tensor = preprocess.normalise(whole, preprocess.PRESETS[network["normalisation"]])
+        part = contract.tensor(images[start : start + batch])
+        tensor = np.resize(part, (batch, *part.shape[1:]))  # an incomplete batch is padded with its own images
         began = time.perf_counter()
         found.append(session.run(None, {end.name: tensor})[0][: len(part)])
         times.append((time.perf_counter() - began) * 1000)

@@ -13,8 +13,8 @@ from infra.errors import UserError
 from infra.ports.values import LocalFile
 from infra.store.digests import file_digest
 from tasks.class_names import labels
-from tasks.evaluation_images import evaluation_images
-from tasks.specs import image_shape, train_spec
+from tasks.evaluation_images import evaluation_images, input_contract
+from tasks.specs import image_shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,8 +43,6 @@ def _logits(context: StageContext) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Logits of all evaluation images: float32 [n, classes]."""
     import numpy as np
 
-    from models.preprocess import PRESETS, normalise, resize
-
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
     import onnxruntime
 
@@ -53,14 +51,14 @@ def _logits(context: StageContext) -> np.ndarray[Any, np.dtype[np.float32]]:
     _check_shapes(session, model.name, image_shape(context.settings), len(labels(context)))
     (entry,) = session.get_inputs()
     batch = entry.shape[0] if isinstance(entry.shape[0], int) else _BATCH
-    spec = train_spec(context.settings)
-    images = resize(evaluation_images(context)[0], spec.image_size)
-    padded = np.concatenate([images, np.zeros((-len(images) % batch, *images.shape[1:]), np.uint8)])
-    answers = [
-        session.run(None, {entry.name: normalise(padded[start : start + batch], PRESETS[spec.normalisation])})[0]
-        for start in range(0, len(padded), batch)
-    ]
-    found: np.ndarray[Any, np.dtype[np.float32]] = np.concatenate(answers)[: len(images)].astype(np.float32)
+    contract = input_contract(context.settings, context.files["data"])
+    images = evaluation_images(context)[0]
+    answers = []
+    for start in range(0, len(images), batch):
+        tensor = contract.tensor(images[start : start + batch])
+        padded = np.concatenate([tensor, np.zeros((batch - len(tensor), *tensor.shape[1:]), tensor.dtype)])
+        answers.append(session.run(None, {entry.name: padded})[0][: len(tensor)])
+    found: np.ndarray[Any, np.dtype[np.float32]] = np.concatenate(answers).astype(np.float32)
     return found
 
 

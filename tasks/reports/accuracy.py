@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from tasks.reports.cache import cached
 from tasks.reports.inputs import metrics_of, picture_of
@@ -10,9 +12,8 @@ from tasks.reports.inputs import metrics_of, picture_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from infra.store.receipts import Receipt
+    from models.data.images import Pixels
     from tasks.engine.chain import Chain
 
 _SAMPLES = 25
@@ -57,7 +58,7 @@ def _samples(chain: Chain, evaluation: Receipt, names: Sequence[str]) -> list[st
     def draw() -> bytes:
         from tasks.reports.run_plots import samples
 
-        return samples(_images(chain)[places], labels, logits, names)
+        return samples(_images(chain)[np.array(places)], labels, logits, names)
 
     if "download" not in chain.known or "predictions" not in evaluation.outputs:
         return []
@@ -76,8 +77,9 @@ def _samples(chain: Chain, evaluation: Receipt, names: Sequence[str]) -> list[st
     ]
 
 
-def _images(chain: Chain) -> np.ndarray[Any, Any]:
-    from models.data.records import decode, read_records
+def _images(chain: Chain) -> Pixels:
+    from models.data.images import read_images
 
-    file = chain.store.files(chain.known["download"].outputs["data"])["eval/test_batch.bin"]
-    return decode(read_records(file.path))[0]
+    with TemporaryDirectory() as folder:  # the files stay open
+        data = chain.store.link_into(chain.known["download"].outputs["data"], Path(folder))
+        return read_images(data, "eval").pixels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +12,8 @@ from tasks.reports.image_grid import image_grid
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from models.data.images import Pixels
     from tasks.metrics import Metrics
-
-    Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def confusion_matrix(metrics: Metrics, path: Path) -> None:
@@ -60,7 +59,7 @@ def confident_mistakes(metrics: Metrics, images: Pixels, path: Path) -> None:
 
     Args:
         metrics: of an evaluation.
-        images: the evaluation images, uint8 [n, 32, 32, 3], RGB.
+        images: the evaluation images, uint8 [n, side, side, 3], RGB.
         path: the PNG file.
     """
     captions = [f"{row.label}\nnot {row.predicted} ({row.confidence:.0%})" for row in metrics.mistakes]

@@ -35,13 +35,13 @@ def samples(chain: Chain, part: str, count: int, picture: Path) -> list[tuple[in
     Returns:
         Place in the data set and label of each.
     """
-    from models.preprocess import CLASSES
     from tasks.reports.image_grid import image_grid
 
-    images = _images(chain, part)
+    images, names = _images(chain, part), _class_names(chain)
     chosen = list(range(min(count, len(images))))
-    labels = [CLASSES[images.labels[index]] for index in chosen]
-    image_grid(images.pixels[chosen], labels, picture, f"the first {len(chosen)} of {len(images):,} {part} images")
+    labels = [names[images.labels[index]] for index in chosen]
+    title = f"the first {len(chosen)} of {len(images):,} {part} images"
+    image_grid(images.pixels[: len(chosen)], labels, picture, title)
     return list(zip(chosen, labels, strict=True))
 
 
@@ -133,6 +133,14 @@ def _images(chain: Chain, part: str) -> Any:
     """Read the data set with its file names, which the store does not keep."""
     with tempfile.TemporaryDirectory() as folder:
         return import_module("models.data.images").read_images(_link(chain, "download", "data", Path(folder)), part)
+
+
+def _class_names(chain: Chain) -> Sequence[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        names: Sequence[str] = import_module("models.data.images").class_names(
+            _link(chain, "download", "data", Path(folder))
+        )
+    return names
 
 
 def _link(chain: Chain, stage: str, output: str, folder: Path) -> Path:

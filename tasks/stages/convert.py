@@ -10,10 +10,11 @@ from infra.atc.request import FILE_OPTIONS, AtcOptions
 from infra.errors import UserError
 from infra.ports.compilation import CompileRequest
 from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.evaluation_images import input_contract
 from tasks.release import execution, parity
 from tasks.release.parity_report import write
 from tasks.release.targets import check_boards, soc_versions
-from tasks.specs import image_shape, network_settings, train_spec
+from tasks.specs import image_shape, network_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +86,6 @@ def _request(context: StageContext, candidate: parity.Candidate, options: Mappin
 def _options(context: StageContext) -> dict[str, str]:
     """ATC's options for all candidates: AIPP, gears, and the further options of the settings."""
     from infra.atc.aipp import normalising
-    from models.preprocess import PRESETS
 
     settings = context.settings.convert
     for name in settings.options:
@@ -99,10 +99,10 @@ def _options(context: StageContext) -> dict[str, str]:
         )
     aipp = None
     if settings.aipp:
-        contract = PRESETS[train_spec(context.settings).normalisation]
-        _, height, width = image_shape(context.settings)
+        contract = input_contract(context.settings, context.files.get("data", {}))
         # The pictures are RGB; the constants have the order of the tensor's channels.
-        text = normalising(contract.mean, contract.std, width=width, height=height, swap=contract.order == "BGR")
+        mean, std, order = contract.normalisation
+        text = normalising(mean, std, width=contract.size, height=contract.size, swap=order == "BGR")
         aipp = context.folder / "aipp.cfg"
         aipp.write_text(text)
     more = {

@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 def run(context: StageContext) -> StageOutput:
     """Corrupt the evaluation images in every way and severity that the settings name."""
     from models.data.corruption import corrupt
-    from models.data.records import decode, encode, read_records
+    from models.data.images import read_images, write_images
 
     wanted = context.settings.robustness
-    records = read_records(context.files["data"]["eval/test_batch.bin"].path)[: wanted.images]
-    pixels, labels = decode(records)
+    data = context.link_input("data", context.folder / "data")
+    images = read_images(data, "eval")
+    pixels, labels = images.pixels[: wanted.images], images.labels[: wanted.images]
     kinds = [(name, severity) for name in wanted.corruptions for severity in wanted.severities]
     folder = context.folder / "images"
     for done, (name, severity) in enumerate(kinds, 1):
         changed = corrupt(pixels, name, severity, wanted.seed)
-        target = folder / name / str(severity) / "eval" / "test_batch.bin"
-        target.parent.mkdir(parents=True)
-        target.write_bytes(encode(changed, labels).tobytes())
+        write_images(folder / name / str(severity), "eval", changed, labels, like=data)
         context.reporter.progress("corrupt", done, len(kinds), "sets")
     return StageOutput({"images": folder}, f"{len(pixels):,} images in {len(kinds)} ways")
 

@@ -23,12 +23,11 @@ from tasks.release.parity_report import write_with_boards
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-
     from infra.ports.board import Board, Classification
     from infra.ports.values import LocalFile
     from infra.settings import Settings
     from infra.world import World
+    from models.data.images import Pixels
 
 SHOWN_PICTURES = 6
 
@@ -147,12 +146,12 @@ def _pictures(context: StageContext) -> list[Path]:
     for number in sorted(set(numbers))[:SHOWN_PICTURES]:
         index = numbers.index(number)
         path = folder / f"{names[number]}-{index}.png"
-        Image.fromarray(images[index]).save(path)
+        Image.fromarray(images[index : index + 1][0]).save(path)
         chosen.append(path)
     return chosen
 
 
-def _examples(context: StageContext) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int], list[str]]:
+def _examples(context: StageContext) -> tuple[Pixels, list[int], list[str]]:
     """Images, the numbers of their classes, and the class names: of the evaluation, or of an external release."""
     import numpy as np
 

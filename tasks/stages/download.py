@@ -1,22 +1,29 @@
-"""Download: CIFAR-10 archive in the official binary layout → verified tree of `train/`, `eval/` and class names."""
+"""Download: CIFAR-10 archive, or pictures of any kind → verified tree of `train/`, `eval/` and class names.
+
+CIFAR-10 keeps its records. Everything else is prepared by `tasks/dataset`, whose code is in the key only then.
+"""
 
 from __future__ import annotations
 
 import shutil
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from infra.errors import Corrupt, UserError
 from infra.home import CHECKOUT
 from infra.names import is_safe_name
+from infra.store.artifacts import folder_files
+from tasks.dataset.archives import extract, open_members
 from tasks.engine.stage import Stage, StageContext, StageOutput
+from tasks.specs import train_spec
 
 if TYPE_CHECKING:
+    from infra.ports.values import LocalFile
     from infra.settings import Settings
 
 SAMPLE = CHECKOUT / "data" / "cifar10-sample.tar.gz"
@@ -33,35 +40,95 @@ PLACES = {
 }
 
 
+BUILT_IN = {"sample": SAMPLE_SHA256, "full": OFFICIAL_SHA256}
+TABLES = (".csv", ".manifest")
+
+
 def archive_digest(settings: Settings) -> str:
-    """Return the SHA-256 of the archive that the settings name.
+    """Return the SHA-256 of the archive that the settings name by an address.
 
     Raises:
         UserError: `data.source` is an address and `data.sha256` is not set.
     """
     if settings.data.sha256:
         return settings.data.sha256
-    known = {"sample": SAMPLE_SHA256, "full": OFFICIAL_SHA256}
-    if settings.data.source not in known:
+    if settings.data.source not in BUILT_IN:
         raise UserError(
             f"data.source is '{settings.data.source}', but data.sha256 is not set",
             hint="give the archive's SHA-256 with --set data.sha256=…, or set data.source to sample or full",
         )
-    return known[settings.data.source]
+    return BUILT_IN[settings.data.source]
+
+
+def local_source(settings: Settings) -> Path | None:
+    """Return the file or folder of this machine that the settings name; None for an address or a built-in source."""
+    source = settings.data.source
+    if source in BUILT_IN or settings.data.sha256 or "://" in source.removeprefix("file://"):
+        return None
+    return Path(url2pathname(urlsplit(source).path) if source.startswith("file://") else source).expanduser()
 
 
 def run(context: StageContext) -> StageOutput:
-    """Fetch, unpack and check the archive, which is not kept."""
+    """Fetch, unpack, check and prepare the source, which is not kept."""
+    if "source" in context.files:
+        return _local(context)
     archive = context.folder / "archive"
     _fetch(context, archive)
-    tree = context.folder / "cifar10"
     try:
-        unpack(archive, tree)
-        check_class_names(tree / PLACES["batches.meta.txt"])
-        records = {name: check_records(tree / place) for name, place in PLACES.items() if name.endswith(".bin")}
+        return _archive(context, archive)
     except BaseException:
         shutil.rmtree(context.folder)  # only a partial archive is worth keeping, to resume the download
         raise
+
+
+def _local(context: StageContext) -> StageOutput:
+    files, path = context.files["source"], local_source(context.settings)
+    shutil.rmtree(context.folder)  # of a killed run
+    context.folder.mkdir()
+    if path is not None and path.suffix.lower() in TABLES:
+        return _prepare(context, files, path.name)
+    if path is not None and path.is_file():
+        return _archive(context, path)
+    return _prepare(context, files)
+
+
+def _archive(context: StageContext, archive: Path) -> StageOutput:
+    with open_members(archive) as members:
+        records = any(PurePosixPath(name).name in PLACES for name, _ in members)
+    if records:
+        return _records(context, archive)
+    folder = context.folder / "source"
+    extract(archive, folder)
+    return _prepare(context, folder_files(folder)[1])
+
+
+def _prepare(context: StageContext, files: Mapping[str, LocalFile], table: str | None = None) -> StageOutput:
+    """Prepare pictures, and write the report."""
+    begun = time.monotonic()
+
+    def progress(done: float, total: float) -> None:
+        context.reporter.progress("download", done, total, "pictures")
+
+    rules = import_module("tasks.dataset.values").Rules(**_rules(context.settings))
+    made = import_module("tasks.dataset.prepare").prepare(
+        files, table, rules, context.folder, context.world.home, progress
+    )
+    report = context.folder / "report"
+    import_module("tasks.dataset.report").write(made.report, made.folder, report)
+    for text in made.report.warnings():
+        context.reporter.line("download", text)
+    seconds = time.monotonic() - begun
+    parts = " and ".join(f"{count:,} {part}" for part, count in made.report.parts.items())
+    note = f"{parts} images of {len(made.report.classes)} classes; {made.decoded:,} decoded in {seconds:.1f} s"
+    return StageOutput({"data": made.folder, "report": report}, note)
+
+
+def _records(context: StageContext, archive: Path) -> StageOutput:
+    """Unpack and check CIFAR-10's records."""
+    tree = context.folder / "cifar10"
+    unpack(archive, tree)
+    check_class_names(tree / PLACES["batches.meta.txt"])
+    records = {name: check_records(tree / place) for name, place in PLACES.items() if name.endswith(".bin")}
     train = sum(count for name, count in records.items() if name.startswith("data_batch"))
     return StageOutput({"data": tree}, f"{train:,} training and {records['test_batch.bin']:,} test images")
 
@@ -84,7 +151,7 @@ def unpack(archive: Path, tree: Path) -> None:
         UserError: a path leaves the folder, or a member is a link or a device.
     """
     found: set[str] = set()
-    with _members(archive) as members:
+    with open_members(archive) as members:
         for path, file in members:
             place = PLACES.get(PurePosixPath(path).name)
             if place is None:
@@ -108,52 +175,6 @@ def _copy(file: IO[bytes], target: Path, name: str) -> None:
     if len(content) > limit:
         raise Corrupt(f"{name} holds more than {MAX_RECORDS:,} records")
     target.write_bytes(content)
-
-
-@contextmanager
-def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
-    """Yield the regular files of an archive in order, each open for reading."""
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as pack:
-                yield _zip_members(pack)
-        else:
-            with tarfile.open(archive) as pack:
-                yield _tar_members(pack)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # an error of the disk, not of the archive
-        raise Corrupt(f"the archive is damaged: {error}", hint="fetch it again") from error
-
-
-def _tar_members(pack: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
-    for member in pack:
-        _refuse_escape(member.name)
-        if member.isdir():
-            continue
-        file = pack.extractfile(member) if member.isreg() else None
-        if file is None:
-            raise UserError(
-                f"{member.name} in the archive is a link or a device",
-                hint="use an archive of regular files inside its own folder",
-            )
-        yield member.name, file
-
-
-def _zip_members(pack: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
-    for member in pack.infolist():
-        _refuse_escape(member.filename)
-        if not member.is_dir():
-            with pack.open(member) as file:
-                yield member.filename, file
-
-
-def _refuse_escape(name: str) -> None:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise UserError(
-            f"{name} in the archive leaves its folder", hint="use an archive of regular files inside its own folder"
-        )
 
 
 def check_class_names(path: Path) -> None:
@@ -190,8 +211,47 @@ def check_records(path: Path) -> int:
         raise Corrupt(damage.message, hint=damage.hint) from damage
 
 
+def _rules(settings: Settings) -> dict[str, Any]:
+    data = settings.data
+    return {
+        "size": train_spec(settings).image_size,
+        "fit": data.fit,
+        "interpolation": data.interpolation,
+        "orientation": data.orientation,
+        "eval_share": data.eval_share,
+        "seed": data.seed,
+        "max_unusable": data.max_unusable,
+        "labels": data.labels,
+    }
+
+
+def _external_inputs(settings: Settings) -> Mapping[str, Path]:
+    path = local_source(settings)
+    if path is None:
+        return {}
+    return {"source": path.parent if path.suffix.lower() in TABLES else path}
+
+
 def _settings(settings: Settings) -> Mapping[str, Any]:
-    return {"archive": archive_digest(settings)}
+    if settings.data.source in BUILT_IN:
+        return {"archive": archive_digest(settings)}
+    path = local_source(settings)
+    if path is None:
+        return {"archive": archive_digest(settings), "rules": _rules(settings)}
+    return {"table": path.name if path.suffix.lower() in TABLES else "", "rules": _rules(settings)}
 
 
-STAGE = Stage("download", "pure", run, settings=_settings, resumes=True)
+def _code(settings: Settings) -> tuple[str, ...]:
+    return () if settings.data.source in BUILT_IN else ("tasks.dataset.prepare", "tasks.dataset.worker")
+
+
+STAGE = Stage(
+    "download",
+    "pure",
+    run,
+    external_inputs=_external_inputs,
+    settings=_settings,
+    code=_code,
+    tools=("numpy", "pillow"),
+    resumes=True,
+)

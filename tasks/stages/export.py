@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from infra.errors import Corrupt, Refused, UserError
 from tasks.class_names import labels
 from tasks.engine.stage import Stage, StageContext, StageOutput
-from tasks.evaluation_images import evaluation_images, expected_logits
+from tasks.evaluation_images import evaluation_images, expected_logits, input_contract
 from tasks.specs import export_code, network_settings, write_spec
 
 if TYPE_CHECKING:
@@ -93,9 +93,8 @@ def _check_air(context: StageContext, path: Path) -> dict[str, Any]:
 
     images, numbers = evaluation_images(context)
     try:
-        return check(
-            path, images, expected_logits(context), numbers, labels(context), network_settings(context.settings)
-        )
+        contract = input_contract(context.settings, context.files["data"])
+        return check(path, images, expected_logits(context), numbers, labels(context), contract)
     except UserError as error:
         return {"unchecked": error.message}
 

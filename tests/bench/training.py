@@ -22,7 +22,7 @@ import numpy as np
 from models.data.images import read_images
 from models.data.pipeline import Pipeline
 from models.data.records import RECORD_BYTES
-from models.preprocess import CIFAR10
+from models.preprocess import Contract
 from tests.bench.common import PEERS, median, show
 
 CHECKOUT = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def pipeline() -> float:
             records[:, 0] %= 10
             (place / f"data_batch_{number}.bin").write_bytes(records.tobytes())
         begun = time.perf_counter()
-        made = Pipeline(read_images(Path(folder), "train"), 128, 32, CIFAR10, seed=1, crop=4, flip=True)
+        made = Pipeline(read_images(Path(folder), "train"), 128, Contract(32), 1, 10, crop=4, flip=True)
         done = sum(len(labels) for _, labels in made.epoch(1))
         return done / (time.perf_counter() - begun)
 

@@ -22,9 +22,10 @@ from flows.context import open_chain
 from infra.errors import UserError
 from infra.web import server
 from infra.web.pictures import MOST_BYTES
-from models.preprocess import CLASSES, PRESETS, softmax
+from models.preprocess import Contract, softmax
 from tasks import demo
 from tasks.engine.reporter import Silent
+from tests.cifar10 import CLASSES
 from tests.e2e.installation import COMMAND
 
 pytestmark = pytest.mark.skipif(not server.installed(), reason="Gradio is not installed: make dev")
@@ -56,7 +57,7 @@ def test_every_predictor_answers_as_the_evaluation_did(
     chain.look_at_all()
     images, logits, labels = evaluated
     onnx = made.folder / "latest" / "export" / "model.onnx"
-    ours = demo.onnx_logits(onnx, PRESETS["cifar10"])
+    ours = demo.onnx_logits(onnx, Contract(32))
     for index in (0, 1, 2):
         np.testing.assert_allclose(ours(images[index]), logits[index], atol=1e-4)
     index = surest(evaluated)

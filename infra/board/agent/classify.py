@@ -1,13 +1,13 @@
 """Classify pictures: the five best classes of each, and a copy with the best written on it."""
 
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import preprocess
 
 from .model import Model
-from .pictures import annotate, open_picture, save
+from .pictures import annotate, save
 from .release import Release
 from .watchdog import Watchdog, check_finite
 
@@ -42,13 +42,6 @@ class Answer(NamedTuple):
         return dict(values)
 
 
-def best(logits: "np.ndarray[Any, Any]", labels: Sequence[str], count: int = 5) -> List[Tuple[str, float]]:
-    """The most probable classes of one picture, best first; ties go to the smaller number."""
-    probabilities = preprocess.softmax(logits)
-    order = np.argsort(-probabilities, kind="stable")[:count]
-    return [(labels[index], float(probabilities[index])) for index in order]
-
-
 def classify(
     model: Model, release: Release, watchdog: Watchdog, paths: Sequence[str], output: Optional[str]
 ) -> Iterator[Answer]:
@@ -67,8 +60,8 @@ def classify(
     taken: Set[str] = set()
     for path in paths:
         try:
-            picture = preprocess.to_rgb(open_picture(path))
-            image = preprocess.from_picture(picture, release.image_size)
+            picture = release.input.open(path)
+            image = release.input.image(picture)
         except Exception as error:  # noqa: BLE001 - Pillow raises anything for broken files; it is reported
             yield Answer(path, error=f"{type(error).__name__}: {error}")
             continue
@@ -77,7 +70,7 @@ def classify(
         milliseconds = (time.perf_counter() - began) * 1000
         check_finite(logits)
         watchdog.passed(1)
-        top = best(logits, release.labels)
+        top = preprocess.best(logits, release.labels)
         annotated = save(annotate(picture, top), output, path, taken) if output else None
         numbers = [release.labels.index(label) for label, _ in top]
         colour = image.mean(axis=(0, 1)).round(1).tolist()

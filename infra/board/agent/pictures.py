@@ -1,4 +1,4 @@
-"""Open pictures of any kind, and write the recognised class below them, without a font file."""
+"""Write the recognised class below a picture, without a font file."""
 
 import os
 from typing import Sequence, Set, Tuple
@@ -8,17 +8,6 @@ from PIL import Image, ImageDraw, ImageFont
 SHORTEST = 256  # pixels; smaller pictures are enlarged for the text
 LONGEST = 4096  # pixels; the limit of enlarging
 MARGIN = 6
-
-
-def open_picture(path: str) -> Image.Image:
-    """Read a picture as it lies in the file.
-
-    Raises:
-        Exception: any exception of Pillow, for a broken file.
-    """
-    with Image.open(path) as picture:
-        picture.load()
-        return picture
 
 
 def caption_mask(text: str, height: int) -> Image.Image:

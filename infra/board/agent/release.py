@@ -21,8 +21,7 @@ class Release:
         folder: of the release.
         id: its name.
         labels: class names, in the order of the logits.
-        image_size: height and width of the network's input in pixels.
-        normalisation: as in training.
+        input: the input contract, as in training.
         soc_version: the chip of the model.
         emulated: True when a stand-in made the model.
         tolerance: largest absolute logit difference that the smoke test accepts.
@@ -36,11 +35,7 @@ class Release:
                 said = json.load(file)
             self.id = str(said["id"])
             self.labels = [str(label) for label in said["labels"]]
-            self.image_size = int(said["image_size"])
-            contract = said["normalisation"]
-            self.normalisation = preprocess.Normalisation(
-                tuple(contract["mean"]), tuple(contract["std"]), contract["order"]
-            )
+            self.input = preprocess.contract_from_json(said)
             self.soc_version = str(said["soc_version"])
             self.emulated = bool(said["emulated"])
             self.tolerance = float(said["tolerance"])
@@ -75,17 +70,15 @@ class Release:
         return values  # type: ignore[no-any-return]
 
     def tensor(self, images: "np.ndarray[Any, Any]", model: Model) -> Any:
-        """Input of the model for images uint8 [n, h, w, 3] of any size: pixels with AIPP, else normalised planes."""
-        size = self.image_size
-        images = preprocess.resize(images, size)
+        """Input of the model for square images uint8 [n, side, side, 3]: pixels with AIPP, else normalised planes."""
         if model.nhwc and model.dtype == np.uint8:
-            tensor = images
+            tensor = self.input.resize(images)
         else:
-            tensor = preprocess.normalise(images, self.normalisation).astype(model.dtype)
+            tensor = self.input.tensor(images).astype(model.dtype)
         if tuple(model.dims[1:]) != tensor.shape[1:]:
             raise Failure(
                 REFUSED,
-                f"the model takes {list(model.dims)}, but pictures of size {size} make {list(tensor.shape)}",
+                f"the model takes {list(model.dims)}, but pictures of size {self.input.size} make {list(tensor.shape)}",
                 "release.json and model.om do not belong together; deploy the release again",
             )
         return tensor

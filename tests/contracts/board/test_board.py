@@ -22,6 +22,7 @@ from models import preprocess
 from tasks.release.drift_baseline import FILE, reference
 from tasks.retrain.drift import reason, survey
 from tests import boards
+from tests.cifar10 import CLASSES
 from tests.contracts.board.site import NAME, Site, root, snapshot
 
 
@@ -109,7 +110,7 @@ def test_pictures_are_classified_and_fetched(board: SshBoard, site: Site, tmp_pa
     broken.write_bytes(b"not a picture")
     answer, problem = board.classify([picture, broken], tmp_path / "out")
     pixels = np.asarray(Image.open(picture))[np.newaxis]
-    expected = preprocess.best(boards.logits(pixels, boards.weights()))
+    expected = preprocess.best(boards.logits(pixels, boards.weights()), CLASSES)
     assert [label for label, _ in answer.top] == [label for label, _ in expected]
     assert [p for _, p in answer.top] == pytest.approx([p for _, p in expected], abs=1e-5)
     assert answer.milliseconds > 0
@@ -157,7 +158,7 @@ def test_observations_show_drift(board: SshBoard, site: Site, tmp_path: Path) ->
     folder = boards.release_folder(tmp_path / "r")
     pictures = boards.images(40, seed=8)
     answers = boards.logits(pictures, boards.weights())
-    (folder / FILE).write_text(json.dumps(reference(pictures, answers, 32)))
+    (folder / FILE).write_text(json.dumps(reference(pictures, answers, preprocess.Contract(32))))
     files = folder_files(folder)[1]
     fleet = Fleet(tmp_path / "home")
     fleet.keep(files, "here")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.cifar10 import CLASSES
 from tests.unit.models.calls import MAIN, train
 from tests.unit.models.forks import Forks
 
@@ -30,7 +31,7 @@ def write_data(folder: Path, *, train: int = 40, held_out: int = 20, seed: int =
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(records.tobytes())
-    (folder / "batches.meta.txt").write_text("airplane\n")
+    (folder / "batches.meta.txt").write_text("\n".join(CLASSES))
     return folder
 
 

@@ -51,7 +51,7 @@ def test_onnx_has_the_promised_interface(trained: Any, run: Any, tmp_path: Path)
         ("image", [3, 32, 32], "tensor(float)")
     ]
     assert [(item.name, item.shape[1:]) for item in session.get_outputs()] == [("logits", [10])]
-    images = normalise(read_images(data, "eval").pixels)
+    images = normalise(read_images(data, "eval").pixels[:])
     together = session.run(None, {"image": images})[0]
     one = session.run(None, {"image": images[3:4]})[0]
     np.testing.assert_allclose(together[3:4], one, atol=1e-5)

@@ -12,7 +12,6 @@ from PIL import Image, ImageOps
 from models import preprocess
 from models.preprocess import (
     CIFAR10,
-    CLASSES,
     PRESETS,
     PictureError,
     best,
@@ -22,6 +21,7 @@ from models.preprocess import (
     softmax,
     to_rgb,
 )
+from tests.cifar10 import CLASSES
 
 SOURCE = Path(preprocess.__file__)
 
@@ -235,9 +235,9 @@ def test_softmax_is_stable() -> None:
 def test_the_best_classes_come_first() -> None:
     logits = np.zeros(10, np.float32)
     logits[[3, 5]] = 2, 4
-    found = best(logits, 3)
+    found = best(logits, CLASSES, 3)
     assert [name for name, _ in found] == [CLASSES[5], CLASSES[3], CLASSES[0]]
-    assert sum(probability for _, probability in best(logits, 10)) == pytest.approx(1.0)
+    assert sum(probability for _, probability in best(logits, CLASSES, 10)) == pytest.approx(1.0)
 
 
 def test_the_module_stands_alone_on_python_3_6() -> None:

@@ -18,8 +18,8 @@ from infra.ports.values import LocalFile, OnBytes, OnLine, Producer
 from infra.settings import Settings, load
 from infra.store.artifacts import Artifact, folder_files
 from infra.store.digests import file_digest
-from models.preprocess import CLASSES
 from tasks.engine.stage import Needs, Stage, StageContext
+from tests.cifar10 import CLASSES
 
 Inputs = Mapping[str, bytes | Mapping[str, bytes]]
 """Name of an input to its bytes, or to {path inside it: bytes} for a tree."""

@@ -27,6 +27,7 @@ from tasks.engine.gates import Decision, parity_gate
 from tasks.engine.stage import StageContext
 from tasks.release.ledger import Ledger
 from tasks.stages import convert
+from tests.cifar10 import CLASSES
 from tests.unit.infra.atc.emulator.networks import model_of
 from tests.unit.tasks.doubles import Inputs, RememberingContext, read, work_of
 
@@ -164,11 +165,11 @@ def work_for(
 ) -> RememberingContext:
     expected = logits_of(model, tensors(pixels_of(rows)))
     exported = expected if exported is None else exported
-    check = {"made": True, "bytes": len(model), **parity.compare(expected, exported, rows[:, 0], preprocess.CLASSES)}
+    check = {"made": True, "bytes": len(model), **parity.compare(expected, exported, rows[:, 0], CLASSES)}
     files = {"predictions": io.BytesIO(), "logits": io.BytesIO()}
     np.savez(files["predictions"], logits=expected)
     np.save(files["logits"], exported)
-    data = {"eval/test_batch.bin": rows.tobytes(), "batches.meta.txt": "\n".join(preprocess.CLASSES).encode()}
+    data = {"eval/test_batch.bin": rows.tobytes(), "batches.meta.txt": "\n".join(CLASSES).encode()}
     inputs: Inputs = {
         "model": {"model.onnx": model},
         "checks": json.dumps({"onnx": check}).encode(),

@@ -6,7 +6,7 @@ import pytest
 
 from models.failures import SpecError
 from models.preprocess import PRESETS
-from models.spec.train_spec import CHOICES, FIELDS, TrainSpec, from_json, to_json, with_fields
+from models.spec.train_spec import CHOICES, FIELDS, NORMALISATIONS, TrainSpec, from_json, to_json, with_fields
 
 
 def test_json_is_canonical_and_comes_back() -> None:
@@ -85,7 +85,7 @@ def test_a_value_that_is_not_an_object_is_refused(text: str) -> None:
 
 
 def test_the_normalisations_are_those_of_preprocess() -> None:
-    assert set(CHOICES["normalisation"]) == set(PRESETS)
+    assert set(NORMALISATIONS) == {*PRESETS, "measured"}
 
 
 def test_choices_name_fields() -> None:

@@ -9,9 +9,10 @@ import pytest
 from infra.board.release_folder import releases_in
 from infra.settings import load
 from infra.store.artifacts import folder_files
-from models.preprocess import CIFAR10, CLASSES
+from models.preprocess import CIFAR10
 from tasks.class_names import labels
 from tasks.release import agent_bundle, bundle
+from tests.cifar10 import CLASSES
 from tests.unit.tasks.doubles import FIGURES, data_tree, ledger, read, work_of
 
 

@@ -19,6 +19,7 @@ from tasks.engine.gates import parity_gate
 from tasks.release import agent_bundle, bundle
 from tasks.release.ledger import Ledger
 from tasks.stages import convert
+from tests.cifar10 import CLASSES
 from tests.unit.tasks.doubles import Inputs, read, work_of
 from tests.unit.tasks.doubles import ledger as ledger_of
 from tests.unit.tasks.linear import (
@@ -95,7 +96,7 @@ def test_a_compiled_model_that_is_fed_wrong_is_stopped(
     decision = decision_of(context)
     assert not decision.ok
     assert re.match(r"onnx → Ascend310 force_fp16: agreement 0\.\d+ is below 0\.9800", decision.reason)
-    assert re.search(rf"worst is ({'|'.join(preprocess.CLASSES)}) ", decision.reason)
+    assert re.search(rf"worst is ({'|'.join(CLASSES)}) ", decision.reason)
 
 
 def wrong_planes(mistake: Any, images: Any) -> Any:

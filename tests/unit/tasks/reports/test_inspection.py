@@ -12,10 +12,10 @@ from infra.errors import UserError
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
-from models.preprocess import CLASSES
 from models.training.history import COLUMNS
 from tasks.reports import inspection
 from tasks.reports.costs import Layer, Network
+from tests.cifar10 import CLASSES
 from tests.unit.tasks.doubles import data_tree
 
 LAYER = {"name": "fc", "kind": "Dense", "shape": [1, 10], "parameters": 850, "multiply_adds": 840}

@@ -14,7 +14,7 @@ from infra.fleet import Fleet
 from infra.ports.upkeep import Observations
 from infra.settings import load
 from infra.store.artifacts import folder_files
-from models.preprocess import softmax
+from models.preprocess import Contract, softmax
 from tasks.release.drift_baseline import FILE, reference, reference_of
 from tasks.retrain.drift import judge, reason, stability_index, survey
 from tests import boards
@@ -88,7 +88,7 @@ def test_the_reference_counts_what_a_board_would() -> None:
     images = np.zeros((4, 32, 32, 3), np.uint8)
     images[1:, :, :, 0] = 255
     logits = np.log(np.array([[0.9, 0.1], [0.2, 0.8], [0.45, 0.55], [0.999, 0.001]], np.float32))
-    found = reference(images, logits, 16)
+    found = reference(images, logits, Contract(16))
     assert found["images"] == 4
     counts = found["counts"]
     assert counts["class"] == [2, 2]

@@ -13,8 +13,8 @@ from infra.ports.compilation import CompileRequest
 from infra.ports.values import OnLine
 from infra.settings import load
 from models import parity as arithmetic
-from models.preprocess import CLASSES
 from tasks.stages import convert
+from tests.cifar10 import CLASSES
 from tests.unit.tasks.doubles import FakeCompiler, data_tree, needs_of, read, work_of
 
 COUNT = 30

@@ -11,9 +11,9 @@ from infra.errors import Corrupt, Refused, UserError
 from infra.fleet import Fleet
 from infra.settings import load
 from infra.world import World
-from models.preprocess import CLASSES
 from tasks.stages import deploy
 from tests.boards import release_folder
+from tests.cifar10 import CLASSES
 from tests.unit.tasks.doubles import FakeBoard, data_tree, ledger, needs_of, read, work_of
 
 RELEASE = {

@@ -15,6 +15,7 @@ from PIL import Image
 from infra.atc.emulator.om import pack_om
 from models import preprocess
 from tests import boards
+from tests.cifar10 import CLASSES
 
 FAILING_ACL = """
 import acl_stand_in as _real
@@ -84,9 +85,9 @@ def test_classify_in_the_tutorial_s_words(folder: Any, tmp_path: Path, mode: str
     assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
     pixels = np.asarray(Image.open(picture))[np.newaxis]
-    expected = preprocess.best(boards.logits(pixels, boards.weights()))
+    expected = preprocess.best(boards.logits(pixels, boards.weights()), CLASSES)
     for (label, probability), line in zip(expected, lines[1:6], strict=True):
-        number = preprocess.CLASSES.index(label)
+        number = CLASSES.index(label)
         assert line == f"label:{number}  confidence: {probability:.6f}, class: {label}"
     assert lines[6] == f"written to {tmp_path / 'out' / 'p.png'}"
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infra.board.agent.pictures import annotate, caption_mask, open_picture, save
+from infra.board.agent.pictures import annotate, caption_mask, save
+from models.preprocess import open_picture
 from tests import boards
 
 TOP = [("automobile", 0.9312)]
