@@ -17,10 +17,8 @@ from urllib.request import url2pathname
 from infra.errors import Corrupt, UserError
 from infra.home import CHECKOUT
 from infra.names import is_safe_name
-from infra.store.artifacts import folder_files
 from tasks.dataset.archives import extract, open_members
 from tasks.engine.stage import Stage, StageContext, StageOutput
-from tasks.specs import train_spec
 
 if TYPE_CHECKING:
     from infra.ports.values import LocalFile
@@ -99,7 +97,7 @@ def _archive(context: StageContext, archive: Path) -> StageOutput:
         return _records(context, archive)
     folder = context.folder / "source"
     extract(archive, folder)
-    return _prepare(context, folder_files(folder)[1])
+    return _prepare(context, import_module("infra.store.artifacts").folder_files(folder)[1])
 
 
 def _prepare(context: StageContext, files: Mapping[str, LocalFile], table: str | None = None) -> StageOutput:
@@ -214,7 +212,7 @@ def check_records(path: Path) -> int:
 def _rules(settings: Settings) -> dict[str, Any]:
     data = settings.data
     return {
-        "size": train_spec(settings).image_size,
+        "size": import_module("tasks.specs").train_spec(settings).image_size,
         "fit": data.fit,
         "interpolation": data.interpolation,
         "orientation": data.orientation,

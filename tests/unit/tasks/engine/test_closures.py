@@ -11,14 +11,18 @@ from tasks.engine.stage import Stage
 
 STAGE = {"infra/errors.py", "tasks/engine/stage.py"}
 SPEC = {"tasks/specs.py"}
-RECORDS = {"models/data/records.py", "models/failures.py"}
+RECORDS = {
+    "models/data/images.py",
+    "models/data/prepared.py",
+    "models/data/records.py",
+    "models/failures.py",
+    "models/preprocess.py",
+}
 # What every command of `models/main.py` with a network needs.
 NETWORK = RECORDS | {
-    "models/data/images.py",
     "models/evaluation/inference.py",
     "models/files.py",
     "models/networks/lenet.py",
-    "models/preprocess.py",
     "models/protocol.py",
     "models/training/checkpoint.py",
     "models/training/runtime.py",
@@ -28,6 +32,7 @@ PARITY = RECORDS | {
     "models/parity.py",
     "tasks/class_names.py",
     "tasks/evaluation_images.py",
+    "tasks/specs.py",
     "tasks/figure.py",
     "tasks/release/ledger.py",
     "tasks/release/parity.py",
@@ -38,7 +43,7 @@ STORED = {
     f"infra/store/{name}.py" for name in ("artifacts", "atomic", "digests", "disk", "local_files", "stat_cache")
 } | {"infra/faults.py"}
 ALLOWED = {
-    "download": STAGE | RECORDS | {"infra/home.py", "infra/names.py"},
+    "download": STAGE | RECORDS | {"infra/home.py", "infra/names.py", "tasks/dataset/archives.py"},
     "upload": STAGE | {"infra/home.py", "infra/obs/layout.py", "infra/ports/values.py"},
     "train": STAGE
     | SPEC
@@ -69,7 +74,6 @@ ALLOWED = {
         "infra/board/emulator/acl/",
         "infra/ports/compilation.py",
         "infra/ports/values.py",
-        "models/preprocess.py",
         "tasks/release/agent_bundle.py",
         "tasks/release/execution.py",
         "tasks/release/targets.py",
@@ -83,7 +87,6 @@ ALLOWED = {
         "infra/home.py",
         "infra/obs/layout.py",
         "infra/ports/values.py",
-        "models/preprocess.py",
         "tasks/metrics.py",
         "tasks/release/agent_bundle.py",
         "tasks/release/bundle.py",
