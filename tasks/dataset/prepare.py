@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from infra.ports.values import LocalFile
     from models.data.prepared import Part
+    from tasks.dataset.cifar import Arrays
     from tasks.dataset.pictures import Decoded
     from tasks.dataset.report import Report
     from tasks.dataset.values import Layout, Rules
@@ -93,9 +94,29 @@ def write(
         images = (decoded.image(place) for place in places)
         counted = moments.count(images) if part == "train" else images
         written[part] = write_part(folder / part, labels, counted, rules.size)
-    (folder / NAMES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     mean, std = moments.result()
-    description = Description(rules.size, True, rules.fit, rules.interpolation, rules.orientation, mean, std, written)
+    return _describe(folder, names, Description(rules.size, True, *rules.geometry(), mean, std, written))
+
+
+def write_arrays(arrays: Arrays, rules: Rules, folder: Path) -> tuple[Path, Report]:
+    """Write images that are square already, in the size they have; networks of other sizes resize them."""
+    target = folder / "data"
+    moments = Moments()
+    written: dict[str, Part] = {}
+    for part, (pixels, labels) in arrays.parts.items():
+        images = moments.count(iter(pixels)) if part == "train" else iter(pixels)
+        written[part] = write_part(target / part, labels.tolist(), images, pixels.shape[1])
+    mean, std = moments.result()
+    for name in arrays.names:
+        layouts.check_class_name(name)
+    side = next(iter(arrays.parts.values()))[0].shape[1]
+    description = _describe(target, arrays.names, Description(side, False, *rules.geometry(), mean, std, written))
+    numbers = {part: values for part, (_, values) in arrays.parts.items()}
+    return target, report.of_arrays(arrays.kind, arrays.names, numbers, description)
+
+
+def _describe(folder: Path, names: Sequence[str], description: Description) -> Description:
+    (folder / NAMES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     (folder / DESCRIPTION).write_text(description.to_json(), encoding="utf-8")
     return description
 

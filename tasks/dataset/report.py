@@ -126,11 +126,37 @@ def build(
         across=named([group for group in several if len({side[place] for place in group}) > 1]),
         ambiguous=named([group for group in several if len({entries[place].label for place in group}) > 1]),
         without_eval=[name for name in layout.names if not counts["eval"][name]],
-        prepared={
-            "side": description.side, "fit": description.fit, "interpolation": description.interpolation,
-            "orientation": description.orientation, "mean": description.mean, "std": description.std,
-        },
+        prepared=_prepared(description),
     )  # fmt: skip
+
+
+def of_arrays(kind: str, names: Sequence[str], labels: Mapping[str, Any], description: Description) -> Report:
+    """Collect the report of images that came as arrays; equal images are not looked for.
+
+    Args:
+        kind: of the source.
+        names: of the classes.
+        labels: int32 [n] by part.
+        description: of the prepared files.
+    """
+    counts = {part: np.bincount(values, minlength=len(names)) for part, values in labels.items()}
+    totals = sum(counts.values())
+    side = [description.side] * 3
+    return Report(
+        kind=kind,
+        classes={name: {part: int(counts[part][number]) for part in labels} for number, name in enumerate(names)},
+        parts={part: len(values) for part, values in labels.items()},
+        sizes={"width": side, "height": side},
+        imbalance=round(float(np.max(totals) / max(1, np.min(totals))), 2),
+        skipped=[], others=[], equal=[], similar=[], across=[], ambiguous=[],
+        without_eval=[name for number, name in enumerate(names) if not counts["eval"][number]],
+        prepared=_prepared(description),
+    )  # fmt: skip
+
+
+def _prepared(description: Description) -> dict[str, Any]:
+    names = ("side", "fit", "interpolation", "orientation", "mean", "std")
+    return {name: getattr(description, name) for name in names}
 
 
 def write(found: Report, data: Path, folder: Path) -> None:

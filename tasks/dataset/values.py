@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -106,9 +106,6 @@ class Rules:
     max_unusable: float
     labels: str
 
-
-@dataclass(frozen=True)
-class Parts:
-    """The places of the pictures of each part, in the order of the prepared files."""
-
-    places: Mapping[str, Sequence[int]]
+    def geometry(self) -> tuple[str, str, str]:
+        """Fit, interpolation and orientation."""
+        return self.fit, self.interpolation, self.orientation

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from tasks.engine.stage import Stage, StageContext, StageOutput
 if TYPE_CHECKING:
     from infra.ports.values import LocalFile
     from infra.settings import Settings
+    from tasks.dataset.report import Report
+    from tasks.dataset.values import Rules
 
 SAMPLE = CHECKOUT / "data" / "cifar10-sample.tar.gz"
 SAMPLE_SHA256 = "320110b4cf40185c6c199ab710d2855e9089c5c44f890b8b7b88ff53cd00d6bb"
@@ -87,7 +89,7 @@ def _local(context: StageContext) -> StageOutput:
         return _prepare(context, files, path.name)
     if path is not None and path.is_file():
         return _archive(context, path)
-    return _prepare(context, files)
+    return _files(context, files)
 
 
 def _archive(context: StageContext, archive: Path) -> StageOutput:
@@ -97,7 +99,30 @@ def _archive(context: StageContext, archive: Path) -> StageOutput:
         return _records(context, archive)
     folder = context.folder / "source"
     extract(archive, folder)
-    return _prepare(context, import_module("infra.store.artifacts").folder_files(folder)[1])
+    return _files(context, import_module("infra.store.artifacts").folder_files(folder)[1])
+
+
+def _files(context: StageContext, files: Mapping[str, LocalFile]) -> StageOutput:
+    """Read CIFAR's versions other than CIFAR-10's records, or prepare pictures."""
+    cifar = import_module("tasks.dataset.cifar")
+    if not cifar.is_cifar(list(files)):
+        return _prepare(context, files)
+    arrays = cifar.read(files, context.settings.data.labels)
+    if arrays.batches:
+        return _record_files(context, arrays.names, arrays.batches)
+    prepare = import_module("tasks.dataset.prepare")
+    folder, report = prepare.write_arrays(arrays, _rules(context.settings), context.folder)
+    return _output(context, folder, report, arrays.kind)
+
+
+def _record_files(context: StageContext, names: Sequence[str], batches: Mapping[str, bytes]) -> StageOutput:
+    """Write CIFAR-10's Python version in the form of its records."""
+    tree = context.folder / "cifar10"
+    for name, content in {**batches, "batches.meta.txt": "".join(f"{name}\n" for name in names).encode()}.items():
+        target = tree / PLACES[name]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    return _checked(tree)
 
 
 def _prepare(context: StageContext, files: Mapping[str, LocalFile], table: str | None = None) -> StageOutput:
@@ -107,24 +132,31 @@ def _prepare(context: StageContext, files: Mapping[str, LocalFile], table: str |
     def progress(done: float, total: float) -> None:
         context.reporter.progress("download", done, total, "pictures")
 
-    rules = import_module("tasks.dataset.values").Rules(**_rules(context.settings))
     made = import_module("tasks.dataset.prepare").prepare(
-        files, table, rules, context.folder, context.world.home, progress
+        files, table, _rules(context.settings), context.folder, context.world.home, progress
     )
-    report = context.folder / "report"
-    import_module("tasks.dataset.report").write(made.report, made.folder, report)
-    for text in made.report.warnings():
-        context.reporter.line("download", text)
     seconds = time.monotonic() - begun
-    parts = " and ".join(f"{count:,} {part}" for part, count in made.report.parts.items())
-    note = f"{parts} images of {len(made.report.classes)} classes; {made.decoded:,} decoded in {seconds:.1f} s"
-    return StageOutput({"data": made.folder, "report": report}, note)
+    return _output(context, made.folder, made.report, f"{made.decoded:,} decoded in {seconds:.1f} s")
+
+
+def _output(context: StageContext, folder: Path, found: Report, note: str) -> StageOutput:
+    """Write the report next to the data set, and say what a person should look at."""
+    report = context.folder / "report"
+    import_module("tasks.dataset.report").write(found, folder, report)
+    for text in found.warnings():
+        context.reporter.line("download", text)
+    parts = " and ".join(f"{count:,} {part}" for part, count in found.parts.items())
+    return StageOutput({"data": folder, "report": report}, f"{parts} images of {len(found.classes)} classes; {note}")
 
 
 def _records(context: StageContext, archive: Path) -> StageOutput:
     """Unpack and check CIFAR-10's records."""
     tree = context.folder / "cifar10"
     unpack(archive, tree)
+    return _checked(tree)
+
+
+def _checked(tree: Path) -> StageOutput:
     check_class_names(tree / PLACES["batches.meta.txt"])
     records = {name: check_records(tree / place) for name, place in PLACES.items() if name.endswith(".bin")}
     train = sum(count for name, count in records.items() if name.startswith("data_batch"))
@@ -209,9 +241,9 @@ def check_records(path: Path) -> int:
         raise Corrupt(damage.message, hint=damage.hint) from damage
 
 
-def _rules(settings: Settings) -> dict[str, Any]:
+def _rules(settings: Settings) -> Rules:
     data = settings.data
-    return {
+    values = {
         "size": import_module("tasks.specs").train_spec(settings).image_size,
         "fit": data.fit,
         "interpolation": data.interpolation,
@@ -221,6 +253,8 @@ def _rules(settings: Settings) -> dict[str, Any]:
         "max_unusable": data.max_unusable,
         "labels": data.labels,
     }
+    rules: Rules = import_module("tasks.dataset.values").Rules(**values)
+    return rules
 
 
 def _external_inputs(settings: Settings) -> Mapping[str, Path]:
@@ -235,8 +269,8 @@ def _settings(settings: Settings) -> Mapping[str, Any]:
         return {"archive": archive_digest(settings)}
     path = local_source(settings)
     if path is None:
-        return {"archive": archive_digest(settings), "rules": _rules(settings)}
-    return {"table": path.name if path.suffix.lower() in TABLES else "", "rules": _rules(settings)}
+        return {"archive": archive_digest(settings), "rules": vars(_rules(settings))}
+    return {"table": path.name if path.suffix.lower() in TABLES else "", "rules": vars(_rules(settings))}
 
 
 def _code(settings: Settings) -> tuple[str, ...]:
