@@ -183,8 +183,9 @@ def to_rgb(picture, orientation="exif"):
     # type: (Image.Image, str) -> Image.Image
     """Convert any picture to 8-bit RGB, upright; idempotent.
 
-    Apply the EXIF orientation, unless the pixels are to stay as they are `stored`; put transparent pixels on white; convert grey, palette, CMYK and 16-bit pictures. Pixels
-    are scaled by their type and never by their content, so a dark picture stays dark.
+    Apply the EXIF orientation, unless the pixels stay as they are `stored`; put transparent pixels on white; convert
+    grey, palette, CMYK and 16-bit pictures. Pixels are scaled by their type and never by their content, so a dark
+    picture stays dark.
 
     Raises:
         PictureError: its pixels are floating-point or 32-bit numbers, whose scale no file names, or LAB colours.

@@ -247,4 +247,4 @@ def test_the_module_stands_alone_on_python_3_6() -> None:
         for node in ast.walk(tree)
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
-    assert imported == {"typing", "numpy", "PIL"}
+    assert imported == {"typing", "warnings", "numpy", "PIL"}

@@ -37,7 +37,7 @@ SETTINGS = {"train.image_size": str(SIZE)}
 # What some program does instead of resizing: the picture in a corner of a black square.
 CORNER = """
 
-def resize(images, size):
+def resize(images, size, interpolation="bilinear"):
     canvas = np.zeros((len(images), size, size, 3), np.uint8)
     canvas[:, : images.shape[1], : images.shape[2]] = images
     return canvas

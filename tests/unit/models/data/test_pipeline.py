@@ -83,7 +83,7 @@ def test_crops_and_mirrors_are_spread_evenly() -> None:
 
 
 def test_larger_inputs_are_resized(images: Images) -> None:
-    assert batches(images, size=40)[0][0].shape == (32, 3, 40, 40)
+    assert batches(images, contract=Contract(40))[0][0].shape == (32, 3, 40, 40)
 
 
 def test_a_square_is_cut_out_and_clipped_at_the_edge() -> None:

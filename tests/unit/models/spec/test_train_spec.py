@@ -64,7 +64,7 @@ def test_values_get_their_field_s_type(name: str, value: Any, read: Any) -> None
         ({"schedule": "stage", "milestones": "10,30"}, "milestones", "epochs"),
         ({"schedule": "one-cycle", "warmup_epochs": 2}, "warmup_epochs", "0"),
         ({"optimizer": "adam", "nesterov": True}, "nesterov", "momentum"),
-        ({"classes": 11}, "classes", ""),
+        ({"classes": 1001}, "classes", ""),
         ({"mode": "eager"}, "mode", "graph"),
         ({"precision": "float16"}, "precision", "float32"),
         ({"mode": "pynative", "sink": True}, "sink", "graph"),

@@ -55,8 +55,9 @@ def planes_instead_of_pixels(folder: Any) -> None:
     """The bytes of NCHW where NHWC is taken: the sizes are equal, so nothing else can notice."""
     path = folder / "agent" / "release.py"
     path.write_text(path.read_text().replace(
-        "            tensor = images\n",
-        "            tensor = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(images.shape)\n",
+        "            tensor = self.input.resize(images)\n",
+        "            tensor = self.input.resize(images)\n"
+        "            tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2)).reshape(tensor.shape)\n",
     ))  # fmt: skip
 
 
