@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from infra.atc.generations import CHIPS, DEFAULT, FLAGS, GENERATIONS, HEAD, LAST_GENERATION, NAMES, within
+from infra.atc.generations import CHIPS, DEFAULT, FLAGS, GENERATIONS, HEAD, NAMES, within
 from infra.atc.options import PRECISION_MODES
 from infra.store.atomic import write_text
 
@@ -69,8 +69,6 @@ def _flags() -> Iterator[str]:
         since = "after 9.0 (head of the open compiler)" if first == HEAD else f"from {first} on"
         doubt = " [U: they came between 5.1 and 8.5]" if first == "6.3" else " [C]"
         yield f"* {since}{doubt}: {names}"
-    gone = ", ".join(f"`{name}` ({last})" for name, last in LAST_GENERATION.items())
-    yield f"* last seen: {gone}"
     yield ""
     yield "Not in this version of the stand-in, which says so (E10055): ranges of shapes, dynamic AIPP, outputs whose"
     yield "shape depends on values (NonZero, NonMaxSuppression), modes 5, 7 and 30, Caffe and TensorFlow. They are"

@@ -13,7 +13,7 @@ NAMES = ("5.1", "6.3", "7.0", "8.0", "8.5", "9.0")
 DEFAULT = "8.0"
 """The newest generation that every chip of the project's boards has: Ascend310 is gone from 8.3 on."""
 HEAD = "9.2"
-"""Flags of GE26's head that no generation above has."""
+"""Flags of GE26's head, in its code or its manual, that no generation above has."""
 CYCLES = 4
 """An `.om` runs on the CANN that compiled it and on up to four later cycles (GE26 `--soc_version.md`)."""
 
@@ -106,7 +106,8 @@ _BEFORE_85 = (
 )
 _HEAD = (
     "build_config h2d_overlapped_with_compute hccl_sub_comm_config jit_compile optimization_switch raw_ge_options "
-    "raw_ge_options_ignore_unsupported static_model_ops_lower_limit"
+    "raw_ge_options_ignore_unsupported static_model_ops_lower_limit export_compile_stat multi_stream_parallel_mode "
+    "oo_constant_folding oo_dead_code_elimination topo_sorting_mode"
 )
 FLAGS: Mapping[str, str] = {
     **dict.fromkeys(_GE13.split(), "5.1"),
@@ -118,8 +119,6 @@ FLAGS: Mapping[str, str] = {
 
 Those of GE85 that GE13 lacks came somewhere between 5.1 and 8.5 [U]; the table says 6.3, the earliest.
 """
-LAST_GENERATION: Mapping[str, str] = {"is_weight_clip": "8.5"}
-"""Flag → the last generation that has it, for those that are gone."""
 
 
 def generation(name: str) -> Generation:
@@ -137,7 +136,7 @@ def chips_of(name: str) -> tuple[str, ...]:
 
 def has_flag(name: str, flag: str) -> bool:
     """Whether a generation has a flag."""
-    return flag in FLAGS and within(name, FLAGS[flag], LAST_GENERATION.get(flag, ""))
+    return flag in FLAGS and within(name, FLAGS[flag], "")
 
 
 def within(name: str, first: str, last: str) -> bool:

@@ -95,6 +95,11 @@ OPTIONS: Mapping[str, str] = {
     "status_check": "0 or 1: overflow checks in operators",
     "target": "mini (old)",
     "tiling_schedule_optimize": "0 or 1",
+    "export_compile_stat": "0, 1, 2: when fusion_result.json is written",
+    "multi_stream_parallel_mode": "how streams run in parallel",
+    "oo_constant_folding": "true or false",
+    "oo_dead_code_elimination": "true or false",
+    "topo_sorting_mode": "0 to 3: the order of operators",
     "help": "this text",
 }  # fmt: skip
 """Option name to its help text."""

@@ -14,7 +14,8 @@ _SWITCHES = (
 )  # fmt: skip
 _TRUE_OR_FALSE = (
     "save_original_model", "enable_single_stream", "enable_compress_weight", "enable_attr_compression",
-    "raw_ge_options_ignore_unsupported",
+    "raw_ge_options_ignore_unsupported", "allow_hf32", "oo_constant_folding",
+    "oo_dead_code_elimination",
 )  # fmt: skip
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "buffer_optimize": ("l1_optimize", "l2_optimize", "off_optimize"),
@@ -35,7 +36,7 @@ _FILES = (
 )  # fmt: skip
 _CHANGING: Mapping[str, str] = {
     "sparsity": "0", "compression_optimize_conf": "", "customize_dtypes": "", "cal_conf": "",
-    "enable_compress_weight": "false", "build_config": "", "raw_ge_options": "", "allow_hf32": "",
+    "enable_compress_weight": "false", "build_config": "", "raw_ge_options": "",
 }  # fmt: skip
 """Options that change what a model computes or is, and that the stand-in cannot follow → their value without effect."""
 _NOTED = (
@@ -44,7 +45,8 @@ _NOTED = (
     "is_input_adjust_hw_layout", "is_output_adjust_hw_layout", "ac_parallel_enable", "tiling_schedule_optimize",
     "oo_level", "jit_compile", "optimization_switch", "h2d_overlapped_with_compute", "hccl_sub_comm_config",
     "cluster_config", "shape_generalized_build_mode", "static_model_ops_lower_limit", "enable_attr_compression",
-    "deterministic_level", "device_id", "target",
+    "deterministic_level", "device_id", "target", "allow_hf32", "export_compile_stat", "topo_sorting_mode",
+    "multi_stream_parallel_mode", "oo_constant_folding", "oo_dead_code_elimination",
 )  # fmt: skip
 """Options about speed, memory or files beside the `.om`: checked, and without effect here."""
 
@@ -89,8 +91,9 @@ def _check_numbers(options: Mapping[str, str]) -> None:
     for name, form in (("op_debug_level", "[0-4]"), ("static_model_ops_lower_limit", "-1|[0-9]{1,18}")):
         if re.fullmatch(form, options.get(name, "0")) is None:
             raise AtcError("E10013", value=options[name], parameter=name)
-    for name in ("aicore_num", "device_id"):
-        if re.fullmatch("[0-9]{1,9}", options.get(name) or "1") is None:
+    # The number of AI Cores, then after a bar that of vector cores.
+    for name, form in (("aicore_num", r"[0-9]{1,9}(\|[0-9]{0,9})?"), ("device_id", "[0-9]{1,9}")):
+        if re.fullmatch(form, options.get(name) or "1") is None:
             raise AtcError("E10014", value=options[name], parameter=name)
 
 

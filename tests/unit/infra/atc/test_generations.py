@@ -32,7 +32,7 @@ def test_chips_come_and_go() -> None:
 
 
 def test_flags_come_and_go() -> None:
-    assert [has_flag(cann, "is_weight_clip") for cann in ("5.1", "8.5", "9.0")] == [False, True, False]
+    assert [has_flag(cann, "enable_attr_compression") for cann in ("5.1", "8.5", "9.0")] == [False, False, True]
     assert not has_flag("9.0", "nonsense")
 
 
