@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from infra.board.release_folder import check_identifier
 from infra.faults import FaultPlan
 from infra.fetch import fetch
 from infra.obs.address import ObjectAddress
 from infra.obs.release import fetch_release
 from infra.ports.external import FetchProgress
 from infra.ports.storage import ObjectStore
+from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest, text_digest
 
 OBS = "obs://"
@@ -48,9 +50,15 @@ class AddressedFiles:
         return target
 
     def release(self, address: str) -> Path:
-        """The local copy of the board files of a release."""
+        """The local copy of the board files of a release, whose id is recomputed from what was fetched.
+
+        Raises:
+            Corrupt: its content has another id.
+        """
         bucket, prefix = ObjectAddress.parse_folder(address).parts
-        return fetch_release(self._open_bucket(bucket), prefix, self._folder / text_digest(address)[:16])
+        folder = fetch_release(self._open_bucket(bucket), prefix, self._folder / text_digest(address)[:16])
+        check_identifier(folder_files(folder)[1], address)
+        return folder
 
     def _object(self, address: str) -> tuple[ObjectStore, str]:
         bucket, key = ObjectAddress.parse_object(address).parts

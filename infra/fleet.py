@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra.board.release_folder import IDENTIFIER, releases_in
+from infra.board.release_folder import DESCRIPTION, IDENTIFIER, MANIFEST, releases_in
 from infra.errors import Corrupt, Refused, UserError
 from infra.ports.release import Release
 from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
-from infra.store.atomic import sync, write_text
+from infra.store.atomic import sync, write_bytes, write_text
 from infra.store.digests import file_digest
 from infra.store.locks import hold
 
@@ -112,7 +112,16 @@ class Fleet:
                     sync(path)
                 staged.rename(final)
                 sync(final.parent)
+        kept = self.release(identifier)
+        for chip, given in releases_in(files, where).items():
+            if given.manifest and given.manifest != kept[chip].manifest:
+                self.keep_manifest(given)
         return self.release(identifier)
+
+    def keep_manifest(self, release: Release) -> None:
+        """Replace the manifest of a kept release by one that was signed later."""
+        kept = self.release(release.id)[release.soc_version]
+        write_bytes(kept.files[DESCRIPTION].path.parent / MANIFEST, release.manifest)
 
     def release(self, identifier: str) -> dict[str, Release]:
         """A kept release by chip.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from infra.ports.upkeep import ManagedBoard
     from infra.store.mirror import Mirror
     from infra.training_runs import TrainingRuns
+    from infra.trust.sign import ReleaseSigner
 
 
 class World:
@@ -163,7 +164,23 @@ class World:
 
             self.services.start(self._board_service(name))
             settings = stand_in.board_settings(self.services, self.home, name, settings)
-        return SshBoard(name, settings, self.faults)
+            stand_in.give_keyring(self.home, name, settings, self.board_keyring(name, stand_in=True))
+        return SshBoard(name, settings, self.faults, downgrade=self.settings.deploy.allow_downgrade)
+
+    def signer(self) -> "ReleaseSigner":
+        """Signs releases with the key of the settings."""
+        from infra.trust.sign import ReleaseSigner
+
+        return ReleaseSigner(self.home, self.settings.release)
+
+    def board_keyring(self, name: str, *, stand_in: bool = False) -> str:
+        """The keyring file of a board of the settings; it has the development key of this home, made when missing."""
+        from infra.trust.keyring import read_keyring
+
+        if not read_keyring(self.home).keys:
+            self.signer().key(emulated=True)
+        soc = self.settings.boards[name].soc
+        return read_keyring(self.home).for_board(self.settings.release.fleet, soc, stand_in=stand_in)
 
     def fleet(self) -> "Fleet":
         """What this home knows of its boards: which release each shall run."""

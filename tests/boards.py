@@ -5,7 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,11 @@ from PIL import Image
 from infra.atc.emulator.om import OmModel, OmTensor, pack_om
 from infra.ports.release import Release
 from infra.ports.values import LocalFile
-from infra.store.digests import file_digest
+from infra.settings.release import ReleaseSettings
+from infra.store.atomic import write_bytes
+from infra.store.digests import file_digest, value_digest
+from infra.trust.keyring import read_keyring
+from infra.trust.sign import ReleaseSigner
 from models import preprocess
 from tests.cifar10 import CLASSES
 
@@ -109,14 +116,49 @@ def release_folder(
 
 
 def release(folder: Any, identifier: str = "first", *, emulated: bool = True, **options: Any) -> Any:
-    """A release for `Board.install`, written to `folder`."""
+    """A signed release for `Board.install`, written to `folder`."""
     release_folder(folder, identifier, **options)
     files = {
         path.relative_to(folder).as_posix(): LocalFile(path, file_digest(path), path.stat().st_size)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    return Release(identifier, files, options.get("soc_version", "Ascend310"), emulated)
+    return signed(Release(identifier, files, options.get("soc_version", "Ascend310"), emulated))
+
+
+@cache
+def signing_home() -> Path:
+    """A home with a development key, for this process; another process of the same test run shares it."""
+    return Path(os.environ.setdefault("ATLASFLOW_TEST_SIGNING_HOME", mkdtemp(prefix="atlasflow-signing-")))
+
+
+def signed(unsigned: Release, **settings: Any) -> Release:
+    """The release with a manifest that is newer than all before; within a test, equal releases get the same."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    content = {name: file.sha256 for name, file in unsigned.files.items()}
+    kept = (
+        signing_home()
+        / "kept"
+        / value_digest([test, unsigned.id, unsigned.soc_version, unsigned.emulated, content, settings])
+    )
+    if not kept.exists():
+        write_bytes(kept, ReleaseSigner(signing_home(), ReleaseSettings(**settings)).renew(unsigned).manifest)
+    return replace(unsigned, manifest=kept.read_bytes())
+
+
+def keyring(*, chip: str = "", fleet: str = "main", stand_in: bool = True) -> str:
+    """The keyring file of a board that trusts what `signed` signs."""
+    ReleaseSigner(signing_home(), ReleaseSettings()).key(emulated=True)
+    return read_keyring(signing_home()).for_board(fleet, chip, stand_in=stand_in)
+
+
+def give_keyring(root: Path, **options: Any) -> None:
+    """Write the keyring of `signed` into the folder of a board."""
+    (root / "trust").mkdir(parents=True, exist_ok=True)
+    for folder in (root, root / "trust"):
+        folder.chmod(0o755)
+    (root / "trust" / "keyring.json").write_text(keyring(**options))
+    (root / "trust" / "keyring.json").chmod(0o600)
 
 
 def picture(path: Any, seed: int = 5) -> Any:

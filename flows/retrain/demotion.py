@@ -58,7 +58,8 @@ def run_demotion(
         effects.emit_event("demoted", before.champion, champion, who, why)
     message = f"release {champion.release} is champion again, in place of {demoted}: {why}"
     reporter.line(STAGE, message)
-    roll_out(effects.rollout(chain, champion, request), registry, reporter, on_stop="stay")
+    older = request.model_copy(update={"settings": {**request.settings, "deploy.allow_downgrade": "true"}})
+    roll_out(effects.rollout(chain, champion, older), registry, reporter, on_stop="stay")
     return Completed(name="Demoted", message=message)
 
 

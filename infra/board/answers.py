@@ -176,8 +176,9 @@ def agent_facts(board: str, answer: Any) -> AgentFacts:
 
 def state(answer: Any) -> BoardState:
     """Read the answer to `state` and `rollback`."""
+    releases = tuple(map(release_id, items(answer["releases"])))
     return BoardState(
-        _optional(answer["active"]), _optional(answer["previous"]), tuple(map(release_id, items(answer["releases"])))
+        _optional(answer["active"]), _optional(answer["previous"]), releases, floor=count(answer["floor"])
     )
 
 
@@ -186,7 +187,8 @@ def status(answer: Any) -> BoardStatus:
     known = state(answer)
     entries = [_or_none(_journal_entry, entry) for entry in items(answer["journal"])]
     journal = tuple(entry for entry in entries if entry is not None)
-    return BoardStatus(known.active, known.previous, known.releases, count(answer["probation"]), journal)
+    probation = count(answer["probation"])
+    return BoardStatus(known.active, known.previous, known.releases, probation, journal, floor=known.floor)
 
 
 def smoke(answer: Any) -> SmokeResult:

@@ -26,6 +26,8 @@ from infra.store.artifacts import folder_files
 
 T = TypeVar("T")
 
+VERIFY_SECONDS = 600.0
+
 
 class SshBoard:
     """One board over SSH.
@@ -35,6 +37,7 @@ class SshBoard:
         settings: address, login and pinned host key.
         faults: for tests.
         lock_seconds: how long a deployment waits for another one on the same board.
+        downgrade: let the board accept a release that is older than its floor.
     """
 
     def __init__(
@@ -43,11 +46,14 @@ class SshBoard:
         settings: BoardSettings,
         faults: FaultPlan = NO_FAULTS,
         lock_seconds: float = install.LOCK_SECONDS,
+        *,
+        downgrade: bool = False,
     ) -> None:
         self._name = name
         self._settings = settings
         self._faults = faults
         self._lock_seconds = lock_seconds
+        self._downgrade = downgrade
 
     @property
     def name(self) -> str:
@@ -64,7 +70,8 @@ class SshBoard:
 
     def install(self, release: Release, progress: OnBytes | None = None) -> Installed:
         """Preflight, copy what is missing, verify, smoke test, switch; see `infra.ports.board.Board.install`."""
-        return self._run(lambda session: install.install(session, release, progress, self._lock_seconds))
+        arguments = (release, progress, self._lock_seconds)
+        return self._run(lambda session: install.install(session, *arguments, downgrade=self._downgrade))
 
     def infer(self, release: Path, images: Path, logits: Path) -> float:
         """Run a model on an array of images; see `infra.ports.board.Board.infer`."""
@@ -105,6 +112,15 @@ class SshBoard:
     def pull(self, folder: Path) -> Pulled:
         """Fetch the new files that `watch` wrote on the board, with a report of its latency."""
         return self._run(lambda session: pull.pull(session, folder))
+
+    def give_keyring(self, text: str) -> None:
+        """Store the keyring of this board."""
+        self._run(lambda session: session.ask("keyring", answers.nothing, text=text))
+
+    def verify(self, release: str) -> int:
+        """Let the board verify every byte of a release that it has; returns the release's counter."""
+        seconds = VERIFY_SECONDS
+        return self._run(lambda session: session.ask("check", answers.count, timeout=seconds, release=release))
 
     def prune(self, keep: int) -> Sequence[str]:
         """Remove all but the newest `keep` releases, never the active or the previous one; returns their ids."""

@@ -7,7 +7,7 @@ from infra.settings import BoardSettings
 
 AGENT = Path(__file__).parent / "agent"
 # The part of the agent that the client sends, in this order: each module imports earlier ones.
-MODULES = ("failure", "files", "facts", "releases", "fork", "counts", "observations", "serve")
+MODULES = ("failure", "files", "manifest", "trust", "facts", "releases", "fork", "counts", "observations", "serve")
 
 # The usual places of the environment scripts of toolkits and runtimes (docs/reference/boards.md §5).
 ENVIRONMENTS = (

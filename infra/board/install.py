@@ -1,6 +1,7 @@
 """Install a release over a session: preflight, copy what is missing, verify, smoke test, switch."""
 
 import asyncio
+import base64
 import getpass
 import platform
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 from infra.board import answers
 from infra.board.preflight import refuse
+from infra.board.program import start_program
 from infra.board.release_folder import IDENTIFIER
 from infra.board.session import Session
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
@@ -18,6 +20,7 @@ from infra.ports.release import Release
 from infra.ports.upkeep import RollbackCause
 from infra.ports.values import LocalFile, OnBytes
 from infra.store.digests import file_digest
+from infra.trust.verify import manifest_of
 
 LOCK_SECONDS = 120.0
 FILES_AT_ONCE = 8
@@ -26,11 +29,19 @@ SMOKE_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """The board's answer to `plan`: its folder for the release, the files to send, and the suffix of a partial file."""
+    """The board's answer to `plan`.
+
+    Attributes:
+        folder: for the release.
+        missing: the files to send.
+        part: suffix of a partial file.
+        active: True when the release is complete, signed like this, and in service.
+    """
 
     folder: str
     missing: tuple[str, ...]
     part: str
+    active: bool
 
 
 def check_release(release: Release) -> None:
@@ -50,28 +61,33 @@ def check_release(release: Release) -> None:
         raise UserError(f"release {release.id} lacks {', '.join(sorted(missing))}")
 
 
-async def install(session: Session, release: Release, progress: OnBytes | None, lock_seconds: float) -> Installed:
+async def install(
+    session: Session, release: Release, progress: OnBytes | None, lock_seconds: float, *, downgrade: bool = False
+) -> Installed:
     """Do the whole installation; see `infra.ports.board.Board.install`."""
     check_release(release)
+    manifest_of(release)
     refuse(session.name, await session.facts(), session.settings, release)
     session.step("preflight")
-    files = {name: {"sha256": file.sha256, "size": file.size} for name, file in release.files.items()}
     await lock(session, lock_seconds)
-    plan = await session.ask("plan", lambda answer: _plan(answer, release), release=release.id, files=files)
+    await session.ask("equip", answers.nothing, program=base64.b64encode(start_program()).decode())
+    plan = await session.ask(
+        "plan", lambda answer: _plan(answer, release), manifest=release.manifest.decode(), downgrade=downgrade
+    )
     session.step("plan")
     before = await session.ask("state", answers.state)
-    if not plan.missing and before.active == release.id:
+    if plan.active:
         return Installed(False, 0, 0, await session.ask("last_smoke", _optional_smoke, release=release.id))
     await _copy(session, plan, release.files, progress)
     try:
-        await session.ask("settle", answers.nothing, release=release.id, files=files)
+        await session.ask("settle", answers.nothing)
     except Corrupt as error:
         _check_own_copy(release.files, error)
         raise
     session.step("settled")
     smoke = await _smoke(session, release.id, before)
     session.step("switch")
-    await session.ask("switch", answers.nothing, release=release.id, smoke=smoke.to_json())
+    await session.ask("switch", answers.nothing, smoke=smoke.to_json())
     session.step("switched")
     sent = [release.files[name].size for name in plan.missing]
     return Installed(True, len(sent), sum(sent), smoke)
@@ -93,7 +109,12 @@ def _plan(answer: Any, release: Release) -> CopyPlan:
     missing = tuple(answers.text(name) for name in answers.items(answer["missing"]))
     if not set(missing) <= release.files.keys() or len(set(missing)) != len(missing):
         raise ValueError("it asks for files that the release does not have")
-    return CopyPlan(answers.text(answer["folder"]), missing, answers.text(answer["part"], answers.MAX_WORD))
+    return CopyPlan(
+        answers.text(answer["folder"]),
+        missing,
+        answers.text(answer["part"], answers.MAX_WORD),
+        answer["active"] is True,
+    )
 
 
 async def _copy(session: Session, plan: CopyPlan, files: Mapping[str, LocalFile], progress: OnBytes | None) -> None:
@@ -129,11 +150,8 @@ async def _smoke(session: Session, release: str, before: BoardState) -> SmokeRes
         )
     except (GateFailed, Refused, Corrupt, Transient) as error:
         outcome = "nothing was in service before"
-        if before.active not in {None, release}:
+        if before.active is not None:
             outcome = f"release {before.active} stays in service"
-        elif before.active == release and before.previous is not None:
-            await rollback(session, error.message, RollbackCause.SMOKE_TEST)
-            outcome = f"release {before.previous} is back in service"
         error.hint = f"{outcome}. {error.hint}".strip()
         raise
 

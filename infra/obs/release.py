@@ -10,6 +10,7 @@ from infra.ports.storage import ObjectStore
 from infra.store.digests import file_digest
 
 LISTING = "published.json"  # written last by the publish stage, so a release with a listing is complete
+MAX_LISTING_BYTES = 8 * 2**20
 BOARD = "board/"  # the files for boards lie below this
 
 
@@ -22,7 +23,10 @@ def fetch_release(store: ObjectStore, prefix: str, folder: Path) -> Path:
     """
     prefix = prefix.strip("/")
     where = f"obs://{store.bucket}/{prefix}/"
-    if store.head(f"{prefix}/{LISTING}") is None:
+    found = store.head(f"{prefix}/{LISTING}")
+    if found is not None and found.size > MAX_LISTING_BYTES:
+        raise Corrupt(f"{where}{LISTING} has {found.size} bytes", hint="publish the release again")
+    if found is None:
         raise Refused(
             f"{where} holds no complete release: there is no {LISTING}",
             hint="give the prefix that `atlasflow run --to publish` named, such as obs://bucket/atlasflow/releases/ID/",

@@ -1,7 +1,7 @@
 """The port to a board: install a release and use it. `infra/ports/upkeep.py` has the rest of a board's operations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -37,11 +37,12 @@ class BoardFacts:
 
 @dataclass(frozen=True)
 class BoardState:
-    """Which releases a board holds: the active one, the previous one, and all of them."""
+    """The releases of a board: the active one, the previous one, all; and the smallest counter that it accepts."""
 
     active: str | None
     previous: str | None
     releases: tuple[str, ...]
+    floor: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,15 @@ class Board(Protocol):
         Raises:
             Refused: the release does not fit the board (chip, emulation), or the board refuses the login.
             GateFailed: the smoke test did not give the golden outputs; the previous release is active.
+        """
+        ...
+
+    def verify(self, release: str) -> int:
+        """Let the board verify every byte of a release that it has; returns the release's counter.
+
+        Raises:
+            Refused: it is not signed for this board, or it is not there.
+            Corrupt: a file is missing or changed.
         """
         ...
 

@@ -16,6 +16,7 @@ class Release:
         soc_version: the chip that the model was compiled for.
         emulated: True when a stand-in made any of its bytes; real boards refuse it.
         cann: version of the CANN toolkit that compiled the model; empty when unknown.
+        manifest: its signed manifest; empty for a release that was not signed.
     """
 
     id: str
@@ -23,3 +24,4 @@ class Release:
     soc_version: str
     emulated: bool
     cann: str = ""
+    manifest: bytes = b""

@@ -209,6 +209,14 @@ class BoardUpkeep(Protocol):
         """Fetch the new files that `watch` wrote on the board."""
         ...
 
+    def give_keyring(self, text: str) -> None:
+        """Store the keyring of this board.
+
+        Raises:
+            Refused: root has given it another one.
+        """
+        ...
+
     def prune(self, keep: int) -> Sequence[str]:
         """Remove all but the newest `keep` releases, never the active or the previous one; returns their ids."""
         ...

@@ -7,6 +7,7 @@ from infra.settings.boards import BoardSettings, DeploySettings
 from infra.settings.drift import DriftSettings
 from infra.settings.modelarts import ModelArtsSettings, XiheSettings
 from infra.settings.notify import NotifySettings
+from infra.settings.release import ReleaseSettings
 from infra.settings.retrain import RetrainSettings
 from infra.settings.robustness import RobustnessSettings
 from infra.settings.stages import (
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     export: ExportSettings = Field(ExportSettings(), description="export")
     convert: ConvertSettings = Field(ConvertSettings(), description="compilation to .om")
     atc: AtcSettings = Field(AtcSettings(), description="the compiler")
+    release: ReleaseSettings = Field(ReleaseSettings(), description="signatures of releases")
     deploy: DeploySettings = Field(DeploySettings(), description="deployment")
     boards: dict[str, BoardSettings] = Field({"laptop": BoardSettings()}, description="the boards, by name")
     retrain: RetrainSettings = Field(RetrainSettings(), description="retraining")

@@ -12,6 +12,9 @@ class DeploySettings(Section):
     release: str = Field(
         "", description="release to deploy, a folder or obs://bucket/prefix/; empty: the one that the chain published"
     )
+    allow_downgrade: bool = Field(
+        False, description="let boards accept a release that is older than the newest they have run; it is logged there"
+    )
     pictures: str = Field("", description="folder of pictures to classify at the end; empty: some test images")
 
 

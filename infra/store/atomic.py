@@ -40,10 +40,17 @@ def write_text(
     target: Path, text: str, *, mode: int = 0o644, faults: FaultPlan = NO_FAULTS, point: str = "write"
 ) -> None:
     """Replace a small text file atomically; it never exists with wider permissions than `mode`."""
+    write_bytes(target, text.encode(), mode=mode, faults=faults, point=point)
+
+
+def write_bytes(
+    target: Path, data: bytes, *, mode: int = 0o644, faults: FaultPlan = NO_FAULTS, point: str = "write"
+) -> None:
+    """Replace a small file atomically; it never exists with wider permissions than `mode`."""
     with replacing(target, mode=mode, faults=faults, point=point) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
 
 
 def is_being_written(temporary: Path) -> bool:

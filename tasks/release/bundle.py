@@ -12,7 +12,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from infra.store.digests import file_digest, value_digest
+from infra.board.release_folder import DESCRIPTION, identifier_of
+from infra.store.artifacts import folder_files
 from tasks.class_names import labels
 from tasks.evaluation_images import evaluation_images, expected_logits, input_contract
 from tasks.release import agent_bundle, drift_baseline
@@ -32,7 +33,6 @@ SMOKE_IMAGES_A_CLASS = 5
 # that was executed and passed the parity gate, a board may differ by twice the largest difference there.
 TOLERANCE = 0.01
 SEEN_FACTOR = 2
-DESCRIPTION = "release.json"
 MODEL = "model.om"
 
 NEEDS = {
@@ -57,12 +57,15 @@ def build(context: StageContext) -> Path:
         soc = name.partition("/")[0]
         _lay_out(context, file.path, folder / soc)
         facts[soc] = _facts(context, ledger, soc, folder / soc)
-    files = {path.relative_to(folder).as_posix(): file_digest(path) for path in folder.rglob("*") if path.is_file()}
-    identifier = value_digest({"chips": facts, "files": files})[:16]
+        _describe(folder / soc, facts[soc])
+    identifier = identifier_of(folder_files(folder)[1])
     for soc, said in facts.items():
-        text = json.dumps({"id": identifier, **said}, indent=1, sort_keys=True)
-        (folder / soc / DESCRIPTION).write_text(text, encoding="utf-8")
+        _describe(folder / soc, {"id": identifier, **said})
     return folder
+
+
+def _describe(folder: Path, facts: Mapping[str, Any]) -> None:
+    (folder / DESCRIPTION).write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def chips(files: Mapping[str, LocalFile]) -> dict[str, dict[str, LocalFile]]:

@@ -70,12 +70,17 @@ def recorded(context: StageContext) -> str | None:
 
 
 def prove(context: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -> str | None:
-    """Ask each board whether the release is active."""
+    """Ask each board whether the release is active, and let it verify every byte."""
     wanted = _identifier(context)
     for name in context.settings.deploy.boards:
-        active = context.world.board(name).state().active
+        board = context.world.board(name)
+        active = board.state().active
         if active != wanted:
             return f"board {name} runs {active or 'nothing'} instead of {wanted}"
+        try:
+            board.verify(wanted)
+        except (Refused, Corrupt) as error:
+            return error.message
     return None
 
 
@@ -105,7 +110,7 @@ def _install(context: StageContext, board: Board) -> DeployedBoard:
         moved += count
         context.reporter.progress("deploy", moved, total, "bytes")
 
-    done = board.install(built, progress)
+    done = board.install(_renewed(context, board, built), progress)
     stand_in = " (stand-in)" if facts.emulated else ""
     word = "now runs" if done.changed else "already ran"
     smoke = "its result is no longer in the board's journal"
@@ -116,6 +121,21 @@ def _install(context: StageContext, board: Board) -> DeployedBoard:
         )
     context.reporter.line("deploy", f"board {board.name}{stand_in} {word} {built.id}; smoke test: {smoke}")
     return DeployedBoard(facts, done.changed, done.bytes_sent, done.smoke)
+
+
+def _renewed(context: StageContext, board: Board, built: Release) -> Release:
+    """The chain's own release, signed again when the board has run a newer one; others are left to the board.
+
+    Deploying it is this home's decision, and its key stands for that; the board still refuses old releases of others.
+    """
+    floor = board.state().floor
+    if context.settings.deploy.release or not floor:
+        return built
+    renewed = context.world.signer().renew_below(built, floor)
+    if renewed is not built:
+        context.reporter.line("deploy", f"board {board.name} has run a newer release; {built.id} is signed again")
+        context.world.fleet().keep_manifest(renewed)
+    return renewed
 
 
 def _classify(

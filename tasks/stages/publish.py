@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infra.obs.layout import identity
 from infra.ports.values import LocalFile
@@ -50,6 +50,7 @@ def run(context: StageContext) -> StageOutput:
     if context.settings.convert.model:
         context = own_model.with_predictions(context)
     bundle = release.build(context)
+    context.world.signer().sign(bundle, emulated=context.emulated)
     bundled = folder_files(bundle)[1]
     release_id = release.identifier(bundled)
     card = context.folder / CARD
@@ -140,6 +141,11 @@ def _needs(settings: Settings) -> Mapping[str, tuple[str, str]]:
     }
 
 
+def _settings(settings: Settings) -> Mapping[str, Any]:
+    signed = {"by": settings.release.key, "fleet": settings.release.fleet, "expire_days": settings.release.expire_days}
+    return {**identity(settings.obs), "recipe": recipe_settings(settings), "signed": signed}
+
+
 def _external_inputs(settings: Settings) -> Mapping[str, Path]:
     own = {"model": Path(settings.convert.model)} if settings.convert.model else {}
     return {**release.agent_files(settings), **own}
@@ -152,6 +158,6 @@ STAGE = Stage(
     needs=_needs,
     optional=("mindir", "onnx", "air"),
     external_inputs=_external_inputs,
-    settings=lambda settings: {**identity(settings.obs), "recipe": recipe_settings(settings)},
+    settings=_settings,
     prove=prove,
 )

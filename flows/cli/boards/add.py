@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.boards.common import chain_of
+from flows.cli.boards.keyring import give_keyring
 from flows.cli.options import Profile, Set
 from flows.cli.output import print_line
 from infra.errors import Refused, UserError
@@ -80,6 +81,9 @@ def add(
             values["soc"] = checked.facts.soc_version
     edit_board(fleet_file(), name, values, new=True)
     print_line(f"{name} is in {fleet_file()}")
+    if address and not offline:
+        given = give_keyring(chain_of(profile, settings), name)
+        print_line(f"{name} runs what {', '.join(given['keys'])} sign, and nothing else")
 
 
 def trust(

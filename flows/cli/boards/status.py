@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.boards import add, drift, pictures, reconcile, rollout
+from flows.cli.boards import add, drift, keyring, pictures, reconcile, rollout
 from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, on_each, show
 from flows.cli.options import Json, Profile, Set
 from flows.context import release_files
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     reconcile.register(boards)
     pictures.register(boards)
     drift.register(boards)
+    keyring.register(boards)
     rollout.register(boards)
     app.add_typer(boards, name="boards", epilog="Example: `atlasflow boards add porch HwHiAiUser@192.168.1.2`")
 

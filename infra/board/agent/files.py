@@ -68,11 +68,14 @@ def settle_files(folder: str, files: Dict[str, Any]) -> List[str]:
 
 
 def remove_strangers(folder: str, files: Dict[str, Any]) -> None:
-    """Remove files that do not belong to a release."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
+    """Remove files, links and empty folders that do not belong to a release."""
+    for parent, folders, names in os.walk(folder, topdown=False):
+        for name in names + folders:
             path = os.path.join(parent, name)
-            if os.path.relpath(path, folder) not in files:
+            if name in folders and not os.path.islink(path):
+                if not os.listdir(path):
+                    os.rmdir(path)
+            elif os.path.relpath(path, folder) not in files or os.path.islink(path):
                 os.unlink(path)
 
 
@@ -82,10 +85,17 @@ def ends_with_line(file: Any) -> bool:
     return bool(file.read(1) == b"\n")
 
 
-def write(path: str, text: str) -> None:
+def write(path: str, text: str, mode: int = 0o644) -> None:
     """Replace a text file atomically."""
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
+    write_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file atomically; it never exists with wider permissions than `mode`."""
+    if os.path.lexists(path + ".new"):
+        os.unlink(path + ".new")
+    with os.fdopen(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(path + ".new", path)

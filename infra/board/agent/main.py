@@ -4,6 +4,7 @@ import os
 import sys
 
 if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # a release is never written to
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     from agent.cli import main
 

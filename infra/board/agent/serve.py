@@ -4,6 +4,7 @@ The client sends this module and its imports over standard input of a new Python
 it. The process holds the board's lock, which therefore ends with the connection.
 """
 
+import base64
 import getpass
 import json
 import os
@@ -49,17 +50,30 @@ class Server:
         """Take the lock."""
         self.releases.lock(seconds, f"{owner} as {getpass.getuser()}, process {os.getpid()}")
 
-    def plan(self, release: str, files: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
-        """Find the missing files of a release."""
-        return self.releases.plan(release, files)
+    def keyring(self, text: str) -> None:
+        """Store the keyring of this board."""
+        os.makedirs(self.releases.root, exist_ok=True)
+        self.releases.trust.keep_keyring(text.encode())
 
-    def settle(self, release: str, files: Dict[str, Dict[str, Any]]) -> None:
+    def equip(self, program: str) -> None:
+        """Store the program that verifies and starts releases, if it differs."""
+        self.releases.equip(base64.b64decode(program))
+
+    def check(self, release: str) -> int:
+        """Verify every byte of a release; returns its counter."""
+        return self.releases.check(release).counter
+
+    def plan(self, manifest: str, downgrade: bool) -> Dict[str, Any]:
+        """Verify a manifest, and find the missing files of its release."""
+        return self.releases.plan(manifest.encode(), downgrade=downgrade)
+
+    def settle(self) -> None:
         """Verify the copied files."""
-        self.releases.settle(release, files)
+        self.releases.settle()
 
-    def switch(self, release: str, smoke: Dict[str, Any]) -> None:
-        """Activate a release."""
-        self.releases.switch(release, smoke)
+    def switch(self, smoke: Dict[str, Any]) -> None:
+        """Activate the planned release."""
+        self.releases.switch(smoke)
 
     def rollback(self, reason: str, cause: str) -> Dict[str, Any]:
         """Activate the previous release."""
@@ -100,8 +114,8 @@ class Server:
         shutil.rmtree(folder)
 
     def agent(self, release: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
-        """Run the agent of a release to its end; returns its JSON answer."""
-        return self._run(self.releases.path("releases", release), arguments, seconds)
+        """Verify a release and run its agent to the end; returns its JSON answer."""
+        return self._run(self.releases.verified_folder(release), arguments, seconds)
 
     def trial(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent that was sent into a folder of `make_work`."""
@@ -166,6 +180,7 @@ def reply(answer: Dict[str, Any]) -> None:
 
 def main(root: str, idle_seconds: int) -> None:
     """Print the greeting, then serve; a login script may print other lines before the greeting."""
+    os.umask(0o022)  # whatever the login's is: nobody else may change a release
     server = Server(root, idle_seconds)
     reply({"atlasflow": 1, "root": server.releases.root, "python": sys.version_info[:2]})
     server.run()

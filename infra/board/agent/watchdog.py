@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .failure import GATE, TRANSIENT, USER, Failure
-from .releases import WATCHDOG, Releases
+from .releases import WATCHDOG, Releases, identifier_of
 
 DEATHS = 3  # a single kill says little about a release
 
@@ -23,7 +23,8 @@ class Watchdog:
     """
 
     def __init__(self, folder: str) -> None:
-        place, self.release = os.path.split(os.path.realpath(folder))
+        place, name = os.path.split(os.path.realpath(folder))
+        self.release = identifier_of(name)
         self.releases = Releases(os.path.dirname(place))
         self.left = 0
         if os.path.basename(place) == "releases" and self.releases.state()["active"] == self.release:

@@ -123,6 +123,15 @@ def board_settings(services: Services, home: Path, name: str, configured: BoardS
     )
 
 
+def give_keyring(home: Path, name: str, settings: BoardSettings, text: str) -> None:
+    """Store the keyring in the folder of a stand-in board, as its owner would on a real one."""
+    path = home.resolve() / "boards" / name / "home" / settings.folder / "trust" / "keyring.json"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_text(path, text, mode=0o600)
+
+
 def _service_name(name: str) -> str:
     return f"board-{name}"
 

@@ -10,8 +10,8 @@ import pytest
 from infra.board.client import SshBoard
 from infra.board.emulator import service as emulator
 from infra.services import Services
-from tests import openssh
-from tests.contracts.board.site import NAME, Site
+from tests import boards, openssh
+from tests.contracts.board.site import NAME, Site, root
 
 NUMBERS = itertools.count()
 
@@ -38,7 +38,9 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def site(running: Any) -> Any:
     """The running board with a release folder of this test's own, whose name wants quoting."""
     name = f"it's folder $(number) {next(NUMBERS)}"
-    return Site(running.settings.model_copy(update={"folder": name}), running.folder)
+    found = Site(running.settings.model_copy(update={"folder": name}), running.folder)
+    boards.give_keyring(root(found))
+    return found
 
 
 @pytest.fixture

@@ -93,14 +93,15 @@ def test_a_release_that_fails_its_smoke_test_never_serves(board: SshBoard, site:
     assert board.state().active == "a"
 
 
-def test_an_active_release_that_went_bad_gives_way(board: SshBoard, site: Site, tmp_path: Path) -> None:
+def test_a_bad_release_of_the_same_id_changes_nothing(board: SshBoard, site: Site, tmp_path: Path) -> None:
     board.install(boards.release(tmp_path / "a", "a"))
     release = boards.release(tmp_path / "b", "b", seed=7)
     board.install(release)
-    # The same id now comes with golden outputs that the board cannot give.
-    with pytest.raises(GateFailed, match="release a is back in service"):
+    # The same id now comes with golden outputs that the board cannot give; the release in service is not touched.
+    with pytest.raises(GateFailed, match="release b stays in service"):
         board.install(boards.release(tmp_path / "b2", "b", seed=7, wrong=1.0))
-    assert board.state().active == "a"
+    assert board.state().active == "b"
+    assert board.classify([boards.picture(tmp_path / "p.png")], tmp_path / "out")[0].top
 
 
 def test_pictures_are_classified_and_fetched(board: SshBoard, site: Site, tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_observations_show_drift(board: SshBoard, site: Site, tmp_path: Path) ->
     files = folder_files(folder)[1]
     fleet = Fleet(tmp_path / "home")
     fleet.keep(files, "here")
-    board.install(Release("first", files, "Ascend310", True))
+    board.install(boards.signed(Release("first", files, "Ascend310", True)))
     assert board.observations() is None
     camera = tmp_path / "camera"
     camera.mkdir()

@@ -18,7 +18,7 @@ def test_an_emulated_release_is_refused_by_a_real_board(board: SshBoard, site: S
         assert not board.facts().emulated
         with pytest.raises(Refused, match="a stand-in compiler made"):
             board.install(boards.release(tmp_path / "a"))
-    assert not root(site).exists()
+    assert not (root(site) / "releases").exists()
 
 
 def test_a_toolkit_that_cannot_be_imported(board: SshBoard, site: Site, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_toolkit_that_cannot_be_imported(board: SshBoard, site: Site, tmp_path
 def test_a_release_for_another_chip_is_refused(board: SshBoard, site: Site, tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"has Ascend310, release first is for Ascend310B4"):
         board.install(boards.release(tmp_path / "a", soc_version="Ascend310B4"))
-    assert not root(site).exists()
+    assert not (root(site) / "releases").exists()
 
 
 def test_an_unknown_host_key_is_refused(site: Site) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from infra.errors import Refused
+from infra.errors import Corrupt, Refused
 from infra.ports.board import BoardFacts, BoardState, Classification, Installed, SmokeResult
 from infra.ports.compilation import CompileRequest
 from infra.ports.release import Release
@@ -146,6 +146,7 @@ class FakeBoard:
         self.previous: str | None = None
         self.releases: list[str] = []
         self.pictures: list[Path] = []
+        self.damage: Corrupt | None = None
 
     def facts(self) -> BoardFacts:
         return BoardFacts(self.name, self.soc, "", "x86_64", "3.11", 1 << 30, True)
@@ -166,6 +167,12 @@ class FakeBoard:
         figures = {name: FIGURES[name] for name in FIGURES if name != "max_difference"}
         smoke = {**figures, "max_difference": 0.001, "tolerance": 0.01, "milliseconds": 0.2}
         return Installed(changed, len(release.files), 1, SmokeResult.from_json(smoke))
+
+    def verify(self, release: str) -> int:
+        if self.damage is not None:
+            raise self.damage
+        assert release == self.active
+        return 1
 
     def rollback(self) -> BoardState:
         self.active = self.previous

@@ -10,6 +10,7 @@ import pytest
 from infra.board.emulator import service as emulator
 from infra.services import Services
 from infra.settings import BoardSettings
+from tests import boards
 
 NUMBERS = itertools.count()
 
@@ -37,4 +38,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def stand_in(running: Any) -> Any:
     folder = f"folder-{next(NUMBERS)}"
-    return running._replace(settings=running.settings.model_copy(update={"folder": folder}))
+    found = running._replace(settings=running.settings.model_copy(update={"folder": folder}))
+    boards.give_keyring(found.root)
+    return found

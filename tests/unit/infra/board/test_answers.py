@@ -46,7 +46,7 @@ FACTS = {
     "numpy": "1.19.5",
     "closed_devices": ["/dev/davinci0"],
 }
-STATE = {"active": "b", "previous": "a", "releases": ["a", "b"]}
+STATE = {"active": "b", "previous": "a", "releases": ["a", "b"], "floor": 7}
 JOURNAL: list[dict[str, Any]] = [
     {"event": "switch", "release": "b", "time": "2026-01-01T00:00:00Z", "smoke": SMOKE},
     {"event": "rollback", "release": "a", "time": "2026-01-01T00:00:00Z", "reason": "no", "cause": "watchdog"},

@@ -77,7 +77,9 @@ def faulty(tmp_path: Path) -> Iterator[Any]:
     def start(faults: Any) -> Any:
         services.stop("board-laptop")
         services.start(emulator.service(services, home, "laptop", faults=faults))
-        return emulator.board_settings(services, home, "laptop")
+        settings = emulator.board_settings(services, home, "laptop")
+        boards.give_keyring(home / "boards" / "laptop" / "home" / settings.folder)
+        return settings
 
     yield start
     services.stop("board-laptop")
@@ -222,7 +224,9 @@ def test_a_board_in_host_mode_classifies(running: Any, tmp_path: Path) -> None:
     service = emulator.service(running.services, running.home, "card", run_mode="host")
     running.services.start(service)
     try:
-        board = SshBoard("card", emulator.board_settings(running.services, running.home, "card"))
+        settings = emulator.board_settings(running.services, running.home, "card")
+        boards.give_keyring(running.home / "boards" / "card" / "home" / settings.folder)
+        board = SshBoard("card", settings)
         board.install(boards.release(tmp_path / "a", "a"))
         assert board.classify([boards.picture(tmp_path / "p.png")], tmp_path / "out")[0].top
     finally:

@@ -84,8 +84,10 @@ ALLOWED = {
     | STORED
     | {
         "infra/board/agent/counts.py",
+        "infra/board/release_folder.py",
         "infra/home.py",
         "infra/obs/layout.py",
+        "infra/ports/release.py",
         "infra/ports/values.py",
         "tasks/metrics.py",
         "tasks/release/agent_bundle.py",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.board.release_folder import releases_in
+from infra.board.release_folder import DESCRIPTION, releases_in
 from infra.settings import load
 from infra.store.artifacts import folder_files
 from models.preprocess import CIFAR10
@@ -40,7 +40,7 @@ def work_for(
 
 def id_of(tmp_path: Path, name: Any, **changed: Any) -> Any:
     folder = bundle.build(work_for(tmp_path / name, **changed))
-    return read(folder / "Ascend310" / bundle.DESCRIPTION)["id"]
+    return read(folder / "Ascend310" / DESCRIPTION)["id"]
 
 
 def test_a_release_holds_model_program_and_smoke_test(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_smoke_test_is_some_images_of_each_class_with_the_checkpoints_own_lo
 
 def test_each_chip_has_a_folder_and_all_bear_one_id(tmp_path: Path) -> None:
     folder = bundle.build(work_for(tmp_path, socs=("Ascend310", "Ascend310B4")))
-    facts = [read(folder / soc / bundle.DESCRIPTION) for soc in ("Ascend310", "Ascend310B4")]
+    facts = [read(folder / soc / DESCRIPTION) for soc in ("Ascend310", "Ascend310B4")]
     assert [said["soc_version"] for said in facts] == ["Ascend310", "Ascend310B4"]
     assert facts[0]["id"] == facts[1]["id"]
     found = bundle.chips(folder_files(folder)[1])

@@ -10,11 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 from infra.errors import UserError
 from infra.ports.values import LocalFile
 from infra.settings import load
+from infra.settings.release import ReleaseSettings
 from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
+from infra.trust.sign import ReleaseSigner
 from tasks.engine.stage import StageContext
 from tasks.evaluation_images import evaluation_images
 from tasks.stages import publish
+from tests import boards
 from tests.unit.tasks.doubles import CHECKS, METRICS, Bucket, Inputs, data_tree, ledger, needs_of, read, work_of
 from tests.unit.tasks.release.test_bundle import predictions
 
@@ -24,12 +27,18 @@ def bucket() -> Any:
     return Bucket()
 
 
+def signer() -> ReleaseSigner:
+    return ReleaseSigner(boards.signing_home(), ReleaseSettings())
+
+
 def work_for(tmp_path: Path, bucket: Any, **options: Any) -> Any:
     files: dict[str, bytes | dict[str, bytes]] = {name: name.encode() for name in publish.PUBLISHED}
     files |= {"metrics": json.dumps(METRICS).encode(), "checks": json.dumps(CHECKS).encode()}
     files |= {"om": {"Ascend310/model.om": b"compiled"}, "ledger": json.dumps(ledger()).encode()}
     program = {"agent": {"main.py": b"print()"}, "preprocess": b"MEAN = ()", "parity": b"NONE = 0"}
-    world = SimpleNamespace(object_store=lambda: bucket)
+    world = SimpleNamespace(
+        object_store=lambda: bucket, signer=lambda: ReleaseSigner(boards.signing_home(), ReleaseSettings())
+    )
     inputs = {**files, **program, "data": data_tree(), "predictions": predictions()}
     tmp_path.mkdir(exist_ok=True)
     return work_of(tmp_path, inputs, world=world, **options)
@@ -146,7 +155,9 @@ def own_work(tmp_path: Path, bucket: Bucket, model: Path) -> StageContext:
         "preprocess": b"MEAN = ()",
         "parity": b"NONE = 0",
     }
-    world = SimpleNamespace(object_store=lambda: bucket)
+    world = SimpleNamespace(
+        object_store=lambda: bucket, signer=lambda: ReleaseSigner(boards.signing_home(), ReleaseSettings())
+    )
     return work_of(tmp_path / "run", inputs, world=world, settings={"convert.model": str(model)})
 
 

@@ -14,29 +14,27 @@ from onnx import numpy_helper
 from infra.atc.emulator.om import pack_om
 from infra.board.agent.releases import LIVE_IMAGES, Releases
 from infra.board.agent.watchdog import DEATHS
-from infra.store.digests import file_digest
+from infra.ports.release import Release
+from infra.store.local_files import describe_folder
 from tests import boards
 
 
 @pytest.fixture
 def board(tmp_path: Path) -> Any:
     """A board with release `good` in service, and a function that puts another one into service."""
+    boards.give_keyring(tmp_path / "board")
     releases = Releases(str(tmp_path / "board"))
     releases.lock(0, "a test")
 
     def install(identifier: Any, change: Any = lambda folder: None) -> Any:
         source = boards.release_folder(tmp_path / identifier, identifier)
         change(source)
-        files = {
-            path.relative_to(source).as_posix(): {"sha256": file_digest(path), "size": path.stat().st_size}
-            for path in source.rglob("*")
-            if path.is_file()
-        }
-        plan = releases.plan(identifier, files)
+        built = boards.signed(Release(identifier, describe_folder(source), "Ascend310", True))
+        plan = releases.plan(built.manifest)
         for name in plan["missing"]:
             shutil.copy(source / name, f"{plan['folder']}/{name}{plan['part']}")
-        releases.settle(identifier, files)
-        releases.switch(identifier, {})
+        releases.settle()
+        releases.switch({})
         release_lock(releases)
         return tmp_path / "board" / "releases" / identifier
 

@@ -1,0 +1,64 @@
+"""`atlasflow release`: verify and sign releases."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.options import Json, Profile, Set, parse_overrides
+from flows.cli.output import print_json, print_line, print_table
+from flows.context import open_chain, release_files
+from infra.board.release_folder import check_identifier, releases_in
+from infra.trust.keyring import read_keyring
+from infra.trust.verify import verify_release
+from tasks.engine.chain import Chain
+from tasks.engine.reporter import Silent
+
+release = typer.Typer(help="Verify and sign releases.", no_args_is_help=True)
+
+Place = Annotated[
+    str, typer.Argument(metavar="[RELEASE]", help="A folder, or obs://bucket/prefix/; by default the chain's.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.add_typer(release, name="release", epilog="Example: `atlasflow release verify`")
+
+
+@release.command(epilog="Examples: `atlasflow release verify` · `atlasflow release verify obs://bucket/releases/ID/`")
+def verify(place: Place = "", profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
+    """Verify a release as a board would: its id, every byte, its signature, fleet and expiry."""
+    chain, (files, where) = _opened(place, profile, settings)
+    chips = releases_in(files, where)
+    keyring = read_keyring(chain.home)
+    rows: list[dict[str, Any]] = []
+    for soc, found in chips.items():
+        manifest, key = verify_release(found, keyring, chain.settings.release.fleet)
+        row = {"release": found.id, "chip": soc, "key": key.id, "signs": key.kind, "counter": manifest.counter}
+        rows.append({**row, "files": len(manifest.files), "expires": manifest.expires})
+    check_identifier(files, where)
+    if as_json:
+        print_json(rows)
+        return
+    print_table(tuple(rows[0]), [[str("" if value is None else value)[:20] for value in row.values()] for row in rows])
+
+
+@release.command(epilog="Example: `atlasflow release sign releases/3f2a90bc/ --set release.key=factory`")
+def sign(
+    folder: Annotated[Path, typer.Argument(help="Folder of a release.")],
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Sign a release again, with the key of the settings: afterwards it is the newest one for its boards."""
+    chain, (files, where) = _opened(str(folder), profile, settings)
+    chips = releases_in(files, where)
+    check_identifier(files, where)
+    key = chain.world.signer().sign(folder, emulated=any(found.emulated for found in chips.values()))
+    print_line(f"release {next(iter(chips.values())).id} is signed with {key.name} ({key.id[:12]}, {key.kind})")
+
+
+def _opened(place: str, profile: str, settings: list[str] | None) -> tuple[Chain, Any]:
+    overrides = parse_overrides(settings)
+    chain = open_chain(profile, {**overrides, "deploy.release": place} if place else overrides, Silent())
+    return chain, release_files(chain)
