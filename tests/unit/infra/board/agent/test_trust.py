@@ -86,6 +86,11 @@ def signed(fields: Any, *keys: Signer, payload: bytes | None = None) -> bytes:
     return envelope(payload, [(key.id, key.sign(payload)) for key in keys or (KEY,)]).encode()
 
 
+def become_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def board_at(root: Path, *, floor: int = 50, stand_in: bool = False) -> trust.Trust:
     """A board that has run counter 50."""
     for folder in (root, root / "releases", root / "trust"):
@@ -171,7 +176,15 @@ def forged_manifests(folder: Path) -> Iterator[tuple[str, bytes]]:  # noqa: C901
     for name in ("../../etc/passwd", "/etc/passwd", "agent//x", "a/./b", "manifest.json", "a\\b", "x\n", "", "a" * 300):
         entry = {"sha256": "0" * 64, "size": 0}
         yield f"file {name[:20]!r}", signed(body(folder, files={**body(folder)["files"], name: entry}))
-    for entry in ({"sha256": "0" * 63, "size": 1}, {"sha256": "0" * 64, "size": -1}, {"size": 1}, [], "x", 2**60):
+    entries: list[Any] = [
+        {"sha256": "0" * 63, "size": 1},
+        {"sha256": "0" * 64, "size": -1},
+        {"size": 1},
+        [],
+        "x",
+        2**60,
+    ]
+    for entry in entries:
         yield f"entry {entry!r}"[:30], signed(body(folder, files={**body(folder)["files"], "model.om": entry}))
     doubled = payload.replace(b'"counter":100', b'"counter":100,"counter":1000')
     yield "a field twice", signed(None, payload=doubled)
@@ -225,7 +238,7 @@ def test_mixed_damaged_and_strange_files(board: trust.Trust, release: Path, tmp_
             lambda path: path.write_bytes(path.read_bytes() + b"\0"),
             lambda path: path.unlink(),
             lambda path, kept=kept: (path.unlink(), path.with_name("x").write_bytes(kept), path.symlink_to("x")),
-            lambda path: (path.unlink(), os.mkfifo(path)),
+            become_pipe,
             lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
         ):
             change(release / name)
