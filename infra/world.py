@@ -39,6 +39,7 @@ class World:
         self.home = home
         self.faults = faults
         self.services = Services(home)
+        self.deep = False  # a proof reads every byte in the bucket
 
     def external_files(self) -> "ExternalFiles":
         """Files that users name by address."""
@@ -102,7 +103,10 @@ class World:
 
     @cached_property
     def _object_store(self) -> "ObsClient":
-        return self._open_store(self.settings.obs.bucket)
+        store = self._open_store(self.settings.obs.bucket)
+        if self.deep:
+            store.read_every_byte()
+        return store
 
     def prove_storage_access(self) -> "Access":
         """Write, read back and delete a probe object in the bucket of the settings, which must be a real one's."""

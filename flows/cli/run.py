@@ -48,6 +48,7 @@ def run(
     prove: Annotated[
         bool, typer.Option("--prove", help="Check bucket and boards again, even when all is fresh.")
     ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="With --prove: read every byte in the bucket.")] = False,
     record: Annotated[bool, typer.Option("--record", help="Create a run in Prefect, even when all is fresh.")] = False,
 ) -> None:
     """Run the chain, or a part of it; stages that are fresh are reused.
@@ -60,7 +61,10 @@ def run(
     if set(forced) - set(selected):
         raise UserError(f"--force {' '.join(sorted(set(forced) - set(selected)))} is not among the stages to run")
     overrides = parse_overrides(settings)
+    if deep and not prove:
+        raise UserError("--deep says how to prove", hint="use --prove --deep")
     chain = open_chain(profile, overrides, fresh_run.Printer(), selected)
+    chain.world.deep = deep
     if "deploy" in selected and chain.settings.deploy.boards:
         select_boards(chain.settings, chain.settings.deploy.boards)  # report an unknown board before the training
     if not forced and not record and ((prove and _was_fresh(chain)) or _all_fresh(chain, selected)):
@@ -89,7 +93,7 @@ def _was_fresh(chain: Chain) -> bool:
 
 
 def _without_prove() -> list[str]:
-    return [argument for argument in sys.argv[2:] if argument != "--prove"]
+    return [argument for argument in sys.argv[2:] if argument not in ("--prove", "--deep")]
 
 
 def _dependencies(chain: Chain) -> list[Path]:

@@ -6,13 +6,15 @@ from functools import cached_property
 from pathlib import Path
 
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.obs.address import ObjectAddress
+from infra.obs.address import ObjectAddress, join_key
 from infra.obs.archive import fetch_archive, holds_archive, sync_archive
 from infra.obs.bucket import Access, ensure, prove_access
 from infra.obs.connection import Connection, open_connection
 from infra.obs.copy import Files
 from infra.obs.download import fetch
+from infra.obs.errors import NoBucket
 from infra.obs.listing import head, listing
+from infra.obs.proof import archive_is_whole, damaged_names
 from infra.obs.sync import missing_names, remove, synchronise
 from infra.obs.unfinished import abort_older, unfinished
 from infra.obs.upload import send, send_bare
@@ -50,6 +52,16 @@ class ObsClient:
         self._settings = settings
         self._bucket = settings.bucket
         self._emulated = emulated
+        self._deep = False
+
+    def read_every_byte(self) -> None:
+        """From now on, compare the bytes of objects where their metadata would do."""
+        self._deep = True
+
+    def _damaged(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
+        missing = set(missing_names(self._connection, self._bucket, prefix, files))
+        there = {name: file for name, file in files.items() if name not in missing}
+        return damaged_names(self._connection, self._bucket, prefix, there)
 
     @property
     def bucket(self) -> str:
@@ -105,19 +117,34 @@ class ObsClient:
 
     def sync(self, prefix: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         """Make `prefix/name` hold each file: compare digests, send what is missing, check the result."""
+        if self._deep:  # an object with other bytes may carry the right digest, and would be kept
+            self.delete(join_key(prefix, name) for name in self._damaged(prefix, files))
         return synchronise(self._connection, self._bucket, prefix, files, progress)
 
     def missing(self, prefix: str, files: Mapping[str, LocalFile]) -> Sequence[str]:
-        """Return the names of the files that `prefix/name` does not hold with their digest; nothing is sent."""
-        return missing_names(self._connection, self._bucket, prefix, files)
+        """Return the names of the files that `prefix/name` does not hold with their digest; nothing is sent.
+
+        A bucket that does not exist holds nothing.
+        """
+        try:
+            missing = missing_names(self._connection, self._bucket, prefix, files)
+        except NoBucket:
+            return tuple(files)
+        return missing or (self._damaged(prefix, files) if self._deep else ())
 
     def sync_archive(self, key: str, files: Mapping[str, LocalFile], progress: OnBytes | None = None) -> SyncResult:
         """Make `key` hold one archive of exactly these files; one request when it does already."""
+        if self._deep and not self.holds_archive(key, files):
+            self.delete([key])
         return sync_archive(self._connection, self._at(key), files, progress)
 
     def holds_archive(self, key: str, files: Mapping[str, LocalFile]) -> bool:
         """True when `key` holds the archive of exactly these files; nothing is sent."""
-        return holds_archive(self._connection, self._at(key), files)
+        try:
+            holds = holds_archive(self._connection, self._at(key), files)
+        except NoBucket:
+            return False
+        return holds and (not self._deep or archive_is_whole(self._connection, self._at(key), files))
 
     def get_archive(self, key: str, folder: Path, sha256: str | None = None, progress: OnBytes | None = None) -> str:
         """Fetch an archive and unpack it as the new `folder`; return the archive's SHA-256."""

@@ -13,6 +13,10 @@ from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.retry import wait_of
 
 
+class NoBucket(Refused):
+    """There is no such bucket."""
+
+
 class Denied(Refused):
     """The keys may not do this, or the server cannot; other operations may work."""
 
@@ -49,7 +53,7 @@ _MEANINGS = {
         "the bucket's name must be part of the host name",
         "give obs.endpoint as a domain name, not as an IP address",
     ),
-    "NoSuchBucket": _Meaning(Refused, "there is no such bucket", "check obs.bucket, or let `upload` create it"),
+    "NoSuchBucket": _Meaning(NoBucket, "there is no such bucket", "check obs.bucket, or let `upload` create it"),
     "NoSuchKey": _Meaning(Refused, "there is no such object", "check the key; `upload` or `publish` creates it"),
     "NoSuchUpload": _Meaning(Transient, "the multipart upload is gone; another program ended it", _LATER),
     "InvalidObjectState": _Meaning(Refused, "the object is archived", "restore it in the console first"),
