@@ -9,9 +9,10 @@ from typing import Any
 
 import psutil
 
-from infra.errors import Refused, Transient
+from infra.errors import Refused, Transient, UserError
 from infra.processes import alive, answers, end, free_port, listens, memory, port_is_free, spawn
 from infra.store.atomic import write_text
+from infra.store.bookkeeping import read_json
 from infra.store.locks import hold
 
 _PORTS = "ports.json"
@@ -129,7 +130,10 @@ class Services:
 
     def address(self, name: str) -> str:
         """Where a service that was started answers."""
-        return str(self._state(name)["address"])
+        state = self._state(name)
+        if not state:
+            raise UserError(f"{name} was never started here", hint="`atlasflow up` starts the services")
+        return str(state["address"])
 
     def status(self) -> list[Status]:
         """All services that were ever started here."""
@@ -138,15 +142,15 @@ class Services:
             if path.name == _PORTS:
                 continue
             state = self._state(path.stem)
+            if not state:
+                continue
             process = self._process(path.stem)
             pid, used = (None, 0) if process is None else (process.pid, memory(process))
             found.append(Status(path.stem, state["title"], state["address"], process is not None, pid, used))
         return found
 
     def _ports(self) -> dict[str, int]:
-        book = self.folder / _PORTS
-        ports: dict[str, int] = json.loads(book.read_text()) if book.exists() else {}
-        return ports
+        return read_json(self.folder / _PORTS, _port_numbers) or {}
 
     def _write_ports(self, ports: Mapping[str, int]) -> None:
         write_text(self.folder / _PORTS, json.dumps(ports, indent=1))
@@ -189,14 +193,13 @@ class Services:
             raise
 
     def _state(self, name: str) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
-        return state
+        return read_json(self.folder / f"{name}.json", _checked_state) or {}
 
     def _process(self, name: str) -> psutil.Process | None:
         """The living process that was started under this name; a process id that was given away anew does not count."""
-        if not (self.folder / f"{name}.json").exists():
-            return None
         state = self._state(name)
+        if not state:
+            return None
         try:
             process = psutil.Process(state["pid"])
             return process if abs(process.create_time() - state["created"]) < 1 and alive(process) else None
@@ -227,6 +230,20 @@ class Services:
         path = self.folder / f"{name}.log"
         lines = path.read_text(errors="replace").splitlines()[-8:]
         return f"see {path}" + "".join(f"\n    {line}" for line in lines)
+
+
+def _port_numbers(body: Any) -> dict[str, int]:
+    return {str(name): int(port) for name, port in body.items()}
+
+
+def _checked_state(body: Any) -> dict[str, Any]:
+    """Check the fields that every version has written; version 0.1 wrote no port."""
+    body["pid"], body["created"], body["stop_seconds"] = (
+        int(body["pid"]),
+        body["created"] + 0.0,
+        body["stop_seconds"] + 0,
+    )
+    return {**body, "title": str(body["title"]), "address": str(body["address"])}
 
 
 def _owner(port_name: str, services: Iterable[str]) -> str:

@@ -166,7 +166,7 @@ def parse(path: Path) -> RegistryState:
         history = tuple(Event.from_json(values) for values in body["history"])
         champion = models[body["champion"]] if body["champion"] else None
         return RegistryState(int(body["revision"]), champion, bool(body["pending"]), models, history)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = (
             "restore a copy (with store.mirror the bucket has one); without the file, the next retraining is the first"
         )

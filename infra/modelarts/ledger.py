@@ -46,7 +46,7 @@ class Ledger:
             return None
         try:
             return Intent(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise Corrupt(f"{path} is damaged", hint="remove it; a running job is found by its name") from error
 
     def write(self, intent: Intent) -> None:

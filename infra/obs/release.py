@@ -35,7 +35,7 @@ def fetch_release(store: ObjectStore, prefix: str, folder: Path) -> Path:
     try:
         listing: dict[str, Any] = json.loads((folder / LISTING).read_text(encoding="utf-8"))
         objects = {key.removeprefix(f"{listing['prefix']}/"): str(sha) for key, sha in listing["objects"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Corrupt(f"{where}{LISTING} is damaged: {error}", hint="publish the release again") from error
     wanted = {name.removeprefix(BOARD): sha for name, sha in objects.items() if name.startswith(BOARD)}
     board = folder / "release"

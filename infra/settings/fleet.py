@@ -39,7 +39,21 @@ def read_fleet(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: the file is not TOML, or contains anything but `[boards.NAME]` tables.
     """
-    return _parse(path.read_text(encoding="utf-8"), path) if path.exists() else {}
+    return _parse(read_toml_text(path), path) if path.exists() else {}
+
+
+def read_toml_text(path: Path) -> str:
+    """Read the text of a TOML file.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 text: byte {error.start} is wrong", hint="correct it in an editor"
+        ) from error
 
 
 def edit_board(path: Path, name: str, values: Mapping[str, Value], *, new: bool = False) -> None:
@@ -56,7 +70,7 @@ def edit_board(path: Path, name: str, values: Mapping[str, Value], *, new: bool 
     """
     _check(name, values)
     with hold(path.with_name(f".{path.name}.lock")):
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = read_toml_text(path) if path.exists() else ""
         before = _parse(text, path)
         if new and name in before:
             raise UserError(f"{path} has a board '{name}' already", hint="choose another name, or edit the file")

@@ -30,7 +30,7 @@ from infra.errors import UserError
 from infra.home import fleet_file
 from infra.settings.all import PREFIX, Settings
 from infra.settings.boards import BoardSettings
-from infra.settings.fleet import BUILT_IN, read_fleet
+from infra.settings.fleet import BUILT_IN, read_fleet, read_toml_text
 from infra.settings.section import Section
 
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
@@ -93,7 +93,7 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
     values = _nested(overrides or {})
     _refuse_secrets(values, "--set")
     try:
-        profiled = tomllib.loads(path.read_text(encoding="utf-8"))
+        profiled = tomllib.loads(read_toml_text(path))
         _refuse_secrets(profiled, str(path))
         loaded = Loaded(**values)
     except tomllib.TOMLDecodeError as error:

@@ -6,16 +6,20 @@ work shows these times.
 
 import json
 from pathlib import Path
+from typing import Any
 
 from infra.store.atomic import write_text
+from infra.store.bookkeeping import read_json
 from infra.store.locks import hold
 
 
 def proofs(home: Path) -> dict[str, float]:
     """Return every proof by `stage key`; empty when there is none yet."""
-    path = home / "proofs.json"
-    found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return found
+    return read_json(home / "proofs.json", _times) or {}
+
+
+def _times(body: Any) -> dict[str, float]:
+    return {str(name): float(when) for name, when in body.items()}
 
 
 def note(home: Path, stage: str, key: str, now: float) -> None:

@@ -74,7 +74,7 @@ class Receipts:
         """
         path = self.path(stage, key)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes()
         except FileNotFoundError:
             return None
         return parse(text, path)
@@ -90,21 +90,21 @@ class Receipts:
     def all(self, stage: str | None = None) -> Iterator[Receipt]:
         """Read every receipt, of one stage or of all."""
         for path in sorted(self.folder.glob(f"{stage or '*'}/*.json")):
-            yield parse(path.read_text(encoding="utf-8"), path)
+            yield parse(path.read_bytes(), path)
 
     def latest(self, stage: str) -> Receipt | None:
         """Return the receipt of this stage that was finished last; only that one is checked."""
         found = max((self.folder / stage).glob("*.json"), key=_finished, default=None)
-        return None if found is None else parse(found.read_text(encoding="utf-8"), found)
+        return None if found is None else parse(found.read_bytes(), found)
 
 
 def _finished(path: Path) -> float:
     """Read when a stage was finished from the head of its receipt, where `text_of` writes it."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         head = file.read(_HEAD)
     match = _TIMES.search(head)
     if match is None:
-        return parse(path.read_text(encoding="utf-8"), path).finished
+        return parse(path.read_bytes(), path).finished
     return float(match["started"]) + float(match["seconds"])
 
 
@@ -114,7 +114,7 @@ def text_of(receipt: Receipt) -> str:
     return json.dumps({**body, "seal": value_digest(body)}, indent=1, ensure_ascii=False)
 
 
-def parse(text: str, path: Path) -> Receipt:
+def parse(text: str | bytes, path: Path) -> Receipt:
     """Read a receipt from the text of its file.
 
     Raises:
@@ -138,7 +138,7 @@ def parse(text: str, path: Path) -> Receipt:
     except CannotUpgrade as error:
         hint = "`atlasflow upgrade` keeps it aside, so that its stage runs again; nothing is deleted"
         raise Refused(f"the receipt {path} is of an older AtlasFlow: {error}", hint=hint) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Corrupt(
             f"the receipt {path} is damaged: {error}", hint="remove that file to have the stage run again"
         ) from error

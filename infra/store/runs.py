@@ -6,10 +6,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from infra.store.atomic import write_text
+from infra.store.bookkeeping import read_json
 
 Outcome = Literal["ran", "reused", "failed"]
 _STAMP = "%Y%m%dT%H%M%S"
@@ -66,7 +68,8 @@ class Runs:
 
     def latest(self, count: int | None = None) -> list[RunRecord]:
         """Return the last `count` runs (by default all), newest first."""
-        return [_read(path) for path in self._newest_first()[:count]]
+        found = (record for path in self._newest_first() if (record := read_json(path, _record)) is not None)
+        return list(islice(found, count))
 
     def last_write(self, record: RunRecord) -> float:
         """Return when a record was saved last, in seconds since 1970 by the clock of that time."""
@@ -74,8 +77,8 @@ class Runs:
 
     def last_of(self, stage: str) -> StageRecord | None:
         """Return the record of a stage in the last run that reached it."""
-        found = (item for path in self._newest_first() for item in _read(path).stages if item.stage == stage)
-        return next(found, None)
+        records = (read_json(path, _record) for path in self._newest_first())
+        return next((item for record in records if record for item in record.stages if item.stage == stage), None)
 
     def _path(self, identity: str) -> Path:
         return self.folder / f"{identity}.json"
@@ -92,6 +95,5 @@ class Runs:
             return 0.0
 
 
-def _read(path: Path) -> RunRecord:
-    body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def _record(body: Any) -> RunRecord:
     return RunRecord(stages=[StageRecord(**entry) for entry in body.pop("stages")], **body)
