@@ -128,7 +128,7 @@ class World:
             store.ensure_bucket()
             return store
 
-        return Mirror(opened, prefix)
+        return Mirror(opened, prefix, self.settings.store.mirror_secret.get_secret_value())
 
     def leases(self) -> "Leases | None":
         """Locks across machines: where a mirror shares what is made, kept by the server that all machines use."""

@@ -55,6 +55,9 @@ class StoreSettings(Section):
         pattern=r"^(obs://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/].*[^/])?$",
         description="obs://bucket/prefix: share receipts and artifacts with other machines",
     )
+    mirror_secret: SecretStr = Field(
+        SecretStr(""), description="the same on all machines of the mirror: what does not carry its seal is refused"
+    )
 
 
 class ObsSettings(Section):

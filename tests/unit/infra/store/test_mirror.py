@@ -11,7 +11,7 @@ from infra.ports.values import LocalFile, OnBytes
 from infra.store.artifacts import ArtifactStore
 from infra.store.digests import canonical, file_digest, text_digest
 from infra.store.mirror import Mirror
-from infra.store.receipts import Receipt, Receipts
+from infra.store.receipts import Receipt, Receipts, text_of
 
 Made = tuple[Receipt, Receipts, ArtifactStore]
 
@@ -162,3 +162,47 @@ def test_a_manifest_with_a_malformed_entry_is_refused(
     with pytest.raises(Corrupt, match=match):
         mirror.fetch("train", receipt.key, Receipts(tmp_path / "second"), ArtifactStore(tmp_path / "second"))
     assert not list(tmp_path.rglob("evil"))
+
+
+def test_with_a_secret_only_its_machines_are_believed(bucket: FolderStore, first: Made, tmp_path: Path) -> None:
+    """A forged receipt passes under a pinned digest of the data, as it names other outputs."""
+    receipt, receipts, store = first
+    ours = Mirror(lambda: bucket, "team/store", "secret")
+    ours.send(receipt, receipts, store)
+    key = f"team/store/receipts/train/{receipt.key}.json"
+    there = Receipts(tmp_path / "second")
+
+    def fetch(mirror: Mirror) -> bool:
+        return mirror.fetch("train", receipt.key, there, ArtifactStore(tmp_path / "second"))
+
+    kept = (bucket.folder / key).read_bytes()
+    forged = text_of(replace(receipt, started=receipt.started + 1)).encode()
+    for content in (forged, kept[:-1], b""):
+        (bucket.folder / key).write_bytes(content)
+        with pytest.raises(Refused, match="was not written by a machine"):
+            fetch(ours)
+    (bucket.folder / key).write_bytes(kept)
+    with pytest.raises(Refused, match="was not written by a machine"):
+        fetch(Mirror(lambda: bucket, "team/store", "another"))
+    assert there.load("train", receipt.key) is None
+    assert fetch(ours)
+    (bucket.folder / f"{key}.seal").unlink()
+    with pytest.raises(Refused, match="was not written by a machine"):
+        fetch(ours)
+    ours.send(receipt, receipts, store)  # as `run --record` does
+    assert fetch(ours)
+
+
+def test_a_seal_of_another_file_does_not_fit(bucket: FolderStore, tmp_path: Path) -> None:
+    ours = Mirror(lambda: bucket, "team/store", "secret")
+    (tmp_path / "a").write_text("one")
+    ours.send_file("registry.json", tmp_path / "a")
+    assert ours.fetch_file("registry.json", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "one"
+    for suffix in ("", ".seal"):
+        shutil.copy(
+            bucket.folder / f"team/store/registry.json{suffix}", bucket.folder / f"team/store/other.json{suffix}"
+        )
+    with pytest.raises(Refused, match="was not written by a machine"):
+        ours.fetch_file("other.json", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "one"
