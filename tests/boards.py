@@ -17,13 +17,16 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from infra.atc.emulator.om import OmModel, OmTensor, pack_om
+from infra.board.release_folder import releases_in
 from infra.ports.release import Release
 from infra.ports.values import LocalFile
 from infra.settings.release import ReleaseSettings
 from infra.store.atomic import write_bytes
 from infra.store.digests import file_digest, value_digest
+from infra.store.local_files import describe_folder
 from infra.trust.keyring import read_keyring
 from infra.trust.sign import ReleaseSigner
+from infra.world import World
 from models import preprocess
 from tests.cifar10 import CLASSES
 
@@ -144,6 +147,13 @@ def signed(unsigned: Release, **settings: Any) -> Release:
     if not kept.exists():
         write_bytes(kept, ReleaseSigner(signing_home(), ReleaseSettings(**settings)).renew(unsigned).manifest)
     return replace(unsigned, manifest=kept.read_bytes())
+
+
+def signed_by(world: World, folder: Path) -> Release:
+    """The release of a folder, signed with the key of a home, whose boards trust it."""
+    world.signer().sign(folder, emulated=True)
+    (release,) = releases_in(describe_folder(folder), str(folder)).values()
+    return release
 
 
 def keyring(*, chip: str = "", fleet: str = "main", stand_in: bool = True) -> str:

@@ -25,6 +25,8 @@ from pathlib import Path
 from infra.board.emulator import service
 from infra.home import CHECKOUT
 from infra.services import Services
+from infra.settings import load
+from infra.world import World
 from tests import boards
 from tests.bench.common import PEERS, median, show
 from tests.openssh import OpenSsh
@@ -50,6 +52,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[dict[str, object]
     settings = service.board_settings(services, home, "fleet")
     board = home / "boards" / "fleet"
     release = boards.release_folder(folder / "release", "bench")
+    boards.signed_by(World(load(), home), release)
     manifest = subprocess.check_output(["find", ".", "-type", "f", "-exec", "sha256sum", "{}", "+"], cwd=release)
     (release / "manifest.sha256").write_bytes(manifest)
     rows = []

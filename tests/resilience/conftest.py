@@ -48,7 +48,7 @@ class Reference:
     def fill(self) -> None:
         """Start the services and run the chain."""
         board = self.world.board(BOARD)
-        board.install(boards.release(self._folder / "release", self.first))
+        board.install(boards.signed_by(self.world, boards.release_folder(self._folder / "release", self.first)))
         self.board = BoardFolder(self.home / "boards" / BOARD / "home" / "atlasflow", self._folder / "board")
         chain = Chain(STAGES, self.settings, self.home, self.world, Silent())
         for stage in STAGES:

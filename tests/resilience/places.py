@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from infra.board.agent.manifest import parse
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipts
 
@@ -121,7 +122,6 @@ class BoardFolder:
     def check(self) -> Any:
         """What is in service is whole; gives its id."""
         current = self.folder / "current"
-        manifest = json.loads((current / "manifest.json").read_text())
-        for name, entry in manifest.items():
+        for name, entry in parse((current / "manifest.json").read_bytes()).files.items():
             assert hashlib.sha256((current / name).read_bytes()).hexdigest() == entry["sha256"], f"{name} is half-made"
-        return current.resolve().name
+        return current.resolve().name.partition("~")[0]

@@ -85,6 +85,10 @@ class PlayedBoard:
     def install(self, release: Any, progress: Any = None) -> Any:
         return Installed(True, len(release.files), self._said["bytes_sent"], SmokeResult.from_json(self._said["smoke"]))
 
+    def verify(self, release: str) -> int:
+        assert release == self._release
+        return 1
+
     def classify(self, pictures: Any, folder: Any) -> Any:
         shutil.copytree(self._recorded / "pictures" / self.name, folder)
         answers = json.loads((self._recorded / "answers.json").read_text())[self.name]

@@ -30,6 +30,8 @@ def main() -> None:
         for index in range(int(number))
     }
     world = World(settings.model_copy(update={"boards": boards}), Path(home))
+    for index in range(int(number)):  # as `boards add` does when a board is set up
+        world.board(f"board-{index}").give_keyring(world.board_keyring(f"board-{index}", stand_in=True))
     begun = time.perf_counter()
     fleet = Fleet(Path(home))
     releases = fleet.keep(folder_files(Path(release))[1], release)

@@ -68,7 +68,9 @@ def deployed(command: Any, home: Any, tmp_path: Path) -> Any:
 
     world = World(load(), home)
     for identifier, seed in (("a", 0), ("b", 7)):
-        release = boards.release(tmp_path / "releases" / identifier, identifier, seed=seed)
+        release = boards.signed_by(
+            world, boards.release_folder(tmp_path / "releases" / identifier, identifier, seed=seed)
+        )
         for name in ("one", "two"):
             world.board(name).install(release)
     return world
@@ -145,7 +147,8 @@ def test_status_rollback_and_prune(command: Any, deployed: Any, home: Any) -> No
     assert command.json("rollback", "one")[0]["active"] == "a"
     assert Fleet(home).wanted()["one"] == "a"
     assert "rollback a" in command("status", "one").output
-    release = boards.release(command.file.parent / "releases" / "c", "c", seed=9)
+    folder = boards.release_folder(command.file.parent / "releases" / "c", "c", seed=9)
+    release = boards.signed_by(deployed, folder)
     deployed.board("two").install(release)
     assert command.json("prune", "--all", "--keep", "0") == [
         {"board": "one", "removed": []},
