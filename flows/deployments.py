@@ -111,6 +111,7 @@ def runner_deployments(
     profile: str = DEFAULT_PROFILE,
     schedule: RetrainSettings = RetrainSettings(),  # noqa: B008 - frozen
     kept: Mapping[str, Timetable] = MappingProxyType({}),
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> list[RunnerDeployment]:
     """Build the deployments for one serving process.
 
@@ -119,18 +120,20 @@ def runner_deployments(
         schedule: cron expression of `retrain`, and the time zone of every schedule.
         kept: timetables of the deployments that the server has. To register a deployment replaces its schedules, so
             without this a restart would undo what people did in the Prefect UI.
+        settings: of their runs, likewise.
     """
-    return [_runner_deployment(plan, profile, kept.get(plan.name)) for plan in plans(schedule)]
+    parameters = _parameters(profile, settings)
+    return [_runner_deployment(plan, parameters, kept.get(plan.name)) for plan in plans(schedule)]
 
 
-def _runner_deployment(plan: Plan, profile: str, kept: Timetable | None) -> RunnerDeployment:
+def _runner_deployment(plan: Plan, parameters: dict[str, Any], kept: Timetable | None) -> RunnerDeployment:
     deployment = RunnerDeployment.from_flow(
         plan.flow,
         name=plan.name,
         paused=kept is not None and kept.paused,
         tags=list(plan.tags),
         description=plan.flow.description,
-        parameters=_parameters(profile),
+        parameters=parameters,
         concurrency_limit=_limit(plan),
     )
     # Prefect names the file relative to the working directory, and runs start in another one.
@@ -188,9 +191,12 @@ def _limit(plan: Plan) -> ConcurrencyLimitConfig | None:
     return ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 
 
-def _parameters(profile: str) -> dict[str, Any]:
+def _parameters(profile: str, settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     """Parameters of every flow, each of which takes one request; empty where the request's defaults are the same."""
-    return {} if profile == DEFAULT_PROFILE else {"request": {"profile": profile}}
+    request: dict[str, Any] = {} if profile == DEFAULT_PROFILE else {"profile": profile}
+    if settings:
+        request["settings"] = dict(settings)
+    return {"request": request} if request else {}
 
 
 def _entry(plan: Plan, profile: str) -> Mapping[str, object]:

@@ -4,19 +4,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
 
-from prefect import Flow, flow
+from prefect import Flow, State, flow
 from prefect.runtime import flow_run
 
 from flows.context import open_chain
 from flows.requests import RunRequest, current_request, run_name
-from infra.errors import AtlasFlowError
+from infra.errors import AtlasFlowError, GateFailed
 from infra.store.gc import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.runs import Outcome, RunRecord, Runs, StageRecord
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import reporter
 from tasks.engine.stage import Reporter
-from tasks.orchestration.prefect_task import FlowReporter, pass_gate, run_stage
+from tasks.orchestration.prefect_task import FlowReporter, pass_gate, run_stage, stopped
 from tasks.pipeline import NAMES, gate_after, select
 from tasks.reports import run as run_report
 
@@ -28,12 +28,12 @@ def _name() -> str:
 
 
 @flow(name="pipeline", flow_run_name=_name, persist_result=False)
-def pipeline(request: RunRequest = RunRequest()) -> None:  # noqa: B008 - frozen
+def pipeline(request: RunRequest = RunRequest()) -> State[None] | None:  # noqa: B008 - frozen
     """Take an image classifier from data to boards; stages that are fresh are reused."""
-    run_stages(request)
+    return run_to_end(request)
 
 
-def pipeline_of(chain: Chain) -> Flow[[RunRequest], None]:
+def pipeline_of(chain: Chain) -> Flow[[RunRequest], State[None] | None]:
     """The pipeline flow over a chain that is open already, for the command that looked at it first."""
 
     def opened(_request: RunRequest, current: Reporter) -> Chain:
@@ -41,8 +41,8 @@ def pipeline_of(chain: Chain) -> Flow[[RunRequest], None]:
         return chain
 
     @flow(name=pipeline.name, description=pipeline.description, flow_run_name=_name, persist_result=False)
-    def run(request: RunRequest) -> None:
-        run_stages(request, opened)
+    def run(request: RunRequest) -> State[None] | None:
+        return run_to_end(request, opened)
 
     return run
 
@@ -50,6 +50,17 @@ def pipeline_of(chain: Chain) -> Flow[[RunRequest], None]:
 def open_request(request: RunRequest, current: Reporter) -> Chain:
     """Open the chain that a request names."""
     return open_chain(request.profile, dict(request.settings), current, select(request.stages))
+
+
+def run_to_end(
+    request: RunRequest, opener: Callable[[RunRequest, Reporter], Chain] = open_request
+) -> State[None] | None:
+    """Run the stages of a request as `run_stages`; a gate that stops them gives the flow run a state of its own."""
+    try:
+        run_stages(request, opener)
+    except GateFailed as error:
+        return stopped(error)
+    return None
 
 
 def run_stages(request: RunRequest, opener: Callable[[RunRequest, Reporter], Chain] = open_request) -> None:

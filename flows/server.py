@@ -24,12 +24,12 @@ WORK_POOL = "atlasflow"
 WORK_POOL_TEMPLATE = CHECKOUT / "infra" / "work-pool.json"
 
 
-def connect(profile: str) -> Chain:
+def connect(profile: str, overrides: Mapping[str, str]) -> Chain:
     """Connect this process to the installation's Prefect server, which is started when it is local and not running.
 
     Prefect reads its settings while it is imported, so it may only be imported afterwards.
     """
-    chain = open_chain(profile, {}, Silent())
+    chain = open_chain(profile, overrides, Silent())
     services, settings = chain.world.services, chain.settings.prefect
     with Console(stderr=True).status(f"Prefect server at {server.address(services, settings)}"):
         server.start(services, chain.home, settings)

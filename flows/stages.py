@@ -1,9 +1,9 @@
 """One small flow a stage, for triggering it alone: it uses the receipts that are there, like the whole chain."""
 
-from prefect import flow
+from prefect import State, flow
 from prefect.runtime import flow_run
 
-from flows.pipeline import run_stages
+from flows.pipeline import run_to_end
 from flows.requests import StageRequest, current_request, run_name
 
 _DEFAULT = StageRequest()
@@ -14,63 +14,63 @@ def _name() -> str:
 
 
 @flow(name="download", flow_run_name=_name, persist_result=False)
-def download(request: StageRequest = _DEFAULT) -> None:
+def download(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Fetch the data set and check every image of it."""
-    run_stages(request.of("download"))
+    return run_to_end(request.of("download"))
 
 
 @flow(name="upload", flow_run_name=_name, persist_result=False)
-def upload(request: StageRequest = _DEFAULT) -> None:
+def upload(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Make object storage hold the data set and the code."""
-    run_stages(request.of("upload"))
+    return run_to_end(request.of("upload"))
 
 
 @flow(name="train", flow_run_name=_name, persist_result=False)
-def train(request: StageRequest = _DEFAULT) -> None:
+def train(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Train the network of the recipe, on this machine or on ModelArts."""
-    run_stages(request.of("train"))
+    return run_to_end(request.of("train"))
 
 
 @flow(name="evaluate", flow_run_name=_name, persist_result=False)
-def evaluate(request: StageRequest = _DEFAULT) -> None:
+def evaluate(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Measure the checkpoint on the evaluation images."""
-    run_stages(request.of("evaluate"))
+    return run_to_end(request.of("evaluate"))
 
 
 @flow(name="export", flow_run_name=_name, persist_result=False)
-def export(request: StageRequest = _DEFAULT) -> None:
+def export(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Write the model as MINDIR, ONNX and AIR."""
-    run_stages(request.of("export"))
+    return run_to_end(request.of("export"))
 
 
 @flow(name="convert", flow_run_name=_name, persist_result=False)
-def convert(request: StageRequest = _DEFAULT) -> None:
+def convert(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Compile the model for each chip and precision, and compare every hop."""
-    run_stages(request.of("convert"))
+    return run_to_end(request.of("convert"))
 
 
 @flow(name="publish", flow_run_name=_name, persist_result=False)
-def publish(request: StageRequest = _DEFAULT) -> None:
+def publish(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Send the model and its reports to object storage."""
-    run_stages(request.of("publish"))
+    return run_to_end(request.of("publish"))
 
 
 @flow(name="deploy", flow_run_name=_name, persist_result=False)
-def deploy(request: StageRequest = _DEFAULT) -> None:
+def deploy(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Put the release into service on the boards."""
-    run_stages(request.of("deploy"))
+    return run_to_end(request.of("deploy"))
 
 
 @flow(name="corrupt", flow_run_name=_name, persist_result=False)
-def corrupt(request: StageRequest = _DEFAULT) -> None:
+def corrupt(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Make the corrupted evaluation images, on which robustness is measured."""
-    run_stages(request.of("corrupt"))
+    return run_to_end(request.of("corrupt"))
 
 
 @flow(name="robustness", flow_run_name=_name, persist_result=False)
-def robustness(request: StageRequest = _DEFAULT) -> None:
+def robustness(request: StageRequest = _DEFAULT) -> State[None] | None:
     """Measure the checkpoint on the corrupted images."""
-    run_stages(request.of("robustness"))
+    return run_to_end(request.of("robustness"))
 
 
 STAGE_FLOWS = {

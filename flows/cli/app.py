@@ -1,8 +1,11 @@
 """The sub-commands of `atlasflow`, a file a group, and how their errors become messages and exit codes."""
 
+import errno
 import os
 import sys
-from typing import NoReturn
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -33,7 +36,8 @@ from flows.cli import (
 )
 from flows.cli.boards import status as boards
 from flows.cli.output import print_error
-from infra.errors import AtlasFlowError, Transient
+from infra.errors import AtlasFlowError, Transient, UserError
+from infra.home import home
 from infra.store.disk import is_full
 
 app = typer.Typer(
@@ -43,6 +47,31 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+PANELS = {
+    "Run": ("run", "retrain", "tune", "serve", "worker"),
+    "Look": ("status", "why", "settings", "show", "profile", "demo", "aim", "doctor"),
+    "Boards and releases": ("boards", "champion"),
+    "Huawei Cloud and xihe": ("obs", "jobs", "notebook", "import", "export"),
+    "Services and deployments": ("up", "down", "deployments"),
+}
+OTHER = "Upkeep"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"atlasflow {metadata.version('atlasflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take an image classifier from data to Ascend boards, again and again, without doing any work twice."""
+
+
 for module in (
     run,
     retrain,
@@ -70,6 +99,16 @@ for module in (
 ):
     module.register(app)
 
+
+def _panel(name: object) -> str:
+    return next((panel for panel, names in PANELS.items() if name in names), OTHER)
+
+
+for command in app.registered_commands:
+    command.rich_help_panel = _panel(command.name or getattr(command.callback, "__name__", ""))
+for group in app.registered_groups:
+    group.rich_help_panel = _panel(group.name)
+
 DISK_FULL = 4
 
 
@@ -88,6 +127,9 @@ def main() -> None:
         if is_full(error):
             advice = "free some space and run again; nothing is half-written"
             _stop(f"the disk is full: {error}\n  → {advice}", DISK_FULL, debug)
+        if isinstance(error, OSError) and _is_closed_home(error):
+            advice = "set ATLASFLOW_HOME to a folder of your own"
+            _stop(f"the home {home()} cannot be written: {error.strerror}\n  → {advice}", UserError.exit_code, debug)
         if isinstance(error, OSError):
             _stop(f"{error}\n  → check that path and who may read and write it; --debug shows where", 1, debug)
         import httpx  # noqa: PLC0415 - too slow for commands that need no server
@@ -96,6 +138,12 @@ def main() -> None:
             advice = "what was done is kept: the same command starts our own server, and goes on"
             _stop(f"the Prefect server does not answer: {error}\n  → {advice}", Transient.exit_code, debug)
         _stop(f"{type(error).__name__}: {error}\n  → this is a fault of AtlasFlow; --debug shows where", 1, debug)
+
+
+def _is_closed_home(error: OSError) -> bool:
+    """Whether the error is that this user may not write to the home, or its file system is read-only."""
+    inside = error.filename is not None and Path(os.fsdecode(error.filename)).absolute().is_relative_to(home())
+    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and inside
 
 
 def _stop(message: str, code: int, debug: bool) -> NoReturn:

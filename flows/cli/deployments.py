@@ -33,7 +33,7 @@ def write() -> None:
 @deployments.command("apply", epilog="Example: `atlasflow deployments apply`")
 def apply(profile: Profile = "local") -> None:
     """Create or update every deployment on the Prefect server, for the workers of the pool, with this profile."""
-    chain = connect(profile)
+    chain = connect(profile, {})
     from flows.deployments import prefect_yaml  # noqa: PLC0415 - imports Prefect, which reads its settings then
 
     create_work_pool()

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.output import print_line, print_table
+from flows.cli.output import print_facts, print_line, print_table
 from infra.store.proofs import proofs
 
 if TYPE_CHECKING:
@@ -41,12 +41,18 @@ def rows_of(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
     ]
 
 
-def show(rows: Sequence[Mapping[str, Any]], home: Path, repeated: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Print one line for each stage, and when each effect was last proved.
+def show(
+    rows: Sequence[Mapping[str, Any]],
+    home: Path,
+    facts: Iterable[Sequence[str]] = (),
+    repeated: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Print one line for each stage, when each effect was last proved, and the results.
 
     Args:
         rows: from `rows_of`.
         home: has the times of the proofs.
+        facts: name and value of each result.
         repeated: the effects that no longer held and were repeated now, with the reason.
     """
     now, proved = time.time(), proofs(home)
@@ -60,6 +66,7 @@ def show(rows: Sequence[Mapping[str, Any]], home: Path, repeated: Mapping[str, s
         size = f"{row['outputs']} ({row['bytes'] / 1e6:.1f} MB)"
         lines.append((row["stage"], "repeated" if row["stage"] in repeated else "fresh", row["key"][:12], size, made))
     print_table(("stage", "state", "key", "outputs", "made"), lines, right=("outputs",))
+    print_facts((name, value) for name, value in facts)
     for stage, reason in repeated.items():
         print_line(f"{stage} was repeated: {reason}")
     if repeated:

@@ -53,10 +53,11 @@ def maintenance(
 def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Read every byte, also of files that look unchanged.")] = False,
     profile: Profile = "local",
+    settings: Set = None,
     as_json: Json = False,
 ) -> None:
     """Check every artifact of every receipt against its digest, and list damaged or missing ones."""
-    chain = open_chain(profile, {}, Silent())
+    chain = open_chain(profile, parse_overrides(settings), Silent())
     checked, damaged = verify_artifacts(chain, deep=deep)
     if as_json:
         print_json({"checked": checked, "damaged": damaged})
@@ -69,9 +70,9 @@ def verify(
         )
 
 
-def gc(dry_run: DryRun = False, profile: Profile = "local", as_json: Json = False) -> None:
+def gc(dry_run: DryRun = False, profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
     """Remove what no recent run, no champion and no board needs."""
-    chain = open_chain(profile, {}, Silent())
+    chain = open_chain(profile, parse_overrides(settings), Silent())
     garbage = collect_garbage(
         chain,
         dry_run=dry_run,

@@ -8,6 +8,7 @@ import typer
 
 from flows.cli import completion, fresh_run
 from flows.cli.options import Profile, Set, parse_overrides
+from flows.cli.results import results
 from flows.context import open_chain, select_boards
 from infra.errors import UserError
 from infra.settings import sources
@@ -71,9 +72,10 @@ def run(
         repeated = chain.prove(chain.stages[name] for name in selected) if prove else {}
         chain.update_latest(selected)
         rows = fresh_run.rows_of(chain.known[name] for name in selected)
-        answer = {"rows": rows, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
+        facts = results(chain, selected)
+        answer = {"rows": rows, "facts": facts, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
         fresh_cache.remember(chain.home, _without_prove(), begun_ns, [*sources(profile), *_dependencies(chain)], answer)
-        fresh_run.show(rows, chain.home, {name: str(reason) for name, reason in repeated.items()})
+        fresh_run.show(rows, chain.home, facts, {name: str(reason) for name, reason in repeated.items()})
         return
     from flows.cli.terminal import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
 

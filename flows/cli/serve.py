@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Profile
+from flows.cli.options import Profile, Set, parse_overrides
 from flows.cli.output import print_line
 from flows.server import WORK_POOL, absolute_profile, connect, create_work_pool, prepare_server
 from infra.home import CHECKOUT
@@ -21,16 +21,21 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `atlasflow worker --limit 1`")(worker)
 
 
-def serve(limit: Limit = 2, profile: Profile = "local") -> None:
-    """Serve every flow from this machine until Ctrl-C: schedules start, and the Prefect UI's Run buttons work."""
-    chain = connect(profile)
-    prepare_server(chain, profile, {})
+def serve(limit: Limit = 2, profile: Profile = "local", settings: Set = None) -> None:
+    """Serve every flow from this machine until Ctrl-C: schedules start, and the Prefect UI's Run buttons work.
+
+    Settings given here are those of its runs, unless a run's request names others.
+    """
+    overrides = parse_overrides(settings)
+    chain = connect(profile, overrides)
+    prepare_server(chain, profile, overrides)
     # Prefect reads its settings while it is imported, so `connect` must come first.
     from prefect import serve as prefect_serve  # noqa: PLC0415
 
     from flows.deployments import read_timetables, runner_deployments  # noqa: PLC0415
 
-    deployments = runner_deployments(absolute_profile(profile), chain.settings.retrain, read_timetables())
+    schedule = chain.settings.retrain
+    deployments = runner_deployments(absolute_profile(profile), schedule, read_timetables(), overrides)
     if login := server.login_note(chain.world.services, chain.home, chain.settings.prefect):
         print_line(login)
     os.chdir(CHECKOUT)  # entry points are relative to it
@@ -43,9 +48,10 @@ def worker(
         int, typer.Option(min=0, max=65_535, help="Answer health checks at this port of 127.0.0.1; 0: none.")
     ] = 0,
     profile: Profile = "local",
+    settings: Set = None,
 ) -> None:
     """Take flow runs from the work pool `atlasflow` until Ctrl-C; start one worker on each machine."""
-    connect(profile)
+    connect(profile, parse_overrides(settings))
     create_work_pool()
     health = ("--with-healthcheck",) if health_port else ()
     if health:

@@ -1,37 +1,49 @@
-"""A run under the Prefect server, with its progress in the terminal."""
+"""A run under the Prefect server, with its progress: one live line a stage in a terminal, plain lines in a pipe."""
 
 import gc
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from flows.cli.output import print_facts, print_line, print_table, printable
+from flows.cli.fresh_run import age
+from flows.cli.output import print_facts, print_table, printable
+from flows.cli.results import Fact, results
 from flows.server import use_server
 from infra.prefect_server import server as prefect_server
+from infra.store.atomic import write_text
 from infra.store.runs import RunRecord, Runs
 from tasks.engine.chain import Chain
 from tasks.engine.diff import brief
 from tasks.engine.reporter import amount
 
+LINE_SECONDS = 10.0
+"""A pipe, a file or a CI log gets a line of progress at this interval."""
+
 
 class TerminalReporter:
     """Shows a progress bar for the stage that runs, and lines above it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
         self.console = console
+        self._now = now
+        self._live = console.is_terminal and not os.environ.get("CI")
+        self._began: dict[str, float] = {}
+        self._said = 0.0
         self.bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:9}"),
             BarColumn(),
             TextColumn("{task.fields[shown]}"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not self._live,
         )
         self._bars: dict[str, TaskID] = {}
 
@@ -41,14 +53,27 @@ class TerminalReporter:
         self.console.print(Text(printable(f"{stage:9} {text}")), soft_wrap=True)
 
     def progress(self, stage: str, done: float, total: float, unit: str) -> None:
-        """Update the bar of the stage."""
-        self.bars.update(self._bar(stage), completed=done, total=total or None, shown=amount(done, total, unit))
+        """Update the bar of the stage; in a pipe, print a line from time to time."""
+        shown, left = amount(done, total, unit), self._left(stage, done, total)
+        self.bars.update(self._bar(stage), completed=done, total=total or None, shown=shown, left=left)
+        if not self._live and self._now() - self._said >= LINE_SECONDS:
+            self._said = self._now()
+            self.line(stage, ", ".join(filter(None, (shown, left))))
+
+    def _left(self, stage: str, done: float, total: float) -> str:
+        """How long the stage will still take at its mean pace; empty while nobody can know."""
+        began = self._began.setdefault(stage, self._now())
+        spent = self._now() - began
+        if not total or not 0 < done < total or spent < 1:
+            return ""
+        return f"about {age(spent * (total - done) / done)} left"
 
     def _bar(self, stage: str) -> TaskID:
         if stage not in self._bars:
             for bar in self._bars.values():
                 self.bars.update(bar, visible=False)
-            self._bars[stage] = self.bars.add_task(stage, total=None, shown="")
+            self._bars[stage] = self.bars.add_task(stage, total=None, shown="", left="")
+            self._began[stage] = self._said = self._now()
         return self._bars[stage]
 
 
@@ -95,7 +120,7 @@ def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
 
 
 def show_result(chain: Chain, record: RunRecord, server: str) -> None:
-    """Print links to what was published, then the table of stages and where to look next.
+    """Print the table of stages, the results, and where to look next; links to what was published go to a file.
 
     Args:
         chain: of the run.
@@ -103,25 +128,22 @@ def show_result(chain: Chain, record: RunRecord, server: str) -> None:
         server: address of the Prefect server.
     """
     sent = {item.stage: item.key for item in record.stages if item.stage == "publish" and item.outcome == "ran"}
-    if sent and chain.adopt(sent):
-        _show_links(chain)
+    links = _save_links(chain) if sent and chain.adopt(sent) else []
     rows = []
     for item in record.stages:
         seconds = f"{item.seconds:.1f} s" if item.outcome != "failed" else ""
         rows.append((item.stage, item.outcome, brief(item.reason), seconds, item.note))
     print_table(("stage", "outcome", "why", "time", "result"), rows, right=("time",))
-    latest = chain.home / "latest"
-    done = {item.stage for item in record.stages if item.outcome != "failed"}
-    places = [
-        ("evaluate", "confusion matrix", latest / "evaluate" / "confusion.png"),
-        ("deploy", "classified pictures", latest / "deploy" / "pictures"),
-    ]
-    shown = [(name, str(place)) for stage, name, place in places if stage in done]
-    print_facts([*shown, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")])
+    done = {item.stage: item.key for item in record.stages if item.outcome != "failed"}
+    shown = results(chain, done) if chain.adopt(done) else []
+    print_facts([*shown, *links, ("run in Prefect", f"{server}/runs/flow-run/{record.flow_run}")])
 
 
-def _show_links(chain: Chain) -> None:
+def _save_links(chain: Chain) -> list[Fact]:
+    """Save a link to each published file where only this user reads it: who has a link needs no other right."""
     from tasks.reports.run import link_time, published_links  # noqa: PLC0415 - only after a run
 
-    print_line(f"published; these links work for {link_time(chain.settings.obs.link_seconds)}:")
-    print_facts([(f"  {name}", link) for name, link in published_links(chain).items()])
+    path, links = chain.home / "links.txt", published_links(chain)
+    write_text(path, "".join(f"{name}\t{link}\n" for name, link in links.items()), mode=0o600)
+    life = link_time(chain.settings.obs.link_seconds)
+    return [("links", f"{path}: to {len(links)} published files, for {life}")]

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from infra.errors import Transient
 from infra.store.locks import hold
-from tasks.orchestration.events import FELL_BACK, PROMOTED
+from tasks.orchestration.events import FELL_BACK, PROMOTED, STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -44,6 +44,7 @@ SIGNS = ("Pending", "Submitting", "InfrastructurePending", "Running", "Retrying"
 
 All of them name the run's flow; those of pull steps do not (Prefect 3.8), so they neither start nor end a watch.
 """
+ENDED_BADLY = ("Failed", "Crashed", STOPPED)
 FAILURE = "AtlasFlow: tell of failed runs"
 PROMOTION = "AtlasFlow: tell of a new champion"
 FALLBACK = "AtlasFlow: tell of a board that fell back"
@@ -104,7 +105,7 @@ def wanted(settings: Settings, block: UUID | None, flows: Collection[str]) -> li
     if block is None:
         return found
     notifications = {
-        "failure": (FAILURE, {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, _RUN, _named("flow", flows)),
+        "failure": (FAILURE, {f"prefect.flow-run.{name}" for name in ENDED_BADLY}, _RUN, _named("flow", flows)),
         "promotion": (PROMOTION, {PROMOTED}, _EVENT, {}),
         "fallback": (FALLBACK, {FELL_BACK}, _EVENT, {}),
     }

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PROMOTED = "atlasflow.champion.promoted"
 DEMOTED = "atlasflow.champion.demoted"
 FELL_BACK = "atlasflow.board.fell-back"
+STOPPED = "Stopped by a gate"
+"""Name of the state of a run that a gate stopped; its event is `prefect.flow-run.` with this name."""
 
 
 def emit_fallback(board: str, release: str, reason: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from prefect import State, Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from infra.errors import GateFailed
 from infra.retry import JITTER, delays, is_retryable
@@ -22,7 +22,7 @@ from tasks.engine.execution import Result
 from tasks.engine.gates import Decision
 from tasks.engine.reporter import reporter
 from tasks.engine.stage import Reporter, Stage
-from tasks.orchestration.events import emit_fallback, report_fallen_boards
+from tasks.orchestration.events import STOPPED, emit_fallback, report_fallen_boards
 from tasks.orchestration.limits import board_limits, holding, training_limit
 from tasks.orchestration.progress import ProgressArtifact
 
@@ -91,6 +91,11 @@ def run_stage(chain: Chain, stage: Stage, *, force: bool = False, title: str = "
     return result
 
 
+def stopped(error: GateFailed) -> State[None]:
+    """The state of a run that a gate stopped: it ends the run as a failure does, and is told apart from one."""
+    return Failed(name=STOPPED, message=str(error), data=error)
+
+
 def pass_gate(name: str, decision: Decision) -> None:
     """Show a gate's decision as a Prefect task.
 
@@ -101,8 +106,8 @@ def pass_gate(name: str, decision: Decision) -> None:
     @task(name=f"gate: {name}", task_run_name=f"gate: {name}", cache_policy=NO_CACHE, persist_result=False)
     def gate_task() -> State[None]:
         if not decision.ok:
-            raise GateFailed(f"gate {name}: {decision.reason}", hint=decision.hint)
-        return Completed(message=decision.reason)
+            return stopped(GateFailed(f"gate {name}: {decision.reason}", hint=decision.hint))
+        return Completed(name="Passed", message=decision.reason)
 
     gate_task()
 

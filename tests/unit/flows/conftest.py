@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infra.ports.board import BoardFacts
 from infra.ports.values import Producer
 from infra.settings import load
 from infra.world import World
@@ -14,8 +15,13 @@ from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 from tasks.engine.stage import Stage, StageOutput
 from tasks.pipeline import EVERY_NAME, NAMES
+from tasks.release.deployment import DeployedBoard, Deployment
 from tasks.release.ledger import Bounds, CompilerName, Ledger
+from tests.unit.tasks.doubles import METRICS
 
+DEPLOYED = DeployedBoard(
+    BoardFacts("laptop", "Ascend310", "5.0.4", "aarch64", "3.6.9", 1 << 30, emulated=True, npu="310 OK"), True, 1, None
+)
 EFFECTS = ("upload", "publish", "deploy")
 
 
@@ -75,11 +81,21 @@ class Small:
         out = work.folder / "out.json"
         out.write_text(json.dumps({"stage": name, "epochs": epochs(work.settings)}))
         metrics = work.folder / "metrics.json"
-        metrics.write_text(json.dumps({"accuracy": self.accuracy}))
+        metrics.write_text(json.dumps(METRICS | {"accuracy": self.accuracy, "images": 1000}))
+        published = work.folder / "published.json"
+        release = {"id": "r1", "bucket": "atlasflow", "prefix": "releases/r1", "objects": {}}
+        published.write_text(json.dumps(release))
+        boards = work.folder / "boards.json"
+        boards.write_text(json.dumps(Deployment("r1", {"laptop": DEPLOYED}).to_json()))
         ledger = work.folder / "ledger.json"
         empty = Ledger("onnx", Bounds(0.98, 0.01), 0, True, (), {}, {}, CompilerName("stand-in", "1"))
         ledger.write_text(json.dumps(empty.to_json()))
-        more = {"evaluate": {"metrics": metrics}, "convert": {"ledger": ledger}}.get(name, {})
+        more = {
+            "evaluate": {"metrics": metrics},
+            "convert": {"ledger": ledger},
+            "publish": {"published": published},
+            "deploy": {"boards": boards},
+        }.get(name, {})
         return StageOutput({"out": out, **more}, f"made {name}")
 
     def look(self, name: Any) -> Any:

@@ -79,6 +79,16 @@ def test_a_closed_gate_stops_the_chain_and_the_report_is_left_all_the_same(flow:
     assert len(flow.seen.reports) == 1
 
 
+def test_a_gate_s_stop_is_a_state_of_its_own(flow: Any, small: Any) -> None:
+    small.accuracy = 0.1
+    state = pipeline.run_to_end(RunRequest())
+    assert state is not None
+    assert (state.name, state.type.value) == ("Stopped by a gate", "FAILED")
+    assert "is below" in str(state.message)
+    small.accuracy = 0.9
+    assert pipeline.run_to_end(RunRequest(force=("evaluate",))) is None
+
+
 def test_a_failed_stage_is_recorded_with_its_reason_and_key(flow: Any, small: Any) -> None:
     small.broken["train"] = Transient("the network is down")
     with pytest.raises(Transient):
@@ -138,6 +148,6 @@ def test_every_stage_has_a_flow_of_its_own() -> None:
 @pytest.mark.parametrize("name", ["download", "deploy"])
 def test_a_stages_flow_runs_that_stage_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     asked: list[RunRequest] = []
-    monkeypatch.setattr(stages, "run_stages", asked.append)
+    monkeypatch.setattr(stages, "run_to_end", asked.append)
     stages.STAGE_FLOWS[name].fn(StageRequest(profile="twin", force=True))
     assert asked == [RunRequest(profile="twin", stages=(name,), force=(name,))]

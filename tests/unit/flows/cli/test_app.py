@@ -3,6 +3,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,16 @@ def test_other_trouble_with_files_is_told_in_words(command: Any, capsys: pytest.
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_home_that_cannot_be_written_names_the_variable(
+    command: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path / "home"))
+    assert command(OSError(number, "no", str(tmp_path / "home" / "runs" / "x")), "run") == 2
+    assert "set ATLASFLOW_HOME to a folder of your own" in capsys.readouterr().err
+    assert command(OSError(number, "no", str(tmp_path / "other")), "run") == 1
+
+
 def test_a_prefect_server_that_went_away_is_worth_another_try(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(httpx.ConnectError("[Errno 111] Connection refused"), "retrain") == 5
     said = capsys.readouterr().err
@@ -115,6 +126,20 @@ def test_the_help_of_every_command_shows_an_example_of_it(words: Any, monkeypatc
     assert shown.exit_code == 0
     assert "Example" in shown.output
     assert f"atlasflow {' '.join(words)}" in shown.output
+
+
+def test_the_version_is_told() -> None:
+    shown = CliRunner().invoke(commands.app, ["--version"])
+    assert (shown.exit_code, shown.output) == (0, f"atlasflow {metadata.version('atlasflow')}\n")
+
+
+def test_every_command_stands_in_a_group_of_the_help() -> None:
+    known = {name for names in commands.PANELS.values() for name in names}
+    groups = {command.rich_help_panel for command in commands.app.registered_commands}
+    groups |= {group.rich_help_panel for group in commands.app.registered_groups}
+    assert groups == {*commands.PANELS, commands.OTHER}
+    listed = set(typer.main.get_command(commands.app).commands)  # type: ignore[attr-defined]
+    assert known <= listed
 
 
 def test_without_a_command_the_commands_are_listed() -> None:

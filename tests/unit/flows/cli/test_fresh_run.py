@@ -83,18 +83,18 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     ways: list[Any] = []
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
     monkeypatch.setattr("flows.cli.app.main", lambda: ways.append("full"))
-    monkeypatch.setattr("flows.cli.fresh_run.show", lambda rows, home: ways.append((rows, home)))
+    monkeypatch.setattr("flows.cli.fresh_run.show", lambda *shown: ways.append(shown))
     return ways
 
 
 @pytest.mark.parametrize(
     ("arguments", "remembered", "way"),
     [
-        (["run"], {"rows": ["row"]}, "fresh"),
-        (["run", "--to", "train"], {"rows": ["row"]}, "fresh"),
+        (["run"], {"rows": ["row"], "facts": [("accuracy", "90 %")]}, "fresh"),
+        (["run", "--to", "train"], {"rows": ["row"], "facts": [("accuracy", "90 %")]}, "fresh"),
         (["run"], None, "full"),
-        (["status"], {"rows": ["row"]}, "full"),
-        ([], {"rows": ["row"]}, "full"),
+        (["status"], {"rows": ["row"], "facts": [("accuracy", "90 %")]}, "full"),
+        ([], {"rows": ["row"], "facts": [("accuracy", "90 %")]}, "full"),
     ],
 )
 def test_only_a_run_is_answered_from_memory(
@@ -109,5 +109,5 @@ def test_only_a_run_is_answered_from_memory(
     monkeypatch.setattr("sys.argv", ["atlasflow", *arguments])
     monkeypatch.setattr(main, "recall", recall)
     main.main()
-    assert called == ([(["row"], tmp_path)] if way == "fresh" else ["full"])
+    assert called == ([(["row"], tmp_path, [("accuracy", "90 %")])] if way == "fresh" else ["full"])
     assert asked == ([(tmp_path, arguments[1:])] if arguments[:1] == ["run"] else [])

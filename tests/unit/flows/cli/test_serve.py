@@ -38,7 +38,7 @@ def test_a_worker_is_prefect_s_own_process_in_the_checkout(
     started: list[Any], arguments: list[str], health: list[str]
 ) -> None:
     app.app(["worker", "--limit", "3", *arguments], standalone_mode=False)
-    pool, folder, worker = started
+    *_, pool, folder, worker = started
     assert pool[-3:] == ["--base-job-template", str(CHECKOUT / "infra" / "work-pool.json"), "--overwrite"]
     assert folder == CHECKOUT
     assert worker[:3] == [sys.executable, "-m", "prefect"]

@@ -1,16 +1,19 @@
+import io
 import os
 import shutil
 import sys
 import sysconfig
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flows.cli import run as running
 from flows.cli.options import parse_overrides
-from flows.cli.terminal import show_result
+from flows.cli.terminal import TerminalReporter, show_result
 from infra.errors import UserError
 from infra.store import fresh_cache
 from infra.store.runs import Outcome, RunRecord, StageRecord
@@ -186,4 +189,43 @@ def test_links_are_shown_for_what_was_published_just_now(
     monkeypatch.setattr("tasks.reports.run.published_links", lambda chain: {"model.onnx": chain.known["publish"].key})
     record = RunRecord("1", 0.0, "local", [StageRecord("publish", published.key, outcome, "", 1.0)])
     show_result(small.chain(), record, "http://127.0.0.1:4200")
-    assert (f"model.onnx  {published.key}" in capsys.readouterr().out) == shown
+    said, links = capsys.readouterr().out, small.folder / "links.txt"
+    assert published.key not in said
+    assert (f"{links}: to 1 published files, for 24 hours" in said) == links.exists() == shown
+    if shown:
+        assert links.read_text() == f"model.onnx\t{published.key}\n"
+        assert links.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_ends_with_what_it_reached_and_what_to_do_next(small: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    chain = small.make_all()
+    stages = [StageRecord(name, receipt.key, "reused", "", 1.0) for name, receipt in chain.known.items()]
+    show_result(small.chain(), RunRecord("1", 0.0, "local", stages), "http://127.0.0.1:4200")
+    said = capsys.readouterr().out
+    for words in ("accuracy ", "confusion matrix", "release ", "in service on", "atlasflow demo"):
+        assert words in said
+
+
+@pytest.fixture
+def reporter(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A reporter that prints to a pipe, with its clock and its text."""
+    clock = SimpleNamespace(now=100.0)
+    pipe = io.StringIO()
+    made = TerminalReporter(Console(file=pipe, width=80), lambda: clock.now)
+    return SimpleNamespace(made=made, clock=clock, said=pipe.getvalue)
+
+
+def test_a_pipe_gets_a_line_of_progress_every_ten_seconds(reporter: Any) -> None:
+    for second in range(31):
+        reporter.clock.now = 100.0 + second
+        reporter.made.progress("train", second, 60, "epochs")
+    lines = reporter.said().splitlines()
+    assert [line.split()[1] for line in lines] == ["10", "20", "30"]
+    assert lines[-1] == "train     30 of 60 epochs, about 30 s left"
+
+
+def test_ci_is_no_terminal_to_draw_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert TerminalReporter(Console(force_terminal=True)).bars.disable
+    monkeypatch.delenv("CI")
+    assert not TerminalReporter(Console(force_terminal=True)).bars.disable
