@@ -13,6 +13,7 @@ from rich.console import Console
 from flows.cli import (
     aim,
     backup,
+    dataset,
     demo,
     deployments,
     doctor,
@@ -90,6 +91,7 @@ for module in (
     release,
     keys,
     obs,
+    dataset,
     jobs,
     scripts,
     maintenance,
