@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    from numpy.typing import NDArray
 
     from infra.ports.values import LocalFile
     from infra.settings import Settings
@@ -29,6 +30,21 @@ def evaluation_images(context: StageContext) -> tuple[Pixels, list[int]]:
     except Damage as damage:
         raise Corrupt(damage.message, hint=damage.hint) from damage
     return images.pixels, images.labels.tolist()
+
+
+def calibration_pictures(context: StageContext, count: int) -> NDArray[np.uint8]:
+    """Return up to `count` training pictures of the input `data`, spread over it: uint8 [n, side, side, 3], RGB."""
+    import numpy as np
+
+    from models.data.images import read_images
+    from models.failures import Damage
+
+    try:
+        images = read_images(context.link_input("data", context.folder / "data"), "train")
+    except Damage as damage:
+        raise Corrupt(damage.message, hint=damage.hint) from damage
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(np.int64))
+    return images.pixels[chosen]
 
 
 def input_contract(settings: Settings, data: Mapping[str, LocalFile]) -> Contract:

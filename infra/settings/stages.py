@@ -42,8 +42,9 @@ class ExportSettings(Section):
     )
 
 
-# The values of ATC's --precision_mode (docs/reference/atc.md §3.2).
+# The values of ATC's --precision_mode (docs/reference/atc.md §3.2), and int8 by quantisation after training.
 Precision = Literal[
+    "int8",
     "force_fp16",
     "force_fp32",
     "cube_fp16in_fp32out",

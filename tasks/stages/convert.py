@@ -10,9 +10,10 @@ from infra.atc.request import FILE_OPTIONS, AtcOptions
 from infra.errors import UserError
 from infra.ports.compilation import CompileRequest
 from tasks.engine.stage import Stage, StageContext, StageOutput
-from tasks.evaluation_images import input_contract
+from tasks.evaluation_images import calibration_pictures, input_contract
 from tasks.release import execution, parity
 from tasks.release.parity_report import write
+from tasks.release.quantization import PICTURES, quantise
 from tasks.release.targets import check_boards, soc_versions
 from tasks.specs import image_shape, network_settings
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from infra.settings import Settings
+
+INT8 = "int8"
+_MODES = {INT8: "force_fp16"}  # the layers that are not quantised
 
 # Options that other settings decide, and those that the agent on the boards does not support.
 _PROGRAM = "the agent on the boards"
@@ -47,6 +51,7 @@ def run(context: StageContext) -> StageOutput:
     ]
     options = _options(context)
     lines: list[str] = []
+    models = _models(context, lines)
 
     def on_line(line: str) -> None:
         lines.append(line)
@@ -54,7 +59,7 @@ def run(context: StageContext) -> StageOutput:
 
     for done, candidate in enumerate(candidates):
         context.reporter.progress("convert", done, len(candidates), "models")
-        compiler.compile(_request(context, candidate, options), on_line)
+        compiler.compile(_request(context, candidate, models, options), on_line)
     (context.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
     results = execution.run(context, candidates, emulated=producer.emulated)
     ledger = parity.compare(context, results, producer)
@@ -71,15 +76,41 @@ def run(context: StageContext) -> StageOutput:
     return StageOutput({"om": context.folder / "om", "log": context.folder / "atc.log", **outputs}, note)
 
 
-def _request(context: StageContext, candidate: parity.Candidate, options: Mapping[str, str]) -> CompileRequest:
+def _models(context: StageContext, lines: list[str]) -> dict[str, Path]:
+    """The file to compile for each precision; `int8` has a quantised one, the others have the export itself.
+
+    Raises:
+        UserError: int8 of an AIR file, or of a model that is not an export of this chain.
+    """
+    source, settings = context.input("model"), context.settings.convert
+    models = dict.fromkeys(settings.precisions, source)
+    if INT8 not in models:
+        return models
+    if source.suffix != ".onnx" or settings.model:
+        raise UserError(
+            "int8 needs the ONNX export of this chain and its training pictures",
+            hint="set convert.source=onnx and no convert.model, or leave int8 out of convert.precisions",
+        )
+    contract = input_contract(context.settings, context.files["data"])
+    pixels = calibration_pictures(context, PICTURES)
+    models[INT8] = context.folder / "int8.onnx"
+    found = quantise(source, models[INT8], contract.tensor(pixels), settings.max_accuracy_drop)
+    context.reporter.line("convert", found.text)
+    lines.append(found.text)
+    return models
+
+
+def _request(
+    context: StageContext, candidate: parity.Candidate, models: Mapping[str, Path], options: Mapping[str, str]
+) -> CompileRequest:
     settings = context.settings
     batch = -1 if settings.convert.batch_gears else settings.export.batch or 1
     return CompileRequest(
-        model=context.input("model"),
+        model=models[candidate.precision],
         output=candidate.om,
         soc_version=candidate.soc_version,
         input_shape={"image": (batch, *image_shape(settings))},
-        options={"precision_mode": candidate.precision, **options},
+        options={"precision_mode": _MODES.get(candidate.precision, candidate.precision), **options},
     )
 
 

@@ -137,6 +137,10 @@ def apply_precision(model: onnx.ModelProto, rules: Rules, inferred: onnx.ModelPr
         _Rounding(model, inferred).run(rules)
 
 
+# Operators whose float inputs are no tensors of the network, or that change nothing.
+_EXACT = ("Constant", "ConstantOfShape", "Cast", "Shape", "QuantizeLinear", "DequantizeLinear")
+
+
 class _Rounding:
     """One pass over the nodes in their (topological) order."""
 
@@ -153,7 +157,7 @@ class _Rounding:
     def run(self, rules: Rules) -> None:
         for node in self.graph.node:
             takes, gives = rules.halves(node.name, node.op_type)
-            if node.op_type in ("Constant", "ConstantOfShape", "Cast", "Shape"):
+            if node.op_type in _EXACT:
                 takes = gives = False
             if takes:
                 self._round_inputs(node, bias=rules.mode not in ("force_fp32", "cube_fp16in_fp32out"))

@@ -169,7 +169,11 @@ def work_for(
     files = {"predictions": io.BytesIO(), "logits": io.BytesIO()}
     np.savez(files["predictions"], logits=expected)
     np.save(files["logits"], exported)
-    data = {"eval/test_batch.bin": rows.tobytes(), "batches.meta.txt": "\n".join(CLASSES).encode()}
+    data = {
+        "train/data_batch_1.bin": records("data_batch_1.bin")[:COUNT].tobytes(),
+        "eval/test_batch.bin": rows.tobytes(),
+        "batches.meta.txt": "\n".join(CLASSES).encode(),
+    }
     inputs: Inputs = {
         "model": {"model.onnx": model},
         "checks": json.dumps({"onnx": check}).encode(),

@@ -76,6 +76,7 @@ ALLOWED = {
         "infra/ports/values.py",
         "tasks/release/agent_bundle.py",
         "tasks/release/execution.py",
+        "tasks/release/quantization.py",
         "tasks/release/targets.py",
     },
     "publish": STAGE
