@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PICTURES = 128  # calibration pictures; the ranges come from one half, the other half judges
+PICTURES = 256  # calibration pictures; the ranges come from one half, the other half judges
 MOST_LOSS = 0.01  # share of the judging half whose answer may change
 _BATCH = 16
 _OPSET = 13  # the first with a scale for each channel

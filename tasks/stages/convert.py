@@ -44,14 +44,14 @@ def run(context: StageContext) -> StageOutput:
     check_boards(context, socs)
     compiler = context.world.compiler()
     producer = compiler.producer()
-    candidates = [
-        parity.Candidate(soc, precision, context.folder / "candidates" / f"{soc}-{precision}.om")
-        for soc in socs
-        for precision in context.settings.convert.precisions
-    ]
     options = _options(context)
     lines: list[str] = []
     models = _models(context, lines)
+    candidates = [
+        parity.Candidate(soc, precision, context.folder / "candidates" / f"{soc}-{precision}.om")
+        for soc in socs
+        for precision in models
+    ]
 
     def on_line(line: str) -> None:
         lines.append(line)
@@ -79,11 +79,14 @@ def run(context: StageContext) -> StageOutput:
 def _models(context: StageContext, lines: list[str]) -> dict[str, Path]:
     """The file to compile for each precision; `int8` has a quantised one, the others have the export itself.
 
+    A model in which no layer may become int8 has no int8 form.
+
     Raises:
-        UserError: int8 of an AIR file, or of a model that is not an export of this chain.
+        UserError: int8 of an AIR file, or of a model that is not an export of this chain, or int8 alone and no layer
+            bears it.
     """
     source, settings = context.input("model"), context.settings.convert
-    models = dict.fromkeys(settings.precisions, source)
+    models: dict[str, Path] = dict.fromkeys(settings.precisions, source)
     if INT8 not in models:
         return models
     if source.suffix != ".onnx" or settings.model:
@@ -97,6 +100,10 @@ def _models(context: StageContext, lines: list[str]) -> dict[str, Path]:
     found = quantise(source, models[INT8], contract.tensor(pixels), settings.max_accuracy_drop)
     context.reporter.line("convert", found.text)
     lines.append(found.text)
+    if not found.int8:
+        del models[INT8]
+        if not models:
+            raise UserError(f"no layer of {source.name} can be int8", hint="name another precision, too")
     return models
 
 

@@ -90,7 +90,11 @@ def test_it_needs_pictures_and_layers(tmp_path: Path) -> None:
 
 
 def test_int8_is_a_candidate_of_the_conversion(tmp_path: Path) -> None:
-    precisions = {"convert.precisions": '["int8", "force_fp16"]', "convert.min_agreement": "0.9"}
+    precisions = {
+        "convert.precisions": '["int8", "force_fp16"]',
+        "convert.min_agreement": "0.9",
+        "convert.max_accuracy_drop": "0.1",
+    }
     context = work_for(tmp_path, evaluation_rows(), network(*fitted_weights()), Machine(), **precisions)
     made = convert.run(context)
     found = read(made.outputs["ledger"])
@@ -104,3 +108,11 @@ def test_int8_needs_the_onnx_export(tmp_path: Path) -> None:
     settings = {"convert.precisions": '["int8"]', "convert.model": "other.onnx"}
     with pytest.raises(UserError, match="ONNX export of this chain"):
         convert.run(work_for(tmp_path, evaluation_rows(), network(*fitted_weights()), Machine(), **settings))
+
+
+def test_a_model_that_bears_no_int8_is_compiled_in_the_other_precisions(tmp_path: Path) -> None:
+    precisions = {"convert.precisions": '["int8", "force_fp16"]', "convert.max_accuracy_drop": "0"}
+    context = work_for(tmp_path, evaluation_rows(), network(*fitted_weights()), Machine(), **precisions)
+    made = convert.run(context)
+    assert read(made.outputs["ledger"])["chosen"] == {"Ascend310": "force_fp16"}
+    assert "int8 in 0 layers, float16 for dense" in made.outputs["log"].read_text()
