@@ -22,6 +22,7 @@ def variables(settings: ObsSettings) -> Mapping[str, str]:
     found = {
         "AWS_ENDPOINT_URL_S3": settings.endpoint,
         "AWS_REGION": settings.region,
+        "AWS_DEFAULT_REGION": settings.region,  # boto3 reads this one
         "OBS_ENDPOINT": settings.endpoint,
         # OBS refuses what newer AWS tools send by default (docs/reference/obs.md §2.3).
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
