@@ -124,6 +124,12 @@ class ModelArts:
         request = sdk.ChangeTrainingJobDescriptionRequest(training_job_id=identity, body=body)
         self._call("describe a job", lambda: self._client.change_training_job_description(request))
 
+    def tag(self, identity: str, tags: Mapping[str, str]) -> None:
+        """Add tags to a job."""
+        body = sdk.TagRequest(tags=[sdk.TmsTag(key=key, value=value) for key, value in tags.items()])
+        request = sdk.CreateTrainJobTagsRequest(training_job_id=identity, body=body)
+        self._call("tag a job", lambda: self._client.create_train_job_tags(request))
+
     def delete(self, identity: str) -> None:
         """Delete a job with its records; its outputs stay in the bucket."""
         request = sdk.DeleteTrainingJobRequest(training_job_id=identity)

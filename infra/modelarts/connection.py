@@ -17,6 +17,7 @@ from infra.modelarts.codes import STAND_IN_HEADER
 from infra.modelarts.errors import map_project_errors
 from infra.obs.limits import LimitedBody
 from infra.proxies import refuse_unusable
+from infra.regions import region_of, sibling
 from infra.retry import wait_of
 from infra.settings import ModelArtsSettings, ObsSettings
 
@@ -75,10 +76,13 @@ def open_sdk(settings: ModelArtsSettings, obs: ObsSettings, on_response: Callabl
     """
     if not settings.endpoint.startswith(("http://", "https://")):
         raise UserError("modelarts.endpoint is not an http:// or https:// URL")
-    refuse_unusable(settings.endpoint)
+    _check_regions(settings, obs)
+    proxies = _proxies(settings.proxy)
+    if proxies is None:
+        refuse_unusable(settings.endpoint)
     builder = (
         sdk.ModelArtsClient.new_builder()
-        .with_http_config(HttpConfig(timeout=_TIMEOUT))
+        .with_http_config(HttpConfig(timeout=_TIMEOUT, **_sdk_proxy(settings.proxy)))
         .with_http_handler(HttpHandler().add_response_handler(on_response))
         .with_credentials(_credentials(settings, obs))
     )
@@ -91,14 +95,59 @@ def open_sdk(settings: ModelArtsSettings, obs: ObsSettings, on_response: Callabl
     # and only the private name reaches the session.
     session = client.get_http_client()._session
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter())
+        session.mount(scheme, _Adapter(proxies))
     return client
 
 
+def _proxies(address: str) -> dict[str, str] | None:
+    """Return the proxy of the settings; None for that of the environment.
+
+    Raises:
+        UserError: it is not the URL of a proxy.
+    """
+    if not address:
+        return None
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError("modelarts.proxy is not a valid URL", hint="write it as http://proxy:3128")
+    return {"http": address, "https": address}
+
+
+def _sdk_proxy(address: str) -> dict[str, Any]:
+    """Return the SDK's own options, with which it looks the project up."""
+    parts = urlsplit(address)
+    return {
+        "proxy_protocol": parts.scheme,
+        "proxy_host": parts.hostname,
+        "proxy_port": parts.port,
+        "proxy_user": parts.username,
+        "proxy_password": parts.password,
+    }
+
+
+def _check_regions(settings: ModelArtsSettings, obs: ObsSettings) -> None:
+    """Check that the platform and the bucket are in one region, as jobs read only buckets of their own.
+
+    Raises:
+        UserError: they are not.
+    """
+    here, there = region_of(settings.endpoint, "modelarts"), region_of(obs.endpoint, "obs")
+    if here and there and here != there:
+        raise UserError(
+            f"modelarts.endpoint is in {here} but obs.endpoint in {there}: a job reads only buckets of its region",
+            hint="use the end points of one region",
+        )
+
+
 class _Adapter(HTTPAdapter):
-    """Limits the time of whole responses."""
+    """Limits the time of whole responses, and asks the proxy of the settings; the SDK's own is for https alone."""
+
+    def __init__(self, proxies: dict[str, str] | None) -> None:
+        super().__init__()
+        self._proxies = proxies
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        options = options if self._proxies is None else {**options, "proxies": self._proxies}
         response = super().send(request, *args, **options)
         response.raw = LimitedBody(response.raw, 0)
         return response
@@ -116,6 +165,8 @@ def _credentials(settings: ModelArtsSettings, obs: ObsSettings) -> BasicCredenti
     token = keys.security_token.get_secret_value()
     if token:
         credentials.with_security_token(token)
-    if settings.iam_endpoint:
-        credentials.with_iam_endpoint(settings.iam_endpoint)
+    # The SDK's own address of IAM is that of myhuaweicloud.com, also for other domains.
+    iam = settings.iam_endpoint or sibling(settings.endpoint, "iam")
+    if iam:
+        credentials.with_iam_endpoint(iam)
     return credentials

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.errors import Transient
+from infra.errors import AtlasFlowError, Transient
 from infra.faults import FaultPlan
 from infra.modelarts import plan
 from infra.modelarts.codes import DuplicateName
@@ -93,6 +93,8 @@ class Submitter:
             submitted = self._create(name, body)
             self.faults.reach("train.job.submitted")
             self.ledger.write(Intent(key, name, submitted.id))
+        if self.settings.tags:
+            self._tag(submitted, report)
         cost = maximum_cost(self.settings)
         limit = "" if cost is None else f", which costs at most {cost:.2f}"
         report(f"submitted the ModelArts job {name}{limit}")
@@ -139,6 +141,12 @@ class Submitter:
                     raise
                 self.sleep(max(delay, error.after))
         return self._create_once(name, body)
+
+    def _tag(self, job: "Job", report: Report) -> None:
+        try:
+            self.client.tag(job.id, self.settings.tags)
+        except AtlasFlowError as error:  # the job runs, and is paid for
+            report(f"the ModelArts job {job.name} runs without its tags: {error.message}")
 
     def _create_once(self, name: str, body: dict[str, object]) -> "Job":
         try:

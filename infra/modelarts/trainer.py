@@ -40,9 +40,10 @@ def producer(settings: ModelArtsSettings, *, emulated: bool) -> Producer:
 
     The stand-in trains with this machine's MindSpore; its version is the digest of the code that prepares a job.
     """
-    details = {"engine": settings.engine, "flavor": settings.flavor, "nodes": str(settings.node_count)}
+    engine = plan.image_digest(settings) if settings.image else settings.engine
+    details = {"engine": engine, "flavor": settings.flavor, "nodes": str(settings.node_count)}
     if not emulated:
-        return Producer("modelarts", settings.engine, emulated=False, details=details)
+        return Producer("modelarts", engine, emulated=False, details=details)
     version = value_digest(closure(["infra.modelarts.emulator.container"], CHECKOUT))[:16]
     details |= {"mindspore": importlib.metadata.version("mindspore"), **processor()}
     return Producer("modelarts-stand-in", version, emulated=True, details=details)

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import ipaddress
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ from infra.faults import FaultPlan
 from infra.obs.errors import mapped
 from infra.obs.limits import LimitedSession
 from infra.proxies import refuse_unusable
+from infra.regions import region_of
 from infra.retry import retry
 from infra.settings import ObsSettings, RetrySettings
 
@@ -171,10 +171,10 @@ def _check_endpoint(settings: ObsSettings) -> None:
         )
     if settings.ca and not Path(settings.ca).is_file():
         raise UserError(f"obs.ca names '{settings.ca}', which is not a file", hint="give the path of a PEM file")
-    match = re.fullmatch(r"obs\.([a-z0-9-]+)\.myhuaweicloud\.com", host)
-    if match and match[1] != settings.region:
+    region = region_of(settings.endpoint, "obs")
+    if region and region != settings.region:
         raise UserError(
-            f"obs.endpoint is in {match[1]} but obs.region is {settings.region}", hint=f"set obs.region={match[1]}"
+            f"obs.endpoint is in {region} but obs.region is {settings.region}", hint=f"set obs.region={region}"
         )
 
 

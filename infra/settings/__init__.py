@@ -7,6 +7,7 @@ from infra.settings.modelarts import (
     ModelArtsNotebookSettings,
     ModelArtsSettings,
     ModelArtsStandInSettings,
+    ModelArtsVolume,
     XiheSettings,
 )
 from infra.settings.notify import NotifySettings
@@ -23,6 +24,7 @@ __all__ = [
     "ModelArtsNotebookSettings",
     "ModelArtsSettings",
     "ModelArtsStandInSettings",
+    "ModelArtsVolume",
     "NotifySettings",
     "ObsSettings",
     "PrefectSettings",

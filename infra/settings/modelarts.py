@@ -35,20 +35,40 @@ class ModelArtsNotebookSettings(Section):
     storage_credential: str = Field("", description="for OBS: name of the credential kept in the platform's DEW")
 
 
+class ModelArtsVolume(Section):
+    """A folder of a file system or of a bucket, mounted into a job's containers."""
+
+    kind: Literal["nfs", "pfs", "obs"] = Field(description="nfs: SFS; pfs: a parallel file system; obs: a bucket")
+    source: str = Field(min_length=1, description="SERVER:/PATH for nfs, an address in object storage for the others")
+    target: str = Field(pattern=r"^/.+", description="folder in the container")
+    read_only: bool = Field(False, description="for nfs: mount it read-only")
+
+
 class ModelArtsSettings(Section):
     """Training jobs on ModelArts; without an endpoint the embedded stand-in is used."""
 
     endpoint: str = Field(
         "", description="such as https://modelarts.cn-north-4.myhuaweicloud.com; empty: embedded stand-in"
     )
-    iam_endpoint: str = Field("", description="IAM endpoint to look the project up; empty: that of obs.region")
+    iam_endpoint: str = Field("", description="IAM endpoint to look the project up; empty: beside the endpoint")
+    proxy: str = Field("", description="HTTP proxy, such as http://proxy:3128; empty: as the environment says")
     project_id: str = Field("", description="project id; empty: looked up by the name of obs.region")
     access_key: SecretStr = Field(SecretStr(""), description="access key ID (AK); empty: the keys of [obs]")
     secret_key: SecretStr = Field(SecretStr(""), description="secret access key (SK)")
     security_token: SecretStr = Field(SecretStr(""), description="security token of temporary keys")
     workspace: str = Field("0", description="workspace id; 0 is the default workspace")
     engine: str = Field("", description="engine id; for an unknown one, the error lists the region's engines")
+    image: str = Field("", description="address of a custom image (SWR) to train in, instead of an engine")
+    image_digest: str = Field(
+        "", pattern=r"^(sha256:[0-9a-f]{64})?$", description="digest of the image, unless its address ends in one"
+    )
+    command: str = Field("python", min_length=1, description="starts the boot file in the custom image")
     flavor: str = Field("", description="flavor id; for an unknown one, the error lists the region's flavors")
+    pool_id: str = Field("", description="id of a dedicated resource pool; empty: the public one")
+    priority: int | None = Field(None, ge=1, le=3, description="in the queue of a dedicated pool; 3 is the highest")
+    preemptible: bool = Field(False, description="let jobs of a higher priority take the place of this one")
+    volumes: tuple[ModelArtsVolume, ...] = Field((), description="file systems and buckets to mount into the job")
+    tags: dict[str, str] = Field({}, description="tags of the job, for bills and searches")
     node_count: int = Field(1, ge=1, le=64, description="nodes of a job")
     environment: dict[str, str] = Field({}, description="environment variables of the job; never secrets")
     parameters: dict[str, str] = Field(

@@ -1,18 +1,20 @@
 """The API of the ModelArts stand-in: the paths of docs/reference/modelarts.md §1.1, and those of notebooks."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from infra.modelarts.emulator.container import Stores
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
+from infra.modelarts.emulator.extras import Extras
 from infra.modelarts.emulator.jobs import TASK, Record
 from infra.modelarts.emulator.notebooks import IMAGES, Notebooks
+from infra.modelarts.emulator.offers import ENGINES, FLAVORS
 from infra.modelarts.emulator.platform import Platform
-from infra.modelarts.emulator.request import as_object
+from infra.modelarts.emulator.request import object_of, text_of
 from infra.modelarts.emulator.route import Answer, Call, Route
 from infra.modelarts.emulator.search import search
-from infra.modelarts.emulator.validation import ENGINES, FLAVORS, check_job
+from infra.modelarts.emulator.validation import check_job
 from infra.obs.address import ObjectAddress
 
 PREVIEW_BYTES = 5_000_000  # modelarts.md §1.3
@@ -30,6 +32,7 @@ class Api:
         self._notebooks = notebooks
         self._stores = stores
         self._preview_bytes = preview_bytes
+        self._extras = Extras(platform, platform.book.folder.parent)
         job, task = "training-jobs/{job}", "training-jobs/{job}/tasks/{task}"
         self._routes = [
             Route("create", "POST", "/v2/{project}/training-jobs", self._create),
@@ -55,7 +58,17 @@ class Api:
             Route("notebook-start", "POST", "/v1/{project}/notebooks/{id}/start", self._start_notebook),
             Route("notebook-stop", "POST", "/v1/{project}/notebooks/{id}/stop", self._stop_notebook),
             Route("notebook-delete", "DELETE", "/v1/{project}/notebooks/{id}", self._delete_notebook),
+            *self._extras.routes(),
         ]
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """All calls."""
+        return self._routes
+
+    def jobs(self) -> Sequence[Record]:
+        """All jobs, oldest first."""
+        return self._book.all()
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
         """Find the route of a path, and the values in the path; None for an unknown path.
@@ -72,7 +85,7 @@ class Api:
         return None
 
     def _create(self, call: Call) -> Answer:
-        request = check_job(call.json(), self._stores)
+        request = check_job(self._extras.with_algorithm(call.json()), self._stores)
         return 201, self._book.add(request, self._platform.options.creating_seconds).to_api()
 
     def _search(self, call: Call) -> object:
@@ -88,8 +101,8 @@ class Api:
         return record
 
     def _describe(self, call: Call) -> Answer:
-        description = as_object(call.json()).get("description")
-        if not isinstance(description, str) or len(description) > 256:
+        description = text_of(object_of(call.json(), "the body").get("description"), "description")
+        if len(description) > 256:
             raise ApiError(ErrorCode.INVALID_PARAMETER, "a description has at most 256 characters")
         with self._book.lock:
             record = self._job(call)
@@ -98,7 +111,7 @@ class Api:
             return 200, record.to_api()
 
     def _stop(self, call: Call) -> Answer:
-        if as_object(call.json()).get("action_type") != "terminate":
+        if object_of(call.json(), "the body").get("action_type") != "terminate":
             raise ApiError(ErrorCode.INVALID_PARAMETER, "the only action is terminate")
         record = self._job(call)
         self._platform.stop(record)

@@ -87,7 +87,10 @@ class Container:
         for folder in (self._code, self._local(_MOUNT / "log"), self._local(PurePosixPath("/cache"))):
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._fetch("code directory", self._request.code_dir, self._code)
+            if self._request.code_dir:
+                self._fetch("code directory", self._request.code_dir, self._code)
+            for volume in self._request.volumes:
+                self._fetch("volume", volume.source, self._local(PurePosixPath(volume.local_path)))
             for channel, local in self._inputs():
                 self._fetch(f"input {channel.name}", channel.address, local)
             for _, local in self._outputs():
@@ -107,12 +110,9 @@ class Container:
         Args:
             endpoint: of the object store, for scripts that use MoXing.
         """
-        boot = PurePosixPath(ObjectAddress.parse_folder(self._request.boot_file).key)
-        code = PurePosixPath(ObjectAddress.parse_folder(self._request.code_dir).key)
-        script = self._code / boot.relative_to(code)
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, str(script), *self._arguments()],
+                self._program(),
                 cwd=self._code,
                 env=self._environment(endpoint),
                 stdin=subprocess.PIPE,
@@ -120,6 +120,14 @@ class Container:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _program(self) -> list[str]:
+        """Return the boot file with its arguments, or the command of a custom image, which a shell reads."""
+        if self._request.image:
+            return ["/bin/bash", "-c", self._request.command]
+        boot = PurePosixPath(ObjectAddress.parse_folder(self._request.boot_file).key)
+        code = PurePosixPath(ObjectAddress.parse_folder(self._request.code_dir).key)
+        return [sys.executable, str(self._code / boot.relative_to(code)), *self._arguments()]
 
     def push_outputs(self, *, everything: bool) -> None:
         """Synchronise the output folders to the object store, without AtlasFlow's metadata, as the platform does.
@@ -145,7 +153,8 @@ class Container:
 
     @property
     def _code(self) -> Path:
-        name = PurePosixPath(ObjectAddress.parse_folder(self._request.code_dir).key).name
+        code = self._request.code_dir
+        name = PurePosixPath(ObjectAddress.parse_folder(code).key).name if code else ""
         return self._local(_MOUNT / "user-job-dir" / name)
 
     def _local(self, path: PurePosixPath) -> Path:
@@ -183,6 +192,7 @@ class Container:
         mount = self._local(_MOUNT)
         instance = f"modelarts-job-{self._id}-{TASK}"
         environment = {
+            # `python` of a custom image is this machine's, too.
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "LANG": "C.UTF-8",
             "HOME": str(mount.parent),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
+from infra.modelarts.emulator.offers import flavor_detail
 from infra.modelarts.emulator.request import JobRequest, JsonObject, as_object, read_request
 from infra.modelarts.phases import FINAL_PHASES, Phase
 from infra.store.atomic import write_text
@@ -71,6 +72,7 @@ class Record:
     runs: list[Run] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -99,6 +101,16 @@ class Record:
         if self.runs:
             run = self.runs[-1]
             run.end_at, run.end_reason, run.end_related_task = int(time.time()), reason, TASK
+
+    def _resource(self) -> JsonObject:
+        """What the job runs on, with the details of its flavor."""
+        resource = as_object(as_object(self.request.document["spec"]).get("resource"))
+        return {
+            **resource,
+            "policy": "regular",
+            "flavor_name": flavor_detail(self.request.flavor).get("flavor_name", ""),
+            "flavor_detail": flavor_detail(self.request.flavor),
+        }
 
     def to_api(self) -> JsonObject:
         """Return the job as the API returns it (modelarts.md §1.3)."""
@@ -129,7 +141,7 @@ class Record:
                 "running_records": [{name: value for name, value in asdict(run).items() if value} for run in self.runs],
             },
             "algorithm": document["algorithm"],
-            "spec": document["spec"],
+            "spec": {**as_object(document["spec"]), "resource": self._resource()},
         }
 
 

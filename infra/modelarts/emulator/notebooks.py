@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
+from infra.modelarts.emulator.offers import FLAVOR
 from infra.modelarts.emulator.request import JsonObject, as_object
-from infra.modelarts.emulator.validation import FLAVOR
 from infra.modelarts.phases import NotebookStatus
 from infra.store.atomic import write_text
 

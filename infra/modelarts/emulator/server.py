@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,6 +45,7 @@ NAME = "modelarts"
 
 _ACCESS_KEY = "atlasflow"
 _PROJECT = "5" * 32
+_MAX_BODY = 16 * 1024 * 1024
 _VARIABLE = "ATLASFLOW_MODELARTS_STAND_IN"
 _FAULTS = {
     "throttle": ErrorCode.THROTTLED,
@@ -133,15 +135,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = 60
 
     def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
-            self._answer(*self._handle(body))
+            self._answer(*self._handle(self._body()))
         except ApiError as error:
             self._answer(error.code.status, _error(error.code, str(error)))
         except AtlasFlowError as error:
             self._answer(400, _error(ErrorCode.OBS_FAILED, f"OBS: {error.message}"))
         except _Dropped:
             self.close_connection = True
+        except OSError:
+            raise  # the client is gone
+        except Exception:  # noqa: BLE001 - a platform answers, whatever it was sent
+            traceback.print_exc()
+            self._answer(500, _error(ErrorCode.INTERNAL, "internal error"))
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length") or "0"
+        if not length.isdigit() or int(length) > _MAX_BODY:
+            self.close_connection = True
+            raise ApiError(ErrorCode.INVALID_PARAMETER, "the body is too large, or its length is not a number")
+        return self.rfile.read(int(length))
 
     def _handle(self, body: bytes) -> tuple[int, object]:
         headers = {name.lower(): value for name, value in self.headers.items()}

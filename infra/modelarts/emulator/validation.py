@@ -6,39 +6,14 @@ from pathlib import PurePosixPath
 from infra.errors import AtlasFlowError, UserError
 from infra.modelarts.emulator.container import Stores
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
-from infra.modelarts.emulator.request import JobRequest, JsonObject, read_request
+from infra.modelarts.emulator.offers import ENGINE, FLAVOR, MAX_NODES
+from infra.modelarts.emulator.request import JobRequest, read_request
 from infra.obs.address import ObjectAddress
 
-ENGINE = "mindspore-stand-in-cpu"
-FLAVOR = "modelarts.vm.cpu.2u"
-MAX_NODES = 1
-
-ENGINES: list[JsonObject] = [
-    {
-        "engine_id": ENGINE,
-        "engine_name": "AtlasFlow stand-in: MindSpore of this machine, on its CPU",
-        "engine_version": ENGINE,
-        "v1_compatible": False,
-        "run_user": "1102",
-    }
-]
-FLAVORS: list[JsonObject] = [
-    {
-        "flavor_id": FLAVOR,
-        "flavor_name": "AtlasFlow stand-in: this machine's CPU",
-        "flavor_type": "CPU",
-        "max_num": MAX_NODES,
-        "billing": {"code": FLAVOR, "unit_num": 1},
-        "flavor_info": {
-            "max_num": MAX_NODES,
-            "cpu": {"arch": "x86", "core_num": 2},
-            "memory": {"size": 8, "unit": "GB"},
-        },
-        "attributes": {"is_free": "true"},
-    }
-]
-
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_IMAGE = re.compile(r"([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?")
+_POOL = re.compile(r"pool[a-z0-9_-]{1,60}")
+_MAX_PRIORITY = 3  # modelarts.md §1.2
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_VARIABLES, _MAX_NAME, _MAX_VALUE = 100, 8192, 4096  # modelarts.md §1.2
 
@@ -58,7 +33,9 @@ def check_job(body: object, stores: Stores) -> JobRequest:
         raise ApiError(ErrorCode.INVALID_PARAMETER, "a name has 1 to 64 letters, digits, _ and -")
     if request.workspace != "0":
         raise ApiError(ErrorCode.UNKNOWN_WORKSPACE, f"the workspace {request.workspace} does not exist")
+    _check_program(request)
     _check_resources(request)
+    _check_schedule(request)
     _check_channels(request)
     _check_parameters(request)
     try:
@@ -70,9 +47,37 @@ def check_job(body: object, stores: Stores) -> JobRequest:
     return request
 
 
+def _check_program(request: JobRequest) -> None:
+    """Check the engine, or the custom image with its command; it runs with this machine's Python either way."""
+    if not request.image and not request.command:
+        if request.engine != ENGINE:
+            raise ApiError(ErrorCode.UNKNOWN_ENGINE, f"the engine {request.engine} does not exist")
+        return
+    if not request.image or not request.command.strip():
+        raise ApiError(ErrorCode.IMAGE_WITHOUT_COMMAND, "a custom image needs both image_url and command")
+    if request.engine:
+        raise ApiError(ErrorCode.INVALID_FIELD, "a job has an engine or a custom image, not both")
+    if not _IMAGE.fullmatch(request.image):
+        raise ApiError(ErrorCode.INVALID_PARAMETER, f"{request.image[:200]} is not the address of an image")
+
+
+def _check_schedule(request: JobRequest) -> None:
+    if request.pool and not _POOL.fullmatch(request.pool):
+        raise ApiError(ErrorCode.INVALID_PARAMETER, f"there is no pool {request.pool[:64]}")
+    if request.priority is not None and request.priority > _MAX_PRIORITY:
+        raise ApiError(ErrorCode.INVALID_PARAMETER, f"priority must be between 1 and {_MAX_PRIORITY}")
+    if not request.pool and (request.priority is not None or request.preemptible):
+        raise ApiError(ErrorCode.INVALID_PARAMETER, "priority and preemptible need a dedicated pool")
+    for volume in request.volumes:
+        if volume.kind == "nfs":
+            raise ApiError(ErrorCode.INVALID_PARAMETER, "this stand-in has no SFS to mount")
+        try:
+            ObjectAddress.parse_folder(volume.source)
+        except UserError as error:
+            raise ApiError(ErrorCode.INVALID_OBS_PATH, error.message) from error
+
+
 def _check_resources(request: JobRequest) -> None:
-    if request.engine != ENGINE:
-        raise ApiError(ErrorCode.UNKNOWN_ENGINE, f"the engine {request.engine} does not exist")
     if not request.flavor:
         raise ApiError(ErrorCode.INVALID_FLAVOR, "the flavor is missing")
     if request.flavor != FLAVOR:
@@ -102,6 +107,12 @@ def _check_parameters(request: JobRequest) -> None:
 
 
 def _check_code(request: JobRequest, stores: Stores) -> None:
+    if request.image and not request.boot_file:
+        if request.code_dir:
+            bucket, code = ObjectAddress.parse_folder(request.code_dir).parts
+            if not any(True for _ in stores(bucket).list(f"{code}/")):
+                raise ApiError(ErrorCode.INVALID_CODE_DIR, f"the code directory {request.code_dir} is empty")
+        return
     if not request.code_dir or not request.boot_file:
         raise ApiError(ErrorCode.INVALID_FIELD, "code_dir and boot_file are missing")
     bucket, code = ObjectAddress.parse_folder(request.code_dir).parts

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from infra.errors import UserError
+from infra.modelarts.plan import resources
 from infra.obs.address import ObjectAddress
 from infra.settings import ModelArtsSettings
 from infra.store.digests import value_digest
@@ -165,7 +166,7 @@ def body(script: Script, name: str, text: str, settings: ModelArtsSettings, outp
             "environments": settings.environment,
         },
         "spec": {
-            "resource": {"flavor_id": settings.flavor, "node_count": settings.node_count},
+            **resources(settings),
             "log_export_path": {"obs_url": _folder(log)},
             "auto_stop": {"time_unit": "HOURS", "duration": settings.auto_stop_hours},
         },

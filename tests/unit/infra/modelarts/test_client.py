@@ -342,3 +342,19 @@ def test_whether_abnormal_is_final_is_a_setting(reachable: ModelArtsSettings, se
 def test_codes_of_other_services_are_classified_by_their_status() -> None:
     assert meaning("APIG.0101", 404).error_class is Refused
     assert meaning("ModelArts.0101", 400).error_class is UserError
+
+
+def test_platform_and_bucket_are_in_one_region(reachable: ModelArtsSettings) -> None:
+    settings = reachable.model_copy(update={"endpoint": "https://modelarts.eu-west-101.myhuaweicloud.eu"})
+    obs = ObsSettings(endpoint="https://obs.cn-north-4.myhuaweicloud.com")
+    with pytest.raises(UserError, match=r"in eu-west-101 but obs\.endpoint in cn-north-4"):
+        connect(settings, obs, emulated=False)
+
+
+def test_a_proxy_is_asked(reachable: ModelArtsSettings, serving: Serve) -> None:
+    proxy = serving(200, b'{"items": null, "total": 0}')
+    settings = reachable.model_copy(update={"endpoint": "http://modelarts.test", "proxy": proxy})
+    with doubles.client_for(settings) as client:
+        assert client.find("x", "0") == ()
+    with pytest.raises(UserError, match=r"modelarts\.proxy"):
+        connect(settings.model_copy(update={"proxy": "proxy:3128"}), ObsSettings(), emulated=True)

@@ -7,6 +7,7 @@ import pytest
 
 from infra.errors import UserError
 from infra.modelarts import plan
+from infra.modelarts.trainer import producer
 from infra.ports.training import TrainJob
 from infra.ports.values import LocalFile
 from infra.settings import ModelArtsSettings
@@ -97,3 +98,65 @@ def test_missing_values_are_named(
 ) -> None:
     with pytest.raises(UserError, match=match):
         plan.body(job(tmp_path, **changes), FIRST, settings, PATHS)
+
+
+DIGEST = f"sha256:{'ab' * 32}"
+
+
+def with_settings(**changes: object) -> ModelArtsSettings:
+    return ModelArtsSettings.model_validate({"engine": "e", "flavor": "f", **changes})
+
+
+def test_a_custom_image_gets_a_command_with_its_folders_as_variables(tmp_path: Path) -> None:
+    settings = with_settings(
+        engine="", image="swr.example/o/n:1", image_digest=DIGEST, command="/opt/bin/python", parameters={"a": "b c"}
+    )
+    algorithm: Any = plan.body(job(tmp_path), replace(FIRST, resume=True), settings, PATHS)["algorithm"]
+    assert algorithm["engine"] == {"image_url": "swr.example/o/n:1"}
+    assert "boot_file" not in algorithm
+    assert algorithm["command"] == (
+        '/opt/bin/python "${MA_JOB_DIR}"/models/main.py --data_url="${data_url}" --resume_url="${resume_url}" '
+        "--train_url=\"${train_url}\" '--a=b c'"
+    )
+    assert {item["access_method"] for item in (*algorithm["inputs"], *algorithm["outputs"])} == {"env"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"engine": ""}, r"modelarts\.engine is not set"),
+        ({"image": "o/n:1"}, "digest of the image"),
+        ({"priority": 1}, "need a dedicated pool"),
+        ({"preemptible": True}, "need a dedicated pool"),
+    ],
+)
+def test_what_a_job_lacks_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        plan.body(job(tmp_path), FIRST, with_settings(**changes), PATHS)
+
+
+def test_the_digest_of_an_image_is_in_the_producer() -> None:
+    named = with_settings(image=f"o/n@{DIGEST}")
+    other = with_settings(image="o/n:1", image_digest=DIGEST.replace("ab", "cd"))
+    assert producer(named, emulated=False).version == DIGEST
+    assert producer(named, emulated=False) != producer(other, emulated=False)
+    assert producer(named, emulated=True) != producer(other, emulated=True)
+
+
+def test_pool_priority_and_volumes(tmp_path: Path) -> None:
+    settings = with_settings(
+        pool_id="pool-1",
+        priority=3,
+        preemptible=True,
+        volumes=[
+            {"kind": "nfs", "source": "192.168.0.1:/share", "target": "/mnt/share", "read_only": True},
+            {"kind": "obs", "source": "obs://b/p/", "target": "/mnt/p"},
+        ],
+    )
+    spec: Any = plan.body(job(tmp_path), FIRST, settings, PATHS)["spec"]
+    assert spec["resource"] == {"flavor_id": "f", "node_count": 1, "pool_id": "pool-1"}
+    assert spec["schedule_policy"] == {"priority": 3, "preemptible": True}
+    assert spec["volumes"] == [
+        {"nfs": {"nfs_server_path": "192.168.0.1:/share", "local_path": "/mnt/share", "read_only": True}},
+        {"obs": {"obs_path": "obs://b/p/", "local_path": "/mnt/p"}},
+    ]

@@ -5,7 +5,7 @@ import pytest
 
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.notebooks import IMAGE, Notebooks
-from infra.modelarts.emulator.validation import FLAVOR
+from infra.modelarts.emulator.offers import FLAVOR
 from tests.unit.infra.modelarts.conftest import Json
 
 BODY: Json = {"name": "n", "flavor": FLAVOR, "image_id": IMAGE}

@@ -35,7 +35,7 @@ WRONG: list[tuple[str, list[str | int], object]] = [
     ("2781", ["spec", "resource", "flavor_id"], "absent"),
     ("2793", ["spec", "resource", "node_count"], 2),
     ("0104", ["spec", "resource", "node_count"], "two"),
-    ("2780", ["algorithm", "engine"], "mindspore"),
+    ("2780", ["algorithm", "engine"], {"engine_id": "mindspore"}),
     ("0104", ["spec", "auto_stop"], 24),
     ("0104", ["spec", "auto_stop", "time_unit"], "DAYS"),
     ("2753", ["algorithm", "inputs", 0, "name"], ""),
