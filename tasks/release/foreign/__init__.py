@@ -1,0 +1,1 @@
+"""A model from outside: what it takes and answers, and its form for boards."""
