@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOCK = ".lock"
 DIGESTS = "digests.json"
-CHECKPOINTS = (".ckpt", ".safetensors")
+CHECKPOINTS = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".onnx")
 _PARTIAL = ".partial"
 
 
@@ -91,7 +91,7 @@ def checkpoint_at(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    checkpoints = sorted(file for file in path.iterdir() if file.suffix in CHECKPOINTS)
+    checkpoints = sorted(file for file in path.iterdir() if file.suffix.lower() in CHECKPOINTS)
     if len(checkpoints) != 1:
         names = ", ".join(file.name for file in checkpoints) or "none"
         raise InputError(

@@ -66,6 +66,9 @@ class TrainSpec:
         precision: `mixed` computes convolutions and dense layers in float16 (Ascend only).
         sink: let the device fetch the batches from its own queue (Ascend only).
         new_head: when starting from a checkpoint, keep the last dense layer at its initial values, for other classes.
+        freeze_epochs: epochs at the start in which only the last dense layer learns; the layers before it compute as
+            in evaluation, with the normalisation of their own training.
+        body_rate: factor of the learning rate of the layers before the last dense layer, after these epochs.
     """
 
     network: str = "lenet5"
@@ -99,6 +102,8 @@ class TrainSpec:
     precision: str = "float32"
     sink: bool = False
     new_head: bool = False
+    freeze_epochs: int = 0
+    body_rate: float = 1.0
 
 
 FIELDS: dict[str, object] = {field.name: field.default for field in dataclasses.fields(TrainSpec)}
@@ -161,6 +166,13 @@ def check(spec: TrainSpec) -> None:
         raise SpecError(f"nesterov: {spec.optimizer} {spec.momentum} does not support it", "set optimizer=momentum")
     if spec.sink and spec.mode != "graph":
         raise SpecError("sink: a device fetches batches only for a compiled step", "set mode=graph")
+    if spec.freeze_epochs >= spec.epochs:
+        raise SpecError(
+            f"freeze_epochs: {spec.freeze_epochs} is not shorter than the run of {spec.epochs} epochs",
+            "freeze fewer epochs, or train for more",
+        )
+    if spec.freeze_epochs and spec.sink:
+        raise SpecError("freeze_epochs: a device that fetches its own batches keeps one step", "set sink=False")
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
@@ -181,6 +193,8 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("label_smoothing", 0, 0.9),
     ("ema", 0, 0.99999),
     ("evaluate_every", 1, 10_000),
+    ("freeze_epochs", 0, 10_000),
+    ("body_rate", 0, 10),
     ("seed", 0, 2**31 - 1),
 )
 

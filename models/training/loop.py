@@ -36,7 +36,7 @@ class Start:
     """A checkpoint to start from.
 
     Attributes:
-        path: `.ckpt` or `.safetensors`.
+        path: a file that `weights.read` reads.
         native_name: maps a parameter name of the file to the name in the network.
     """
 
@@ -73,14 +73,25 @@ def train(
         report = load_pretrained(network, start.path, start.native_name, new_head=spec.new_head)
         if rank == 0:
             write_json(folder / "pretrained.json", report)
-    run = prepare(spec, build, network, rates, pipeline, evaluation, folder)
+    frozen_steps = spec.freeze_epochs * pipeline.steps
+
+    def thaw(frozen: Session) -> Session:
+        """Train all layers from here on: with a new network, as a compiled step keeps what it was built for."""
+        thawed = build(spec)
+        checkpoint.assign(thawed.get_parameters(), frozen.values(), folder)
+        return prepare(spec, build, thawed, rates[frozen_steps:], pipeline, evaluation, folder)
+
+    first_rates = rates[:frozen_steps] if frozen_steps else rates
+    run = prepare(spec, build, network, first_rates, pipeline, evaluation, folder, frozen=frozen_steps > 0)
     inputs = [images.sha256, evaluation.sha256, *([] if start is None else [sha256(start.path)])]
     identity = resume.identity(spec, *inputs, *(["compiled kernels"] if run.kernels else []))
-    rows = _restore(run, identity)
+    run, rows = _restore(run, identity, thaw)
     first = len(rows) + 1
     with layout(run.kernels) as cores, tracing.print_shapes(spec, network):
         sink = ascend.sink_step(run.step, pipeline, first, spec.epochs) if spec.sink and first <= spec.epochs else None
         for epoch in range(first, spec.epochs + 1):
+            if run.frozen and epoch > spec.freeze_epochs:
+                run = thaw(run)
             values = _losses(run, epoch) if sink is None else _sink_losses(run, sink)
             row, losses = _train_epoch(run, epoch, cores, values)
             epoch_rates = rates[(epoch - 1) * pipeline.steps : epoch * pipeline.steps].tolist()
@@ -94,14 +105,17 @@ def train(
         _write_result(run, rows)
 
 
-def _restore(run: Session, identity: str) -> list[history.Row]:
+def _restore(run: Session, identity: str, thaw: Callable[[Session], Session]) -> tuple[Session, list[history.Row]]:
+    """Return the session and the epochs of an interrupted run, after its last complete epoch."""
     saved = resume.load(run.folder, identity)
     if saved is None:
-        return []
+        return run, []
     values, rows = saved
+    if run.frozen and len(rows) > run.spec.freeze_epochs:
+        run = thaw(run)
     checkpoint.assign(run.state(), values, run.folder)
     log(f"resumed after epoch {len(rows)} of {run.spec.epochs}")
-    return rows
+    return run, rows
 
 
 def _losses(run: Session, epoch: int) -> Iterator[float]:
@@ -115,7 +129,7 @@ def _sink_losses(run: Session, step: Callable[[], mindspore.Tensor]) -> Iterator
 
 
 def _train_epoch(run: Session, epoch: int, cores: Layout, values: Iterator[float]) -> tuple[history.Row, list[float]]:
-    run.step.set_train(True)
+    run.set_train()
     losses: list[float] = []
     began = previous = time.perf_counter()
     for value in values:

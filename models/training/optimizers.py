@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mindspore import Parameter, nn
 
 from ..failures import Refusal
+from .pretrained import head_name
 from .runtime import device
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def build_optimizer(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32
     Raises:
         Refusal: LAMB on a CPU, where MindSpore does not implement it.
     """
-    groups = _groups(spec, network.trainable_params())
+    groups = _groups(spec, network, rates)
     schedule = rates.tolist()
     if spec.nesterov:
         # MindSpore 2.10's Momentum ignores `use_nesterov` on a CPU; SGD supports it and is equal otherwise.
@@ -47,12 +48,17 @@ def build_optimizer(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32
     return nn.AdamWeightDecay(groups, schedule)
 
 
-def _groups(spec: TrainSpec, parameters: list[Parameter]) -> list[dict[str, object]]:
-    if spec.decay_all or spec.weight_decay == 0.0:
-        return [{"params": parameters, "weight_decay": spec.weight_decay}]
-    undecayed = [parameter for parameter in parameters if parameter.name.endswith(_NOT_DECAYED)]
-    decayed = [parameter for parameter in parameters if not parameter.name.endswith(_NOT_DECAYED)]
-    groups: list[dict[str, object]] = [{"params": decayed, "weight_decay": spec.weight_decay}]
-    if undecayed:
-        groups.append({"params": undecayed, "weight_decay": 0.0})
-    return [*groups, {"order_params": parameters}]
+def _groups(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32]) -> list[dict[str, object]]:
+    """The parameters with equal weight decay and learning rate; the order of all is kept."""
+    parameters = network.trainable_params()
+    head = f"{head_name(network)}." if spec.body_rate != 1.0 else ""
+    groups: dict[tuple[float, float], list[Parameter]] = {}
+    for parameter in parameters:
+        kept = not spec.decay_all and parameter.name.endswith(_NOT_DECAYED)
+        factor = 1.0 if parameter.name.startswith(head) else spec.body_rate
+        groups.setdefault((0.0 if kept else spec.weight_decay, factor), []).append(parameter)
+    made: list[dict[str, object]] = [
+        {"params": chosen, "weight_decay": decay, **({} if factor == 1.0 else {"lr": (rates * factor).tolist()})}
+        for (decay, factor), chosen in groups.items()
+    ]
+    return made if len(made) == 1 else [*made, {"order_params": parameters}]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mindspore
 from mindspore import nn
 
 from ..failures import InputError
 from ..protocol import log
-from .checkpoint import read
+from .weights import check_finite, read, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 def load_pretrained(
@@ -26,7 +28,7 @@ def load_pretrained(
 
     Args:
         network: the network to change.
-        path: `.ckpt` or `.safetensors`.
+        path: a file that `weights.read` reads.
         native_name: maps a parameter name of the file to the name in the network.
         new_head: do not load the head.
 
@@ -35,13 +37,13 @@ def load_pretrained(
         the file that are `unused`.
 
     Raises:
-        InputError: no parameter fits, or a parameter outside the head is missing.
+        InputError: no parameter fits, one outside the head is missing, or has NaN or infinite values.
         Damage: the file cannot be read.
     """
-    values = {native_name(name): (name, value) for name, value in read(path).items()}
+    values = _named(network, path, native_name)
     kinds = ("matched", "other_shape", "missing", "left_out", "unused")
     report: dict[str, list[str]] = {kind: [] for kind in kinds}
-    head = f"{_head(network)}."
+    head = f"{head_name(network)}."
     for parameter in network.get_parameters():
         if new_head and parameter.name.startswith(head):
             report["left_out"].append(parameter.name)
@@ -54,6 +56,7 @@ def load_pretrained(
         if value.shape != tuple(parameter.shape):
             report["other_shape"].append(parameter.name)
             continue
+        check_finite({parameter.name: value}, path)
         parameter.set_data(mindspore.Tensor(value.astype(parameter.asnumpy().dtype, copy=False)))
         report["matched"].append(parameter.name)
     report["unused"] = sorted(name for name, _ in values.values())
@@ -69,9 +72,25 @@ def load_pretrained(
     return report
 
 
-def _head(network: nn.Cell) -> str:
-    """Return the name of the last dense layer, which computes the logits."""
-    return [str(name) for name, cell in network.cells_and_names() if isinstance(cell, nn.Dense)][-1]
+def _named(network: nn.Cell, path: Path, native_name: Callable[[str], str]) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Return the file's names and values by the network's names; of a wrapped network's, without its prefix."""
+    own = {parameter.name for parameter in network.get_parameters()}
+    readings = [
+        {native_name(name): (name, value) for name, value in reading.items()} for reading in unwrapped(read(path))
+    ]
+    return max(readings, key=lambda names: len(own & names.keys()))
+
+
+def head_name(network: nn.Cell) -> str:
+    """Return the name of the last dense layer, which computes the logits.
+
+    Raises:
+        InputError: the network has none.
+    """
+    names = [str(name) for name, cell in network.cells_and_names() if isinstance(cell, nn.Dense)]
+    if not names:
+        raise InputError("the network has no dense layer, so its head is not known", "end it with an nn.Dense")
+    return names[-1]
 
 
 def _some(names: list[str]) -> str:

@@ -14,6 +14,7 @@ from ..evaluation.inference import logits, network_forward
 from ..kernels import layers
 from . import ascend, checkpoint
 from .optimizers import build_optimizer
+from .pretrained import head_name
 from .step import MEAN, TrainStep
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Session:
         evaluation: the evaluation images.
         folder: where checkpoints and results go.
         kernels: True when the compiled kernels are in use.
+        frozen: True while only the head learns.
     """
 
     spec: TrainSpec
@@ -48,6 +50,11 @@ class Session:
     evaluation: Images
     folder: Path
     kernels: bool
+    frozen: bool = False
+
+    def set_train(self) -> None:
+        """Prepare for training steps; a frozen network computes as in evaluation."""
+        self.step.set_train(not self.frozen)
 
     def values(self) -> dict[str, NDArray[Any]]:
         """Return the current result by parameter name: the network's parameters or, with `ema`, their running means."""
@@ -78,6 +85,8 @@ def prepare(
     pipeline: Pipeline,
     evaluation: Images,
     folder: Path,
+    *,
+    frozen: bool = False,
 ) -> Session:
     """Build the training step.
 
@@ -92,7 +101,12 @@ def prepare(
         pipeline: the training batches.
         evaluation: the evaluation images.
         folder: where checkpoints and results go.
+        frozen: let only the head learn.
     """
+    if frozen:
+        head = f"{head_name(network)}."
+        for parameter in network.trainable_params():
+            parameter.requires_grad = parameter.name.startswith(head)
     optimizer = build_optimizer(spec, network, rates)
     mixed = spec.precision == "mixed"
     kernels = layers.usable(spec, pipeline.ranks) and layers.install(network) > 0
@@ -105,7 +119,7 @@ def prepare(
         scale=ascend.LOSS_SCALE if mixed else 1.0,
     )
     inference_network = build(spec) if mixed or spec.ema or kernels else network
-    return Session(spec, step, inference_network, pipeline, evaluation, folder, kernels)
+    return Session(spec, step, inference_network, pipeline, evaluation, folder, kernels, frozen)
 
 
 def training_pipeline(spec: TrainSpec, images: Images, contract: Contract, rank: int, size: int) -> Pipeline:

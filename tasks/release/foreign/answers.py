@@ -71,7 +71,8 @@ def as_logits(reading: Reading, own: np.ndarray[Any, Any], found: np.ndarray[Any
     import numpy as np
 
     if reading.answers is Answers.NUMBER:
-        numbers, changed = own.reshape(-1).astype(np.int64), found.copy()
+        numbers = own.reshape(-1).astype(np.int64)
+        changed: np.ndarray[Any, Any] = found.copy()
         changed[np.arange(len(found)), numbers] = found.max(axis=1)
         wrong = found.argmax(axis=1) != numbers
         changed[wrong, numbers[wrong]] += 1
