@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..failures import Damage, InputError, Refusal
-from . import checkpoint, torch_file
+from . import torch_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,6 +63,8 @@ def check_finite(values: Mapping[str, NDArray[Any]], path: Path) -> None:
 
 def _read_under_suffix(path: Path, suffix: str) -> dict[str, NDArray[Any]]:
     """MindSpore accepts small letters only."""
+    from . import checkpoint  # noqa: PLC0415 - imports MindSpore
+
     if suffix == path.suffix and suffix in (".ckpt", ".safetensors"):
         return checkpoint.read(path)
     style = ".safetensors" if suffix == ".safetensors" else ".ckpt"

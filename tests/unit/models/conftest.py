@@ -97,12 +97,12 @@ def run(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
 
 
 @pytest.fixture(scope="session")
-def kill_training() -> Callable[[Path, Path, str], None]:
+def kill_training() -> Callable[..., None]:
     """Starts a training and kills it after its first epoch."""
 
-    def kill(data: Path, folder: Path, spec: str) -> None:
+    def kill(data: Path, folder: Path, spec: str, *more: str | Path) -> None:
         process = subprocess.Popen(
-            [sys.executable, MAIN, "train", "--data_url", data, "--train_url", folder, "--spec", spec],
+            [sys.executable, MAIN, "train", "--data_url", data, "--train_url", folder, "--spec", spec, *more],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -10,8 +10,8 @@ from models.networks.registry import NETWORKS, check_network
 from models.spec.train_spec import TrainSpec, with_fields
 
 # Parameters of ten classes: docs/reference/tutorials.md T4; He et al. 2015 table 6 (0.27, 0.46, 0.66, 0.85 M); the
-# others are the counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M) with a head of ten. Compact
-# is ours.
+# others are the counts of the usual 1,000-class networks (11.69, 21.80, 25.56, 44.55 M, 3.50 M) with a head of ten.
+# Compact is ours.
 COUNTS = {
     "lenet5": 61_984,
     "compact": 278_810,
@@ -23,6 +23,7 @@ COUNTS = {
     "resnet34": 21_289_802,
     "resnet50": 23_528_522,
     "resnet101": 42_520_650,
+    "mobilenetv2": 2_236_682,  # 3,504,872 with a head of 1,000
 }
 
 PROGRAM = """
@@ -103,6 +104,47 @@ def test_shapes_follow_the_specification(look: Any) -> None:
     assert narrow["parameters"]["fc1.weight"][0] == [60, 8 * 4 * 4]
     assert large["shape"] == [2, 10]
     assert large["count"] == COUNTS["resnet50"]
+
+
+def torchvision_names() -> list[str]:
+    """What torchvision calls the parameters of MobileNetV2, in order."""
+    names = []
+
+    def add(conv: str, norm: str) -> None:
+        statistics = ("weight", "bias", "running_mean", "running_var")
+        names.extend([f"{conv}.weight", *(f"{norm}.{part}" for part in statistics)])
+
+    add("features.0.0", "features.0.1")
+    for block in range(1, 18):
+        units = 1 if block == 1 else 2
+        for unit in range(units):
+            add(f"features.{block}.conv.{unit}.0", f"features.{block}.conv.{unit}.1")
+        add(f"features.{block}.conv.{units}", f"features.{block}.conv.{units + 1}")
+    add("features.18.0", "features.18.1")
+    return [*names, "classifier.1.weight", "classifier.1.bias"]
+
+
+@pytest.mark.mindspore
+def test_mobilenet_has_widths_sizes_and_the_names_of_torchvision(look: Any, run: Any, tmp_path: Path) -> None:
+    small, wide, large = look(
+        {"network": "mobilenetv2", "width": 0.35, "classes": 3},
+        {"network": "mobilenetv2", "width": 1.4},
+        {"network": "mobilenetv2", "image_size": 224, "width": 0.5},
+    )
+    assert (small["shape"], large["shape"]) == ([2, 3], [2, 10])
+    assert small["parameters"]["head.weight"][0] == [3, 1280]
+    assert wide["parameters"]["head.weight"][0] == [10, 1792]
+    assert small["parameters"]["stem.conv.weight"][0] == [16, 3, 3, 3]
+    assert small["parameters"]["blocks.1.depth.conv.weight"][0] == [48, 1, 3, 3]
+    script = tmp_path / "names.py"
+    script.write_text(
+        "import json, sys\nfrom models.networks import mobilenet\n"
+        "print(json.dumps([mobilenet.native_name(None, name) for name in json.loads(sys.argv[1])]))\n"
+    )
+    theirs = set(json.loads(run(json.dumps(torchvision_names()), main=script).lines[-1]))
+    statistics = {name for name in theirs if name.endswith(("moving_mean", "moving_variance"))}
+    assert theirs - statistics == set(large["parameters"])
+    assert len(statistics) == 2 * 52
 
 
 @pytest.mark.mindspore

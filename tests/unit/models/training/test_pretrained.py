@@ -2,10 +2,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from models.failures import InputError
 from models.files import checkpoint_at
+from tests.unit.models.training import torch_files
 
 pytestmark = pytest.mark.mindspore
 
@@ -158,6 +162,70 @@ def test_a_folder_stands_for_the_one_checkpoint_in_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has: other.ckpt, start.safetensors"):
         checkpoint_at(folder)
     assert checkpoint_at(folder / "other.ckpt") == folder / "other.ckpt"
+
+
+def state_of(folder: Path) -> Any:
+    """The parameters after the last complete epoch."""
+    with np.load(folder / "state" / "last.npz", allow_pickle=False) as state:
+        own = (name for name in state.files if "." in name)
+        return {name: state[name] for name in own if name.partition(".")[0] not in ("moments", "accum", "stat")}
+
+
+def test_first_the_head_learns_and_then_all_layers(run: Any, kill_training: Any, data: Any, tmp_path: Path) -> None:
+    spec = {"network": "compact", "width": 0.125, "batch_size": 50, "epochs": 1, "nesterov": True}
+    start = ("train", "--data_url", data, "--spec")
+    done = run(*start, json.dumps(spec), "--train_url", tmp_path / "base")
+    assert done.code == 0, done.errors
+    transfer = json.dumps({**spec, "epochs": 3, "freeze_epochs": 1, "body_rate": 0.1, "new_head": True, "seed": 4})
+    (tmp_path / "BASE.CKPT").write_bytes((tmp_path / "base" / "checkpoint.ckpt").read_bytes())
+    begin = ("--pretrain_url", tmp_path / "BASE.CKPT")
+    kill_training(data, tmp_path / "cut", transfer, *begin)
+    base, frozen = state_of(tmp_path / "base"), state_of(tmp_path / "cut")
+    body = [name for name in base if not name.startswith("head.") and name in frozen]
+    assert len([name for name in body if name.endswith("moving_mean")]) == 10
+    for name in body:
+        np.testing.assert_array_equal(frozen[name], base[name], name)
+    assert (frozen["head.weight"] != base["head.weight"]).any()
+    folders = {name: tmp_path / name for name in ("cut", "whole")}
+    for folder in folders.values():
+        again = run(*start, transfer, "--train_url", folder, *begin)
+        assert again.code == 0, again.errors
+    results = {name: json.loads((folder / "result.json").read_text()) for name, folder in folders.items()}
+    assert results["cut"] == results["whole"]
+    ended = state_of(folders["whole"])
+    assert all((ended[name] != base[name]).any() for name in body if name.endswith("weight"))
+
+
+@pytest.mark.parametrize("wrapper", ["network", "module", "model.backbone"])
+def test_the_prefix_of_a_wrapper_is_no_part_of_a_name(wrapper: str) -> None:
+    from models.training import weights
+
+    names = ("conv1.weight", "fc.bias")
+    values = {f"{wrapper}.{name}": np.zeros(1, np.float32) for name in names} | {"global_step": np.zeros(1)}
+    *_, last = weights.unwrapped(values)
+    assert set(last) == {*names, "global_step"}
+
+
+def test_initial_values_come_from_pytorch_and_onnx(run: Any, data: Any, tmp_path: Path) -> None:
+    spec = {"epochs": 1, "batch_size": 20, "learning_rate": 1e-9}
+    start = ("train", "--data_url", data, "--spec", json.dumps(spec))
+    assert run(*start, "--train_url", tmp_path / "one").code == 0
+    values = state_of(tmp_path / "one")
+    torch = {"epoch": 1, "state_dict": torch_files.state({f"module.{name}": value for name, value in values.items()})}
+    torch_files.write_archive(tmp_path / "w.pth", torch)
+    tensors = [numpy_helper.from_array(value, name) for name, value in values.items()]
+    onnx.save(helper.make_model(helper.make_graph([], "g", [], [], tensors)), tmp_path / "w.onnx")
+    values["fc2.weight"] = np.full_like(values["fc2.weight"], np.nan)
+    torch_files.write_stream(tmp_path / "nan.pth", torch_files.state(values))
+    for name in ("w.pth", "w.onnx", "nan.pth"):
+        done = run(*start, "--train_url", tmp_path / f"of-{name}", "--pretrain_url", tmp_path / name)
+        if name == "nan.pth":
+            assert done.code == 2
+            assert "parameter fc2.weight has " in str(done.events("error")[0]["message"])
+            continue
+        assert done.code == 0, done.errors
+        results = [json.loads((tmp_path / folder / "result.json").read_text()) for folder in ("one", f"of-{name}")]
+        assert results[1]["evaluation_loss"] == pytest.approx(results[0]["evaluation_loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,10 @@ def test_every_tensor_is_read_with_its_type(write: Write, tmp_path: Path) -> Non
 
 @WRITERS
 def test_a_training_state_is_a_dictionary_of_dictionaries(write: Write, tmp_path: Path) -> None:
-    training = {
-        "epoch": 3, "arch": "resnet18", "best": 0.71, "state_dict": state({"fc.weight": np.ones((2, 3), np.float32)}),
-        "optimizer": {"state": {0: {"momentum_buffer": Tensor(np.zeros(2, np.float32))}}, "param_groups": [{"lr": 0.1}]},
-    }  # fmt: skip
+    weights, momentum = np.ones((2, 3), np.float32), Tensor(np.zeros(2, np.float32))
+    optimizer = {"state": {0: {"momentum_buffer": momentum}}, "param_groups": [{"lr": 0.1}]}
+    training = {"epoch": 3, "arch": "resnet18", "best": 0.71, "optimizer": optimizer}
+    training["state_dict"] = state({"fc.weight": weights})
     found = torch_file.read(write(tmp_path / "checkpoint.pth.tar", training))
     assert set(found) == {"state_dict.fc.weight", "optimizer.state.0.momentum_buffer"}
 
