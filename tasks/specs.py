@@ -30,7 +30,9 @@ def train_spec(settings: Settings) -> TrainSpec:
     """
     recipes = import_module("models.spec.recipes")
     try:
-        spec: TrainSpec = recipes.resolve(settings.train.recipe, settings.train.overrides())
+        # A model from outside has another network than the recipe, so its size is not compared with the recipe's.
+        own = not settings.convert.model
+        spec: TrainSpec = recipes.resolve(settings.train.recipe, settings.train.overrides(), network=own)
     except recipes.SpecError as error:
         raise UserError(f"setting train.{error.message}", hint=error.hint) from error
     return spec
@@ -56,6 +58,11 @@ def image_shape(settings: Settings) -> tuple[int, int, int]:
     """Return the input shape of the network: channels, height, width."""
     size = train_spec(settings).image_size
     return 3, size, size
+
+
+def data_source(settings: Settings) -> tuple[str, str]:
+    """Return the stage and output with the evaluation images: pictures brought for a model from outside come first."""
+    return ("convert" if settings.convert.model and settings.convert.images else "download", "data")
 
 
 def write_spec(settings: Settings, path: Path) -> Path:

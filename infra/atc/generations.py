@@ -129,6 +129,12 @@ def generation(name: str) -> Generation:
     return found
 
 
+def nearest(version: str) -> Generation:
+    """The newest generation that is not newer than a version of CANN such as `8.1.RC1`; the oldest for an older one."""
+    older = [found for found in GENERATIONS.values() if ordered(found.name) <= ordered(version)]
+    return older[-1] if older else GENERATIONS[NAMES[0]]
+
+
 def chips_of(name: str) -> tuple[str, ...]:
     """The chips of a generation."""
     return tuple(chip.name for chip in CHIPS.values() if within(name, chip.first, chip.last))

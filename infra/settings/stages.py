@@ -70,7 +70,12 @@ class ConvertSettings(Section):
     compiler: Literal["auto", "atc", "stand-in"] = Field(
         "auto", description="auto: ATC when it is on PATH, else the stand-in"
     )
-    model: str = Field("", description="compile this file (a path or an obs:// address) instead of the export")
+    model: str = Field(
+        "", description="compile this ONNX or AIR file (a path or an obs:// address) instead of the export"
+    )
+    classes: str = Field("", description="for convert.model: a file with a class name a line; empty: the data set's")
+    images: str = Field("", description="for convert.model: a folder of pictures to compare with; empty: the data set")
+    max_images: int = Field(500, ge=1, le=100_000, description="for convert.images: number of pictures to take")
     source: Literal["onnx", "air"] = Field("onnx", description="export to compile")
     soc_versions: tuple[str, ...] = Field((), description="chips, as ATC names them; empty: those of deploy.boards")
     precisions: tuple[Precision, ...] = Field(

@@ -90,7 +90,7 @@ RECIPES: dict[str, TrainSpec] = {
 }
 
 
-def resolve(recipe: str, overrides: Mapping[str, object] | None = None) -> TrainSpec:
+def resolve(recipe: str, overrides: Mapping[str, object] | None = None, *, network: bool = True) -> TrainSpec:
     """Return the specification of a recipe with changed fields.
 
     Example:
@@ -100,6 +100,7 @@ def resolve(recipe: str, overrides: Mapping[str, object] | None = None) -> Train
     Args:
         recipe: a name in `RECIPES`.
         overrides: values by field; text is converted to the field's type.
+        network: False leaves out the check of network, size and stem against each other.
 
     Raises:
         SpecError: a recipe, field or network is unknown (the hint names the nearest one), or a value is invalid.
@@ -107,7 +108,8 @@ def resolve(recipe: str, overrides: Mapping[str, object] | None = None) -> Train
     if recipe not in RECIPES:
         raise SpecError(f"recipe: '{recipe}' is unknown", nearest(recipe, RECIPES))
     spec = with_fields(RECIPES[recipe], overrides or {})
-    check_network(spec)
+    if network:
+        check_network(spec)
     return spec
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tasks.engine.stage import StageContext
     from tasks.release.parity import Candidate
 
-OWN_MODEL = "convert.model is not an export of this chain: there is nothing to compare it with"
 FOR_HARDWARE = "compiled for hardware, which this machine is not; the smoke test on the board compares it"
 
 
@@ -39,9 +38,7 @@ def run(context: StageContext, candidates: Sequence[Candidate], *, emulated: boo
     for done, candidate in enumerate(candidates):
         context.reporter.progress("convert", done, len(candidates), "trials")
         rivals = [other for other in candidates if other.soc_version == candidate.soc_version]
-        if context.settings.convert.model:
-            results.append(Result(candidate, reason=OWN_MODEL))
-        elif emulated:
+        if emulated:
             results.append(_execute(context, candidate, None))
         else:
             board = _board(context, candidate.soc_version) if len(rivals) > 1 else None

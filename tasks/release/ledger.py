@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CHECKPOINT = "checkpoint"
+OWN_MODEL = "model"
+"""The first form of a model from outside."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Ledger:
     """All hops of a model, and the compiled model chosen for each chip.
 
     Attributes:
-        source: the form that was compiled: an export's name, or `model` for an external file.
+        source: the form that was compiled: the name of an export, or of a prepared model from outside.
         bounds: of the gate.
         images: number of images compared.
         emulated: True when a stand-in executed the compiled models, so that their times mean nothing.

@@ -97,8 +97,9 @@ def _check(check: Mapping[str, Any]) -> str:
 def own_model_markdown(
     name: str,
     classes: Sequence[str],
-    accuracy: float,
+    accuracy: float | None,
     images: int,
+    changes: Sequence[str],
     parity: Sequence[Mapping[str, Any]],
     digests: Mapping[str, str],
 ) -> str:
@@ -107,8 +108,9 @@ def own_model_markdown(
     Args:
         name: of the model's file.
         classes: names, by number.
-        accuracy: of the model itself on the evaluation images, 0 to 1.
+        accuracy: of the model itself on the evaluation images, 0 to 1; None where their classes are not known.
         images: their number.
+        changes: to the file before its compilation, and other findings.
         parity: the rows of the parity ledger.
         digests: name to SHA-256 of the model and the data set.
     """
@@ -118,8 +120,12 @@ def own_model_markdown(
         f"A model from outside (`convert.model`) with {len(classes)} classes: {', '.join(classes)}. "
         "This chain compiled it and did not train it: how it was trained is not known here.",
         "",
-        f"Its own accuracy is {accuracy:.4f} on {images:,} evaluation images.",
+        f"Its own accuracy is {accuracy:.4f} on {images:,} evaluation images."
+        if accuracy is not None
+        else f"The classes of the {images:,} pictures are not known, so its accuracy is not, and the figures below "
+        "compare with its own answers.",
         "",
+        *(["## Changes before the compilation", "", *(f"- {change}" for change in changes), ""] if changes else []),
         *_table("Parity", _PARITY, [[row[column] for column in _PARITY] for row in parity]),
         *_table("Digests", ("file", "SHA-256"), [(name, f"`{digest}`") for name, digest in digests.items()]),
     ]

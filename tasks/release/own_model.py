@@ -1,93 +1,281 @@
-"""A model of the user's own (`convert.model`): its shapes are checked, and its own answers are what boards must give.
+"""A model of the user's own (`convert.model`): checked and prepared for ATC, and its own answers to the user's images.
 
-Nothing that is known of this chain's checkpoint is said of such a model.
+What boards must give are the answers of the user's file under ONNX Runtime. Nothing that is known of this chain's
+checkpoint is said of such a model.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from infra.atc.generations import nearest
+from infra.atc.lint.findings import Finding, Level, Rule, errors
 from infra.errors import UserError
 from infra.ports.values import LocalFile
+from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
 from tasks.class_names import labels
 from tasks.evaluation_images import evaluation_images, input_contract
-from tasks.specs import image_shape
+from tasks.release.foreign import answers, classifier, pictures
+from tasks.release.targets import soc_versions
+from tasks.specs import image_shape, train_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import numpy as np
+    import onnx
 
+    from infra.atc.generations import Generation
+    from infra.ports.values import Producer
+    from infra.settings import Settings
+    from models.data.images import Pixels
+    from models.preprocess import Contract
     from tasks.engine.stage import StageContext
+    from tasks.release.foreign.classifier import Reading
 
-FILE = "predictions.npz"
-_BATCH = 64
+_CHUNK = 64  # pictures in memory as float32 at a time
 
 
-def with_predictions(context: StageContext) -> StageContext:
-    """Execute the model on the evaluation images; its logits become the input `predictions`.
+@dataclass(frozen=True)
+class Adopted:
+    """A model that is ready for the compiler.
+
+    Attributes:
+        context: of the convert stage, with the inputs that an export of this chain would have given.
+        outputs: files of this model for later stages.
+        batch: pictures a call; -1 for an open batch.
+    """
+
+    context: StageContext
+    outputs: dict[str, Path]
+    batch: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model is compiled for: the generation of the compiler, and the chips."""
+
+    cann: Generation
+    chips: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """The user's model, the model for boards, and what was found."""
+
+    own: onnx.ModelProto
+    made: onnx.ModelProto
+    reading: Reading
+    findings: list[Finding]
+
+
+def weights_beside(model: Path) -> Path | None:
+    """The file with the weights of an ONNX file, by the names that exporters give it; None without one."""
+    names = (f"{model.name}.data", f"{model.name}_data", f"{model.stem}.data", f"{model.stem}.bin", "weights.bin")
+    return next((model.with_name(name) for name in names if model.with_name(name).is_file()), None)
+
+
+def target_of(settings: Settings, producer: Producer) -> Target:
+    """What a model is compiled for: the compiler's generation of CANN, and the chips."""
+    cann = str(producer.details.get("cann", "")) or producer.version
+    return Target(nearest(cann), soc_versions(settings))
+
+
+def inspect(
+    path: Path, names: Sequence[str], target: Target, *, batch: int = 1, size: int = 0
+) -> tuple[Reading, list[Finding]]:
+    """Lint a model file without compiling it: what it is, and all findings.
 
     Raises:
-        UserError: the model is no ONNX or AIR file, or its shapes do not fit the settings and the data set.
+        UserError: it is no ONNX or AIR file.
     """
-    import numpy as np
-
-    path = context.folder / FILE
-    np.savez(path, logits=_logits(context))
-    file = LocalFile(path, file_digest(path), path.stat().st_size)
-    return replace(context, files={**context.files, "predictions": {FILE: file}})
+    prepared = _prepare(path, len(names), target, batch, size)
+    return prepared.reading, prepared.findings
 
 
-def _logits(context: StageContext) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Logits of all evaluation images: float32 [n, classes]."""
-    import numpy as np
+def adopt(context: StageContext) -> Adopted:
+    """Check the model, prepare it for ATC, and execute it on the user's images before and after.
 
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
-    import onnxruntime
+    Raises:
+        UserError: ATC or boards cannot use the model; names each finding with its remedy.
+        Corrupt: the prepared model answers differently.
+    """
+    settings, (path,) = context.settings, [file.path for file in context.files["model"].values()]
+    names = pictures.class_names(context.input("classes")) if "classes" in context.files else labels(context)
+    size = image_shape(settings)[1]
+    gears = bool(settings.convert.batch_gears)
+    target = target_of(settings, context.world.compiler().producer())
+    prepared = _prepare(path, len(names), target, 0 if gears else settings.export.batch or 1, size)
+    for finding in prepared.findings:
+        context.reporter.line("convert", str(finding))
+    check(prepared.findings, path.name, settings, prepared.reading)
+    assert prepared.reading.feed is not None  # noqa: S101 - checked
+    batch = prepared.reading.feed.batch
+    made = context.folder / "model" / f"model{path.suffix.lower()}"
+    made.parent.mkdir()
+    made.write_bytes(path.read_bytes() if _is_air(path) else prepared.made.SerializeToString())
+    contract = _contract(context)
+    taken = _pictures(context, names, contract)
+    own, found = _both(prepared, path.name, taken.images if taken else evaluation_images(context)[0], contract, batch)
+    outputs = {"prepared": made, "findings": context.folder / "findings.json"}
+    if taken is not None:
+        outputs["data"] = context.folder / "pictures"
+        numbers = taken.labels or found.argmax(axis=1).tolist()
+        pictures.write(taken, numbers, names, contract, outputs["data"])
+    else:
+        numbers = evaluation_images(context)[1]
+    outputs |= _comparison(context, own, found, numbers, names, made)
+    about = {
+        "pictures": len(found),
+        "labelled": taken is None or taken.labels is not None,
+        "skipped": dict(taken.skipped) if taken else {},
+        "answers": prepared.reading.answers.value,
+        "findings": [finding.to_json() for finding in prepared.findings],
+    }
+    outputs["findings"].write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
+    return Adopted(_with_files(context, outputs), outputs, -1 if gears else batch)
 
-    model = context.input("model")
-    session = onnxruntime.InferenceSession(_onnx(context), providers=["CPUExecutionProvider"])
-    _check_shapes(session, model.name, image_shape(context.settings), len(labels(context)))
-    (entry,) = session.get_inputs()
-    batch = entry.shape[0] if isinstance(entry.shape[0], int) else _BATCH
-    contract = input_contract(context.settings, context.files["data"])
-    images = evaluation_images(context)[0]
-    answers = []
-    for start in range(0, len(images), batch):
-        tensor = contract.tensor(images[start : start + batch])
-        padded = np.concatenate([tensor, np.zeros((batch - len(tensor), *tensor.shape[1:]), tensor.dtype)])
-        answers.append(session.run(None, {entry.name: padded})[0][: len(tensor)])
-    found: np.ndarray[Any, np.dtype[np.float32]] = np.concatenate(answers).astype(np.float32)
-    return found
+
+def check(findings: Sequence[Finding], name: str, settings: Settings, reading: Reading) -> None:
+    """Raise a UserError with every finding that prevents a compilation."""
+    found = [f"{finding.what}\n    → {finding.remedy}" for finding in errors(findings)]
+    size = image_shape(settings)[1]
+    if not found and reading.feed is not None:
+        if reading.feed.size != size:
+            found = [
+                f"it takes pictures of {reading.feed.size} pixels, and train.image_size is {size}\n"
+                f"    → set train.image_size={reading.feed.size}"
+            ]
+        elif settings.convert.batch_gears and reading.feed.batch:
+            found = [f"its batch is {reading.feed.batch}\n    → convert.batch_gears needs a model with an open batch"]
+    if found:
+        raise UserError(
+            f"{name} cannot be compiled:\n" + "\n".join(f"  {number}. {text}" for number, text in enumerate(found, 1))
+        )
 
 
-def _onnx(context: StageContext) -> bytes:
-    model = context.input("model")
-    content = model.read_bytes()
-    if model.suffix == ".onnx":
-        return content
-    if model.suffix != ".air":
-        raise UserError(f"convert.model: {model.name} is no .onnx and no .air file")
+def _is_air(path: Path) -> bool:
+    return path.suffix.lower() == ".air"
+
+
+def _prepare(path: Path, classes: int, target: Target, batch: int, size: int) -> _Prepared:
+    from infra.atc.lint import fixes, rules
+
+    if _is_air(path):
+        return _prepare_air(path, classes)
+    if path.suffix.lower() != ".onnx":
+        raise UserError(f"convert.model: {path.name} is no .onnx and no .air file", hint="export the model as ONNX")
+    own, findings = fixes.load(path)
+    fixed, more = fixes.apply(own, batch=batch, size=size, cann=target.cann)
+    findings += [*more, *rules.lint(fixed, target.cann, target.chips)]
+    reading = classifier.read(fixed, classes)
+    if errors(findings):  # of a graph that is wrong in itself, shapes are often unknown: more would be noise
+        return _Prepared(own, fixed, reading, findings)
+    made = fixed if errors(reading.findings) else classifier.adapt(fixed, reading)
+    return _Prepared(own, made, reading, [*findings, *reading.findings])
+
+
+def _prepare_air(path: Path, classes: int) -> _Prepared:
+    """An AIR file goes to ATC as it is, so it must be in the boards' form already."""
     from infra.air.reader import to_onnx
+    from infra.atc.lint import fixes
 
-    translated: bytes = to_onnx(content).SerializeToString()
-    return translated
+    own, _ = fixes.apply(to_onnx(path.read_bytes()))
+    reading = classifier.read(own, classes)
+    if errors(reading.findings):
+        return _Prepared(own, own, reading, reading.findings)
+    made = classifier.adapt(own, reading)
+    changes = [item for item in reading.findings if item.rule is not Rule.NAMES]
+    findings = [
+        Finding(item.rule, Level.ERROR, item.what, "an AIR file is not changed: export ONNX instead")
+        for item in changes
+    ]
+    return _Prepared(own, made, reading, findings)
 
 
-def _check_shapes(session: Any, name: str, image: tuple[int, int, int], classes: int) -> None:
-    """Compare the model's input and output with what boards feed and the data set names."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1:
-        raise UserError(f"convert.model: {name} has {len(inputs)} inputs", hint="it must take one image and no more")
-    if list(inputs[0].shape[1:]) != list(image):
-        wanted = "×".join(map(str, image))
+def _contract(context: StageContext) -> Contract:
+    """The input contract: of the data set, or for pictures of the user's own, of the settings."""
+    if "images" not in context.files:
+        return input_contract(context.settings, context.files["data"])
+    from models.data.images import MEASURED, normalisation
+    from models.preprocess import Contract
+
+    spec, data = train_spec(context.settings), context.settings.data
+    if spec.normalisation == MEASURED:
         raise UserError(
-            f"convert.model: {name} takes {inputs[0].shape}, not images of {wanted} (channels, height, width)",
-            hint=f"set train.image_size={inputs[0].shape[-1]}, or export the model with this shape",
+            "train.normalisation=measured needs the images that the model was trained on",
+            hint="set the normalisation of its training: imagenet, or six numbers",
         )
-    if outputs[0].shape[-1] != classes:
-        raise UserError(
-            f"convert.model: {name} has {outputs[0].shape[-1]} outputs; the data set has {classes} classes",
-            hint="name the data set that the model was trained on (data.source)",
-        )
+    values = normalisation(spec.normalisation, None)
+    return Contract(spec.image_size, values, data.fit, data.interpolation, data.orientation)
+
+
+def _pictures(context: StageContext, names: Sequence[str], contract: Contract) -> pictures.Pictures | None:
+    if "images" not in context.files:
+        return None
+    taken = pictures.read(context.files["images"], names, contract, context.settings.convert.max_images)
+    known = "with their classes" if taken.labels else "of unknown classes"
+    context.reporter.line("convert", f"{len(taken.images)} pictures {known}")
+    for name, why in list(taken.skipped.items())[:5]:
+        context.reporter.line("convert", f"skipped {name}: {why}")
+    return taken
+
+
+def _both(
+    prepared: _Prepared, name: str, images: Pixels, contract: Contract, batch: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The answers of the user's model as logits, and those of the prepared one: float32 [n, classes]."""
+    import numpy as np
+
+    for node in prepared.own.graph.node:
+        node.name = ""  # ONNX Runtime refuses a name that two nodes have
+    first = answers.session(prepared.own.SerializeToString(), name)
+    second = answers.session(prepared.made.SerializeToString(), name)
+    own, found = [], []
+    for start in range(0, len(images), _CHUNK):
+        tensor = contract.tensor(images[start : start + _CHUNK])
+        found.append(answers.logits(second, tensor, batch))
+        mine = answers.own_answers(first, prepared.reading, tensor)
+        answers.check_same(prepared.reading, mine, found[-1], name)
+        own.append(answers.as_logits(prepared.reading, mine, found[-1]))
+    return np.concatenate(own), np.concatenate(found)
+
+
+def _comparison(
+    context: StageContext,
+    own: np.ndarray[Any, Any],
+    found: np.ndarray[Any, Any],
+    numbers: Sequence[int],
+    names: Sequence[str],
+    made: Path,
+) -> dict[str, Path]:
+    """Write what an export and an evaluation would have: checks, logits, predictions."""
+    import numpy as np
+
+    from models import parity
+
+    form = made.suffix.removeprefix(".")
+    compared = parity.compare(own, found, np.array(numbers), names)
+    checks = {form: {"made": True, "bytes": made.stat().st_size, **compared}}
+    outputs = {name: context.folder / name for name in ("checks.json", "logits", "predictions.npz")}
+    outputs["checks.json"].write_text(json.dumps(checks, indent=1, sort_keys=True), encoding="utf-8")
+    outputs["logits"].mkdir()
+    np.save(outputs["logits"] / f"{form}.npy", found)
+    np.savez(outputs["predictions.npz"], logits=found)
+    return {"checks": outputs["checks.json"], "logits": outputs["logits"], "predictions": outputs["predictions.npz"]}
+
+
+def _with_files(context: StageContext, outputs: dict[str, Path]) -> StageContext:
+    """The context with the outputs as inputs of the rest of the stage."""
+    files = dict(context.files)
+    for name, path in {**outputs, "model": outputs["prepared"]}.items():
+        files[name] = folder_files(path)[1] if path.is_dir() else {path.name: _local(path)}
+    return replace(context, files=files)
+
+
+def _local(path: Path) -> LocalFile:
+    return LocalFile(path, file_digest(path), path.stat().st_size)

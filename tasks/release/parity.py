@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from infra.ports.comparison import Comparison
 from tasks.class_names import labels
 from tasks.evaluation_images import evaluation_images, expected_logits
-from tasks.release.ledger import CHECKPOINT, Bounds, CompilerName, Hop, Ledger, StepLoss
+from tasks.release.ledger import CHECKPOINT, OWN_MODEL, Bounds, CompilerName, Hop, Ledger, StepLoss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,8 +89,10 @@ def bounds_of(settings: Settings) -> Bounds:
 
 
 def source_of(settings: Settings) -> str:
-    """The form that is compiled: the name of an export, or `model` for an external file."""
-    return "model" if settings.convert.model else settings.convert.source
+    """The form that is compiled: the name of an export, or of what was prepared from a model from outside."""
+    if settings.convert.model:
+        return PurePath(settings.convert.model).suffix.lower().removeprefix(".")
+    return settings.convert.source
 
 
 def choose(hops: Sequence[Hop], times: Mapping[str, float]) -> tuple[str | None, str]:
@@ -126,14 +129,13 @@ def with_board(ledger: Ledger, board: str, soc_version: str, smoke: SmokeResult 
 
 
 def _export_hops(context: StageContext, bounds: Bounds) -> list[Hop]:
-    if context.settings.convert.model:
-        return []
+    origin = OWN_MODEL if context.settings.convert.model else CHECKPOINT
     checks = json.loads(context.input("checks").read_text(encoding="utf-8"))
     hops = []
     for name, check in sorted(checks.items(), key=lambda item: item[0] == source_of(context.settings)):
         whole = Comparison.from_json(check) if "per_class" in check else None
         reason = "" if whole else check.get("reason") or check.get("unchecked", "")
-        hops.append(_judged(Hop(CHECKPOINT, name, check.get("bytes", 0), whole, reason=reason), bounds))
+        hops.append(_judged(Hop(origin, name, check.get("bytes", 0), whole, reason=reason), bounds))
     return hops
 
 

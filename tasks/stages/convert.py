@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 INT8 = "int8"
 _MODES = {INT8: "force_fp16"}  # the layers that are not quantised
 
+# By name and not imported: its code is in the key only when a model from outside is compiled.
+_OWN_MODEL = "tasks.release.own_model"
 # Options that other settings decide, and those that the agent on the boards does not support.
 _PROGRAM = "the agent on the boards"
 _OWN = {
@@ -42,6 +45,10 @@ def run(context: StageContext) -> StageOutput:
     """Compile each candidate, execute it where possible, and choose one for each chip."""
     socs = soc_versions(context.settings)
     check_boards(context, socs)
+    batch, own_outputs = -1 if context.settings.convert.batch_gears else context.settings.export.batch or 1, {}
+    if context.settings.convert.model:
+        adopted = import_module(_OWN_MODEL).adopt(context)
+        context, batch, own_outputs = adopted.context, adopted.batch, adopted.outputs
     compiler = context.world.compiler()
     producer = compiler.producer()
     options = _options(context)
@@ -59,7 +66,7 @@ def run(context: StageContext) -> StageOutput:
 
     for done, candidate in enumerate(candidates):
         context.reporter.progress("convert", done, len(candidates), "models")
-        compiler.compile(_request(context, candidate, models, options), on_line)
+        compiler.compile(_request(context, candidate, models[candidate.precision], batch, options), on_line)
     (context.folder / "atc.log").write_text("".join(f"{line}\n" for line in lines))
     results = execution.run(context, candidates, emulated=producer.emulated)
     ledger = parity.compare(context, results, producer)
@@ -73,7 +80,8 @@ def run(context: StageContext) -> StageOutput:
     stand_in = " (stand-in)" if producer.emulated else ""
     chosen = "; ".join(f"{soc}: {precision or 'none passes'}" for soc, precision in ledger.chosen.items())
     note = f"{producer.name} {producer.version[:12]}{stand_in}, {len(candidates)} compiled, {chosen}"
-    return StageOutput({"om": context.folder / "om", "log": context.folder / "atc.log", **outputs}, note)
+    made = {"om": context.folder / "om", "log": context.folder / "atc.log", **outputs, **own_outputs}
+    return StageOutput(made, note)
 
 
 def _models(context: StageContext, lines: list[str]) -> dict[str, Path]:
@@ -108,15 +116,13 @@ def _models(context: StageContext, lines: list[str]) -> dict[str, Path]:
 
 
 def _request(
-    context: StageContext, candidate: parity.Candidate, models: Mapping[str, Path], options: Mapping[str, str]
+    context: StageContext, candidate: parity.Candidate, model: Path, batch: int, options: Mapping[str, str]
 ) -> CompileRequest:
-    settings = context.settings
-    batch = -1 if settings.convert.batch_gears else settings.export.batch or 1
     return CompileRequest(
-        model=models[candidate.precision],
+        model=model,
         output=candidate.om,
         soc_version=candidate.soc_version,
-        input_shape={"image": (batch, *image_shape(settings))},
+        input_shape={"image": (batch, *image_shape(context.settings))},
         options={"precision_mode": _MODES.get(candidate.precision, candidate.precision), **options},
     )
 
@@ -150,9 +156,10 @@ def _options(context: StageContext) -> dict[str, str]:
 
 
 def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
-    """An external model is compiled only: there is nothing to compare it with."""
+    """A model from outside brings its own answers, and perhaps its own pictures."""
     if settings.convert.model:
-        return {"model": ("export", settings.convert.source)}
+        own = () if settings.convert.images else ("data",)
+        return {"model": ("export", settings.convert.source), **{name: ("download", name) for name in own}}
     return {
         "model": ("export", settings.convert.source),
         "checks": ("export", "checks"),
@@ -166,7 +173,11 @@ def _external_inputs(settings: Settings) -> Mapping[str, Path]:
     """An external model, and the files that options name; their digests are in the key."""
     convert = settings.convert
     files = {name: Path(convert.options[name]) for name in FILE_OPTIONS if convert.options.get(name)}
-    return {**files, **({"model": Path(convert.model)} if convert.model else {})}
+    if not convert.model:
+        return files
+    weights = import_module(_OWN_MODEL).weights_beside(Path(convert.model))
+    own = {"model": convert.model, "weights": weights, "classes": convert.classes, "images": convert.images}
+    return {**files, **{name: Path(path) for name, path in own.items() if path}}
 
 
 def _settings(settings: Settings) -> Mapping[str, Any]:
@@ -182,7 +193,26 @@ def _settings(settings: Settings) -> Mapping[str, Any]:
         "options": {name: text for name, text in convert.options.items() if name not in FILE_OPTIONS},
         "min_agreement": convert.min_agreement,
         "max_accuracy_drop": convert.max_accuracy_drop,
+        **(_own_settings(settings) if convert.model else {}),
     }
+
+
+def _own_settings(settings: Settings) -> Mapping[str, Any]:
+    data = settings.data
+    return {
+        "max_images": settings.convert.max_images,
+        "fit": data.fit,
+        "interpolation": data.interpolation,
+        "orientation": data.orientation,
+    }
+
+
+def _code(settings: Settings) -> tuple[str, ...]:
+    """The agent that executes the compiled models, the stand-in of pyACL, and what prepares a model from outside."""
+    own = (
+        (_OWN_MODEL, "infra.atc.lint.fixes", "infra.air.reader", "models.data.images") if settings.convert.model else ()
+    )
+    return ("infra.board.agent.infer", "infra.board.emulator.acl.acl.mdl", "models.preprocess", "models.parity", *own)
 
 
 STAGE = Stage(
@@ -192,13 +222,7 @@ STAGE = Stage(
     needs=_needs,
     external_inputs=_external_inputs,
     settings=_settings,
-    # The agent that executes the compiled models, and the stand-in of pyACL.
-    code=lambda _settings: (
-        "infra.board.agent.infer",
-        "infra.board.emulator.acl.acl.mdl",
-        "models.preprocess",
-        "models.parity",
-    ),
+    code=_code,
     producer=lambda world: world.compiler().producer(),
-    tools=("numpy", "onnxruntime"),
+    tools=("numpy", "onnx", "onnxruntime"),
 )

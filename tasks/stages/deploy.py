@@ -19,6 +19,7 @@ from tasks.evaluation_images import evaluation_images
 from tasks.release.deployment import DeployedBoard, Deployment
 from tasks.release.ledger import Ledger
 from tasks.release.parity_report import write_with_boards
+from tasks.specs import data_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -206,7 +207,7 @@ def _needs(settings: Settings) -> dict[str, tuple[str, str]]:
     """An external release needs no other stage of this chain."""
     if settings.deploy.release:
         return {"release": ("publish", "release")}
-    return {"release": ("publish", "release"), "ledger": ("convert", "ledger"), "data": ("download", "data")}
+    return {"release": ("publish", "release"), "ledger": ("convert", "ledger"), "data": data_source(settings)}
 
 
 def _producer(world: World) -> Producer | None:

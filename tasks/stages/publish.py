@@ -15,10 +15,10 @@ from tasks.engine.stage import Stage, StageContext, StageOutput
 from tasks.evaluation_images import evaluation_images, expected_logits
 from tasks.metrics import Metrics
 from tasks.release import bundle as release
-from tasks.release import model_card, own_model
+from tasks.release import model_card
 from tasks.release.ledger import Ledger
 from tasks.release.parity_report import rows
-from tasks.specs import recipe_settings
+from tasks.specs import data_source, recipe_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,7 @@ PUBLISHED = {
     "metrics": "metrics.json",
     "per_class": "per_class.csv",
     "confusion": "confusion.png",
+    "findings": "findings.json",
 }
 
 
@@ -47,8 +48,6 @@ def run(context: StageContext) -> StageOutput:
     """Upload the release; skip objects that are there with the right digest."""
     store: UploadStore = context.world.object_store()
     store.ensure_bucket()
-    if context.settings.convert.model:
-        context = own_model.with_predictions(context)
     bundle = release.build(context)
     context.world.signer().sign(bundle, emulated=context.emulated)
     bundled = folder_files(bundle)[1]
@@ -105,11 +104,15 @@ def _card(context: StageContext) -> str:
 
 def _own_model_card(context: StageContext) -> str:
     logits, (_, numbers) = expected_logits(context), evaluation_images(context)
-    accuracy = float((logits.argmax(axis=1) == numbers).mean())
+    said = json.loads(context.input("findings").read_text(encoding="utf-8"))
+    accuracy = float((logits.argmax(axis=1) == numbers).mean()) if said["labelled"] else None
     ledger = Ledger.from_json(json.loads(context.input("ledger").read_text()))
     digests = {name: context.inputs[name].sha256 for name in ("model", "data")}
     name = context.input("model").name
-    return model_card.own_model_markdown(name, labels(context), accuracy, len(numbers), rows(ledger, {}), digests)
+    changes = [item["what"] + (f": {item['remedy']}" if item["remedy"] else "") for item in said["findings"]]
+    return model_card.own_model_markdown(
+        name, labels(context), accuracy, len(numbers), changes, rows(ledger, {}), digests
+    )
 
 
 def _published(context: StageContext, bundled: Mapping[str, LocalFile], card: Path) -> dict[str, LocalFile]:
@@ -119,14 +122,16 @@ def _published(context: StageContext, bundled: Mapping[str, LocalFile], card: Pa
     files[CARD] = describe(card)
     named = {published: context.files[name] for name, published in PUBLISHED.items() if name in context.files}
     if "model" in context.files:
-        named[context.input("model").name] = context.files["model"]
+        model = context.input("model")
+        named |= {model.name: context.files["model"], f"prepared{model.suffix.lower()}": context.files["prepared"]}
     return files | {published: next(iter(found.values())) for published, found in named.items()}
 
 
 def _needs(settings: Settings) -> Mapping[str, tuple[str, str]]:
-    """A model from outside has neither checkpoint nor figures of this chain."""
+    """A model from outside has neither checkpoint nor figures of this chain, but its own."""
     if settings.convert.model:
-        return {name: source for name, source in release.NEEDS.items() if name != "predictions"}
+        own = {name: ("convert", name) for name in ("predictions", "findings", "prepared")}
+        return {**release.NEEDS, **own, "data": data_source(settings)}
     return {
         **release.NEEDS,
         "checkpoint": ("train", "checkpoint"),

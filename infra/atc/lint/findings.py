@@ -27,6 +27,7 @@ class Rule(Enum):
     FILE = "file"
     DOMAINS = "domains"
     OPSET = "opset"
+    CHIP = "chip"
     OPERATOR = "operator"
     SUBGRAPH = "subgraph"
     DATA_SHAPE = "data-shape"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import version_converter
 
+from infra.atc.generations import DEFAULT, GENERATIONS, Generation
 from infra.atc.lint.findings import Finding, Level, Rule, some
-from infra.atc.lint.rules import ADVISED_OPSET, OPSETS, STANDARD, opset_of
+from infra.atc.lint.rules import ADVISED, STANDARD, opset_of
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,13 +54,16 @@ def load(path: Path) -> tuple[onnx.ModelProto, list[Finding]]:
     return model, [Finding(Rule.WEIGHTS, Level.FIXED, f"weights in {some(files)}", "put into the model")]
 
 
-def apply(model: onnx.ModelProto, *, batch: int = 1, size: int = 0) -> tuple[onnx.ModelProto, list[Finding]]:
+def apply(
+    model: onnx.ModelProto, *, batch: int = 1, size: int = 0, cann: Generation = GENERATIONS[DEFAULT]
+) -> tuple[onnx.ModelProto, list[Finding]]:
     """Apply the safe changes to a copy.
 
     Args:
         model: with its weights.
         batch: for inputs that leave it open; 0 keeps it open.
         size: height and width in pixels, likewise.
+        cann: the generation of the compiler.
 
     Returns:
         The changed copy, and what was changed.
@@ -72,7 +76,7 @@ def apply(model: onnx.ModelProto, *, batch: int = 1, size: int = 0) -> tuple[onn
     findings += _dimensions(changed, batch, size)
     changed, more = _fold(changed)
     findings += more
-    changed, more = _convert_opset(changed)
+    changed, more = _convert_opset(changed, cann)
     findings += [*more, *_drop_domains(changed)]
     return _with_shapes(changed), findings
 
@@ -213,12 +217,12 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto | None:
         return onnx.load(options.optimized_model_filepath)
 
 
-def _convert_opset(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Finding]]:
+def _convert_opset(model: onnx.ModelProto, cann: Generation) -> tuple[onnx.ModelProto, list[Finding]]:
     """Translate an opset that ATC does not read, where ONNX's converter can."""
     version = opset_of(model)
-    if version in OPSETS or any(node.domain not in STANDARD for node in model.graph.node):
+    if version in cann.opsets or any(node.domain not in STANDARD for node in model.graph.node):
         return model, []
-    target = OPSETS[-1] if version > OPSETS[-1] else ADVISED_OPSET
+    target = cann.opsets[-1] if version > cann.opsets[-1] else ADVISED
     try:
         converted = version_converter.convert_version(model, target)
         onnx.checker.check_model(converted)

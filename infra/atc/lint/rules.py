@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import TensorProto
 
-from infra.atc.generations import DEFAULT, GENERATIONS
+from infra.atc.generations import CHIPS, DEFAULT, GENERATIONS, Generation, chips_of
 from infra.atc.lint.findings import Finding, Level, Rule, some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 STANDARD = ("", "ai.onnx")
-OPSETS = GENERATIONS[DEFAULT].opsets
-"""Versions of the standard operators that ATC's parsers register (docs/reference/atc.md §3.4)."""
-ADVISED_OPSET = 13
+ADVISED = 13
 """Accepted by every CANN since 5.0, and the version that reports of it name as safe."""
 
 # The number of results depends on the data, so the shapes behind them are not constant.
@@ -27,13 +25,16 @@ _SEQUENCES = ("SequenceConstruct", "SequenceAt", "SequenceInsert", "SplitToSeque
 _WIDE = {TensorProto.DOUBLE: "double", TensorProto.STRING: "string", TensorProto.COMPLEX64: "complex64"}
 
 
-def lint(model: onnx.ModelProto) -> list[Finding]:
+def lint(model: onnx.ModelProto, cann: Generation = GENERATIONS[DEFAULT], chips: Sequence[str] = ()) -> list[Finding]:
     """Find what ATC refuses in a model; the model is not changed.
 
     Args:
         model: with fixed shapes and folded constants, as `infra.atc.lint.fixes.apply` leaves it.
+        cann: the generation of the compiler.
+        chips: that it is compiled for.
     """
-    return [finding for rule in _RULES for finding in rule(model)]
+    found = [*_opset(model, cann), *_chips(chips, cann)]
+    return [*found, *(finding for rule in _RULES for finding in rule(model))]
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -52,14 +53,27 @@ def _domains(model: onnx.ModelProto) -> Iterator[Finding]:
         )
 
 
-def _opset(model: onnx.ModelProto) -> Iterator[Finding]:
+def _chips(chips: Sequence[str], cann: Generation) -> Iterator[Finding]:
+    for chip in chips:
+        if chip in CHIPS and chip not in chips_of(cann.name):
+            first, last = CHIPS[chip].first, CHIPS[chip].last
+            span = f"{first} to {last}" if last else f"{first} or later"
+            yield Finding(
+                Rule.CHIP,
+                Level.ERROR,
+                f"CANN {cann.name} does not compile for {chip}",
+                f"use a compiler of CANN {span}",
+            )
+
+
+def _opset(model: onnx.ModelProto, cann: Generation) -> Iterator[Finding]:
     version = opset_of(model)
-    if version not in OPSETS:
+    if version not in cann.opsets:
         yield Finding(
             Rule.OPSET,
             Level.ERROR,
-            f"opset {version}; ATC reads {OPSETS[0]} to {OPSETS[-1]}",
-            f"export again with opset_version={ADVISED_OPSET}",
+            f"opset {version}; ATC of CANN {cann.name} reads {cann.opsets[0]} to {cann.opsets[-1]}",
+            f"export again with opset_version={ADVISED}",
         )
 
 
@@ -80,7 +94,7 @@ def _operators(model: onnx.ModelProto) -> Iterator[Finding]:
                 Rule.OPERATOR,
                 Level.ERROR,
                 f"{name} ×{count} does not exist in opset {version}",
-                f"export again with opset_version={ADVISED_OPSET}, or rename the operator",
+                f"export again with opset_version={ADVISED}, or rename the operator",
             )
         elif name in _SEQUENCES:
             yield Finding(
@@ -192,7 +206,6 @@ def _name(node: onnx.NodeProto) -> str:
 
 _RULES: tuple[Callable[[onnx.ModelProto], Iterator[Finding]], ...] = (
     _domains,
-    _opset,
     _operators,
     _subgraphs,
     _data_shapes,

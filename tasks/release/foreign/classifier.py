@@ -188,7 +188,7 @@ def _refuse_outputs(shapes: dict[str, list[int]], classes: int, reading: Reading
     scores = {dims[-1] for dims in shapes.values() if len(dims) == 2}
     remedy = "name as many classes as the model has, or export the network that ends with a score a class"
     if classes + 1 in scores:
-        remedy = "TensorFlow's ImageNet models have a class 0 without pictures: add `background` as the first line"
+        remedy = "a class is not named; TensorFlow's ImageNet models have one without pictures first: `background`"
     reading.refuse(Rule.OUTPUT, f"no output has a score for each of {classes} classes: {text}", remedy)
 
 

@@ -49,7 +49,9 @@ def class_names(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as class names: {error}", hint="write a name a line, in UTF-8") from error
+        raise UserError(
+            f"{path} cannot be read as class names: {error}", hint="write a name a line, in UTF-8"
+        ) from error
     while lines and not lines[-1]:
         lines.pop()
     for number, name in enumerate(lines, 1):
@@ -119,9 +121,9 @@ def _labels(candidates: Mapping[str, LocalFile], names: Sequence[str]) -> dict[s
         if number is not None:
             found[name] = number
     if found and len(found) < len(candidates):
-        lost = next(name for name in candidates if name not in found)
+        lost = [name for name in candidates if name not in found]
         raise UserError(
-            f"{len(found)} pictures are in folders of classes, and {len(candidates) - len(found)} are not, such as {lost}",
+            f"{len(found)} pictures are in folders of classes and {len(lost)} are not, such as {lost[0]}",
             hint=f"name the folders as the classes, which are {', '.join(names[:5])}{', …' if len(names) > 5 else ''}",
         )
     return found

@@ -235,20 +235,14 @@ def test_a_board_that_is_busy_decides_nothing_and_stops_nothing(tmp_path: Path) 
     assert "could not try it: the device is busy" in ledger["hops"][-1]["reason"]
 
 
-def test_a_model_of_ones_own_is_compiled_and_compared_with_nothing(tmp_path: Path) -> None:
+def test_only_a_model_from_outside_has_other_inputs(tmp_path: Path) -> None:
     own = tmp_path / "own.onnx"
-    own.write_bytes(b"network")
-    world = Machine()
-    _, made = run(tmp_path, world, **{"convert.model": str(own)})
-    assert world.trials == []
-    ledger = read(made.outputs["ledger"])
-    (hop,) = ledger["hops"]
-    assert (hop["from"], hop["whole"]) == ("model", None)
-    assert "not an export of this chain" in hop["reason"]
     settings = load(overrides={"convert.model": str(own)})
     assert convert.STAGE.external_inputs(settings) == {"model": own}
-    assert needs_of(convert.STAGE, settings) == {"model": ("export", "onnx")}
+    assert needs_of(convert.STAGE, settings) == {"model": ("export", "onnx"), "data": ("download", "data")}
     assert convert.STAGE.external_inputs(load()) == {}
+    assert "tasks.release.own_model" in convert.STAGE.code(settings)
+    assert not {name for name in convert.STAGE.code(load()) if "own_model" in name or "lint" in name}
 
 
 @pytest.mark.parametrize(("preset", "swap"), [("cifar10", False), ("cifar10-bgr", True)])

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from infra.atc.generations import GENERATIONS, nearest
 from infra.atc.lint import fixes, rules
 from infra.atc.lint.findings import Level, Rule, errors, some
 from infra.errors import UserError
@@ -59,6 +60,7 @@ def test_what_the_compiler_refuses_is_named_with_a_remedy(name: str) -> None:
 
 FIXED = {
     "torch_view": (Rule.FOLDED, "Shape ×1"),
+    "opset_7": (Rule.OPSET, "opset 7"),
     "torch_old": (Rule.WEIGHTS, "4 weights are inputs, too"),
     "keras": (Rule.DOMAINS, "unused operator domains: ai.onnx.ml"),
     "paddle": (Rule.FOLDED, "Constant ×3"),
@@ -80,11 +82,25 @@ def test_each_change_is_said(name: str) -> None:
 
 
 def test_a_model_that_is_right_is_left_alone() -> None:
-    model = foreign.opset_7()
-    model.opset_import[0].version = 8  # the oldest that the parsers register
+    model = foreign.batch_of_four()
     fixed, findings = fixes.apply(model)
     assert findings == []
     assert [node.op_type for node in fixed.graph.node] == [node.op_type for node in model.graph.node]
+
+
+def test_the_generation_of_the_compiler_decides_about_opsets_and_chips() -> None:
+    old, new = GENERATIONS["5.1"], GENERATIONS["9.0"]
+    model = foreign.torch_resnet()  # opset 17
+    (found,) = rules.lint(model, old)
+    assert found.what == "opset 17; ATC of CANN 5.1 reads 8 to 13"
+    fixed, findings = fixes.apply(model, cann=old)
+    assert (findings[-1].rule, findings[-1].remedy) == (Rule.OPSET, "translated to 13")
+    assert rules.lint(fixed, old) == []
+    assert rules.lint(model, new) == []
+    (found,) = rules.lint(model, new, ["Ascend310", "Ascend310P3"])
+    assert (found.rule, found.what) == (Rule.CHIP, "CANN 9.0 does not compile for Ascend310")
+    assert "5.1 to 8.0" in found.remedy
+    assert [nearest(text).name for text in ("8.1.RC1", "9.1", "4.0", "")] == ["8.0", "9.0", "5.1", "5.1"]
 
 
 def test_an_open_size_needs_a_number() -> None:
