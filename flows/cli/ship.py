@@ -74,6 +74,8 @@ def ship(
         return
     if images is None:
         raise UserError("--images is missing", hint="name a folder of pictures, or --check the model only")
+    if not images.is_dir():
+        raise UserError(f"--images: there is no folder {images}", hint="name a folder of pictures")
     scale = scale or ("bytes" if reading.feed.dtype == "uint8" else "imagenet")
     given = {
         "convert.model": str(model.absolute()),

@@ -15,7 +15,9 @@ class TrainSettings(Section):
     target: Literal["local", "modelarts"] = Field("local", description="where training runs")
     recipe: str = Field("lenet5-sample", description="name of the recipe")
     pretrained: str = Field(
-        "", description="start from this .ckpt or .safetensors file: a path or an obs:// address; empty: from scratch"
+        "",
+        description="start from this checkpoint (.ckpt, .safetensors, .pth, .onnx): a path or an obs:// address; "
+        "empty: from scratch",
     )
 
     def overrides(self) -> dict[str, object]:
