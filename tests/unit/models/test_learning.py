@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+import numpy as np
 import pytest
 
 from models.data.records import RECORD_BYTES
@@ -116,7 +117,7 @@ def unpack(folder: Any, images: Any) -> None:
 
 
 def test_every_recipe_has_a_lesson() -> None:
-    assert set(LESSONS) == set(RECIPES)
+    assert {*LESSONS, "transfer"} == set(RECIPES)  # that one starts from a checkpoint; see below
     assert {recipe for recipe, _ in SHORT} == set(LESSONS) - {"resnet50-board"}  # 49 times as many pixels
 
 
@@ -127,6 +128,38 @@ def test_a_recipe_learns(learn: Any, recipe: Any, way: Any) -> None:
     print(f"{recipe}, {way}: losses {losses}, accuracy {result['accuracy']}")
     assert losses[-1] < lesson.loss
     assert result["accuracy"] > lesson.accuracy
+
+
+@long
+def test_few_pictures_are_learnt_better_from_a_checkpoint_of_other_classes(run: Any, tmp_path: Path) -> None:
+    """A body that knows every second class, and 20 pictures of each of the others."""
+    unpack(tmp_path / "whole", 1000)
+    body, few = ((tmp_path / name, first) for name, first in (("body", 0), ("few", 1)))
+    for (folder, first), most in ((body, None), (few, 20)):
+        for part, count in (("train", most), ("eval", None)):
+            paths = sorted((tmp_path / "whole" / part).iterdir())
+            records = np.concatenate([np.fromfile(path, np.uint8).reshape(-1, RECORD_BYTES) for path in paths])
+            chosen = [records[records[:, 0] == first + 2 * number][:count] for number in range(5)]
+            for number, rows in enumerate(chosen):
+                rows[:, 0] = number
+            name = {"train": "data_batch_1.bin", "eval": "test_batch.bin"}[part]
+            (folder / part).mkdir(parents=True)
+            (folder / part / name).write_bytes(np.concatenate(chosen).tobytes())
+
+    def accuracy(name: str, data: Path, spec: Any, *more: Any) -> float:
+        out = tmp_path / name
+        done = run("train", "--data_url", data, "--train_url", out, "--spec", to_json(spec), *more, seconds=7200)
+        assert done.code == 0, done.errors
+        return float(json.loads((out / "result.json").read_text())["accuracy"])
+
+    known = resolve("compact", {"epochs": 12, "classes": 5, "batch_size": 64, "evaluate_every": 12})
+    accuracy("base", body[0], known)
+    start = ("--pretrain_url", tmp_path / "base" / "checkpoint.ckpt")
+    transfer = resolve("transfer", {"classes": 5})
+    scratch = resolve("transfer", {"classes": 5, "freeze_epochs": 0, "body_rate": 1, "new_head": False})
+    gained, alone = accuracy("transfer", few[0], transfer, *start), accuracy("scratch", few[0], scratch)
+    print(f"20 pictures of each of five classes: {alone:.3f} from nothing, {gained:.3f} from a checkpoint")
+    assert gained > alone + 0.05
 
 
 @long
