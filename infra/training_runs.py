@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.obs.layout import MODELS, address, code_prefix, data_prefix
+from infra.obs.layout import MODELS, address, code_digest, code_prefix, data_prefix
 from infra.ports.training import Epoch, JobStatus, Trainer, TrainEvent, TrainJob
 from infra.ports.values import LocalFile
 from infra.settings import ObsSettings
@@ -45,7 +45,8 @@ class TrainingRuns:
             pretrained: a checkpoint to start from.
         """
         data_address = address(self._obs, data_prefix(self._obs, data_digest))
-        code_address = address(self._obs, code_prefix(self._obs, folder_files(MODELS)[0]))
+        code = code_digest(folder_files(MODELS)[0], str(spec.get("network_sha256", "")))
+        code_address = address(self._obs, code_prefix(self._obs, code))
         job = TrainJob(key, data, spec, folder, data_address, code_address, again, pretrained)
 
         def on_event(event: TrainEvent) -> None:

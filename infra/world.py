@@ -57,7 +57,7 @@ class World:
         """The programs of `models/main.py` on this machine."""
         from infra.local_training.model_programs import LocalModelPrograms
 
-        return LocalModelPrograms()
+        return LocalModelPrograms(self.settings.train.network_file())
 
     def trainer(self) -> Trainer:
         """Where training runs: this machine, or ModelArts."""
@@ -70,7 +70,7 @@ class World:
             )
         from infra.local_training.trainer import LocalTrainer
 
-        return LocalTrainer()
+        return LocalTrainer(network=self.settings.train.network_file())
 
     def scripts(self, modelarts: ModelArtsSettings) -> "ScriptRuns":
         """Users' scripts as jobs of ModelArts, with these settings of the jobs."""

@@ -7,6 +7,7 @@ changes no key of the others.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from models.spec.train_spec import TrainSpec
 
 # What evaluation and export depend on: the trained network, and its input.
-_NETWORK_FIELDS = ("network", "stem", "width", "classes", "image_size", "normalisation")
+_NETWORK_FIELDS = ("network", "network_sha256", "stem", "width", "classes", "image_size", "normalisation")
 
 
 def train_spec(settings: Settings) -> TrainSpec:
@@ -32,10 +33,25 @@ def train_spec(settings: Settings) -> TrainSpec:
     try:
         # A model from outside has another network than the recipe, so its size is not compared with the recipe's.
         own = not settings.convert.model
-        spec: TrainSpec = recipes.resolve(settings.train.recipe, settings.train.overrides(), network=own)
+        spec: TrainSpec = recipes.resolve(settings.train.recipe, _overrides(settings), network=own)
     except recipes.SpecError as error:
         raise UserError(f"setting train.{error.message}", hint=error.hint) from error
     return spec
+
+
+def _overrides(settings: Settings) -> dict[str, object]:
+    """The fields that the settings set; a file with a network of one's own by its name and digest."""
+    found, path = settings.train.overrides(), settings.train.network_file()
+    if path is None:
+        return found
+    try:
+        digest = sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(
+            f"setting train.network: {path} cannot be read: {error.strerror}",
+            hint="write file.py:Class; the file is searched from the current folder",
+        ) from error
+    return {**found, "network": f"{path.name}:{str(found['network']).rpartition(':')[2]}", "network_sha256": digest}
 
 
 def recipe_settings(settings: Settings) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import IO, TypeVar
 from infra.errors import Transient
 from infra.local_training import protocol
 from infra.local_training.protocol import Answer, ProgramError, ProgramEvent, Ready
-from infra.local_training.trainer import MAIN
+from infra.local_training.trainer import MAIN, network_environment
 from infra.ports.training import LogLine
 
 START_SECONDS = 300.0
@@ -33,6 +33,7 @@ class AnswerProcess:
         main: the program.
         start_seconds: time limit for loading the checkpoint.
         answer_seconds: time limit for one answer.
+        network: the file of a network of one's own.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class AnswerProcess:
         main: Path = MAIN,
         start_seconds: float = START_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
+        network: Path | None = None,
     ) -> None:
         options = [f"--{name}={value}" for name, value in arguments.items()]
+        self._environment = network_environment(network)
         self._command = [sys.executable, str(main), "answer", *options]
         self._start_seconds = start_seconds
         self._answer_seconds = answer_seconds
@@ -103,7 +106,7 @@ class AnswerProcess:
             text=True,
             errors="replace",
             bufsize=1,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
             start_new_session=True,  # Ctrl-C is handled by this process
         )
         threading.Thread(target=self._read, args=(self._process, self._events), daemon=True).start()

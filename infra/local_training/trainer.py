@@ -29,6 +29,7 @@ def run_model(
     *,
     main: Path = MAIN,
     seconds: float | None = None,
+    network: Path | None = None,
 ) -> None:
     """Run one command of `models/main.py` to its end.
 
@@ -39,6 +40,7 @@ def run_model(
         log: file to which every line is appended.
         main: the program.
         seconds: time limit.
+        network: the file of a network of one's own.
 
     Raises:
         UserError, Refused, Corrupt: the program reports it.
@@ -63,7 +65,7 @@ def run_model(
     finished = run_program(
         [sys.executable, str(main), command, *options],
         on_line=receive,
-        environment=_ENVIRONMENT,
+        environment={**_ENVIRONMENT, **network_environment(network)},
         log=log,
         seconds=seconds,
     )
@@ -71,11 +73,17 @@ def run_model(
         raise protocol.failure(f"models/main.py {command}", finished.code, last_error, finished.tail)
 
 
+def network_environment(network: Path | None) -> dict[str, str]:
+    """The variable that tells `models/networks/own.py` where the file of a network of one's own is."""
+    return {} if network is None else {"ATLASFLOW_NETWORK_FILE": str(network.absolute())}
+
+
 class LocalTrainer:
     """Trains on this machine's CPU: the port `Trainer`."""
 
-    def __init__(self, main: Path = MAIN) -> None:
+    def __init__(self, main: Path = MAIN, *, network: Path | None = None) -> None:
         self._main = main
+        self._network = network
 
     def producer(self) -> Producer:
         """MindSpore on this kind of CPU.
@@ -94,4 +102,4 @@ class LocalTrainer:
         arguments = {"data_url": str(job.data), "train_url": str(job.folder), "spec": str(spec)}
         if job.pretrained is not None:
             arguments["pretrain_url"] = str(job.pretrained.path)
-        run_model("train", arguments, on_event, job.folder / "train.log", main=self._main)
+        run_model("train", arguments, on_event, job.folder / "train.log", main=self._main, network=self._network)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MODELS = CHECKOUT / "models"
 """The `code_dir` of ModelArts jobs; `main.py` in it is the boot file."""
+OWN_NETWORK = "networks/own"
+"""The folder in `models/` where `models/networks/own.py` finds a network of one's own in a job."""
 DATA_ARCHIVE = "data.tar"
 """Name of a data set's archive; `models/data/archive.py` knows it, too."""
 MANY, SMALL = 100, 256 * 1024
@@ -34,6 +36,11 @@ def as_archive(settings: ObsSettings, sizes: Collection[int]) -> bool:
 def code_prefix(settings: ObsSettings, digest: str) -> str:
     """Return the key prefix of a state of `models/`."""
     return f"{settings.prefix}/code/{digest[:16]}/models"
+
+
+def code_digest(models: str, network: str) -> str:
+    """Return the digest of a state of `models/` with the network of one's own of digest `network`, if not empty."""
+    return sha256(f"{models} {network}".encode()).hexdigest() if network else models
 
 
 def address(settings: ObsSettings, prefix: str) -> str:

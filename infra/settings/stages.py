@@ -1,5 +1,6 @@
 """Settings of training, evaluation, export and compilation, of the Prefect server and of retries."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -23,6 +24,12 @@ class TrainSettings(Section):
     def overrides(self) -> dict[str, object]:
         """Fields of the recipe that are set here."""
         return dict(self.model_extra or {})
+
+    def network_file(self) -> Path | None:
+        """The file of a network of one's own (`network=my_net.py:MyNet`); None for a network of AtlasFlow."""
+        name = str(self.overrides().get("network", ""))
+        file, colon, _ = name.rpartition(":")
+        return Path(file).expanduser() if colon and file.endswith(".py") else None
 
 
 class EvaluateSettings(Section):

@@ -5,6 +5,7 @@ A code digest covers `module_of` the chosen network, so that a change of one fam
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..failures import SpecError
@@ -39,6 +40,8 @@ _NETWORKS: dict[str, _Network] = {
     **{name: _Network("networks.resnet", 16, 512, stems=True) for name in ("resnet50", "resnet101")},
 }
 NETWORKS: tuple[str, ...] = tuple(sorted(_NETWORKS))
+_OWN = _Network("networks.own", 8, 512)
+_OWN_NAME = re.compile(r"[\w.+-]+\.py:[A-Za-z_]\w*")
 
 # Command → modules that implement it; `models/main.py` only selects and calls them.
 _COMMANDS: dict[str, tuple[str, ...]] = {
@@ -57,6 +60,8 @@ def check_network(spec: TrainSpec) -> None:
         SpecError: names the field.
     """
     entry = _find(spec.network)
+    if (entry is _OWN) != bool(spec.network_sha256):
+        raise SpecError("network_sha256: it belongs to a network of one's own, such as my_net.py:MyNet, and only there")
     if not entry.smallest <= spec.image_size <= entry.largest:
         raise SpecError(
             f"image_size: {spec.network} supports {entry.smallest} to {entry.largest} pixels, not {spec.image_size}",
@@ -85,6 +90,8 @@ def code_of(command: str, network: str) -> tuple[str, ...]:
 
 
 def _find(network: str) -> _Network:
+    if _OWN_NAME.fullmatch(network):
+        return _OWN
     if network not in _NETWORKS:
         raise SpecError(f"network: '{network}' is unknown", nearest(network, NETWORKS))
     return _NETWORKS[network]

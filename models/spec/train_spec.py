@@ -32,7 +32,8 @@ class TrainSpec:
     """All settings that can change the bytes of a training.
 
     Attributes:
-        network: a name in `models/networks/registry.py`.
+        network: a name in `models/networks/registry.py`, or a class in a file of one's own, `my_net.py:MyNet`.
+        network_sha256: of that file.
         stem: first convolution, `3x3` or `7x7`, of the networks that support both; `native` is the one of the paper.
         width: multiplier of the channel counts.
         classes: number of classes.
@@ -72,6 +73,7 @@ class TrainSpec:
     """
 
     network: str = "lenet5"
+    network_sha256: str = ""
     stem: str = "native"
     width: float = 1.0
     classes: int = 10

@@ -120,7 +120,7 @@ def _read_stream(path: Path) -> dict[str, NDArray[Any]]:
         return _arrays(content, lambda wanted: places[wanted.key])
 
 
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]  # not in the stubs
+class _Reader(pickle._Unpickler):
     """Resolves names of tensors and storages only; everything else in the file is refused before it could run.
 
     It is the unpickler in Python: the one in C allocates as much memory as a damaged file asks for.

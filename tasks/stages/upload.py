@@ -9,12 +9,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from infra.obs.layout import DATA_ARCHIVE, MODELS, as_archive, code_prefix, data_prefix, identity
+from infra.obs.layout import (
+    DATA_ARCHIVE,
+    MODELS,
+    OWN_NETWORK,
+    as_archive,
+    code_digest,
+    code_prefix,
+    data_prefix,
+    identity,
+)
 from infra.ports.values import LocalFile
 from tasks.engine.stage import Stage, StageContext, StageOutput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from infra.ports.storage import UploadStore
     from infra.settings import Settings
@@ -65,11 +75,11 @@ def prove(context: StageContext, _made: Mapping[str, Mapping[str, LocalFile]]) -
 
 
 def prefixes(settings: Settings, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    """Return the key prefix of each input."""
-    return {
-        "data": data_prefix(settings.obs, inputs["data"].sha256),
-        "code": code_prefix(settings.obs, inputs["code"].sha256),
-    }
+    """Return the key prefix of each input; a network of one's own lies inside the code."""
+    network = inputs["network"].sha256 if "network" in inputs else ""
+    code = code_prefix(settings.obs, code_digest(inputs["code"].sha256, network))
+    found = {"data": data_prefix(settings.obs, inputs["data"].sha256), "code": code}
+    return {**found, "network": f"{code}/{OWN_NETWORK}"} if network else found
 
 
 def _archive(context: StageContext) -> str:
@@ -89,12 +99,17 @@ def _listing(context: StageContext) -> dict[str, str]:
     return {key: file.sha256 for key, file in files.items()}
 
 
+def _external_inputs(settings: Settings) -> Mapping[str, Path]:
+    network = settings.train.network_file()
+    return {"code": MODELS, **({"network": network} if network else {})}
+
+
 STAGE = Stage(
     "upload",
     "effect",
     run,
     needs={"data": ("download", "data")},
-    external_inputs=lambda _settings: {"code": MODELS},
+    external_inputs=_external_inputs,
     settings=lambda settings: {**identity(settings.obs), "archive": settings.obs.archive},
     prove=prove,
 )

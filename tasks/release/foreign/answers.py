@@ -84,7 +84,8 @@ def as_logits(reading: Reading, own: np.ndarray[Any, Any], found: np.ndarray[Any
         own = np.concatenate([1 - own, own], axis=1)
     floor = np.log(np.clip(own, np.finfo(np.float32).tiny, 1))
     shift = found.max(axis=1, keepdims=True) - floor.max(axis=1, keepdims=True)
-    return (floor + shift).astype(np.float32)
+    moved: np.ndarray[Any, Any] = (floor + shift).astype(np.float32)
+    return moved
 
 
 def check_same(reading: Reading, own: np.ndarray[Any, Any], found: np.ndarray[Any, Any], name: str) -> float:

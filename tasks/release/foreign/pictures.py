@@ -87,7 +87,9 @@ def read(files: Mapping[str, LocalFile], names: Sequence[str], contract: Contrac
     for name in sorted(candidates, key=lambda name: candidates[name].sha256):
         groups.setdefault(labels.get(name, 0), []).append(name)
     turns = [name for row in zip_longest(*(groups[number] for number in sorted(groups))) for name in row if name]
-    images, taken, skipped = [], [], {}
+    images: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+    taken: list[str] = []
+    skipped: dict[str, str] = {}
     for name in turns:
         if len(taken) == most:
             break
@@ -135,9 +137,14 @@ def write(pictures: Pictures, labels: Sequence[int], names: Sequence[str], contr
 
     part = write_part(folder / _PART, labels, iter(pictures.images), contract.size)
     values = pictures.images.reshape(-1, 3).astype("float64") / 255
-    mean, std = (tuple(map(float, found.round(6))) for found in (values.mean(axis=0), values.std(axis=0)))
+    mean, std = (_by_channel(found.round(6)) for found in (values.mean(axis=0), values.std(axis=0)))
     about = Description(
         contract.size, True, contract.fit, contract.interpolation, contract.orientation, mean, std, {_PART: part}
     )
     (folder / DESCRIPTION).write_text(about.to_json(), encoding="utf-8")
     (folder / CLASS_NAMES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def _by_channel(values: np.ndarray[Any, Any]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue

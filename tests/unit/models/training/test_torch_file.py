@@ -15,7 +15,7 @@ from tests.unit.models.training.torch_files import Called, Global, Tensor, impor
 
 Write = Callable[[Path, Any], Path]
 WRITERS = pytest.mark.parametrize("write", [write_archive, write_stream])
-VALUES = {
+VALUES: dict[str, Any] = {
     "conv1.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
     "bn1.num_batches_tracked": np.int64(7),
     "fc.bias": np.array([0.5, -1], np.float64),

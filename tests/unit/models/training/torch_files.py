@@ -51,7 +51,7 @@ class Tensor:
         self.size = size or self.size
 
 
-class Writer(pickle._Pickler):  # type: ignore[name-defined]
+class Writer(pickle._Pickler):
     """A pickler that writes names without importing them, and tensors by their storage."""
 
     def __init__(self, file: Any) -> None:
@@ -70,12 +70,13 @@ class Writer(pickle._Pickler):  # type: ignore[name-defined]
 
     def save(self, item: Any, *arguments: Any, **options: Any) -> None:
         if isinstance(item, Global):
-            self.write(pickle.GLOBAL + f"{item.module}\n{item.name}\n".encode())
+            write: Any = getattr(self, "write")  # noqa: B009 - the stubs lack it
+            write(pickle.GLOBAL + f"{item.module}\n{item.name}\n".encode())
             return
         if isinstance(item, Tensor):
             rebuild = Global("torch._utils", "_rebuild_tensor_v2")
             item = Called(rebuild, ("storage", item), 0, item.size, item.stride, False, OrderedDict())
-        super().save(item, *arguments, **options)
+        super().save(item, *arguments, **options)  # type: ignore[misc]  # likewise
 
 
 def write_archive(path: Path, content: Any) -> Path:

@@ -20,6 +20,7 @@ from infra.ports.values import OnLine, Producer
 from infra.settings import load
 from models.preprocess import contract_from_json
 from tasks.release import own_model
+from tasks.release.foreign import pictures
 from tasks.stages import convert
 from tests.unit.infra.atc import foreign
 from tests.unit.tasks.doubles import needs_of, read, work_of
@@ -83,7 +84,7 @@ def photographs(folders: Mapping[str, str], count: int = 2) -> dict[str, bytes]:
 
 
 def run(
-    tmp_path: Path, model: onnx.ModelProto, names: Any = NAMES, pictures: Any = None, suffix: str = "onnx", **more: str
+    tmp_path: Path, model: onnx.ModelProto, names: Any = NAMES, photos: Any = None, suffix: str = "onnx", **more: str
 ) -> Any:
     tmp_path.mkdir(exist_ok=True)
     path = tmp_path / f"own.{suffix}"
@@ -94,7 +95,7 @@ def run(
     inputs = {
         "model": {path.name: model if isinstance(model, bytes) else model.SerializeToString()},
         "classes": {"classes.txt": "".join(f"{name}\n" for name in names).encode()},
-        "images": photographs({name: f"{name}/" for name in names}) if pictures is None else pictures,
+        "images": photographs({name: f"{name}/" for name in names}) if photos is None else photos,
     }
     world = StandIn()
     context = work_of(tmp_path, inputs, world=world, settings=settings)
@@ -148,8 +149,8 @@ def test_gears_need_an_open_batch(tmp_path: Path) -> None:
 
 
 def test_pictures_of_unknown_classes_are_compared_with_the_models_own_answers(tmp_path: Path) -> None:
-    pictures = photographs({"one": ""}, count=5) | {"notes.txt": b"no picture", "broken.jpg": b"\xff\xd8"}
-    context, made, _ = run(tmp_path, foreign.torch_resnet(), pictures=pictures)
+    photos = photographs({"one": ""}, count=5) | {"notes.txt": b"no picture", "broken.jpg": b"\xff\xd8"}
+    context, made, _ = run(tmp_path, foreign.torch_resnet(), photos=photos)
     said = read(made.outputs["findings"])
     assert (said["pictures"], said["labelled"], list(said["skipped"])) == (5, False, ["broken.jpg"])
     assert "5 pictures of unknown classes" in context.reporter.lines
@@ -163,16 +164,16 @@ def test_only_so_many_pictures_are_taken_and_of_every_class(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("photos", "message"),
     [
         ({"a.txt": b""}, "no picture that can be read"),
         ({}, "no picture that can be read"),
         (photographs({"a": "last/", "b": "elsewhere/"}), "2 are not, such as elsewhere/"),
     ],
 )
-def test_folders_without_use_are_named(tmp_path: Path, pictures: Any, message: str) -> None:
+def test_folders_without_use_are_named(tmp_path: Path, photos: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        run(tmp_path, foreign.torch_resnet(), pictures=pictures)
+        run(tmp_path, foreign.torch_resnet(), photos=photos)
 
 
 def test_an_air_file_is_compiled_as_it_is(tmp_path: Path) -> None:
@@ -214,10 +215,10 @@ def test_weights_beside_the_model_are_inputs_and_so_is_everything_that_counts(tm
 def test_class_names_are_checked(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "classes.txt").write_text(text)
     with pytest.raises(UserError, match=message):
-        own_model.pictures.class_names(tmp_path / "classes.txt")
+        pictures.class_names(tmp_path / "classes.txt")
 
 
 def test_class_names_may_have_any_script_and_a_mark_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes("\ufeffgrün \r\n蓝\r\n\r\n".encode())
-    assert own_model.pictures.class_names(tmp_path / "classes.txt") == ["grün", "蓝"]
-    assert json.dumps(own_model.pictures.class_names(tmp_path / "classes.txt"))
+    assert pictures.class_names(tmp_path / "classes.txt") == ["grün", "蓝"]
+    assert json.dumps(pictures.class_names(tmp_path / "classes.txt"))
