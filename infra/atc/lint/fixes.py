@@ -217,6 +217,28 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto | None:
         return onnx.load(options.optimized_model_filepath)
 
 
+# Operators whose later versions only take more types, so that for float32 the version does not matter. That of
+# normalisation also got `training_mode`, which a model for inference does not set (onnx/docs/Changelog.md).
+_WIDENED = ("Add", "BatchNormalization", "Div", "Identity", "Mul", "Relu", "Sub")
+
+
+def _relabelled(model: onnx.ModelProto, version: int, target: int) -> onnx.ModelProto | None:
+    """The model with another version alone, where all its operators are the same in both; else None."""
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization" and (len(node.output) > 1 or len(node.attribute) > 2):
+            return None
+        if not onnx.defs.has(node.op_type, target, ""):
+            return None
+        versions = {onnx.defs.get_schema(node.op_type, number, "").since_version for number in (version, target)}
+        if len(versions) > 1 and node.op_type not in _WIDENED:
+            return None
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for entry in changed.opset_import:
+        entry.version = target if entry.domain in STANDARD else entry.version
+    return changed
+
+
 def _convert_opset(model: onnx.ModelProto, cann: Generation) -> tuple[onnx.ModelProto, list[Finding]]:
     """Translate an opset that ATC does not read, where ONNX's converter can."""
     version = opset_of(model)
@@ -224,8 +246,8 @@ def _convert_opset(model: onnx.ModelProto, cann: Generation) -> tuple[onnx.Model
         return model, []
     target = cann.opsets[-1] if version > cann.opsets[-1] else ADVISED
     try:
-        converted = version_converter.convert_version(model, target)
-        onnx.checker.check_model(converted)
+        converted = _relabelled(model, version, target) or version_converter.convert_version(model, target)
+        onnx.checker.check_model(_with_shapes(converted))
     except (RuntimeError, ValueError, onnx.checker.ValidationError):
         return model, []  # the rule about opsets says what to do
     return converted, [Finding(Rule.OPSET, Level.FIXED, f"opset {version}", f"translated to {target}")]

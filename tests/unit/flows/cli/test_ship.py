@@ -67,7 +67,7 @@ def test_what_is_missing_is_named(folder: Path, model: str, options: list[str], 
         ("keras.onnx", ["--scale", "signed", "--fit", "crop"], {"data.fit": '"crop"', "train.normalisation": '"0.5,'}),
         ("any_size.onnx", ["--size", "24"], {"train.image_size": "24"}),
         ("keras.onnx", ["--board", "porch", "--board", "attic"], {"deploy.boards": '["porch", "attic"]'}),
-        ("keras.onnx", ["--set", "convert.precisions=[]"], {"convert.precisions": "[]"}),
+        ("keras.onnx", ["--set", "convert.max_images=9"], {"convert.max_images": "9"}),
     ],
 )
 def test_the_rest_is_a_run_of_three_stages(

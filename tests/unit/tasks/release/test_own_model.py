@@ -42,7 +42,7 @@ class StandIn:
         return self
 
     def producer(self) -> Producer:
-        return Producer("atc-stand-in", "1", True)
+        return Producer("atc-stand-in", "1", True, {"cann": "8.0"})
 
     def compile(self, request: CompileRequest, lines: OnLine) -> None:
         self.requests.append(request)
