@@ -136,8 +136,8 @@ ALLOWED = {
 
 OWN_MODEL = {
     "infra/air/",
+    "infra/atc/generations.py",
     "infra/atc/lint/",
-    "infra/atc/operator_sets.py",
     "infra/store/",
     "infra/faults.py",
     "models/data/",
