@@ -50,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PANELS = {
-    "Run": ("run", "retrain", "tune", "serve", "worker"),
+    "Run": ("run", "ship", "retrain", "tune", "serve", "worker"),
     "Look": ("status", "why", "settings", "show", "profile", "demo", "aim", "doctor"),
     "Boards and releases": ("boards", "champion"),
     "Huawei Cloud and xihe": ("obs", "jobs", "notebook", "import", "export"),
