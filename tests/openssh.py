@@ -26,15 +26,18 @@ class OpenSsh:
 
     Args:
         folder: of the stand-in board (`infra/board/emulator/service.py`).
+        first: lines of its configuration that win over those below.
+        sftp: the program of the subsystem; empty: the server has none.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, first: str = "", sftp: str = "internal-sftp") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.configuration = folder / "sshd_config"
         self.configuration.write_text(
             f"""
+            {first}
             Port {self.port}
             ListenAddress 127.0.0.1
             HostKey {folder}/host_key
@@ -46,7 +49,7 @@ class OpenSsh:
             PermitRootLogin prohibit-password
             MaxStartups 1000
             MaxSessions 1000
-            Subsystem sftp internal-sftp
+            {f"Subsystem sftp {sftp}" if sftp else ""}
             SetEnv HOME={folder}/home PATH={folder}/bin:/usr/bin:/bin
             """
         )

@@ -12,9 +12,12 @@ from pathlib import Path
 # Package → a file that it brings.
 PACKAGES = {
     "chromium": "/usr/bin/chromium",
+    "csh": "/usr/bin/bsd-csh",
+    "fish": "/usr/bin/fish",
     "openssh-server": "/usr/sbin/sshd",
     "postgresql": "/usr/bin/pg_ctlcluster",
     "redis-server": "/usr/bin/redis-server",
+    "tcsh": "/usr/bin/tcsh",
 }
 # What a package's service would make when it starts; tests start the program without its service.
 FOLDERS = {"openssh-server": "/run/sshd"}

@@ -27,6 +27,7 @@ async def examine(session: Session, release: Release | None) -> BoardCheck:
     try:
         async with session:
             facts = await session.facts()
+            files = await _files(session)
     except HostKeyRefused as error:
         return BoardCheck((reachable, _failed(Step.HOST_KEY, error)))
     except UserError as error:
@@ -34,7 +35,15 @@ async def examine(session: Session, release: Release | None) -> BoardCheck:
     except AtlasFlowError as error:
         step = Step.LOGIN if isinstance(error, LoginRefused) else Step.PYTHON
         return BoardCheck((reachable, _host_key(session), _failed(step, error)))
-    return BoardCheck((reachable, _host_key(session), *examine_facts(facts, settings, release)), facts.board)
+    return BoardCheck((reachable, _host_key(session), files, *examine_facts(facts, settings, release)), facts.board)
+
+
+async def _files(session: Session) -> Finding:
+    try:
+        await session.try_files()
+    except AtlasFlowError as error:
+        return _failed(Step.FILES, error)
+    return Finding(Step.FILES, Level.GOOD, f"a probe was written to {session.settings.folder} by SFTP")
 
 
 def _failed(step: Step, error: AtlasFlowError) -> Finding:

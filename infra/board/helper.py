@@ -34,17 +34,24 @@ BOOT = (
 )
 
 
-def helper_command(settings: BoardSettings) -> str:
-    """The command to run on the board: source the environment, start the helper.
+# Every login shell takes this: sh, bash, zsh, fish, csh, tcsh. What a shell of its own language must not see comes by
+# standard input.
+COMMAND = "exec /bin/sh"
+READY = b"atlasflow is ready"
 
-    A non-interactive shell does not read .bashrc, so the command sources the toolkit's script. It
-    uses bash if there is one, because some of these scripts need it (docs/reference/pitfalls.md §8.13).
+
+def helper_script(settings: BoardSettings) -> str:
+    """The line for /bin/sh on the board: source the environment, print `READY`, start the helper.
+
+    A non-interactive shell does not read .bashrc, so the script sources the toolkit's. It uses bash if there is one,
+    because some of these scripts need it (docs/reference/pitfalls.md §8.13). The helper gets what is sent after
+    `READY`: a shell may have read more of its standard input than the line that it executes.
     """
     candidates = shlex.quote(settings.environment) if settings.environment else " ".join(ENVIRONMENTS)
     script = (
         f"for f in {candidates}; do "
         'if [ -r "$f" ]; then . "$f" >/dev/null 2>&1; '
         "ATLASFLOW_ENVIRONMENT=$f; export ATLASFLOW_ENVIRONMENT; break; fi; "
-        f"done; exec {shlex.quote(settings.python)} -u -B -c {shlex.quote(BOOT)}"
+        f"done; printf '\\n%s\\n' '{READY.decode()}'; exec {shlex.quote(settings.python)} -u -B -c {shlex.quote(BOOT)}"
     )
-    return f'exec "$(command -v bash || echo /bin/sh)" -c {shlex.quote(script)}'
+    return f'exec "$(command -v bash || echo /bin/sh)" -c {shlex.quote(script)}\n'

@@ -13,7 +13,7 @@ import asyncssh
 
 from infra.board import answers
 from infra.board.connection import connect, mapped
-from infra.board.helper import AGENT, MODULES, helper_command
+from infra.board.helper import AGENT, COMMAND, MODULES, READY, helper_script
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.faults import FaultPlan
 from infra.ports.values import OnBytes
@@ -29,7 +29,16 @@ IDLE_SECONDS = 90  # after this time without one, the board releases its lock
 CLASSES: Mapping[int, type[AtlasFlowError]] = {
     error.exit_code: error for error in (UserError, GateFailed, Refused, Transient, Corrupt)
 }
+MAX_NOISE = 1000  # lines that login scripts print before the helper's own
 GREETING = b'{"atlasflow"'
+
+
+class _NoChannel(Exception):
+    """The server opens no further channel."""
+
+
+class _NoSftp(Exception):
+    """The server has no SFTP."""
 
 
 class Session:
@@ -167,39 +176,94 @@ class Session:
         assert self._connection is not None  # noqa: S101 - for the type checker: entered
         async with self._starting:
             if self._sftp is None:
-                with mapped(self.name, self.settings):
-                    self._sftp = await self._connection.start_sftp_client()
+                self._sftp = await self._open_sftp(self._connection)
         return self._sftp
+
+    async def _open_sftp(self, connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
+        """Open a second channel for files.
+
+        Raises:
+            Refused: the server has no SFTP, or allows one channel only.
+        """
+        where = f"the SSH server of board {self.name}"
+        try:
+            with mapped(self.name, self.settings):
+                return await asyncio.wait_for(self._open(connection), REQUEST_SECONDS)
+        except _NoChannel as error:
+            raise Refused(
+                f"{where} opens one channel only: {error}", hint="set MaxSessions to 10, its default, in sshd_config"
+            ) from error
+        except _NoSftp as error:
+            raise Refused(
+                f"{where} has no SFTP", hint="add the line `Subsystem sftp internal-sftp` to sshd_config; restart it"
+            ) from error
+
+    async def _open(self, connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
+        try:
+            return await connection.start_sftp_client()
+        except asyncssh.ChannelOpenError as error:
+            # A server that refuses the subsystem opens the channel first, and asyncssh says so by this code.
+            if error.code == asyncssh.OPEN_REQUEST_SESSION_FAILED:
+                raise _NoSftp from error
+            raise _NoChannel(error.reason) from error
+        except asyncssh.SFTPError as error:
+            raise _NoSftp from error
+
+    async def try_files(self) -> None:
+        """Send a small file to the board and remove it, as a deployment does with large ones.
+
+        Raises:
+            AtlasFlowError: there is no SFTP, or the folder cannot be written.
+        """
+        work = await self.ask("make_work", answers.text)
+        await self.send(Path(__file__), f"{work}/probe", None)
+        await self.ask("drop_work", answers.nothing, folder=work)
 
     def _running(self) -> "asyncssh.SSHClientProcess[bytes]":
         assert self._helper is not None  # noqa: S101 - for the type checker: entered
         return self._helper
 
     async def _start(self) -> None:
-        """Start the helper and wait for its greeting; lines of a login script before it are ignored."""
+        """Start the helper and wait for its greeting; lines of login scripts before it are ignored."""
         assert self._connection is not None  # noqa: S101 - for the type checker: connected
         sources = [(name, (AGENT / f"{name}.py").read_text(encoding="utf-8")) for name in MODULES]
         boot = json.dumps({"modules": sources, "root": self.settings.folder, "idle": IDLE_SECONDS}).encode() + b"\n"
         with mapped(self.name, self.settings):
-            self._helper = await self._connection.create_process(helper_command(self.settings), encoding=None)
-            with contextlib.suppress(BrokenPipeError):  # it has ended already; its error output says why
-                self._helper.stdin.write(boot)
-            for _ in range(1000):
-                line = await asyncio.wait_for(self._helper.stdout.readline(), REQUEST_SECONDS)
-                if line.startswith(GREETING):
-                    return
-                if not line:
-                    break
-        raise Refused(
-            f"board {self.name} cannot run {self.settings.python}{await self._last_error()}",
-            hint=f"log in and try `{self.settings.python} --version`; set boards.{self.name}.python",
-        )
+            self._helper = await self._connection.create_process(COMMAND, encoding=None)
+            said = await self._send_line(helper_script(self.settings).encode(), READY)
+        if said is not None:
+            raise Refused(
+                f"board {self.name} runs no command for {self.settings.user}{await self._last_error(said)}",
+                hint="its login shell, a forced command of its SSH server, or an expired password ends it: "
+                f"try `ssh {self.settings.user}@{self.settings.address} /bin/sh`",
+            )
+        with mapped(self.name, self.settings):
+            said = await self._send_line(boot, GREETING)
+        if said is not None:
+            raise Refused(
+                f"board {self.name} cannot run {self.settings.python}{await self._last_error(said)}",
+                hint=f"log in and try `{self.settings.python} --version`; set boards.{self.name}.python",
+            )
 
-    async def _last_error(self) -> str:
-        """The last line of the helper's standard error."""
+    async def _send_line(self, line: bytes, answer: bytes) -> bytes | None:
+        """Send a line, and read until one begins with `answer`; None then, else the last line before the end."""
+        helper, last = self._running(), b""
+        with contextlib.suppress(BrokenPipeError):  # it has ended already; its error output says why
+            helper.stdin.write(line)
+        for _ in range(MAX_NOISE):
+            read = await asyncio.wait_for(helper.stdout.readline(), REQUEST_SECONDS)
+            if read.startswith(answer):
+                return None
+            if not read:
+                return last
+            last = read.strip() or last
+        return last
+
+    async def _last_error(self, said: bytes = b"") -> str:
+        """The last line of the helper's standard error, or else what it said instead of an answer."""
         with mapped(self.name, self.settings):
             text = await asyncio.wait_for(self._running().stderr.read(4000), 10)
-        lines = (text or b"").decode(errors="replace").strip().splitlines()
+        lines = (text or said or b"").decode(errors="replace").strip().splitlines()
         return f": {answers.printable(lines[-1])}" if lines else ""
 
 

@@ -18,6 +18,7 @@ class Step(StrEnum):
     HOST_KEY = "host key"
     ENTRY = "entry"
     LOGIN = "login"
+    FILES = "files"
     GROUPS = "groups"
     SPACE = "space"
     PYTHON = "Python"
