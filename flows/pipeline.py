@@ -16,6 +16,7 @@ from infra.store.runs import Outcome, RunRecord, Runs, StageRecord
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import reporter
 from tasks.engine.stage import Reporter
+from tasks.orchestration.events import rename
 from tasks.orchestration.prefect_task import FlowReporter, pass_gate, run_stage, stopped
 from tasks.pipeline import NAMES, gate_after, select
 from tasks.reports import run as run_report
@@ -70,6 +71,7 @@ def run_stages(request: RunRequest, opener: Callable[[RunRequest, Reporter], Cha
     chain = opener(request, FlowReporter(reporter.get()))
     record = Runs(chain.home).begin(request.profile)
     record.flow_run = str(flow_run.id or "")
+    record.settings = dict(request.settings)
     with hold(chain.home / "locks" / GARBAGE_LOCK, shared=True):
         _run_each(chain, selected, request, record)
 
@@ -94,6 +96,9 @@ def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, reco
     finally:
         runs.save(record)
         run_report.publish(chain, record)
+        accuracy = run_report.accuracy_reached(chain, record)
+        if record.flow_run and accuracy:
+            rename(f"{flow_run.name} {accuracy}", tags=(chain.settings.train.recipe, request.profile))
 
 
 def run_one(chain: Chain, name: str, record: RunRecord, *, force: bool = False, title: str = "") -> None:

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from prefect.runtime import flow_run
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.config import JsonDict
 
 from infra.errors import AtlasFlowError, UserError
@@ -31,6 +31,9 @@ SettingName = Annotated[str, StringConstraints(pattern=_SETTING), AfterValidator
 SETTING_NAMES: JsonDict = {"propertyNames": {"pattern": _SETTING, "not": {"pattern": _SECRET}}}
 """JSON Schema of the names, which Pydantic does not derive from the key type of a mapping."""
 
+NAMED = ("train.recipe", "data.source")  # the name of a run has them in any case
+MAX_CHANGED = 80  # characters of a name
+
 Request = TypeVar("Request", bound="Target")
 
 
@@ -51,14 +54,34 @@ class Target(BaseModel):
     )
 
 
-class RunRequest(Target):
+class Training(Target):
+    """A target with the settings of a training that people change most, as fields of their own."""
+
+    recipe: str | None = Field(None, description="train.recipe; empty: that of the settings")
+    epochs: int | None = Field(None, ge=1, le=10_000, description="train.epochs; empty: that of the recipe")
+    learning_rate: float | None = Field(None, gt=0, description="train.learning_rate; empty: that of the recipe")
+    seed: int | None = Field(None, ge=0, description="train.seed; empty: that of the recipe")
+
+    @model_validator(mode="after")
+    def _fields_are_settings(self) -> Self:
+        """Put the fields among the settings, which are all that counts from here on."""
+        fields = {name: getattr(self, name) for name in Training.model_fields.keys() - Target.model_fields.keys()}
+        given = {f"train.{name}": str(value) for name, value in sorted(fields.items()) if value is not None}
+        for name, value in given.items():
+            if self.settings.get(name, value) != value:
+                raise ValueError(f"{name} is {self.settings[name]} in the settings, and {value} in its field")
+        object.__setattr__(self, "settings", {**self.settings, **given})
+        return self
+
+
+class RunRequest(Training):
     """Stages of the chain to run."""
 
     stages: tuple[StageName, ...] = Field((), description="stages to run; empty: the whole chain")
     force: tuple[StageName, ...] = Field((), description="stages to run even when they are fresh")
 
 
-class StageRequest(Target):
+class StageRequest(Training):
     """Run one stage."""
 
     force: bool = Field(False, description="run it even when it is fresh")
@@ -69,7 +92,7 @@ class StageRequest(Target):
         return RunRequest(profile=self.profile, settings=self.settings, stages=(stage,), force=forced)
 
 
-class RetrainRequest(Target):
+class RetrainRequest(Training):
     """Challenge the champion."""
 
     reason: str = Field("", description="why now; empty: only if data, code, recipe, age or drift give a reason")
@@ -116,7 +139,7 @@ class TuneRequest(Target):
 
 
 def run_name(what: str, request: Target) -> str:
-    """Build the name of a flow run: `what`, recipe, data, and the number of the run in this installation.
+    """Build the name of a flow run: `what`, recipe, data, the number of the run in this installation, what changed.
 
     A request with wrong settings is named by its profile; the run itself reports the error.
     """
@@ -127,7 +150,8 @@ def run_name(what: str, request: Target) -> str:
     source = shown(settings.data.source)
     data = source.rpartition("/")[2] or source
     number = Runs(home()).count() + 1
-    return f"{what} {settings.train.recipe} {data} #{number}"
+    changed = (f" {name.partition('.')[2]}={value}" for name, value in request.settings.items() if name not in NAMED)
+    return f"{what} {settings.train.recipe} {data} #{number}{''.join(changed)[:MAX_CHANGED]}"
 
 
 def parse_request(kind: type[Request], options: Mapping[str, Any]) -> Request:

@@ -31,13 +31,23 @@ class StageRecord:
 
 @dataclass
 class RunRecord:
-    """One run, saved again after each stage; `flow_run` is the id of its Prefect flow run."""
+    """One run, saved again after each stage.
+
+    Attributes:
+        id: unique on this machine, and sorted by time.
+        started: in seconds since 1970.
+        profile: of its settings.
+        stages: what became of each so far.
+        flow_run: id of its Prefect flow run.
+        settings: those that override the profile; never secrets.
+    """
 
     id: str
     started: float
     profile: str
     stages: list[StageRecord] = field(default_factory=list)
     flow_run: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 class Runs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from prefect.events import emit_event
 
@@ -16,6 +17,15 @@ DEMOTED = "atlasflow.champion.demoted"
 FELL_BACK = "atlasflow.board.fell-back"
 STOPPED = "Stopped by a gate"
 """Name of the state of a run that a gate stopped; its event is `prefect.flow-run.` with this name."""
+
+
+def rename(name: str, tags: Sequence[str]) -> None:
+    """Give the current flow run a name that says what it reached, and tags to filter by."""
+    from prefect.client.orchestration import get_client
+    from prefect.runtime import flow_run
+
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(flow_run.id), name=name, tags={*flow_run.tags, *tags})
 
 
 def emit_fallback(board: str, release: str, reason: str) -> None:

@@ -15,7 +15,7 @@ from tasks.engine.diff import brief
 from tasks.release.parity_report import rows
 from tasks.reports import sections
 from tasks.reports.accuracy import accuracy
-from tasks.reports.inputs import last_ledger, ledger_of, milliseconds, picture_of, published_of, rows_of
+from tasks.reports.inputs import last_ledger, ledger_of, metrics_of, milliseconds, picture_of, published_of, rows_of
 from tasks.reports.robustness import robustness
 
 if TYPE_CHECKING:
@@ -41,9 +41,23 @@ def publish(chain: Chain, record: RunRecord) -> None:
         _publish_parity(chain)
 
 
+def accuracy_reached(chain: Chain, record: RunRecord) -> str:
+    """The accuracy that a run measured or reused, such as `68.2 %`; empty where its evaluation did not end well."""
+    done = {item.stage for item in record.stages if item.outcome != "failed"}
+    if "evaluate" not in done or "evaluate" not in chain.known:
+        return ""
+    return f"{metrics_of(chain, chain.known['evaluate']).accuracy * 100:.1f} %"
+
+
 def markdown(chain: Chain, record: RunRecord) -> str:
     """Write the report of a run as Markdown."""
-    lines = [f"# Run {record.id}", "", *sections.summary(chain, record), f"Profile `{record.profile}`.", ""]
+    lines = [
+        f"# Run {record.id}",
+        "",
+        *sections.summary(chain, record),
+        f"Profile `{record.profile}`{_changed(record)}.",
+        "",
+    ]
     lines += ["| stage | outcome | seconds | result | why |", "|---|---|---:|---|---|"]
     lines += [
         f"| {item.stage} | {item.outcome} | {item.seconds:.1f} | {_cell(item.note)} | {_cell(brief(item.reason))} |"
@@ -98,6 +112,11 @@ def _show_picture(chain: Chain, receipt: Receipt, output: str, key: str, descrip
 def _cell(text: str) -> str:
     """Put text on one line, and escape Markdown."""
     return re.sub(r"([\\|_*`<\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def _changed(record: RunRecord) -> str:
+    """The settings of a run that differ from its profile."""
+    return "".join(f", `{name} = {value}`" for name, value in sorted(record.settings.items()))
 
 
 def _links(chain: Chain) -> list[str]:

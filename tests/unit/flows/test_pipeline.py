@@ -134,7 +134,10 @@ def test_a_request_knows_its_fields() -> None:
         RunRequest(stage=["train"])  # type: ignore[call-arg]
     request = RunRequest(stages=["train"], settings={"train.epochs": "3"})
     assert RunRequest.model_validate_json(request.model_dump_json()) == request
-    assert set(json.loads(request.model_dump_json())) == {"profile", "settings", "stages", "force"}
+    assert set(json.loads(request.model_dump_json())) == {
+        *("profile", "settings", "stages", "force"),
+        *("recipe", "epochs", "learning_rate", "seed"),
+    }
 
 
 def test_every_stage_has_a_flow_of_its_own() -> None:

@@ -57,6 +57,26 @@ def test_options_that_no_form_would_take_are_told_in_words(
         parse_request(kind, options)
 
 
+def test_the_fields_of_a_training_are_settings() -> None:
+    request = RunRequest(recipe="resnet50-tutorial", epochs=3, seed=7, settings={"obs.bucket": "b"})
+    assert request.settings == {
+        "obs.bucket": "b",
+        "train.recipe": "resnet50-tutorial",
+        "train.epochs": "3",
+        "train.seed": "7",
+    }
+    assert RunRequest.model_validate_json(request.model_dump_json()) == request
+    assert StageRequest(epochs=2, force=True).of("train").settings == {"train.epochs": "2"}
+    with pytest.raises(ValidationError, match="epochs is 4 in the settings, and 3 in its field"):
+        RunRequest(epochs=3, settings={"train.epochs": "4"})
+
+
+def test_a_form_has_typed_fields_for_them() -> None:
+    fields = RunRequest.model_json_schema()["properties"]
+    assert {"type": "integer", "minimum": 1, "maximum": 10_000} in fields["epochs"]["anyOf"]
+    assert fields["learning_rate"]["anyOf"][0] == {"type": "number", "exclusiveMinimum": 0}
+
+
 @pytest.mark.parametrize("profile", ["local", "twin", "cloud", "mine.toml", "/etc/atlasflow/lab.toml"])
 def test_a_right_form_is_taken(profile: str) -> None:
     values = {"profile": profile, "settings": {"modelarts.stand_in.slots": "2"}, "stages": ["train"]}
