@@ -26,6 +26,7 @@ from flows.cli import (
     release,
     retrain,
     run,
+    runs,
     scripts,
     serve,
     services,
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 PANELS = {
     "Run": ("run", "ship", "retrain", "tune", "serve", "worker"),
-    "Look": ("status", "why", "settings", "show", "profile", "demo", "aim", "doctor"),
+    "Look": ("status", "why", "runs", "settings", "show", "profile", "demo", "aim", "doctor"),
     "Boards and releases": ("boards", "champion"),
     "Huawei Cloud and xihe": ("obs", "jobs", "notebook", "import", "export"),
     "Services and deployments": ("up", "down", "deployments"),
@@ -79,6 +80,7 @@ for module in (
     retrain,
     tune,
     status,
+    runs,
     settings,
     show,
     profile,

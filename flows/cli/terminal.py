@@ -25,6 +25,10 @@ LINE_SECONDS = 10.0
 """A pipe, a file or a CI log gets a line of progress at this interval."""
 
 
+LEAST_SHARE = 0.02
+"""Of a stage, before its pace says how long the rest will take."""
+
+
 class TerminalReporter:
     """Shows a progress bar for the stage that runs, and lines above it."""
 
@@ -64,7 +68,7 @@ class TerminalReporter:
         """How long the stage will still take at its mean pace; empty while nobody can know."""
         began = self._began.setdefault(stage, self._now())
         spent = self._now() - began
-        if not total or not 0 < done < total or spent < 1:
+        if not total or not total * LEAST_SHARE < done < total or spent < 1:
             return ""
         return f"about {age(spent * (total - done) / done)} left"
 
