@@ -21,7 +21,7 @@ def test_one_training_parameter_reruns_training_and_what_follows(made: Any) -> N
     states = made.states()
     assert states.pop("deploy") == "stale", "the board holds what was deployed last"
     assert set(states.values()) == {"fresh"}, "the receipts of the other training are still there"
-    assert "deploy    starts: board laptop runs " in made.atlasflow("run")
+    assert "deploy    starts: board laptop was given " in made.atlasflow("run")
     assert set(made.states().values()) == {"fresh"}
 
 
