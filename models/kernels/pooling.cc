@@ -10,6 +10,27 @@ namespace {
 int64_t before(int32_t given, int64_t size, int64_t results, int32_t kernel, int32_t stride) {
   return given >= 0 ? given : std::max<int64_t>((results - 1) * stride + kernel - size, 0) / 2;
 }
+
+// A row of results from windows of 2 × 2 pixels side by side. Without branches, so that the compiler makes vectors of
+// it: random comparisons mispredict, and took six times as long.
+void pool_row_of_pairs(const float *__restrict upper, int64_t width, int32_t place, int64_t columns,
+                       float *__restrict y, int32_t *__restrict at) {
+  const float *__restrict lower = upper + width;
+  const int32_t below = static_cast<int32_t>(width);
+  for (int64_t column = 0; column < columns; ++column) {
+    const float others[] = {upper[2 * column + 1], lower[2 * column], lower[2 * column + 1]};
+    const int32_t steps[] = {1, below, below + 1};
+    float best = upper[2 * column];
+    int32_t step = 0;
+    for (int other = 0; other < 3; ++other) {
+      const bool wins = (others[other] > best) | (others[other] != others[other]);  // NaN wins
+      best = wins ? others[other] : best;
+      step = wins ? steps[other] : step;
+    }
+    y[column] = best;
+    at[column] = place + 2 * static_cast<int32_t>(column) + step;
+  }
+}
 }  // namespace
 
 // x, geometry (kernel, stride, padding before; rows then columns) → y, position of each maximum in its image plane
@@ -20,12 +41,19 @@ KERNEL(max_pooling) {
     const int64_t above = before(g[4], height, rows, g[0], g[2]), aside = before(g[5], width, columns, g[1], g[3]);
     const int64_t planes = shapes[0][0] * shapes[0][1];
     const int64_t pieces = std::min<int64_t>(planes, 64);
+    const bool pairs = std::all_of(g, g + 4, [](int32_t value) { return value == 2; }) && above == 0 && aside == 0 &&
+                       2 * rows <= height && 2 * columns <= width;
     pool().parallel_for(static_cast<int>(pieces), [=](int piece, int) {
       for (int64_t plane = planes * piece / pieces; plane < planes * (piece + 1) / pieces; ++plane) {
         const float *x = static_cast<float *>(data[0]) + plane * height * width;
         float *y = static_cast<float *>(data[2]) + plane * rows * columns;
         int32_t *at = static_cast<int32_t *>(data[3]) + plane * rows * columns;
         for (int64_t row = 0; row < rows; ++row) {
+          if (pairs) {
+            pool_row_of_pairs(x + 2 * row * width, width, static_cast<int32_t>(2 * row * width), columns,
+                              y + row * columns, at + row * columns);
+            continue;
+          }
           const int64_t top = std::max<int64_t>(row * g[2] - above, 0);
           const int64_t bottom = std::min<int64_t>(row * g[2] - above + g[0], height);
           for (int64_t column = 0; column < columns; ++column) {

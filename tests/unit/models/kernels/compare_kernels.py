@@ -141,6 +141,10 @@ LAYERS = {
     "normalisation of single pixels": lambda: layer_case(lambda: nn.BatchNorm2d(130, eps=1e-3), (8, 130, 1, 1)),
     "pooling": lambda: layer_case(lambda: nn.MaxPool2d(2, 2), (3, 5, 12, 12)),
     "pooling of equals": lambda: layer_case(lambda: nn.MaxPool2d(2, 2), (3, 5, 12, 12), ties=True),
+    "pooling of equals, odd size": lambda: layer_case(lambda: nn.MaxPool2d(2, 2), (3, 5, 13, 11), ties=True),
+    "pooling same of pairs, odd size": lambda: layer_case(
+        lambda: nn.MaxPool2d(2, 2, pad_mode="same"), (2, 3, 13, 11), ties=True
+    ),
     "pooling same, overlapping": lambda: layer_case(lambda: nn.MaxPool2d(3, 2, pad_mode="same"), (2, 4, 16, 15)),
     "pooling same, overlapping equals": lambda: layer_case(
         lambda: nn.MaxPool2d(3, 2, pad_mode="same"), (2, 4, 16, 15), ties=True
