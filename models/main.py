@@ -135,12 +135,26 @@ def _describe(options: argparse.Namespace) -> None:
     _load("evaluation.profile").describe(spec, _builder(spec), options.output)
 
 
+def _step(options: argparse.Namespace) -> None:
+    spec = _spec(options.spec)
+    _load("training.runtime").prepare(spec.seed)
+    _load("training.step_profile").profile_step(spec, _builder(spec), options.data_url, options.output)
+
+
+def _rates(options: argparse.Namespace) -> None:
+    spec = _spec(options.spec)
+    _load("training.runtime").prepare(spec.seed)
+    _load("training.rate_range").measure_rates(spec, _builder(spec), options.data_url, options.output)
+
+
 _COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "export": _export,
     "profile": _profile,
     "describe": _describe,
+    "step": _step,
+    "rates": _rates,
     "answer": _answer,
     "compare": _compare,
 }
@@ -194,12 +208,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = add("evaluate", help="accuracy, confusion matrix and predictions of a checkpoint")
     profile = add("profile", help="size, latency, multiply-adds and tuning score")
     describe = add("describe", help="output shape, parameters and multiply-adds of each layer")
+    step = add("step", help="milliseconds of a training step by layer")
+    rates = add("rates", help="loss of a short training whose learning rate rises")
     compare = add("compare", help="compare two sets of predictions of the same images")
     answer = add("answer", help="compute the logits of each image from standard input")
     export = add("export", help="write MINDIR, ONNX or AIR and compare it with the checkpoint")
-    for command in (train, evaluate, export, profile):
+    for command in (train, evaluate, export, profile, step, rates):
         command.add_argument("--data_url", type=path_or_address, required=True, help="folder with train/ and eval/")
-    for command in (train, evaluate, export, profile, describe, answer):
+    for command in (train, evaluate, export, profile, describe, answer, step, rates):
         command.add_argument(
             "--spec",
             default=os.environ.get(SPEC_VARIABLE),
@@ -218,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument(
         "--checkpoint", type=path_or_address, help="file to load; without it, only the cost is measured"
     )
-    for command in (evaluate, export, profile, describe):
+    for command in (evaluate, export, profile, describe, step, rates):
         command.add_argument("--output", type=path_or_address, required=True, help="folder for the results")
     compare.add_argument("--first", type=Path, required=True, help="predictions.npz of an evaluation")
     compare.add_argument("--second", type=Path, required=True, help="predictions.npz of another evaluation")

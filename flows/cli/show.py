@@ -1,4 +1,4 @@
-"""`atlasflow show`: images, learning rates, a training's history, a network."""
+"""`atlasflow show`: images, learning rates, a training's history, a network, a step."""
 
 import tempfile
 from pathlib import Path
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tasks.reports.training_comparison import ClassGain
 
 Picture = Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")]
-app = typer.Typer(no_args_is_help=True, help="Show images, learning rates, a training's history, or a network.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Show images, learning rates, a training's history, a network, or where a step's time goes.",
+)
 
 
 def register(parent: typer.Typer) -> None:
@@ -27,6 +30,8 @@ def register(parent: typer.Typer) -> None:
     app.command(epilog="Example: `atlasflow show schedules constant square cosine --set train.epochs=3`")(schedules)
     app.command(epilog="Examples: `atlasflow show history` · `atlasflow show history --compare latest 3fa1c2`")(history)
     app.command(epilog="Example: `atlasflow show network --set train.recipe=resnet50-tutorial`")(network)
+    app.command(epilog="Example: `atlasflow show step --set train.recipe=compact`")(step)
+    app.command(epilog="Example: `atlasflow show learning-rate --set train.batch_size=128`")(learning_rate)
     parent.add_typer(app, name="show")
 
 
@@ -138,6 +143,44 @@ def network(profile: Profile = "local", settings: Set = None, as_json: Json = Fa
     numbers = ("parameters", "multiply-adds")
     print_table(("layer", "kind", "output", *numbers), rows, right=numbers)
     print_line(f"{found.network}: {found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds")
+
+
+def step(
+    output: Picture = Path("step.png"), profile: Profile = "local", settings: Set = None, as_json: Json = False
+) -> None:
+    """Measure where the milliseconds of a training step go, layer by layer; a few steps are trained on this machine."""
+    chain = _open(profile, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspection.step_times(chain, Path(folder), output)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(layer.name, f"{layer.forward_ms:.3f}", f"{layer.backward_ms:.3f}") for layer in found.layers]
+    rows += [(f"({name})", f"{milliseconds:.3f}", "") for name, milliseconds in found.rest]
+    print_table(("layer", "forward ms", "backward ms"), rows, right=("forward ms", "backward ms"))
+    kernels = "compiled kernels" if found.compiled_kernels else "MindSpore's own operators"
+    rate = found.batch_size / found.step_ms * 1e3
+    print_line(f"a step of {found.batch_size} images: {found.step_ms:.2f} ms, {rate:,.0f} images/s, {kernels}")
+    print_line(f"picture: {output}")
+
+
+def learning_rate(
+    output: Picture = Path("learning-rate.png"),
+    profile: Profile = "local",
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Find a learning rate for the recipe: up to 200 steps are trained with a rising rate, and thrown away."""
+    chain = _open(profile, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspection.rate_range(chain, Path(folder), output)
+    if as_json:
+        print_json(found)
+        return
+    print_line(f"steepest: {found.steepest:.2g}, where the loss falls fastest; for the highest rate of a schedule")
+    print_line(f"cautious: {found.cautious:.2g}, a tenth of the rate with the lowest loss")
+    print_line(f"try it: atlasflow run --set train.learning_rate={found.steepest:.2g}")
+    print_line(f"picture: {output}")
 
 
 def _open(profile: str, settings: list[str] | None) -> Chain:

@@ -22,7 +22,7 @@ _ENVIRONMENT = {"ATLASFLOW_EXIT_WITH_STDIN": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def run_model(
-    command: Literal["train", "evaluate", "export", "profile", "describe"],
+    command: Literal["train", "evaluate", "export", "profile", "describe", "step", "rates"],
     arguments: Mapping[str, str],
     on_event: OnEvent = lambda _event: None,
     log: Path | None = None,

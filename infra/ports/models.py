@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-ModelCommand = Literal["evaluate", "export", "profile", "describe"]
+ModelCommand = Literal["evaluate", "export", "profile", "describe", "step", "rates"]
 
 
 class LoadedCheckpoint(Protocol):

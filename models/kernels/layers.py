@@ -184,6 +184,8 @@ _LAYERS: tuple[tuple[type[nn.Cell], str, type[ops.Primitive], Callable[[Path, An
     (nn.BatchNorm2d, "bn_train", ops.BatchNorm, BatchNormalisation),
     (nn.MaxPool2d, "max_pool", ops.MaxPool, MaxPooling),
 )
+REPLACED = frozenset(attribute for _, attribute, _, _ in _LAYERS)
+"""Attributes of layers that hold a kernel in place of MindSpore's operator."""
 
 
 def _is_nchw(layer: nn.Cell) -> bool:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from infra.errors import UserError
 from tasks.reports.costs import Network, TrainedNetwork
+from tasks.reports.steps import RateRange, StepTimes
 from tasks.specs import network_settings, recipe_settings, train_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from infra.ports.models import ModelCommand
     from infra.store.receipts import Receipt
     from tasks.engine.chain import Chain
 
@@ -110,6 +112,29 @@ def profile(chain: Chain, folder: Path) -> TrainedNetwork:
     return TrainedNetwork.from_json(_run(chain, "profile", arguments, folder, "profile.json"))
 
 
+def step_times(chain: Chain, folder: Path, picture: Path) -> StepTimes:
+    """Measure where the milliseconds of a training step go, and draw them; runs MindSpore, with its log in `folder`."""
+    from tasks.reports.learning_plots import step_times as draw
+
+    found = StepTimes.from_json(_short_training(chain, "step", folder, "step.json"))
+    draw(found, picture)
+    return found
+
+
+def rate_range(chain: Chain, folder: Path, picture: Path) -> RateRange:
+    """Train some steps with a rising learning rate, and draw the losses; runs MindSpore, with its log in `folder`."""
+    from tasks.reports.learning_plots import rate_range as draw
+
+    found = RateRange.from_json(_short_training(chain, "rates", folder, "rates.json"))
+    draw(found, picture)
+    return found
+
+
+def _short_training(chain: Chain, command: ModelCommand, folder: Path, result: str) -> dict[str, Any]:
+    arguments = {"data_url": str(_link(chain, "download", "data", folder / "data"))}
+    return _run(chain, command, arguments, folder, result, json.dumps(recipe_settings(chain.settings), sort_keys=True))
+
+
 def _schedule_fields(base: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The schedule, with the other fields that it needs."""
     changes: dict[str, Any] = {"schedule": name}
@@ -122,8 +147,10 @@ def _schedule_fields(base: Mapping[str, Any], name: str) -> dict[str, Any]:
     return changes
 
 
-def _run(chain: Chain, command: Any, arguments: dict[str, str], folder: Path, result: str) -> dict[str, Any]:
-    spec = json.dumps(network_settings(chain.settings), sort_keys=True)
+def _run(
+    chain: Chain, command: ModelCommand, arguments: dict[str, str], folder: Path, result: str, spec: str = ""
+) -> dict[str, Any]:
+    spec = spec or json.dumps(network_settings(chain.settings), sort_keys=True)
     chain.world.models().run(command, {**arguments, "spec": spec, "output": str(folder)}, folder / f"{command}.log")
     found: dict[str, Any] = json.loads((folder / result).read_text(encoding="utf-8"))
     return found

@@ -10,6 +10,7 @@ from infra.store.receipts import Receipt
 from tasks.engine.diff import Difference
 from tasks.reports import inspection, training_comparison
 from tasks.reports.costs import Network, TrainedNetwork
+from tasks.reports.steps import LayerTime, RateRange, StepTimes
 from tasks.reports.training_comparison import ClassGain, Training, TrainingComparison
 
 NETWORK = {
@@ -109,3 +110,18 @@ def test_two_trainings_are_compared(atlasflow: Any, monkeypatch: pytest.MonkeyPa
     assert (told["first"], told["second"], told["gains"][0]["high"]) == ("abc", "def", 0.6)
     compared(())
     assert "both need an evaluation on the same images" in atlasflow(*command)
+
+
+def test_a_step_and_a_learning_rate_are_shown(atlasflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = StepTimes("lenet5", 32, True, 8.0, 1.0, 0.25, 0.125, 0.0, (LayerTime("conv1", 1.5, 2.5),))
+    monkeypatch.setattr(inspection, "step_times", lambda chain, folder, picture: times)
+    printed = atlasflow("show", "step")
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["conv1", "1.500", "2.500"] in lines
+    assert ["(loss)", "0.250"] in lines
+    assert "a step of 32 images: 8.00 ms, 4,000 images/s, compiled kernels" in printed
+    assert json.loads(atlasflow("show", "step", "--json"))["layers"][0]["backward_ms"] == 2.5
+    found = RateRange((0.01, 0.1), (2.3, 1.5), 0.1, 0.01)
+    monkeypatch.setattr(inspection, "rate_range", lambda chain, folder, picture: found)
+    assert "try it: atlasflow run --set train.learning_rate=0.1" in atlasflow("show", "learning-rate")
+    assert json.loads(atlasflow("show", "learning-rate", "--json"))["steepest"] == 0.1

@@ -31,6 +31,29 @@ COSTS = {
     "images": 10_000,
     "score": 32.78,
 }
+STEP = {
+    "network": "lenet5",
+    "batch_size": 32,
+    "compiled_kernels": False,
+    "step_ms": 9.0,
+    "batch_ms": 1.0,
+    "gradients": [{"kind": "MatMul", "ms": 0.5}],
+    "loss_ms": 0.25,
+    "update_ms": 0.125,
+    "other_ms": 0.0,
+    "layers": [{"name": "fc", "forward_ms": 1.0, "backward_ms": 2.0}],
+}
+RATES = {
+    "steps": [{"learning_rate": 0.01, "loss": 2.3}, {"learning_rate": 0.1, "loss": 1.5}],
+    "steepest": 0.1,
+    "cautious": 0.01,
+}
+ANSWERS: dict[str, tuple[str, object]] = {
+    "describe": ("network.json", NETWORK),
+    "profile": ("profile.json", COSTS),
+    "step": ("step.json", STEP),
+    "rates": ("rates.json", RATES),
+}
 
 
 class World:
@@ -44,8 +67,8 @@ class World:
 
     def run(self, command: Any, arguments: Any, log: Any) -> None:
         self.asked.append((command, arguments))
-        name = {"describe": "network.json", "profile": "profile.json"}[command]
-        (log.parent / name).write_text(json.dumps(NETWORK if command == "describe" else COSTS))
+        name, result = ANSWERS[command]
+        (log.parent / name).write_text(json.dumps(result))
 
 
 @pytest.fixture
@@ -167,6 +190,19 @@ def test_a_profile_is_of_checkpoint_and_export(chain_of: Any, tmp_path: Path) ->
     del chain.known["export"]
     inspection.profile(chain, tmp_path / "without")
     assert "model" not in chain.world.asked[1][1]
+
+
+def test_short_trainings_have_the_whole_recipe(chain_of: Any, tmp_path: Path) -> None:
+    chain = chain_of(learning_rate="0.25")
+    times = inspection.step_times(chain, tmp_path / "step", tmp_path / "step.png")
+    assert (times.layers[0].both, times.rest[0], times.rest[-1]) == (3.0, ("MatMul, backward", 0.5), ("batch", 1.0))
+    found = inspection.rate_range(chain, tmp_path / "rates", tmp_path / "rates.png")
+    assert (found.rates, found.losses, found.steepest) == ((0.01, 0.1), (2.3, 1.5), 0.1)
+    for command, arguments in chain.world.asked:
+        assert json.loads(arguments["spec"])["learning_rate"] == 0.25, command
+        assert arguments["data_url"]
+    assert is_picture(tmp_path / "step.png")
+    assert is_picture(tmp_path / "rates.png")
 
 
 @pytest.mark.parametrize(
