@@ -180,6 +180,9 @@ def _fold(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Finding]]:
     if not gone:
         return model, []
     words = [f"{name} ×{count}" for name, count in sorted(gone.items())]
+    named = [item for item in optimised.opset_import if item.domain in {entry.domain for entry in model.opset_import}]
+    del optimised.opset_import[:]  # ONNX Runtime names all domains that it knows
+    optimised.opset_import.extend(named)
     return optimised, [Finding(Rule.FOLDED, Level.FIXED, f"constant parts: {some(words, 6)}", "computed in advance")]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from infra.obs.layout import code_digest, code_prefix
 from infra.settings import load
 from tasks.engine.stage import StageContext
 from tasks.stages import upload
@@ -123,3 +124,18 @@ def test_code_is_never_an_archive_since_modelarts_takes_it_as_it_lies(tmp_path: 
     upload.run(context)
     assert f"{upload.prefixes(context.settings, context.inputs)['code']}/main.py" in bucket.objects
     assert len(bucket.objects) == 202
+
+
+def test_a_network_of_ones_own_lies_in_the_code_where_jobs_look_for_it(tmp_path: Path, bucket: Any) -> None:
+    file = tmp_path / "my_net.py"
+    file.write_text("class MyNet: ...")
+    settings = {"train.network": f"{file}:MyNet"}
+    assert upload.STAGE.external_inputs(load(overrides=settings))["network"] == file
+    context = work_for(tmp_path, bucket, settings, network={"my_net.py": file.read_bytes()})
+    upload.run(context)
+    prefixes = upload.prefixes(context.settings, context.inputs)
+    assert f"{prefixes['code']}/networks/own/my_net.py" in bucket.objects
+    assert f"{prefixes['code']}/main.py" in bucket.objects
+    code, network = (context.inputs[name].sha256 for name in ("code", "network"))
+    address = code_prefix(context.settings.obs, code_digest(code, network))
+    assert prefixes["code"] == address != code_prefix(context.settings.obs, code), "another network is another code"

@@ -81,6 +81,11 @@ def test_each_change_is_said(name: str) -> None:
     assert said[rule].remedy
 
 
+def test_nothing_is_said_of_domains_that_the_file_does_not_name() -> None:
+    _, findings = fixes.apply(foreign.torch_view())
+    assert [item.rule for item in findings] == [Rule.DIMENSIONS, Rule.FOLDED]
+
+
 def test_a_model_that_is_right_is_left_alone() -> None:
     model = foreign.batch_of_four()
     fixed, findings = fixes.apply(model)
