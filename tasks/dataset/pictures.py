@@ -55,13 +55,21 @@ class Decoded:
 
 
 class Spool:
-    """Images of one size in a file."""
+    """Images of one size in a file, which goes when the block ends."""
 
     def __init__(self, path: Path, size: int) -> None:
+        self._path = path
         self._file = path.open("w+b")
         self._size = size
         self._row = size * size * 3
         self._rows: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink()
 
     def add(self, digest: str, content: bytes) -> None:
         """Add the image of a file with this SHA-256."""
@@ -75,18 +83,17 @@ class Spool:
 
 
 def decode(
-    entries: Sequence[Entry], contract: Contract, spool: Path, reuse: Reuse, progress: Callable[[int, int], None]
+    entries: Sequence[Entry], contract: Contract, images: Spool, reuse: Reuse, progress: Callable[[int, int], None]
 ) -> Decoded:
     """Decode each different file once.
 
     Args:
         entries: the pictures.
         contract: how; the normalisation has no effect.
-        spool: path of a file for the images.
+        images: gets the images, and stays open while they are used.
         reuse: the images of earlier data sets.
         progress: receives files done and in all.
     """
-    images = Spool(spool, contract.size)
     files = {entry.sha256: entry.path for entry in entries if entry.path is not None}
     known: dict[str, Look | Skipped] = {}
     for digest in files:

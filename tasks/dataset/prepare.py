@@ -16,7 +16,7 @@ from models.data.images import NAMES
 from models.data.prepared import DESCRIPTION, Description, write_part
 from models.preprocess import Contract
 from tasks.dataset import duplicates, layouts, report
-from tasks.dataset.pictures import decode
+from tasks.dataset.pictures import Spool, decode
 from tasks.dataset.reuse import Reuse
 from tasks.dataset.split import split
 
@@ -70,13 +70,14 @@ def prepare(
     contract = Contract(rules.size, fit=rules.fit, interpolation=rules.interpolation, orientation=rules.orientation)
     code = closure(("tasks.dataset.worker",), CHECKOUT)
     reuse = Reuse(ArtifactStore(home), contract, code, version("pillow"))
-    decoded = decode(layout.entries, contract, folder / "images.tmp", reuse, progress)
-    _check_share(layout, decoded, rules, home)
-    groups = duplicates.groups(decoded.looks, [entry.sha256 for entry in decoded.entries])
-    parts = split(decoded.entries, groups, rules)
-    _check_classes(layout.names, decoded, parts)
-    target = folder / "data"
-    description = write(target, layout.names, decoded, parts, rules)
+    with Spool(folder / "images.tmp", rules.size) as images:
+        decoded = decode(layout.entries, contract, images, reuse, progress)
+        _check_share(layout, decoded, rules, home)
+        groups = duplicates.groups(decoded.looks, [entry.sha256 for entry in decoded.entries])
+        parts = split(decoded.entries, groups, rules)
+        _check_classes(layout.names, decoded, parts)
+        target = folder / "data"
+        description = write(target, layout.names, decoded, parts, rules)
     reuse.remember(decoded, parts, description)
     found = report.build(layout, decoded, groups, parts, description)
     return Prepared(target, found, decoded.decoded)

@@ -18,6 +18,7 @@ class Problem(StrEnum):
     NO_PICTURE = "not a picture, or an unknown format"
     TRUNCATED = "truncated"
     TOO_LARGE = "too many pixels"
+    UNSUPPORTED = "pixels without fixed RGB values"
     BROKEN = "broken"
     MISSING = "missing"
     OTHER_FILE = "not a picture by its name"

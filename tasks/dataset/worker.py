@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from models.preprocess import contract_from_json
+from models.preprocess import PictureError, contract_from_json
 from tasks.dataset.duplicates import fingerprint, thumbnail
 from tasks.dataset.values import Problem
 
@@ -51,6 +51,8 @@ def problem_of(error: Exception) -> Problem:
     """Tell what is wrong with a picture from Pillow's exception; its classes tell too little."""
     if isinstance(error, UnidentifiedImageError):
         return Problem.NO_PICTURE
+    if isinstance(error, PictureError):
+        return Problem.UNSUPPORTED
     if isinstance(error, (Image.DecompressionBombError, MemoryError)):
         return Problem.TOO_LARGE
     if isinstance(error, EOFError) or (isinstance(error, OSError) and "truncated" in str(error).lower()):

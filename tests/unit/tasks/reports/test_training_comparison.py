@@ -46,9 +46,7 @@ def trained(chain: Any) -> Callable[..., Receipt]:
             evaluated.mkdir()
             logits = np.eye(2, dtype=np.float32)[np.where(right, LABELS, 1 - LABELS)]
             np.savez(evaluated / "predictions.npz", logits=logits, labels=LABELS)
-            (evaluated / "metrics.json").write_text(
-                json.dumps({**summary(logits, LABELS, CLASSES), "classes": CLASSES})
-            )
+            (evaluated / "metrics.json").write_text(json.dumps(summary(logits, LABELS, CLASSES)))
             inputs = {"inputs": {"checkpoint": receipt.outputs["checkpoint"].sha256}}
             chain.receipts.save(Receipt("evaluate", f"e{key}", inputs, kept(evaluated)))
         return receipt
