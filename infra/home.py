@@ -4,11 +4,26 @@ import os
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+PROJECT_FILE = "atlasflow.toml"  # the profile of a project, written by `atlasflow new`
+PROJECT = "ATLASFLOW_PROJECT"  # its path, for child processes
 
 
 def home() -> Path:
     """Path of the home, with store, services and runs: `$ATLASFLOW_HOME`, else `.atlasflow` in the checkout."""
     return Path(os.environ.get("ATLASFLOW_HOME") or CHECKOUT / ".atlasflow").absolute()
+
+
+def enter_project() -> None:
+    """Use the project around the current folder, if there is one: its profile, and a home of its own.
+
+    The environment carries both to child processes, which may start in another folder. A set variable stays.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / PROJECT_FILE).is_file():
+            os.environ.setdefault(PROJECT, str(folder / PROJECT_FILE))
+            os.environ.setdefault("ATLASFLOW_HOME", str(folder / ".atlasflow"))
+            return
 
 
 def python_path() -> str:

@@ -20,6 +20,7 @@ from flows.cli import (
     jobs,
     keys,
     maintenance,
+    new,
     notebook,
     obs,
     profile,
@@ -76,6 +77,7 @@ def _top(
 
 
 for module in (
+    new,
     run,
     retrain,
     tune,

@@ -4,13 +4,14 @@ import gc
 import sys
 
 from flows.cli.encoding import make_printable
-from infra.home import home
+from infra.home import enter_project, home
 from infra.store.fresh_cache import recall
 
 
 def main() -> None:
     """Entry point of the installed command."""
     make_printable(sys.stdout, sys.stderr)
+    enter_project()
     arguments = sys.argv[1:]
     if arguments[:1] == ["run"]:
         fresh = recall(home(), arguments[1:])

@@ -10,7 +10,8 @@ from infra.errors import UserError
 Profile = Annotated[
     str,
     typer.Option(
-        help="A shipped profile (local, twin, cloud), or the path of a TOML file.", autocompletion=completion.profiles
+        help="A shipped profile (local, twin, cloud), or a TOML file; in a project, its own.",
+        autocompletion=completion.profiles,
     ),
 ]
 Set = Annotated[

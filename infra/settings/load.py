@@ -27,12 +27,13 @@ from pydantic_settings import (
 
 from infra import proxies
 from infra.errors import UserError
-from infra.home import fleet_file
+from infra.home import PROJECT, fleet_file
 from infra.settings.all import PREFIX, Settings
 from infra.settings.boards import BoardSettings
 from infra.settings.fleet import BUILT_IN, read_fleet, read_toml_text
 from infra.settings.section import Section
 
+DEFAULT = "local"  # in a project, it means the project's own profile
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
 # Variables with the prefix that are not settings: they select where and how a command runs.
 CONTROL = (
@@ -41,6 +42,7 @@ CONTROL = (
     "ATLASFLOW_SECRETS_DIR",
     "ATLASFLOW_FAULTS",
     "ATLASFLOW_KERNELS",
+    PROJECT,
     proxies.UNUSABLE,
 )
 
@@ -132,6 +134,8 @@ def _fleet() -> dict[str, dict[str, Any]]:
 
 
 def _profile_path(profile: str) -> Path:
+    if profile == DEFAULT and os.environ.get(PROJECT):
+        profile = os.environ[PROJECT]
     path = Path(profile) if profile.endswith(".toml") else PROFILES / f"{profile}.toml"
     if not path.is_file():
         if profile.endswith(".toml"):
