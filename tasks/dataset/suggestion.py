@@ -43,6 +43,7 @@ def suggest(pictures: int, classes: int, sides: Sequence[int]) -> list[Choice]:
         Choice("classes", str(classes), "as many as the data have"),
         Choice("normalisation", '"measured"', "mean and standard deviation of the training pictures"),
         Choice("batch_size", str(batch), f"{train:,} training pictures make {steps:,} steps of an epoch"),
+        Choice("learning_rate", f"{0.05 * batch / 32:g}", "in proportion to the batch: 0.05 for 32 pictures"),
         Choice("epochs", str(epochs), f"about {epochs * steps:,} steps in all"),
         Choice("crop", str(size // 8), "shifts each picture by up to an eighth"),
         Choice("flip", "true", "mirrors half of the pictures; false where left and right differ, as in texts"),
