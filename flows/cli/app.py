@@ -36,6 +36,7 @@ from flows.cli import (
     show,
     status,
     tune,
+    twin,
     xihe,
 )
 from flows.cli.boards import status as boards
@@ -55,7 +56,7 @@ PANELS = {
     "Run": ("run", "ship", "retrain", "tune", "serve", "worker"),
     "Look": ("status", "why", "runs", "settings", "show", "profile", "demo", "aim", "doctor"),
     "Boards and releases": ("boards", "champion"),
-    "Huawei Cloud and xihe": ("obs", "jobs", "notebook", "import", "export"),
+    "Huawei Cloud and xihe": ("obs", "jobs", "dataset", "twin", "notebook", "import", "export"),
     "Services and deployments": ("up", "down", "deployments"),
 }
 OTHER = "Upkeep"
@@ -100,6 +101,7 @@ for module in (
     dataset,
     jobs,
     scripts,
+    twin,
     maintenance,
     backup,
     notebook,

@@ -21,6 +21,8 @@ SCRIPTS = (
     "/usr/local/Ascend/cann/set_env.sh",
     "~/Ascend/cann/set_env.sh",
 )
+STAND_IN_MARK = "# AtlasFlow's stand-in for ATC"
+"""A line of the program `atc` that `atlasflow twin env` puts on PATH: it is no toolkit."""
 _HOMES = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
 _SOURCE_SECONDS = 60
 _VERSION = re.compile(r"^\s*version\s*=\s*\[?([^\s\]]+)", re.IGNORECASE | re.MULTILINE)
@@ -54,13 +56,27 @@ def find_toolkit(scripts: Sequence[str] = SCRIPTS) -> Toolkit | None:
         script = next((path for path in (Path(item).expanduser() for item in scripts) if path.is_file()), None)
         environment = source(script) if script is not None else {}
     combined = {**os.environ, **environment}
-    atc = shutil.which("atc", path=combined.get("PATH", ""))
+    atc = _which(combined.get("PATH", ""))
     if atc is None:
         return None
     home = next((Path(combined[name]) for name in _HOMES if combined.get(name)), None)
     if home is not None and (libraries := _stub_libraries(home, combined)):
         environment["LD_LIBRARY_PATH"] = libraries
     return Toolkit(Path(atc), _version(Path(atc), home), environment, _python(combined))
+
+
+def _which(path: str) -> str | None:
+    """Find the first `atc` on a search path that is not the stand-in."""
+    for folder in path.split(os.pathsep):
+        atc = shutil.which("atc", path=folder) if folder else None
+        if atc is not None and not _is_stand_in(Path(atc)):
+            return atc
+    return None
+
+
+def _is_stand_in(atc: Path) -> bool:
+    with atc.open("rb") as program:
+        return STAND_IN_MARK.encode() in program.read(1000)
 
 
 def source(script: Path) -> dict[str, str]:
