@@ -54,6 +54,15 @@ def _overrides(settings: Settings) -> dict[str, object]:
     return {**found, "network": f"{path.name}:{str(found['network']).rpartition(':')[2]}", "network_sha256": digest}
 
 
+def shortened_warmup(settings: Settings) -> int | None:
+    """Return the warm-up of a run that is too short for its recipe's, in epochs; None for all other runs."""
+    if "warmup_epochs" in settings.train.overrides():
+        return None
+    warmup: int = train_spec(settings).warmup_epochs
+    recipe: TrainSpec = import_module("models.spec.recipes").RECIPES[settings.train.recipe]
+    return None if warmup == recipe.warmup_epochs else warmup
+
+
 def recipe_settings(settings: Settings) -> dict[str, object]:
     """Return every field of the training specification as a JSON value.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..failures import SpecError
 from ..networks.registry import check_network
 from .train_spec import TrainSpec, from_json, to_json, with_fields
-from .values import nearest
+from .values import nearest, read_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +93,8 @@ RECIPES: dict[str, TrainSpec] = {
 def resolve(recipe: str, overrides: Mapping[str, object] | None = None, *, network: bool = True) -> TrainSpec:
     """Return the specification of a recipe with changed fields.
 
+    With so few epochs that the recipe's warm-up does not fit, the warm-up is shortened in proportion.
+
     Example:
         >>> resolve("lenet5-sample", {"epochs": "3"}).epochs
         3
@@ -107,10 +109,21 @@ def resolve(recipe: str, overrides: Mapping[str, object] | None = None, *, netwo
     """
     if recipe not in RECIPES:
         raise SpecError(f"recipe: '{recipe}' is unknown", nearest(recipe, RECIPES))
-    spec = with_fields(RECIPES[recipe], overrides or {})
+    changes = dict(overrides or {})
+    spec = with_fields(RECIPES[recipe], _warmup(RECIPES[recipe], changes) | changes)
     if network:
         check_network(spec)
     return spec
+
+
+def _warmup(recipe: TrainSpec, changes: Mapping[str, object]) -> dict[str, object]:
+    """Return the warm-up for a shorter run; nothing when the recipe's fits, or the user sets one."""
+    if "epochs" not in changes or "warmup_epochs" in changes:
+        return {}
+    epochs = read_value("epochs", changes["epochs"], recipe.epochs)
+    if not isinstance(epochs, int) or recipe.warmup_epochs < epochs:
+        return {}
+    return {"warmup_epochs": max(0, recipe.warmup_epochs * epochs // recipe.epochs)}
 
 
 def load(text: str) -> TrainSpec:

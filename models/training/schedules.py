@@ -6,7 +6,7 @@ With i the step from 0, w the number of warm-up steps, T the number of all steps
     warm-up       first + (base - first) · i / w                      while i < w
     constant      base
     square        base · (1 - (i - w) / (T - w))²
-    cosine        base / 2 · (1 + cos(π · (i - w) / (T - w)))         T4's formula when there is no warm-up
+    cosine        base / 2 · (1 + cos(π · i / T))                     counted from the first step, with warm-up too
     exponential   base · decay ^ (epochs since the warm-up)
     stage         base · decay ^ (milestones passed)
     one-cycle     from base / 25 to base over 30 % of the steps, then down to base / 250,000, both along a cosine
@@ -43,7 +43,11 @@ def learning_rates(spec: TrainSpec, steps_per_epoch: int) -> NDArray[np.float32]
     warm = spec.warmup_epochs * steps_per_epoch
     step = np.arange(total, dtype=np.float64)
     base = spec.learning_rate
-    rates = _after_warmup(spec, np.maximum(step - warm, 0.0), total - warm, step // steps_per_epoch, steps_per_epoch)
+    if spec.schedule == "cosine":
+        rates = np.asarray(0.5 * base * (1.0 + np.cos(np.pi * step / total)), np.float64)
+    else:
+        after = np.maximum(step - warm, 0.0)
+        rates = _after_warmup(spec, after, total - warm, step // steps_per_epoch, steps_per_epoch)
     if warm:
         rising = spec.warmup_rate + (base - spec.warmup_rate) * step / warm
         rates = np.where(step < warm, rising, rates)
@@ -58,8 +62,6 @@ def _after_warmup(
         return np.full(len(step), base)
     if spec.schedule == "square":
         return np.asarray(base * (1.0 - step / total) ** 2, np.float64)
-    if spec.schedule == "cosine":
-        return np.asarray(0.5 * base * (1.0 + np.cos(np.pi * step / total)), np.float64)
     if spec.schedule == "exponential":
         return np.asarray(base * spec.decay_rate ** (step / steps_per_epoch), np.float64)
     if spec.schedule == "stage":

@@ -10,7 +10,7 @@ from infra.errors import UserError
 from models.kernels import build
 from tasks.class_names import labels
 from tasks.engine.stage import Stage, StageContext, StageOutput
-from tasks.specs import recipe_settings, training_code
+from tasks.specs import recipe_settings, shortened_warmup, training_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +47,8 @@ def run(context: StageContext) -> StageOutput:
         context.reporter.line("train", text)
 
     _check_classes(context)
+    if (warmup := shortened_warmup(context.settings)) is not None:
+        context.reporter.line("train", f"the recipe's warm-up is shortened to {warmup} epochs, as the run is short")
     digest, spec = context.inputs["data"].sha256, recipe_settings(context.settings)
     start = next(iter(context.files["pretrained"].values())) if "pretrained" in context.files else None
     context.world.training().run(

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from models.networks.registry import NETWORKS, code_of, module_of
-from models.spec.recipes import RECIPES, SpecError, load, resolve, to_json
+from models.spec.recipes import RECIPES, SpecError, _warmup, load, resolve, to_json
+from models.spec.train_spec import TrainSpec
 
 
 def test_the_sample_recipe_is_the_tuning_tutorial_s() -> None:
@@ -89,3 +90,17 @@ def test_the_code_of_a_command_has_the_one_network(network: Any) -> None:
 def test_an_unknown_network_has_no_module() -> None:
     with pytest.raises(SpecError, match="network"):
         module_of("lenet6")
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [("1", 0), (3, 0), (5, 0), (6, 5), (90, 5)])
+def test_a_few_epochs_shorten_the_warm_up(epochs: object, warmup: int) -> None:
+    assert resolve("resnet50-tutorial", {"epochs": epochs}).warmup_epochs == warmup
+
+
+def test_a_longer_warm_up_is_shortened_in_proportion() -> None:
+    assert _warmup(TrainSpec(epochs=90, warmup_epochs=45), {"epochs": 40}) == {"warmup_epochs": 20}
+
+
+def test_a_warm_up_that_is_asked_for_must_fit() -> None:
+    with pytest.raises(SpecError, match="warmup_epochs"):
+        resolve("resnet50-tutorial", {"epochs": 3, "warmup_epochs": 5})

@@ -22,6 +22,12 @@ def test_cosine_is_the_tuning_tutorial_s_formula() -> None:
     assert rates(schedule="cosine") == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+def test_cosine_with_warm_up_is_the_tuning_tutorial_s_formula() -> None:
+    """docs/reference/tutorials.md T4: the decay counts every step, those of the warm-up too."""
+    expected = [0.02 + 0.08 / 10 * i if i < 10 else 0.05 * (1 + math.cos(math.pi * i / 40)) for i in range(40)]
+    assert rates(schedule="cosine", warmup_epochs=1, warmup_rate=0.02) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
 STEPS = 1562  # an epoch of 50,000 images, 32 a batch
 
 
