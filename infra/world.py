@@ -62,9 +62,13 @@ class World:
     def trainer(self) -> Trainer:
         """Where training runs: this machine, or ModelArts."""
         if self.settings.train.target == "modelarts":
-            from infra.modelarts.factory import open_trainer
+            from infra.modelarts.factory import open_script_trainer, open_trainer
 
             settings = self.settings
+            if settings.modelarts.boot_file:
+                return open_script_trainer(
+                    settings.modelarts, lambda: self.scripts(settings.modelarts), self.object_store, self.bucket
+                )
             return open_trainer(
                 settings.modelarts, settings.obs, self.services, self.home, self.object_store, self.faults
             )

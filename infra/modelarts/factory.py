@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.modelarts.scripts.runs import ScriptRuns
-from infra.modelarts.trainer import ModelArtsTrainer
+from infra.modelarts.scripts.trainer import ScriptTrainer
+from infra.modelarts.trainer import ModelArtsTrainer, producer
 from infra.ports.storage import ObjectStore
 from infra.services import Service, Services
 from infra.settings import ModelArtsSettings, ObsSettings
 
 if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
+    from infra.obs.client import ObsClient
 
 
 def open_trainer(
@@ -60,6 +62,22 @@ def open_scripts(
     """Open what runs users' scripts as jobs, as `open_trainer` does for trainings."""
     trainer = open_trainer(settings, obs, services, home, open_store, faults)
     return ScriptRuns(trainer.client, open_store(), settings, obs.prefix, trainer.ledger, trainer.jobs, faults)
+
+
+def open_script_trainer(
+    settings: ModelArtsSettings,
+    open_runs: Callable[[], ScriptRuns],
+    open_store: "Callable[[], ObsClient]",
+    open_bucket: "Callable[[str], ObsClient]",
+) -> ScriptTrainer:
+    """Open what trains with the boot file of the settings."""
+    return ScriptTrainer(
+        open_runs,
+        open_store,
+        open_bucket,
+        lambda address, folder: open_store().files.copy_parallel(address, str(folder)),
+        producer(settings, emulated=not settings.endpoint),
+    )
 
 
 def open_client(settings: ModelArtsSettings, obs: ObsSettings, services: Services, home: Path) -> "ModelArts":

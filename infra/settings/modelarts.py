@@ -74,6 +74,9 @@ class ModelArtsSettings(Section):
     parameters: dict[str, str] = Field(
         {}, description="extra arguments of the boot script, shown with the job; models/main.py ignores them"
     )
+    code_dir: str = Field("", description="folder with your own boot file, which trains instead of models/main.py")
+    boot_file: str = Field("", description="your own boot file in modelarts.code_dir; empty: models/main.py")
+    checkpoint: str = Field("**/*.ckpt", description="pattern of the checkpoints of your boot file; the last counts")
     prices: dict[str, float] = Field({}, description="flavor id to price of one node for one hour")
     cost_cap: float | None = Field(None, ge=0, description="most that a job may cost; needs the flavor's price")
     auto_stop_hours: int = Field(24, ge=1, le=720, description="hours after which the platform stops a job")

@@ -161,7 +161,7 @@ STAGE = Stage(
     "effect",
     run,
     needs=_needs,
-    optional=("mindir", "onnx", "air"),
+    optional=("mindir", "onnx", "air", "history"),  # a user's script may leave no history
     external_inputs=_external_inputs,
     settings=_settings,
     prove=prove,

@@ -54,6 +54,8 @@ def run(context: StageContext) -> StageOutput:
     context.world.training().run(
         context.key, data, digest, spec, results, on_epoch, on_status, again=context.forced, pretrained=start
     )
+    if _has_script(context.settings):
+        return StageOutput({name: results / OUTPUTS[name] for name in ("checkpoint", "log")}, "by your own script")
     air = {"air": results / AIR} if (results / AIR).exists() else {}
     files = OUTPUTS if start is None else {**OUTPUTS, "pretrained": "pretrained.json"}
     return StageOutput({name: results / file for name, file in files.items()} | air, _note(last))
@@ -89,8 +91,31 @@ def _note(last: Epoch | None) -> str:
     return f"{accuracy}{last.epochs} epochs"
 
 
+def _has_script(settings: Settings) -> bool:
+    """True when the user's own boot file trains."""
+    return settings.train.target == "modelarts" and bool(settings.modelarts.boot_file)
+
+
 def _external_inputs(settings: Settings) -> Mapping[str, Path]:
-    return {"pretrained": Path(settings.train.pretrained)} if settings.train.pretrained else {}
+    found = {"pretrained": Path(settings.train.pretrained)} if settings.train.pretrained else {}
+    if not _has_script(settings):
+        return found
+    if not settings.modelarts.code_dir or "://" in settings.modelarts.code_dir:
+        raise UserError("modelarts.code_dir names no folder", hint="set it to the folder with modelarts.boot_file")
+    return found | {"script": Path(settings.modelarts.code_dir)}
+
+
+def _settings(settings: Settings) -> Mapping[str, object]:
+    """Return the recipe; for a user's script, which does not read it, what decides the script."""
+    if not _has_script(settings):
+        return recipe_settings(settings)
+    script = settings.modelarts
+    chosen = {"boot_file": script.boot_file, "parameters": script.parameters, "checkpoint": script.checkpoint}
+    return {**chosen, "environment": script.environment}
+
+
+def _code(settings: Settings) -> tuple[str, ...]:
+    return () if _has_script(settings) else training_code(settings)
 
 
 def _producer(world: World) -> Producer:
@@ -107,8 +132,8 @@ STAGE = Stage(
     run,
     needs={"data": ("download", "data")},
     external_inputs=_external_inputs,
-    settings=recipe_settings,
-    code=training_code,
+    settings=_settings,
+    code=_code,
     producer=_producer,
     tools=("mindspore", "numpy"),
     resumes=True,
