@@ -1,6 +1,6 @@
 """Settings of ModelArts (training jobs, notebooks) and of the xihe platform."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -71,7 +71,7 @@ class ModelArtsSettings(Section):
     tags: dict[str, str] = Field({}, description="tags of the job, for bills and searches")
     node_count: int = Field(1, ge=1, le=64, description="nodes of a job")
     environment: dict[str, str] = Field({}, description="environment variables of the job; never secrets")
-    parameters: dict[str, str] = Field(
+    parameters: dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]] = Field(
         {}, description="extra arguments of the boot script, shown with the job; models/main.py ignores them"
     )
     code_dir: str = Field("", description="folder with your own boot file, which trains instead of models/main.py")
