@@ -21,6 +21,8 @@ def track(chain: Chain, receipt: Receipt, reporter: Reporter) -> None:
     if not repository.installed():
         reporter.line("train", f"not tracked: {repository.MISSING}; {repository.HOW}")
         return
+    if "steps" not in receipt.outputs:  # a user's own script wrote no history
+        return
     try:
         repository.write(chain.home, training_of(chain, receipt))
     except AtlasFlowError as error:

@@ -1,8 +1,8 @@
 """Settings of ModelArts (training jobs, notebooks) and of the xihe platform."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from infra.settings.section import Section
 
@@ -71,7 +71,7 @@ class ModelArtsSettings(Section):
     tags: dict[str, str] = Field({}, description="tags of the job, for bills and searches")
     node_count: int = Field(1, ge=1, le=64, description="nodes of a job")
     environment: dict[str, str] = Field({}, description="environment variables of the job; never secrets")
-    parameters: dict[str, Annotated[str, Field(coerce_numbers_to_str=True)]] = Field(
+    parameters: dict[str, str] = Field(
         {}, description="extra arguments of the boot script, shown with the job; models/main.py ignores them"
     )
     code_dir: str = Field("", description="folder with your own boot file, which trains instead of models/main.py")
@@ -89,6 +89,14 @@ class ModelArtsSettings(Section):
     logs: str = Field("logs", description="folder under obs.prefix for the platform's log files")
     notebook: ModelArtsNotebookSettings = Field(ModelArtsNotebookSettings(), description="notebook instances")
     stand_in: ModelArtsStandInSettings = Field(ModelArtsStandInSettings(), description="behaviour of the stand-in")
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        """Take numbers, as people write them: arguments are texts."""
+        if not isinstance(value, dict):
+            return value
+        return {name: str(item) if isinstance(item, int | float) else item for name, item in value.items()}
 
 
 class XiheSettings(Section):

@@ -9,6 +9,8 @@ from infra.modelarts.scripts.runs import ScriptRuns
 from infra.modelarts.scripts.trainer import ScriptTrainer, newest
 from infra.modelarts.trainer import producer
 from infra.ports.training import TrainJob
+from infra.settings import load
+from tasks.stages.train import STAGE
 from tests.unit.infra.local_training.doubles import ignore
 from tests.unit.infra.modelarts.conftest import OpenWorld, World
 from tests.unit.infra.modelarts.jobs import KEY
@@ -79,3 +81,19 @@ def test_the_newest_has_the_highest_numbers(tmp_path: Path) -> None:
     for name in ("net-9_100.ckpt", "net-10_5.ckpt", "net-10_40.ckpt"):
         (tmp_path / name).touch()
     assert newest(tmp_path, "*.ckpt").name == "net-10_40.ckpt"
+
+
+def test_numbers_are_arguments_too() -> None:
+    settings = load("twin", {"modelarts.parameters.num_epochs": "3", "modelarts.parameters.lr": "0.1"})
+    assert settings.modelarts.parameters == {"num_epochs": "3", "lr": "0.1"}
+
+
+def test_the_chains_key_covers_the_script_and_not_our_training(tmp_path: Path) -> None:
+    (tmp_path / "boot.py").touch()
+    own = load("twin", {"modelarts.boot_file": "boot.py", "modelarts.code_dir": str(tmp_path)})
+    assert STAGE.external_inputs(own) == {"script": tmp_path}
+    assert STAGE.code(own) == ()
+    assert set(STAGE.settings(own)) == {"boot_file", "parameters", "checkpoint", "environment"}
+    assert STAGE.code(load("twin", {})) != ()
+    with pytest.raises(UserError, match=r"modelarts\.code_dir"):
+        STAGE.external_inputs(load("twin", {"modelarts.boot_file": "boot.py"}))
