@@ -15,11 +15,17 @@ _OFFSET = 10_000
 
 
 def spawn(command: tuple[str, ...], environment: Mapping[str, str], log: Path) -> psutil.Process:
-    """Start a program in a session of its own, which outlives this process; its output is appended to `log`."""
+    """Start a program in a session of its own, which outlives this process; its output is appended to `log`.
+
+    Args:
+        command: the argument list.
+        environment: all of it.
+        log: the file, which only this user can read.
+    """
     pid = os.posix_spawnp(
         command[0],
         command,
-        {**os.environ, **environment},
+        environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),

@@ -1,6 +1,7 @@
 """Local services: start once, find again, check their health, stop. Each belongs to one AtlasFlow home."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ _PORTS = "ports.json"
 _ATTEMPTS = 5
 """How often a service starts at most, each time with other ports, when other programs take its ports."""
 _POLL_SECONDS = 0.05
+_PREFIX, _SECRETS_FOLDER = "ATLASFLOW_", "ATLASFLOW_SECRETS_DIR"
+_CLOUD_KEYS = {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Service:
         port: where it listens on this machine.
         ready: True once it answers; asked only while the service itself listens at the port.
         rebuild: builds it anew with other ports; None where a setting fixes its port.
-        environment: added to ours; may hold secrets, so it is never written or shown.
+        environment: added to what it inherits; may hold secrets, so it is never written or shown.
+        secrets: sections of the settings whose secrets it needs from our environment; it inherits no others.
         start_seconds: how long it may take to answer.
         stop_seconds: how long it may take to end after SIGTERM.
     """
@@ -46,6 +50,7 @@ class Service:
     ready: Callable[[], bool]
     rebuild: "Callable[[], Service] | None" = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = ()
     start_seconds: float = 30
     stop_seconds: float = 10
 
@@ -176,7 +181,9 @@ class Services:
             self._write_ports(ports)
 
     def _launch(self, service: Service) -> None:
-        process = spawn(service.command, service.environment, self.folder / f"{service.name}.log")
+        process = spawn(
+            service.command, {**inherited(service.secrets), **service.environment}, self.folder / f"{service.name}.log"
+        )
         state = {
             "pid": process.pid,
             "created": process.create_time(),
@@ -230,6 +237,21 @@ class Services:
         path = self.folder / f"{name}.log"
         lines = path.read_text(errors="replace").splitlines()[-8:]
         return f"see {path}" + "".join(f"\n    {line}" for line in lines)
+
+
+def inherited(sections: Iterable[str]) -> dict[str, str]:
+    """Our environment without the secrets of the settings, but for those of some sections, and without cloud keys."""
+    from infra.settings import secret_names  # noqa: PLC0415 - only a start needs it
+
+    allowed, secret = set(sections), secret_names()
+    found = {}
+    for name, value in os.environ.items():
+        section, *keys = name.removeprefix(_PREFIX).lower().split("__")
+        is_secret = name.startswith(_PREFIX) and (not secret.isdisjoint(keys) or name == _SECRETS_FOLDER)
+        if (is_secret and section not in allowed and not (name == _SECRETS_FOLDER and allowed)) or name in _CLOUD_KEYS:
+            continue
+        found[name] = value
+    return found
 
 
 def _port_numbers(body: Any) -> dict[str, int]:

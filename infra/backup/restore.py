@@ -82,7 +82,7 @@ def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
     """Unpack and check every member; return the manifest."""
     found: dict[str, dict[str, object]] = {}
     manifest: bytes | None = None
-    folder.mkdir(mode=0o755)
+    folder.mkdir(mode=0o700)
     try:
         with tarfile.open(archive, "r:*") as tar:
             for member in tar:

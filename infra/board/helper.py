@@ -30,7 +30,7 @@ BOOT = (
     "for n,t in d['modules']:\n"
     " m=types.ModuleType('board.'+n);m.__package__='board';sys.modules['board.'+n]=m\n"
     " exec(compile(t,n+'.py','exec'),m.__dict__)\n"
-    "sys.modules['board.serve'].main(d['root'],d['idle'])\n"
+    "sys.modules['board.serve'].main(d['root'],d['idle'],d['as_root'])\n"
 )
 
 

@@ -227,7 +227,8 @@ class Session:
         """Start the helper and wait for its greeting; lines of login scripts before it are ignored."""
         assert self._connection is not None  # noqa: S101 - for the type checker: connected
         sources = [(name, (AGENT / f"{name}.py").read_text(encoding="utf-8")) for name in MODULES]
-        boot = json.dumps({"modules": sources, "root": self.settings.folder, "idle": IDLE_SECONDS}).encode() + b"\n"
+        start = {"modules": sources, "root": self.settings.folder, "idle": IDLE_SECONDS}
+        boot = json.dumps({**start, "as_root": self.settings.as_root}).encode() + b"\n"
         with mapped(self.name, self.settings):
             self._helper = await self._connection.create_process(COMMAND, encoding=None)
             said = await self._send_line(helper_script(self.settings).encode(), READY)

@@ -31,4 +31,5 @@ def service(services: Services, home: Path, host: str, profile: str, overrides: 
         ready=lambda: answers_http(address, authorization(home)),
         rebuild=lambda: service(services, home, host, profile, overrides),
         environment={"ATLASFLOW_HOME": str(home), "PYTHONPATH": python_path()},
+        secrets=("notify",),
     )

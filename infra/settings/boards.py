@@ -31,4 +31,5 @@ class BoardSettings(Section):
     python: str = Field("python3", description="Python command on the board")
     environment: str = Field("", description="script on the board to source before anything runs there")
     folder: str = Field("atlasflow", description="folder of the releases, relative to the user's home")
+    as_root: bool = Field(False, description="let the board's program run as root")
     labels: tuple[str, ...] = Field((), description="labels to select boards by, such as a site or a floor")

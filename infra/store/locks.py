@@ -20,7 +20,7 @@ def hold(path: Path, on_wait: Callable[[], None] | None = None, *, shared: bool 
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     waited = False
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)

@@ -178,8 +178,10 @@ def reply(answer: Dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
-def main(root: str, idle_seconds: int) -> None:
+def main(root: str, idle_seconds: int, as_root: bool) -> None:
     """Print the greeting, then serve; a login script may print other lines before the greeting."""
+    if os.geteuid() == 0 and not as_root:
+        raise SystemExit("the login is root's, and as_root is not set for this board")
     os.umask(0o022)  # whatever the login's is: nobody else may change a release
     server = Server(root, idle_seconds)
     reply({"atlasflow": 1, "root": server.releases.root, "python": sys.version_info[:2]})

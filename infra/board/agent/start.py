@@ -24,6 +24,10 @@ def main(arguments: List[str]) -> int:
     try:
         if not arguments:
             raise Failure(USER, "there is no command", "give one: smoke, classify, watch, bench, infer, info or verify")
+        if os.geteuid() == 0 and os.environ.get("ATLASFLOW_AS_ROOT") != "1":
+            raise Failure(
+                USER, "this would run a release as root", "log in as another user, or set ATLASFLOW_AS_ROOT=1"
+            )
         check_owner(program)
         if arguments[0] == "verify":
             print(json.dumps(verify(releases)))

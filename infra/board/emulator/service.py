@@ -117,6 +117,7 @@ def board_settings(services: Services, home: Path, name: str, configured: BoardS
             "address": "127.0.0.1",
             "port": services.port(_service_name(name)),
             "user": USER,
+            "as_root": os.geteuid() == 0,
             "key": str(_client_key(home, name)),
             "host_key": (folder / "host_key.pub").read_text().strip(),
         }

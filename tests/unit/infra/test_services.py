@@ -15,7 +15,7 @@ import pytest
 
 from infra.errors import Refused, Transient
 from infra.processes import answers
-from infra.services import Service, Services
+from infra.services import Service, Services, inherited
 
 LISTEN = """
 import os, signal, socket, sys, time
@@ -235,3 +235,15 @@ def test_a_preferred_port_is_taken_when_it_is_free(tmp_path: Path) -> None:
 def test_nothing_was_ever_started_here(tmp_path: Path) -> None:
     assert Services(tmp_path / "absent").status() == []
     assert not Services(tmp_path / "absent").stop("nothing")
+
+
+def test_services_inherit_no_secrets_that_they_do_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"ATLASFLOW_OBS__SECRET_KEY", "ATLASFLOW_RELEASE__PASSPHRASE", "ATLASFLOW_BOARDS__PORCH__PASSWORD"}
+    secrets |= {"AWS_SECRET_ACCESS_KEY", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_STORE__MIRROR_SECRET"}
+    for name in {*secrets, "ATLASFLOW_OBS__BUCKET"}:
+        monkeypatch.setenv(name, "x")
+    found = inherited(())
+    assert not secrets & found.keys()
+    assert {"ATLASFLOW_OBS__BUCKET", "PATH"} <= found.keys()
+    told = inherited(("obs",))
+    assert secrets & told.keys() == {"ATLASFLOW_OBS__SECRET_KEY", "ATLASFLOW_SECRETS_DIR"}
