@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from infra.ports.models import ModelPrograms
     from infra.ports.upkeep import ManagedBoard
     from infra.store.mirror import Mirror
+    from infra.store.receipts import Receipts
     from infra.training_runs import TrainingRuns
     from infra.trust.sign import ReleaseSigner
 
@@ -174,6 +175,12 @@ class World:
             settings = stand_in.board_settings(self.services, self.home, name, settings)
             stand_in.give_keyring(self.home, name, settings, self.board_keyring(name, stand_in=True))
         return SshBoard(name, settings, self.faults, downgrade=self.settings.deploy.allow_downgrade)
+
+    def receipts(self) -> "Receipts":
+        """The receipts of this home."""
+        from infra.store.receipts import Receipts
+
+        return Receipts(self.home)
 
     def signer(self) -> "ReleaseSigner":
         """Signs releases with the key of the settings."""

@@ -1,18 +1,21 @@
 """`atlasflow release`: verify and sign releases."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows.cli.options import Json, Profile, Set, parse_overrides
-from flows.cli.output import print_json, print_line, print_table
+from flows.cli.output import print_facts, print_json, print_line, print_table
 from flows.context import open_chain, release_files
 from infra.board.release_folder import check_identifier, releases_in
+from infra.errors import UserError
 from infra.trust.keyring import read_keyring
 from infra.trust.verify import verify_release
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
+from tasks.release.evidence import PROVENANCE, SBOM
 
 release = typer.Typer(help="Verify and sign releases.", no_args_is_help=True)
 
@@ -56,6 +59,32 @@ def sign(
     check_identifier(files, where)
     key = chain.world.signer().sign(folder, emulated=any(found.emulated for found in chips.values()))
     print_line(f"release {next(iter(chips.values())).id} is signed with {key.name} ({key.id[:12]}, {key.kind})")
+
+
+@release.command(epilog="Example: `atlasflow release explain`")
+def explain(place: Place = "", profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
+    """Show how a release was made, all of it signed: the receipts of its stages, data, code, tools, packages."""
+    chain, (files, where) = _opened(place, profile, settings)
+    found = next(iter(releases_in(files, where).values()))
+    _, key = verify_release(found, read_keyring(chain.home), chain.settings.release.fleet)
+    if PROVENANCE not in found.files:
+        raise UserError(f"release {found.id} carries no provenance", hint="publish it again")
+    statement = json.loads(found.files[PROVENANCE].path.read_text(encoding="utf-8"))
+    if as_json:
+        print_json(statement)
+        return
+    build, run = statement["predicate"]["buildDefinition"], statement["predicate"]["runDetails"]
+    packages = json.loads(found.files[SBOM].path.read_text(encoding="utf-8"))["components"]
+    rows = [("release", found.id), ("signed by", f"{key.id[:12]} ({key.kind})"), ("files", str(len(found.files)))]
+    rows += [(item["name"], item["digest"]["sha256"][:16]) for item in build["resolvedDependencies"]]
+    for link in run["byproducts"]:
+        said = link["annotations"]
+        tools = ", ".join(f"{name} {version}" for name, version in said["tools"].items())
+        stand_in = "made by a stand-in" if said["emulated"] else ""
+        rows.append((link["name"], " ".join(filter(None, (said["key"][:16], tools, stand_in)))))
+    recipe = build["externalParameters"]["recipe"]
+    rows += [("recipe", ", ".join(f"{name} {value}" for name, value in recipe.items() if not isinstance(value, dict)))]
+    print_facts([*rows, ("packages", str(len(packages)))])
 
 
 def _opened(place: str, profile: str, settings: list[str] | None) -> tuple[Chain, Any]:

@@ -15,7 +15,7 @@ from tasks.engine.stage import Stage, StageContext, StageOutput
 from tasks.evaluation_images import evaluation_images, expected_logits
 from tasks.metrics import Metrics
 from tasks.release import bundle as release
-from tasks.release import model_card
+from tasks.release import evidence, model_card
 from tasks.release.ledger import Ledger
 from tasks.release.parity_report import rows
 from tasks.specs import data_source, recipe_settings
@@ -49,6 +49,7 @@ def run(context: StageContext) -> StageOutput:
     store: UploadStore = context.world.object_store()
     store.ensure_bucket()
     bundle = release.build(context)
+    evidence.write(context, bundle, _needs(context.settings), recipe_settings(context.settings))
     context.world.signer().sign(bundle, emulated=context.emulated)
     bundled = folder_files(bundle)[1]
     release_id = release.identifier(bundled)

@@ -94,6 +94,7 @@ ALLOWED = {
         "tasks/release/agent_bundle.py",
         "tasks/release/bundle.py",
         "tasks/release/drift_baseline.py",
+        "tasks/release/evidence.py",
         "tasks/release/model_card.py",
     },
     "deploy": STAGE

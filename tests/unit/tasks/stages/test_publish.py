@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from infra.board.release_folder import identifier_of, releases_in
 from infra.ports.values import LocalFile
 from infra.settings import load
 from infra.settings.release import ReleaseSettings
 from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
+from infra.store.receipts import Receipt, Receipts
+from infra.trust.keyring import read_keyring
 from infra.trust.sign import ReleaseSigner
+from infra.trust.verify import verify_release
 from tasks.engine.stage import StageContext
 from tasks.evaluation_images import evaluation_images
 from tasks.stages import publish
@@ -35,9 +40,7 @@ def work_for(tmp_path: Path, bucket: Any, **options: Any) -> Any:
     files |= {"metrics": json.dumps(METRICS).encode(), "checks": json.dumps(CHECKS).encode()}
     files |= {"om": {"Ascend310/model.om": b"compiled"}, "ledger": json.dumps(ledger()).encode()}
     program = {"agent": {"main.py": b"print()"}, "preprocess": b"MEAN = ()", "parity": b"NONE = 0"}
-    world = SimpleNamespace(
-        object_store=lambda: bucket, signer=lambda: ReleaseSigner(boards.signing_home(), ReleaseSettings())
-    )
+    world = SimpleNamespace(object_store=lambda: bucket, signer=signer, receipts=lambda: Receipts(tmp_path))
     inputs = {**files, **program, "data": data_tree(), "predictions": predictions()}
     tmp_path.mkdir(exist_ok=True)
     return work_of(tmp_path, inputs, world=world, **options)
@@ -145,9 +148,7 @@ def own_work(tmp_path: Path, bucket: Bucket, *, labelled: bool = True) -> StageC
         "preprocess": b"MEAN = ()",
         "parity": b"NONE = 0",
     }
-    world = SimpleNamespace(
-        object_store=lambda: bucket, signer=lambda: ReleaseSigner(boards.signing_home(), ReleaseSettings())
-    )
+    world = SimpleNamespace(object_store=lambda: bucket, signer=signer, receipts=lambda: Receipts(tmp_path))
     return work_of(tmp_path / "run", inputs, world=world, settings={"convert.model": "own.onnx"})
 
 
@@ -175,3 +176,34 @@ def test_no_accuracy_is_said_of_pictures_of_unknown_classes(tmp_path: Path, buck
     card = publish.run(own_work(tmp_path, bucket, labelled=False)).outputs["card"].read_text()
     assert "Its own accuracy is" not in card
     assert "The classes of the 30 pictures are not known" in card
+
+
+def test_the_evidence_names_every_file_and_every_receipt_and_changes_no_id(tmp_path: Path, bucket: Any) -> None:
+    context = work_for(tmp_path, bucket)
+    outputs = {name: context.inputs[name] for name in ("checkpoint", "history")}
+    made = Receipt("train", "t" * 64, {"code": "c" * 64}, outputs)
+    other = replace(
+        made, key="o" * 64, outputs={**outputs, "checkpoint": replace(context.inputs["checkpoint"], sha256="0" * 64)}
+    )
+    for receipt in (other, made):
+        Receipts(tmp_path).save(receipt)
+    folder = publish.run(context).outputs["release"]
+    statement = read(folder / "Ascend310" / "provenance.json")
+    digests = {item["name"]: item["digest"]["sha256"] for item in statement["subject"]}
+    files = folder_files(folder / "Ascend310")[1]
+    assert digests == {
+        name: file.sha256
+        for name, file in files.items()
+        if name not in ("provenance.json", "sbom.json", "manifest.json")
+    }
+    links = {link["name"]: link["annotations"]["key"] for link in statement["predicate"]["runDetails"]["byproducts"]}
+    assert links == {"receipt of train": "t" * 64}
+    named = {item["name"] for item in statement["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    assert {"data", "om", "metrics", "ledger", "agent"} <= named
+    (release,) = releases_in(folder_files(folder)[1], "here").values()
+    manifest, key = verify_release(release, read_keyring(boards.signing_home()), "main")
+    assert {"provenance.json", "sbom.json"} <= manifest.files.keys()
+    assert key.kind == "development"
+    packages = {item["name"] for item in read(folder / "Ascend310" / "sbom.json")["components"]}
+    assert {"numpy", "cryptography"} <= {name.lower() for name in packages}
+    assert identifier_of(folder_files(folder)[1]) == release.id
