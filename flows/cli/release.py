@@ -11,6 +11,7 @@ from flows.cli.output import print_facts, print_json, print_line, print_table
 from flows.context import open_chain, release_files
 from infra.board.release_folder import check_identifier, releases_in
 from infra.errors import UserError
+from infra.trust.bundle import write_bundle, write_setup
 from infra.trust.keyring import read_keyring
 from infra.trust.verify import verify_release
 from tasks.engine.chain import Chain
@@ -59,6 +60,28 @@ def sign(
     check_identifier(files, where)
     key = chain.world.signer().sign(folder, emulated=any(found.emulated for found in chips.values()))
     print_line(f"release {next(iter(chips.values())).id} is signed with {key.name} ({key.id[:12]}, {key.kind})")
+
+
+@release.command(epilog="Example: `atlasflow release bundle /media/stick/porch.atlas --set-up /media/stick/atlasflow`")
+def bundle(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, such as OUT.atlas.")],
+    place: Place = "",
+    set_up: Annotated[
+        Path | None, typer.Option("--set-up", help="Also write what a board needs before its first bundle, here.")
+    ] = None,
+    soc: Annotated[str, typer.Option(help="With --set-up: the chip of the board.")] = "",
+    profile: Profile = "local",
+    settings: Set = None,
+) -> None:
+    """Write a release as one file for boards without a network; `start install OUT` on the board installs it."""
+    chain, (files, where) = _opened(place, profile, settings)
+    check_identifier(files, where)
+    size = write_bundle(files, where, target)
+    print_line(f"{target}: {size:,} bytes; on the board: ~/atlasflow/start install {target.name}")
+    if set_up is not None:
+        fleet = chain.settings.release.fleet
+        write_setup(set_up, read_keyring(chain.home).for_board(fleet, soc, stand_in=False))
+        print_line(f"{set_up}: copy its content to ~/atlasflow on the board, once")
 
 
 @release.command(epilog="Example: `atlasflow release explain`")

@@ -4,6 +4,7 @@ On a board's slow cores these imports take longer than the inference. The parent
 first to call `acl.init`, as in programs that use pyACL in worker processes.
 """
 
+import json
 import os
 import runpy
 import select
@@ -11,9 +12,9 @@ import signal
 import sys
 import tempfile
 import traceback
-from typing import Callable, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
-from .failure import TRANSIENT, Failure
+from .failure import REFUSED, TRANSIENT, Failure
 
 
 def run_forked(
@@ -49,6 +50,24 @@ def run_forked(
         output.seek(0)
         errors.seek(0)
         return code, output.read(), errors.read()
+
+
+def run_agent(folder: str, arguments: List[str], seconds: float, begin: Callable[[], None]) -> Dict[str, Any]:
+    """Run the agent in a folder to its end, as `run_forked` does; returns its JSON answer.
+
+    Raises:
+        Failure: the agent's own, or it ended without an answer.
+    """
+    code, output, errors = run_forked(folder, arguments, seconds, begin)
+    try:
+        answer = json.loads(output.decode().splitlines()[-1])
+    except (ValueError, IndexError):
+        tail = errors.decode("utf-8", "replace").strip().splitlines()[-5:]
+        said = " / ".join(tail) or "no output"
+        raise Failure(REFUSED, "the agent ended with code {}: {}".format(code, said)) from None
+    if code != 0:
+        raise Failure(code, answer["error"]["message"], answer["error"]["hint"])
+    return answer  # type: ignore[no-any-return]
 
 
 def _become(folder: str, arguments: List[str], output: int, errors: int) -> None:

@@ -182,7 +182,7 @@ class Releases:
     def settle(self) -> None:
         """Verify the files of the planned release, and move it, complete, to its place."""
         self._check_lock()
-        planned = self._plan()
+        planned = self.planned()
         if self._installed(planned) is not None:
             return
         folder = self.path("incoming", planned.release)
@@ -203,7 +203,7 @@ class Releases:
     def switch(self, smoke: Dict[str, Any]) -> None:
         """Activate the planned release. A power cut leaves the old or the new one active, never none."""
         self._check_lock()
-        planned = self._plan()
+        planned = self.planned()
         folder = self._installed(planned)
         if folder is None:
             raise Failure(REFUSED, "the board has no release " + planned.release)
@@ -218,7 +218,12 @@ class Releases:
             self._link("current", os.path.basename(folder))
         self.note("switch", planned.release, smoke=smoke)
 
-    def _plan(self) -> Manifest:
+    def planned(self) -> Manifest:
+        """The manifest of the planned release.
+
+        Raises:
+            Failure: none was planned.
+        """
         if self._planned is None:
             raise Failure(REFUSED, "no release was planned")
         return self._planned

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from .facts import facts
 from .failure import REFUSED, Failure
 from .files import watch_outputs
-from .fork import run_forked
+from .fork import run_agent
 from .observations import FILE as OBSERVATIONS
 from .observations import read as read_observations
 from .releases import Releases
@@ -115,13 +115,13 @@ class Server:
 
     def agent(self, release: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Verify a release and run its agent to the end; returns its JSON answer."""
-        return self._run(self.releases.verified_folder(release), arguments, seconds)
+        return run_agent(self.releases.verified_folder(release), arguments, seconds, self.releases.let_go)
 
     def trial(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent that was sent into a folder of `make_work`."""
         if folder not in self._work:
             raise Failure(REFUSED, f"'{folder}' is not a folder of this connection")
-        return self._run(folder, arguments, seconds)
+        return run_agent(folder, arguments, seconds, self.releases.let_go)
 
     def run(self) -> None:
         """Serve until the connection ends or the client is silent for `idle_seconds`.
@@ -157,19 +157,6 @@ class Server:
         if not self.releases.receiving(self.idle_seconds):
             raise SystemExit("the client is silent; is the network gone?")
         signal.alarm(self.idle_seconds)
-
-    def _run(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
-        """Run the agent in a folder to its end; returns its JSON answer."""
-        code, output, errors = run_forked(folder, arguments, seconds, self.releases.let_go)
-        try:
-            answer = json.loads(output.decode().splitlines()[-1])
-        except (ValueError, IndexError):
-            tail = errors.decode("utf-8", "replace").strip().splitlines()[-5:]
-            said = " / ".join(tail) or "no output"
-            raise Failure(REFUSED, "the agent ended with code {}: {}".format(code, said)) from None
-        if code != 0:
-            raise Failure(code, answer["error"]["message"], answer["error"]["hint"])
-        return answer  # type: ignore[no-any-return]
 
 
 def reply(answer: Dict[str, Any]) -> None:

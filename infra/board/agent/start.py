@@ -1,7 +1,8 @@
 """Verify the active release and start its program: `<folder>/start COMMAND …`, such as `start watch camera/`.
 
-This program does not belong to any release. The client stores it on the board, as one zip archive of this module and
-those it imports. When the active release is damaged, the previous one is verified and takes over.
+`start install BUNDLE` installs a release from a stick. This program does not belong to any release: the client stores
+it on the board, as one zip archive of this module and those it imports. When the active release is damaged, the
+previous one is verified and takes over.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import sys
 from typing import Dict, List
 
+from .bundle import install
 from .failure import USER, Failure
 from .releases import WATCHDOG, Releases
 from .trust import check_owner
@@ -23,12 +25,19 @@ def main(arguments: List[str]) -> int:
     releases = Releases(os.path.dirname(program))
     try:
         if not arguments:
-            raise Failure(USER, "there is no command", "give one: smoke, classify, watch, bench, infer, info or verify")
+            raise Failure(
+                USER,
+                "there is no command",
+                "give one: verify, install BUNDLE, smoke, classify, watch, bench, infer or info",
+            )
         if os.geteuid() == 0 and os.environ.get("ATLASFLOW_AS_ROOT") != "1":
             raise Failure(
                 USER, "this would run a release as root", "log in as another user, or set ATLASFLOW_AS_ROOT=1"
             )
         check_owner(program)
+        if arguments[0] == "install" and len(arguments) == 2:
+            print(json.dumps(install(releases, arguments[1])))
+            return 0
         if arguments[0] == "verify":
             print(json.dumps(verify(releases)))
             return 0

@@ -89,7 +89,7 @@ def test_a_release_that_fails_its_smoke_test_never_serves(board: SshBoard, site:
     assert board.state().active is None
     board.install(boards.release(tmp_path / "a", "a"))
     with pytest.raises(GateFailed, match="release a stays in service"):
-        board.install(wrong)
+        board.install(boards.release(tmp_path / "again", "again", wrong=0.5))
     assert board.state().active == "a"
 
 
