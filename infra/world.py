@@ -3,6 +3,7 @@
 Clients are imported when they are opened, so that looking at a chain costs none of them.
 """
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from infra.store.receipts import Receipts
     from infra.training_runs import TrainingRuns
     from infra.trust.sign import ReleaseSigner
+
+log = logging.getLogger(__name__)
 
 
 class World:
@@ -71,7 +74,7 @@ class World:
                     settings.modelarts, lambda: self.scripts(settings.modelarts), self.object_store, self.bucket
                 )
             return open_trainer(
-                settings.modelarts, settings.obs, self.services, self.home, self.object_store, self.faults
+                settings.modelarts, settings.obs, self.services, self.home, self.object_store, self.faults, self._tell
             )
         from infra.local_training.trainer import LocalTrainer
 
@@ -82,7 +85,17 @@ class World:
         from infra.modelarts.factory import open_scripts
 
         settings = self.settings
-        return open_scripts(modelarts, settings.obs, self.services, self.home, self.object_store, self.faults)
+        return open_scripts(
+            modelarts, settings.obs, self.services, self.home, self.object_store, self.faults, self._tell
+        )
+
+    def _tell(self, subject: str, text: str) -> None:
+        """Notify people of a job that makes no progress."""
+        from infra.notify.direct import tell
+        from infra.notify.message import Message
+
+        message = Message("stall", subject, text, address="")
+        tell(message, self.settings.notify, self.settings.retry, self.home, log.info)
 
     def modelarts(self) -> "ModelArts":
         """The client of ModelArts; its stand-in is started when no end point is named."""

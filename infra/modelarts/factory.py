@@ -29,6 +29,7 @@ def open_trainer(
     home: Path,
     open_store: Callable[[], ObjectStore],
     faults: FaultPlan = NO_FAULTS,
+    notify: Callable[[str, str], None] = lambda _subject, _text: None,
 ) -> ModelArtsTrainer:
     """Open a trainer; it starts no service and makes no request before it trains.
 
@@ -39,6 +40,7 @@ def open_trainer(
         home: the folder of this installation; intents are in `home/modelarts/intents`.
         open_store: opens the bucket of `obs`, and starts its stand-in if it has one.
         faults: faults to inject.
+        notify: receives subject and text when a job makes no progress.
     """
     return ModelArtsTrainer(
         lambda: open_client(settings, obs, services, home),
@@ -48,6 +50,7 @@ def open_trainer(
         home / "modelarts" / "intents",
         emulated=not settings.endpoint,
         faults=faults,
+        notify=notify,
     )
 
 
@@ -58,10 +61,20 @@ def open_scripts(
     home: Path,
     open_store: Callable[[], ObjectStore],
     faults: FaultPlan = NO_FAULTS,
+    notify: Callable[[str, str], None] = lambda _subject, _text: None,
 ) -> ScriptRuns:
     """Open what runs users' scripts as jobs, as `open_trainer` does for trainings."""
-    trainer = open_trainer(settings, obs, services, home, open_store, faults)
-    return ScriptRuns(trainer.client, open_store(), settings, obs.prefix, trainer.ledger, trainer.jobs, faults)
+    trainer = open_trainer(settings, obs, services, home, open_store, faults, notify)
+    return ScriptRuns(
+        trainer.client,
+        open_store(),
+        settings,
+        obs.prefix,
+        trainer.ledger,
+        trainer.jobs,
+        faults,
+        alarm=trainer.alarm,
+    )
 
 
 def open_script_trainer(

@@ -17,6 +17,7 @@ from infra.modelarts.abnormal import end
 from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase
 from infra.modelarts.scripts.script import base_name, key_of, version
+from infra.modelarts.stall import Alarm
 from infra.modelarts.stop import stop
 from infra.modelarts.submit import Report, Submitter
 from infra.modelarts.watch import LogReader, Watcher, job_error
@@ -61,6 +62,7 @@ class ModelArtsTrainer:
         emulated: True when the endpoint is the stand-in.
         faults: injected at `train.job.intent`, `.submit`, `.submitted`, `.poll`, `.fetch`.
         sleep: waits for seconds.
+        notify: receives subject and text when a job makes no progress.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ModelArtsTrainer:
         emulated: bool,
         faults: FaultPlan = NO_FAULTS,
         sleep: Callable[[float], None] = time.sleep,
+        notify: Callable[[str, str], None] = lambda _subject, _text: None,
     ) -> None:
         self._open_client = open_client
         self._open_store = open_store
@@ -83,6 +86,7 @@ class ModelArtsTrainer:
         self._emulated = emulated
         self._faults = faults
         self._sleep = sleep
+        self.alarm = Alarm(settings.stall_factor, settings.stop_stalled, notify)
 
     @cached_property
     def client(self) -> "ModelArts":
@@ -117,7 +121,9 @@ class ModelArtsTrainer:
             try:
                 latest = self._latest_attempt(job.key)
                 submitted = self._existing_job(job, latest, report) or self._submit(job, latest, report)
-                watcher = Watcher(self.client, on_event, self._settings.poll_seconds, self._faults, self._sleep)
+                watcher = Watcher(
+                    self.client, on_event, self._settings.poll_seconds, self._faults, self._sleep, alarm=self.alarm
+                )
                 ended, log = watcher.watch(submitted)
             except Exception:
                 raise

@@ -12,6 +12,7 @@ from infra.local_training import protocol
 from infra.local_training.protocol import ProgramError
 from infra.modelarts.codes import JobMissing
 from infra.modelarts.phases import Phase
+from infra.modelarts.stall import NO_ALARM, Alarm, Progress
 from infra.modelarts.words import Words
 from infra.ports.training import Epoch, JobStatus, LogLine, OnEvent
 
@@ -30,8 +31,9 @@ _OUT_OF_MEMORY = 137  # 128 + SIGKILL, which only the kernel sends into a contai
 class LogReader:
     """Turns previews of a growing log, which show only its end, into events; each line is reported once."""
 
-    def __init__(self, on_event: OnEvent) -> None:
+    def __init__(self, on_event: OnEvent, on_log: OnEvent = lambda _event: None) -> None:
         self._on_event = on_event
+        self._on_log = on_log
         self._seen = 0
         self._rest = b""
         self.error: ProgramError | None = None
@@ -80,6 +82,7 @@ class LogReader:
         if isinstance(event, ProgramError):
             self.error = event
         elif isinstance(event, Epoch | LogLine):
+            self._on_log(event)
             self._on_event(event)
 
 
@@ -94,6 +97,7 @@ class Watcher:
         faults: injected at `train.job.poll`.
         sleep: waits for seconds.
         clock: tells seconds.
+        alarm: for a job that makes no progress.
     """
 
     client: "ModelArts"
@@ -102,6 +106,7 @@ class Watcher:
     faults: FaultPlan
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    alarm: Alarm = NO_ALARM
 
     def watch(self, job: "Job") -> "tuple[Job, LogReader]":
         """Poll until the job is final.
@@ -113,7 +118,9 @@ class Watcher:
             Refused, UserError: the platform refuses to show the job, for example with an expired token; it goes on.
             JobMissing: the job was deleted.
         """
-        log, phase, pause = LogReader(self.on_event), None, self.pause
+        phase, pause = None, self.pause
+        progress = Progress(self.alarm.factor, self.clock)
+        log = LogReader(self.on_event, progress.note)
         words = Words(lambda text: self.on_event(JobStatus(text)), self.clock)
         while True:
             self.faults.reach("train.job.poll")
@@ -126,11 +133,30 @@ class Watcher:
             if job.final:
                 self._read_late_log(job, log)
                 return job, log
+            self._check_progress(job, log, progress)
             if changed:
                 words.heard()
             words.say(f"ModelArts job {job.name}: still {job.phase}")
             pause = self.pause if changed else min(pause * 1.5, self.pause * _MAX_BACKOFF)
             self.sleep(pause)
+
+    def _check_progress(self, job: "Job", log: LogReader, progress: Progress) -> None:
+        """Raise the alarm when a running job makes no new step."""
+        if job.phase != Phase.RUNNING or not log.readable:
+            progress.pause()
+            return
+        stall = progress.look()
+        if stall is None:
+            return
+        text = (
+            f"the ModelArts job {job.name} has made no new step for {stall.seconds:.0f} s; "
+            f"usually one comes in {stall.usual:.0f} s"
+        )
+        self.on_event(JobStatus(text))
+        self.alarm.notify(f"AtlasFlow: {job.name} makes no progress", text)
+        if self.alarm.stop:
+            self.on_event(JobStatus(f"stopping the ModelArts job {job.name}, as modelarts.stop_stalled is on"))
+            self.client.stop(job.id)
 
     def _show(self, job: "Job", pause: float) -> "Job":
         """Look at the job; a few failures in a row are tolerated."""

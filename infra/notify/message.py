@@ -10,6 +10,7 @@ from infra.settings.notify import Kind
 TITLES: Mapping[str, str] = {
     "promotion": "a challenger is the new champion",
     "fallback": "a board fell back to its previous release",
+    "stall": "a job makes no progress",
 }
 _LONGEST = 4000
 
@@ -19,7 +20,7 @@ class Message:
     """One notification.
 
     Attributes:
-        kind: failure, promotion or fallback.
+        kind: failure, promotion, fallback or stall.
         subject: one line.
         text: some lines.
         address: a page with more about it; may be empty.

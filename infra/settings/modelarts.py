@@ -82,6 +82,10 @@ class ModelArtsSettings(Section):
     auto_stop_hours: int = Field(24, ge=1, le=720, description="hours after which the platform stops a job")
     jobs_at_once: int = Field(1, ge=1, description="own jobs at the same time; others wait here, unbilled")
     poll_seconds: float = Field(5.0, gt=0, le=300, description="poll interval of a job; grows to six times this")
+    stall_factor: float = Field(
+        20.0, ge=0, description="tell of a job without a new step for this many times its usual step time; 0: never"
+    )
+    stop_stalled: bool = Field(False, description="stop such a job; the next run resumes from its checkpoints")
     stop_on_cancel: bool = Field(True, description="stop the job when its run is cancelled")
     abnormal_is_final: bool = Field(
         True, description="treat the phase Abnormal as the end of a job (unconfirmed); false: keep watching it"

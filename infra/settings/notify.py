@@ -1,4 +1,4 @@
-"""Settings of the notifications of failures, promotions and board fallbacks."""
+"""Settings of the notifications of failures, promotions, board fallbacks and stalled jobs."""
 
 import string
 from typing import Literal, Self
@@ -7,14 +7,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from infra.settings.section import Section
 
-Kind = Literal["failure", "promotion", "fallback"]
+Kind = Literal["failure", "promotion", "fallback", "stall"]
 FIELDS = ("kind", "subject", "text", "address")
 
 
 class NotifySettings(Section):
     """Channels; each is on when its address is set. Secrets come from the environment or secret files."""
 
-    kinds: tuple[Kind, ...] = Field(("failure", "promotion", "fallback"), description="events to notify of")
+    kinds: tuple[Kind, ...] = Field(("failure", "promotion", "fallback", "stall"), description="events to notify of")
     webhook: SecretStr = Field(SecretStr(""), description="URL that receives each notification as JSON")
     webhook_headers: dict[str, SecretStr] = Field({}, description='HTTP headers, such as {"Authorization": "Bearer …"}')
     mail_host: str = Field("", description="SMTP server; empty: no e-mail")

@@ -109,7 +109,9 @@ def wanted(settings: Settings, block: UUID | None, flows: Collection[str]) -> li
         "promotion": (PROMOTION, {PROMOTED}, _EVENT, {}),
         "fallback": (FALLBACK, {FELL_BACK}, _EVENT, {}),
     }
-    return found + [_notify(block, kind, *notifications[kind]) for kind in settings.notify.kinds]
+    # Whoever watches a job tells of its stall directly (`infra/notify/direct.py`): it is no event of the server.
+    kinds = [kind for kind in settings.notify.kinds if kind in notifications]
+    return found + [_notify(block, kind, *notifications[kind]) for kind in kinds]
 
 
 def _named(role: str, names: Collection[str]) -> dict[str, str | list[str]]:

@@ -14,6 +14,7 @@ from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase
 from infra.modelarts.scripts import script as plans
 from infra.modelarts.scripts.script import Script
+from infra.modelarts.stall import NO_ALARM, Alarm
 from infra.modelarts.stop import stop
 from infra.modelarts.submit import Report, Submitter
 from infra.modelarts.watch import LogReader, Watcher, job_error
@@ -54,6 +55,7 @@ class ScriptRuns:
         list_jobs: lists all jobs of AtlasFlow, which share `modelarts.jobs_at_once`.
         faults: injected at the points of `Submitter` and `Watcher`.
         sleep: waits for seconds.
+        alarm: for a job that makes no progress.
     """
 
     client: "ModelArts"
@@ -64,6 +66,7 @@ class ScriptRuns:
     list_jobs: "Callable[[], Sequence[Job]]"
     faults: FaultPlan = NO_FAULTS
     sleep: Callable[[float], None] = time.sleep
+    alarm: Alarm = NO_ALARM
 
     def submit(self, script: Script, report: Report, *, again: bool = False, settle: bool = True) -> Submission:
         """Submit a job, or find the one of the same key that runs or has completed.
@@ -125,7 +128,7 @@ class ScriptRuns:
         return ended
 
     def _watch(self, job: "Job", on_event: OnEvent) -> "tuple[Job, LogReader]":
-        watcher = Watcher(self.client, on_event, self.settings.poll_seconds, self.faults, self.sleep)
+        watcher = Watcher(self.client, on_event, self.settings.poll_seconds, self.faults, self.sleep, alarm=self.alarm)
         return watcher.watch(job)
 
     def _versions(self, name: str) -> "dict[int, Job]":
