@@ -11,12 +11,11 @@ from infra.errors import Transient
 from infra.web import server
 from infra.web.demo import Answer, Demo, Example, Predictor
 from infra.web.html import ClassifiedPicture
+from infra.web.pictures import MOST_PICTURES
 
+# Tests import the page themselves: Gradio takes seconds, and every worker reads this file.
 if not server.installed():
     pytest.skip("Gradio is not installed: make dev", allow_module_level=True)
-
-from infra.web import page
-from infra.web.pictures import MOST_PICTURES
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
@@ -35,6 +34,8 @@ def demo() -> Any:
 
 
 def test_good_files_are_read_and_the_others_named(demo: Any, tmp_path: Path) -> None:
+    from infra.web import page
+
     Image.fromarray(PIXELS).save(tmp_path / "good.png")
     (tmp_path / "bad.png").touch()
     pictures, problems = page.read(demo, [tmp_path / "bad.png", tmp_path / "good.png"], tmp_path)
@@ -44,11 +45,15 @@ def test_good_files_are_read_and_the_others_named(demo: Any, tmp_path: Path) -> 
 
 
 def test_too_many_files_are_not_looked_at(demo: Any, tmp_path: Path) -> None:
+    from infra.web import page
+
     paths = [tmp_path / f"{index}.png" for index in range(MOST_PICTURES + 1)]  # none of them exists
     assert page.read(demo, paths, tmp_path) == ([], ["9 files are too many at once: drop up to 8"])
 
 
 def test_each_answer_is_shown_as_it_comes_and_a_failure_in_its_place() -> None:
+    from infra.web import page
+
     picture = ClassifiedPicture("cat.png", PIXELS, answers=[(GOOD, "of before")])
     first, second, last = page.answered([picture], (), [GOOD, AWAY])
     assert "asking ONNX …" in first
@@ -60,6 +65,8 @@ def test_each_answer_is_shown_as_it_comes_and_a_failure_in_its_place() -> None:
 
 
 def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog: pytest.LogCaptureFixture) -> None:
+    from infra.web import page
+
     def broken(_pixels: Any) -> Answer:
         raise RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT")
 
@@ -71,6 +78,8 @@ def test_whatever_a_runtime_raises_is_logged_and_the_others_still_answer(caplog:
 
 
 def test_nobody_chosen_and_nothing_dropped() -> None:
+    from infra.web import page
+
     [said] = page.answered([ClassifiedPicture("cat.png", PIXELS)], (), [])
     assert "choose who answers" in said
     assert list(page.answered([], (), [GOOD])) == [page.EMPTY]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.evaluation.robustness import summary
-
 SPEC = json.dumps({"epochs": 1, "batch_size": 20})
 
 
 def test_the_mean_corruption_error_is_a_mean_of_means() -> None:
+    from models.evaluation.robustness import summary
+
     found = summary({"clean": 0.9, "contrast-1": 0.8, "contrast-5": 0.6, "jpeg_compression-1": 0.5}, 40)
     assert found["accuracy"] == {"contrast": {"1": 0.8, "5": 0.6}, "jpeg_compression": {"1": 0.5}}
     assert found["corruption_error"] == {"contrast": pytest.approx(0.3), "jpeg_compression": 0.5}

@@ -12,7 +12,6 @@ from infra.errors import UserError
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt, Receipts
 from infra.store.runs import Runs, StageRecord
-from models.evaluation.evaluate import summary
 from tasks.reports import training_comparison
 from tasks.reports.training_comparison import compare, find_training, gain
 
@@ -32,6 +31,8 @@ def trained(chain: Any) -> Callable[..., Receipt]:
     """Enters a training, and its evaluation with the given right answers."""
 
     def enter(key: str, right: Any = None, finished: float = 0.0, **settings: Any) -> Receipt:
+        from models.evaluation.evaluate import summary
+
         folder = chain.files / key
         folder.mkdir(parents=True)
         with (folder / "history.csv").open("w", newline="") as file:
