@@ -22,9 +22,9 @@ from infra.obs.factory import open_bucket
 from infra.services import Services
 from infra.settings import ObsSettings, RetrySettings
 from tests.cluster import composed, databases
-from tests.e2e.conftest import small_archive
+from tests.e2e.conftest import shared, small_archive
 
-__all__ = ["small_archive"]
+__all__ = ["shared", "small_archive"]
 MIRROR = "obs://atlasflow-mirror/store"
 WORKERS = ("worker-1", "worker-2")
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from infra.settings import load
 from infra.world import World
+from tests.e2e.conftest import FirstRun
 from tests.e2e.installation import STAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.mindspore]
@@ -23,10 +24,10 @@ def table_of(text: Any) -> Any:
     return dict(rows[-len(STAGES) :])
 
 
-def test_the_first_run_makes_everything_and_says_where_it_is(untouched: Any, first_run: Any) -> None:
-    assert table_of(first_run) == dict.fromkeys(STAGES, "ran")
+def test_the_first_run_makes_everything_and_says_where_it_is(first_run: FirstRun) -> None:
+    assert table_of(first_run.printed) == dict.fromkeys(STAGES, "ran")
     places = dict(
-        re.findall(r"^(confusion matrix|classified pictures|run in Prefect) +(\S+)$", first_run, re.MULTILINE)
+        re.findall(r"^(confusion matrix|classified pictures|run in Prefect) +(\S+)$", first_run.printed, re.MULTILINE)
     )
     with Image.open(places["confusion matrix"]) as picture:
         assert picture.format == "PNG"
@@ -35,11 +36,10 @@ def test_the_first_run_makes_everything_and_says_where_it_is(untouched: Any, fir
     for path in pictures:
         with Image.open(path) as picture:
             assert picture.width >= 32
-    address = untouched.services()["prefect"]["address"]
-    assert re.fullmatch(rf"{address}/runs/flow-run/[0-9a-f-]{{36}}", places["run in Prefect"])
+    assert re.fullmatch(rf"{first_run.prefect}/runs/flow-run/[0-9a-f-]{{36}}", places["run in Prefect"])
 
 
-def test_the_working_directory_and_the_users_home_stay_empty(untouched: Any, first_run: Any) -> None:
+def test_the_working_directory_and_the_users_home_stay_empty(untouched: Any) -> None:
     assert list(untouched.elsewhere.iterdir()) == []
     left = [path.relative_to(untouched.user) for path in untouched.user.rglob("*") if path.is_file()]
     # Matplotlib keeps an index of this machine's fonts where caches belong.
@@ -63,7 +63,8 @@ def test_status_tells_state_key_outputs_and_origin_of_each_stage(made: Any) -> N
     assert {item["name"] for item in rows["export"]["outputs"]} >= {"mindir", "onnx", "checks"}
 
 
-def test_prefect_has_the_run_with_one_task_a_stage_and_its_artifacts(untouched: Any, first_run: Any) -> None:
+def test_prefect_has_the_run_with_one_task_a_stage_and_its_artifacts(untouched: Any) -> None:
+    untouched.atlasflow("up")
     first = min((untouched.folder / "runs").glob("*.json"))
     flow_run = json.loads(first.read_text())["flow_run"]
     (run,) = untouched.prefect("flow_runs", flow_runs={"id": {"any_": [flow_run]}})

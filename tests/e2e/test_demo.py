@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(not server.installed(), reason="Gradio is not in
 
 
 @pytest.fixture(scope="module")
-def evaluated(untouched: Any, first_run: Any) -> Any:
+def evaluated(untouched: Any) -> Any:
     """The evaluation's images, logits and classes, by the chain's own files."""
     untouched.settle()
     records = np.fromfile(untouched.tree("download", "data")["eval/test_batch.bin"], np.uint8).reshape(-1, 3073)

@@ -26,7 +26,7 @@ BY_A_PERSON_AND_THE_SERVED_ROLLOUT = {"retrain.approval": "true", "retrain.rollo
 
 
 @pytest.fixture(scope="module")
-def serving(untouched: Any, first_run: Any) -> Iterator[Any]:
+def serving(untouched: Any) -> Iterator[Any]:
     """The home with everything made and `atlasflow serve` running; ends it as Ctrl-C does."""
     made = untouched
     made.settle()
