@@ -15,8 +15,8 @@ import pytest
 from tests.cluster import composed
 from tests.cluster.conftest import WORKERS
 
-RUNS = 18
-KEYS = 6
+RUNS = 12
+KEYS = 4
 
 
 def cut(archive: Any, path: Any, records: Any) -> Any:
