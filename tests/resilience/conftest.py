@@ -117,7 +117,7 @@ class Driver:
         self._process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     made = Reference(tmp_path_factory.mktemp("reference"))
     try:
@@ -127,7 +127,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def driver(reference: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     process = Driver(reference, tmp_path_factory.mktemp("reports"))
     yield process
