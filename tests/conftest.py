@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ GROUPS = {
 SERVICE_FIXTURES = {"as_obs", "browser", "faulty", "page", "running", "server", "services"}
 
 
+@cache
 def group_of(path: Path) -> str:
     """The tests that run on one worker of pytest-xdist, one after the other: a named group, else those of a file."""
     relative = path.relative_to(TESTS)
@@ -50,10 +52,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the groups with a name first, as they take longest; mark tests that start local services or a browser."""
+    """Start what takes long first: named groups, then files with MindSpore; mark tests that start services."""
     names = list(GROUPS)
-    rank = {item: names.index(group) if (group := group_of(item.path)) in GROUPS else len(names) for item in items}
-    items.sort(key=rank.__getitem__)
+    with_mindspore = {group_of(item.path) for item in items if item.get_closest_marker("mindspore")}
+
+    def rank(item: pytest.Item) -> int:
+        group = group_of(item.path)
+        return names.index(group) if group in GROUPS else len(names) + (group not in with_mindspore)
+
+    items.sort(key=rank)
     for item in items:
         if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.service)
