@@ -59,8 +59,8 @@ RECIPES: dict[str, TrainSpec] = {
         evaluate_every=4,
     ),
     # From a checkpoint of the same network to few pictures of other classes (docs/learning.md): first the head, then
-    # all layers at a tenth of the rate. J. Yosinski et al. 2014, "How transferable are features in deep neural
-    # networks?", §4.1 for what freezing alone loses.
+    # all layers, those before it at a fiftieth of the rate. J. Yosinski et al. 2014, "How transferable are features in
+    # deep neural networks?", §4.1 for what freezing alone loses.
     "transfer": TrainSpec(
         network="compact",
         batch_size=20,
@@ -72,7 +72,7 @@ RECIPES: dict[str, TrainSpec] = {
         evaluate_every=10,
         new_head=True,
         freeze_epochs=15,
-        body_rate=0.1,
+        body_rate=0.02,
     ),
     # A first result in minutes (docs/learning.md).
     "quick": TrainSpec(
