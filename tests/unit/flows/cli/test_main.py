@@ -6,7 +6,10 @@ import sys
 
 from infra.home import CHECKOUT
 
-PROGRAM = "import json, sys; import flows.cli.main, flows.cli.encoding, infra.store.fresh_cache; print(json.dumps(sorted(sys.modules)))"
+PROGRAM = (
+    "import json, sys; import flows.cli.main, flows.cli.encoding, infra.store.fresh_cache; "
+    "print(json.dumps(sorted(sys.modules)))"
+)
 
 
 def test_a_run_without_work_imports_the_standard_library_only() -> None:
