@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import huaweicloudsdkmodelarts.v1 as sdk
 
 from infra.errors import AtlasFlowError, Transient, UserError
-from infra.modelarts.codes import UnknownEngine, UnknownFlavor
+from infra.modelarts.codes import Unauthorised, UnknownEngine, UnknownFlavor
 from infra.modelarts.configuration import Configuration, read_configuration
 from infra.modelarts.connection import OriginCheck, open_sdk
 from infra.modelarts.errors import map_errors, unreadable
@@ -36,7 +36,8 @@ def connect(settings: ModelArtsSettings, obs: ObsSettings, *, emulated: bool) ->
     """
     origin = OriginCheck(emulated=emulated)
     final_phases = FINAL_PHASES if settings.abnormal_is_final else FINAL_PHASES - {Phase.ABNORMAL}
-    return ModelArts(open_sdk(settings, obs, origin.note), origin, final_phases)
+    client, keys = open_sdk(settings, obs, origin.note)
+    return ModelArts(client, origin, final_phases, keys.renew)
 
 
 class ModelArts:
@@ -46,12 +47,20 @@ class ModelArts:
         client: of the SDK.
         origin: checks each response.
         final_phases: the phases that a job does not leave.
+        renew: takes new keys, when there are any, after an answer that the old ones are not accepted.
     """
 
-    def __init__(self, client: Any, origin: OriginCheck, final_phases: Collection[Phase]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        origin: OriginCheck,
+        final_phases: Collection[Phase],
+        renew: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._client = client
         self._origin = origin
         self._final_phases = final_phases
+        self._renew = renew
 
     def close(self) -> None:
         """Close the connections."""
@@ -229,6 +238,14 @@ class ModelArts:
             return read_job(answer, self._final_phases)
 
     def _call(self, action: str, request: Callable[[], Result]) -> Result:
+        try:
+            return self._once(action, request)
+        except Unauthorised:
+            if not self._renew():
+                raise
+            return self._once(action, request)
+
+    def _once(self, action: str, request: Callable[[], Result]) -> Result:
         self._origin.after = 0.0
         try:
             with map_errors(action):

@@ -26,6 +26,10 @@ class JobMissing(Refused):
     """There is no such job; the platform reports it with HTTP 400 (docs/reference/pitfalls.md §8.24)."""
 
 
+class Unauthorised(Refused):
+    """The keys are wrong, or temporary ones have expired."""
+
+
 class UnknownEngine(UserError):
     """The region has no such engine."""
 
@@ -64,9 +68,10 @@ _ROWS: tuple[tuple[tuple[str, ...], int, type[AtlasFlowError], str], ...] = (
     # The documents name no cause that passes by itself, and every attempt is paid for.
     (("4909",), 400, Refused, f"the message above names the cause; if it is about OBS: {_RIGHTS}"),
     (("4992",), 400, Transient, "this flavor is sold out at the moment: wait, or use another modelarts.flavor"),
-    (("0201", "0203", "0204", "0205", "0207", "0212"), 401, Refused, _KEYS),
-    (("0202",), 401, Refused, "temporary keys have expired: get new ones; or this machine's clock is wrong"),
-    (("0108", "0112", "0206"), 403, Refused, _KEYS),
+    (("0201", "0203", "0204", "0205", "0207", "0212"), 401, Unauthorised, _KEYS),
+    (("0202",), 401, Unauthorised, "temporary keys have expired: get new ones; or this machine's clock is wrong"),
+    (("0108", "0112"), 403, Refused, _KEYS),
+    (("0206",), 403, Unauthorised, _KEYS),
     (("0210",), 403, Refused, "check modelarts.project_id: the keys belong to another project"),
     (("2784", "2785"), 403, Refused, _RIGHTS),
     (("2786",), 404, Refused, "check modelarts.project_id: the keys belong to another project"),
@@ -90,7 +95,9 @@ def meaning(code: str, status: int) -> Code:
     family, _, digits = code.partition(".")
     if family == "ModelArts" and digits in CODES:
         return CODES[digits]
-    if status in (401, 403):
+    if status == 401:
+        return Code(status, Unauthorised, f"{_KEYS}; {_RIGHTS}")
+    if status == 403:
         return Code(status, Refused, f"{_KEYS}; {_RIGHTS}")
     if status in (408, 425, 429) or status >= 500:
         return Code(status, Transient, _LATER)

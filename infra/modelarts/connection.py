@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from infra.errors import Refused, UserError
 from infra.modelarts.codes import STAND_IN_HEADER
 from infra.modelarts.errors import map_project_errors
+from infra.modelarts.keys import RenewedKeys
 from infra.obs.limits import LimitedBody
 from infra.proxies import refuse_unusable
 from infra.regions import region_of, sibling
@@ -66,8 +67,10 @@ class OriginCheck:
             )
 
 
-def open_sdk(settings: ModelArtsSettings, obs: ObsSettings, on_response: Callable[..., None]) -> Any:
-    """Build the SDK's client; without a project id, the SDK looks the project up by the region's name.
+def open_sdk(
+    settings: ModelArtsSettings, obs: ObsSettings, on_response: Callable[..., None]
+) -> tuple[Any, RenewedKeys]:
+    """Build the SDK's client, and what renews its keys; without a project id, the SDK looks the project up by region.
 
     Raises:
         UserError: no endpoint, no keys, or no project id where the region has no project, or several.
@@ -80,11 +83,12 @@ def open_sdk(settings: ModelArtsSettings, obs: ObsSettings, on_response: Callabl
     proxies = _proxies(settings.proxy)
     if proxies is None:
         refuse_unusable(settings.endpoint)
+    credentials = _credentials(settings, obs)
     builder = (
         sdk.ModelArtsClient.new_builder()
         .with_http_config(HttpConfig(timeout=_TIMEOUT, **_sdk_proxy(settings.proxy)))
         .with_http_handler(HttpHandler().add_response_handler(on_response))
-        .with_credentials(_credentials(settings, obs))
+        .with_credentials(credentials)
     )
     if settings.project_id:
         client = builder.with_endpoint(settings.endpoint).build()
@@ -96,7 +100,7 @@ def open_sdk(settings: ModelArtsSettings, obs: ObsSettings, on_response: Callabl
     session = client.get_http_client()._session
     for scheme in ("https://", "http://"):
         session.mount(scheme, _Adapter(proxies))
-    return client
+    return client, RenewedKeys(credentials, "modelarts" if settings.access_key.get_secret_value() else "obs")
 
 
 def _proxies(address: str) -> dict[str, str] | None:

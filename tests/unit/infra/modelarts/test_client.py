@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.modelarts import plan
 from infra.modelarts.client import ModelArts, connect
-from infra.modelarts.codes import CODES, STAND_IN_HEADER, meaning
+from infra.modelarts.codes import CODES, STAND_IN_HEADER, Unauthorised, meaning
 from infra.modelarts.connection import OriginCheck
 from infra.modelarts.phases import FINAL_PHASES
 from infra.obs.emulator import certificates
@@ -164,7 +164,7 @@ def test_each_code_has_its_class_and_the_platforms_message(
         (500, b"<html>bad gateway</html>", Transient),
         (503, b"{}", Transient),
         (429, b'{"error_code": "APIG.0308", "error_msg": "throttled"}', Transient),
-        (401, b'{"error_code": "APIG.0301", "error_msg": "no"}', Refused),
+        (401, b'{"error_code": "APIG.0301", "error_msg": "no"}', Unauthorised),
         (404, b'{"error_code": "APIG.0101", "error_msg": "no such API"}', Refused),
         (400, b'{"error_code": "ModelArts.50004000", "error_msg": "new code"}', Refused),
     ],
@@ -358,3 +358,22 @@ def test_a_proxy_is_asked(reachable: ModelArtsSettings, serving: Serve) -> None:
         assert client.find("x", "0") == ()
     with pytest.raises(UserError, match=r"modelarts\.proxy"):
         connect(settings.model_copy(update={"proxy": "proxy:3128"}), ObsSettings(), emulated=True)
+
+
+@pytest.mark.parametrize("group", ["modelarts", "obs"])
+def test_keys_that_were_renewed_in_the_secret_files_are_taken(
+    reachable: ModelArtsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    old = {"access_key": SecretStr("expired"), "secret_key": SecretStr("expired")}
+    none = {"access_key": SecretStr(""), "secret_key": SecretStr("")}
+    settings = reachable.model_copy(update=old if group == "modelarts" else none)
+    client = connect(settings, ObsSettings(**old), emulated=True)
+    with pytest.raises(Refused):
+        client.find("x", "0")
+    monkeypatch.setenv("ATLASFLOW_SECRETS_DIR", str(tmp_path))
+    with pytest.raises(Refused):
+        client.find("x", "0")
+    (tmp_path / f"{group}__access_key").write_text(f"{doubles.ACCOUNT.access_key}\n")
+    (tmp_path / f"{group}__secret_key").write_text(doubles.ACCOUNT.secret_key)
+    assert client.find("x", "0") == ()
+    client.close()

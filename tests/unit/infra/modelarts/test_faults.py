@@ -10,6 +10,7 @@ import pytest
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.modelarts.client import ModelArts
+from infra.modelarts.codes import Unauthorised
 from infra.modelarts.emulator.notebooks import IMAGE
 from infra.modelarts.emulator.request import read_request
 from infra.modelarts.notebooks import Notebooks
@@ -28,7 +29,7 @@ FAULTS: Mapping[str, type[AtlasFlowError]] = {
     "throttle": Transient,
     "broken": Transient,
     "drop": Transient,
-    "expired": Refused,
+    "expired": Unauthorised,
 }
 CALLS: Mapping[str, Callable[[ModelArts, Json, str], object]] = {
     "create": lambda client, body, _job: client.submit(body),
