@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import psutil
 
+from infra import proxies
 from infra.errors import AtlasFlowError
 from infra.notify.outbox import Outbox
 from infra.prefect_server import server
 from infra.processes import answers
 from infra.settings import Settings
+from infra.store.locks import hold, is_held
 from infra.world import World
 
 # A chain on the sample leaves about 50 MB; the full data set 200 MB for each data digest, and twice that while loading.
@@ -37,12 +40,17 @@ class Finding:
     hint: str = ""
 
 
+_OTHER_HOME = "set ATLASFLOW_HOME to a folder on a disk of this machine"
+
+
 def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
     """Run every check; start nothing."""
     return [
         _python(),
         *_packages(),
         _disk(home),
+        _locks(home),
+        *_proxies(),
         _memory(),
         _processor(),
         *_services(world),
@@ -79,6 +87,32 @@ def _disk(home: Path) -> Finding:
     level: Literal["good", "wrong"] = "good" if free >= NEEDED_BYTES else "wrong"
     hint = "" if level == "good" else f"{NEEDED_BYTES >> 30} GiB are needed: free some, or move ATLASFLOW_HOME"
     return Finding("disk", level, f"{free / 1e9:.1f} GB free at {place}", hint)
+
+
+def _locks(home: Path) -> Finding:
+    """Whether locks work where the home is: a network file system may refuse them, or grant one to everybody."""
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    try:
+        with TemporaryDirectory(dir=place, prefix=".atlasflow-doctor-") as folder:
+            path = Path(folder) / "lock"
+            with hold(path):
+                works = is_held(path)
+    except OSError as error:
+        return Finding("locks", "wrong", f"{place}: {error.strerror or error}", _OTHER_HOME)
+    if not works:
+        return Finding("locks", "wrong", f"{place}: a lock does not keep others out", _OTHER_HOME)
+    return Finding("locks", "good", f"they work at {place}")
+
+
+def _proxies() -> Iterator[Finding]:
+    """Proxy variables of the environment; this machine's own services are asked without one in any case."""
+    unusable = os.environ.get(proxies.UNUSABLE, "").split()
+    if unusable:
+        found = f"{', '.join(unusable)} names a proxy that is not http:// or https://"
+        yield Finding("proxy", "note", found, "where the outside is asked, name an http:// proxy in https_proxy")
+    used = sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
+    if used:
+        yield Finding("proxy", "good", f"{', '.join(used)}: for the outside only")
 
 
 def _memory() -> Finding:
@@ -161,8 +195,12 @@ def _credentials(settings: Settings, world: World) -> Iterator[Finding]:
 
 def _storage_access(settings: Settings, world: World) -> Finding:
     """Rights are known only when they are used: write, read back and delete a probe object."""
+    from infra.obs.errors import NoBucket  # noqa: PLC0415 - only where there is a real store
+
     try:
         access = world.prove_storage_access()
+    except NoBucket:
+        return Finding("object storage", "good", f"{settings.obs.endpoint} answers; `upload` makes the bucket")
     except AtlasFlowError as error:
         return Finding("object storage", "wrong", error.message, error.hint)
     found = f"{settings.obs.endpoint}: a probe was written, read and deleted in {access.seconds:.1f} s"

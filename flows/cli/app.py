@@ -55,7 +55,7 @@ app = typer.Typer(
 PANELS = {
     "Run": ("run", "ship", "retrain", "tune", "serve", "worker"),
     "Look": ("status", "why", "runs", "settings", "show", "profile", "demo", "aim", "doctor"),
-    "Boards and releases": ("boards", "champion"),
+    "Boards and releases": ("boards", "champion", "release", "keys"),
     "Huawei Cloud and xihe": ("obs", "jobs", "dataset", "twin", "notebook", "import", "export"),
     "Services and deployments": ("up", "down", "deployments"),
 }

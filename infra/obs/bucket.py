@@ -26,6 +26,7 @@ from infra.settings import ObsSettings
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
         s3.head_bucket(Bucket=bucket)
     except botocore.exceptions.ClientError as error:
         if code(error) == "403":
+            _raise_reason(s3, bucket)
             raise Refused(
                 f"the bucket {bucket} at {connection.endpoint} belongs to somebody else, or this user has no access",
                 hint="choose another obs.bucket or ask its owner for access; is this machine's clock right?",
@@ -86,6 +88,15 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
     finally:
         s3.meta.events.unregister(event, with_storage_class)
     return True
+
+
+def _raise_reason(s3: "S3Client", bucket: str) -> None:
+    """Ask by a GET why a HEAD was refused, whose answer has no body: a wrong secret is not a missing right."""
+    try:
+        s3.list_objects_v2(Bucket=bucket, MaxKeys=1)
+    except botocore.exceptions.ClientError as told:
+        if code(told) not in ("403", "AccessDenied", "Forbidden"):
+            raise
 
 
 def prove_access(connection: Connection, bucket: str, prefix: str) -> Access:

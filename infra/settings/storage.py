@@ -1,8 +1,9 @@
 """Settings of the data source, the artifact store and object storage."""
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from infra.settings.section import Section
 
@@ -18,6 +19,17 @@ class DataSettings(Section):
     sha256: str = Field(
         "", pattern=r"^([0-9a-f]{64})?$", description="of the archive; required with an https:// or obs:// address"
     )
+
+    @field_validator("sha256", mode="before")
+    @classmethod
+    def _small_letters(cls, value: Any) -> Any:
+        """Digests are compared in small letters; one of another length is named for what it is."""
+        if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{32}", value):
+            raise ValueError("this is an MD5 (32 digits); a SHA-256 has 64: `sha256sum ARCHIVE` prints it")
+        if isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{40}", value):
+            raise ValueError("this is a SHA-1 (40 digits); a SHA-256 has 64: `sha256sum ARCHIVE` prints it")
+        return value.lower() if isinstance(value, str) else value
+
     fit: Literal["stretch", "crop", "letterbox"] = Field(
         "stretch",
         description="how pictures become square: stretched, their centre, or whole on black",

@@ -89,7 +89,7 @@ def _row(hop: Hop, ledger: Ledger, times: Mapping[str, float]) -> dict[str, Any]
             "max difference": "not finite" if whole.max_difference is None else f"{whole.max_difference:.3g}",
             "accuracy": round(whole.accuracy, 4),
             "accuracy drop": round(whole.accuracy_drop, 4),
-            "worst class": f"{worst['class']} ({worst['agreement']:.4f})",
+            "worst class": f"{worst['class']} ({worst['agreement']:.4f})" if worst["agreement"] < 1 else "none",
         }
     return row
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import socket
 from pathlib import Path
@@ -6,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from infra import doctor
+from infra import doctor, proxies
 from infra import world as world_module
 from infra.errors import Refused, UserError
 from infra.obs.bucket import Access
+from infra.obs.errors import NoBucket
 from infra.ports.values import Producer
 from infra.services import Services
 from infra.settings import load
@@ -210,3 +212,37 @@ def test_a_prefect_server_elsewhere_that_does_not_answer_is_wrong(
 def test_a_mirror_without_a_common_server_is_worth_knowing(examine: Any) -> None:
     assert "PREFECT_API_URL" in examine(**{"store.mirror": "obs://bucket/mirror"})["mirror"].hint
     assert "mirror" not in examine()
+
+
+def test_a_bucket_that_the_next_step_makes_is_no_finding(
+    examine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ATLASFLOW_OBS__ACCESS_KEY", "key")
+    monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "secret")
+    world = World(tmp_path, access=NoBucket("there is no such bucket"))
+    found = examine(world, **{"obs.endpoint": "https://obs.example"})["object storage"]
+    assert (found.level, found.hint) == ("good", "")
+
+
+def test_proxies_that_cannot_be_used_are_worth_a_note(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    assert "proxy" not in examine()
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    assert (examine()["proxy"].level, examine()["proxy"].found) == ("good", "https_proxy: for the outside only")
+    monkeypatch.delenv("https_proxy")
+    monkeypatch.setenv(proxies.UNUSABLE, "all_proxy")
+    assert examine()["proxy"].level == "note"
+
+
+def test_locks_must_keep_others_out(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert examine()["locks"].level == "good"
+    monkeypatch.setattr(doctor, "is_held", lambda path: False)
+    assert (examine()["locks"].level, "keep others out" in examine()["locks"].found) == ("wrong", True)
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(doctor, "hold", refuse)
+    assert "No locks available" in examine()["locks"].found

@@ -116,6 +116,14 @@ def test_a_board_that_only_the_command_line_names_is_refused() -> None:
         load(overrides={"boards.labtop.soc": "Ascend310B4"})
 
 
+def test_a_digest_may_have_capitals_and_another_kind_is_named() -> None:
+    assert load(overrides={"data.sha256": "AB" * 32}).data.sha256 == "ab" * 32
+    with pytest.raises(UserError, match=r"this is an MD5 .* `sha256sum"):
+        load(overrides={"data.sha256": "Ab" * 16})
+    with pytest.raises(UserError, match="this is a SHA-1"):
+        load(overrides={"data.sha256": "ab" * 20})
+
+
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(UserError) as caught:
         load(overrides={"obs.threads": "0", "retry.attempts": "99"})
