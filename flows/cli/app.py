@@ -13,6 +13,7 @@ from rich.console import Console
 from flows.cli import (
     aim,
     backup,
+    convert,
     dataset,
     demo,
     deployments,
@@ -53,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PANELS = {
-    "Run": ("run", "ship", "retrain", "tune", "serve", "worker"),
+    "Run": ("run", "ship", "convert", "retrain", "tune", "serve", "worker"),
     "Look": ("status", "why", "runs", "settings", "show", "profile", "demo", "aim", "doctor"),
     "Boards and releases": ("boards", "champion", "release", "keys"),
     "Huawei Cloud and xihe": ("obs", "jobs", "dataset", "twin", "notebook", "import", "export"),
@@ -80,6 +81,7 @@ def _top(
 for module in (
     new,
     run,
+    convert,
     retrain,
     tune,
     status,

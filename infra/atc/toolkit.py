@@ -37,12 +37,14 @@ class Toolkit:
         version: of the toolkit, or a digest of the command when no file has the version.
         environment: variables that set_env.sh sets; empty when this process has them already.
         python: version of the `python3` that ATC runs to compile operators; empty when there is none.
+        home: its folder, where set_env.sh names one.
     """
 
     atc: Path
     version: str
     environment: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
+    home: Path | None = None
 
 
 def find_toolkit(scripts: Sequence[str] = SCRIPTS) -> Toolkit | None:
@@ -62,7 +64,7 @@ def find_toolkit(scripts: Sequence[str] = SCRIPTS) -> Toolkit | None:
     home = next((Path(combined[name]) for name in _HOMES if combined.get(name)), None)
     if home is not None and (libraries := _stub_libraries(home, combined)):
         environment["LD_LIBRARY_PATH"] = libraries
-    return Toolkit(Path(atc), _version(Path(atc), home), environment, _python(combined))
+    return Toolkit(Path(atc), _version(Path(atc), home), environment, _python(combined), home)
 
 
 def _which(path: str) -> str | None:

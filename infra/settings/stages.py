@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from infra.settings.section import Section
 
@@ -71,6 +71,12 @@ class AtcSettings(Section):
     stand_in_cann: Literal["5.1", "6.3", "7.0", "8.0", "8.5", "9.0"] = Field(
         "8.0", description="the generation of CANN that the stand-in compiler plays; see docs/compatibility.md"
     )
+
+    @field_validator("stand_in_cann", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        """`--set atc.stand_in_cann=9.0` and TOML without quotes are numbers."""
+        return str(value) if isinstance(value, float) else value
 
 
 class ConvertSettings(Section):

@@ -40,6 +40,10 @@ class Rule(Enum):
     FOLDED = "folded"
     INPUT = "input"
     OUTPUT = "output"
+    CRASH = "crash"
+    NUMBERS = "numbers"
+    KERNELS = "kernels"
+    MACHINE = "machine"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ class _Media(Surface):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in _binding_media.MEDIA_NAMES:
             raise AttributeError(f"module 'acl.media' has no attribute '{name}'")
-        parts = [importlib.import_module(f".{part}", __name__) for part in ("_pictures", "_regions", "_batches")]
+        parts = [
+            importlib.import_module(f".{part}", __name__) for part in ("_pictures", "_jpeg", "_regions", "_batches")
+        ]
         self.fill(_binding_media.MEDIA, *parts)
         keep(__name__)
         return self.__dict__[name]
