@@ -122,6 +122,8 @@ def _entry(address: str, key: Path | None, labels: list[str] | None) -> dict[str
         values |= {"user": found["user"]} if found["user"] else {}
         values |= {"port": int(found["port"])} if found["port"] else {}
     if key is not None:
+        if not key.expanduser().is_file():
+            raise UserError(f"there is no key file {key}", hint="make one with ssh-keygen -t ed25519")
         values["key"] = str(key.expanduser().absolute())
     if labels:
         values["labels"] = tuple(labels)

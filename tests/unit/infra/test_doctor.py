@@ -61,7 +61,7 @@ def examine(tmp_path: Path) -> Any:
 def test_channels_and_undelivered_notifications_are_listed(examine: Any, tmp_path: Path) -> None:
     assert (examine()["notifications"].level, "lost notifications" in examine()) == ("note", False)
     mail = {"notify.mail_host": "smtp.example", "notify.mail_to": '["a@b.example"]'}
-    assert examine(**mail)["notifications"].found == "failure, promotion, fallback by mail"
+    assert examine(**mail)["notifications"].found == f"{', '.join(load().notify.kinds)} by mail"
     lost = tmp_path / "notify" / "undelivered"
     lost.mkdir(parents=True)
     (lost / "1.json").write_text('{"message": {"subject": "train failed"}}')

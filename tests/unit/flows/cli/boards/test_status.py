@@ -238,6 +238,12 @@ def test_add_offline_and_a_stand_in(command: Any) -> None:
     assert load().boards["toy"].address == ""
 
 
+def test_a_key_file_that_is_not_there_is_refused_without_a_connection_too(command: Any, tmp_path: Path) -> None:
+    shown = command("add", "roof", "roof.example", "--key", str(tmp_path / "absent"), "--offline", error=UserError)
+    assert "there is no key file" in str(shown.error)
+    assert "roof" not in read_fleet(command.file)
+
+
 def test_trust_pins_and_says_when_a_key_has_changed(command: Any, home: Any) -> None:
     address, key, host_key = reach(home)
     command("add", "porch", address, "--key", key, "--offline")
