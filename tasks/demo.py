@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tasks.engine.chain import Chain
 
 TOP = 5
+EXAMPLES = 20  # at most
+_NAMED = 12  # classes in the summary
 NEEDED = ("download", "train", "evaluate", "export")
 
 
@@ -65,12 +67,16 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
         yield Demo(
             title="AtlasFlow",
             summary=f"A {spec.network} sorts pictures into {spec.classes} classes: "
-            f"{', '.join(names)}. It answers with one of them whatever it is shown.",
+            f"{_some(names)}. It answers with one of them whatever it is shown.",
             prepare=lambda picture: _pixels(picture, contract),
             predictors=predictors,
             examples=examples(chain, folder / "data"),
             provenance=provenance(chain, boards),
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
 def _pixels(picture: Image.Image, contract: Contract) -> Pixels:
@@ -81,10 +87,11 @@ def _pixels(picture: Image.Image, contract: Contract) -> Pixels:
 
 
 def examples(chain: Chain, folder: Path) -> list[Example]:
-    """Return the first evaluation image of each class."""
+    """Return the first evaluation image of each of the first classes."""
     data = chain.store.link_into(chain.known["download"].outputs["data"], folder)
     images = import_module("models.data.images").read_images(data, "eval")
     _, firsts = np.unique(images.labels, return_index=True)
+    firsts = firsts[:EXAMPLES]
     names = class_names(chain, folder)
     pixels = images.pixels[firsts]
     return [Example(image, names[label]) for image, label in zip(pixels, images.labels[firsts], strict=True)]

@@ -1,3 +1,5 @@
 """The class names of CIFAR-10, in the order of their numbers."""
 
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+from models.data.records import NAMES as CLASSES
+
+__all__ = ["CLASSES"]

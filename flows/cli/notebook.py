@@ -78,7 +78,7 @@ def write(
     chain = _chain(profile, settings)
     spec = recipe_settings(chain.settings)
     files = {} if data else _data_files(chain)
-    title = f"{chain.settings.train.recipe} on CIFAR-10"
+    title = f"{chain.settings.train.recipe}"
     written = write_notebook(folder, title, spec, MODELS, data or "data", files)
     print_line(f"written: {written}, with the code in models/{'' if data else ' and the data in data/'}")
 

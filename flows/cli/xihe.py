@@ -12,8 +12,9 @@ from infra.errors import UserError
 from infra.obs.layout import MODELS
 from infra.settings import Settings
 from infra.store.atomic import write_text
+from models.data.records import NAMES
 from tasks.engine.reporter import Silent
-from tasks.specs import recipe_settings
+from tasks.specs import recipe_settings, train_spec
 
 import_app = typer.Typer(help="Import projects of other platforms as AtlasFlow settings.", no_args_is_help=True)
 export_app = typer.Typer(help="Export AtlasFlow settings to other platforms.", no_args_is_help=True)
@@ -57,5 +58,10 @@ def export_xihe(
     from infra.xihe.project import write_project  # noqa: PLC0415
 
     loaded = open_chain(profile, parse_overrides(settings), Silent()).settings
-    written = write_project(loaded, recipe_settings(loaded), MODELS, folder)
+    spec = train_spec(loaded)
+    if spec.normalisation == "measured":
+        raise UserError("the platform does not measure a data set", hint="set train.normalisation to its numbers")
+    # The platform trains on CIFAR-10's files; with other numbers of classes, it is another data set in their form.
+    names = NAMES if spec.classes == len(NAMES) else [str(number) for number in range(spec.classes)]
+    written = write_project(loaded, recipe_settings(loaded), names, MODELS, folder)
     print_line(f"{len(written)} files written to {folder}")

@@ -5,7 +5,7 @@ Source: docs/reference/tutorials.md T1.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.errors import UserError
@@ -18,12 +18,15 @@ _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 _TRAINING = ("mindspore", "numpy<2", "pillow")  # numpy: MindSpore's wheels are compiled against numpy 1
 
 
-def write_project(settings: Settings, spec: Mapping[str, object], code: Path, folder: Path) -> list[Path]:
+def write_project(
+    settings: Settings, spec: Mapping[str, object], names: Sequence[str], code: Path, folder: Path
+) -> list[Path]:
     """Write the whole project.
 
     Args:
         settings: `xihe` names the project, `train` the recipe and its overrides, `modelarts` engine and flavor.
         spec: the resolved specification, for the inference page.
+        names: of the classes, for the inference page.
         code: the folder of the models, which is copied into both parts.
         folder: the target; must be empty or missing.
 
@@ -38,7 +41,7 @@ def write_project(settings: Settings, spec: Mapping[str, object], code: Path, fo
         raise UserError(f"{folder} is not empty", hint="choose a new folder")
     for part in (_boot_folder(config), Path("inference")):  # next to the script that imports it
         shutil.copytree(code, folder / part / "models", ignore=_IGNORED)
-    for path, text in _texts(config, settings.xihe.owner, spec).items():
+    for path, text in _texts(config, settings.xihe.owner, spec, names).items():
         write_text(folder / path, text)
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
@@ -47,7 +50,7 @@ def _boot_folder(config: Config) -> Path:
     return Path(config.code_dir) / Path(config.boot_file).parent
 
 
-def _texts(config: Config, owner: str, spec: Mapping[str, object]) -> dict[Path, str]:
+def _texts(config: Config, owner: str, spec: Mapping[str, object], names: Sequence[str]) -> dict[Path, str]:
     """Return the texts of all files apart from the models, by their paths."""
     train, inference = _boot_folder(config), Path("inference")
     boot = Path(config.boot_file)
@@ -69,6 +72,7 @@ def _texts(config: Config, owner: str, spec: Mapping[str, object]) -> dict[Path,
         inference / "app.py": _template("app.py"),
         inference / "requirements.txt": _lines(*_TRAINING, "gradio"),
         inference / "config.json": json.dumps({"model_path": [checkpoint]}, indent=2) + "\n",
+        inference / "classes.txt": _lines(*names),
         inference / "spec.json": json.dumps(spec, indent=1, sort_keys=True) + "\n",
     }
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SIDE = 32
 RECORD_BYTES = 1 + 3 * SIDE * SIDE
 CLASSES = 10
+NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")  # batches.meta.txt
 
 
 def read_records(path: Path) -> NDArray[np.uint8]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.data.records import NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasks.metrics import Metrics
 
+_CIFAR10 = "- Data: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009."
 _PARITY = (
     "from", "to", "images", "agreement", "cosine", "max difference", "accuracy", "worst class", "bytes", "verdict",
 )  # fmt: skip
@@ -31,7 +34,7 @@ def markdown(
         digests: name to SHA-256, of data, checkpoint and exported files.
     """
     lines = [
-        f"# {recipe['network']} on CIFAR-10",
+        f"# {recipe['network']} for {len(metrics.classes)} classes",
         "",
         f"Classifies {recipe['image_size']}×{recipe['image_size']} colour images into {recipe['classes']} classes: "
         f"{', '.join(metrics.classes)}.",
@@ -78,7 +81,7 @@ def _limits(recipe: Mapping[str, Any], metrics: Metrics) -> list[str]:
         f"- It recognises {weakest.name} worst: recall {weakest.recall:.3f}.",
         "- Input is RGB, normalised as `preprocess.py` says; another colour order or scale gives wrong answers "
         "without an error.",
-        "- Data: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.",
+        *([_CIFAR10] if tuple(metrics.classes) == NAMES else []),
     ]
 
 

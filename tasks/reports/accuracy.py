@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tasks.engine.chain import Chain
 
 _SAMPLES = 25
+_WORST = 30  # classes in the table
 
 
 def accuracy(chain: Chain) -> list[str]:
@@ -35,11 +36,14 @@ def accuracy(chain: Chain) -> list[str]:
         "| class | precision | recall | F1 | images |",
         "|---|---:|---:|---:|---:|",
     ]
+    worst = sorted(metrics.per_class, key=lambda row: row.f1)[:_WORST]
+    listed = metrics.per_class if len(metrics.per_class) <= _WORST else worst
     lines += [
-        f"| {row.name} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.support} |"
-        for row in metrics.per_class
+        f"| {row.name} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.support} |" for row in listed
     ]
     lines.append("")
+    if len(listed) < len(metrics.per_class):
+        lines += [f"These are the {_WORST} classes with the lowest F1 of {len(metrics.per_class)}.", ""]
     if "confusion" in evaluation.outputs:
         picture = picture_of(chain, evaluation, "confusion")
         lines += [f"![confusion matrix: rows are the true class, columns the answer]({picture})", ""]

@@ -15,19 +15,25 @@ if TYPE_CHECKING:
     from models.data.images import Pixels
     from tasks.metrics import Metrics
 
+_NUMBERED = 20  # classes whose counts are written into the cells
+_TICKS = 50  # names along an axis
+
 
 def confusion_matrix(metrics: Metrics, path: Path) -> None:
-    """Draw the confusion matrix (rows: the true class, columns: the answer; counts)."""
+    """Draw the confusion matrix (rows: the true class, columns: the answer); counts and all names for few classes."""
     matrix = np.asarray(metrics.confusion, np.int64)
     names = [row.name for row in metrics.per_class]
-    with drawn(path, 7, 6.4) as figure:
+    few = len(names) <= _NUMBERED
+    ticks = range(0, len(names), -(-len(names) // _TICKS))
+    shown = [names[place] for place in ticks]
+    with drawn(path, 7 if few else 10, 6.4 if few else 9.2) as figure:
         axes = figure.subplots()
-        image = axes.imshow(matrix, cmap="Blues")
-        for (row, column), count in np.ndenumerate(matrix):
+        image = axes.imshow(matrix, cmap="Blues", interpolation="nearest")
+        for (row, column), count in np.ndenumerate(matrix) if few else ():
             color = "white" if count > matrix.max() / 2 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=SMALL, color=color)
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_xticks(ticks, shown, rotation=45 if few else 90, ha="right" if few else "center")
+        axes.set_yticks(ticks, shown)
         axes.set_xlabel("answer")
         axes.set_ylabel("true class")
         axes.set_title(f"{matrix.sum():,} images, accuracy {metrics.accuracy:.4f}")

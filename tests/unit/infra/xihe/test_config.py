@@ -12,6 +12,7 @@ from infra.home import CHECKOUT
 from infra.settings import Settings, load
 from infra.xihe import config as xihe
 from infra.xihe.project import write_project
+from tests.cifar10 import CLASSES
 
 # Like published configs: with comments, trailing commas and a misspelled key.
 PUBLISHED = """{
@@ -145,13 +146,13 @@ def test_aim_repo_is_kept_outside_of_the_recipe(published: dict[str, Any], tmp_p
 def test_paths_outside_of_the_project_are_refused(settings: Settings, tmp_path: Path) -> None:
     outside = settings.model_copy(update={"xihe": settings.xihe.model_copy(update={"code_dir": "../out/"})})
     with pytest.raises(UserError, match=r"code_dir '\.\./out/' leaves the repository"):
-        write_project(outside, {}, CHECKOUT / "models", tmp_path / "project")
+        write_project(outside, {}, CLASSES, CHECKOUT / "models", tmp_path / "project")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_boot_file_in_a_folder_is_next_to_its_imports(settings: Settings, tmp_path: Path) -> None:
     nested = settings.model_copy(update={"xihe": settings.xihe.model_copy(update={"boot_file": "src/train.py"})})
-    write_project(nested, {}, CHECKOUT / "models", tmp_path / "project")
+    write_project(nested, {}, CLASSES, CHECKOUT / "models", tmp_path / "project")
     aim = xihe.read((tmp_path / "project" / "train" / "config_aim.json").read_text())
     boot = tmp_path / "project" / aim.code_dir / aim.boot_file
     assert "from train import" in boot.read_text()
@@ -176,7 +177,7 @@ def settings() -> Settings:
 def project(tmp_path: Path, settings: Settings) -> Path:
     """A written project."""
     spec = {"network": "lenet5", "image_size": 32, "normalisation": "cifar10"}
-    write_project(settings, spec, CHECKOUT / "models", tmp_path / "project")
+    write_project(settings, spec, CLASSES, CHECKOUT / "models", tmp_path / "project")
     return tmp_path / "project"
 
 
@@ -195,12 +196,12 @@ def test_the_project_has_all_files_of_the_platform(project: Path, settings: Sett
 
 def test_a_folder_with_files_is_refused(project: Path, settings: Settings) -> None:
     with pytest.raises(UserError, match="not empty"):
-        write_project(settings, {}, CHECKOUT / "models", project)
+        write_project(settings, {}, CLASSES, CHECKOUT / "models", project)
 
 
 def test_an_unset_engine_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"modelarts\.engine"):
-        write_project(load("local"), {}, CHECKOUT / "models", tmp_path / "p")
+        write_project(load("local"), {}, CLASSES, CHECKOUT / "models", tmp_path / "p")
 
 
 def run(*command: str | Path, **options: Any) -> str:

@@ -115,7 +115,7 @@ def test_proving_leaves_no_scratch(tmp_path: Path, bucket: Any) -> None:
 def test_the_card_says_what_the_model_is_made_of_and_how_good_it_is(tmp_path: Path, bucket: Any) -> None:
     context = work_for(tmp_path, bucket)
     card = publish.run(context).outputs["card"].read_text()
-    assert card.startswith("# lenet5 on CIFAR-10")
+    assert card.startswith("# lenet5 for 2 classes")
     assert "Accuracy 0.7500 on 1,000 evaluation images (95 % Wilson interval 0.7000 – 0.8000)" in card
     assert "| epochs | 30 |" in card
     assert f"| model.onnx | `{context.inputs['onnx'].sha256}` |" in card
