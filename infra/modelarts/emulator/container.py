@@ -38,6 +38,7 @@ Stores = Callable[[str], Bucket]
 
 _MOUNT = PurePosixPath("/home/ma-user/modelarts")
 _SETTLED_SECONDS = 0.5
+_SPEC = "ATLASFLOW_SPEC"  # as in infra/modelarts/plan.py, which is no part of what prepares a job
 MOXING = Path(__file__).with_name("moxing")
 COMPATIBILITY = Path(__file__).parent.parent / "compatibility"
 KERNELS = "ATLASFLOW_KERNELS"
@@ -216,7 +217,7 @@ class Container:
             "S3_ENDPOINT": endpoint,
             "S3_VERIFY_SSL": "0",
             "S3_USE_HTTPS": "1" if endpoint.startswith("https") else "0",
-            **passed_on(os.environ),  # for MoXing, as `service` gave them to the stand-in
+            **({} if self._ours else passed_on(os.environ)),  # for MoXing, as `service` gave them to the stand-in
             "ATLASFLOW_EXIT_WITH_STDIN": "1",
             KERNELS: os.environ.get(KERNELS, ""),  # spares each job the compilation
         }
@@ -224,7 +225,13 @@ class Container:
         return environment | dict(self._request.environment)
 
     def _module_path(self) -> list[Path]:
-        return [self._folder / "packages", MOXING, *([COMPATIBILITY] if self._compatible else [])]
+        old_names = self._compatible and not self._ours
+        return [self._folder / "packages", MOXING, *([COMPATIBILITY] if old_names else [])]
+
+    @property
+    def _ours(self) -> bool:
+        """True for a training by `models/main.py`, which needs neither keys nor names of MindSpore 1.x."""
+        return _SPEC in self._request.environment
 
     def _fetch(self, what: str, address: str, folder: Path) -> None:
         """Fetch all objects under an address into a folder, or the one object at the address."""

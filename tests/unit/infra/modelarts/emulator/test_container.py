@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from infra.modelarts.client import ModelArts
+from infra.modelarts.emulator.container import COMPATIBILITY
 from infra.modelarts.phases import Phase
+from infra.modelarts.plan import SPEC_VARIABLE
 from tests.unit.infra.local_training.doubles import ignore
 from tests.unit.infra.modelarts import doubles
 from tests.unit.infra.modelarts.conftest import MakeBody, MakeJob, StandIn
@@ -49,6 +51,30 @@ def test_the_container_has_the_platforms_layout_and_environment(
     assert json.loads(environment["ATLASFLOW_SPEC"]) == {"epochs": 2}
     assert not [name for name in environment if "SECRET" in name or "ACCESS_KEY" in name]
     assert not any(doubles.ACCOUNT.secret_key in value for value in environment.values())
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_only_users_scripts_get_keys_and_names_of_mindspore_1(
+    running: StandIn,
+    body: MakeBody,
+    fake_main: Path,
+    store: doubles.FolderStore,
+    monkeypatch: pytest.MonkeyPatch,
+    ours: bool,
+) -> None:
+    monkeypatch.setenv("SECRET_ACCESS_KEY", "of the object store")
+    fake_main.write_text("import os\nprint(os.environ.get('SECRET_ACCESS_KEY'), os.environ['PYTHONPATH'])\n")
+    made = body()
+    store.put_tree("af/code/1/models", fake_main.parent)
+    assert SPEC_VARIABLE in made["algorithm"]["environments"]
+    if not ours:
+        made["algorithm"]["environments"] = {}
+    done = wait(running.client, running.client.submit(made).id, Phase.COMPLETED, Phase.FAILED)
+    preview = running.client.preview(done.id, "worker-0")
+    assert preview is not None
+    key, _, path = preview.content.strip().rpartition(" ")
+    assert (key == "None") == ours
+    assert (str(COMPATIBILITY) in path.split(":")) != ours
 
 
 def test_outputs_are_synchronised_while_the_script_runs(
