@@ -164,15 +164,26 @@ def _patch_model() -> None:
 
     @functools.wraps(original)
     def initialise(self: Any, *arguments: Any, **named: Any) -> None:
-        context = _module("mindspore.context")
-        if named.get("amp_level", "O0") != "O0" and context.get_context("device_target") == "CPU":
-            say(f"amp_level={named['amp_level']} on a CPU: float32 everywhere")
-            named["amp_level"] = "O0"
-            named.pop("keep_batchnorm_fp32", None)
-            named.pop("loss_scale_manager", None)
+        if _module("mindspore.context").get_context("device_target") == "CPU":
+            _without_mixed_precision(named)
         original(self, *arguments, **named)
 
     model.Model.__init__ = initialise
+
+
+def _without_mixed_precision(named: dict[str, Any]) -> None:
+    """Change the arguments of `Model` to float32.
+
+    A fixed loss scale stays: the optimizer divides by it. One that watches for overflows needs none in float32.
+    """
+    if named.get("amp_level", "O0") != "O0":
+        say(f"amp_level={named['amp_level']} on a CPU: float32 everywhere")
+        named["amp_level"] = "O0"
+        named.pop("keep_batchnorm_fp32", None)
+    manager = named.get("loss_scale_manager")
+    if manager is not None and manager.get_update_cell() is not None:
+        say(f"{type(manager).__name__} on a CPU: no loss scale")
+        del named["loss_scale_manager"]
 
 
 def _explain(module: Any, gone: Mapping[str, str]) -> None:

@@ -49,6 +49,7 @@ def test_an_old_script_trains(tmp_path: Path) -> None:
         "kept ['old-2_3.ckpt']",
         "result ['acc']",
         "graph [1.] loss 1.0",
+        "scaled True True True",
         "mindspore.ops.operations.FusedBatchNorm was in MindSpore 1.x: use mindspore.ops.BatchNorm",
     ):
         assert line in lines, done.stdout
