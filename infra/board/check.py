@@ -35,7 +35,7 @@ async def examine(session: Session, release: Release | None) -> BoardCheck:
     except AtlasFlowError as error:
         step = Step.LOGIN if isinstance(error, LoginRefused) else Step.PYTHON
         return BoardCheck((reachable, _host_key(session), _failed(step, error)))
-    return BoardCheck((reachable, _host_key(session), files, *examine_facts(facts, settings, release)), facts.board)
+    return BoardCheck((reachable, _host_key(session), *examine_facts(facts, settings, release), files), facts.board)
 
 
 async def _files(session: Session) -> Finding:

@@ -135,7 +135,7 @@ def test_versions_sort_as_they_were_released() -> None:
 
 def test_every_step_over_a_connection(stand_in: Any, tmp_path: Path) -> None:
     found = SshBoard("laptop", stand_in.settings).check(boards.release(tmp_path / "a")).findings
-    assert [check.step for check in found] == ["reachable", "host key", *STEPS]
+    assert [check.step for check in found] == ["reachable", "host key", *STEPS, "files"]
     assert {check.level for check in found} == {"good"}
     assert "as pinned" in found[1].found
 
