@@ -26,7 +26,7 @@ atlasflow show samples     # the pictures as the network sees them
 ```
 
 Settings are in `{file}`; state is in `.atlasflow/`, which may be deleted. The report about the pictures is
-`.atlasflow/latest/download/report.html`.
+`.atlasflow/latest/download/report/report.html`.
 """
 
 
