@@ -27,9 +27,10 @@ def test_three_classes_are_shipped_once(home: Installation, tmp_path: Path) -> N
     photos = class_folders(tmp_path / "photos", 12, ".jpg")
     said = home.atlasflow("new", str(tmp_path / "parts"), "--images", str(photos))
     assert "36 pictures of 3 classes" in said
-    profile = ("--profile", str(tmp_path / "parts" / "atlasflow.toml"))
-    own = (*profile, "--set", "train.epochs=2", "--set", "evaluate.min_accuracy=0", "--set", "data.sha256=")
-    own = (*own, "--set", f"data.source={photos}", "--set", "data.fit=letterbox")
+    changed = ("train.epochs=2", "evaluate.min_accuracy=0", "data.sha256=", f"data.source={photos}", "data.fit=letterbox")
+    own = ["--profile", str(tmp_path / "parts" / "atlasflow.toml")]
+    for setting in changed:
+        own += ["--set", setting]
     home.atlasflow("run", *own)
     answers = json.loads((home.folder / "latest" / "deploy" / "answers.json").read_text())["laptop"]
     assert {answer["top"][0]["class"] for answer in answers} <= set(COLOURS)
