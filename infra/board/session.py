@@ -31,6 +31,7 @@ CLASSES: Mapping[int, type[AtlasFlowError]] = {
 }
 MAX_NOISE = 1000  # lines that login scripts print before the helper's own
 GREETING = b'{"atlasflow"'
+REFUSES_ROOT = b'{"refused": "root"}'
 
 
 class _NoChannel(Exception):
@@ -240,6 +241,11 @@ class Session:
             )
         with mapped(self.name, self.settings):
             said = await self._send_line(boot, GREETING)
+        if said == REFUSES_ROOT:
+            raise Refused(
+                f"board {self.name}: the login {self.settings.user} is root's",
+                hint=f"log in as another user, or allow it: boards.{self.name}.as_root = true (boards add --as-root)",
+            )
         if said is not None:
             raise Refused(
                 f"board {self.name} cannot run {self.settings.python}{await self._last_error(said)}",

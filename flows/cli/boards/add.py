@@ -48,6 +48,7 @@ def add(
     environment: Annotated[str, typer.Option(help="Environment script of the toolkit on the board.")] = "",
     folder: Annotated[str, typer.Option(help="Folder of the releases on the board.")] = "",
     soc: Annotated[str, typer.Option(help="The chip; by default as the board reports.")] = "",
+    as_root: Annotated[bool, typer.Option("--as-root", help="Allow a login as root.")] = False,
     stand_in: Annotated[bool, typer.Option("--stand-in", help="A stand-in on this machine.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Write the entry without a connection.")] = False,
     fingerprint: Fingerprint = "",
@@ -64,6 +65,7 @@ def add(
         for option, text in {"python": python, "environment": environment, "folder": folder, "soc": soc}.items()
         if text
     }
+    values |= {"as_root": True} if as_root else {}
     if name in read_fleet(fleet_file()):
         raise UserError(f"{fleet_file()} has a board '{name}' already", hint="edit the file, or choose another name")
     if address and not offline:

@@ -166,9 +166,13 @@ def reply(answer: Dict[str, Any]) -> None:
 
 
 def main(root: str, idle_seconds: int, as_root: bool) -> None:
-    """Print the greeting, then serve; a login script may print other lines before the greeting."""
+    """Print the greeting, then serve; a login script may print other lines before the greeting.
+
+    A login as root is refused by a line of its own, unless the settings allow it.
+    """
     if os.geteuid() == 0 and not as_root:
-        raise SystemExit("the login is root's, and as_root is not set for this board")
+        reply({"refused": "root"})
+        return
     os.umask(0o022)  # whatever the login's is: nobody else may change a release
     server = Server(root, idle_seconds)
     reply({"atlasflow": 1, "root": server.releases.root, "python": sys.version_info[:2]})

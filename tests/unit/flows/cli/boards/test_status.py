@@ -1,6 +1,7 @@
 """The commands for boards, on stand-ins over real SSH."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -202,7 +203,11 @@ def test_add_pins_logs_in_and_asks_for_the_chip(command: Any, home: Any) -> None
     fingerprint = str(shown.error).rsplit(" ", 1)[1]
     with pytest.raises(Refused, match="not SHA256:other"):
         raise command("add", "porch", address, "--key", key, "--fingerprint", "SHA256:other", error=Refused).error
-    command("add", "porch", address, "--key", key, "--label", "home", "--fingerprint", fingerprint)
+    if os.geteuid() == 0:  # the stand-in's login is this process's user
+        refused = command("add", "porch", address, "--key", key, "--fingerprint", fingerprint, error=Refused).error
+        assert "the login HwHiAiUser is root's" in str(refused)
+        assert "boards add --as-root" in refused.hint
+    command("add", "porch", address, "--key", key, "--label", "home", "--fingerprint", fingerprint, "--as-root")
     entry = read_fleet(command.file)["porch"]
     assert entry["host_key"].split()[:2] == host_key.split()[:2]
     assert (entry["address"], entry["user"], entry["soc"], entry["labels"]) == (
@@ -246,7 +251,7 @@ def test_a_key_file_that_is_not_there_is_refused_without_a_connection_too(comman
 
 def test_trust_pins_and_says_when_a_key_has_changed(command: Any, home: Any) -> None:
     address, key, host_key = reach(home)
-    command("add", "porch", address, "--key", key, "--offline")
+    command("add", "porch", address, "--key", key, "--offline", "--as-root")
     assert "is unknown" in str(command("info", "porch", error=Refused).error)
     command("trust", "porch", error=UserError)
     command("trust", "porch", "--yes")
