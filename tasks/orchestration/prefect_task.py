@@ -102,14 +102,17 @@ def pass_gate(name: str, decision: Decision) -> None:
     Raises:
         GateFailed: the decision was no.
     """
+    failure = GateFailed(f"gate {name}: {decision.reason}", hint=decision.hint)
 
     @task(name=f"gate: {name}", task_run_name=f"gate: {name}", cache_policy=NO_CACHE, persist_result=False)
     def gate_task() -> State[None]:
         if not decision.ok:
-            return stopped(GateFailed(f"gate {name}: {decision.reason}", hint=decision.hint))
+            return stopped(failure)
         return Completed(name="Passed", message=decision.reason)
 
     gate_task()
+    if not decision.ok:  # a task that returns a failed state does not raise
+        raise failure
 
 
 @contextmanager
