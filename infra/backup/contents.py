@@ -23,6 +23,7 @@ STATE = (
     "tuning",
     TRACKING,
     "aside",
+    "trust",
     "prefect/prefect.db",
 )
 ARTIFACTS = ("receipts", "objects", "trees")

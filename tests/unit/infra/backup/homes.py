@@ -31,6 +31,7 @@ KEPT = {
     "notify/waiting/1.json": "{}",
     "tracking/1.json": "{}",
     "aside/schema-0/train/1.json": "{}",
+    "trust/keyring.json": "{}",
     "tuning/a/summary.md": "# A",
 }
 
