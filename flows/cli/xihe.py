@@ -12,7 +12,6 @@ from infra.errors import UserError
 from infra.obs.layout import MODELS
 from infra.settings import Settings
 from infra.store.atomic import write_text
-from models.data.records import NAMES
 from tasks.engine.reporter import Silent
 from tasks.specs import recipe_settings, train_spec
 
@@ -56,6 +55,7 @@ def export_xihe(
 ) -> None:
     """Write a xihe project (training with two configs, inference page) for a profile's settings."""
     from infra.xihe.project import write_project  # noqa: PLC0415
+    from models.data.records import NAMES  # noqa: PLC0415 - imports NumPy
 
     loaded = open_chain(profile, parse_overrides(settings), Silent()).settings
     spec = train_spec(loaded)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.data.records import NAMES
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -73,6 +71,8 @@ def _table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[object]
 
 
 def _limits(recipe: Mapping[str, Any], metrics: Metrics) -> list[str]:
+    from models.data.records import NAMES  # imports NumPy, which a run without work does not need
+
     weakest = min(metrics.per_class, key=lambda row: row.recall)
     return [
         "## Limits",

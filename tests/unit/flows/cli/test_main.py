@@ -17,3 +17,10 @@ def test_a_run_without_work_imports_the_standard_library_only() -> None:
     finished = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
     names = {name.partition(".")[0] for name in json.loads(finished.stdout)}
     assert names <= sys.stdlib_module_names | {"__main__", "flows", "infra"}
+
+
+def test_all_commands_together_import_nothing_heavy() -> None:
+    heavy = {"prefect", "mindspore", "boto3", "botocore", "asyncssh", "onnxruntime", "numpy", "matplotlib", "PIL"}
+    program = "import json, sys; import flows.cli.app; print(json.dumps(sorted(sys.modules)))"
+    finished = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert heavy & set(json.loads(finished.stdout)) == set()
