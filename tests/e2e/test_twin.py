@@ -59,7 +59,6 @@ BROKEN = {
     "virtual hosts": ({"s3": None}, "upload", "must be part of the host name"),
     "no trailers": ({"request_checksum_calculation": None}, "upload", "NotImplemented"),
     "no checksums of answers": ({"response_checksum_validation": None}, "convert", "NotImplemented"),
-    "signatures of version 4": ({"signature_version": "s3"}, "upload", "this user has no access"),
 }
 
 

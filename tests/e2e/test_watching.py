@@ -122,7 +122,7 @@ def test_failures_promotions_and_fallen_boards_are_told_in_every_way_and_automat
             "ATLASFLOW_NOTIFY__MAIL_TO": '["people@example.org"]',
         }
         said = watched.atlasflow("up", **settings)
-        assert "notifications: failure, promotion, fallback by webhook, mail, cloud webhook" in said
+        assert "notifications: failure, promotion, fallback, stall by webhook, mail, cloud webhook" in said
         first = ours(watched)
         assert set(first) >= {automations.FAILURE, automations.PROMOTION, automations.FALLBACK, automations.CRASH}
         watched.atlasflow("up", **settings)
