@@ -21,13 +21,14 @@ def read(name: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The sample's evaluation part."""
+    """The sample's evaluation part, and its class names."""
     folder = tmp_path_factory.mktemp("sample")
     with tarfile.open(CHECKOUT / "data" / "cifar10-sample.tar.gz") as archive:
-        member = archive.extractfile("cifar-10-batches-bin/test_batch.bin")
-        assert member is not None
-        (folder / "eval").mkdir()
-        (folder / "eval" / "test_batch.bin").write_bytes(member.read())
+        for name, place in {"test_batch.bin": "eval/test_batch.bin", "batches.meta.txt": "batches.meta.txt"}.items():
+            member = archive.extractfile(f"cifar-10-batches-bin/{name}")
+            assert member is not None
+            (folder / place).parent.mkdir(exist_ok=True)
+            (folder / place).write_bytes(member.read())
     return folder
 
 
