@@ -206,6 +206,8 @@ class Session:
             # A server that refuses the subsystem opens the channel first, and asyncssh says so by this code.
             if error.code == asyncssh.OPEN_REQUEST_SESSION_FAILED:
                 raise _NoSftp from error
+            if connection.is_closed():
+                raise asyncssh.ConnectionLost(error.reason) from error
             raise _NoChannel(error.reason) from error
         except asyncssh.SFTPError as error:
             raise _NoSftp from error

@@ -95,7 +95,8 @@ def _raise_reason(s3: "S3Client", bucket: str) -> None:
     try:
         s3.list_objects_v2(Bucket=bucket, MaxKeys=1)
     except botocore.exceptions.ClientError as told:
-        if code(told) not in ("403", "AccessDenied", "Forbidden"):
+        # Where there is no bucket, a HEAD is not refused for its sake.
+        if code(told) not in ("403", "AccessDenied", "Forbidden", "NoSuchBucket"):
             raise
 
 

@@ -107,7 +107,7 @@ def test_only_a_run_is_answered_from_memory(
         return remembered
 
     monkeypatch.setattr("sys.argv", ["atlasflow", *arguments])
-    monkeypatch.setattr(main, "recall", recall)
+    monkeypatch.setattr("infra.store.fresh_cache.recall", recall)
     main.main()
     assert called == ([(["row"], tmp_path, [("accuracy", "90 %")])] if way == "fresh" else ["full"])
     assert asked == ([(tmp_path, arguments[1:])] if arguments[:1] == ["run"] else [])

@@ -32,7 +32,7 @@ def states(rows: Any) -> Any:
 
 def test_verify_counts_and_names_damage(small: Any, capsys: pytest.CaptureFixture[str], told: Any) -> None:
     chain = small.make_all()
-    assert told(maintenance.verify) == {"checked": 10, "damaged": []}
+    assert told(maintenance.verify) == {"checked": 12, "damaged": []}
     path = chain.store.path(chain.known["export"].outputs["out"])
     path.chmod(0o644)
     path.write_text("other")

@@ -47,6 +47,7 @@ class ListedUploads:
         self.page: dict[str, object] = {
             "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(date, usegmt=True)}},
             "Uploads": [{"Key": "k", "UploadId": "1", "Initiated": begun}],
+            "IsTruncated": False,
         }
         self.aborted: list[str] = []
         self.s3 = self
@@ -54,11 +55,8 @@ class ListedUploads:
     def call(self, point: str, address: str, action: Callable[[], object]) -> object:
         return action()
 
-    def get_paginator(self, name: str) -> "ListedUploads":
-        return self
-
-    def paginate(self, **_: str) -> list[dict[str, object]]:
-        return [self.page]
+    def list_multipart_uploads(self, **_: str) -> dict[str, object]:
+        return self.page
 
     def abort_multipart_upload(self, **call: str) -> None:
         self.aborted.append(call["Key"])

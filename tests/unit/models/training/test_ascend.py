@@ -21,13 +21,13 @@ from models.data.images import read_images
 from models.data.pipeline import Pipeline
 from models.networks import resnet
 from models.training.optimizers import build_optimizer
-from models.preprocess import CIFAR10
+from models.preprocess import Contract
 from models.spec.recipes import from_json
 from models.training.step import TrainStep
 from pathlib import Path
 
 spec = from_json('{"network": "resnet20", "width": 0.25, "learning_rate": 0.01}')
-pipeline = Pipeline(read_images(Path(sys.argv[1]), "train"), 50, 32, CIFAR10, 1, crop=4, flip=True)
+pipeline = Pipeline(read_images(Path(sys.argv[1]), "train"), 50, Contract(32), 1, 10, crop=4, flip=True)
 
 def of(kind):
     network = resnet.build(spec)

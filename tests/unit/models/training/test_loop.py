@@ -218,8 +218,8 @@ from models.spec.recipes import TrainSpec
 found = []
 for losses, weight, epoch in json.loads(sys.argv[1]):
     network = nn.Dense(2, 1, weight_init=Tensor(np.array([[0.5, weight]], np.float32)))
-    step = SimpleNamespace(network=network, set_train=lambda _on: None)
-    run = SimpleNamespace(spec=TrainSpec(batch_size=8), step=step)
+    step = SimpleNamespace(network=network)
+    run = SimpleNamespace(spec=TrainSpec(batch_size=8), step=step, set_train=lambda: None)
     try:
         row, steps = loop._train_epoch(run, epoch, runtime.Layout(False), iter(losses))
         found.append([row["loss"], steps])

@@ -45,13 +45,13 @@ runtime.prepare(spec.seed)
 import mindspore
 import numpy as np
 from models.training import checkpoint, session
-from models.data.images import read_images
+from models.data.images import read_contract, read_images
 from models.networks.resnet import build
 from models.training.optimizers import build_optimizer
 from models.training.schedules import learning_rates
 from models.training.step import TrainStep
 images = read_images(data, "train")
-pipelines = [session.training_pipeline(spec, images, rank, 2) for rank in (0, 1)]
+pipelines = [session.training_pipeline(spec, images, read_contract(data, spec), rank, 2) for rank in (0, 1)]
 rates = learning_rates(spec, pipelines[0].steps)
 networks = [build(spec), build(spec)]
 checkpoint.assign(networks[1].get_parameters(), checkpoint.arrays(networks[0].get_parameters()), data)
