@@ -12,6 +12,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -122,6 +123,11 @@ class Server(http.server.ThreadingHTTPServer):
         self.clock = clock
         self.faults = faults
         super().__init__(("127.0.0.1", port), _Handler)
+
+    def handle_error(self, request: "socket.socket | tuple[bytes, socket.socket]", client_address: object) -> None:
+        """Print what failed, but not that a client left before its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Dropped(Exception):
