@@ -30,6 +30,7 @@ CLASSES: Mapping[int, type[AtlasFlowError]] = {
     error.exit_code: error for error in (UserError, GateFailed, Refused, Transient, Corrupt)
 }
 MAX_NOISE = 1000  # lines that login scripts print before the helper's own
+_CLOSING_SECONDS = 0.5
 GREETING = b'{"atlasflow"'
 REFUSES_ROOT = b'{"refused": "root"}'
 
@@ -206,6 +207,9 @@ class Session:
             # A server that refuses the subsystem opens the channel first, and asyncssh says so by this code.
             if error.code == asyncssh.OPEN_REQUEST_SESSION_FAILED:
                 raise _NoSftp from error
+            # A broken connection refuses the channel, too, and is closed a moment later.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(connection.wait_closed(), _CLOSING_SECONDS)
             if connection.is_closed():
                 raise asyncssh.ConnectionLost(error.reason) from error
             raise _NoChannel(error.reason) from error
