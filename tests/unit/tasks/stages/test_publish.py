@@ -121,7 +121,7 @@ def test_the_card_says_what_the_model_is_made_of_and_how_good_it_is(tmp_path: Pa
     assert f"| model.onnx | `{context.inputs['onnx'].sha256}` |" in card
     assert "| air | not made: AIR needs an Ascend device |" in card
     assert "recognises dog worst: recall 0.500" in card
-    assert "| onnx | Ascend310 force_fp16 | 20 | 1.0 | 1.0 | 0.5 | 0.5 | cat (1.0000) | 7 | chosen |" in card
+    assert "| onnx | Ascend310 force_fp16 | 20 | 1.0 | 1.0 | 0.5 | 0.5 | none | 7 | chosen |" in card
 
 
 def test_the_recipe_is_an_ingredient_since_the_card_quotes_it() -> None:
