@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -172,11 +171,8 @@ def made(untouched: Any) -> Any:
 
 
 def assert_nothing_runs(installation: Any) -> None:
+    """No process names the home. (Its ports say nothing: another home of the same test run may have taken them.)"""
     assert installation.services()
-    for name, state in installation.services().items():
-        port = int(state["address"].rpartition(":")[2])
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)) != 0, f"{name} still answers"
     here = str(installation.folder)
     for process in psutil.process_iter():
         try:
