@@ -1,5 +1,6 @@
 """Serve the demo page: for this machine by default, and with nothing from or to the outside."""
 
+import asyncio
 import errno
 import logging
 import os
@@ -80,22 +81,26 @@ def application(demo: Demo, host: str, token: str, uploads: Path) -> "FastAPI":
     outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     outer.add_middleware(Guard, uploads=uploads)
     outer.add_middleware(Access, token=token, host=host)  # the last one added is the first one asked
-    whole: FastAPI = gradio.mount_gradio_app(
-        outer,
-        page.build(demo, uploads),
-        path="/",
-        max_file_size=MOST_BYTES,
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        pwa=False,
-        mcp_server=False,
-        enable_monitoring=False,
-        show_error=True,
-        theme=page.THEME,
-        css=html.STYLE,
-    )
-    return whole
+
+    async def mounted() -> FastAPI:  # where no event loop runs, Gradio makes one and never closes it
+        whole: FastAPI = gradio.mount_gradio_app(
+            outer,
+            page.build(demo, uploads),
+            path="/",
+            max_file_size=MOST_BYTES,
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            show_error=True,
+            theme=page.THEME,
+            css=html.STYLE,
+        )
+        return whole
+
+    return asyncio.run(mounted())
 
 
 def _listen(host: str, port: int) -> socket.socket:
