@@ -1,11 +1,13 @@
 """Stop a ModelArts job reliably: it is billed until it stops."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from infra.errors import Transient
+from infra.errors import AtlasFlowError, Transient
+from infra.modelarts.ledger import Ledger
 from infra.retry import retry
+from infra.settings import ModelArtsSettings
 
 if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
@@ -52,3 +54,37 @@ def stop(
         return retry(attempt, _Policy(seconds), sleep=sleep)
     except _NotListed:
         return None
+
+
+def cancel(
+    client: "ModelArts",
+    ledger: Ledger,
+    key: str,
+    settings: ModelArtsSettings,
+    sleep: Callable[[float], None],
+    report: Callable[[str], None],
+) -> None:
+    """Stop the job that was requested for a key, even if its submission was interrupted; tell what became of it.
+
+    Args:
+        client: the API calls.
+        ledger: of what was requested.
+        key: of the job.
+        settings: whether a job is stopped, and how often it is tried.
+        sleep: waits for seconds.
+        report: receives sentences.
+    """
+    intent = ledger.read(key)
+    if intent is None or intent.settled:
+        return
+    if not settings.stop_on_cancel:
+        report(f"the ModelArts job {intent.name} keeps running, as modelarts.stop_on_cancel is off")
+        return
+    try:
+        stopped = stop(client, intent.name, settings.workspace, settings.poll_seconds, sleep)
+    except AtlasFlowError as error:
+        report(f"could not stop the ModelArts job {intent.name}, which is still billed: {error.message}")
+        return
+    if stopped is not None and stopped.stopped:
+        ledger.write(replace(intent, id=stopped.id, settled=True))
+        report(f"stopped the ModelArts job {intent.name}")

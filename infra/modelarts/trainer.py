@@ -3,12 +3,11 @@
 import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from infra.errors import AtlasFlowError, Corrupt, UserError
+from infra.errors import Corrupt, UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.home import CHECKOUT
 from infra.local_training.producer import processor
@@ -18,7 +17,7 @@ from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase
 from infra.modelarts.scripts.script import base_name, key_of, version
 from infra.modelarts.stall import Alarm
-from infra.modelarts.stop import stop
+from infra.modelarts.stop import cancel, stop
 from infra.modelarts.submit import Report, Submitter
 from infra.modelarts.watch import LogReader, Watcher, job_error
 from infra.modelarts.words import Words
@@ -128,7 +127,7 @@ class ModelArtsTrainer:
             except Exception:
                 raise
             except BaseException:  # Ctrl-C, or Prefect cancels the run
-                self._cancel(job.key, report)
+                cancel(self.client, self.ledger, job.key, self._settings, self._sleep, report)
                 raise
             self._settle(job, ended, log, report)
 
@@ -180,13 +179,10 @@ class ModelArtsTrainer:
             UserError: there is no such job.
             Transient, Refused: it could not be stopped, and may still run.
         """
-        stopped = self._stop(name)
+        stopped = stop(self.client, name, self._settings.workspace, self._settings.poll_seconds, self._sleep)
         if stopped is None:
             raise _no_job(name)
         return stopped
-
-    def _stop(self, name: str) -> "Job | None":
-        return stop(self.client, name, self._settings.workspace, self._settings.poll_seconds, self._sleep)
 
     def _is_own(self, job: "Job") -> bool:
         return plan.is_of(job.description, self.ledger.installation())
@@ -253,23 +249,6 @@ class ModelArtsTrainer:
         )
         # The attempt that was decided on is kept: two machines that start at once ask for the same name.
         return submitter.submit(job, latest, self.jobs, report)
-
-    def _cancel(self, key: str, report: Report) -> None:
-        """Stop the job that was requested for a key, even if its submission was interrupted."""
-        intent = self.ledger.read(key)
-        if intent is None or intent.settled:
-            return
-        if not self._settings.stop_on_cancel:
-            report(f"the ModelArts job {intent.name} keeps running, as modelarts.stop_on_cancel is off")
-            return
-        try:
-            stopped = self._stop(intent.name)
-        except AtlasFlowError as error:
-            report(f"could not stop the ModelArts job {intent.name}, which is still billed: {error.message}")
-            return
-        if stopped is not None and stopped.stopped:
-            self.ledger.write(replace(intent, id=stopped.id, settled=True))
-            report(f"stopped the ModelArts job {intent.name}")
 
     def _settle(self, job: TrainJob, ended: "Job", log: LogReader, report: Report) -> None:
         """Fetch the results of a final job, or raise its error; either way the job is reported from now on."""

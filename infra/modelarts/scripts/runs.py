@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from infra.errors import AtlasFlowError, Transient
+from infra.errors import Transient
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.modelarts import plan
 from infra.modelarts.abnormal import end
@@ -15,7 +15,7 @@ from infra.modelarts.phases import Phase
 from infra.modelarts.scripts import script as plans
 from infra.modelarts.scripts.script import Script
 from infra.modelarts.stall import NO_ALARM, Alarm
-from infra.modelarts.stop import stop
+from infra.modelarts.stop import cancel
 from infra.modelarts.submit import Report, Submitter
 from infra.modelarts.watch import LogReader, Watcher, job_error
 from infra.obs.address import ObjectAddress
@@ -110,7 +110,7 @@ class ScriptRuns:
         except Exception:
             raise
         except BaseException:  # Ctrl-C
-            self._cancel(key, report)
+            cancel(self.client, self.ledger, key, self.settings, self.sleep, report)
             raise
         self.ledger.write(Intent(key, ended.name, ended.id, settled=True))
         return replace(submission, job=ended)
@@ -180,23 +180,6 @@ class ScriptRuns:
             self.ledger.write(Intent(key, "", settled=True))
             raise Transient(f"the job name {name} has just been taken", hint="submit again: it gets the next version")
         return created
-
-    def _cancel(self, key: str, report: Report) -> None:
-        """Stop the job that was requested, even if its submission was interrupted."""
-        intent = self.ledger.read(key)
-        if intent is None or intent.settled:
-            return
-        if not self.settings.stop_on_cancel:
-            report(f"the ModelArts job {intent.name} keeps running, as modelarts.stop_on_cancel is off")
-            return
-        try:
-            stopped = stop(self.client, intent.name, self.settings.workspace, self.settings.poll_seconds, self.sleep)
-        except AtlasFlowError as error:
-            report(f"could not stop the ModelArts job {intent.name}, which is still billed: {error.message}")
-            return
-        if stopped is not None and stopped.stopped:
-            self.ledger.write(replace(intent, id=stopped.id, settled=True))
-            report(f"stopped the ModelArts job {intent.name}")
 
 
 def _is_of(job: "Job", key: str) -> bool:
