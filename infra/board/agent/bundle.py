@@ -10,7 +10,8 @@ import platform
 import time
 import zipfile
 import zlib
-from typing import Any, Dict
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator
 
 from .failure import CORRUPT, REFUSED, Failure
 from .files import PART, write
@@ -22,6 +23,7 @@ LOCK_SECONDS = 600.0
 SMOKE_SECONDS = 300.0
 RECEIPT = ".receipt.json"  # appended to the name of the bundle
 _BLOCK = 1 << 20
+# What `zipfile` raises for a damaged archive; RuntimeError is an encrypted file, KeyError one that is not there.
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, KeyError)
 
 
@@ -35,16 +37,18 @@ def install(releases: Releases, path: str) -> Dict[str, Any]:
         Failure: the bundle is damaged, or this board must not run its release.
     """
     releases.lock(LOCK_SECONDS, "the installation of " + os.path.basename(path))
-    try:
-        with zipfile.ZipFile(path) as archive:
-            chip = _chip(archive, releases.trust.keyring().chip)
-            plan = releases.plan(_read(archive, chip + "/" + MANIFEST))
-            files = releases.planned().files
-            for name in plan["missing"]:
-                target = os.path.join(plan["folder"], name + PART)
+    with _damage_named(path):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        chip = _chip(archive, releases.trust.keyring().chip)
+        with _damage_named(path):
+            manifest = _read(archive, chip + "/" + MANIFEST)
+        plan = releases.plan(manifest)
+        files = releases.planned().files
+        for name in plan["missing"]:
+            target = os.path.join(plan["folder"], name + PART)
+            with _damage_named(path):
                 _unpack(archive, chip + "/" + name, target, files[name]["size"])
-    except _BROKEN as error:
-        raise Failure(CORRUPT, "{} is damaged: {}".format(path, error), "make the bundle again") from error
     planned = releases.planned()
     smoke = releases.last_smoke(planned.release)
     if not plan["active"]:
@@ -56,6 +60,14 @@ def install(releases: Releases, path: str) -> Dict[str, Any]:
     receipt.update(board=platform.node(), changed=not plan["active"], smoke=smoke, time=time.time())
     write(path + RECEIPT, json.dumps(receipt, indent=1, sort_keys=True))
     return receipt
+
+
+@contextmanager
+def _damage_named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise Failure(CORRUPT, "{} is damaged: {}".format(path, error), "make the bundle again") from error
 
 
 def _chip(archive: zipfile.ZipFile, chip: str) -> str:
