@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from infra.learning_signs import Trouble, signs_at
 from infra.obs.layout import MODELS, address, code_digest, code_prefix, data_prefix
 from infra.ports.training import Epoch, JobStatus, Trainer, TrainEvent, TrainJob
 from infra.ports.values import LocalFile
@@ -40,7 +41,8 @@ class TrainingRuns:
             spec: the canonical training specification.
             folder: receives the results.
             on_epoch: receives the end of each epoch.
-            on_status: receives the status of a remote job, as lines to read.
+            on_status: receives the status of a remote job, and early signs of a training that does not learn, as lines
+                to read.
             again: train anew, even when a finished training of this key exists.
             pretrained: a checkpoint to start from.
         """
@@ -49,9 +51,17 @@ class TrainingRuns:
         code_address = address(self._obs, code_prefix(self._obs, code))
         job = TrainJob(key, data, spec, folder, data_address, code_address, again, pretrained)
 
+        epochs: list[Epoch] = []
+        told: set[Trouble] = set()
+
         def on_event(event: TrainEvent) -> None:
             if isinstance(event, Epoch):
                 on_epoch(event)
+                epochs.append(event)
+                for sign in signs_at(epochs, spec):
+                    if sign.trouble not in told:
+                        told.add(sign.trouble)
+                        on_status(f"{sign.text}. {sign.advice}")
             elif isinstance(event, JobStatus):
                 on_status(event.text)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import AtlasFlowError
 from infra.tracking import repository
+from tasks.reports.inputs import signs_of
 
 if TYPE_CHECKING:
     from infra.store.receipts import Receipt
@@ -59,6 +60,7 @@ def training_of(chain: Chain, receipt: Receipt) -> repository.Training:
         "emulated": receipt.emulated,
         "started": started,
         "seconds": round(receipt.seconds, 3),
+        "signs": [f"epoch {sign.epoch}: {sign.text}" for sign in signs_of(chain, receipt)],
     }
     return repository.Training(
         receipt.key,

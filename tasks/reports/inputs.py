@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from infra.learning_signs import Sign, find_signs
+from infra.ports.training import Epoch
 from tasks.metrics import Metrics
 from tasks.reports.cache import cached
 
@@ -83,6 +85,22 @@ def rows_of(chain: Chain, receipt: Receipt, output: str) -> list[dict[str, str]]
     """Read a CSV output of a stage."""
     with chain.store.path(receipt.outputs[output]).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def signs_of(chain: Chain, training: Receipt) -> tuple[Sign, ...]:
+    """Find what a training's history says about how it learned."""
+    epochs = [
+        Epoch(
+            epoch=int(row["epoch"]),
+            epochs=int(training.ingredients["settings"]["epochs"]),
+            loss=float(row["loss"]),
+            step_ms=float(row["step_ms"]),
+            images_per_second=float(row["images_per_second"]),
+            accuracy=float(row["accuracy"]) if row["accuracy"] else None,
+        )
+        for row in rows_of(chain, training, "history")
+    ]
+    return find_signs(epochs, training.ingredients["settings"])
 
 
 def picture_of(chain: Chain, receipt: Receipt, output: str) -> str:

@@ -15,6 +15,7 @@ from tasks.reports.inputs import (
     milliseconds,
     picture_of,
     rows_of,
+    signs_of,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def learning(chain: Chain) -> list[str]:
             f"![loss, accuracy and learning rate over the epochs]({cached(chain.home, 'curves', inputs, draw)})",
             "",
         ]
+    lines += [f"After epoch {sign.epoch}: {sign.text}. {sign.advice}.\n" for sign in signs_of(chain, training)]
     page = tracked_page(chain)
     if page is not None:
         lines += [f"[This training in Aim]({page}), while `atlasflow aim` shows it.", ""]

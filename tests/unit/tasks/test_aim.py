@@ -74,6 +74,7 @@ def test_a_training_is_told_once_in_the_words_of_its_receipt(chain: Any, written
         "emulated": False,
         "started": "2023-11-14T22:13:20+00:00",
         "seconds": 12.5,
+        "signs": [],
     }
     assert (training.history.read_text(), training.steps.read_text()) == ("history.csv", "steps.csv")
     assert lines == []

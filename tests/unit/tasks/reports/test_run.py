@@ -26,7 +26,10 @@ from tests.unit.tasks.doubles import FIGURES, METRICS, Bucket, data_tree, ledger
 FACTS = BoardFacts("roof", "Ascend310", "7.0", "aarch64", "3.9", 1 << 30, emulated=True)
 SMOKE = SmokeResult(50, 1.0, 0.01, 0.1, 0.5)
 BOARDS = Deployment("r1", {"roof": DeployedBoard(FACTS, changed=True, bytes_sent=1, smoke=SMOKE)}).to_json()
-HISTORY = "epoch,loss,accuracy,evaluation_loss,learning_rate\n1,2.5,,,0.1\n2,1.25,0.5,1.5,0.05\n"
+HISTORY = (
+    "epoch,loss,accuracy,evaluation_loss,learning_rate,step_ms,images_per_second\n"
+    "1,2.5,,,0.1,3.5,9000\n2,1.25,0.5,1.5,0.05,3.5,9000\n"
+)
 STEPS = "step,epoch,loss,learning_rate\n1,1,2.5,0.1\n2,2,1.25,0.01\n"
 
 
@@ -107,9 +110,11 @@ def learned(chain: Any, tmp_path: Path) -> Any:
     Image.new("RGB", (90, 80), "navy").save(picture, "PNG")
     chain.known["evaluate"].outputs["confusion"] = keep("confusion.png", picture.getvalue())
     outputs = {"history": keep("history.csv", HISTORY.encode()), "steps": keep("steps.csv", STEPS.encode())}
+    recipe = {"epochs": 2, "classes": 10, "warmup_epochs": 0, "schedule": "cosine", "learning_rate": 0.1}
+    ingredients = {"producer": {"name": "mindspore-cpu"}, "settings": recipe}
     chain.known |= {
         "download": Receipt("download", "k", {}, {"data": chain.store.put_tree("data", tmp_path / "data")}),
-        "train": Receipt("train", "k", {"producer": {"name": "mindspore-cpu"}}, outputs, seconds=7.4),
+        "train": Receipt("train", "k", ingredients, outputs, seconds=7.4),
     }
     return chain
 
@@ -154,6 +159,13 @@ def test_the_oldest_pictures_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_training_without_steps_shows_the_rates_of_its_epochs(learned: Any) -> None:
     del learned.known["train"].outputs["steps"]
     assert "learning rate at most 0.1, at the end 0.05." in markdown(learned, record())
+
+
+def test_signs_of_trouble_stand_below_the_curves(learned: Any, tmp_path: Path) -> None:
+    path = tmp_path / "rising.csv"
+    path.write_text(HISTORY.replace("1.25,", "9.25,"))
+    learned.known["train"].outputs["history"] = learned.store.put_file("history.csv", path, "text/csv")
+    assert "After epoch 2: the loss is 9.250 after 2.500, and rises. Stop, and set" in markdown(learned, record())
 
 
 def test_a_training_that_is_tracked_is_linked(learned: Any, tmp_path: Path) -> None:
