@@ -28,7 +28,12 @@ def check_name(name: str, source: str, error: type[AtlasFlowError] = Corrupt, *,
     if is_safe_name(name):
         return name
     shown = name if len(name) <= 80 else f"{name[:80]}…"
-    raise error(f"{source} names {shown!a}, which is not a plain relative path", hint=hint)
+    problem = f"has a part longer than {MAX_PART_BYTES} bytes" if _is_long(name) else "is not a plain relative path"
+    raise error(f"{source} names {shown!r}, which {problem}", hint=hint)
+
+
+def _is_long(name: str) -> bool:
+    return any(len(part.encode(errors="replace")) > MAX_PART_BYTES for part in name.split("/"))
 
 
 def is_safe_name(name: object) -> bool:

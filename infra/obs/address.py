@@ -80,14 +80,21 @@ class ObjectAddress:
         """Return this address when every object store takes its key.
 
         Raises:
-            UserError: the key is empty, begins with a slash, has an empty, `.` or `..` part, or is too long.
+            UserError: the key is empty, begins with a slash, has an empty, `.` or `..` part, is too long or not UTF-8.
         """
         key = self.key
         if not key or key.startswith("/") or "//" in key:
             raise UserError(f"'{key}' is not an object key", hint="write it as part/part/name")
+        try:
+            size = len(key.encode())
+        except UnicodeEncodeError:
+            raise UserError(
+                f"the name {key!r} is not UTF-8, so it cannot be an object key",
+                hint="rename it, for example with `convmv -r -f gbk -t utf8 --notest FOLDER`",
+            ) from None
         if any(part in _FOLDER_NAMES for part in key.split("/")):
             raise UserError(f"the object key '{key}' has a part that means a folder", hint="leave out . and ..")
-        if len(key.encode()) > MAX_KEY_BYTES:
+        if size > MAX_KEY_BYTES:
             raise UserError(
                 f"the object key '{key[:60]}…' is longer than 1,024 bytes", hint="shorten obs.prefix or the name"
             )

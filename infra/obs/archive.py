@@ -38,6 +38,8 @@ def sync_archive(
         Corrupt: a file has changed.
         UserError: a name is not a plain relative path.
     """
+    for name in files:
+        check_name(name, "the list of files", UserError, hint="write it as folder/file, in UTF-8")
     if holds_archive(connection, address, files):
         return SyncResult((), (address.key,), 0)
     content = content_digest(files)
@@ -101,7 +103,7 @@ def _pack(files: Mapping[str, LocalFile], target: Path) -> LocalFile:
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(files):
             file = files[name]
-            entry = tarfile.TarInfo(check_name(name, "the list of files", UserError, hint="write it as folder/file"))
+            entry = tarfile.TarInfo(name)
             entry.size = file.size
             with file.path.open("rb") as stream:
                 hashing = _Hashing(stream)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from infra.errors import UserError
 from infra.faults import FaultPlan
-from infra.obs.errors import mapped
+from infra.obs.errors import NoStore, mapped
 from infra.obs.limits import LimitedSession
 from infra.proxies import refuse_unusable
 from infra.regions import region_of
@@ -118,6 +118,7 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
         ),
     )
     client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
+    client.meta.events.register("before-parse.s3.DeleteObjects", _require_result)
     client.meta.events.register_last("before-parameter-build.s3", _follow_no_redirect)
     inner: Any = client  # the session of a client has no public name
     inner._endpoint.http_session = LimitedSession(inner._endpoint.http_session)
@@ -139,6 +140,12 @@ def _add_content_md5(request: "AWSRequest", **_: object) -> None:
         del request.headers[name]
     digest = hashlib.md5(body, usedforsecurity=False).digest()
     request.headers["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _require_result(response_dict: dict[str, Any], **_: object) -> None:
+    """Refuse an answer to a multi-delete that is none: without errors it has no field that could be missing."""
+    if response_dict["status_code"] == 200 and b"DeleteResult" not in response_dict["body"]:
+        raise NoStore("a deletion without a result")
 
 
 def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:

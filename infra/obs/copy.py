@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import Corrupt, Refused, UserError
 from infra.names import check_name
-from infra.obs.address import ObjectAddress, parse_address
+from infra.obs.address import ObjectAddress, join_key, parse_address
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
 from infra.obs.listing import listing, look
@@ -85,6 +85,9 @@ class Files:
             for name in sizes:
                 check_name(name, source, UserError, hint="copy the one object, under another name")
             _fits_folders(source, sizes)
+        else:
+            for name in sizes:  # all of them, before the first is copied
+                ObjectAddress(goal.bucket, join_key(goal.key, name)).checked()
         if goal is not None and parse_address(source) is None:
             files = {name: describe(Path(source) / name) for name in sizes}
             synchronise(self._connection, goal.bucket, goal.key, files, progress)

@@ -17,6 +17,10 @@ class NoBucket(Refused):
     """There is no such bucket."""
 
 
+class NoStore(ResponseParserError):  # type: ignore[misc] # botocore has no types
+    """An answer lacks what every object store answers to this request."""
+
+
 class Denied(Refused):
     """The keys may not do this, or the server cannot; other operations may work."""
 
@@ -114,7 +118,7 @@ def foreign(address: str, endpoint: str, what: str) -> Transient:
         what: is missing in the answer, or wrong.
     """
     return Transient(
-        f"{address} at {endpoint}: this is not the answer of an object store: {what}",
+        f"{address} at {endpoint}: what answers is no object store: {what}",
         hint="is there a proxy or a login page between this machine and the store? check obs.endpoint",
     )
 
@@ -131,6 +135,10 @@ def mapped(address: str, endpoint: str) -> Iterator[None]:
         yield
     except boto.ClientError as error:
         raise _answered(error, address, endpoint) from error
+    except NoStore as error:
+        raise foreign(address, endpoint, str(error)) from error
+    except ResponseParserError as error:
+        raise foreign(address, endpoint, "an answer that is not XML, or that was cut off") from error
     except (boto.BotoCoreError, HTTPError) as error:
         raise _unanswered(error, address, endpoint) from error
 
@@ -171,9 +179,7 @@ def _unanswered(error: Exception, address: str, endpoint: str) -> AtlasFlowError
         return UserError(f"{where}: there are no credentials", hint=_KEYS)
     if isinstance(error, boto.ParamValidationError | boto.InvalidProxiesConfigError):
         return UserError(f"{where}: {error}")
-    if isinstance(
-        error, ResponseParserError | boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError | HTTPError
-    ):
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError | HTTPError):
         reason = type(error).__name__.removesuffix("Error")
         return Transient(
             f"{where}: incomplete answer ({reason})",

@@ -1,10 +1,15 @@
-"""Limits on the time of whole answers: the time-out of a socket starts anew with each byte, so a trickle has none."""
+"""What an answer may be, and how long it may take.
+
+The time-out of a socket starts anew with each byte, so a trickle has none.
+"""
 
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from urllib3.exceptions import HTTPError
+
+from infra.obs.errors import NoStore
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -69,6 +74,17 @@ class LimitedBody:
             yield block
 
 
+def _refuse_page(response: "AWSResponse") -> None:
+    """Refuse an answer of success that is no XML: boto3 takes it for a failed server, or for an empty result.
+
+    The type alone says nothing of an answer without a body: it may be that of an object.
+    """
+    content = response.content
+    page = response.headers.get("content-type", "").startswith("text/html")
+    if response.status_code < 300 and content and (page or not content.lstrip().startswith(b"<")):
+        raise NoStore("a page instead of XML")
+
+
 class LimitedSession:
     """An HTTP session of botocore whose answers have a limit.
 
@@ -86,7 +102,7 @@ class LimitedSession:
         response: AWSResponse = self._session.send(request)
         response.raw = LimitedBody(response.raw, int(response.headers.get("content-length") or 0))
         if not streamed:
-            _ = response.content
+            _refuse_page(response)
         return response
 
     def close(self) -> None:

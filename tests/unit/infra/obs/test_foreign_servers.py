@@ -1,6 +1,7 @@
 """Servers of another make, and what stands between: nothing is lost, and nothing passes for an answer that is none."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.obs.client import ObsClient
 from infra.ports.values import LocalFile
+from infra.store.local_files import describe_folder
 from tests.unit.infra.obs.foreign import META, Answer, Foreign, Hook, Request, error, portal, serve
 
 Local = Callable[[bytes], LocalFile]
@@ -75,6 +77,7 @@ CALLS: dict[str, Callable[[ObsClient, LocalFile, Path], object]] = {
     "get": lambda client, _, folder: client.get("k", folder / "out"),
     "head": lambda client, *_: client.head("k"),
     "list": lambda client, *_: client.list(""),
+    "delete": lambda client, *_: client.delete(["k"]),
     "is_directory": lambda client, *_: client.files.is_directory("obs://bucket/k"),
     "size": lambda client, *_: client.files.size("obs://bucket/k"),
     "sync": lambda client, file, _: client.sync("p", {"a": file}),
@@ -90,9 +93,41 @@ def test_the_page_of_a_portal_and_a_redirect_are_no_answer(
     server = start(lambda _request: Answer(status, page.body, {**page.headers, "Location": "http://127.0.0.1:1/"}))
     client, file = server.client(), local(b"hello")
     for call in CALLS.values():
-        with pytest.raises((Transient, UserError)):
+        with pytest.raises((Transient, UserError), match="no object store" if status == 200 else None):
             call(client, file, tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("body", [b"<html><br>", b"Please log in", b'{"login": true}'])
+def test_a_page_that_is_no_xml_is_no_object_store(start: Start, body: bytes) -> None:
+    client = start(lambda _request: Answer(200, body, {"Content-Type": "text/html"})).client()
+    for call in (lambda: client.delete(["k"]), lambda: client.list("")):
+        with pytest.raises(Transient, match="what answers is no object store"):
+            call()
+
+
+@pytest.mark.parametrize("key", ["in/2025//deep", "in/./x", "in/" + "x" * 1020])
+def test_an_object_whose_copy_would_have_no_key_stops_the_copy_before_it_begins(start: Start, key: str) -> None:
+    server = start()
+    server.objects = {"in/1": (b"x", {}), key: (b"x", {})}
+    with pytest.raises(UserError, match="object key"):
+        server.client().files.copy_parallel("obs://bucket/in/", "obs://bucket/copied/")
+    assert set(server.objects) == {"in/1", key}
+
+
+def test_a_file_whose_name_is_not_utf8_stops_the_upload_before_it_begins(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "ok.txt").write_bytes(b"x")
+    (tmp_path / os.fsdecode("中文.txt".encode("gbk"))).write_bytes(b"x")
+    server = start()
+    client = server.client()
+    uploads: list[Callable[[], object]] = [
+        lambda: client.files.copy_parallel(str(tmp_path), "obs://bucket/p/"),
+        lambda: client.sync_archive("p.tar", describe_folder(tmp_path)),
+    ]
+    for upload in uploads:
+        with pytest.raises(UserError, match=r"UTF-8"):
+            upload()
+    assert not server.objects
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
@@ -106,7 +141,7 @@ def test_the_page_of_a_portal_is_no_multipart_upload(start: Start, local: Local,
             return Answer(200, b"<R><UploadId>u</UploadId></R>")
         return Answer(204) if request.method == "DELETE" else None
 
-    with pytest.raises(Transient, match="not the answer of an object store"):
+    with pytest.raises(Transient, match="what answers is no object store"):
         start(hook).client().put("k", local(b"x" * LARGE))
 
 
