@@ -17,7 +17,7 @@ class NoBucket(Refused):
     """There is no such bucket."""
 
 
-class NoStore(ResponseParserError):  # type: ignore[misc] # botocore has no types
+class NoStore(ResponseParserError):
     """An answer lacks what every object store answers to this request."""
 
 
