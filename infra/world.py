@@ -187,7 +187,8 @@ class World:
             self.services.start(self._board_service(name))
             settings = stand_in.board_settings(self.services, self.home, name, settings)
             stand_in.give_keyring(self.home, name, settings, self.board_keyring(name, stand_in=True))
-        return SshBoard(name, settings, self.faults, downgrade=self.settings.deploy.allow_downgrade)
+        deploy = self.settings.deploy
+        return SshBoard(name, settings, self.faults, downgrade=deploy.allow_downgrade, devices=deploy.devices)
 
     def receipts(self) -> "Receipts":
         """The receipts of this home."""
@@ -234,4 +235,5 @@ class World:
     def _board_service(self, name: str) -> Service:
         from infra.board.emulator import service as stand_in
 
-        return stand_in.service(self.services, self.home, name, soc_version=self.settings.boards[name].soc)
+        board = self.settings.boards[name]
+        return stand_in.service(self.services, self.home, name, soc_version=board.soc, like=board.like)

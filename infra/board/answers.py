@@ -163,6 +163,8 @@ def agent_facts(board: str, answer: Any) -> AgentFacts:
             free_bytes=count(answer["free_bytes"]),
             emulated=answer["emulated"] is True,
             npu=_fact(answer["npu"]),
+            devices=count(answer["devices"]),
+            virtual=tuple(_fact(path) for path in items(answer["virtual"])),
         ),
         problems={text(name, MAX_WORD): text(why) for name, why in answer["modules"].items() if why is not None},
         pillow=_fact(answer["pillow"]),

@@ -13,7 +13,7 @@ def order(version: str) -> Order | None:
     """A sort key in the order of releases; None for a text that is not a version.
 
     Release candidates come before the release, and a candidate's previews before it: 7.0.RC1.alpha002 < 7.0.RC1 <
-    7.0.0 < 7.0.1.
+    7.0.0 < 7.0.1. Two numbers alone, such as 7.0, name a whole cycle, and come before everything in it.
     """
     found = _VERSION.fullmatch(version.strip())
     if found is None:
@@ -22,6 +22,8 @@ def order(version: str) -> Order | None:
     assert major is not None and minor is not None  # noqa: S101 - the pattern has both
     era = 0 if major >= FIRST_YEAR else 1
     released = candidate is None
+    if patch is candidate is preview is None:
+        return (era, major, minor)
     return (era, major, minor, patch or 0, released, candidate or 0, preview is None, preview or 0)
 
 

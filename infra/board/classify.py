@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.board import answers
+from infra.board.bench import device_words
 from infra.board.session import Session
 from infra.errors import Refused, UserError
 from infra.ports.board import Classification
@@ -39,7 +40,9 @@ class AgentAnswer:
         return cls(top, answers.number(said["milliseconds"]), answers.text(said["annotated"]))
 
 
-async def classify(session: Session, pictures: Sequence[Path], folder: Path) -> list[Classification]:
+async def classify(
+    session: Session, pictures: Sequence[Path], folder: Path, devices: str = "0"
+) -> list[Classification]:
     """Classify pictures with the active release and fetch the annotated copies into `folder`.
 
     Raises:
@@ -66,7 +69,7 @@ async def classify(session: Session, pictures: Sequence[Path], folder: Path) -> 
         read,
         timeout=SECONDS + 30,
         release=active,
-        arguments=["classify", "--json", "--output", f"{work}/out", *names],
+        arguments=["classify", "--json", *device_words(devices), "--output", f"{work}/out", *names],
         seconds=SECONDS,
     )
     session.step("fetch")

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from infra.board import answers, classify, execution, install, pull
+from infra.board import answers, bench, classify, execution, install, pull
 from infra.board.check import examine
 from infra.board.connection import fingerprint, host_key
 from infra.board.release_folder import releases_in
 from infra.board.session import Session
 from infra.faults import NO_FAULTS, FaultPlan
+from infra.ports.bench import Bench
 from infra.ports.board import BoardFacts, BoardState, Classification, Installed
 from infra.ports.release import Release
 from infra.ports.upkeep import BoardCheck, BoardStatus, HostKey, Observations, Pulled, RollbackCause
@@ -38,6 +39,7 @@ class SshBoard:
         faults: for tests.
         lock_seconds: how long a deployment waits for another one on the same board.
         downgrade: let the board accept a release that is older than its floor.
+        devices: of the board to use: numbers with commas between them, or `all`.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class SshBoard:
         lock_seconds: float = install.LOCK_SECONDS,
         *,
         downgrade: bool = False,
+        devices: str = "0",
     ) -> None:
         self._name = name
         self._settings = settings
         self._faults = faults
         self._lock_seconds = lock_seconds
         self._downgrade = downgrade
+        self._devices = devices
 
     @property
     def name(self) -> str:
@@ -70,8 +74,11 @@ class SshBoard:
 
     def install(self, release: Release, progress: OnBytes | None = None) -> Installed:
         """Preflight, copy what is missing, verify, smoke test, switch; see `infra.ports.board.Board.install`."""
-        arguments = (release, progress, self._lock_seconds)
-        return self._run(lambda session: install.install(session, *arguments, downgrade=self._downgrade))
+        return self._run(
+            lambda session: install.install(
+                session, release, progress, self._lock_seconds, downgrade=self._downgrade, devices=self._devices
+            )
+        )
 
     def infer(self, release: Path, images: Path, logits: Path) -> float:
         """Run a model on an array of images; see `infra.ports.board.Board.infer`."""
@@ -95,7 +102,11 @@ class SshBoard:
             Refused: no release is active.
         """
         classify.check_pictures(pictures)
-        return self._run(lambda session: classify.classify(session, pictures, folder))
+        return self._run(lambda session: classify.classify(session, pictures, folder, self._devices))
+
+    def bench(self, runs: int, batch: int) -> Bench:
+        """Time the active release on the devices, all at the same time."""
+        return self._run(lambda session: bench.bench(session, runs, batch, self._devices))
 
     def check(self, release: Release | None = None) -> BoardCheck:
         """Try everything that a deployment needs, in order; a wrong step ends it or would refuse `release`."""

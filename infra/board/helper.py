@@ -9,16 +9,22 @@ AGENT = Path(__file__).parent / "agent"
 # The part of the agent that the client sends, in this order: each module imports earlier ones.
 MODULES = ("failure", "files", "manifest", "trust", "facts", "releases", "fork", "counts", "observations", "serve")
 
-# The usual places of the environment scripts of toolkits and runtimes (docs/reference/boards.md §5).
-ENVIRONMENTS = (
-    '"$HOME/Ascend/cann/set_env.sh"',
-    "/usr/local/Ascend/cann/set_env.sh",
-    '"$HOME/Ascend/ascend-toolkit/set_env.sh"',
-    "/usr/local/Ascend/ascend-toolkit/set_env.sh",
-    '"$HOME/Ascend/nnrt/set_env.sh"',
-    "/usr/local/Ascend/nnrt/set_env.sh",
-    '"$HOME/Ascend/nnae/set_env.sh"',
-    "/usr/local/Ascend/nnae/set_env.sh",
+# The usual places of toolkits and runtimes (docs/reference/boards.md §5). A stand-in keeps what a board has in
+# /usr/local below a folder of its own, which the variable names.
+ROOT = "${ATLASFLOW_BOARD_ROOT:-}"
+ENVIRONMENTS = tuple(
+    f'"{place}/{folder}/set_env.sh"'
+    for folder in ("cann", "ascend-toolkit", "nnrt", "nnae")
+    for place in ("$HOME/Ascend", f"{ROOT}/usr/local/Ascend")
+)
+# Where boards without any script have their libraries and `acl`: an Atlas 500, and an Atlas 200 of old images.
+LIBRARIES = tuple(
+    f'"{ROOT}{folder}"'
+    for folder in (
+        "/home/data/miniD/driver/lib64",
+        "/usr/local/Ascend/runtime/lib64",
+        "/usr/local/Ascend/pyACL/python/site-packages/acl",
+    )
 )
 
 # Loads the agent's modules from the first line of standard input and starts them. The process lives for seconds, and
@@ -52,6 +58,9 @@ def helper_script(settings: BoardSettings) -> str:
         f"for f in {candidates}; do "
         'if [ -r "$f" ]; then . "$f" >/dev/null 2>&1; '
         "ATLASFLOW_ENVIRONMENT=$f; export ATLASFLOW_ENVIRONMENT; break; fi; "
-        f"done; printf '\\n%s\\n' '{READY.decode()}'; exec {shlex.quote(settings.python)} -u -B -c {shlex.quote(BOOT)}"
+        f'done; if [ -z "${{ATLASFLOW_ENVIRONMENT:-}}" ]; then for d in {" ".join(LIBRARIES)}; do '
+        'if [ -d "$d" ]; then PYTHONPATH="$d${PYTHONPATH:+:$PYTHONPATH}"; export PYTHONPATH; '
+        'LD_LIBRARY_PATH="$d${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; export LD_LIBRARY_PATH; fi; done; fi; '
+        f"printf '\\n%s\\n' '{READY.decode()}'; exec {shlex.quote(settings.python)} -u -B -c {shlex.quote(BOOT)}"
     )
     return f'exec "$(command -v bash || echo /bin/sh)" -c {shlex.quote(script)}\n'

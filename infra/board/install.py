@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.board import answers
+from infra.board.bench import device_words
 from infra.board.preflight import refuse
 from infra.board.program import start_program
 from infra.board.release_folder import IDENTIFIER
@@ -62,7 +63,13 @@ def check_release(release: Release) -> None:
 
 
 async def install(
-    session: Session, release: Release, progress: OnBytes | None, lock_seconds: float, *, downgrade: bool = False
+    session: Session,
+    release: Release,
+    progress: OnBytes | None,
+    lock_seconds: float,
+    *,
+    downgrade: bool = False,
+    devices: str = "0",
 ) -> Installed:
     """Do the whole installation; see `infra.ports.board.Board.install`."""
     check_release(release)
@@ -85,7 +92,7 @@ async def install(
         _check_own_copy(release.files, error)
         raise
     session.step("settled")
-    smoke = await _smoke(session, release.id, before)
+    smoke = await _smoke(session, release.id, before, devices)
     session.step("switch")
     await session.ask("switch", answers.nothing, smoke=smoke.to_json())
     session.step("switched")
@@ -136,7 +143,7 @@ async def _copy(session: Session, plan: CopyPlan, files: Mapping[str, LocalFile]
     session.step("copied")
 
 
-async def _smoke(session: Session, release: str, before: BoardState) -> SmokeResult:
+async def _smoke(session: Session, release: str, before: BoardState, devices: str) -> SmokeResult:
     """Run the golden images on the board; a release that fails is not active afterwards."""
     session.step("smoke")
     try:
@@ -145,7 +152,7 @@ async def _smoke(session: Session, release: str, before: BoardState) -> SmokeRes
             answers.smoke,
             timeout=SMOKE_SECONDS + 30,
             release=release,
-            arguments=["smoke", "--json"],
+            arguments=["smoke", "--json", *device_words(devices)],
             seconds=SMOKE_SECONDS,
         )
     except (GateFailed, Refused, Corrupt, Transient) as error:

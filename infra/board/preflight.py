@@ -164,9 +164,16 @@ def _toolkit(facts: AgentFacts) -> Finding:
 
 def _npu(facts: BoardFacts) -> Finding:
     npu = facts.npu
+    if facts.virtual:
+        return Finding(
+            Step.NPU,
+            Level.NOTE,
+            f"{npu or 'no table'}; {', '.join(facts.virtual)} is a virtual NPU, a part of a chip",
+            "compile for it: convert.options.virtual_type=1 (docs/boards.md, section 8)",
+        )
     if not npu:
         return Finding(Step.NPU, Level.NOTE, "npu-smi shows no chip", "log in and try `npu-smi info`")
-    if not facts.emulated and " OK" not in npu:
+    if any(not chip.endswith(" OK") for chip in npu.split(", ")):
         return Finding(Step.NPU, Level.NOTE, npu, "some healthy boards report Alarm (docs/reference/boards.md §5)")
     return Finding(Step.NPU, Level.GOOD, npu)
 
@@ -202,6 +209,8 @@ def _cann(facts: BoardFacts, release: Release | None) -> Finding:
             f"it has CANN {board}, release {release.id} was compiled by CANN {release.cann}",
             "compile with a toolkit that is not newer than the board's, or update the board",
         )
+    if older(board, release.cann) is None and facts.emulated and release.emulated:
+        return Finding(Step.CANN, Level.GOOD, "a plain stand-in runs what any generation compiled")
     if older(board, release.cann) is None:
         return Finding(Step.CANN, Level.NOTE, f"'{board}' cannot be compared with the compiler's {release.cann}")
     if runs_on(release.cann, board) is False:

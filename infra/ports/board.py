@@ -23,6 +23,8 @@ class BoardFacts:
         free_bytes: free space in the file system of its releases.
         emulated: True for a stand-in.
         npu: the chips and their health, as `npu-smi` shows them.
+        devices: number of chips that `npu-smi` shows.
+        virtual: device files of virtual NPUs, which are parts of a chip.
     """
 
     name: str
@@ -33,6 +35,8 @@ class BoardFacts:
     free_bytes: int
     emulated: bool
     npu: str = ""
+    devices: int = 0
+    virtual: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
+from infra.ports.bench import Bench
 from infra.ports.board import Board, BoardFacts, BoardState, SmokeResult
 from infra.ports.release import Release
 
@@ -204,6 +205,18 @@ class BoardUpkeep(Protocol):
 
     def observations(self) -> Observations | None:
         """Ask for the counts of watched images; None when the board has not watched yet."""
+        ...
+
+    def bench(self, runs: int, batch: int) -> Bench:
+        """Time the active release on the devices, all at the same time.
+
+        Args:
+            runs: executions of each device, at least 1.
+            batch: images in each.
+
+        Raises:
+            Refused: no release is active.
+        """
         ...
 
     def pull(self, folder: Path) -> Pulled:

@@ -118,6 +118,6 @@ def _facts(context: StageContext, ledger: Ledger, soc: str, folder: Path) -> dic
             input_contract(context.settings, context.files["data"]), labels(context), soc, context.emulated
         ),
         "precision_mode": chosen.precision,
-        "cann": "" if ledger.emulated else ledger.compiler.version,  # a board's CANN must not be older
+        "cann": ledger.compiler.cann,  # a board's must not be older
         "tolerance": max(TOLERANCE * largest, SEEN_FACTOR * seen),
     }

@@ -81,10 +81,11 @@ class Hop:
 
 @dataclass(frozen=True)
 class CompilerName:
-    """Name and version of the compiler."""
+    """Name and version of the compiler, and its CANN; a stand-in's is the generation that it plays."""
 
     name: str
     version: str
+    cann: str = ""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def compare(context: StageContext, results: Sequence[Result], producer: Producer
         hops=hops,
         chosen={soc: precision for soc, (precision, _) in choices.items()},
         why={soc: why for soc, (_, why) in choices.items()},
-        compiler=CompilerName(producer.name, producer.version),
+        compiler=CompilerName(producer.name, producer.version, _cann(producer)),
     )
 
 
@@ -184,3 +184,7 @@ def _judged(hop: Hop, bounds: Bounds) -> Hop:
         return hop
     objection = parity.failure_reason(hop.whole.to_json(), bounds.min_agreement, bounds.max_accuracy_drop)
     return replace(hop, objection=objection)
+
+
+def _cann(producer: Producer) -> str:
+    return str(producer.details.get("cann", "")) if producer.emulated else producer.version

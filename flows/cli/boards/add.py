@@ -34,7 +34,7 @@ def register(boards: typer.Typer) -> None:
     """Add the commands to the group."""
     boards.command(
         epilog="Examples: `atlasflow boards add porch HwHiAiUser@192.168.1.2 --key ~/.ssh/id_ed25519 --label home` · "
-        "`atlasflow boards add toy --stand-in`"
+        "`atlasflow boards add toy --stand-in` · `atlasflow boards add pi --like orangepi-aipro`"
     )(add)
     boards.command(epilog="Example: `atlasflow boards trust porch`")(trust)
 
@@ -50,6 +50,7 @@ def add(
     soc: Annotated[str, typer.Option(help="The chip; by default as the board reports.")] = "",
     as_root: Annotated[bool, typer.Option("--as-root", help="Allow a login as root.")] = False,
     stand_in: Annotated[bool, typer.Option("--stand-in", help="A stand-in on this machine.")] = False,
+    like: Annotated[str, typer.Option(help="What the stand-in imitates, such as orangepi-aipro.")] = "",
     offline: Annotated[bool, typer.Option("--offline", help="Write the entry without a connection.")] = False,
     fingerprint: Fingerprint = "",
     yes: Yes = False,
@@ -57,9 +58,9 @@ def add(
     settings: Set = None,
 ) -> None:
     """Add a board to the fleet file: pin its host key, log in, and read its chip."""
-    if bool(address) == stand_in:
-        raise UserError("the board has no address", hint="give [USER@]HOST[:PORT], or --stand-in")
-    values = _entry(address, key, label)
+    if bool(address) == (stand_in or bool(like)):
+        raise UserError("the board has no address", hint="give [USER@]HOST[:PORT], or --stand-in, or --like")
+    values = _entry(address, key, label) | _imitated(like)
     values |= {
         option: text
         for option, text in {"python": python, "environment": environment, "folder": folder, "soc": soc}.items()
@@ -130,6 +131,19 @@ def _entry(address: str, key: Path | None, labels: list[str] | None) -> dict[str
     if labels:
         values["labels"] = tuple(labels)
     return values
+
+
+def _imitated(like: str) -> dict[str, Value]:
+    """What the entry of a stand-in says of the board that it imitates.
+
+    Raises:
+        UserError: there is no such profile.
+    """
+    if not like:
+        return {}
+    from infra.board.emulator.profiles import profile  # noqa: PLC0415 - a real board needs none
+
+    return {"like": like, "soc": profile(like, "").soc_version}
 
 
 def _board(name: str, settings: BoardSettings) -> "ManagedBoard":

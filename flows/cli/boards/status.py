@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.boards import add, drift, keyring, pictures, reconcile, rollout
+from flows.cli.boards import add, bench, drift, keyring, pictures, reconcile, rollout
 from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, on_each, show
 from flows.cli.options import Json, Profile, Set
 from flows.context import release_files
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     boards.command(epilog="Examples: `atlasflow boards status porch` · `atlasflow boards status --all`")(status)
     reconcile.register(boards)
     pictures.register(boards)
+    bench.register(boards)
     drift.register(boards)
     keyring.register(boards)
     rollout.register(boards)

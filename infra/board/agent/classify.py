@@ -1,11 +1,13 @@
 """Classify pictures: the five best classes of each, and a copy with the best written on it."""
 
 import time
+from functools import partial
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import preprocess
 
+from .card import Card
 from .model import Model
 from .pictures import annotate, save
 from .release import Release
@@ -43,12 +45,12 @@ class Answer(NamedTuple):
 
 
 def classify(
-    model: Model, release: Release, watchdog: Watchdog, paths: Sequence[str], output: Optional[str]
+    card: Card, release: Release, watchdog: Watchdog, paths: Sequence[str], output: Optional[str]
 ) -> Iterator[Answer]:
-    """Answer each picture; an unreadable one is reported and skipped.
+    """Answer each picture, in order, on the devices of a card; an unreadable one is reported and skipped.
 
     Args:
-        model: the loaded model.
+        card: with the loaded model.
         release: of the model.
         watchdog: notified of each answer.
         paths: the pictures.
@@ -58,23 +60,29 @@ def classify(
         Failure: the device fails, or the model answers NaN or infinite values.
     """
     taken: Set[str] = set()
-    for path in paths:
-        try:
-            picture = release.input.open(path)
-            image = release.input.image(picture)
-        except Exception as error:  # noqa: BLE001 - Pillow raises anything for broken files; it is reported
-            yield Answer(path, error=f"{type(error).__name__}: {error}")
+    for answer, picture in card.spread(partial(_look, release), paths):
+        if answer.error:
+            yield answer
             continue
-        began = time.perf_counter()
-        logits = model.infer(release.tensor(image[np.newaxis], model))[0]
-        milliseconds = (time.perf_counter() - began) * 1000
-        check_finite(logits)
         watchdog.passed(1)
-        top = preprocess.best(logits, release.labels)
-        annotated = save(annotate(picture, top), output, path, taken) if output else None
-        numbers = [release.labels.index(label) for label, _ in top]
-        colour = image.mean(axis=(0, 1)).round(1).tolist()
-        yield Answer(path, top, numbers, milliseconds, colour, annotated)
+        annotated = save(annotate(picture, answer.top), output, answer.picture, taken) if output else None
+        yield answer._replace(annotated=annotated)
+
+
+def _look(release: Release, model: Model, path: str) -> Tuple[Answer, Any]:
+    """Answer one picture; returns the picture, too."""
+    try:
+        picture = release.input.open(path)
+        image = release.input.image(picture)
+    except Exception as error:  # noqa: BLE001 - Pillow raises anything for broken files; it is reported
+        return Answer(path, error=f"{type(error).__name__}: {error}"), None
+    began = time.perf_counter()
+    logits = model.infer(release.tensor(image[np.newaxis], model))[0]
+    milliseconds = (time.perf_counter() - began) * 1000
+    check_finite(logits)
+    top = preprocess.best(logits, release.labels)
+    numbers = [release.labels.index(label) for label, _ in top]
+    return Answer(path, top, numbers, milliseconds, image.mean(axis=(0, 1)).round(1).tolist()), picture
 
 
 def describe(answer: Answer) -> Iterator[str]:

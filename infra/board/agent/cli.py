@@ -7,14 +7,13 @@ import sys
 from typing import Any, Dict, List
 
 from .bench import bench
+from .card import Card
 from .classify import classify, describe
-from .device import Device
 from .failure import USER, Failure
 from .infer import infer
-from .model import Model
 from .observations import Recorder, path_for
 from .release import Release
-from .smoke import smoke
+from .smoke import smoke, worst
 from .watch import Watcher, watch
 from .watchdog import Watchdog
 
@@ -42,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     commands.required = True  # not an argument before Python 3.7
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="answer with JSON")
-    common.add_argument("--device", type=int, default=0, help="number of the device (0)")
+    common.add_argument("--device", default="0", help="numbers of devices, such as 0,1, or the word all (0)")
     command = commands.add_parser("smoke", parents=[common], help="compare golden images with their golden outputs")
     command.set_defaults(run=run_smoke)
     command = commands.add_parser("classify", parents=[common], help="classify pictures")
@@ -71,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
 def run_smoke(options: argparse.Namespace) -> Dict[str, Any]:
     """`smoke`."""
     release = Release()
-    with Device(options.device) as device, Model(device, release.model) as model:
-        result = smoke(model, release)
+    with Card(options.device, release.model) as card:
+        result = worst(card.each(lambda model: smoke(model, release)))
     if not options.json:
         print(
             "smoke test passed: {images} images, {agreement:.0%} agree, largest logit difference "
@@ -85,8 +84,8 @@ def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
     """`classify`."""
     release = Release()
     answers = []
-    with Watchdog(release.folder) as dog, Device(options.device) as device, Model(device, release.model) as model:
-        for answer in classify(model, release, dog, options.pictures, options.output):
+    with Watchdog(release.folder) as dog, Card(options.device, release.model) as card:
+        for answer in classify(card, release, dog, options.pictures, options.output):
             answers.append(answer.to_json())
             if not options.json:
                 print("\n".join(describe(answer)))
@@ -103,8 +102,8 @@ def run_watch(options: argparse.Namespace) -> Dict[str, Any]:
     count = 0
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with Watchdog(release.folder) as dog, Device(options.device) as device, Model(device, release.model) as model:
-            for answer, line in watch(model, release, dog, watcher, recorder, options.interval, options.looks):
+        with Watchdog(release.folder) as dog, Card(options.device, release.model) as card:
+            for answer, line in watch(card, release, dog, watcher, recorder, options.interval, options.looks):
                 count += 1
                 print(json.dumps(line) if options.json else "\n".join(describe(answer)), flush=True)
     except KeyboardInterrupt:
@@ -121,14 +120,18 @@ def run_bench(options: argparse.Namespace) -> Dict[str, Any]:
     if options.runs < 1 or options.batch < 1:
         raise Failure(USER, "--runs and --batch are at least 1")
     release = Release()
-    with Device(options.device) as device, Model(device, release.model) as model:
-        result = bench(model, release, options.runs, options.batch)
-        result["emulated"] = getattr(device.acl, "EMULATED", False) is True
+    with Card(options.device, release.model) as card:
+        result = bench(card, release, options.runs, options.batch)
+        result["emulated"] = getattr(card.runtime.acl, "EMULATED", False) is True
+        result["soc_version"] = str(card.runtime.acl.get_soc_name())
     if not options.json:
-        print(
-            "{runs} executions of {batch}: median {p50_milliseconds:.3f} ms, 90 % {p90_milliseconds:.3f} ms, "
-            "99 % {p99_milliseconds:.3f} ms, {images_a_second:.0f} images a second".format(**result)
-        )
+        for device in result["devices"]:
+            print(
+                "device {}: {} executions of {}: median {p50:.3f} ms, 90 % {p90:.3f} ms, 99 % {p99:.3f} ms".format(
+                    device["device"], result["runs"], result["batch"], **device["whole"]
+                )
+            )
+        print("{images_a_second:.0f} images a second".format(**result))
         if result["emulated"]:
             print("measured on a stand-in: these numbers say nothing about a board")
     return result
@@ -137,8 +140,8 @@ def run_bench(options: argparse.Namespace) -> Dict[str, Any]:
 def run_infer(options: argparse.Namespace) -> Dict[str, Any]:
     """`infer`."""
     release = Release()
-    with Device(options.device) as device, Model(device, release.model) as model:
-        result = infer(model, release, options.images, options.logits)
+    with Card(options.device, release.model) as card:
+        result = card.first(lambda model: infer(model, release, options.images, options.logits))
     if not options.json:
         print("{images} images, {milliseconds:.3f} ms each".format(**result))
     return result
@@ -147,15 +150,17 @@ def run_infer(options: argparse.Namespace) -> Dict[str, Any]:
 def run_info(options: argparse.Namespace) -> Dict[str, Any]:
     """`info`."""
     release = Release()
-    with Device(options.device) as device, Model(device, release.model) as model:
+    with Card(options.device, release.model) as card:
+        acl, model = card.runtime.acl, card.workers[0].model
         result = {
             "release": release.id,
             "labels": release.labels,
             "compiled_for": release.soc_version,
             "emulated": release.emulated,
-            "soc_version": str(device.acl.get_soc_name()),
-            "stand_in": getattr(device.acl, "EMULATED", False) is True,
-            "run_mode": "host" if device.host else "device",
+            "soc_version": str(acl.get_soc_name()),
+            "stand_in": getattr(acl, "EMULATED", False) is True,
+            "run_mode": "host" if model.device.host else "device",
+            "devices": card.runtime.device_count(),
             "input": {"type": str(model.dtype), "dims": list(model.dims), "layout": "NHWC" if model.nhwc else "NCHW"},
             "batches": model.batches,
         }

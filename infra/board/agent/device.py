@@ -80,19 +80,35 @@ class Resources:
             sys.stderr.write(f"while cleaning up: {failure.message}\n")
 
 
-class Device(Resources):
-    """A device with a context, for the current thread."""
+class Runtime(Resources):
+    """AscendCL, initialised for this process."""
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self) -> None:
         super().__init__(load_acl())
+
+    def open(self) -> None:
+        """Initialise it."""
+        self.check("init", self.acl.init())
+        self.later("finalize", self.acl.finalize)
+
+    def device_count(self) -> int:
+        """The number of devices."""
+        count, code = self.acl.rt.get_device_count()
+        self.check("rt.get_device_count", code)
+        return int(count)
+
+
+class Device(Resources):
+    """A device with a context, for the current thread; AscendCL is initialised."""
+
+    def __init__(self, acl: Any, number: int = 0) -> None:
+        super().__init__(acl)
         self.number = number
         self.host = False
 
     def open(self) -> None:
-        """Initialise AscendCL, set the device, create a context."""
+        """Set the device and create a context."""
         acl = self.acl
-        self.check("init", acl.init())
-        self.later("finalize", acl.finalize)
         self.check("rt.set_device", acl.rt.set_device(self.number))
         self.later("rt.reset_device", acl.rt.reset_device, self.number)
         context, code = acl.rt.create_context(self.number)

@@ -14,13 +14,16 @@ from typing import Dict, List, Optional
 INSTALL_FILES = (
     "{toolkit}/share/info/runtime/version.info",
     "{home}/Ascend/cann/share/info/runtime/version.info",
-    "/usr/local/Ascend/cann/share/info/runtime/version.info",
+    "{root}/usr/local/Ascend/cann/share/info/runtime/version.info",
     "{toolkit}/*-linux/ascend_toolkit_install.info",
     "{home}/Ascend/ascend-toolkit/latest/*-linux/ascend_toolkit_install.info",
-    "/usr/local/Ascend/ascend-toolkit/latest/*-linux/ascend_toolkit_install.info",
+    "{root}/usr/local/Ascend/ascend-toolkit/latest/*-linux/ascend_toolkit_install.info",
     "{home}/Ascend/nnrt/latest/*-linux/ascend_nnrt_install.info",
-    "/usr/local/Ascend/nnrt/latest/*-linux/ascend_nnrt_install.info",
+    "{root}/usr/local/Ascend/nnrt/latest/*-linux/ascend_nnrt_install.info",
 )
+ROOT = "ATLASFLOW_BOARD_ROOT"  # of a stand-in, whose files lie below a folder; not set on a board
+# From here on, the number of a device is a virtual one's: part of a chip (docs/reference/boards.md §5).
+FIRST_VIRTUAL = 100
 
 
 def facts(root: str) -> Dict[str, object]:
@@ -42,6 +45,8 @@ def facts(root: str) -> Dict[str, object]:
         "free_bytes": _free_bytes(root),
         "emulated": getattr(acl, "EMULATED", False) is True,
         "npu": ", ".join("{name} {health}".format(**npu) for npu in npus),
+        "devices": len(npus),
+        "virtual": _virtual(),
         "modules": modules,
         "pillow": "" if modules["PIL"] else _version_of("PIL"),
         "numpy": "" if modules["numpy"] else _version_of("numpy"),
@@ -49,7 +54,7 @@ def facts(root: str) -> Dict[str, object]:
         "user": pwd.getpwuid(os.getuid()).pw_name,
         "groups": _groups(),
         "closed_devices": [
-            path for path in sorted(glob.glob("/dev/davinci*")) if not os.access(path, os.R_OK | os.W_OK)
+            path for path in sorted(glob.glob(_root() + "/dev/davinci*")) if not os.access(path, os.R_OK | os.W_OK)
         ],
     }
 
@@ -71,10 +76,20 @@ def parse_npu_smi(text: str) -> List[Dict[str, str]]:
     return found
 
 
+def _root() -> str:
+    return os.environ.get(ROOT, "")
+
+
+def _virtual() -> List[str]:
+    """The device files of virtual NPUs that this machine was given: davinci100 and up in a container, or vdavinci."""
+    files = sorted(glob.glob(_root() + "/dev/*davinci[0-9]*"))
+    found = [(path, re.search(r"/(v?)davinci(\d+)$", path)) for path in files]
+    return [path for path, name in found if name and (name.group(1) or int(name.group(2)) >= FIRST_VIRTUAL)]
+
+
 def _npu_smi() -> str:
-    program = shutil.which("npu-smi") or next(
-        (path for path in ("/usr/local/sbin/npu-smi", "/usr/local/bin/npu-smi") if os.access(path, os.X_OK)), None
-    )
+    places = [_root() + folder + "/npu-smi" for folder in ("/usr/local/sbin", "/usr/local/bin")]
+    program = shutil.which("npu-smi") or next((path for path in places if os.access(path, os.X_OK)), None)
     if program is None:
         return ""
     try:
@@ -93,7 +108,7 @@ def _npu_smi() -> str:
 
 def _cann_version() -> str:
     toolkit = os.environ.get("ASCEND_TOOLKIT_HOME") or os.environ.get("ASCEND_HOME_PATH") or "/nowhere"
-    places = {"home": os.path.expanduser("~"), "toolkit": toolkit}
+    places = {"home": os.path.expanduser("~"), "toolkit": toolkit, "root": _root()}
     for pattern in INSTALL_FILES:
         for path in sorted(glob.glob(pattern.format(**places))):
             with open(path, encoding="utf-8", errors="replace") as file:

@@ -1,5 +1,6 @@
 """A loaded model with its buffers, which are allocated once."""
 
+import time
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
@@ -30,6 +31,7 @@ class Model(Resources):
         dims: of the input; the first is the batch, -1 with dynamic batch.
         batches: the possible batch sizes, ascending.
         nhwc: True when the input is pixels (AIPP), False when it is normalised planes.
+        laps: milliseconds of the last call of `infer`: upload, execution, download.
     """
 
     def __init__(self, device: Device, path: str) -> None:
@@ -39,6 +41,7 @@ class Model(Resources):
         self.outputs: List[Dict[str, Any]] = []
         self._inputs: List[Buffer] = []
         self._results: List[Buffer] = []
+        self.laps = (0.0, 0.0, 0.0)
 
     def open(self) -> None:
         """Load the model, read its description, allocate its buffers."""
@@ -66,6 +69,7 @@ class Model(Resources):
         """
         done = []
         start = 0
+        self.laps = (0.0, 0.0, 0.0)
         while start < len(tensor):
             remaining = len(tensor) - start
             batch = next((size for size in self.batches if size >= remaining), self.batches[-1])
@@ -83,15 +87,22 @@ class Model(Resources):
         pointer = acl.util.bytes_to_ptr(data) if hasattr(acl.util, "bytes_to_ptr") else acl.util.numpy_to_ptr(whole)
         target = self._inputs[0]
         # `data` and `whole` stay referenced until the copy is done (docs/reference/pitfalls.md §8.15).
+        began = time.perf_counter()
         code = acl.rt.memcpy(target.address, target.size, pointer, len(data), self.device.upload)
         self.check("rt.memcpy", code)
         if self.gear_index is not None:
             code = acl.mdl.set_dynamic_batch_size(self._model, self._input_set, self.gear_index, batch)
             self.check("mdl.set_dynamic_batch_size", code)
+        uploaded = time.perf_counter()
         self.check("mdl.execute", acl.mdl.execute(self._model, self._input_set, self._output_set))
+        executed = time.perf_counter()
         dims, code = acl.mdl.get_cur_output_dims(self._desc, 0)
         self.check("mdl.get_cur_output_dims", code)
-        return self._fetch(self._results[0], tuple(dims["dims"]))
+        values = self._fetch(self._results[0], tuple(dims["dims"]))
+        ends = (uploaded - began, executed - uploaded, time.perf_counter() - executed)
+        upload, execution, download = (before + 1000 * lap for before, lap in zip(self.laps, ends))  # noqa: B905
+        self.laps = (upload, execution, download)
+        return values
 
     def _fetch(self, source: Buffer, dims: Tuple[int, ...]) -> "np.ndarray[Any, Any]":
         """Copy the output to the host, directly into the memory of `source.host`."""

@@ -1,7 +1,7 @@
 """The smoke test: golden images must give golden logits on this board."""
 
 import time
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import numpy as np
 import parity  # type: ignore[import-not-found]  # in the same folder on a board
@@ -40,3 +40,8 @@ def smoke(model: Model, release: Release) -> Dict[str, Any]:
             "the model computes other values here than after training; do not use it",
         )
     return dict(numbers, max_difference=difference, tolerance=release.tolerance, milliseconds=milliseconds)
+
+
+def worst(results: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """Of the smoke tests of several devices, the one that is farthest from the golden outputs."""
+    return max(results, key=lambda result: float(result["max_difference"]))

@@ -5,10 +5,10 @@ import os
 import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from .card import Card
 from .classify import Answer, classify
 from .failure import USER, Failure
 from .files import ANSWERS, ends_with_line
-from .model import Model
 from .observations import Recorder
 from .release import Release
 from .watchdog import Watchdog
@@ -65,7 +65,7 @@ class Watcher:
 
 
 def watch(
-    model: Model,
+    card: Card,
     release: Release,
     watchdog: Watchdog,
     watcher: Watcher,
@@ -76,7 +76,7 @@ def watch(
     """Answer pictures as they appear; yields each answer and its line of `answers.jsonl`.
 
     Args:
-        model: the loaded model.
+        card: with the loaded model.
         release: of the model.
         watchdog: notified of each answer.
         watcher: of the folder.
@@ -91,7 +91,7 @@ def watch(
                 time.sleep(interval)
             number += 1
             ready = watcher.ready()
-            for answer in classify(model, release, watchdog, ready, watcher.output):
+            for answer in classify(card, release, watchdog, ready, watcher.output):
                 if answer.error:
                     recorder.skip()
                 else:

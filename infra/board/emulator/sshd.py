@@ -32,6 +32,7 @@ class Board:
     def environment(self) -> dict[str, str]:
         """The environment of a non-interactive login: no toolkit is sourced."""
         return {
+            "ATLASFLOW_BOARD_ROOT": str(self.folder / "root"),
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "LOGNAME": self.user,

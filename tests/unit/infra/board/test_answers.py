@@ -38,6 +38,8 @@ FACTS = {
     "free_bytes": 1 << 30,
     "emulated": False,
     "npu": "310 OK",
+    "devices": 1,
+    "virtual": [],
     "modules": {"numpy": None, "acl": "No module named 'acl'"},
     "environment": "/usr/local/Ascend/set_env.sh",
     "user": "HwHiAiUser",

@@ -26,6 +26,8 @@ GOOD = {
     "free_bytes": 1 << 30,
     "emulated": False,
     "npu": "310 OK",
+    "devices": 1,
+    "virtual": [],
     "modules": {"numpy": None, "PIL": None, "acl": None},
     "pillow": "8.4.0",
     "numpy": "1.19.5",

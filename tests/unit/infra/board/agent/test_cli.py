@@ -195,10 +195,38 @@ def test_codes_are_checked_explained_and_cleaned_up(
 def test_bench(folder: Any) -> None:
     result = answer(boards.run_agent(folder, "bench", "--json", "--runs", "20", "--batch", "3"))
     assert (result["runs"], result["batch"], result["emulated"]) == (20, 3, True)
-    assert 0 < result["p50_milliseconds"] <= result["p90_milliseconds"] <= result["p99_milliseconds"]
-    assert result["images_a_second"] == pytest.approx(3000 / result["mean_milliseconds"])
+    (device,) = result["devices"]
+    whole = device["whole"]
+    assert 0 < whole["least"] <= whole["p50"] <= whole["p90"] <= whole["p99"] <= whole["most"]
+    parts = [device[part]["mean"] for part in ("upload", "compute", "download")]
+    assert min(parts) > 0
+    assert sum(parts) <= whole["mean"]
+    assert result["images_a_second"] == pytest.approx(3000 / whole["mean"])
     assert "these numbers say nothing about a board" in boards.run_agent(folder, "bench", "--runs", "1").stdout
     assert boards.run_agent(folder, "bench", "--runs", "0").returncode == 2
+
+
+def test_all_devices_of_a_card_share_the_pictures(folder: Any, tmp_path: Path) -> None:
+    names = [boards.picture(tmp_path / f"{index}.png", index) for index in range(7)]
+    arguments = ["classify", "--json", "--output", tmp_path / "out", *names]
+    one = answer(boards.run_agent(folder, *arguments))["pictures"]
+    two = answer(boards.run_agent(folder, *arguments, "--device", "all", environment={"ATLASFLOW_ACL_DEVICES": "3"}))
+    for found in (*one, *two["pictures"]):
+        found.pop("milliseconds")
+    assert two["pictures"] == one
+    measured = answer(
+        boards.run_agent(
+            folder, "bench", "--json", "--runs", "3", "--device", "2,0", environment={"ATLASFLOW_ACL_DEVICES": "3"}
+        )
+    )
+    assert [device["device"] for device in measured["devices"]] == [2, 0]
+
+
+@pytest.mark.parametrize(("devices", "words"), [("1", "there is no device 1; this card has 1"), ("some", "no devices")])
+def test_devices_that_the_card_does_not_have(folder: Any, devices: str, words: str) -> None:
+    finished = boards.run_agent(folder, "smoke", "--device", devices)
+    assert finished.returncode == 2
+    assert words in finished.stderr
 
 
 def test_watch_classifies_each_picture_once(folder: Any, tmp_path: Path) -> None:
