@@ -38,3 +38,20 @@ def parse_overrides(settings: list[str] | None) -> dict[str, str]:
             raise UserError(f"'{text}' is not a setting", hint="write --set section.key=value")
         overrides[name.strip()] = value.strip()
     return overrides
+
+
+def pairs(texts: list[str] | None, option: str) -> dict[str, str]:
+    """Read `name=value` texts, with or without dashes before the name, into a mapping in their order.
+
+    Raises:
+        UserError: a text without name or `=`, or a name that is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.removeprefix("--").partition("=")
+        if not equals or not name:
+            raise UserError(f"'{text}' is not a parameter", hint=f"write {option} name=value")
+        if name in found:
+            raise UserError(f"{option} {name} is given twice", hint="give each once")
+        found[name] = value
+    return found

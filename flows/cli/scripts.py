@@ -1,6 +1,5 @@
 """`atlasflow jobs submit`: a user's own training script as a ModelArts job."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.jobs import jobs
-from flows.cli.options import Json, Profile, Set, parse_overrides
+from flows.cli.options import Json, Profile, Set, pairs, parse_overrides
 from flows.cli.output import print_facts, print_json, print_line, print_text
 from flows.context import open_chain
 from infra.errors import UserError
@@ -63,7 +62,11 @@ def submit(
     modelarts = chain.settings.modelarts.model_copy(update=chosen)
     runs = chain.world.scripts(modelarts)
     script = replace(
-        _script(chain, code, boot, data), output=output, log=log, image=image, parameters=_parameters(param or [])
+        _script(chain, code, boot, data),
+        output=output,
+        log=log,
+        image=image,
+        parameters=tuple(pairs(param, "--param").items()),
     )
     script = replace(script, name=name) if name else script
 
@@ -95,16 +98,6 @@ def _script(chain: "Chain", code: str, boot: str, data: str) -> "Script":
         boot=inside,
         data=place(data, "--data", store, f"{prefix}/data", chain.world.bucket) if data else None,
     )
-
-
-def _parameters(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for text in texts:
-        name, equals, value = text.removeprefix("--").partition("=")
-        if not equals or not name:
-            raise UserError(f"'{text}' is not a parameter", hint="write --param name=value")
-        pairs.append((name, value))
-    return tuple(pairs)
 
 
 def _fetch(chain: "Chain", submission: "Submission", folder: Path) -> None:

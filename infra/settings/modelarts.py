@@ -112,10 +112,17 @@ class XiheSettings(Section):
     code_dir: str = Field("train/atlasflow/", description="folder of the training in the repository")
     boot_file: str = Field("train.py", description="boot script in code_dir")
     output_dir: str = Field("train/output/", description="output folder in the repository")
-    output_name: str = Field("output_path", description="name of the output argument, which the platform requires")
+    output_name: str = Field("output_path", description="name of the output argument, such as output_url")
     framework_type: str = Field("MPI", description="framework type of the job")
-    aim_repo: str = Field("", description="argument with which an evaluation on the platform finds its Aim metrics")
+    aim_repo: str = Field(
+        "", description="where the training writes its Aim metrics; empty: ./db, with config_aim.json alone"
+    )
+    parameters: dict[str, str | int | float | bool] = Field(
+        {}, description="hyper-parameters under the names of the repository's own script; `import xihe` keeps them"
+    )
     data: str = Field("", description="data set on the platform, such as datasets/me/cifar10/")
+    data_name: str = Field("data_url", description="name of the argument with the data set's folder")
     pretrained: str = Field(
         "", description="checkpoint on the platform to start from, such as models/me/resnet50/x.ckpt"
     )
+    pretrained_name: str = Field("pretrain_url", description="name of the argument with the checkpoint")

@@ -23,6 +23,7 @@ from infra.store.locks import hold
 from infra.web.access import HEALTH, token_of
 
 NAME = "aim"
+OWN = "aim-own"
 PREFERRED_PORT = 43_800  # Aim's own
 WRITER = Path(__file__).with_name("writer.py")
 SERVER = Path(__file__).with_name("server.py")
@@ -145,20 +146,28 @@ def address(services: Services, settings: TrackingSettings) -> str:
     return f"http://127.0.0.1:{settings.port or services.port(NAME, PREFERRED_PORT)}"
 
 
-def pages(services: Services, home: Path, settings: TrackingSettings) -> Service:
-    """Aim's pages as a local service; `infra.web.access` says who may open them."""
-    folder = home / "tracking"
+def pages(services: Services, home: Path, settings: TrackingSettings, own: Path | None = None) -> Service:
+    """Aim's pages as a local service; `infra.web.access` says who may open them.
+
+    Args:
+        services: of this home.
+        home: the folder of this installation.
+        settings: of the pages.
+        own: folder of another Aim repository, whose pages are a service of their own; None: that of the home.
+    """
+    folder = own or home / "tracking"
     folder.mkdir(parents=True, exist_ok=True)
-    shown = address(services, settings)
+    name = NAME if own is None else OWN
+    shown = address(services, settings) if own is None else f"http://127.0.0.1:{services.port(OWN)}"
     port = shown.rpartition(":")[2]
     return Service(
-        name=NAME,
-        title="Aim",
+        name=name,
+        title="Aim" if own is None else f"Aim of {own}",
         command=(sys.executable, "-P", str(SERVER), str(folder), port),
         address=shown,
         port=int(port),
         ready=lambda: answers_http(f"{shown}{HEALTH}"),
         environment={TOKEN: token_of(home), "PYTHONPATH": python_path()},
-        rebuild=None if settings.port else lambda: pages(services, home, settings),
+        rebuild=None if settings.port and own is None else lambda: pages(services, home, settings, own),
         start_seconds=60,
     )

@@ -4,23 +4,37 @@ Source: docs/reference/tutorials.md T1.
 """
 
 import json
+import pprint
+import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import UserError
 from infra.settings import Settings
 from infra.store.atomic import write_text
-from infra.xihe.config import Config, from_settings
+from infra.xihe.config import ALIASES, TRACKING, Config, Parameter
+from infra.xihe.conversion import from_settings
+from infra.xihe.engines import too_old
 
 _FILES = Path(__file__).resolve().parent / "files"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+_AIM_REPO = "./db"  # docs/reference/tutorials.md T1
 _TRAINING = ("mindspore", "numpy<2", "pillow")  # numpy: MindSpore's wheels are compiled against numpy 1
+
+
+@dataclass(frozen=True)
+class Written:
+    """A written project: its files, relative to its folder, and what is too old in the engine; empty for nothing."""
+
+    files: tuple[Path, ...]
+    old: str
 
 
 def write_project(
     settings: Settings, spec: Mapping[str, object], names: Sequence[str], code: Path, folder: Path
-) -> list[Path]:
+) -> Written:
     """Write the whole project.
 
     Args:
@@ -30,9 +44,6 @@ def write_project(
         code: the folder of the models, which is copied into both parts.
         folder: the target; must be empty or missing.
 
-    Returns:
-        The files written, relative to `folder`.
-
     Raises:
         UserError: a setting is missing, or the folder is not empty.
     """
@@ -41,33 +52,30 @@ def write_project(
         raise UserError(f"{folder} is not empty", hint="choose a new folder")
     for part in (_boot_folder(config), Path("inference")):  # next to the script that imports it
         shutil.copytree(code, folder / part / "models", ignore=_IGNORED)
-    for path, text in _texts(config, settings.xihe.owner, spec, names).items():
+    for path, text in _texts(config, settings, spec, names).items():
         write_text(folder / path, text)
-    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return Written(tuple(files), too_old(config.frameworks.framework_version))
 
 
 def _boot_folder(config: Config) -> Path:
     return Path(config.code_dir) / Path(config.boot_file).parent
 
 
-def _texts(config: Config, owner: str, spec: Mapping[str, object], names: Sequence[str]) -> dict[Path, str]:
+def _texts(config: Config, settings: Settings, spec: Mapping[str, object], names: Sequence[str]) -> dict[Path, str]:
     """Return the texts of all files apart from the models, by their paths."""
     train, inference = _boot_folder(config), Path("inference")
     boot = Path(config.boot_file)
-    with_aim = config.model_copy(
-        update={
-            "boot_file": (boot.parent / "train_aim.py").as_posix(),
-            "job_name": f"{config.job_name}-aim",
-            "job_description": "tracked by Aim",
-        }
-    )
-    checkpoint = f"{owner}/{config.job_name}/best.ckpt"
-    train_aim = _template("train_aim.py").replace("from train import", f"from {boot.stem} import")
+    network = re.sub(r"\W+", "_", Path(str(spec["network"]).rpartition(":")[0] or str(spec["network"])).stem)
+    aim = f"{network}_aim_cust.py"
+    if aim == boot.name:
+        raise UserError(f"xihe.boot_file {aim} is the name of the variant with Aim", hint="choose another name")
+    checkpoint = f"{settings.xihe.owner}/{config.job_name}/best.ckpt"
     return {
         Path("train", "config.json"): config.text(),
-        Path("train", "config_aim.json"): with_aim.text(),
-        train / boot.name: _template("train.py"),
-        train / "train_aim.py": train_aim,
+        Path("train", "config_aim.json"): _with_aim(config, (boot.parent / aim).as_posix()).text(),
+        train / boot.name: _script(settings, spec),
+        train / aim: _template("train_aim.py").replace("from train import", f"from {boot.stem} import"),
         Path(config.code_dir, "pip-requirements.txt"): _lines(*_TRAINING, "aim"),
         inference / "app.py": _template("app.py"),
         inference / "requirements.txt": _lines(*_TRAINING, "gradio"),
@@ -75,6 +83,30 @@ def _texts(config: Config, owner: str, spec: Mapping[str, object], names: Sequen
         inference / "classes.txt": _lines(*names),
         inference / "spec.json": json.dumps(spec, indent=1, sort_keys=True) + "\n",
     }
+
+
+def _with_aim(config: Config, boot: str) -> Config:
+    tracked = any(item.name == TRACKING for item in config.hypeparameters)
+    more = () if tracked else (Parameter(name=TRACKING, value=_AIM_REPO),)
+    return config.model_copy(
+        update={
+            "boot_file": boot,
+            "hypeparameters": (*config.hypeparameters, *more),
+            "job_name": f"{config.job_name}-aim",
+            "job_description": "tracked by Aim",
+        }
+    )
+
+
+def _script(settings: Settings, spec: Mapping[str, object]) -> str:
+    """Return the boot file: it takes the arguments under the names of the config."""
+    xihe = settings.xihe
+    arguments = {"data": xihe.data_name, "output": xihe.output_name, "pretrained": xihe.pretrained_name}
+    text = _template("train.py")
+    own = {name for name in xihe.parameters if ALIASES.get(name, name) not in spec}
+    for name, value in (("arguments", arguments), ("fields", ALIASES), ("own", own)):
+        text = text.replace(f"{{{name}}}", pprint.pformat(value, width=110) if value else "set()")
+    return text
 
 
 def _template(name: str) -> str:

@@ -132,7 +132,9 @@ def test_a_xihe_project_comes_and_goes(twin: Any, tmp_path: Path) -> None:
     written = json.loads((project / "train" / "config.json").read_text())
     assert written["job_name"] == "lenet"
     assert {"name": "epochs", "value": "5"} in written["hypeparameters"]
-    assert (project / "train" / "config_aim.json").is_file()
+    assert {"name": "aim_repo", "value": "./db"} in rows((project / "train" / "config_aim.json").read_text())[
+        "hypeparameters"
+    ]
     assert (project / "inference" / "app.py").is_file()
     config.write_text(CONFIG.replace('"job_name"', '"job_nam"'))
     assert "unknown field 'job_nam'" in home.atlasflow("import", "xihe", config, code=2)

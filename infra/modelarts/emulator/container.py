@@ -99,7 +99,9 @@ class Container:
         except AtlasFlowError as error:
             raise ContainerFailed(error.message) from error
         try:
-            install(self._code / "pip-requirements.txt", self._folder / "packages", self.log)
+            install(
+                self._code / "pip-requirements.txt", self._folder / "packages", self.log, compatible=self._old_names
+            )
         except RequirementsError as error:
             raise ContainerFailed(str(error)) from error
 
@@ -177,7 +179,10 @@ class Container:
             yield channel, self._local(PurePosixPath(channel.local_dir or default))
 
     def _channels(self) -> Iterator[tuple[Channel, Path]]:
-        yield from self._inputs()
+        """Yield each channel with what its argument says: its local folder, or the one file of an input."""
+        for channel, local in self._inputs():
+            file = local / PurePosixPath(channel.address).name
+            yield channel, file if not channel.address.endswith("/") and file.is_file() else local
         yield from self._outputs()
 
     def _arguments(self) -> list[str]:
@@ -225,8 +230,11 @@ class Container:
         return environment | dict(self._request.environment)
 
     def _module_path(self) -> list[Path]:
-        old_names = self._compatible and not self._ours
-        return [self._folder / "packages", MOXING, *([COMPATIBILITY] if old_names else [])]
+        return [self._folder / "packages", MOXING, *([COMPATIBILITY] if self._old_names else [])]
+
+    @property
+    def _old_names(self) -> bool:
+        return self._compatible and not self._ours
 
     @property
     def _ours(self) -> bool:

@@ -25,24 +25,30 @@ OpenBucket = Callable[[str], ListedStore]
 
 
 def place(source: str, what: str, store: ListedStore, prefix: str, open_bucket: OpenBucket) -> Placed:
-    """Return where a folder is in object storage; one of this machine is sent there first.
+    """Return where a folder, or a file, is in object storage; one of this machine is sent there first.
 
     Hidden files and folders, and Python's caches, are left out.
 
     Args:
-        source: a folder of this machine, or its address.
+        source: a folder or a file of this machine, or its address.
         what: the option that names it, for messages.
         store: the bucket of the settings.
         prefix: key prefix for what is sent.
         open_bucket: opens the bucket of an address.
 
     Raises:
-        UserError: there is nothing, or it is not a folder.
+        UserError: there is nothing.
         Refused, Transient: the answer of the object store.
     """
     if parse_address(source) is not None:
-        return _placed_already(ObjectAddress.parse_folder(source), what, open_bucket)
+        return _placed_already(source, what, open_bucket)
     folder = Path(source)
+    if folder.is_file():
+        file = describe(folder)
+        address = ObjectAddress(store.bucket, f"{prefix.strip('/')}/{file.sha256[:16]}/{folder.name}")
+        store.ensure_bucket()
+        store.put(address.key, file)
+        return Placed(str(address), file.sha256)
     if not folder.is_dir():
         raise UserError(f"{what}: there is no folder {source}", hint="give a folder, or obs://bucket/folder/")
     files = {path.relative_to(folder).as_posix(): describe(path) for path in _files(folder)}
@@ -80,7 +86,12 @@ def boot_path(code: str, boot: str) -> str:
     return inside.as_posix()
 
 
-def _placed_already(address: ObjectAddress, what: str, open_bucket: OpenBucket) -> Placed:
+def _placed_already(source: str, what: str, open_bucket: OpenBucket) -> Placed:
+    address = ObjectAddress.parse_folder(source)
+    if not source.endswith("/"):
+        file = [item for item in open_bucket(address.bucket).listing(address.key) if item[0] == address.key]
+        if file:
+            return Placed(str(address), value_digest([str(address), file]))
     listed = [item for item in open_bucket(address.bucket).listing(address.prefix) if not item[0].endswith("/")]
     if not listed:
         raise UserError(f"{what}: there is nothing at {address.folder}", hint="`atlasflow obs list` shows a folder")

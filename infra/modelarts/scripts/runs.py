@@ -56,6 +56,7 @@ class ScriptRuns:
         faults: injected at the points of `Submitter` and `Watcher`.
         sleep: waits for seconds.
         alarm: for a job that makes no progress.
+        admit: called with the name of a job that is about to be created; raises where there must be none.
     """
 
     client: "ModelArts"
@@ -67,6 +68,7 @@ class ScriptRuns:
     faults: FaultPlan = NO_FAULTS
     sleep: Callable[[float], None] = time.sleep
     alarm: Alarm = NO_ALARM
+    admit: Callable[[str], None] = lambda _name: None
 
     def submit(self, script: Script, report: Report, *, again: bool = False, settle: bool = True) -> Submission:
         """Submit a job, or find the one of the same key that runs or has completed.
@@ -163,6 +165,7 @@ class ScriptRuns:
         intent = self.ledger.read(key)
         if intent is not None and not intent.id and not intent.settled and plans.version(script.name, intent.name):
             name = intent.name  # its answer was lost: a second request of the same name cannot be billed twice
+        self.admit(name)
         log = script.log or ObjectAddress(self.store.bucket, f"{self.prefix.strip('/')}/{self.settings.logs}").folder
         text = plans.description(key, self.ledger.installation())
         body = plans.body(script, name, text, self.settings, output, log)

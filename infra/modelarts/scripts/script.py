@@ -23,7 +23,7 @@ _DESCRIPTION = re.compile(r"AtlasFlow, script key (?P<key>[0-9a-f]{24}), install
 
 @dataclass(frozen=True)
 class Placed:
-    """A folder in object storage, and the digest of what it holds."""
+    """A folder in object storage, or a file (its address has no slash at its end), and the digest of what it holds."""
 
     address: str
     digest: str
@@ -42,6 +42,9 @@ class Script:
         log: address for the log; empty: the folder `modelarts.logs` under `obs.prefix`.
         parameters: further arguments, as name and value, in order.
         image: address of a custom image to run in, instead of the engine of the settings.
+        inputs: argument and place of each further input.
+        output_name: the argument for `output`.
+        outputs: argument and address of each further output.
     """
 
     name: str
@@ -52,11 +55,20 @@ class Script:
     log: str = ""
     parameters: tuple[tuple[str, str], ...] = ()
     image: str = ""
+    inputs: tuple[tuple[str, Placed], ...] = ()
+    output_name: str = OUTPUT
+    outputs: tuple[tuple[str, str], ...] = ()
 
     def key(self, settings: ModelArtsSettings) -> str:
         """Return the digest of everything that can change what the job writes, and where."""
+        channels = {
+            "inputs": [[name, placed.digest] for name, placed in self.inputs],
+            "output_name": "" if self.output_name == OUTPUT else self.output_name,
+            "outputs": [list(pair) for pair in self.outputs],
+        }
         return value_digest(
             {
+                **{name: value for name, value in channels.items() if value},
                 "code": self.code.digest,
                 "boot": self.boot,
                 "data": self.data.digest if self.data else "",
@@ -82,14 +94,14 @@ def check(script: Script) -> None:
             f"'{script.name}' cannot be a job's name", hint="1 to 56 letters, digits, _ and -: give one with --name"
         )
     names = [name for name, _ in script.parameters]
-    given = [*names, *([DATA] if script.data else []), *([OUTPUT] if script.output else [])]
+    _check_address(script.output, "--output")
+    _check_address(script.log, "--log")
+    given = [*names, *(name for name, _ in (*_inputs(script), *_outputs(script, script.output)))]
     twice = next((name for name in given if given.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"the argument {twice} is given twice", hint="give each once")
     if not all(names):
         raise UserError("a parameter has no name", hint="write --param name=value")
-    _check_address(script.output, "--output")
-    _check_address(script.log, "--log")
 
 
 def description(key: str, installation: str) -> str:
@@ -123,7 +135,7 @@ def version_name(name: str, number: int) -> str:
 
 def output_address(script: Script, key: str, bucket: str, prefix: str) -> str:
     """Return where the job writes; empty when the script copies its output itself (`--param train_url=…`)."""
-    if any(name == OUTPUT for name, _ in script.parameters):
+    if any(name == script.output_name for name, _ in script.parameters):
         return ""
     own = f"{prefix.strip('/')}/jobs/{key[:KEY_DIGITS]}/output"
     return script.output or ObjectAddress(bucket, own).folder
@@ -150,7 +162,7 @@ def body(script: Script, name: str, text: str, settings: ModelArtsSettings, outp
         if not value:
             raise UserError(f"{setting} is not set", hint="`doctor` lists what your region offers")
     access = "env" if script.image else "parameter"
-    channels = {"inputs": {DATA: script.data.address} if script.data else {}, "outputs": {OUTPUT: output}}
+    channels = {"inputs": _inputs(script), "outputs": _outputs(script, output)}
     parameters = [{"name": item, "value": value} for item, value in script.parameters]
     return {
         "kind": "job",
@@ -159,7 +171,7 @@ def body(script: Script, name: str, text: str, settings: ModelArtsSettings, outp
             "code_dir": _folder(script.code.address),
             **_program(script, settings, output),
             **{
-                kind: [_channel(channel, address, access) for channel, address in items.items() if address]
+                kind: [_channel(channel, address, access) for channel, address in items]
                 for kind, items in channels.items()
             },
             "parameters": parameters,
@@ -178,7 +190,7 @@ def _program(script: Script, settings: ModelArtsSettings, output: str) -> Mappin
     if not script.image:
         return {"boot_file": f"{_folder(script.code.address)}{script.boot}", "engine": {"engine_id": settings.engine}}
     code = PurePosixPath(ObjectAddress.parse_folder(script.code.address).key).name
-    channels = [*([DATA] if script.data else []), *([OUTPUT] if output else [])]
+    channels = [name for name, _ in (*_inputs(script), *_outputs(script, output))]
     words = [
         "python",
         f'"${{MA_JOB_DIR}}"/{shlex.quote(f"{code}/{script.boot}")}',
@@ -188,8 +200,19 @@ def _program(script: Script, settings: ModelArtsSettings, output: str) -> Mappin
     return {"command": " ".join(words), "engine": {"image_url": script.image}}
 
 
+def _inputs(script: Script) -> list[tuple[str, str]]:
+    """Return argument and address of each input; a file keeps its address without a slash."""
+    data = [(DATA, script.data.address)] if script.data else []
+    return [*data, *((name, placed.address) for name, placed in script.inputs)]
+
+
+def _outputs(script: Script, output: str) -> list[tuple[str, str]]:
+    first = [(script.output_name, _folder(output))] if output else []
+    return [*first, *((name, _folder(address)) for name, address in script.outputs)]
+
+
 def _channel(name: str, address: str, access: str) -> dict[str, object]:
-    return {"name": name, "access_method": access, "remote": {"obs": {"obs_url": _folder(address)}}}
+    return {"name": name, "access_method": access, "remote": {"obs": {"obs_url": address}}}
 
 
 def _folder(address: str) -> str:

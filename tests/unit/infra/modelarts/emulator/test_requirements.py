@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from infra.modelarts.client import ModelArts
+from infra.modelarts.emulator.requirements import install
 from infra.modelarts.phases import Phase
 from tests.unit.infra.modelarts import doubles
 from tests.unit.infra.modelarts.conftest import MakeBody
@@ -58,3 +59,17 @@ def test_a_missing_include_fails_the_job_with_the_reason(
     made = body()
     store.put_tree("af/code/1/models", fake_main.parent)
     assert "absent.txt" in wait(client, client.submit(made).id, Phase.FAILED).message
+
+
+def test_a_project_of_mindspore_1_gets_what_this_machine_has(tmp_path: Path) -> None:
+    wanted, log = tmp_path / "pip-requirements.txt", tmp_path / "log"
+    wanted.write_text("mindspore==1.6.2\ntyping\npillow==0.1\nnumpy\nhttps://x/mindspore_gpu-1.8.1-cp37.whl\n")
+    install(wanted, tmp_path / "packages", log, compatible=True)
+    said = log.read_text().splitlines()
+    assert not (tmp_path / "packages").exists()
+    assert [line.partition(" takes")[2] for line in said if "takes" in line] == [
+        " the place of mindspore==1.6.2",
+        " the place of pillow==0.1",
+        " the place of https://x/mindspore_gpu-1.8.1-cp37.whl",
+    ]
+    assert "MindSpore 1.x: typing is part of Python" in said
