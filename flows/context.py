@@ -1,7 +1,7 @@
 """From a request to a chain, its boards and its release."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from infra import proxies
@@ -16,7 +16,7 @@ from infra.world import World
 from tasks.engine.chain import Chain
 from tasks.engine.stage import Reporter
 from tasks.fleet.waves import share
-from tasks.pipeline import stages_for
+from tasks.pipeline import gate_after, stages_for
 from tasks.specs import recipe_settings
 
 
@@ -37,6 +37,13 @@ def open_chain(profile: str, overrides: Mapping[str, str], reporter: Reporter, s
     faults = FaultPlan.parse(os.environ.get("ATLASFLOW_FAULTS", ""))
     world = World(settings, place, faults)
     return Chain(stages_for(selected), settings, place, world, reporter, faults, world.mirror(), leases=world.leases())
+
+
+def all_fresh(chain: Chain, selected: Collection[str]) -> bool:
+    """True when these stages are fresh, and the gates behind them are open; nothing is started."""
+    looks = [look for look in chain.look_at_all() if look.stage in selected]
+    decisions = [gate_after(chain, name) for name in selected]
+    return all(look.state == "fresh" for look in looks) and all(item is None or item.ok for item in decisions)
 
 
 def _with_fetched_inputs(settings: Settings, place: Path) -> Settings:

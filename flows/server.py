@@ -46,8 +46,11 @@ def use_server(chain: Chain) -> None:
     os.environ.update(server.environment(chain.world.services, chain.home, chain.settings.prefect))
     neutral = chain.home / "prefect"
     neutral.mkdir(parents=True, exist_ok=True)
+    already = "prefect" in sys.modules  # a notebook may have imported it, with other settings
     with chdir(neutral):
         import_module("prefect.main")
+        if already:
+            import_module("prefect.context").refresh_global_settings_context()
 
 
 def prepare_server(chain: Chain, profile: str, overrides: Mapping[str, str]) -> None:

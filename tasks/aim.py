@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from infra.errors import AtlasFlowError
+from infra.store.runs import Runs
 from infra.tracking import repository
-from tasks.reports.inputs import signs_of
+from tasks.reports.inputs import rows_of, signs_of
 
 if TYPE_CHECKING:
     from infra.store.receipts import Receipt
@@ -65,8 +66,29 @@ def training_of(chain: Chain, receipt: Receipt) -> repository.Training:
     return repository.Training(
         receipt.key,
         experiment=recipe["network"],
-        name=f"{recipe['network']} {receipt.key[:8]}",
+        name=" ".join(filter(None, (_recipe(chain, receipt), _accuracy(chain, receipt), receipt.key[:8]))),
         parameters={"hparams": recipe, "training": about},
         history=chain.store.path(receipt.outputs["history"]),
         steps=chain.store.path(receipt.outputs["steps"]),
+        started=receipt.started,
+        seconds=receipt.seconds,
     )
+
+
+def _recipe(chain: Chain, receipt: Receipt) -> str:
+    """The recipe that a training was named by; of an old one whose run does not tell, its network."""
+    known = chain.known.get("train")
+    if known is not None and known.key == receipt.key:
+        return chain.settings.train.recipe
+    named = (
+        record.settings.get("train.recipe", "")
+        for record in Runs(chain.home).latest()
+        if any(item.key == receipt.key for item in record.stages)
+    )
+    return next(filter(None, named), str(receipt.ingredients["settings"]["network"]))
+
+
+def _accuracy(chain: Chain, receipt: Receipt) -> str:
+    """The accuracy after the last epoch that was evaluated; empty where none was."""
+    found = [row["accuracy"] for row in rows_of(chain, receipt, "history") if row["accuracy"]]
+    return f"{float(found[-1]) * 100:.1f} %" if found else ""

@@ -13,6 +13,7 @@ from rich.console import Console
 from flows.cli import (
     aim,
     backup,
+    compare,
     convert,
     dataset,
     demo,
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 PANELS = {
     "Run": ("run", "ship", "convert", "retrain", "tune", "serve", "worker"),
-    "Look": ("status", "why", "runs", "settings", "show", "profile", "demo", "aim", "doctor"),
+    "Look": ("status", "why", "runs", "compare", "settings", "show", "profile", "demo", "aim", "doctor"),
     "Boards and releases": ("boards", "champion", "release", "keys"),
     "Huawei Cloud and xihe": ("obs", "jobs", "dataset", "twin", "notebook", "import", "export"),
     "Services and deployments": ("up", "down", "deployments"),
@@ -86,6 +87,7 @@ for module in (
     tune,
     status,
     runs,
+    compare,
     settings,
     show,
     profile,

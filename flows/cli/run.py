@@ -9,12 +9,12 @@ import typer
 from flows.cli import completion, fresh_run
 from flows.cli.options import Profile, Set, parse_overrides
 from flows.cli.results import results
-from flows.context import open_chain, select_boards
+from flows.context import all_fresh, open_chain, select_boards
 from infra.errors import UserError
 from infra.settings import sources
 from infra.store import fresh_cache
 from tasks.engine.chain import Chain
-from tasks.pipeline import NAMES, OPTIONAL, gate_after, select
+from tasks.pipeline import NAMES, OPTIONAL, select
 
 STAGES = f"The stages are {', '.join(NAMES)}; and on request {', '.join(stage.name for stage in OPTIONAL)}."
 
@@ -68,7 +68,7 @@ def run(
     chain.world.deep = deep
     if "deploy" in selected and chain.settings.deploy.boards:
         select_boards(chain.settings, chain.settings.deploy.boards)  # report an unknown board before the training
-    if not forced and not record and ((prove and _was_fresh(chain)) or _all_fresh(chain, selected)):
+    if not forced and not record and ((prove and _was_fresh(chain)) or all_fresh(chain, selected)):
         repeated = chain.prove(chain.stages[name] for name in selected) if prove else {}
         chain.update_latest(selected)
         rows = fresh_run.rows_of(chain.known[name] for name in selected)
@@ -80,12 +80,6 @@ def run(
     from flows.cli.terminal import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
 
     run_with_prefect(chain, profile, overrides, selected, forced)
-
-
-def _all_fresh(chain: Chain, selected: tuple[str, ...]) -> bool:
-    looks = [look for look in chain.look_at_all() if look.stage in selected]
-    decisions = [gate_after(chain, name) for name in selected]
-    return all(look.state == "fresh" for look in looks) and all(item is None or item.ok for item in decisions)
 
 
 def _was_fresh(chain: Chain) -> bool:

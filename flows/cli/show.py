@@ -2,20 +2,17 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from flows.cli.compare import show_comparison
 from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_json, print_line, print_table
 from flows.context import open_chain
 from tasks.engine.chain import Chain
-from tasks.engine.diff import Cause, Reason
 from tasks.engine.reporter import Silent
 from tasks.reports import inspection
-
-if TYPE_CHECKING:
-    from tasks.reports.training_comparison import ClassGain
 
 Picture = Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")]
 app = typer.Typer(
@@ -87,7 +84,7 @@ def history(
     """Draw loss and accuracy of the training, epoch by epoch, or those of two trainings and what each class gained."""
     chain = _open(profile, settings)
     if compare is not None:
-        _compare(chain, compare, output, as_json)
+        show_comparison(chain, compare, output, as_json=as_json)
         return
     rows = inspection.history(chain, output)
     if as_json:
@@ -96,36 +93,6 @@ def history(
     columns = ("epoch", "loss", "evaluation_loss", "accuracy", "learning_rate", "images_per_second", "peak_memory_mb")
     print_table(columns, [tuple(_short(row[column]) for column in columns) for row in rows], right=columns)
     print_line(f"picture: {output}")
-
-
-def _compare(chain: Chain, names: tuple[str, str], output: Path, as_json: bool) -> None:
-    from tasks.reports import training_comparison  # noqa: PLC0415 - NumPy
-
-    first, second = (training_comparison.find_training(chain, name) for name in names)
-    found = training_comparison.compare(chain, first, second)
-    training_comparison.draw(found, output)
-    rows = [*found.classes, *([] if found.total is None else [found.total])]
-    if as_json:
-        keys = {"first": first.receipt.key, "second": second.receipt.key}
-        print_json({**keys, "differences": list(map(str, found.differences)), "gains": rows})
-        return
-    for line in Reason(Cause.INGREDIENTS_CHANGED, found.differences).lines() or ["the same training"]:
-        print_line(line)
-    if rows:
-        print_table(
-            ("class", "images", *names, "gain", "95 % interval"),
-            [(row.name, str(row.images), f"{row.first:.2%}", f"{row.second:.2%}", *_gain(row)) for row in rows],
-            right=("images", *names, "gain", "95 % interval"),
-        )
-        print_line("a star marks a gain or loss that chance does not explain (95 %, each row for itself)")
-    else:
-        print_line("no figures by class: both need an evaluation on the same images (`atlasflow run --to evaluate`)")
-    print_line(f"picture: {output}")
-
-
-def _gain(row: "ClassGain") -> tuple[str, str]:
-    star = " *" if row.certain else "  "
-    return f"{row.gain * 100:+.2f}{star}", f"{row.low * 100:+.2f} … {row.high * 100:+.2f}"
 
 
 def network(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:

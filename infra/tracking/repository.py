@@ -45,6 +45,8 @@ class Training:
         parameters: group to JSON values by name: hyper-parameters, digests, producer.
         history: CSV file with a row for each epoch (`models/training/history.py`).
         steps: CSV file with a row for each step.
+        started: when the training began, in seconds since 1970.
+        seconds: how long it took.
     """
 
     key: str
@@ -53,6 +55,8 @@ class Training:
     parameters: Mapping[str, Mapping[str, Any]]
     history: Path
     steps: Path
+    started: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ def _run_writer(folder: Path, training: Training, note: Path) -> None:
         "parameters": training.parameters,
         "history": str(training.history),
         "steps": str(training.steps),
+        "started": training.started,
+        "seconds": training.seconds,
     }
     run = ""
 

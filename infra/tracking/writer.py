@@ -8,6 +8,8 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,13 @@ def main(text: str) -> None:
     request = json.loads(text)
     if request["discard"]:
         _discard(request["repository"], request["discard"])
+    repo = Repo.from_path(request["repository"], init=True)
+    begun = datetime.fromtimestamp(request["started"], UTC)
+    # Aim takes the time of writing for that of the training, and has no other way to say it.
+    repo.request_props = partial(repo.request_props, created_at=begun.replace(tzinfo=None))
     # Aim gets neither the environment, which may contain secrets, nor the packages, nor terminal output.
     run = Run(
-        repo=request["repository"],
+        repo=repo,
         experiment=request["experiment"],
         system_tracking_interval=None,
         log_system_params=False,
@@ -38,6 +44,8 @@ def main(text: str) -> None:
         run[name] = values
     ends = _track_steps(run, Path(request["steps"]))
     _track_epochs(run, Path(request["history"]), ends)
+    ended = request["started"] + request["seconds"]
+    run._resources.set_run_end_time = lambda: run.meta_run_tree.__setitem__("end_time", ended)
     run.close()
 
 

@@ -159,7 +159,11 @@ def costs(chain: Chain) -> list[str]:
 
 def digests(chain: Chain) -> list[str]:
     """List every output with its digest."""
-    lines = ["## Digests", "", "| stage | output | SHA-256 | bytes |", "|---|---|---|---:|"]
+    outputs = [artifact for receipt in chain.known.values() for artifact in receipt.outputs.values()]
+    size = sum(artifact.size for artifact in outputs) / 1e6
+    counted = f"{_count(len(outputs), 'output')} of {_count(len(chain.known), 'stage')}, {size:.1f} MB"
+    lines = ["## Digests", "", f"{counted}. `atlasflow verify` compares what is stored with its digests.", ""]
+    lines += ["| stage | output | SHA-256 | bytes |", "|---|---|---|---:|"]
     for name, receipt in chain.known.items():
         lines += [
             f"| {name} | {output} | `{artifact.sha256[:16]}` | {artifact.size:,} |"

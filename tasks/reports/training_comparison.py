@@ -13,6 +13,7 @@ from infra.errors import UserError
 from infra.store.runs import Runs
 from tasks.engine.diff import Difference, differences
 from tasks.metrics import Metrics
+from tasks.reports.inputs import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,6 +94,52 @@ class TrainingComparison:
     differences: tuple[Difference, ...]
     total: ClassGain | None
     classes: tuple[ClassGain, ...]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a training took and reached; None and empty where it was not evaluated.
+
+    Attributes:
+        accuracy: share of right answers, 0 to 1.
+        interval: its 95 % interval.
+        loss: mean cross-entropy of the evaluation.
+        calibration_error: expected calibration error, 0 to 1.
+        epochs: that were trained.
+        seconds: of the training.
+    """
+
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    loss: float | None
+    calibration_error: float | None
+    epochs: int
+    seconds: float
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Title and text of each figure."""
+        low, high = self.interval or (0.0, 0.0)
+        return [
+            ("accuracy", "" if self.accuracy is None else f"{self.accuracy:.2%}"),
+            ("95 % interval", "" if self.interval is None else f"{low:.2%} … {high:.2%}"),
+            ("loss", "" if self.loss is None else f"{self.loss:.4f}"),
+            ("calibration error", "" if self.calibration_error is None else f"{self.calibration_error:.2%}"),
+            ("epochs", str(self.epochs)),
+            ("training", f"{self.seconds:.1f} s"),
+        ]
+
+
+def figures(chain: Chain, training: Training) -> Figures:
+    """Read what a training took and reached."""
+    found = None if training.evaluation is None else metrics_of(chain, training.evaluation)
+    return Figures(
+        None if found is None else found.accuracy,
+        None if found is None else found.interval,
+        None if found is None else found.loss,
+        None if found is None else found.calibration_error,
+        len(training.epochs),
+        training.receipt.seconds,
+    )
 
 
 def find_training(chain: Chain, name: str) -> Training:

@@ -9,6 +9,7 @@ from infra.services import Services
 from infra.settings import load
 from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt, Receipts
+from infra.store.runs import Runs, StageRecord
 from infra.tracking import repository
 from tasks import aim
 from tasks.engine.reporter import Silent
@@ -58,12 +59,26 @@ def written(monkeypatch: pytest.MonkeyPatch, chain: Any) -> Any:
     return given
 
 
+def test_a_training_is_named_by_recipe_and_accuracy(chain: Any, written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"accuracy": "0.25"}, {"accuracy": "0.5"}, {"accuracy": ""}]
+    monkeypatch.setattr(aim, "rows_of", lambda *_: rows)
+    chain.known.clear()
+    record = Runs(chain.home).begin("local")
+    record.settings = {"train.recipe": "lenet5-sample"}
+    record.stages = [StageRecord("train", KEY, "ran", "", 1.0)]
+    Runs(chain.home).save(record)
+    aim.track_all(chain, Lines())
+    assert [training.name for training in written] == ["lenet5-sample 50.0 % cdcdcdcd"]
+
+
 def test_a_training_is_told_once_in_the_words_of_its_receipt(chain: Any, written: Any) -> None:
     lines = Lines()
+    recipe = chain.settings.train.recipe
     for _ in range(2):
         aim.track(chain, chain.known["train"], lines)
     [training] = written
-    assert (training.key, training.experiment, training.name) == (KEY, "lenet5", "lenet5 cdcdcdcd")
+    assert (training.key, training.experiment, training.name) == (KEY, "lenet5", f"{recipe} cdcdcdcd")
+    assert (training.started, training.seconds) == (1_700_000_000.0, 12.5)
     assert training.parameters["hparams"] == {"network": "lenet5", "epochs": 3}
     assert training.parameters["training"] == {
         "key": KEY,

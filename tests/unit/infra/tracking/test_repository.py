@@ -21,6 +21,7 @@ from infra.web.access import token_of, with_token
 from tests.processes import children
 
 KEY = "ab" * 32
+BEGUN = 1_700_000_000.0
 READER = """
 import json, sys
 from aim import Repo
@@ -33,6 +34,7 @@ for run in Repo(sys.argv[1]).iter_runs():
         values = [table[column].tolist() for column in ("step", "value", "epoch")]
         metrics.append([metric.name, metric.context.to_dict(), *values])
     about = {"name": run.name, "experiment": run.experiment, "active": run.active}
+    about |= {"begun": run.creation_time, "seconds": run.duration}
     found[run.hash] = {**about, "parameters": run[...], "metrics": sorted(metrics, key=str)}
 print(json.dumps(found))
 """
@@ -56,7 +58,9 @@ def training(tmp_path: Path) -> Any:
     (tmp_path / "history.csv").write_text(history)
     hparams = {"network": "lenet5", "epochs": 2, "milestones": [], "learning_rate": 0.1, "crop": True}
     parameters = {"hparams": hparams, "training": {"key": KEY, "emulated": False}}
-    return Training(KEY, "lenet5", "lenet5 abab", parameters, tmp_path / "history.csv", tmp_path / "steps.csv")
+    return Training(
+        KEY, "lenet5", "lenet5 abab", parameters, tmp_path / "history.csv", tmp_path / "steps.csv", BEGUN, 90.5
+    )
 
 
 @needs_aim
@@ -73,6 +77,7 @@ def test_a_training_is_written_once_with_its_metrics_and_shown(
     assert list(found) == [repository.run_of(home, KEY)]
     [run] = found.values()
     assert (run["name"], run["experiment"], run["active"]) == ("lenet5 abab", "lenet5", False)
+    assert (run["begun"], run["seconds"]) == (BEGUN, 90.5)
     assert run["parameters"] == training.parameters
     train, test = {"subset": "train"}, {"subset": "test"}
     assert run["metrics"] == [
