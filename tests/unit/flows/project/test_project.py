@@ -37,7 +37,7 @@ def started(small: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         return run
 
     monkeypatch.setattr(module, "open_chain", small.chain)
-    monkeypatch.setattr(module.server, "start", start)
+    monkeypatch.setattr("infra.prefect_server.server.start", start)
     monkeypatch.setattr(module, "use_server", lambda chain: None)
     monkeypatch.setattr(pipeline, "pipeline_of", pipeline_of)
     monkeypatch.setattr(pipeline, "run_stage", lambda chain, stage, force, title: chain.run(stage, force=force))
