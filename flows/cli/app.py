@@ -15,6 +15,7 @@ from flows.cli import (
     backup,
     compare,
     convert,
+    data,
     dataset,
     demo,
     deployments,
@@ -57,7 +58,7 @@ app = typer.Typer(
 PANELS = {
     "Run": ("run", "ship", "convert", "retrain", "tune", "serve", "worker"),
     "Look": ("status", "why", "runs", "compare", "settings", "show", "profile", "demo", "aim", "doctor"),
-    "Boards and releases": ("boards", "champion", "release", "keys"),
+    "Boards and releases": ("boards", "data", "champion", "release", "keys"),
     "Huawei Cloud and xihe": ("obs", "jobs", "dataset", "twin", "notebook", "import", "export"),
     "Services and deployments": ("up", "down", "deployments"),
 }
@@ -99,6 +100,7 @@ for module in (
     ship,
     deployments,
     boards,
+    data,
     release,
     keys,
     obs,

@@ -17,6 +17,7 @@ from infra.errors import Corrupt, UserError
 from infra.store.gc import LOCK as GARBAGE_LOCK
 from infra.store.locks import hold
 from infra.store.runs import RunRecord, Runs
+from tasks.dataset.labels import labels_since
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import reporter
 from tasks.engine.stage import Reporter
@@ -25,6 +26,7 @@ from tasks.retrain.challenge import Challenge, Outcome
 from tasks.retrain.drift import reason as describe_drift
 from tasks.retrain.reasons import find_reasons
 from tasks.retrain.report import markdown
+from tasks.stages.download import local_source
 
 SCHEDULE = "the schedule"
 UNNAMED_PERSON = "a person in the Prefect UI"
@@ -140,6 +142,7 @@ class _Retraining:
             max_age_days=settings.max_age_days,
             request=self.request.reason,
             drift=describe_drift(self.challenge.boards),
+            labels=0 if champion is None else labels_since(local_source(self.chain.settings), champion.when),
         )
         self.challenge.reasons, self.challenge.trainings = reasons.found, training.keys
         if not reasons.found:

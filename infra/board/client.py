@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from infra.board import answers, bench, classify, execution, install, pull
+from infra.board import answers, bench, classify, collect, execution, install, pull
 from infra.board.check import examine
 from infra.board.connection import fingerprint, host_key
 from infra.board.release_folder import releases_in
@@ -123,6 +123,10 @@ class SshBoard:
     def pull(self, folder: Path) -> Pulled:
         """Fetch the new files that `watch` wrote on the board, with a report of its latency."""
         return self._run(lambda session: pull.pull(session, folder))
+
+    def collect(self, folder: Path) -> Sequence[Path]:
+        """Fetch the pictures of which the model was least sure; the board forgets them."""
+        return self._run(lambda session: collect.collect(session, folder))
 
     def give_keyring(self, text: str) -> None:
         """Store the keyring of this board."""

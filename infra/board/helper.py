@@ -7,7 +7,19 @@ from infra.settings import BoardSettings
 
 AGENT = Path(__file__).parent / "agent"
 # The part of the agent that the client sends, in this order: each module imports earlier ones.
-MODULES = ("failure", "files", "manifest", "trust", "facts", "releases", "fork", "counts", "observations", "serve")
+MODULES = (
+    "failure",
+    "files",
+    "manifest",
+    "trust",
+    "facts",
+    "releases",
+    "fork",
+    "counts",
+    "observations",
+    "unsure",
+    "serve",
+)
 
 # The usual places of toolkits and runtimes (docs/reference/boards.md §5). A stand-in keeps what a board has in
 # /usr/local below a folder of its own, which the variable names.

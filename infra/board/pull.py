@@ -5,7 +5,7 @@ The names and sizes are the board's: a name must be one that `watch` writes, and
 
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ async def pull(session: Session, folder: Path) -> Pulled:
     Raises:
         Corrupt: the board names a file that `watch` does not write, too many of them, or sends another one.
     """
-    source, files = await _listing(session)
+    source, files = await listing(session, "outputs", _file_name)
     folder.mkdir(parents=True, exist_ok=True)
     fetched = []
     for name, size in files.items():
@@ -43,11 +43,23 @@ async def pull(session: Session, folder: Path) -> Pulled:
     return Pulled(tuple(fetched), len(files) - len(fetched), latency_report(folder / ANSWERS))
 
 
-async def _listing(session: Session) -> tuple[str, dict[str, int]]:
-    """The folder on the board, and the size in bytes of each file in it by name."""
+async def listing(session: Session, operation: str, check: Callable[[str, object], str]) -> tuple[str, dict[str, int]]:
+    """List a folder on a board, page by page.
+
+    Args:
+        session: of the board.
+        operation: of the board's helper.
+        check: returns a name of a board's file, or raises Corrupt.
+
+    Returns:
+        The folder, and the size in bytes of each file in it by name.
+
+    Raises:
+        Corrupt: the board lists too many files, or one twice.
+    """
 
     def page(answer: Any) -> tuple[str, dict[str, int]]:
-        sizes = {_file_name(session.name, name): _size(name, size) for name, size in answer["files"].items()}
+        sizes = {check(session.name, name): _size(name, size) for name, size in answer["files"].items()}
         if len(sizes) > PAGE:
             raise ValueError(f"a page has more than {PAGE} files")
         return answers.text(answer["folder"]), sizes
@@ -55,7 +67,7 @@ async def _listing(session: Session) -> tuple[str, dict[str, int]]:
     found: dict[str, int] = {}
     while True:
         after = max(found, default="")
-        source, files = await session.ask("outputs", page, after=after, limit=PAGE)
+        source, files = await session.ask(operation, page, after=after, limit=PAGE)
         if not files:
             return source, found
         if min(files) <= after:
@@ -64,11 +76,11 @@ async def _listing(session: Session) -> tuple[str, dict[str, int]]:
         if len(found) > MAX_FILES:
             raise Corrupt(
                 f"board {session.name} has more than {MAX_FILES} files to fetch",
-                hint="log in and empty the folder `outputs` there",
+                hint=f"log in and empty the folder {source} there",
             )
 
 
-def _file_name(board: str, name: Any) -> str:
+def _file_name(board: str, name: object) -> str:
     """A name that `watch` writes.
 
     Raises:

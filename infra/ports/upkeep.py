@@ -223,6 +223,15 @@ class BoardUpkeep(Protocol):
         """Fetch the new files that `watch` wrote on the board."""
         ...
 
+    def collect(self, folder: Path) -> Sequence[Path]:
+        """Fetch the pictures of which the model was least sure, if the board keeps them; the board forgets them.
+
+        Returns:
+            Their files. A name is `MARGIN-SECONDS-DIGEST.SUFFIX`: how far the best class was ahead (0 to 1), when
+            it was kept (since 1970), and the start of the SHA-256.
+        """
+        ...
+
     def give_keyring(self, text: str) -> None:
         """Store the keyring of this board.
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Files = Mapping[str, LocalFile]
 
 CLASSES = "classes.txt"
+LABELS = "labels.jsonl"
+"""Where labelled pictures come from (`tasks/dataset/labels.py`)."""
 MOST_CLASSES = 1000
 # Pictures of `val` are training pictures where there is a `test` as well, which is then what is measured.
 PARTS = {
@@ -92,7 +94,7 @@ def _class_folders(files: Files) -> Layout:
             entries.append(Entry(name, file.path, file.sha256, label, _part(part, both)))
     if not entries:
         raise UserError("the source has no class folders with pictures", hint=_HINT)
-    others = [name for name in others if PurePosixPath(name).name != CLASSES]
+    others = [name for name in others if PurePosixPath(name).name not in (CLASSES, LABELS)]
     if {entry.part for entry in entries} == {"eval"}:
         raise UserError("the source has no training pictures", hint="add a folder train, or leave the part folders out")
     if {entry.part for entry in entries} == {"train"}:  # `train` alone says nothing of what is held out

@@ -20,6 +20,7 @@ class ReasonKind(StrEnum):
     """What a reason is about."""
 
     FIRST = "first"
+    LABELS = "labels"
     DATA = "data"
     CODE = "code"
     RECIPE = "recipe"
@@ -79,6 +80,7 @@ def find_reasons(
     max_age_days: float,
     request: str = "",
     drift: str = "",
+    labels: int = 0,
 ) -> Reasons:
     """Find the reasons to challenge the champion.
 
@@ -94,9 +96,12 @@ def find_reasons(
         max_age_days: a champion unchallenged for longer is challenged; 0: never.
         request: a person's reason; empty for none.
         drift: description of the boards that drifted; empty for none.
+        labels: pictures that people labelled since the champion's promotion.
     """
     changed = (
-        [Reason(ReasonKind.FIRST, "there is no champion yet")] if before is None else list(_changes(before, training))
+        [Reason(ReasonKind.FIRST, "there is no champion yet")]
+        if before is None
+        else list(_changes(before, training, labels))
     )
     if drift:
         changed.append(Reason(ReasonKind.DRIFT, drift))
@@ -117,10 +122,12 @@ def find_reasons(
     return Reasons((), "data, code and recipe are those of the champion, and it is not too old")
 
 
-def _changes(before: Mapping[str, Any], training: Training) -> Iterator[Reason]:
+def _changes(before: Mapping[str, Any], training: Training, labels: int) -> Iterator[Reason]:
     found: dict[ReasonKind, list[str]] = {}
     for item in differences(_comparable(before, training), _comparable(training.ingredients, training)):
         found.setdefault(_KINDS.get(item.path[0], ReasonKind.TOOLS), []).append(str(item))
+    if labels and found.pop(ReasonKind.DATA, None):
+        yield Reason(ReasonKind.LABELS, f"new labels: {labels}")
     for kind, sentence in _SENTENCES.items():
         if kind in found:
             yield Reason(kind, f"{sentence} ({brief('; '.join(found[kind]))})")

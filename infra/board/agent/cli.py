@@ -14,6 +14,8 @@ from .infer import infer
 from .observations import Recorder, path_for
 from .release import Release
 from .smoke import smoke, worst
+from .unsure import FOLDER as UNSURE
+from .unsure import Bounds, Keeper
 from .watch import Watcher, watch
 from .watchdog import Watchdog
 
@@ -52,6 +54,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--output", help="folder for annotated copies and answers.jsonl")
     command.add_argument("--interval", type=float, default=1.0, help="seconds between two looks at the folder (1)")
     command.add_argument("--looks", type=int, help="number of looks; no end without it")
+    bounds = Bounds()
+    command.add_argument(
+        "--keep", type=int, default=0, metavar="N", help="keep the N pictures of which the model is least sure (0)"
+    )
+    command.add_argument(
+        "--keep-megabytes", type=float, default=bounds.megabytes, help="their bytes at most (%(default)s)"
+    )
+    command.add_argument("--keep-days", type=float, default=bounds.days, help="how long they are kept (%(default)s)")
     command.add_argument("folder", metavar="FOLDER")
     command.set_defaults(run=run_watch)
     command = commands.add_parser("bench", parents=[common], help="measure latency and throughput")
@@ -97,13 +107,15 @@ def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
 def run_watch(options: argparse.Namespace) -> Dict[str, Any]:
     """`watch`: ends at SIGTERM, SIGINT or after `--looks`, and releases the device first."""
     release = Release()
-    watcher = Watcher(options.folder, options.output or release.outputs(options.folder))
+    watcher = Watcher(options.folder, options.output or release.place("outputs", options.folder))
     recorder = Recorder(path_for(release.folder, watcher.output), release.id, len(release.labels))
+    bounds = Bounds(options.keep, options.keep_megabytes, options.keep_days)
+    keeper = Keeper(release.place(UNSURE, watcher.output), bounds)
     count = 0
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with Watchdog(release.folder) as dog, Card(options.device, release.model) as card:
-            for answer, line in watch(card, release, dog, watcher, recorder, options.interval, options.looks):
+            for answer, line in watch(card, release, dog, watcher, recorder, keeper, options.interval, options.looks):
                 count += 1
                 print(json.dumps(line) if options.json else "\n".join(describe(answer)), flush=True)
     except KeyboardInterrupt:

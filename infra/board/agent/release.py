@@ -49,10 +49,10 @@ class Release:
         """Path of the model."""
         return os.path.join(self.folder, "model.om")
 
-    def outputs(self, folder: str) -> str:
-        """Folder that `watch` writes to: `outputs` of the board for an installed release, else next to the pictures."""
+    def place(self, name: str, otherwise: str) -> str:
+        """Folder of the board for an installed release, such as `outputs`; else one with this name in `otherwise`."""
         place = os.path.dirname(self.folder)
-        return os.path.join(os.path.dirname(place) if os.path.basename(place) == "releases" else folder, "outputs")
+        return os.path.join(os.path.dirname(place) if os.path.basename(place) == "releases" else otherwise, name)
 
     def golden(self) -> "Tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
         """Images of the smoke test, uint8 [n, h, w, 3], and their golden logits, float32 [n, classes]."""

@@ -21,6 +21,8 @@ from .fork import run_agent
 from .observations import FILE as OBSERVATIONS
 from .observations import read as read_observations
 from .releases import Releases
+from .unsure import FOLDER as UNSURE
+from .unsure import forget, sizes
 
 
 class Server:
@@ -95,6 +97,15 @@ class Server:
         """The folder that `watch` writes to, and the sizes of its files: the first `limit` names behind `after`."""
         folder = self.releases.path("outputs")
         return {"folder": folder, "files": watch_outputs(folder, after, limit)}
+
+    def unsure(self, after: str, limit: int) -> Dict[str, Any]:
+        """The folder of the kept pictures, and the sizes of its files: the first `limit` names behind `after`."""
+        folder = self.releases.path(UNSURE)
+        return {"folder": folder, "files": sizes(folder, after, limit)}
+
+    def forget_unsure(self, names: List[str]) -> int:
+        """Remove kept pictures."""
+        return forget(self.releases.path(UNSURE), names)
 
     def observations(self) -> Optional[Dict[str, Any]]:
         """The counts that `watch` wrote; None without any."""

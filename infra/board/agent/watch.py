@@ -11,6 +11,7 @@ from .failure import USER, Failure
 from .files import ANSWERS, ends_with_line
 from .observations import Recorder
 from .release import Release
+from .unsure import Keeper
 from .watchdog import Watchdog
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -70,6 +71,7 @@ def watch(
     watchdog: Watchdog,
     watcher: Watcher,
     recorder: Recorder,
+    keeper: Keeper,
     interval: float,
     looks: Optional[int] = None,
 ) -> Iterator[Tuple[Answer, Dict[str, Any]]]:
@@ -81,6 +83,7 @@ def watch(
         watchdog: notified of each answer.
         watcher: of the folder.
         recorder: counts the answers; its file is written at the end, on errors too.
+        keeper: keeps the pictures of which the model is least sure.
         interval: seconds between two looks at the folder.
         looks: number of looks; None for no end.
     """
@@ -96,6 +99,7 @@ def watch(
                     recorder.skip()
                 else:
                     recorder.add(answer.numbers[0], answer.top[0][1], answer.colour)
+                    keeper.offer(answer.picture, answer.top)
                 yield answer, watcher.record(answer, release.id)
             recorder.flush_when_due()
     finally:

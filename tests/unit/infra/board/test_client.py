@@ -188,9 +188,13 @@ def test_pull_fetches_the_files_of_watch(stand_in: Any, tmp_path: Path) -> None:
         boards.picture(tmp_path / "in" / f"{number}.png", number)
     (tmp_path / "in" / "broken.png").write_bytes(b"x")
     watching = boards.run_agent(
-        stand_in.root / "current", "watch", "--interval", "0.01", "--looks", "2", tmp_path / "in"
+        stand_in.root / "current", "watch", "--interval", "0.01", "--looks", "2", "--keep", "2", tmp_path / "in"
     )
     assert watching.returncode == 0, watching.stderr
+    kept = board.collect(tmp_path / "kept")
+    assert len(kept) == 2
+    assert {path.read_bytes() for path in kept} < {path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    assert not board.collect(tmp_path / "kept")
     pulled = board.pull(tmp_path / "out")
     assert pulled.fetched == ("0.png", "1.png", "2.png", "answers.jsonl")
     assert (pulled.report.pictures, pulled.report.skipped) == (3, 1)

@@ -121,3 +121,10 @@ def test_a_person_s_request_always_counts() -> None:
 def test_drift_is_a_reason_with_its_numbers() -> None:
     (reason,) = look(drift="class frequencies differ, index 0.31").found
     assert (reason.kind, reason.text) == ("drift", "class frequencies differ, index 0.31")
+
+
+def test_new_labels_are_told_in_place_of_new_data() -> None:
+    changed = ingredients(inputs={"data": "e" * 64})
+    (reason,) = look(now=changed, labels=20).found
+    assert (reason.kind, reason.text) == ("labels", "new labels: 20")
+    assert look(now=ingredients(), labels=20).found == ()
