@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from infra.board import answers
 from infra.board.pull import MAX_PICTURE_BYTES, listing
@@ -34,7 +35,7 @@ async def collect(session: Session, folder: Path) -> list[Path]:
     return fetched
 
 
-def _check_name(board: str, name: object) -> str:
+def _check_name(board: str, name: Any) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise Corrupt(f"board {board} names {name!a}, which is not a picture that it keeps")
     return name

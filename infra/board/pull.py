@@ -43,7 +43,7 @@ async def pull(session: Session, folder: Path) -> Pulled:
     return Pulled(tuple(fetched), len(files) - len(fetched), latency_report(folder / ANSWERS))
 
 
-async def listing(session: Session, operation: str, check: Callable[[str, object], str]) -> tuple[str, dict[str, int]]:
+async def listing(session: Session, operation: str, check: Callable[[str, Any], str]) -> tuple[str, dict[str, int]]:
     """List a folder on a board, page by page.
 
     Args:
@@ -80,7 +80,7 @@ async def listing(session: Session, operation: str, check: Callable[[str, object
             )
 
 
-def _file_name(board: str, name: object) -> str:
+def _file_name(board: str, name: Any) -> str:
     """A name that `watch` writes.
 
     Raises:

@@ -126,7 +126,7 @@ def _changes(before: Mapping[str, Any], training: Training, labels: int) -> Iter
     found: dict[ReasonKind, list[str]] = {}
     for item in differences(_comparable(before, training), _comparable(training.ingredients, training)):
         found.setdefault(_KINDS.get(item.path[0], ReasonKind.TOOLS), []).append(str(item))
-    if labels and found.pop(ReasonKind.DATA, None):
+    if labels and found.pop(ReasonKind.DATA, []):
         yield Reason(ReasonKind.LABELS, f"new labels: {labels}")
     for kind, sentence in _SENTENCES.items():
         if kind in found:

@@ -1,11 +1,11 @@
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from infra.board.agent import unsure
 from infra.board.agent.failure import Failure
-from infra.board.agent.unsure import Bounds, Keeper, forget, names, sizes
+from infra.board.agent.unsure import DAY, Bounds, Keeper, forget, names, sizes
 
 
 def picture(folder: Path, name: str, content: bytes = b"") -> str:
@@ -45,8 +45,8 @@ def test_the_bytes_are_bounded(tmp_path: Path) -> None:
 
 def test_old_pictures_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path, Bounds(5), [("a.png", 0.1)])
-    now = unsure.time.time()
-    monkeypatch.setattr(unsure.time, "time", lambda: now + 15 * unsure.DAY)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 15 * DAY)
     assert keep(tmp_path, Bounds(5), [("b.png", 0.2)]) == [0.2]
 
 
