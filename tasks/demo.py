@@ -19,6 +19,7 @@ from infra.errors import Corrupt, UserError
 from infra.fetch import shown
 from infra.web.demo import Answer, Demo, Example, Predictor
 from models.preprocess import PictureError, best
+from tasks.demo_labels import labels_of
 from tasks.evaluation_images import input_contract
 from tasks.metrics import Metrics
 from tasks.specs import network_settings, train_spec
@@ -72,6 +73,7 @@ def opened(chain: Chain, boards: Sequence[str]) -> Iterator[Demo]:
             predictors=predictors,
             examples=examples(chain, folder / "data"),
             provenance=provenance(chain, boards),
+            labels=labels_of(chain, names, contract, predictors[0]),
         )
 
 

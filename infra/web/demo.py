@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from infra.web.labels import Labels
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 """An image as the networks get it: uint8 [height, width, 3], RGB."""
@@ -60,6 +63,7 @@ class Demo:
         predictors: at least one, in the order of their answers.
         examples: pictures to try.
         provenance: (what, value) lines about the model.
+        labels: pictures that can be labelled; None where they could not join the data set.
     """
 
     title: str
@@ -68,3 +72,4 @@ class Demo:
     predictors: Sequence[Predictor]
     examples: Sequence[Example]
     provenance: Sequence[tuple[str, str]]
+    labels: "Labels | None" = None

@@ -9,6 +9,7 @@ from html import escape
 from PIL import Image
 
 from infra.web.demo import Answer, Pixels, Predictor
+from infra.web.labels import Question
 
 STYLE = """
 .cards { display: flex; flex-wrap: wrap; gap: 1rem; margin-bottom: 1rem; }
@@ -31,8 +32,15 @@ STYLE = """
 #examples .grid-container { grid-template-columns: repeat(5, minmax(0, 1fr)) !important; height: auto !important; }
 #examples .caption-label { font-size: 0.65rem; padding: 0 0.2rem; max-width: 100%; }
 #examples .grid-wrap { min-height: 0; max-height: none; }
+.asked { display: block; max-width: 100%; width: 320px; height: 320px; object-fit: contain; margin: 0 auto 0.6rem; }
+#label-picture p { text-align: center; }
 .notice { border-left: 4px solid #d97706; background: var(--background-fill-secondary); padding: 0.5rem 0.8rem;
           margin-bottom: 0.8rem; }
+@media (max-width: 600px) {
+  .card { flex-basis: 100%; min-width: 0; padding: 0.5rem; }
+  .card .seen { float: none; display: block; }
+  .bar { grid-template-columns: minmax(3rem, 5rem) minmax(3rem, 1fr) 3.5rem; }
+}
 """
 
 
@@ -76,6 +84,16 @@ def results(pictures: Sequence[ClassifiedPicture], problems: Iterable[str], *, w
 def notice(text: str) -> str:
     """Render a message, such as what is wrong with a file."""
     return f'<div class="notice" role="alert">{escape(text)}</div>'
+
+
+def question(asked: Question) -> str:
+    """Render a picture that waits for its class, with what the model takes it for."""
+    guess = ", ".join(f"{escape(name)} {share:.0%}" for name, share in asked.guess[:3])
+    left = "the last one" if asked.left == 1 else f"{asked.left} wait"
+    return (
+        f'<img class="asked" src="{_address(asked.pixels)}" alt="the picture to label">'
+        f"<p>From board {escape(asked.board)}; {left}. The model says: {guess}.</p>"
+    )
 
 
 def table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:

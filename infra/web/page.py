@@ -11,6 +11,7 @@ from PIL import Image
 
 from infra.errors import AtlasFlowError, UserError
 from infra.web import html as rendering
+from infra.web import label_page
 from infra.web.demo import Answer, Demo, Pixels, Predictor
 from infra.web.html import ClassifiedPicture
 from infra.web.pictures import MOST_BYTES, MOST_PICTURES, is_upload, open_picture
@@ -27,27 +28,36 @@ EMPTY = "<p>Drop a picture, or take one of the examples.</p>"
 
 def build(demo: Demo, uploads: Path) -> gr.Blocks:
     """Lay the page out; uploaded files are below the folder `uploads`."""
-    names = [predictor.name for predictor in demo.predictors]
     page: gr.Blocks
     with gr.Blocks(title=demo.title, analytics_enabled=False, delete_cache=(60, _FORGET_SECONDS)) as page:
-        shown = gr.State([], time_to_live=_FORGET_SECONDS)
         gr.HTML(f"<h1>{escape(demo.title)}</h1><p>{escape(demo.summary)}</p>", elem_id="head")
-        with gr.Row():
-            with gr.Column(scale=2, min_width=320):
-                limits = f"up to {MOST_PICTURES} at once, {MOST_BYTES / 2**20:.0f} MB each"
-                upload = gr.File(label=f"Pictures ({limits})", file_count="multiple", elem_id="upload", height=160)
-                chosen = gr.CheckboxGroup(names, value=names, label="Who answers", elem_id="chosen")
-                examples = _examples(demo)
-            with gr.Column(scale=3, min_width=420):
-                result = gr.HTML(EMPTY, elem_id="result")
-        gr.HTML(rendering.table("Origin of the model", ("what", "value"), demo.provenance), elem_id="provenance")
-        does = _Events(demo, uploads)
-        one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "answers", "api_visibility": "private"}
-        upload.upload(does.uploaded, [upload, chosen], [upload, shown, result], **one)
-        examples.select(does.picked, [chosen], [shown, result], **one)
-        chosen.change(does.again, [shown, chosen], [result], **one)
+        with gr.Tabs():
+            with gr.Tab("Classify"):
+                _classify(demo, uploads)
+            if demo.labels is not None:
+                with gr.Tab("Label", id="label"):
+                    label_page.build(demo.labels, page)
     page.queue(max_size=WAITING, api_open=False)
     return page
+
+
+def _classify(demo: Demo, uploads: Path) -> None:
+    names = [predictor.name for predictor in demo.predictors]
+    shown = gr.State([], time_to_live=_FORGET_SECONDS)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            limits = f"up to {MOST_PICTURES} at once, {MOST_BYTES / 2**20:.0f} MB each"
+            upload = gr.File(label=f"Pictures ({limits})", file_count="multiple", elem_id="upload", height=160)
+            chosen = gr.CheckboxGroup(names, value=names, label="Who answers", elem_id="chosen")
+            examples = _examples(demo)
+        with gr.Column(scale=3, min_width=280):
+            result = gr.HTML(EMPTY, elem_id="result")
+    gr.HTML(rendering.table("Origin of the model", ("what", "value"), demo.provenance), elem_id="provenance")
+    does = _Events(demo, uploads)
+    one: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "answers", "api_visibility": "private"}
+    upload.upload(does.uploaded, [upload, chosen], [upload, shown, result], **one)
+    examples.select(does.picked, [chosen], [shown, result], **one)
+    chosen.change(does.again, [shown, chosen], [result], **one)
 
 
 def _examples(demo: Demo) -> gr.Gallery:
