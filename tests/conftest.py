@@ -1,5 +1,6 @@
 """What all tests share: an environment without our variables, so that a developer's settings change no result."""
 
+import gc
 import os
 import signal
 import sys
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.service)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of later searches for garbage: thousands of tests, and what their files import."""
+    gc.collect()
+    gc.freeze()
 
 
 class GroupScheduling(LoadScopeScheduling):

@@ -79,7 +79,7 @@ class Places:
         there = {name: self._here(service, str(value), home) for name, value in own.items()}
         there |= {name: "127.0.0.1" for name, value in there.items() if value in self.ports}
         base = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-        return base | {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"} | there | self.extra
+        return base | {"HOME": str(home)} | there | self.extra
 
     def command(self, service: Any, home: Any) -> Any:
         """The argument list of a service."""

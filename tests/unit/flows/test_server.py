@@ -25,21 +25,24 @@ print(found.api.url, found.home, found.logging.level, found.server.database.conn
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "content"),
+    "files",
     [
-        (".env", b"PREFECT_LOGGING_LEVEL=DEBUG\nPREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://a/b\n"),
-        (".env", "NAME=\u5b9e\u9a8c".encode("gbk")),
-        (".env", b"PREFECT_PROFILES_PATH=/nowhere/profiles.toml"),
-        ("pyproject.toml", b"[tool.prefect.logging]\nlevel = 'DEBUG'\n"),
-        ("prefect.toml", b"[logging]\nlevel = 'DEBUG'\n"),
-        ("prefect.toml", b"no TOML"),
+        {
+            ".env": b"PREFECT_LOGGING_LEVEL=DEBUG\nPREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://a/b\n",
+            "pyproject.toml": b"[tool.prefect.logging]\nlevel = 'DEBUG'\n",
+            "prefect.toml": b"[logging]\nlevel = 'DEBUG'\n",
+        },
+        {".env": "NAME=\u5b9e\u9a8c".encode("gbk"), "prefect.toml": b"no TOML"},
+        {".env": b"PREFECT_PROFILES_PATH=/nowhere/profiles.toml"},
     ],
 )
-def test_files_of_the_current_folder_do_not_count(tmp_path: Path, name: str, content: bytes) -> None:
+def test_files_of_the_current_folder_do_not_count(tmp_path: Path, files: dict[str, bytes]) -> None:
     folder, home = tmp_path / "work", tmp_path / "home"
     folder.mkdir()
-    (folder / name).write_bytes(content)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     done = subprocess.run(
         [sys.executable, "-c", CODE, home],

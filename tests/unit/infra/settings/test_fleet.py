@@ -126,7 +126,8 @@ def add(path: Path, number: int) -> None:
 
 
 def test_many_writers_at_once_lose_nothing(file: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([edit_board.__module__])
     writers = [context.Process(target=add, args=(file, number)) for number in range(1, 7)]
     for writer in writers:
         writer.start()

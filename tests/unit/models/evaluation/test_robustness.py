@@ -11,10 +11,21 @@ import pytest
 SPEC = json.dumps({"epochs": 1, "batch_size": 20})
 
 
-def test_the_mean_corruption_error_is_a_mean_of_means() -> None:
-    from models.evaluation.robustness import summary
+SUMMARY = """
+import json
+from models.evaluation.robustness import summary
+shares = {"clean": 0.9, "contrast-1": 0.8, "contrast-5": 0.6, "jpeg_compression-1": 0.5}
+print(json.dumps(summary(shares, 40)))
+"""
 
-    found = summary({"clean": 0.9, "contrast-1": 0.8, "contrast-5": 0.6, "jpeg_compression-1": 0.5}, 40)
+
+@pytest.mark.mindspore
+def test_the_mean_corruption_error_is_a_mean_of_means(run: Any, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(SUMMARY)
+    done = run(main=program)
+    assert done.code == 0, done.errors
+    found = json.loads(done.lines[-1])
     assert found["accuracy"] == {"contrast": {"1": 0.8, "5": 0.6}, "jpeg_compression": {"1": 0.5}}
     assert found["corruption_error"] == {"contrast": pytest.approx(0.3), "jpeg_compression": 0.5}
     assert found["mean_corruption_error"] == pytest.approx(0.4)
