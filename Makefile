@@ -5,7 +5,7 @@ WORKERS ?= 2
 INDEX = url=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}; [ -z "$$url" ] || export UV_DEFAULT_INDEX=$$url;
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
-FAST := tests/unit -m "not slow and not mindspore and not service" -n $(WORKERS)
+FAST := tests/unit -m "not slow and not mindspore and not service and not program" -n $(WORKERS)
 
 .PHONY: run test test-fast test-changed coverage check bench up down setup dev lock
 
@@ -16,7 +16,7 @@ test: dev             ## every test
 	$(BIN)/python -m tests.prepare
 	$(BIN)/pytest -n $(WORKERS)
 
-test-fast: dev        ## unit tests without services, browsers or MindSpore processes
+test-fast: dev        ## unit tests without services, browsers and other programs
 	$(BIN)/pytest $(FAST)
 
 test-changed: dev     ## the tests that the changes since origin/main can affect

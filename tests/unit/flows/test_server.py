@@ -9,6 +9,8 @@ import pytest
 
 from infra.home import CHECKOUT
 
+pytestmark = pytest.mark.program
+
 CODE = """
 import sys
 from pathlib import Path
@@ -25,7 +27,6 @@ print(found.api.url, found.home, found.logging.level, found.server.database.conn
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "files",
     [

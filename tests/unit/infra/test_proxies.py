@@ -54,6 +54,7 @@ def test_the_outside_is_not_asked_around_a_proxy(
         refuse_unusable(address)
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "socks://127.0.0.1:9/", "http://127.0.0.1:9"])
 @pytest.mark.parametrize("name", ["all_proxy", "https_proxy", "http_proxy"])
 def test_a_client_of_the_prefect_server_can_be_made_and_asks_it_directly(tmp_path: Path, name: str, proxy: str) -> None:

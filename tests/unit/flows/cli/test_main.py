@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from infra.home import CHECKOUT
 
 PROGRAM = (
@@ -19,6 +21,7 @@ def test_a_run_without_work_imports_the_standard_library_only() -> None:
     assert names <= sys.stdlib_module_names | {"__main__", "flows", "infra"}
 
 
+@pytest.mark.program
 def test_all_commands_together_import_nothing_heavy() -> None:
     heavy = {"prefect", "mindspore", "boto3", "botocore", "asyncssh", "onnxruntime", "numpy", "matplotlib", "PIL"}
     program = "import json, sys; import flows.cli.app; print(json.dumps(sorted(sys.modules)))"

@@ -13,6 +13,8 @@ from flows.cli.app import app
 from infra.errors import Refused, UserError
 from infra.services import Services
 
+pytestmark = pytest.mark.service
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:

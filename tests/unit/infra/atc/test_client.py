@@ -148,6 +148,7 @@ def test_a_missing_command_or_aipp_file_is_an_error_of_the_user(tmp_path: Path) 
         stand_in().compile(request_in(tmp_path, insert_op_conf=str(tmp_path / "none.cfg")), lambda _line: None)
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("point", ["compile.start", "compile.written"])
 def test_a_full_disk_leaves_nothing(point: str, tmp_path: Path) -> None:
     request = request_in(tmp_path)
@@ -156,6 +157,7 @@ def test_a_full_disk_leaves_nothing(point: str, tmp_path: Path) -> None:
     assert list(request.output.parent.iterdir()) == []
 
 
+@pytest.mark.program
 def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
     request = request_in(tmp_path)
     stand_in().compile(request, lambda _line: None)
@@ -164,6 +166,7 @@ def test_the_same_request_gives_the_same_bytes(tmp_path: Path) -> None:
     assert request.output.read_bytes() == first
 
 
+@pytest.mark.program
 def test_the_om_names_the_stand_in(tmp_path: Path) -> None:
     request = request_in(tmp_path)
     stand_in().compile(request, lambda _line: None)

@@ -15,6 +15,8 @@ from infra.home import CHECKOUT
 from infra.store.receipts import Receipts
 from tests.unit.infra.backup.homes import make
 
+pytestmark = pytest.mark.program
+
 PROGRAM = textwrap.dedent(
     """
     import os, resource, signal, sys

@@ -125,6 +125,7 @@ def add(path: Path, number: int) -> None:
     edit_board(path, f"board-{number}", {"address": f"10.0.0.{number}"}, new=True)
 
 
+@pytest.mark.program
 def test_many_writers_at_once_lose_nothing(file: Path) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([edit_board.__module__])

@@ -76,6 +76,7 @@ def test_a_module_that_is_not_there_is_an_error(checkout: Any) -> None:
         closure(["models.absent"], checkout)
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("version", ["3.9", "3.11", "3.12", "3.13"])
 def test_other_pythons_give_the_same_digests(version: str) -> None:
     """The digest code itself runs on them, over files that use the newer syntax of this checkout."""

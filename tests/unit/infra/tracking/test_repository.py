@@ -110,6 +110,7 @@ def test_a_training_is_written_once_with_its_metrics_and_shown(
         assert services.stop(repository.NAME)
 
 
+@pytest.mark.program
 @needs_aim
 def test_what_a_killed_writer_left_is_replaced(training: Any, tmp_path: Path) -> None:
     """It is killed while it waits for the steps, once Aim has named its run."""

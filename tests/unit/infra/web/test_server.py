@@ -67,6 +67,7 @@ def test_addresses_are_what_a_person_opens() -> None:
     assert server.address("::1", 80) == "http://[::1]:80/"
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("program", [NEVER_ANSWERS, BUSY_AT_THE_END])
 def test_ctrl_c_ends_it_quietly_though_an_answer_never_comes(program: str, tmp_path: Path) -> None:
     errors = tmp_path / "errors"

@@ -19,6 +19,8 @@ from tasks.dataset.report import Report, page, write
 from tasks.dataset.values import Rules
 from tests.unit.tasks.dataset_pictures import class_folders, drawing
 
+pytestmark = pytest.mark.program
+
 RULES = Rules(32, "letterbox", "bicubic", "exif", 0.25, 1, 0.3, "fine")
 
 

@@ -71,6 +71,7 @@ def test_layers_that_change_answers_stay_float16(tmp_path: Path) -> None:
     assert "float16 for" in found.text
 
 
+@pytest.mark.program
 def test_the_stand_in_compiles_and_shrinks_it(tmp_path: Path) -> None:
     quantise(classifier(tmp_path / "a.onnx"), tmp_path / "int8.onnx", tensors(20), most_loss=0.5)
     request = CompileRequest(
@@ -89,6 +90,7 @@ def test_it_needs_pictures_and_layers(tmp_path: Path) -> None:
         quantise(classifier(tmp_path / "a.onnx"), tmp_path / "int8.onnx", tensors(1))
 
 
+@pytest.mark.program
 def test_int8_is_a_candidate_of_the_conversion(tmp_path: Path) -> None:
     precisions = {
         "convert.precisions": '["int8", "force_fp16"]',
@@ -110,6 +112,7 @@ def test_int8_needs_the_onnx_export(tmp_path: Path) -> None:
         convert.run(work_for(tmp_path, evaluation_rows(), network(*fitted_weights()), Machine(), **settings))
 
 
+@pytest.mark.program
 def test_a_model_that_bears_no_int8_is_compiled_in_the_other_precisions(tmp_path: Path) -> None:
     precisions = {"convert.precisions": '["int8", "force_fp16"]', "convert.max_accuracy_drop": "0"}
     context = work_for(tmp_path, evaluation_rows(), network(*fitted_weights()), Machine(), **precisions)

@@ -41,6 +41,8 @@ from tests.unit.tasks.linear import (
     work_for,
 )
 
+pytestmark = pytest.mark.program
+
 
 @pytest.fixture(scope="module")
 def evaluation() -> Any:

@@ -17,6 +17,8 @@ from infra.store.local_files import describe_folder
 from infra.trust.bundle import write_bundle
 from tests import boards
 
+pytestmark = pytest.mark.program
+
 Start = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

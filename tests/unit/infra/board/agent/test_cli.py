@@ -17,6 +17,8 @@ from models import preprocess
 from tests import boards
 from tests.cifar10 import CLASSES
 
+pytestmark = pytest.mark.program
+
 FAILING_ACL = """
 import acl_stand_in as _real
 globals().update((name, getattr(_real, name)) for name in dir(_real) if not name.startswith("_"))

@@ -68,6 +68,7 @@ def test_a_killed_program_is_reported(run: Any) -> None:
     assert run("import os; os.abort()")[0] == -6
 
 
+@pytest.mark.program
 def test_it_is_stopped_with_all_that_it_started(run: Any, tmp_path: Path) -> None:
     source = (
         "import os, subprocess, sys, time\n"

@@ -10,6 +10,8 @@ import pytest
 from models import preprocess
 from tests import boards
 
+pytestmark = pytest.mark.program
+
 
 def run(folder: Any, images: Any, tmp_path: Path, *options: Any) -> Any:
     source, target = tmp_path / "images.npy", tmp_path / "logits.npy"

@@ -134,6 +134,7 @@ def _see(path: Any) -> None:
         watching.flush()
 
 
+@pytest.mark.program
 def test_two_programs_lose_nothing_of_each_other(tmp_path: Path) -> None:
     path = str(tmp_path / "seen.json")
     context = multiprocessing.get_context("spawn")

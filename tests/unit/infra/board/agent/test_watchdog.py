@@ -18,6 +18,8 @@ from infra.ports.release import Release
 from infra.store.local_files import describe_folder
 from tests import boards
 
+pytestmark = pytest.mark.program
+
 
 @pytest.fixture
 def board(tmp_path: Path) -> Any:

@@ -21,6 +21,8 @@ from infra.atc.emulator.om import write_om
 from models import preprocess
 from tests import boards
 
+pytestmark = pytest.mark.program
+
 ASYNCHRONOUS = """
 import sys, threading
 import acl

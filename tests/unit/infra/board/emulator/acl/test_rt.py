@@ -102,6 +102,7 @@ def test_a_thread_needs_a_context_of_its_own(acl: Any) -> None:
     assert codes == [107002, 0, 0]
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("place", ["", "import sys; sys.modules['last'] = model; del model\n"])
 def test_late_calls_at_exit_are_answered_as_on_a_board(tmp_path: Path, place: str) -> None:
     program = tmp_path / "late.py"
@@ -157,6 +158,7 @@ sys.modules["last"] = Late()
 """
 
 
+@pytest.mark.program
 @pytest.mark.parametrize("mode", ["device", "host"])
 def test_every_call_at_the_very_end_is_answered(tmp_path: Path, mode: str) -> None:
     """Neither an exception nor a wait: not even for a stream, whose thread could not start any more."""
