@@ -1,5 +1,7 @@
 """Break a stage at each of its boundaries, from the same beginning, and let the next run heal it."""
 
+import re
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -54,11 +56,15 @@ class Sweep:
         return self.boundaries()[: self._made()]
 
     def behind(self) -> Any:
-        """The first and the last visit of each boundary that comes when the engine keeps what the stage has made."""
-        numbers = self.boundaries()[self._made() :]
-        first = {self.names[number - 1]: number for number in reversed(numbers)}
-        last = {self.names[number - 1]: number for number in numbers}
-        return sorted({*first.values(), *last.values()})
+        """Samples of the boundaries that come when the engine keeps what the stage has made."""
+        return self.samples(self.boundaries()[self._made() :])
+
+    def samples(self, numbers: Any) -> Any:
+        """Of boundaries that differ only in the file they are about: the first, one in the middle, and the last."""
+        alike = defaultdict(list)
+        for number in numbers:
+            alike[_kind(self.names[number - 1])].append(number)
+        return sorted({some[place] for some in alike.values() for place in (0, len(some) // 2, -1)})
 
     def _made(self) -> Any:
         return self.names.index(f"stage.{self._stage}.made") + 1
@@ -114,3 +120,10 @@ class Sweep:
         home = self._folder / str(number)
         copy_home(self._reference.home, home, self._done)
         return home
+
+
+def _kind(name: Any) -> Any:
+    """A point of the fault plan, or what is done in which folder, without digests and other chance names."""
+    event, _, path = name.partition(" ")
+    folder = path.rpartition("/")[0]
+    return event, re.sub(r"(?<=^/objects/)..$|(?<=^/trees/)..$|(?<=/\.atc-).+", "", folder)

@@ -13,5 +13,6 @@ STORE = ("object.", "tree.", "receipt.", "compile.")
 @pytest.mark.parametrize("stage", ["download", "upload", "convert"])
 def test_a_full_disk(driver: Any, reference: Any, tmp_path: Path, stage: str) -> None:
     sweep = Sweep(driver, reference, tmp_path, stage)
-    count = sweep.fill_each(number for number in sweep.boundaries() if sweep.names[number - 1].startswith(STORE))
+    writes = [number for number in sweep.boundaries() if sweep.names[number - 1].startswith(STORE)]
+    count = sweep.fill_each(sweep.samples(writes))
     assert count >= 8
