@@ -15,8 +15,8 @@ import pytest
 from tests.cluster import composed
 from tests.cluster.conftest import WORKERS
 
-RUNS = 12
-KEYS = 4
+RUNS = 9
+KEYS = 3
 
 
 def cut(archive: Any, path: Any, records: Any) -> Any:
@@ -48,7 +48,7 @@ def data(cluster: Any, small_archive: Any) -> Any:
 @pytest.fixture
 def work(cluster: Any, data: Any, small_archive: Any) -> Any:
     """What there is to do, as many stage and settings as there are keys; the first takes longest."""
-    trainings = [("train", {**data, "train__epochs": epochs}) for epochs in ("40", "1")]
+    trainings = [("train", {**data, "train__epochs": epochs}) for epochs in ("12", "1")]
     fetched = [cut(small_archive, cluster.base / f"{count}.tar.gz", 20 + count) for count in range(KEYS - 2)]
     return [*trainings, *(("download", settings) for settings in fetched)]
 
