@@ -83,7 +83,7 @@ def main() -> None:
     evaluation_plots.reliability = drawn(world.recorded / "evaluate" / "reliability.png")
     evaluation_plots.confident_mistakes = drawn(world.recorded / "evaluate" / "mistakes.png")
     parity_plot.draw = drawn(world.recorded / "convert" / "parity.png")
-    os.fsync = lambda _file: None  # SIGKILL loses nothing that the kernel has, and disks of test machines are slow
+    os.fsync = lambda fd: None  # SIGKILL loses nothing that the kernel has, and disks of test machines are slow
     # Reads and digests the code of every stage, once for all forks.
     Chain(STAGES, settings, world.home, world, Silent()).look_at_all()
     threads = len(list(Path("/proc/self/task").iterdir()))
