@@ -17,6 +17,9 @@ from infra.services import Service, Services
 from infra.settings import ModelArtsSettings, Settings, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.atc.lint.findings import Finding
     from infra.fleet import Fleet
     from infra.leases import Leases
     from infra.modelarts.client import ModelArts
@@ -106,8 +109,21 @@ class World:
     def compiler(self) -> Compiler:
         """ATC where it is found, or its stand-in, as convert.compiler says."""
         from infra.atc.factory import open_compiler
+        from infra.atc.toolkit import find_toolkits
 
-        return open_compiler(self.settings.convert.compiler, cann=self.settings.atc.stand_in_cann, faults=self.faults)
+        atc = self.settings.atc
+        return open_compiler(
+            self.settings.convert.compiler,
+            cann=atc.stand_in_cann,
+            faults=self.faults,
+            find=lambda: find_toolkits(atc.toolkits),
+        )
+
+    def lint(self, model: Path, socs: "Sequence[str]") -> "Mapping[str, Sequence[Finding]]":
+        """What the compiler will refuse of an ONNX file, by chip."""
+        from infra.atc.lint.check import examine
+
+        return examine(model, socs, self.settings)
 
     def simulator(self) -> "Simulator":
         """Compiled models on this machine, by the agent and the stand-in pyACL."""

@@ -10,9 +10,6 @@ from flows.cli.output import print_json, print_line
 from infra.errors import Refused, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from infra.atc.lint.findings import Finding
     from infra.settings import Settings
 
 Model = Annotated[Path | None, typer.Argument(help="An ONNX file to check; without one, the chain's latest export.")]
@@ -39,7 +36,10 @@ def convert(
 
     loaded = load(profile, parse_overrides(settings))
     path = model or _export(loaded)
-    found = examine(path, loaded)
+    from infra.atc.lint.check import examine  # noqa: PLC0415 - it imports onnx
+    from tasks.release.targets import soc_versions  # noqa: PLC0415 - as above
+
+    found = examine(path, soc_versions(loaded), loaded)
     if as_json:
         print_json({soc: [finding.to_json() for finding in findings] for soc, findings in found.items()})
     for soc, findings in {} if as_json else found.items():
@@ -51,27 +51,6 @@ def convert(
     wrong = sum(len(errors(findings)) for findings in found.values())
     if wrong:
         raise Refused(f"ATC would refuse {path.name}: {wrong} errors", hint="each line above says what to do")
-
-
-def examine(path: Path, settings: "Settings") -> "Mapping[str, Sequence[Finding]]":
-    """Findings by chip: of the graph, and of the chip, the CANN and this machine.
-
-    Raises:
-        UserError: the file is no ONNX file.
-    """
-    from infra.atc.generations import generation  # noqa: PLC0415 - as above
-    from infra.atc.lint import fixes, rules, target  # noqa: PLC0415 - these import onnx
-    from infra.atc.toolkit import find_toolkit  # noqa: PLC0415 - as above
-    from tasks.release.targets import soc_versions  # noqa: PLC0415 - as above
-
-    model, loading = fixes.load(path)
-    toolkit = find_toolkit() if settings.convert.compiler != "stand-in" else None
-    machine = target.this_machine(toolkit.home if toolkit else None)
-    cann = generation(target.nearest(toolkit.version) if toolkit else settings.atc.stand_in_cann)
-    return {
-        soc: [*loading, *rules.lint(model, cann, [soc]), *target.examine(model, soc, machine)]
-        for soc in soc_versions(settings)
-    }
 
 
 def _export(settings: "Settings") -> Path:

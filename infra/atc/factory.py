@@ -1,7 +1,7 @@
 """Open the compiler that the settings name: Huawei's `atc`, or its stand-in."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,8 @@ from infra.atc.client import AtcCompiler
 from infra.atc.emulator.flags import VARIABLE
 from infra.atc.emulator.version import stand_in_version
 from infra.atc.generations import DEFAULT, generation
-from infra.atc.toolkit import Toolkit, find_toolkit
+from infra.atc.several import SeveralToolkits
+from infra.atc.toolkit import Toolkit, find_toolkits
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.ports.compilation import Compiler
@@ -27,7 +28,7 @@ def open_compiler(
     cann: str = DEFAULT,
     seconds: float = 3600.0,
     faults: FaultPlan = NO_FAULTS,
-    find: Callable[[], Toolkit | None] = find_toolkit,
+    find: Callable[[], Sequence[Toolkit]] = find_toolkits,
 ) -> Compiler:
     """Open `atc`, `stand-in`, or with `auto` the first of them that is installed.
 
@@ -36,14 +37,15 @@ def open_compiler(
         cann: the generation that the stand-in plays.
         seconds: limit of one compilation.
         faults: points of the atomic write.
-        find: looks for a toolkit.
+        find: looks for toolkits.
 
     Raises:
         UserError: `atc` is chosen and not installed.
     """
-    toolkit = find() if choice != "stand-in" else None
-    if toolkit is not None:
-        return real(toolkit, seconds=seconds, faults=faults)
+    toolkits = find() if choice != "stand-in" else ()
+    if toolkits:
+        compilers = [real(toolkit, seconds=seconds, faults=faults) for toolkit in toolkits]
+        return compilers[0] if len(compilers) == 1 else SeveralToolkits(toolkits, compilers)
     if choice == "atc":
         raise UserError(
             "there is no atc on PATH, and no CANN toolkit in the usual places",

@@ -24,7 +24,8 @@ class Generation:
 
     Attributes:
         name: such as `8.0`.
-        opsets: versions of the standard operators that its parsers register.
+        opsets: versions of the standard operators that its parsers register. No public plug-in registers ai.onnx::7;
+            a few (HardSigmoid) register ::1 and ::6, which make no network.
         opsets_source: where that is said.
         unknown_operator: the code of an operator without a parser.
         operators_packages: True when the operators of each chip are a package of their own.

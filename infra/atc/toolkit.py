@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.errors import Refused
+from infra.atc.kernels import compiles
+from infra.errors import Refused, UserError
 
 SCRIPTS = (
     "/usr/local/Ascend/ascend-toolkit/set_env.sh",
@@ -61,10 +62,57 @@ def find_toolkit(scripts: Sequence[str] = SCRIPTS) -> Toolkit | None:
     atc = _which(combined.get("PATH", ""))
     if atc is None:
         return None
+    return _toolkit(atc, combined, environment)
+
+
+def _toolkit(atc: str, combined: Mapping[str, str], environment: dict[str, str]) -> Toolkit:
+    """The toolkit of an `atc`, from all variables that it will have, and those that are added for it."""
     home = next((Path(combined[name]) for name in _HOMES if combined.get(name)), None)
     if home is not None and (libraries := _stub_libraries(home, combined)):
         environment["LD_LIBRARY_PATH"] = libraries
     return Toolkit(Path(atc), _version(Path(atc), home), environment, _python(combined), home)
+
+
+def find_toolkits(more: Sequence[str] = (), scripts: Sequence[str] = SCRIPTS) -> tuple[Toolkit, ...]:
+    """The toolkit that `find_toolkit` finds, others in the usual places, and those that the settings name.
+
+    Args:
+        more: environment scripts of further toolkits, which have the operators of other chips.
+        scripts: the usual places.
+
+    Raises:
+        UserError: one of `more` is no file, or brings no `atc`.
+        Refused: a script does not work.
+    """
+    first = find_toolkit(scripts)
+    if first is None and not more:
+        return ()
+    usual = [text for text in scripts if Path(text).expanduser().is_file()]
+    found = [first] if first is not None else []
+    for text in dict.fromkeys((*usual, *more)):
+        further = _opened(Path(text).expanduser(), text)
+        if further.atc not in {toolkit.atc for toolkit in found}:
+            found.append(further)
+    return tuple(found)
+
+
+def _opened(script: Path, text: str) -> Toolkit:
+    if not script.is_file():
+        raise UserError(
+            f"there is no script {text}, which atc.toolkits names", hint="name the set_env.sh of an installation path"
+        )
+    environment = source(script)
+    combined = {**os.environ, **environment}
+    atc = _which(combined.get("PATH", ""))
+    if atc is None:
+        raise UserError(f"{text} brings no atc", hint="install the toolkit at that path, too")
+    return _toolkit(atc, combined, environment)
+
+
+def toolkit_for(toolkits: Sequence[Toolkit], soc_version: str) -> Toolkit | None:
+    """The first toolkit with the operators of a chip; else the first, whose compiler will say what is missing."""
+    fitting = (found for found in toolkits if compiles(found.home, soc_version))
+    return next(fitting, toolkits[0] if toolkits else None)
 
 
 def _which(path: str) -> str | None:

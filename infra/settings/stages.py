@@ -71,6 +71,11 @@ class AtcSettings(Section):
     stand_in_cann: Literal["5.1", "6.3", "7.0", "8.0", "8.5", "9.0"] = Field(
         "8.0", description="the generation of CANN that the stand-in compiler plays; see docs/compatibility.md"
     )
+    toolkits: tuple[str, ...] = Field(
+        (),
+        description="set_env.sh of further CANN toolkits, with the operators of other chips; "
+        "each chip is compiled by the first toolkit that has its operators",
+    )
 
     @field_validator("stand_in_cann", mode="before")
     @classmethod

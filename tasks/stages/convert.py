@@ -19,8 +19,9 @@ from tasks.release.targets import check_boards, soc_versions
 from tasks.specs import image_shape, network_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from infra.ports.values import OnLine
     from infra.settings import Settings
 
 INT8 = "int8"
@@ -64,6 +65,7 @@ def run(context: StageContext) -> StageOutput:
         lines.append(line)
         context.reporter.line("convert", line)
 
+    _tell_what_is_refused(context, socs, on_line)
     for done, candidate in enumerate(candidates):
         context.reporter.progress("convert", done, len(candidates), "models")
         compiler.compile(_request(context, candidate, models[candidate.precision], batch, options), on_line)
@@ -82,6 +84,24 @@ def run(context: StageContext) -> StageOutput:
     note = f"{producer.name} {producer.version[:12]}{stand_in}, {len(candidates)} compiled, {chosen}"
     made = {"om": context.folder / "om", "log": context.folder / "atc.log", **outputs, **own_outputs}
     return StageOutput(made, note)
+
+
+def _tell_what_is_refused(context: StageContext, socs: Sequence[str], on_line: OnLine) -> None:
+    """Say before the compilation, which may take hours, what the compiler will refuse; a model from outside was told.
+
+    The compiler has the last word, so this stops nothing.
+    """
+    source = context.input("model")
+    if context.settings.convert.model or source.suffix != ".onnx":
+        return
+    try:
+        found = context.world.lint(source, socs)
+    except UserError as error:
+        on_line(f"before compiling: {error.message}")
+        return
+    for soc, findings in found.items():
+        for finding in findings:
+            on_line(f"before compiling for {soc}: {finding}")
 
 
 def _models(context: StageContext, lines: list[str]) -> dict[str, Path]:

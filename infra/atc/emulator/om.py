@@ -126,7 +126,9 @@ def pack_om(model: OmModel) -> bytes:
     """
     if not model.emulated:
         raise ValueError("only emulated models can be written here")
-    definition = MARK + json.dumps(_to_json(model), sort_keys=True, ensure_ascii=False).encode()
+    definition = MARK + json.dumps(_to_json(model), sort_keys=True, ensure_ascii=False).encode(
+        errors="backslashreplace"
+    )
     partitions = [(MODEL_DEF, definition), (WEIGHTS_DATA, model.onnx)]
     table = struct.pack("<I4x", len(partitions))
     offset = 0

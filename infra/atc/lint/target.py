@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from onnx import TensorProto
 
 from infra.atc.generations import CHIPS, NAMES, ordered, within
+from infra.atc.kernels import compiles, families_in, family
 from infra.atc.lint.findings import Finding, Level, Rule, some
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     import onnx
 
 _LITTLE_MEMORY = 8 * 1024**3  # bytes; compilers on boards with 4 GB were killed
-# Where a toolkit keeps the operators of a chip (GE26 `--modify_mixlist.md`), by the beginning of the chip's name.
-_KERNELS = "opp/built-in/op_impl/ai_core/tbe/config"
-_FAMILIES = (
-    ("Ascend910_93", "ascend910_93"), ("Ascend910B1", "ascend910b"), ("Ascend910B2", "ascend910b"),
-    ("Ascend910B3", "ascend910b"), ("Ascend910B4", "ascend910b"), ("Ascend910", "ascend910"),
-    ("Ascend310B", "ascend310b"), ("Ascend310P", "ascend310p"), ("Ascend310", "ascend310"),
-    ("Ascend610Lite", "ascend610lite"), ("Ascend610", "ascend610"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,16 +93,14 @@ def _numbers(model: onnx.ModelProto) -> Iterator[Finding]:
 
 
 def _kernels(soc_version: str, machine: Machine) -> Iterator[Finding]:
-    if machine.toolkit is None or not (machine.toolkit / _KERNELS).is_dir():
-        return
-    family = next((folder for start, folder in _FAMILIES if soc_version.startswith(start)), "")
-    if family and not (machine.toolkit / _KERNELS / family).is_dir():
-        present = sorted(path.name for path in (machine.toolkit / _KERNELS).iterdir() if path.is_dir())
+    if not compiles(machine.toolkit, soc_version):
+        present, needed = ", ".join(families_in(machine.toolkit)), family(soc_version)
         yield Finding(
             Rule.KERNELS,
             Level.ERROR,
-            f"{machine.toolkit} has operators for {', '.join(present) or 'no chip'}, not for {family}",
-            f"install the operator package of {family} (another chip's needs an installation path of its own)",
+            f"{machine.toolkit} has operators for {present}, not for {needed}",
+            f"install the operator package of {needed} at an installation path of its own, and name that path's "
+            "set_env.sh in atc.toolkits",
         )
 
 

@@ -8,7 +8,7 @@ import functools
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from infra.atc.factory import stand_in
+from infra.atc.lint import check
+from infra.atc.lint.findings import Finding
 from infra.board.local_execution import run_agent
 from infra.ports.compilation import Compiler, CompileRequest
 from infra.ports.values import OnLine, Producer
+from infra.settings import load
 from models import parity, preprocess
 from tasks.engine.gates import Decision, parity_gate
 from tasks.engine.stage import StageContext
@@ -140,6 +143,9 @@ class Machine:
 
     def producer(self) -> Producer:
         return stand_in().producer()
+
+    def lint(self, model: Path, socs: Sequence[str]) -> Mapping[str, Sequence[Finding]]:
+        return check.examine(model, socs, load())
 
     def compile(self, request: CompileRequest, lines: OnLine) -> None:
         if self.om is not None:

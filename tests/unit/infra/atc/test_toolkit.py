@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.atc.factory import real
-from infra.atc.toolkit import find_toolkit, source
-from infra.errors import Refused
+from infra.atc.factory import open_compiler, real
+from infra.atc.toolkit import find_toolkit, find_toolkits, source
+from infra.errors import Refused, UserError
+from infra.ports.compilation import CompileRequest
 
 
 @pytest.fixture
@@ -97,3 +98,41 @@ def test_a_script_that_fails_is_refused(script: Path) -> None:
     script.write_text("exit 3\n")
     with pytest.raises(Refused, match=r"set_env\.sh"):
         source(script)
+
+
+def installed(folder: Path, chip: str, version: str) -> Path:
+    """A toolkit with the operators of one chip, whose `atc` writes who it is; returns its script."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "opp/built-in/op_impl/ai_core/tbe/config" / chip).mkdir(parents=True)
+    (folder / "share/info/runtime").mkdir(parents=True)
+    (folder / "share/info/runtime/version.info").write_text(f"Version={version}\n")
+    (folder / "bin" / "atc").write_text(f'#!/bin/sh\necho "$ASCEND_OPP_PATH" >model.om; echo compiled for {chip}\n')
+    (folder / "bin" / "atc").chmod(0o755)
+    script = folder / "set_env.sh"
+    script.write_text(
+        f"export ASCEND_HOME_PATH='{folder}' ASCEND_OPP_PATH='{folder}/opp' PATH=\"{folder}/bin:$PATH\"\n"
+    )
+    return script
+
+
+def test_each_chip_of_a_run_is_compiled_by_the_toolkit_with_its_operators(tmp_path: Path, script: Path) -> None:
+    edge = installed(tmp_path / "edge", "ascend310b", "8.5.0")
+    card = installed(tmp_path / "card", "ascend310p", "8.3.RC1")
+    compiler = open_compiler("atc", find=lambda: find_toolkits([str(card)], [str(edge)]))
+    assert compiler.producer().version == "8.5.0"
+    assert compiler.producer().details["toolkit 2"] == "8.3.RC1"
+    (tmp_path / "model.onnx").write_bytes(b"")
+    for soc, home in (("Ascend310P3", "card"), ("Ascend310B4", "edge")):
+        output = tmp_path / soc / "model.om"
+        lines: list[str] = []
+        request = CompileRequest(tmp_path / "model.onnx", output, soc, {"image": (1, 3, 32, 32)}, {})
+        compiler.compile(request, lines.append)
+        assert output.read_text() == f"{tmp_path}/{home}/opp\n"
+
+
+def test_a_toolkit_of_the_settings_must_be_one(tmp_path: Path, script: Path) -> None:
+    with pytest.raises(UserError, match="there is no script /nowhere"):
+        find_toolkits(["/nowhere"], [])
+    (tmp_path / "empty.sh").write_text("export A=1\n")
+    with pytest.raises(UserError, match="brings no atc"):
+        find_toolkits([str(tmp_path / "empty.sh")], [])

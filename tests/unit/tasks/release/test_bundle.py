@@ -99,7 +99,7 @@ def test_the_description_says_what_the_board_must_know(tmp_path: Path) -> None:
 
 
 def test_the_description_of_a_real_compiler_s_model_names_its_cann(tmp_path: Path) -> None:
-    book = {**ledger(), "emulated": False, "compiler": {"name": "atc", "version": "8.0.RC1"}}
+    book = {**ledger(), "emulated": False, "compiler": {"name": "atc", "version": "8.0.RC1", "cann": "8.0.RC1"}}
     folder = bundle.build(work_for(tmp_path, ledger=json.dumps(book).encode()))
     assert read(folder / "Ascend310" / "release.json")["cann"] == "8.0.RC1"
     assert releases_in(folder_files(folder)[1], "here")["Ascend310"].cann == "8.0.RC1"

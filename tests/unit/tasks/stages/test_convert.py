@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from infra.atc.emulator import aipp_config
+from infra.atc.lint.check import examine
 from infra.errors import Refused, Transient, UserError
 from infra.ports.board import BoardFacts
 from infra.ports.compilation import CompileRequest
@@ -39,6 +41,9 @@ class Machine:
 
     def simulator(self) -> Any:
         return self
+
+    def lint(self, model: Path, socs: Any) -> Any:
+        return examine(model, socs, load(overrides={"convert.compiler": "stand-in"}))
 
     def infer(self, folder: Any, soc_version: Any, images: Any, logits: Any) -> float:
         precision = folder.parent.name.removeprefix(f"{soc_version}-")
@@ -83,10 +88,26 @@ def test_one_model_is_compiled_for_the_board_executed_and_chosen(tmp_path: Path)
     world = Machine()
     context, made = run(tmp_path, world)
     assert (made.outputs["om"] / "Ascend310" / "model.om").read_bytes() == b"om:network"
-    assert made.outputs["log"].read_text() == "ATC start working now\n"
-    assert context.reporter.lines == ["ATC start working now"]
+    assert made.outputs["log"].read_text().splitlines() == context.reporter.lines
+    assert context.reporter.lines[-1] == "ATC start working now"
     assert world.trials == [("Ascend310", "force_fp16", b"om:network")]
     assert made.note == "atc-stand-in 0123456789ab (stand-in), 1 compiled, Ascend310: force_fp16"
+
+
+def test_what_the_compiler_will_refuse_is_told_before_it_starts(tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["image"], ["logits"], name="only")
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in ("image", "logits")]
+    network = helper.make_model(
+        helper.make_graph([node], "net", values[:1], values[1:]), opset_imports=[helper.make_opsetid("", 22)]
+    )
+    given = {"model": {"model.onnx": network.SerializeToString()}}
+    chips = {"convert.soc_versions": '["Ascend310", "Ascend42"]'}
+    context, made = run(tmp_path, given=given, **chips)
+    lines = context.reporter.lines
+    assert lines == made.outputs["log"].read_text().splitlines()
+    told = lines[: lines.index("ATC start working now")]
+    assert any(line.startswith("before compiling for Ascend310: ") and "22" in line for line in told)
+    assert any("no CANN here knows Ascend42" in line for line in told)
 
 
 def test_there_is_a_model_for_each_chip_and_precision(tmp_path: Path) -> None:
