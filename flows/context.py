@@ -13,6 +13,7 @@ from infra.settings import Settings, load, nearest
 from infra.settings.fleet import BUILT_IN, read_fleet
 from infra.store.artifacts import folder_files
 from infra.world import World
+from tasks.dataset import remote
 from tasks.engine.chain import Chain
 from tasks.engine.stage import Reporter
 from tasks.fleet.waves import share
@@ -55,7 +56,15 @@ def _with_fetched_inputs(settings: Settings, place: Path) -> Settings:
             files = World(settings, place).external_files()
             path = files.release(address) if field == "release" else files.local_copy(address)
             settings = settings.model_copy(update={name: section.model_copy(update={field: str(path)})})
-    return settings
+    return _with_fetched_pictures(settings, place)
+
+
+def _with_fetched_pictures(settings: Settings, place: Path) -> Settings:
+    """Replace a data source in object storage by its local copy; one with a digest is fetched by its stage."""
+    if settings.data.sha256 or not remote.may_be_remote(settings.data.source):
+        return settings
+    path = remote.local_source(settings.data.source, World(settings, place).external_files())
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"source": path})})
 
 
 def select_boards(

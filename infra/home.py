@@ -5,6 +5,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PROJECT_FILE = "atlasflow.toml"  # the profile of a project, written by `atlasflow new`
+INPUTS = "inputs"  # folder of a home: local copies of objects that settings name
 PROJECT = "ATLASFLOW_PROJECT"  # its path, for child processes
 
 

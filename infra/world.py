@@ -52,7 +52,7 @@ class World:
         """Files that users name by address."""
         from infra.external_files import AddressedFiles
 
-        return AddressedFiles(self._open_store, self.home, self.faults)
+        return AddressedFiles(self._open_store, self.home, self.faults, self.settings.obs.threads)
 
     def training(self) -> "TrainingRuns":
         """Trainings of this chain, by the trainer of the settings."""

@@ -11,6 +11,7 @@ from flows.cli.options import Profile, Set, parse_overrides
 from flows.cli.results import results
 from flows.context import all_fresh, open_chain, select_boards
 from infra.errors import UserError
+from infra.home import INPUTS
 from infra.settings import sources
 from infra.store import fresh_cache
 from tasks.engine.chain import Chain
@@ -74,7 +75,9 @@ def run(
         rows = fresh_run.rows_of(chain.known[name] for name in selected)
         facts = results(chain, selected)
         answer = {"rows": rows, "facts": facts, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
-        fresh_cache.remember(chain.home, _without_prove(), begun_ns, [*sources(profile), *_dependencies(chain)], answer)
+        depends_on = [*sources(profile), *_dependencies(chain)]
+        if not any(path.is_relative_to(chain.home / INPUTS) for path in depends_on):  # a bucket may change
+            fresh_cache.remember(chain.home, _without_prove(), begun_ns, depends_on, answer)
         fresh_run.show(rows, chain.home, facts, {name: str(reason) for name, reason in repeated.items()})
         return
     from flows.cli.terminal import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none

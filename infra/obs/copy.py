@@ -84,7 +84,7 @@ class Files:
         if goal is None:
             for name in sizes:
                 check_name(name, source, UserError, hint="copy the one object, under another name")
-            _fits_folders(source, sizes)
+            check_folders(source, sizes)
         else:
             for name in sizes:  # all of them, before the first is copied
                 ObjectAddress(goal.bucket, join_key(goal.key, name)).checked()
@@ -238,8 +238,12 @@ def _below(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if "://" in folder else str(Path(folder) / name)
 
 
-def _fits_folders(source: str, names: Iterable[str]) -> None:
-    """Check that no file has the name of a folder; objects may have the name of a prefix."""
+def check_folders(source: str, names: Iterable[str]) -> None:
+    """Check that no file has the name of a folder; objects may have the name of a prefix.
+
+    Raises:
+        UserError: one has.
+    """
     folders = {str(parent): name for name in names for parent in PurePosixPath(name).parents}
     for name in names:
         if name in folders:

@@ -17,7 +17,7 @@ class DataSettings(Section):
         "or an https://, file:// or obs:// address",
     )
     sha256: str = Field(
-        "", pattern=r"^([0-9a-f]{64})?$", description="of the archive; required with an https:// or obs:// address"
+        "", pattern=r"^([0-9a-f]{64})?$", description="of the archive; required with an https:// address"
     )
 
     @field_validator("sha256", mode="before")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from infra.names import is_safe_name
 from tasks.dataset.values import Entry, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
+    from pathlib import Path
 
     from infra.ports.values import LocalFile
 
@@ -51,11 +53,18 @@ def find(files: Files, table: str | None = None) -> Layout:
     table = table or _table(used)
     if table is None:
         layout = _class_folders(_without_wrapper(used))
-    elif table.lower().endswith(".csv"):
-        layout = _csv(used, table)
     else:
-        layout = _manifest(used, table)
-    return Layout(layout.kind, layout.entries, _ordered(layout, used), layout.others)
+        kind = "CSV table" if table.lower().endswith(".csv") else "ModelArts manifest"
+        layout = Layout(kind, _listed(used, rows_of(read_text(used[table].path, table), table)), ())
+    return Layout(layout.kind, _with_useful_parts(layout.entries), _ordered(layout, used), layout.others)
+
+
+def _with_useful_parts(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Leave the parts out where there is only `train`, which does not say what is held out."""
+    parts = {entry.part for entry in entries}
+    if parts == {"eval"}:
+        raise UserError("the source has no training pictures", hint="add a part train, or leave the parts out")
+    return [replace(entry, part=None) for entry in entries] if parts == {"train"} else entries
 
 
 def _table(files: Files) -> str | None:
@@ -95,10 +104,6 @@ def _class_folders(files: Files) -> Layout:
     if not entries:
         raise UserError("the source has no class folders with pictures", hint=_HINT)
     others = [name for name in others if PurePosixPath(name).name not in (CLASSES, LABELS)]
-    if {entry.part for entry in entries} == {"eval"}:
-        raise UserError("the source has no training pictures", hint="add a folder train, or leave the part folders out")
-    if {entry.part for entry in entries} == {"train"}:  # `train` alone says nothing of what is held out
-        entries = [Entry(entry.name, entry.path, entry.sha256, entry.label, None) for entry in entries]
     return Layout("class folders with parts" if split else "class folders", entries, (), others)
 
 
@@ -108,9 +113,25 @@ def _part(named: str | None, both: bool) -> str | None:
     return "train" if both else "eval"
 
 
-def _csv(files: Files, table: str) -> Layout:
+def rows_of(text: str, table: str) -> list[tuple[str, str, str]]:
+    """Read the rows of a CSV table or a manifest: source, class name and part of each labelled picture.
+
+    Args:
+        text: its content.
+        table: its name, whose suffix tells the form.
+
+    Raises:
+        UserError: a row is malformed, or no picture has a label.
+    """
+    rows = _csv(text, table) if table.lower().endswith(".csv") else _manifest(text, table)
+    if not rows:
+        raise UserError(f"{table} lists no labelled picture")
+    return rows
+
+
+def _csv(text: str, table: str) -> list[tuple[str, str, str]]:
     """Read `path,label` rows, with or without a header and a third column with the part."""
-    rows = list(csv.reader(io.StringIO(_text(files, table))))
+    rows = list(csv.reader(io.StringIO(text)))
     if rows and rows[0] and rows[0][0].strip().lower() in ("path", "file", "filename", "image", "image_path", "source"):
         rows = rows[1:]
     listed = []
@@ -120,13 +141,13 @@ def _csv(files: Files, table: str) -> Layout:
         if len(row) < 2 or not row[1].strip():
             raise UserError(f"{table}: row {number} is not path,label: {','.join(row)[:80]!a}")
         listed.append((row[0].strip(), row[1].strip(), row[2].strip().lower() if len(row) > 2 else ""))
-    return Layout("CSV table", _listed(files, table, listed), ())
+    return listed
 
 
-def _manifest(files: Files, table: str) -> Layout:
+def _manifest(text: str, table: str) -> list[tuple[str, str, str]]:
     """Read ModelArts' image classification manifest: JSON lines with `source`, `annotation` and perhaps `usage`."""
     listed = []
-    for number, line in enumerate(_text(files, table).splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -143,18 +164,16 @@ def _manifest(files: Files, table: str) -> Layout:
             raise UserError(f"{table}: line {number} has several classes: {', '.join(labels)[:80]}", hint="keep one")
         if labels:  # a picture without an annotation is not labelled yet
             listed.append((source, labels[0], usage))
-    return Layout("ModelArts manifest", _listed(files, table, listed), ())
+    return listed
 
 
-def _listed(files: Files, table: str, rows: Sequence[tuple[str, str, str]]) -> list[Entry]:
+def _listed(files: Files, rows: Sequence[tuple[str, str, str]]) -> list[Entry]:
     """Look up the pictures of a list; addresses of a bucket are matched by the end of their path."""
-    if not rows:
-        raise UserError(f"{table} lists no labelled picture")
     both = {PARTS.get(part) for _, _, part in rows} >= {"val", "eval"}
     known = all(part in PARTS for _, _, part in rows)
     entries = []
     for source, label, part in rows:
-        name = _inside(files, source)
+        name = inside(files, source)
         file = files.get(name)
         given = _part(PARTS[part], both) if known else None
         if file is None:
@@ -164,15 +183,26 @@ def _listed(files: Files, table: str, rows: Sequence[tuple[str, str, str]]) -> l
     return entries
 
 
-def _inside(files: Files, source: str) -> str:
+def inside(files: Container[str], source: str) -> str:
+    """Return the file that a row of a table means; its path as given when there is no such file.
+
+    Args:
+        files: paths inside the source.
+        source: a path, or an address whose end is the path.
+    """
     path = re.sub(r"^(obs|s3|file)://", "", source.replace("\\", "/")).removeprefix("./")
     parts = path.strip("/").split("/")
     return next(("/".join(parts[start:]) for start in range(len(parts)) if "/".join(parts[start:]) in files), path)
 
 
-def _text(files: Files, name: str) -> str:
+def read_text(path: Path, name: str) -> str:
+    """Read a table of the user.
+
+    Raises:
+        UserError: it is not UTF-8; names `name`.
+    """
     try:
-        return files[name].path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name} is not UTF-8: {error}", hint="save it as UTF-8") from error
 
@@ -184,7 +214,7 @@ def _ordered(layout: Layout, files: Files) -> Sequence[str]:
         check_class_name(name)
     lists = [name for name in files if PurePosixPath(name).name == CLASSES and name.count("/") < 2]
     if lists:
-        names = [line.strip() for line in _text(files, lists[0]).splitlines() if line.strip()]
+        names = [line.strip() for line in read_text(files[lists[0]].path, lists[0]).splitlines() if line.strip()]
         unknown = sorted(found - set(names))
         if unknown:
             raise UserError(

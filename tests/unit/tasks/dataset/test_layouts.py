@@ -95,6 +95,19 @@ def test_a_table_lists_pictures(tmp_path: Path, head: str) -> None:
     assert [entry.path is None for entry in found.entries] == [False, False, True]
 
 
+@pytest.mark.parametrize(("second", "expected"), [("train", [None, None]), ("test", ["train", "eval"])])
+def test_a_table_that_only_trains_says_nothing_of_what_is_held_out(tmp_path: Path, second: str, expected: Any) -> None:
+    text = f"1.jpg,cat,train\n2.jpg,dog,{second}\n"
+    found = find(with_text(tmp_path, "labels.csv", text, "1.jpg", "2.jpg"), "labels.csv")
+    assert [entry.part for entry in found.entries] == expected
+
+
+def test_a_table_without_training_pictures_is_refused(tmp_path: Path) -> None:
+    text = "1.jpg,cat,test\n2.jpg,dog,test\n"
+    with pytest.raises(UserError, match="no training pictures"):
+        find(with_text(tmp_path, "labels.csv", text, "1.jpg", "2.jpg"), "labels.csv")
+
+
 def test_a_wrong_row_of_a_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"labels\.csv: row 2 is not path,label"):
         find(with_text(tmp_path, "labels.csv", "a.jpg,cat\nb.jpg\n", "a.jpg", "b.jpg"), "labels.csv")
