@@ -24,7 +24,10 @@ Version = tuple[str, int, str]
 class ListedStore(Protocol):
     """What is needed of a bucket."""
 
-    bucket: str
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        ...
 
     def listing(self, prefix: str) -> Sequence[Version]:
         """List the keys that begin with a prefix."""
