@@ -28,7 +28,7 @@ def fetch(
     An unfinished `target` of an earlier attempt is resumed. A finished one with a wrong digest is removed.
 
     Args:
-        addresses: `http://`, `https://` or `file://`, tried in this order.
+        addresses: `http://`, `https://`, `file://` or paths of this machine, tried in this order.
         target: path of the file.
         sha256: expected digest.
         progress: receives bytes so far and in all.
@@ -66,8 +66,8 @@ def shown(address: str) -> str:
 
 def _fetch_one(address: str, target: Path, progress: FetchProgress, faults: FaultPlan) -> None:
     parts = urlsplit(address)
-    if parts.scheme == "file":
-        source = Path(url2pathname(parts.path))
+    if parts.scheme == "file" or "://" not in address:
+        source = Path(url2pathname(parts.path) if parts.scheme == "file" else address).expanduser()
         if not source.is_file():
             raise UserError(f"there is no file {source}", hint="check data.source")
         shutil.copyfile(source, target)
@@ -75,7 +75,7 @@ def _fetch_one(address: str, target: Path, progress: FetchProgress, faults: Faul
     elif parts.scheme in ("http", "https"):
         _fetch_http(address, target, progress, faults)
     else:
-        raise UserError(f"'{shown(address)}' cannot be fetched", hint="use https://, file:// or obs://")
+        raise UserError(f"'{shown(address)}' cannot be fetched", hint="use a path, https://, file:// or obs://")
 
 
 def _fetch_http(address: str, target: Path, progress: FetchProgress, faults: FaultPlan) -> None:

@@ -127,6 +127,17 @@ def test_a_local_file_is_taken_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "copy").read_bytes() == BODY
 
 
+@pytest.mark.parametrize("place", ["{0}/a file", "a file", "~/a file"])
+def test_a_path_is_an_address_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a file").write_bytes(BODY)
+    fetch([place.format(tmp_path)], tmp_path / "copy", DIGEST, nothing)
+    assert (tmp_path / "copy").read_bytes() == BODY
+    with pytest.raises(Corrupt, match="a file"):
+        fetch([place.format(tmp_path)], tmp_path / "copy", "0" * 64, nothing)
+
+
 @pytest.mark.parametrize("address", ["file:///absent", "ftp://127.0.0.1/file", "nonsense"])
 def test_addresses_that_cannot_work_are_the_users(tmp_path: Path, address: str) -> None:
     with pytest.raises(UserError):
