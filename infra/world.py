@@ -14,7 +14,7 @@ from infra.ports.compilation import Compiler
 from infra.ports.storage import ObjectStore
 from infra.ports.training import Trainer
 from infra.services import Service, Services
-from infra.settings import ModelArtsSettings, Settings, nearest
+from infra.settings import BoardSettings, ModelArtsSettings, Settings, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,19 +192,28 @@ class World:
         """
         from infra.board.client import SshBoard
 
+        deploy, settings = self.settings.deploy, self.board_settings(name)
+        return SshBoard(name, settings, self.faults, downgrade=deploy.allow_downgrade, devices=deploy.devices)
+
+    def board_settings(self, name: str) -> BoardSettings:
+        """How a board is reached; its stand-in is started when it has no address.
+
+        Raises:
+            UserError: there is no such board.
+        """
         if name not in self.settings.boards:
             close = nearest(name, self.settings.boards)
             hint = "`atlasflow boards list` shows them, `atlasflow boards add` adds one"
             raise UserError(f"there is no board '{name}'{close}", hint=hint)
         settings = self.settings.boards[name]
-        if not settings.address:
-            from infra.board.emulator import service as stand_in
+        if settings.address:
+            return settings
+        from infra.board.emulator import service as stand_in
 
-            self.services.start(self._board_service(name))
-            settings = stand_in.board_settings(self.services, self.home, name, settings)
-            stand_in.give_keyring(self.home, name, settings, self.board_keyring(name, stand_in=True))
-        deploy = self.settings.deploy
-        return SshBoard(name, settings, self.faults, downgrade=deploy.allow_downgrade, devices=deploy.devices)
+        self.services.start(self._board_service(name))
+        settings = stand_in.board_settings(self.services, self.home, name, settings)
+        stand_in.give_keyring(self.home, name, settings, self.board_keyring(name, stand_in=True))
+        return settings
 
     def receipts(self) -> "Receipts":
         """The receipts of this home."""
@@ -252,4 +261,7 @@ class World:
         from infra.board.emulator import service as stand_in
 
         board = self.settings.boards[name]
-        return stand_in.service(self.services, self.home, name, soc_version=board.soc, like=board.like)
+        password = board.password.get_secret_value()
+        return stand_in.service(
+            self.services, self.home, name, soc_version=board.soc, like=board.like, password=password
+        )

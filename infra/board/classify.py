@@ -19,12 +19,16 @@ _MAX_CLASSES = 100
 
 @dataclass(frozen=True)
 class AgentAnswer:
-    """The agent's answer to one picture: five best classes, or `problem`; `annotated` is a path on the board."""
+    """The agent's answer to one picture: five best classes and their numbers, or `problem`.
+
+    `annotated` is a path on the board.
+    """
 
     top: tuple[tuple[str, float], ...] = ()
     milliseconds: float = 0.0
     annotated: str = ""
     problem: str = ""
+    numbers: tuple[int, ...] = ()
 
     @classmethod
     def from_json(cls, said: Any) -> "AgentAnswer":
@@ -37,11 +41,12 @@ class AgentAnswer:
         )
         if not top:
             raise ValueError("a picture has no class")
-        return cls(top, answers.number(said["milliseconds"]), answers.text(said["annotated"]))
+        numbers = tuple(answers.count(number) for number in answers.items(said["numbers"], len(top)))
+        return cls(top, answers.number(said["milliseconds"]), answers.text(said["annotated"]), numbers=numbers)
 
 
 async def classify(
-    session: Session, pictures: Sequence[Path], folder: Path, devices: str = "0"
+    session: Session, pictures: Sequence[Path], folder: Path, devices: str = "0", *, inside: bool = False
 ) -> list[Classification]:
     """Classify pictures with the active release and fetch the annotated copies into `folder`.
 
@@ -69,14 +74,31 @@ async def classify(
         read,
         timeout=SECONDS + 30,
         release=active,
-        arguments=["classify", "--json", *device_words(devices), "--output", f"{work}/out", *names],
+        arguments=[
+            *("classify", "--json", *device_words(devices), "--output", f"{work}/out"),
+            *(("--caption", "inside") if inside else ()),
+            *names,
+        ],
         seconds=SECONDS,
     )
     session.step("fetch")
+    targets = _names(pictures, [Path(answer.annotated).suffix for answer in found])
     return [
-        await _fetch(session, answer, picture, folder / f"{index:03}-{picture.stem}.png")
-        for index, (answer, picture) in enumerate(zip(found, pictures, strict=True))
+        await _fetch(session, answer, picture, folder / target)
+        for answer, picture, target in zip(found, pictures, targets, strict=True)
     ]
+
+
+def _names(pictures: Sequence[Path], suffixes: Sequence[str]) -> list[str]:
+    """Names for annotated copies: those of the pictures, with a number where a name is taken."""
+    taken: list[str] = []
+    for picture, suffix in zip(pictures, suffixes, strict=True):
+        name, number = f"{picture.stem}{suffix}", 1
+        while name in taken:
+            number += 1
+            name = f"{picture.stem}-{number}{suffix}"
+        taken.append(name)
+    return taken
 
 
 def check_pictures(pictures: Sequence[Path]) -> None:
@@ -95,4 +117,4 @@ async def _fetch(session: Session, found: AgentAnswer, picture: Path, target: Pa
         return Classification(str(picture), (), 0.0, None, found.problem)
     with replacing(target) as temporary:
         await session.fetch(found.annotated, temporary, MAX_ANNOTATED_BYTES)
-    return Classification(str(picture), found.top, found.milliseconds, target)
+    return Classification(str(picture), found.top, found.milliseconds, target, numbers=found.numbers)

@@ -94,15 +94,20 @@ class SshBoard:
 
         return self._run(work)
 
-    def classify(self, pictures: Sequence[Path], folder: Path) -> Sequence[Classification]:
+    def classify(self, pictures: Sequence[Path], folder: Path, *, inside: bool = False) -> Sequence[Classification]:
         """Classify pictures with the active release and fetch the annotated copies into `folder`.
+
+        Args:
+            pictures: their paths here.
+            folder: for the copies, which keep the names of the pictures.
+            inside: write the class on the pictures, in their own size, and not below them.
 
         Raises:
             UserError: there is no picture, or one does not exist.
             Refused: no release is active.
         """
         classify.check_pictures(pictures)
-        return self._run(lambda session: classify.classify(session, pictures, folder, self._devices))
+        return self._run(lambda session: classify.classify(session, pictures, folder, self._devices, inside=inside))
 
     def bench(self, runs: int, batch: int) -> Bench:
         """Time the active release on the devices, all at the same time."""

@@ -112,7 +112,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class Classification:
-    """A board's answer to one picture: the five best (class name, probability), best first.
+    """A board's answer to one picture: the five best (class name, probability), best first, and their class numbers.
 
     For an unreadable picture, `problem` says why and `top` is empty.
     """
@@ -122,6 +122,7 @@ class Classification:
     milliseconds: float
     annotated: Path | None
     problem: str = ""
+    numbers: tuple[int, ...] = ()
 
 
 class Board(Protocol):
@@ -178,8 +179,11 @@ class Board(Protocol):
         """Activate the previous release."""
         ...
 
-    def classify(self, pictures: Sequence[Path], folder: Path) -> Sequence[Classification]:
-        """Classify pictures with the active release and fetch the annotated copies into `folder`."""
+    def classify(self, pictures: Sequence[Path], folder: Path, *, inside: bool = False) -> Sequence[Classification]:
+        """Classify pictures with the active release and fetch the annotated copies into `folder`.
+
+        With `inside` the class is written on the pictures, in their own size, and not below them.
+        """
         ...
 
 

@@ -41,7 +41,7 @@ class BoardSettings(Section):
     user: str = Field("HwHiAiUser", description="SSH user")
     key: str = Field("", description="path of the private key")
     host_key: str = Field("", description="pinned public host key, such as 'ssh-ed25519 AAAA…'")
-    password: SecretStr = Field(SecretStr(""), description="SSH password; a key is better")
+    password: SecretStr = Field(SecretStr(""), description="SSH password; a key is better; the stand-in takes it, too")
     python: str = Field("python3", description="Python command on the board")
     environment: str = Field("", description="script on the board to source before anything runs there")
     like: str = Field(

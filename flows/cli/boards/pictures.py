@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
-from flows.cli.boards.common import chain_of, show
+from flows.cli.boards.common import chain_of
 from flows.cli.options import Json, Profile, Set
 from flows.cli.output import print_json, print_line
+from infra.board.agent.failure import Failure
+from infra.board.agent.screen import lines, listed
 from infra.errors import UserError
+from infra.ports.board import Classification
 from infra.store.atomic import write_text
 
 Name = Annotated[str, typer.Argument(metavar="BOARD", help="Name of a board.")]
@@ -18,7 +21,9 @@ Name = Annotated[str, typer.Argument(metavar="BOARD", help="Name of a board.")]
 def register(boards: typer.Typer) -> None:
     """Add the commands to the group."""
     boards.command(epilog="Example: `atlasflow boards pull porch --output pictures/`")(pull)
-    boards.command(epilog="Example: `atlasflow boards classify porch cat.jpg --output pictures/`")(classify)
+    boards.command(
+        epilog="Examples: `atlasflow boards classify porch cat.jpg --output pictures/` · `… ./data/ --caption inside`"
+    )(classify)
 
 
 def pull(
@@ -43,8 +48,12 @@ def pull(
 
 def classify(
     name: Name,
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures on this machine.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures on this machine, or folders of pictures.")],
     output: Annotated[Path | None, typer.Option(help="Folder; by default one in the home.")] = None,
+    caption: Annotated[
+        Literal["below", "inside"],
+        typer.Option(help="Where the class is written; inside: on the picture, which keeps its size and name."),
+    ] = "below",
     profile: Profile = "local",
     settings: Set = None,
     as_json: Json = False,
@@ -52,18 +61,37 @@ def classify(
     """Let a board classify pictures, and fetch the annotated copies."""
     chain = chain_of(profile, settings)
     folder = output or chain.home / "pulled" / name / "classified"
-    answers = chain.world.board(name).classify(pictures, folder)
-    rows = [
-        {
-            "picture": answer.picture,
-            "class": answer.top[0][0] if answer.top else answer.problem,
-            "confidence": round(answer.top[0][1], 6) if answer.top else None,
-            "milliseconds": round(answer.milliseconds, 2),
-            "annotated": str(answer.annotated or ""),
-        }
-        for answer in answers
-    ]
-    show(rows, {key: key for key in rows[0]}, as_json=as_json)
+    answers = chain.world.board(name).classify(_listed(pictures), folder, inside=caption == "inside")
+    if as_json:
+        print_json([_row(answer) for answer in answers])
+    else:
+        for answer in answers:
+            copy = str(answer.annotated or "")
+            found = lines(answer.picture, answer.top, answer.numbers, answer.milliseconds, copy, answer.problem)
+            print_line("\n".join(found))
     unread = [answer.picture for answer in answers if not answer.top]
     if unread:
         raise UserError(f"{len(unread)} of {len(answers)} pictures could not be read: {', '.join(unread)}")
+
+
+def _row(answer: Classification) -> dict[str, Any]:
+    """The JSON form of an answer: the best class, and all five."""
+    top = [
+        {"label": number, "class": label, "confidence": round(confidence, 6)}
+        for number, (label, confidence) in zip(answer.numbers, answer.top, strict=True)
+    ]
+    return {
+        "picture": answer.picture,
+        "class": top[0]["class"] if top else answer.problem,
+        "confidence": top[0]["confidence"] if top else None,
+        "top": top,
+        "milliseconds": round(answer.milliseconds, 2),
+        "annotated": str(answer.annotated or ""),
+    }
+
+
+def _listed(paths: list[Path]) -> list[Path]:
+    try:
+        return [Path(path) for path in listed([str(path) for path in paths])]
+    except Failure as failure:
+        raise UserError(failure.message, hint=failure.hint) from failure

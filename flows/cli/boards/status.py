@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.boards import add, bench, drift, keyring, pictures, reconcile, rollout
+from flows.cli.boards import add, bench, drift, keyring, pictures, reconcile, rollout, ssh_config
 from flows.cli.boards.common import All, AtOnce, Label, Names, chain_of, chosen, on_each, show
 from flows.cli.options import Json, Profile, Set
 from flows.context import release_files
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     drift.register(boards)
     keyring.register(boards)
     rollout.register(boards)
+    ssh_config.register(boards)
     app.add_typer(boards, name="boards", epilog="Example: `atlasflow boards add porch HwHiAiUser@192.168.1.2`")
 
 

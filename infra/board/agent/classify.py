@@ -9,8 +9,9 @@ import preprocess
 
 from .card import Card
 from .model import Model
-from .pictures import annotate, save
+from .pictures import annotate, save, write_on
 from .release import Release
+from .screen import lines
 from .watchdog import Watchdog, check_finite
 
 
@@ -45,7 +46,7 @@ class Answer(NamedTuple):
 
 
 def classify(
-    card: Card, release: Release, watchdog: Watchdog, paths: Sequence[str], output: Optional[str]
+    card: Card, release: Release, watchdog: Watchdog, paths: Sequence[str], output: Optional[str], inside: bool = False
 ) -> Iterator[Answer]:
     """Answer each picture, in order, on the devices of a card; an unreadable one is reported and skipped.
 
@@ -55,6 +56,7 @@ def classify(
         watchdog: notified of each answer.
         paths: the pictures.
         output: folder for annotated copies; None for none.
+        inside: write the class on the picture, which keeps its size and name, and not below it.
 
     Raises:
         Failure: the device fails, or the model answers NaN or infinite values.
@@ -65,7 +67,8 @@ def classify(
             yield answer
             continue
         watchdog.passed(1)
-        annotated = save(annotate(picture, answer.top), output, answer.picture, taken) if output else None
+        drawn = write_on if inside else annotate
+        annotated = save(drawn(picture, answer.top), output, answer.picture, taken, inside) if output else None
         yield answer._replace(annotated=annotated)
 
 
@@ -86,12 +89,5 @@ def _look(release: Release, model: Model, path: str) -> Tuple[Answer, Any]:
 
 
 def describe(answer: Answer) -> Iterator[str]:
-    """The lines that a person reads (docs/reference/tutorials.md T2)."""
-    if answer.error:
-        yield f"{answer.picture}: skipped, {answer.error}"
-        return
-    yield f"{answer.picture} ({answer.milliseconds:.2f} ms)"
-    for number, (label, confidence) in zip(answer.numbers, answer.top):  # noqa: B905 - Python 3.6 has no strict
-        yield f"label:{number}  confidence: {confidence:.6f}, class: {label}"
-    if answer.annotated:
-        yield f"written to {answer.annotated}"
+    """The lines that a person reads."""
+    return lines(answer.picture, answer.top, answer.numbers, answer.milliseconds, answer.annotated, answer.error)

@@ -13,6 +13,7 @@ from .failure import USER, Failure
 from .infer import infer
 from .observations import Recorder, path_for
 from .release import Release
+from .screen import listed
 from .smoke import smoke, worst
 from .unsure import FOLDER as UNSURE
 from .unsure import Bounds, Keeper
@@ -48,7 +49,13 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=run_smoke)
     command = commands.add_parser("classify", parents=[common], help="classify pictures")
     command.add_argument("--output", help="folder for annotated copies")
-    command.add_argument("pictures", nargs="+", metavar="PICTURE")
+    command.add_argument(
+        "--caption",
+        choices=("below", "inside"),
+        default="below",
+        help="where the class is written; inside: on the picture, which keeps its size and name (below)",
+    )
+    command.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture, or a folder of pictures")
     command.set_defaults(run=run_classify)
     command = commands.add_parser("watch", parents=[common], help="classify the pictures that appear in a folder")
     command.add_argument("--output", help="folder for annotated copies and answers.jsonl")
@@ -94,8 +101,10 @@ def run_classify(options: argparse.Namespace) -> Dict[str, Any]:
     """`classify`."""
     release = Release()
     answers = []
+    pictures = listed(options.pictures)
+    inside = options.caption == "inside"
     with Watchdog(release.folder) as dog, Card(options.device, release.model) as card:
-        for answer in classify(card, release, dog, options.pictures, options.output):
+        for answer in classify(card, release, dog, pictures, options.output, inside):
             answers.append(answer.to_json())
             if not options.json:
                 print("\n".join(describe(answer)))

@@ -1,10 +1,11 @@
-"""Write the recognised class below a picture, without a font file."""
+"""Write the recognised class below a picture or on it, without a font file."""
 
 import os
 from typing import Sequence, Set, Tuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+JPEG = (".jpg", ".jpeg")
 SHORTEST = 256  # pixels; smaller pictures are enlarged for the text
 LONGEST = 4096  # pixels; the limit of enlarging
 MARGIN = 6
@@ -37,18 +38,41 @@ def annotate(picture: Image.Image, top: Sequence[Tuple[str, float]]) -> Image.Im
     return whole
 
 
-def save(picture: Image.Image, folder: str, name: str, taken: Set[str]) -> str:
-    """Write a PNG with the original's name atomically; equal names get a number. Returns its path."""
+def write_on(picture: Image.Image, top: Sequence[Tuple[str, float]]) -> Image.Image:
+    """The picture in its own size, with the best class and its probability on it, white with a dark edge."""
+    shown = picture.convert("RGB")
+    width, height = shown.size
+    text = caption_mask(f"{top[0][0]} {top[0][1]:.1%}", max(8, height // 10))
+    if text.size[0] > width:
+        text = text.resize((width, text.size[1]), Image.BILINEAR)  # type: ignore[attr-defined]
+    left, upper = min(MARGIN, width - text.size[0]), min(MARGIN, max(0, height - text.size[1]))
+    for x, y in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        shown.paste((0, 0, 0), (left + x, upper + y), text)
+    shown.paste((255, 255, 255), (left, upper), text)
+    return shown
+
+
+def save(picture: Image.Image, folder: str, name: str, taken: Set[str], same_name: bool = False) -> str:
+    """Write a picture with the original's name atomically; equal names get a number. Returns its path.
+
+    Args:
+        picture: to write.
+        folder: made when it is missing.
+        name: of the original.
+        taken: names that were given before; the new one is added.
+        same_name: keep a JPEG's name and form; everything else becomes a PNG.
+    """
     stem, suffix = os.path.splitext(os.path.basename(name))
-    stem += "" if suffix.lower() == ".png" else suffix
+    ending = suffix if same_name and suffix.lower() in JPEG else ".png"
+    stem += "" if same_name or suffix.lower() == ".png" else suffix
     stem = "".join(char if char.isprintable() and char not in "\\:" else "_" for char in stem)  # clients refuse others
-    unique, number = stem, 1
+    unique, number = stem + ending, 1
     while unique in taken:
         number += 1
-        unique = f"{stem}-{number}"
+        unique = f"{stem}-{number}{ending}"
     taken.add(unique)
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, unique + ".png")
-    picture.save(path + ".new", format="PNG")
+    path = os.path.join(folder, unique)
+    picture.save(path + ".new", format="PNG" if ending == ".png" else "JPEG", quality=95)
     os.replace(path + ".new", path)
     return path

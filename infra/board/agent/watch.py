@@ -11,10 +11,9 @@ from .failure import USER, Failure
 from .files import ANSWERS, ends_with_line
 from .observations import Recorder
 from .release import Release
+from .screen import SUFFIXES
 from .unsure import Keeper
 from .watchdog import Watchdog
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 Mark = Tuple[int, int]  # size in bytes and time of change in ns: unchanged between two looks, the file is complete
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from infra.board.emulator.profiles import Layout, Profile, npu_smi
+from infra.board.emulator.profiles import PLAIN, Layout, Profile, npu_smi
 from infra.errors import UserError
 from infra.store.atomic import write_text
 
@@ -28,6 +28,23 @@ arch={arch}
 os=linux
 path={path}
 """
+# In Ubuntu's order: a shell that is not interactive ends here, so exports for `ssh board COMMAND` belong above.
+_BASHRC = """\
+case $- in
+    *i*) ;;
+      *) return ;;
+esac
+HISTCONTROL=ignoreboth
+PS1='\\u@board:\\w\\$ '
+"""
+_PROFILE = """\
+export PATH="$STAND_IN_PROGRAMS:$PATH"  # /etc/profile of this machine has set it anew
+if [ -n "$BASH_VERSION" ] && [ -f "$HOME/.bashrc" ]; then
+    . "$HOME/.bashrc"
+fi
+"""
+# Paths of the board's own file system in PYTHONPATH are below its folder here.
+_PLACES = r"s#\(^\|:\)/usr/local/Ascend/#\1$ROOT/usr/local/Ascend/#g"
 _NPU_SMI = """\
 #!/bin/sh
 cat <<'TABLE'
@@ -42,7 +59,7 @@ def furnish(folder: Path, board: Profile) -> None:
         folder: of the board; what it imitated before is removed.
         board: to imitate.
     """
-    mark, wanted = folder / "furnished", f"{board!r} {sys.executable} {ACL}\n"
+    mark, wanted = folder / "furnished", f"2 {board!r} {sys.executable} {ACL}\n"
     if mark.exists() and mark.read_text(encoding="utf-8") == wanted:
         return
     mark.unlink(missing_ok=True)
@@ -56,6 +73,9 @@ def furnish(folder: Path, board: Profile) -> None:
     for number in range(board.devices):
         write_text(devices / f"davinci{board.first_file + number}", "")
     write_text(devices / "davinci_manager", "")
+    for name, text in ((".bashrc", _BASHRC), (".profile", _PROFILE)):
+        if not (folder / "home" / name).exists():
+            write_text(folder / "home" / name, text)
     _toolkit(folder, board)
     write_text(mark, wanted)
 
@@ -78,6 +98,8 @@ def _python(folder: Path, board: Profile) -> None:
         "ATLASFLOW_ACL_DEVICES": str(board.devices),
     }
     lines = ["#!/bin/sh", *(f"export {name}={shlex.quote(value)}" for name, value in hardware.items())]
+    lines += [f"ROOT={shlex.quote(str(folder / 'root'))}"]
+    lines += [f'PYTHONPATH="$(printf %s "$PYTHONPATH" | sed "{_PLACES}")"']
     lines += [f'export PYTHONPATH={shlex.quote(str(library))}:"$PYTHONPATH"']
     lines += [f'exec {shlex.quote(sys.executable)} -S "$@"', ""]
     write_text(folder / "bin" / "python3", "\n".join(lines), mode=0o755)
@@ -91,6 +113,8 @@ def _toolkit(folder: Path, board: Profile) -> None:
         Layout.NNRT: local / "nnrt",
         Layout.CANN: local / "cann",
     }
+    if board.cann == PLAIN:  # it is like any board, also like one without a script
+        _link_acl(local / "pyACL" / "python" / "site-packages" / "acl")
     if board.layout is Layout.MINID:
         _link_acl(folder / "root" / "home" / "data" / "miniD" / "driver" / "lib64")
     elif board.layout is Layout.MODULE:

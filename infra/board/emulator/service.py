@@ -1,8 +1,9 @@
 """The stand-in board as a local service: an SSH server on 127.0.0.1 with its own home folder.
 
-    <home>/boards/<name>/home/     the user's home: releases, set_env.sh of the stand-in toolkit
+    <home>/boards/<name>/home/     the user's home: releases, set_env.sh of the stand-in toolkit, .bashrc as Ubuntu's
     <home>/boards/<name>/bin/      `python3` (numpy, Pillow; `acl` once set_env.sh is sourced), `npu-smi`
     <home>/boards/<name>/root/     what a board has in /usr/local, /home/data and /dev
+    <home>/boards/<name>/password  a hash, where the settings give the board a password
     <home>/boards/<name>/host_key  the board's host key
     <home>/secrets/board-<name>    the client's key
 
@@ -14,6 +15,7 @@ import socket
 import sys
 from pathlib import Path
 
+from infra.board.emulator import password as login
 from infra.board.emulator.furniture import furnish
 from infra.board.emulator.profiles import Profile, profile
 from infra.errors import UserError
@@ -35,6 +37,7 @@ def service(
     soc_version: str = "Ascend310",
     run_mode: str = "device",
     like: str = "",
+    password: str = "",
     faults: str = "",
 ) -> Service:
     """The stand-in board `name` of an AtlasFlow home, created on first use.
@@ -46,16 +49,19 @@ def service(
         soc_version: its chip, where `like` names none.
         run_mode: `device` as on an Atlas 200, `host` as with an Atlas 300 card; likewise.
         like: name of a profile that it imitates; empty for a plain board.
+        password: for a login without a key; empty: there is none.
         faults: a fault plan for the server (`infra.faults`): points `sshd.login`, `sshd.command`, `sshd.open`,
             `sshd.write` and `sshd.rename`.
     """
     board = profile(like, soc_version, host=run_mode == "host")
     folder = _prepare(home, name, board)
+    login.give(folder, password)
     port = services.port(_service_name(name))
     command = (
         *(sys.executable, "-m", "infra.board.emulator.sshd"),
         *("--folder", str(folder), "--port", str(port), "--user", board.user, "--faults", faults),
     )
+    same = {"soc_version": soc_version, "run_mode": run_mode, "like": like, "password": password, "faults": faults}
     return Service(
         name=_service_name(name),
         title=f"board {name} (stand-in)",
@@ -63,9 +69,7 @@ def service(
         address=f"ssh://{board.user}@127.0.0.1:{port}",
         port=port,
         ready=lambda: _greets(port),
-        rebuild=lambda: service(
-            services, home, name, soc_version=soc_version, run_mode=run_mode, like=like, faults=faults
-        ),
+        rebuild=lambda: service(services, home, name, **same),
         environment={"PYTHONPATH": str(CHECKOUT)},
         start_seconds=20,
         stop_seconds=5,

@@ -1,13 +1,15 @@
 """The SSH server of a stand-in board: `python -m infra.board.emulator.sshd --folder … --port …`.
 
-/bin/sh runs commands in the board's home with the board's environment only; SFTP starts there too. The server has the
-rights of its user, like any SSH server, and listens on 127.0.0.1 only.
+bash runs commands in the board's home with the board's environment only; SFTP starts there too. Paths below the user's
+home of a real board (/home/HwHiAiUser) mean that home, in SFTP and in the text of a command. The server has the rights
+of its user, like any SSH server, and listens on 127.0.0.1 only.
 """
 
 import argparse
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import asyncssh
 
+from infra.board.emulator import password, terminal
 from infra.faults import FaultPlan
 
 BANNER = "AtlasFlow_board_stand-in"  # by which the service recognises its own port
@@ -28,73 +31,58 @@ class Board:
         self.home = folder / "home"
         self.user = user
         self.faults = faults
+        self.place = f"/home/{user}/"
 
     def environment(self) -> dict[str, str]:
-        """The environment of a non-interactive login: no toolkit is sourced."""
+        """The environment of a login, before the shell reads its files: no toolkit is sourced."""
         return {
             "ATLASFLOW_BOARD_ROOT": str(self.folder / "root"),
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "LOGNAME": self.user,
             "PATH": f"{self.folder / 'bin'}:/usr/local/bin:/usr/bin:/bin",
-            "SHELL": "/bin/sh",
+            "SHELL": terminal.SHELL,
+            "STAND_IN_PROGRAMS": str(self.folder / "bin"),
             "USER": self.user,
         }
+
+    def path(self, path: bytes) -> bytes:
+        """Map a path of the user's home on a real board to this machine; any other path stays."""
+        own = os.fsencode(self.home) + b"/"
+        inside = (path + b"/").startswith(self.place.encode()) and not (path + b"/").startswith(own)
+        return own + path[len(self.place) :] if inside else path
+
+    def command(self, text: str | None) -> str | None:
+        """Map the paths of the user's home on a real board in the text of a command."""
+        own = str(self.home).removeprefix(self.place)  # as a machine may have its files below the same folder
+        place = re.compile(rf"(?<![\w.~/-]){re.escape(self.place[:-1])}(?!/{re.escape(own)})(?![\w.-])")
+        return text and place.sub(lambda _found: str(self.home), text)
 
     async def run(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
         """Run one command (or a shell); when the client disconnects, its process group gets SIGHUP."""
         if self.faults.reach("sshd.command") == "cut":
             process.channel.get_connection().abort()
             return
-        arguments = ["/bin/sh"] if process.command is None else ["/bin/sh", "-c", process.command]
-        child = await asyncio.create_subprocess_exec(
-            *arguments,
-            cwd=self.home,
-            env=self.environment(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        environment = self.environment() | terminal.variables(process)
+        size = process.get_terminal_size()[:2] if process.get_terminal_type() else None
+        child = await terminal.start(self.command(process.command), self.home, environment, size)
         gone = asyncio.create_task(process.wait_closed())
-        ended = asyncio.create_task(_pass_on(child, process))
-        fed = asyncio.create_task(_feed(child, process))
+        ended = asyncio.create_task(terminal.pass_on(child, process))
+        fed = asyncio.create_task(terminal.feed(child, process))
         try:
             await asyncio.wait({gone, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not gone.done():
                 process.exit(ended.result() % 256)
         finally:
-            if child.returncode is None:
-                os.killpg(child.pid, signal.SIGHUP)
+            if child.process.returncode is None:
+                os.killpg(child.process.pid, signal.SIGHUP)
             ended.cancel()
             fed.cancel()
             await gone
 
 
-async def _feed(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> None:
-    """Copy the client's input to a command; the end of the command is not an error."""
-    assert child.stdin is not None  # noqa: S101 - for the type checker: it is a pipe
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError, asyncssh.Error):
-        while data := await process.stdin.read(65_536):
-            child.stdin.write(data)
-            await child.stdin.drain()
-        child.stdin.close()
-
-
-async def _pass_on(child: asyncio.subprocess.Process, process: "asyncssh.SSHServerProcess[bytes]") -> int:
-    """Copy a command's output to the client; returns the exit code."""
-
-    async def copy(source: asyncio.StreamReader | None, target: "asyncssh.SSHWriter[bytes]") -> None:
-        while source is not None and (data := await source.read(65_536)):
-            target.write(data)
-            await target.drain()
-
-    await asyncio.gather(copy(child.stdout, process.stdout), copy(child.stderr, process.stderr))
-    return await child.wait()
-
-
 class Login(asyncssh.SSHServer):
-    """Only the board's user may log in, only with the authorised key."""
+    """Only the board's user may log in, with the authorised key, or with the password where one is set."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -116,14 +104,31 @@ class Login(asyncssh.SSHServer):
         return username == self._board.user and allowed.validate(key, "", "") is not None
 
     def public_key_auth_supported(self) -> bool:
-        """Allow public keys only."""
+        """Allow public keys."""
         return True
+
+    def password_auth_supported(self) -> bool:
+        """Allow a password only where the settings give the board one."""
+        return password.is_set(self._board.folder)
+
+    async def validate_password(self, username: str, password_: str) -> bool:
+        """Compare with the password of the settings."""
+        matches = await asyncio.to_thread(password.matches, self._board.folder, password_)
+        return username == self._board.user and matches
 
 
 def sftp_for(board: Board) -> type[asyncssh.SFTPServer]:
-    """An SFTP server with the board's faults."""
+    """An SFTP server with the board's home and faults."""
 
     class Sftp(asyncssh.SFTPServer):
+        def map_path(self, path: bytes) -> bytes:
+            return board.path(path)
+
+        def exit(self) -> None:
+            """Send exit status 0, which `scp` waits for, and asyncssh does not send."""
+            with contextlib.suppress(OSError):  # the client has left
+                self.channel.exit(0)
+
         def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
             self._reach("sshd.open")
             return super().open(path, pflags, attrs)
@@ -159,6 +164,7 @@ async def serve(board: Board, port: int) -> None:
         sftp_factory=sftp_for(board),
         encoding=None,
         allow_scp=False,
+        line_editor=False,
         agent_forwarding=False,
         x11_forwarding=False,
         keepalive_interval=30,

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -175,7 +176,15 @@ def test_pull_and_classify_bring_pictures(command: Any, deployed: Any, home: Any
     picture = boards.picture(tmp_path / "p.png")
     (row,) = command.json("classify", "one", picture, "--output", tmp_path / "out")
     assert row["class"]
-    assert (tmp_path / "out" / "000-p.png").is_file()
+    assert (row["top"][0]["class"], len(row["top"])) == (row["class"], 5)
+    assert (tmp_path / "out" / "p.png").is_file()
+    (tmp_path / "twice").mkdir()
+    boards.picture(tmp_path / "twice" / "p.png")
+    shown = command("classify", "one", tmp_path / "twice", picture, "--output", tmp_path / "out", "--caption", "inside")
+    assert shown.output.count("images:") == shown.output.count("top5 inference results") == 2
+    assert shown.output.count("label:") == 10
+    with Image.open(tmp_path / "out" / "p-2.png") as written:
+        assert written.size == (32, 32)
     (tmp_path / "broken.png").write_bytes(b"x")
     command("classify", "one", tmp_path / "broken.png", error=UserError)
     outputs = home / "boards" / "one" / "home" / tmp_path.name / "outputs"

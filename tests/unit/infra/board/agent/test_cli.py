@@ -88,10 +88,29 @@ def test_classify_in_the_tutorial_s_words(folder: Any, tmp_path: Path, mode: str
     lines = finished.stdout.splitlines()
     pixels = np.asarray(Image.open(picture))[np.newaxis]
     expected = preprocess.best(boards.logits(pixels, boards.weights()), CLASSES)
-    for (label, probability), line in zip(expected, lines[1:6], strict=True):
+    assert lines[:2] == [f"images:{picture}", "======== top5 inference results: ============="]
+    for (label, probability), line in zip(expected, lines[2:7], strict=True):
         number = CLASSES.index(label)
         assert line == f"label:{number}  confidence: {probability:.6f}, class: {label}"
-    assert lines[6] == f"written to {tmp_path / 'out' / 'p.png'}"
+    assert lines[8] == f"written to {tmp_path / 'out' / 'p.png'}"
+
+
+def test_classify_a_folder_with_the_class_on_the_pictures(folder: Any, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("b.jpg", "a.PNG", ".hidden.png", "notes.txt"):
+        Image.fromarray(boards.images(1)[0]).resize((80, 60)).save(data / name, "JPEG" if "jpg" in name else "PNG")
+    options = ("classify", "--output", tmp_path / "outputs", "--caption", "inside")
+    shown = boards.run_agent(folder, *options, data).stdout.splitlines()
+    assert [line for line in shown if line.startswith("images:")] == [f"images:{data}/a.PNG", f"images:{data}/b.jpg"]
+    said = answer(boards.run_agent(folder, *options, "--json", data))["pictures"]
+    assert [len(found["top"]) for found in said] == [5, 5]
+    for name, form in (("a.png", "PNG"), ("b.jpg", "JPEG")):
+        with Image.open(tmp_path / "outputs" / name) as written:
+            assert (written.size, written.format) == ((80, 60), form)
+    (tmp_path / "none").mkdir()
+    refused = boards.run_agent(folder, "classify", tmp_path / "none")
+    assert (refused.returncode, "there is no picture in" in refused.stderr) == (2, True)
 
 
 def test_dynamic_batch_equals_single_images(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infra.board.agent.pictures import annotate, caption_mask, save
+from infra.board.agent.pictures import annotate, caption_mask, save, write_on
 from models.preprocess import open_picture
 from tests import boards
 
@@ -29,6 +29,16 @@ def test_the_text_can_be_read() -> None:
     assert 0.02 < (bar > 128).mean() < 0.6
     other = np.asarray(annotate(source, [("ship", 0.5)]))[256:]
     assert other.shape != bar.shape or (other != bar).any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (32, 32), (3, 700), (900, 400)])
+def test_the_class_is_written_on_a_picture_of_any_size(size: Any) -> None:
+    grey = Image.new("RGB", size, (90, 90, 90))
+    written = write_on(grey, TOP)
+    assert written.size == size
+    changed = np.asarray(written) != np.asarray(grey)
+    assert changed.any()
+    assert not changed[size[1] // 2 + 14 :].any(), "only the upper part"
 
 
 def test_text_beyond_ascii_is_written_somehow() -> None:
@@ -55,6 +65,15 @@ def test_names_do_not_collide(tmp_path: Path) -> None:
     names = [save(picture, folder, name, taken) for name in ("a/x.png", "b/x.png", "x.jpg", "x.PNG")]
     assert [name.rsplit("/", 1)[1] for name in names] == ["x.png", "x-2.png", "x.jpg.png", "x-3.png"]
     assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_names_stay_where_the_class_is_on_the_picture(tmp_path: Path) -> None:
+    taken: set[str] = set()
+    picture = Image.new("RGB", (4, 4))
+    names = [save(picture, str(tmp_path), name, taken, True) for name in ("a/x.jpg", "x.jpg", "x.bmp", "y.JPEG")]
+    assert [Path(name).name for name in names] == ["x.jpg", "x-2.jpg", "x.png", "y.JPEG"]
+    starts = {"jpg": b"\xff\xd8\xff", "JPEG": b"\xff\xd8\xff", "png": b"\x89PN"}
+    assert all(Path(name).read_bytes()[:3] == starts[name.rpartition(".")[2]] for name in names)
 
 
 def test_a_name_that_no_client_would_fetch_is_changed(tmp_path: Path) -> None:
