@@ -85,9 +85,16 @@ def end(process: psutil.Process, seconds: float) -> None:
 
 def answers(port: int) -> bool:
     """True when something listens on 127.0.0.1 at `port`."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    return connects("127.0.0.1", port)
+
+
+def connects(host: str, port: int) -> bool:
+    """True when something takes a connection at this address within a second."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def port_is_free(port: int) -> bool:

@@ -15,6 +15,7 @@ from flows.cli.output import print_facts, print_table, printable
 from flows.cli.results import Fact, results
 from flows.server import use_server
 from infra.prefect_server import server as prefect_server
+from infra.prefect_server.watch import watched
 from infra.store.atomic import write_text
 from infra.store.runs import RunRecord, Runs
 from tasks.engine.chain import Chain
@@ -118,7 +119,8 @@ def under_prefect(chain: Chain, console: Console) -> Iterator[str]:
 
         token = current.set(reporter)
         try:
-            yield address
+            with watched(services, chain.home, settings, lambda text: reporter.line("prefect", text)):
+                yield address
         finally:
             current.reset(token)
 

@@ -15,6 +15,7 @@ from flows.server import use_server
 from infra.errors import UserError
 from infra.home import PROJECT, enter_project
 from infra.prefect_server import server
+from infra.prefect_server.watch import watched
 from infra.store.runs import RunRecord, Runs, StageRecord
 from tasks.engine.reporter import Silent, amount
 from tasks.pipeline import select
@@ -154,7 +155,8 @@ class Project:
         return open_chain(self._profile, self._overrides, reporter or Silent(), selected)
 
     def _run(self, chain: Chain, selected: tuple[str, ...], forced: tuple[str, ...]) -> RunRecord:
-        server.start(chain.world.services, chain.home, chain.settings.prefect)
+        place = (chain.world.services, chain.home, chain.settings.prefect)
+        server.start(*place)
         use_server(chain)
         from flows.pipeline import pipeline_of  # noqa: PLC0415 - Prefect reads its settings at import
         from flows.requests import RunRequest, parse_request  # noqa: PLC0415
@@ -163,7 +165,8 @@ class Project:
         values = {"profile": self._profile, "settings": self._overrides, "stages": selected, "force": forced}
         token = reporter.set(self._reporter)
         try:
-            pipeline_of(chain)(parse_request(RunRequest, values))
+            with watched(*place, lambda text: self._reporter.line("prefect", text)):
+                pipeline_of(chain)(parse_request(RunRequest, values))
         finally:
             reporter.reset(token)
         return next(item for item in Runs(chain.home).latest() if item.id.endswith(f"-{os.getpid()}"))

@@ -86,6 +86,8 @@ def environment(services: Services, home: Path, settings: PrefectSettings) -> Ma
         "DO_NOT_TRACK": "1",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         # The command shows its own progress; the server keeps the log of every run.
+        # An error a second for each part that cannot reach a server that is gone: the watch says it once.
+        "PREFECT_LOGGING_INTERNAL_LEVEL": os.environ.get("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL"),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": os.environ.get("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"),
     }
 
