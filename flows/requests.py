@@ -13,6 +13,7 @@ from infra.fetch import shown
 from infra.home import home
 from infra.settings import load, secret_names
 from infra.store.runs import Runs
+from tasks.tune.study import CLUSTER, STUDY
 
 StageName = Literal[
     "download", "upload", "train", "evaluate", "export", "convert", "publish", "deploy", "corrupt", "robustness"
@@ -127,12 +128,12 @@ class TuneRequest(Target):
     seed: int = Field(1, ge=0, description="seed of the search; trainings use train.seed")
     study: str = Field(
         "",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?$",
+        pattern=STUDY,
         description="name; empty: derived from the request",
     )
     cluster: str = Field(
         "",
-        pattern=r"^((tcp|tls)://[^\s/:]+:\d+)?$",
+        pattern=CLUSTER,
         description="address of a Dask scheduler; empty: this machine only",
     )
     promote: bool = Field(False, description="challenge the champion with the best trial at the end")

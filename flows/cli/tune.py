@@ -13,7 +13,7 @@ from flows.context import open_chain
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
 from tasks.tune.space import space_of
-from tasks.tune.study import check
+from tasks.tune.study import check, check_names
 
 _SHOWN = 25  # rows in the terminal; the file has all of them
 
@@ -71,6 +71,7 @@ def tune(
     fields, overrides = parse_overrides(space), parse_overrides(settings)
     chain = open_chain(profile, overrides, Silent())
     # Refuse an invalid request before Prefect starts.
+    check_names(study, cluster)
     check(search, space_of(_names(recipes) or (chain.settings.train.recipe,), _names(networks), fields))
     values = {
         "profile": profile,

@@ -7,6 +7,7 @@ continues with the same trials.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import zlib
 from contextlib import ExitStack, closing, contextmanager
@@ -19,6 +20,10 @@ from infra.store.digests import value_digest
 from infra.store.disk import is_damaged
 from tasks.tune.space import Choice
 from tasks.tune.trial import Cost, Outcome
+
+STUDY = r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?$"
+CLUSTER = r"^((tcp|tls)://[^\s/:]+:\d+)?$"
+"""Patterns of a study's name and of a Dask scheduler's address; both may be empty."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,6 +96,18 @@ def check(search: Search, space: Space) -> None:
         raise UserError(f"tuning needs {' and '.join(missing)}", hint="`make dev` installs it")
     if search == "grid" and space.size is None:
         raise UserError("a grid has no ranges", hint="list the values, or take --search random or --search tpe")
+
+
+def check_names(study: str, cluster: str) -> None:
+    """Refuse names that cannot be, before anything starts; empty ones are chosen later.
+
+    Raises:
+        UserError: the name of a study could not be that of a folder, or the cluster is not an address.
+    """
+    if not re.match(STUDY, study):
+        raise UserError(f"'{study}' cannot name a search", hint="use up to 64 letters, digits, - and _")
+    if not re.match(CLUSTER, cluster):
+        raise UserError(f"'{cluster}' is not a Dask scheduler's address", hint="write tcp://HOST:8786")
 
 
 def study_name(definition: Mapping[str, Any]) -> str:

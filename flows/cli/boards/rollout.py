@@ -94,6 +94,10 @@ def resume(
     """Continue a rollout that paused, stopped, or lost its process."""
     chain = chain_of(profile, settings)
     opened = reopen(Fleet(chain.home), identifier)
+    step = opened.rollout.next(time.time())
+    if isinstance(step, Halt) and step.phase is Phase.DONE:
+        print_line(f"rollout {opened.id} is over: {step.reason}. `atlasflow boards rollout show` lists its boards")
+        return
     request = {"profile": profile, "settings": parse_overrides(settings), "on_stop": on_stop}
     _run_flow(chain, {**request, "resume": opened.id})
 
@@ -120,6 +124,9 @@ def undo(
     if demoted is not None:
         text = f"release {demoted.release} is no longer champion; `atlasflow champion show` shows which one is"
         print_line(text, error=True)
+    if not results and not as_json:
+        print_line(f"rollout {opened.id} has no board to take back: it changed none, or was undone already")
+        return
     rows = [asdict(result) for result in results]
     show(rows, {"board": "board", "outcome": "outcome", "": "message"}, as_json=as_json)
 

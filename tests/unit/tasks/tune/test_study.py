@@ -7,7 +7,7 @@ import pytest
 
 from infra.errors import Corrupt, UserError
 from tasks.tune.space import space_of
-from tasks.tune.study import Study, Trial, opened, study_name
+from tasks.tune.study import Study, Trial, check_names, opened, study_name
 from tasks.tune.trial import Cost, Outcome
 
 pytest.importorskip("optuna", reason="the extra `tuning` is not installed")
@@ -146,3 +146,22 @@ def test_the_name_says_what_rests_on_what() -> None:
     assert study_name(definition(code="a")) == study_name(definition(code="a"))
     assert study_name(definition(code="a")) != study_name(definition(code="b"))
     assert study_name(definition("tpe")).startswith("tpe-")
+
+
+@pytest.mark.parametrize(("study", "cluster"), [("", ""), ("a-1_B", "tcp://10.0.0.1:8786"), ("x" * 64, "tls://h:1")])
+def test_names_that_can_be_pass(study: str, cluster: str) -> None:
+    check_names(study, cluster)
+
+
+@pytest.mark.parametrize(
+    ("study", "cluster", "words"),
+    [
+        ("../x", "", "cannot name a search"),
+        ("x" * 65, "", "cannot name a search"),
+        ("", "10.0.0.1:8786", "Dask scheduler's address"),
+        ("", "tcp://host", "Dask scheduler's address"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(study: str, cluster: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        check_names(study, cluster)
