@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from infra.modelarts.emulator.apart import Apart
 from infra.modelarts.emulator.container import Stores
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.extras import Extras
@@ -59,6 +60,7 @@ class Api:
             Route("notebook-stop", "POST", "/v1/{project}/notebooks/{id}/stop", self._stop_notebook),
             Route("notebook-delete", "DELETE", "/v1/{project}/notebooks/{id}", self._delete_notebook),
             *self._extras.routes(),
+            *Apart(platform.book).routes(),
         ]
 
     @property

@@ -56,7 +56,7 @@ def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
 
 def ask(route: Route, body: object, **path: str) -> int:
     """Call a route; return the status of its answer, which can be written as JSON."""
-    values = {"project": "p", "job": "j", "task": "worker-0", "id": "i", "kind": "k", **path}
+    values = {"project": "p", "job": "j", "task": "worker-0", "id": "i", "kind": "k", "name": "n", "trial": "t", **path}
     try:
         status, content = route.handler(Call(values, {}, json.dumps(body).encode(), "application/json"))
     except ApiError as error:
