@@ -184,7 +184,9 @@ def _compiler(settings: Settings, world: World) -> Finding:
 def _credentials(settings: Settings, world: World) -> Iterator[Finding]:
     if not settings.obs.endpoint:
         yield Finding("object storage", "note", "the embedded stand-in", "name a real one with obs.endpoint")
-    elif not (settings.obs.access_key.get_secret_value() and settings.obs.secret_key.get_secret_value()):
+    elif not settings.obs.agency and not (
+        settings.obs.access_key.get_secret_value() and settings.obs.secret_key.get_secret_value()
+    ):
         yield Finding(
             "object storage", "wrong", f"no keys for {settings.obs.endpoint}",
             "set ATLASFLOW_OBS__ACCESS_KEY and ATLASFLOW_OBS__SECRET_KEY, or put them into ATLASFLOW_SECRETS_DIR",

@@ -12,6 +12,7 @@ from huaweicloudsdkcore.http.http_handler import HttpHandler
 from huaweicloudsdkcore.region.region import Region
 from requests.adapters import HTTPAdapter
 
+from infra.agency import fetch
 from infra.errors import Refused, UserError
 from infra.modelarts.codes import STAND_IN_HEADER
 from infra.modelarts.errors import map_project_errors
@@ -100,7 +101,8 @@ def open_sdk(
     session = client.get_http_client()._session
     for scheme in ("https://", "http://"):
         session.mount(scheme, _Adapter(proxies))
-    return client, RenewedKeys(credentials, "modelarts" if settings.access_key.get_secret_value() else "obs")
+    own = bool(settings.access_key.get_secret_value())
+    return client, RenewedKeys(credentials, "modelarts" if own else "obs", "" if own else obs.agency)
 
 
 def _proxies(address: str) -> dict[str, str] | None:
@@ -160,13 +162,16 @@ class _Adapter(HTTPAdapter):
 def _credentials(settings: ModelArtsSettings, obs: ObsSettings) -> BasicCredentials:
     keys = settings if settings.access_key.get_secret_value() else obs
     access, secret = keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()
+    token = keys.security_token.get_secret_value()
+    if obs.agency and keys is obs:
+        given = fetch(obs.agency)
+        access, secret, token = given.access, given.secret, given.token
     if not access or not secret:
         raise UserError(
             "the keys for ModelArts are not set",
             hint="set ATLASFLOW_MODELARTS__ACCESS_KEY and …__SECRET_KEY, or those of OBS, which work for both",
         )
     credentials = BasicCredentials(access, secret, settings.project_id or None)
-    token = keys.security_token.get_secret_value()
     if token:
         credentials.with_security_token(token)
     # The SDK's own address of IAM is that of myhuaweicloud.com, also for other domains.

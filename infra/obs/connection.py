@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
+from infra.agency import fetch
 from infra.errors import UserError
 from infra.faults import FaultPlan
 from infra.obs.errors import NoStore, mapped
@@ -76,10 +77,11 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
         refuse_unusable(settings.endpoint)
     access_key = settings.access_key.get_secret_value()
     secret_key = settings.secret_key.get_secret_value()
-    if not access_key or not secret_key:
+    if not settings.agency and (not access_key or not secret_key):
         raise UserError(
             f"there are no keys for {settings.endpoint}",
-            hint="set ATLASFLOW_OBS__ACCESS_KEY and ATLASFLOW_OBS__SECRET_KEY, or put them into secret files",
+            hint="set ATLASFLOW_OBS__ACCESS_KEY and ATLASFLOW_OBS__SECRET_KEY, or put them into secret files; on a "
+            "cloud server with an agency, set obs.agency=http://169.254.169.254",
         )
     # Only the core of boto3 is needed here; importing all of it takes 0.1 s more.
     import botocore.session  # noqa: PLC0415 - commands without object storage save it
@@ -92,14 +94,17 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
         "ca_bundle": (None, None, None, None),
     }
     core = botocore.session.Session(session_vars=isolated)
+    if settings.agency:
+        access_key = secret_key = ""
+        _renew_by_agency(core, settings.agency)
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     client = core.create_client(
         "s3",
         endpoint_url=settings.endpoint,
         region_name=settings.region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        aws_session_token=settings.security_token.get_secret_value() or None,
+        aws_access_key_id=access_key or None,
+        aws_secret_access_key=secret_key or None,
+        aws_session_token=(settings.security_token.get_secret_value() or None) if access_key else None,
         verify=settings.ca or None,
         config=Config(
             signature_version="s3v4",
@@ -123,6 +128,18 @@ def open_connection(settings: ObsSettings, faults: FaultPlan, retry: RetrySettin
     inner: Any = client  # the session of a client has no public name
     inner._endpoint.http_session = LimitedSession(inner._endpoint.http_session)
     return Connection(cast("S3Client", client), settings.endpoint, settings.threads, retry, faults)
+
+
+def _renew_by_agency(core: Any, address: str) -> None:
+    """Let the client take keys from a metadata service; it asks again some minutes before they end."""
+    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415 - as botocore itself
+
+    def ask() -> dict[str, str]:
+        keys = fetch(address)
+        names = {"access_key": keys.access, "secret_key": keys.secret, "token": keys.token}
+        return {**names, "expiry_time": keys.expires}
+
+    core._credentials = RefreshableCredentials.create_from_metadata(ask(), refresh_using=ask, method="agency")
 
 
 def _timestamp(text: str) -> datetime:

@@ -84,6 +84,11 @@ class ObsSettings(Section):
     access_key: SecretStr = Field(SecretStr(""), description="access key ID (AK)")
     secret_key: SecretStr = Field(SecretStr(""), description="secret access key (SK)")
     security_token: SecretStr = Field(SecretStr(""), description="security token of temporary keys")
+    agency: str = Field(
+        "",
+        description="metadata service of this cloud server, http://169.254.169.254, to take the temporary keys of its "
+        "agency from, and new ones before they end; empty: the keys of the settings",
+    )
     threads: int = Field(8, ge=1, le=64, description="parallel transfers")
     archive: Literal["auto", "always", "never"] = Field(
         "auto", description="upload a data set as one archive; auto: when it has more than 100 files, small on average"
