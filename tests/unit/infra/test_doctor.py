@@ -1,17 +1,21 @@
 import errno
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from infra import doctor, proxies
+from infra import doctor, proxies, surroundings
 from infra import world as world_module
-from infra.errors import Refused, UserError
+from infra.errors import Refused, Transient, UserError
 from infra.obs.bucket import Access
 from infra.obs.errors import NoBucket
+from infra.ports.upkeep import BoardCheck, Level, Step
+from infra.ports.upkeep import Finding as Check
 from infra.ports.values import Producer
 from infra.services import Services
 from infra.settings import load
@@ -21,9 +25,16 @@ class World:
     """A world without services whose compiler and object storage are what a test says."""
 
     def __init__(
-        self, home: Any, producer: Any = None, error: Any = None, access: Any = None, offers: Any = None
+        self,
+        home: Any,
+        producer: Any = None,
+        error: Any = None,
+        access: Any = None,
+        offers: Any = None,
+        checked: Any = None,
     ) -> None:
         self._access = access
+        self._checked = checked
         self._offers = offers
         self.services = Services(home)
         self._producer = producer or Producer("atc-stand-in", "0123456789abcdef", True)
@@ -38,6 +49,14 @@ class World:
         if isinstance(self._offers, Exception):
             raise self._offers
         return SimpleNamespace(engines=lambda: self._offers["engine"], flavors=lambda: self._offers["flavor"])
+
+    def board(self, name: str) -> Any:
+        def check() -> Any:
+            if isinstance(self._checked, Exception):
+                raise self._checked
+            return self._checked
+
+        return SimpleNamespace(check=check)
 
     def prove_storage_access(self) -> Any:
         if isinstance(self._access, Exception):
@@ -163,10 +182,18 @@ def test_access_that_does_not_work_and_a_wrong_clock(
     assert (late.level, late.hint) == ("note", "set the clock")
 
 
-def test_boards(examine: Any) -> None:
+def test_boards(examine: Any, tmp_path: Path) -> None:
     real = {"boards.laptop.address": "10.0.0.7"}
     assert examine(**real)["board laptop"].found == "its host key is not pinned"
-    assert examine(**real, **{"boards.laptop.host_key": "ssh-ed25519 AAAA"})["board laptop"].level == "good"
+    pinned = {**real, "boards.laptop.host_key": "ssh-ed25519 AAAA"}
+    checked = BoardCheck((Check(Step.LOGIN, Level.GOOD, "HwHiAiUser"),), None)
+    found = examine(World(tmp_path, checked=checked), **pinned)["board laptop"]
+    assert (found.level, found.found) == ("good", "HwHiAiUser@10.0.0.7: ready for a deployment")
+    old = Check(Step.PYTHON, Level.WRONG, "Pillow 5.0 is too old", "install Pillow 5.1 or later")
+    found = examine(World(tmp_path, checked=BoardCheck((old,), None)), **pinned)["board laptop, Python"]
+    assert (found.level, found.found, found.hint) == ("wrong", old.found, old.hint)
+    gone = World(tmp_path, checked=Transient("it does not answer"))
+    assert examine(gone, **pinned)["board laptop"].found == "it does not answer"
     assert examine(**{"deploy.boards": '["roof"]'})["board roof"].found == "not in [boards]"
 
 
@@ -238,11 +265,51 @@ def test_proxies_that_cannot_be_used_are_worth_a_note(examine: Any, monkeypatch:
 
 def test_locks_must_keep_others_out(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert examine()["locks"].level == "good"
-    monkeypatch.setattr(doctor, "is_held", lambda path: False)
+    monkeypatch.setattr(surroundings, "is_held", lambda path: False)
     assert (examine()["locks"].level, "keep others out" in examine()["locks"].found) == ("wrong", True)
 
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(doctor, "hold", refuse)
+    monkeypatch.setattr(surroundings, "hold", refuse)
     assert "No locks available" in examine()["locks"].found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "noted"),
+    [
+        (".env", b"PREFECT_API_URL=http://elsewhere/api\n", True),
+        (".env", b"# \xd6\xd0\nexport ATLASFLOW_TRAIN__EPOCHS=3\n", True),
+        (".env", b"FOO=bar\n", False),
+        ("prefect.toml", b"", True),
+        ("pyproject.toml", b"[project]\nname = 'x'\n[tool.prefect]\n", True),
+        ("pyproject.toml", b"[project]\nname = 'prefect'\n", False),
+    ],
+)
+def test_files_that_do_not_count_are_worth_a_note(
+    examine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, noted: bool
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    monkeypatch.chdir(folder)
+    assert (name in examine()) == noted
+
+
+def test_the_home_that_has_a_port_is_named(examine: Any, tmp_path: Path) -> None:
+    waiting = "import os, socket, sys; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); "
+    waiting += "print(s.getsockname()[1], flush=True); sys.stdin.read()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", waiting],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ATLASFLOW_HOME": "/srv/other"},
+    )
+    with other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        (tmp_path / "services").mkdir()
+        (tmp_path / "services" / "ports.json").write_text(f'{{"prefect": {port}}}')
+        assert examine()["ports"].found == f"taken: {port} (prefect) by the home /srv/other"
+        other.communicate()
