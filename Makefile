@@ -1,11 +1,13 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
 BIN := .venv/bin
-WORKERS ?= 2
+# One more than processors: many tests wait for services, disks and clocks. Those of `make test-fast` compute.
+PROCESSORS := $(shell nproc 2>/dev/null || echo 2)
+WORKERS ?= $(shell expr $(PROCESSORS) + 1)
 # uv does not read pip's configuration: hand the machine's index on to it.
 INDEX = url=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}; [ -z "$$url" ] || export UV_DEFAULT_INDEX=$$url;
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
-FAST := tests/unit -m "not slow and not mindspore and not service and not program" -n $(WORKERS)
+FAST := tests/unit -m "not slow and not mindspore and not service and not program" -n $(PROCESSORS)
 
 .PHONY: run test test-fast test-changed coverage check bench up down setup dev lock
 

@@ -30,12 +30,15 @@ TESTS = Path(__file__).parent
 GROUPS = {
     "cluster": ("cluster/*",),
     "serving": ("e2e/test_serving.py", "e2e/test_watching.py", "e2e/test_demo.py", "e2e/test_tracking.py"),
+    "resilience": ("resilience/*",),
     "retraining": ("e2e/test_retraining.py", "e2e/test_tuning.py", "e2e/test_notebook.py"),
     "twin": ("e2e/test_twin.py", "e2e/test_checkout.py"),
     "chain": ("e2e/*",),
-    "resilience": ("resilience/*",),
 }
-"""Tests that share something that takes long to make: a home, a cluster. The first pattern that fits counts."""
+"""Tests that share something that takes long to make: a home, a cluster. The first pattern that fits counts.
+
+Of the first three only one needs the first run of `tests/e2e`, for which the others would wait.
+"""
 # Fixtures that start local services, servers of other programs, or a browser.
 SERVICE_FIXTURES = {"as_obs", "browser", "faulty", "page", "running", "server", "services"}
 
