@@ -1,4 +1,4 @@
-"""`atlasflow obs`: list, copy, remove and link objects, as the tutorials do with MoXing.
+"""`atlasflow obs`: create buckets; list, copy, remove and link objects, as the tutorials do with MoXing.
 
 Source: docs/reference/modelarts.md §1.7.
 """
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from flows.cli import bucket
 from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_json, print_line
 from flows.context import open_chain
@@ -33,6 +34,7 @@ obs = typer.Typer(help="List buckets, and copy from, to and between them.", no_a
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
+    bucket.register(obs)
     app.add_typer(obs, name="obs", epilog="Example: `atlasflow obs copy obs://share-course/dataset/cifar10/ cifar10/`")
 
 

@@ -4,6 +4,7 @@ import logging
 import secrets
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 
 from infra.errors import Corrupt, Refused
+from infra.obs import native
 from infra.obs.address import ObjectAddress, join_key
 from infra.obs.connection import Connection
 from infra.obs.download import fetch
@@ -29,6 +31,16 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
+_DIRECT_READ = b"<DirectColdAccessConfiguration><Status>Enabled</Status></DirectColdAccessConfiguration>"
+
+
+@dataclass(frozen=True)
+class BucketFacts:
+    """Properties of a bucket that cannot be chosen again; empty where the server does not tell them."""
+
+    region: str = ""
+    storage_class: str = ""
+    redundancy: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,22 +51,53 @@ class Access:
     clock_ahead: float
 
 
-def ensure(connection: Connection, settings: ObsSettings) -> bool:
+def ensure(connection: Connection, settings: ObsSettings, location: str = "") -> bool:
     """Create the bucket of the settings when it is missing; True when it was created.
 
-    OBS defaults to a single availability zone. The storage class is the default of the bucket's objects. Anybody on the
-    internet may read a `public-read` bucket.
+    The storage class is the default of the bucket's objects. Anybody on the internet may read a `public-read` bucket.
+
+    Args:
+        connection: to the object store.
+        settings: name and properties of the bucket.
+        location: its region; empty: that of the settings.
     """
-    created = connection.call("bucket", f"obs://{settings.bucket}", lambda: _ensure(connection, settings))
-    if created and settings.acl == "public-read":
-        log.warning(
-            "bucket %s is public-read: anybody on the internet can read its objects, and you pay for the traffic",
-            settings.bucket,
+    created = connection.call("bucket", f"obs://{settings.bucket}", lambda: _ensure(connection, settings, location))
+    if not created:
+        return False
+    if settings.direct_read:
+        native.put(connection, settings, "directcoldaccess", _DIRECT_READ)
+    for warning in _warnings(settings):
+        log.warning(warning)
+    return True
+
+
+def _warnings(settings: ObsSettings) -> Iterator[str]:
+    """What a new bucket means for its owner."""
+    name = settings.bucket
+    if settings.acl == "public-read":
+        yield (
+            f"bucket {name} is public-read: anybody on the internet can read its objects, and you pay for the traffic"
         )
-    return created
+    if settings.acl == "public-read-write":
+        yield f"bucket {name} is public-read-write: anybody on the internet can read, replace and delete its objects"
+    if settings.storage_class == "GLACIER" and not settings.direct_read:
+        yield f"objects of bucket {name} are archived: each must be restored before it can be read"
 
 
-def _ensure(connection: Connection, settings: ObsSettings) -> bool:
+def facts(connection: Connection, bucket: str) -> BucketFacts:
+    """Ask for the properties of a bucket; only OBS tells them."""
+    answer = connection.call("head-bucket", f"obs://{bucket}", lambda: connection.s3.head_bucket(Bucket=bucket))
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    if "x-obs-version" not in headers:
+        return BucketFacts()
+    return BucketFacts(
+        region=headers.get("x-amz-bucket-region", ""),
+        storage_class=headers.get("x-default-storage-class", ""),
+        redundancy="multi" if headers.get(native.ZONES) == native.MULTI else "single",
+    )
+
+
+def _ensure(connection: Connection, settings: ObsSettings, location: str) -> bool:
     s3, bucket = connection.s3, settings.bucket
     try:
         s3.head_bucket(Bucket=bucket)
@@ -69,15 +112,18 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
             raise
     else:
         return False
+    region = location or settings.region
     options: dict[str, Any] = {"ACL": settings.acl}
-    if settings.region != "us-east-1":  # the default region of S3 must not be named
-        options["CreateBucketConfiguration"] = {"LocationConstraint": settings.region}
+    if region != "us-east-1":  # the default region of S3 must not be named
+        options["CreateBucketConfiguration"] = {"LocationConstraint": region}
 
-    def with_storage_class(request: "AWSRequest", **_: object) -> None:
-        request.headers["x-default-storage-class"] = settings.storage_class  # OBS's own header (obs.md §2.4)
+    def with_own_headers(request: "AWSRequest", **_: object) -> None:
+        request.headers["x-default-storage-class"] = settings.storage_class  # OBS's own headers (obs.md §2.4)
+        if settings.redundancy == "multi":
+            request.headers[native.ZONES] = native.MULTI
 
     event = "before-sign.s3.CreateBucket"
-    s3.meta.events.register(event, with_storage_class)
+    s3.meta.events.register(event, with_own_headers)
     try:
         s3.create_bucket(Bucket=bucket, **options)
     except botocore.exceptions.ClientError as error:
@@ -86,7 +132,7 @@ def _ensure(connection: Connection, settings: ObsSettings) -> bool:
             raise
         return False
     finally:
-        s3.meta.events.unregister(event, with_storage_class)
+        s3.meta.events.unregister(event, with_own_headers)
     return True
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.faults import NO_FAULTS, FaultPlan
 from infra.obs.address import ObjectAddress, join_key
 from infra.obs.archive import fetch_archive, holds_archive, sync_archive
-from infra.obs.bucket import Access, ensure, prove_access
+from infra.obs.bucket import Access, BucketFacts, ensure, facts, prove_access
 from infra.obs.connection import Connection, open_connection
 from infra.obs.copy import Files
 from infra.obs.download import fetch
@@ -78,9 +78,17 @@ class ObsClient:
         """True for the embedded server."""
         return self._emulated
 
-    def ensure_bucket(self) -> bool:
-        """Create the bucket as the settings say (private by default) when it is missing; True when it was created."""
-        return ensure(self._connection, self._settings)
+    def ensure_bucket(self, location: str = "") -> bool:
+        """Create the bucket as the settings say (private by default) when it is missing; True when it was created.
+
+        Args:
+            location: its region; empty: that of the settings.
+        """
+        return ensure(self._connection, self._settings, location)
+
+    def facts(self) -> BucketFacts:
+        """Ask for the properties of the bucket; empty ones where the server is not OBS."""
+        return facts(self._connection, self._bucket)
 
     def prove_access(self) -> Access:
         """Write, read back and delete a probe object under the prefix of the settings."""

@@ -95,8 +95,18 @@ class ObsSettings(Section):
     )
     ca: str = Field("", description="path of a CA certificate to trust instead of the public ones")
     proxy: str = Field("", description="HTTP proxy, such as http://proxy:3128; empty: as the environment says")
-    acl: Literal["private", "public-read"] = Field("private", description="who may read a bucket that is created")
-    storage_class: Literal["STANDARD", "STANDARD_IA"] = Field("STANDARD", description="of a bucket that is created")
+    acl: Literal["private", "public-read", "public-read-write"] = Field(
+        "private", description="who may read or write a bucket that is created"
+    )
+    storage_class: Literal["STANDARD", "STANDARD_IA", "GLACIER"] = Field(
+        "STANDARD", description="of a bucket that is created: standard, infrequent access, archive"
+    )
+    redundancy: Literal["single", "multi"] = Field(
+        "single", description="availability zones of a bucket that is created; OBS does not change them afterwards"
+    )
+    direct_read: bool = Field(
+        False, description="let archived objects of a bucket that is created be read without restoring them first"
+    )
     link_seconds: int = Field(86_400, ge=60, le=604_800, description="how long a pre-signed link works, in seconds")
     link_endpoint: str = Field("", description="address for people who open links; empty: the endpoint")
     stand_in: Literal["plain", "as-obs"] = Field(

@@ -184,12 +184,14 @@ class Exchange:
         if native is None:
             return head
         if point == "s3.create-bucket":
-            native.created(bucket, rules.default_class(self.request))
+            native.created(bucket, rules.default_class(self.request), self.request.headers.get(rules.ZONES, ""))
         elif point == "s3.delete-bucket":
             native.forget(bucket)
         elif point == "s3.head-bucket":
             kept = [line for line in head if not line.lower().startswith(b"x-amz-bucket-region")]
-            head = [*kept, *translation.bucket_head(native.facts(bucket).storage_class, region, self.dialect or AWS)]
+            found = native.facts(bucket)
+            own = translation.bucket_head(found.storage_class, found.zones, region, self.dialect or AWS)
+            head = [*kept, *own]
         return head
 
     async def _give(self, head: list[bytes], headers: dict[str, str], length: int, action: str | None) -> bool:

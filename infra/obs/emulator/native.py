@@ -32,12 +32,23 @@ _MAX_DAYS = 30
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one bucket; the storage class by OBS's name, the quota in bytes (0: none)."""
+    """What is known of one bucket.
+
+    Attributes:
+        storage_class: the default, by OBS's name.
+        quota: in bytes; 0: none.
+        policy: its JSON.
+        restored: keys of archived objects that can be read.
+        zones: value of the header for several availability zones; empty: one.
+        direct_read: archived objects can be read without restoring them.
+    """
 
     storage_class: str = "STANDARD"
     quota: int = 0
     policy: str = ""
     restored: tuple[str, ...] = ()
+    zones: str = ""
+    direct_read: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,13 +120,14 @@ class Native:
         with self._lock:
             self._write({name: values for name, values in self._read().items() if name != bucket})
 
-    def created(self, bucket: str, storage_class: str) -> None:
-        """Note the default storage class of a new bucket."""
-        self._note(bucket, replace(Facts(), storage_class=obs_class(storage_class) or "STANDARD"))
+    def created(self, bucket: str, storage_class: str, zones: str) -> None:
+        """Note default storage class and availability zones of a new bucket."""
+        self._note(bucket, Facts(storage_class=obs_class(storage_class) or "STANDARD", zones=zones))
 
     def is_restored(self, bucket: str, key: str) -> bool:
-        """True when an archived object was restored."""
-        return key in self.facts(bucket).restored
+        """True when an archived object was restored, or can be read without that."""
+        found = self.facts(bucket)
+        return found.direct_read or key in found.restored
 
     def _bucket_call(self, call: Call, bucket: str, dialect: Dialect, body: bytes) -> Reply | Answer:
         try:
@@ -177,6 +189,26 @@ class Native:
             return Answer(400, "InvalidStorageClass", "The storage class you specified is not valid.")
         self._note(bucket, replace(self.facts(bucket), storage_class=name))
         return Reply(200)
+
+    def direct_read(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply:
+        """Whether archived objects can be read directly."""
+        status = "Enabled" if self.facts(bucket).direct_read else "Disabled"
+        return _xml(
+            f"<DirectColdAccessConfiguration {_NAMESPACE}><Status>{status}</Status></DirectColdAccessConfiguration>"
+        )
+
+    def set_direct_read(self, bucket: str, _dialect: Dialect, body: bytes) -> Reply | Answer:
+        """Let archived objects be read directly, or not."""
+        found = re.search(rb"<Status>(Enabled|Disabled)</Status>", body)
+        if found is None:
+            return Answer(400, "MalformedXML", "The XML you provided was not well-formed.")
+        self._note(bucket, replace(self.facts(bucket), direct_read=found[1] == b"Enabled"))
+        return Reply(200)
+
+    def delete_direct_read(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply:
+        """Let archived objects be read only after they were restored."""
+        self._note(bucket, replace(self.facts(bucket), direct_read=False))
+        return Reply(204)
 
     def policy(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply | Answer:
         """The policy."""
@@ -259,6 +291,11 @@ _BUCKET_CALLS: Mapping[str, Mapping[str, Call]] = {
     "quota": {"GET": Native.quota, "PUT": Native.set_quota},
     "storageclass": {"GET": Native.storage_class, "PUT": Native.set_storage_class},
     "storagepolicy": {"GET": Native.storage_class, "PUT": Native.set_storage_class},
+    "directcoldaccess": {
+        "GET": Native.direct_read,
+        "PUT": Native.set_direct_read,
+        "DELETE": Native.delete_direct_read,
+    },
     "policy": {"GET": Native.policy, "PUT": Native.set_policy, "DELETE": Native.delete_policy},
 }
 

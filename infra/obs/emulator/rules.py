@@ -76,6 +76,13 @@ _CLASSES = {
     "x-amz-storage-class": ("STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"),
     "x-default-storage-class": ("STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"),
 }
+ZONES = "x-obs-az-redundancy"
+_ZONES = ("3az",)
+_ACLS = (
+    *("private", "public-read", "public-read-write", "authenticated-read"),
+    *("bucket-owner-read", "bucket-owner-full-control", "log-delivery-write"),
+    *("public-read-delivered", "public-read-write-delivered"),
+)
 _MAX_METADATA = 2048  # bytes (obs.md §2.4)
 
 
@@ -135,7 +142,14 @@ def refusal(request: Request, region: str, *, path_style: bool, checksums: bool 
         return Answer(400, "InvalidRequest", "Missing required header for this request: Content-MD5")
     if not checksums and any(name.startswith("x-amz-checksum-") for name in request.headers):
         return Answer(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
-    return _metadata_refusal(request) or _encryption_refusal(request) or _scope_refusal(request, region)
+    if "directcoldaccess" in request.query and request.method == "PUT" and "content-md5" not in request.headers:
+        return Answer(400, "InvalidRequest", "Missing required header for this request: Content-MD5")
+    return (
+        _metadata_refusal(request)
+        or _header_refusal(request)
+        or _encryption_refusal(request)
+        or _scope_refusal(request, region)
+    )
 
 
 def default_class(request: Request) -> str:
@@ -152,6 +166,14 @@ def _metadata_refusal(request: Request) -> Answer | None:
     for name, allowed in _CLASSES.items():
         if request.headers.get(name, allowed[0]) not in allowed:
             return Answer(400, "InvalidStorageClass", "The storage class you specified is not valid.")
+    return None
+
+
+def _header_refusal(request: Request) -> Answer | None:
+    """Return the refusal of an unknown canned ACL, or of an unknown redundancy."""
+    for name, allowed in ((ZONES, _ZONES), ("x-amz-acl", _ACLS), ("x-obs-acl", _ACLS)):
+        if request.headers.get(name, allowed[0]) not in allowed:
+            return Answer(400, "InvalidArgument", f"The value of {name} is not valid.")
     return None
 
 

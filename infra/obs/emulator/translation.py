@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from infra.obs.emulator.rules import Request
+from infra.obs.emulator.rules import ZONES, Request
 from infra.obs.emulator.signature import AWS, OBS, Dialect
 
 APPENDABLE = "obs-append"
@@ -85,13 +85,14 @@ def from_server(head: Sequence[bytes], dialect: Dialect) -> list[bytes]:
     return found
 
 
-def bucket_head(storage_class: str, region: str, dialect: Dialect) -> list[bytes]:
+def bucket_head(storage_class: str, zones: str, region: str, dialect: Dialect) -> list[bytes]:
     """Return the headers that describe a bucket, in the answer to its HEAD."""
     if dialect is OBS:
         own = {"x-obs-bucket-location": region, "x-obs-storage-class": storage_class}
     else:
         own = {"x-amz-bucket-region": region, "x-default-storage-class": server_class(storage_class)}
-    return [f"{name}: {value}".encode() for name, value in {**own, "x-obs-version": "3.0"}.items()]
+    own |= {"x-obs-version": "3.0", **({ZONES: zones} if zones else {})}
+    return [f"{name}: {value}".encode() for name, value in own.items()]
 
 
 def body_from_server(body: bytes, dialect: Dialect, region: str) -> bytes:

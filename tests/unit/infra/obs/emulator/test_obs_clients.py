@@ -10,7 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from botocore.credentials import Credentials
+from pydantic import SecretStr
 
+from infra.errors import Refused, UserError
+from infra.obs import native
+from infra.obs.client import connect
 from infra.obs.emulator import rules
 from infra.obs.emulator.middleware import Middleware
 from infra.settings import ObsSettings
@@ -84,6 +88,59 @@ def test_buckets(client: Any, bucket: str) -> None:
     assert client.deleteBucket(cold).status == 204
     assert client.headBucket(cold).status == 404
     assert client.getBucketQuota(cold).errorCode == "NoSuchBucket"
+
+
+def test_zones_and_direct_reading(client: Any, bucket: str) -> None:
+    several = obs.CreateBucketHeader(availableZone="3az", aclControl="public-read")
+    assert client.createBucket(f"{bucket}-az", header=several, location=REGION).status == 200
+    assert client.getBucketMetadata(f"{bucket}-az").body.availableZone == "3az"
+    assert client.getBucketMetadata(bucket).body.availableZone is None
+    wrong = obs.CreateBucketHeader(availableZone="2az")
+    assert client.createBucket(f"{bucket}-no", header=wrong, location=REGION).errorCode == "InvalidArgument"
+    for name in ("x-obs-acl", "x-amz-acl"):  # Huawei's client would not send an unknown one
+        refused = rules.refusal(rules.Request("PUT", "/", {name: "everybody"}), REGION, path_style=True)
+        assert refused is not None
+        assert refused.code == "InvalidArgument"
+    assert client.getBucketDirectColdAccess(bucket).body.status == "Disabled"
+    assert client.putContent(bucket, "cold", "ice", headers=obs.PutObjectHeader(storageClass="COLD")).status == 200
+    assert client.getObject(bucket, "cold", loadStreamInMemory=True).errorCode == "InvalidObjectState"
+    assert client.setBucketDirectColdAccess(bucket, obs.DirectColdAccessConfiguration("Enabled")).status == 200
+    assert client.getBucketDirectColdAccess(bucket).body.status == "Enabled"
+    assert client.getObject(bucket, "cold", loadStreamInMemory=True).body.buffer == b"ice"
+    assert (
+        client.setBucketDirectColdAccess(bucket, obs.DirectColdAccessConfiguration("Often")).errorCode == "MalformedXML"
+    )
+    assert client.deleteBucketDirectColdAccess(bucket).status == 204
+    assert client.getObject(bucket, "cold", loadStreamInMemory=True).errorCode == "InvalidObjectState"
+
+
+def test_a_bucket_of_the_settings_has_their_properties(front: Middleware, client: Any, bucket: str, home: Path) -> None:
+    """The client of the chain, with version 4 and OBS's own signature, and Huawei's client see the same bucket."""
+    assert front.keys is not None
+    settings = ObsSettings(
+        endpoint=f"https://{rules.domain(REGION)}",
+        proxy=f"http://127.0.0.1:{front.port}",
+        ca=str(rules.ca_file(home / "certificates", REGION)),
+        bucket=f"{bucket}-mine",
+        access_key=SecretStr(front.keys.access_key),
+        secret_key=SecretStr(front.keys.secret_key),
+        redundancy="multi",
+        storage_class="GLACIER",
+        direct_read=True,
+    )
+    mine = connect(settings)
+    assert mine.ensure_bucket()
+    found = client.getBucketMetadata(mine.bucket).body
+    assert (found.availableZone, found.storageClass) == ("3az", "COLD")
+    assert client.getBucketDirectColdAccess(mine.bucket).body.status == "Enabled"
+    assert vars(mine.facts()) == {"region": REGION, "storage_class": "GLACIER", "redundancy": "multi"}
+    assert not mine.ensure_bucket()
+    elsewhere = connect(settings.model_copy(update={"bucket": f"{bucket}-far"}))
+    with pytest.raises(UserError, match="region"):
+        elsewhere.ensure_bucket("cn-south-1")
+    wrong = connect(settings.model_copy(update={"bucket": mine.bucket, "secret_key": SecretStr("wrong")}))
+    with pytest.raises(Refused, match="signature is wrong"):
+        native.put(wrong._connection, wrong._settings, "directcoldaccess", b"")
 
 
 def test_location_quota_and_policy(client: Any, bucket: str) -> None:
