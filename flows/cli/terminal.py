@@ -86,7 +86,8 @@ def run_with_prefect(
     chain: Chain, profile: str, overrides: dict[str, str], selected: tuple[str, ...], forced: tuple[str, ...]
 ) -> None:
     """Run stages as a Prefect flow run; starts the installation's server if it is not up."""
-    address = ""
+    address, runs = "", Runs(chain.home)
+    earlier = runs.of_process(os.getpid())  # process ids are given away again
     try:
         with under_prefect(chain, Console()) as address:
             from flows.pipeline import pipeline_of  # noqa: PLC0415
@@ -95,8 +96,8 @@ def run_with_prefect(
             values = {"profile": profile, "settings": overrides, "stages": selected, "force": forced}
             pipeline_of(chain)(parse_request(RunRequest, values))
     finally:
-        own = [record for record in Runs(chain.home).latest(5) if record.id.endswith(f"-{os.getpid()}")]
-        for record in own[:1]:
+        record = runs.of_process(os.getpid())
+        if record is not None and record != earlier:
             show_result(chain, record, address)
 
 

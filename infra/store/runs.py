@@ -81,6 +81,11 @@ class Runs:
         found = (record for path in self._newest_first() if (record := read_json(path, _record)) is not None)
         return list(islice(found, count))
 
+    def of_process(self, pid: int) -> RunRecord | None:
+        """Return the newest run that a process with this id began, however many others have begun since."""
+        paths = sorted(self.folder.glob(f"*-{pid}.json"), reverse=True)
+        return next((record for path in paths if (record := read_json(path, _record)) is not None), None)
+
     def last_write(self, record: RunRecord) -> float:
         """Return when a record was saved last, in seconds since 1970 by the clock of that time."""
         return self._path(record.id).stat().st_mtime

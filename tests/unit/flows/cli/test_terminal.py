@@ -4,6 +4,8 @@ import shutil
 import sys
 import sysconfig
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +14,12 @@ import pytest
 from rich.console import Console
 
 from flows.cli import run as running
+from flows.cli import terminal
 from flows.cli.options import parse_overrides
 from flows.cli.terminal import TerminalReporter, show_result
 from infra.errors import UserError
 from infra.store import fresh_cache
-from infra.store.runs import Outcome, RunRecord, StageRecord
+from infra.store.runs import Outcome, RunRecord, Runs, StageRecord
 from tasks.pipeline import NAMES
 
 
@@ -33,6 +36,40 @@ def run(small: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         return handed[0] if handed else None
 
     return call
+
+
+@pytest.mark.parametrize("error", [None, UserError("stopped")])
+def test_a_run_has_its_summary_though_others_began_meanwhile(
+    small: Any, monkeypatch: pytest.MonkeyPatch, error: UserError | None
+) -> None:
+    """The runs of other processes in the same home, more than a few during a long run, do not hide it."""
+    runs, shown = Runs(small.folder), []
+
+    @contextmanager
+    def server(*_: object) -> Iterator[str]:
+        yield "http://server"
+
+    def pipeline_of(_chain: object) -> Any:
+        def pipeline(_request: object) -> None:
+            runs.save(own := runs.begin("local"))
+            for number in range(9):
+                runs.save(RunRecord(f"{own.id}9-{number}", own.started, "local"))
+            if error is not None:
+                raise error
+
+        return pipeline
+
+    runs.save(runs.begin("old"))  # of an earlier process with the same id
+    monkeypatch.setattr(terminal, "under_prefect", server)
+    monkeypatch.setattr(
+        terminal, "show_result", lambda _chain, record, address: shown.append((record.profile, address))
+    )
+    monkeypatch.setitem(sys.modules, "flows.pipeline", SimpleNamespace(pipeline_of=pipeline_of))
+    requests = SimpleNamespace(RunRequest=None, parse_request=lambda *_: None)
+    monkeypatch.setitem(sys.modules, "flows.requests", requests)
+    with nullcontext() if error is None else pytest.raises(UserError):
+        terminal.run_with_prefect(small.chain(), "local", {}, (), ())
+    assert shown == [("local", "http://server")]
 
 
 def test_a_chain_that_never_ran_goes_to_prefect(run: Any) -> None:

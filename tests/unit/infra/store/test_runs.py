@@ -33,6 +33,15 @@ def test_the_latest_runs_come_newest_first(runs: Runs) -> None:
     assert [item.started for item in runs.latest(9)] == [3.0, 2.0, 1.0]
 
 
+def test_the_run_of_a_process_is_found_among_many_newer_ones(runs: Runs) -> None:
+    own = RunRecord(f"20260101T000000-000-{os.getpid()}", 1.0, "local")
+    others = [RunRecord(f"20260101T0001{number:02}-000-{os.getpid()}0", 2.0, "local") for number in range(9)]
+    for item in (own, *others):
+        runs.save(item)
+    assert runs.of_process(os.getpid()) == own
+    assert runs.of_process(os.getpid() * 100 + 7) is None
+
+
 def test_there_may_be_no_run_yet(runs: Runs) -> None:
     assert runs.latest(3) == []
     assert runs.last_of("train") is None
