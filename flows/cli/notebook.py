@@ -9,6 +9,7 @@ import typer
 from flows.cli.options import Json, Profile, Set, parse_overrides
 from flows.cli.output import print_json, print_line, print_table
 from flows.context import open_chain
+from infra.errors import UserError
 from infra.obs.layout import MODELS
 from tasks.engine.chain import Chain
 from tasks.engine.reporter import Silent
@@ -49,6 +50,29 @@ def stop_notebook(name: Name, profile: Profile = "cloud", settings: Set = None, 
 def list_notebooks(profile: Profile = "cloud", settings: Set = None, as_json: Json = False) -> None:
     """List the instances of the project."""
     _show(list(_notebooks(profile, settings).list()), as_json)
+
+
+@notebook.command("sync", epilog="Example: `atlasflow notebook sync lesson-1 --profile twin`")
+def sync_notebook(name: Name, profile: Profile = "twin", settings: Set = None, as_json: Json = False) -> None:
+    """Fetch what is new or changed in the storage of a running instance, as "Sync OBS" in its File menu does.
+
+    A file that changed on both sides stays as it is. Shell scripts lose their Windows line ends.
+    """
+    from infra.modelarts.notebook_storage import sync  # noqa: PLC0415 - only this command needs it
+
+    chain = _chain(profile, settings)
+    if chain.settings.modelarts.endpoint:
+        raise UserError("the platform offers no call for Sync OBS", hint="press it in the notebook's own page")
+    found = sync(_notebooks_of(chain).find(name))
+    if as_json:
+        print_json(found)
+        return
+    for text, names in (
+        ("fetched", found.fetched),
+        ("Windows line ends removed", found.repaired),
+        ("changed here too, and kept", found.kept),
+    ):
+        print_line(f"{text}: {', '.join(names) or 'none'}")
 
 
 @notebook.command("delete", epilog="Example: `atlasflow notebook delete lesson-1`")
@@ -94,9 +118,12 @@ def _chain(profile: str, settings: list[str] | None) -> Chain:
 
 
 def _notebooks(profile: str, settings: list[str] | None) -> "Notebooks":
+    return _notebooks_of(_chain(profile, settings))
+
+
+def _notebooks_of(chain: Chain) -> "Notebooks":
     from infra.modelarts.notebooks import Notebooks  # noqa: PLC0415 - the SDK takes a while to import
 
-    chain = _chain(profile, settings)
     return Notebooks(chain.world.modelarts(), chain.settings.modelarts)
 
 

@@ -21,6 +21,9 @@ class ModelArtsStandInSettings(Section):
     compatibility: Literal["1.x", "off"] = Field(
         "1.x", description="let scripts use names of MindSpore 1.x, with a notice in the log; off: only those of 2.x"
     )
+    jupyter: bool = Field(
+        True, description="open a real JupyterLab behind a notebook instance, where the extra `notebook` is installed"
+    )
 
 
 class ModelArtsNotebookSettings(Section):

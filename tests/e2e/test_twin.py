@@ -32,8 +32,11 @@ CONFIG = """{
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory: pytest.TempPathFactory, small_archive: Any) -> Iterator[Any]:
     """A home whose chain was run on the stand-ins of the cloud."""
-    image = {"ATLASFLOW_MODELARTS__NOTEBOOK__IMAGE": "00000000-0000-4000-8000-000000000001"}
-    installation = install(tmp_path_factory.mktemp("twin"), small_archive, **image)
+    notebook = {
+        "ATLASFLOW_MODELARTS__NOTEBOOK__IMAGE": "00000000-0000-4000-8000-000000000001",
+        "ATLASFLOW_MODELARTS__STAND_IN__JUPYTER": "false",  # tests/e2e/test_tutorials.py opens one
+    }
+    installation = install(tmp_path_factory.mktemp("twin"), small_archive, **notebook)
     said = installation.atlasflow("run", *TWIN)
     yield installation, said
     installation.atlasflow("down")

@@ -1,14 +1,15 @@
-"""Notebook instances of the ModelArts stand-in: records with phases, without a Jupyter behind them."""
+"""Notebook instances of the ModelArts stand-in: records with phases, and a Jupyter behind each that runs."""
 
 import json
 import re
+import shutil
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
 from infra.modelarts.emulator.offers import FLAVOR
@@ -27,6 +28,36 @@ _NEXT = {
     NotebookStatus.STOPPING: NotebookStatus.STOPPED,
 }
 _PHASE_SECONDS = 0.5
+
+
+class Jupyter(Protocol):
+    """What runs behind an instance."""
+
+    @property
+    def url(self) -> str:
+        """Its address for a browser."""
+        ...
+
+    @property
+    def failure(self) -> str:
+        """Why it ended by itself; empty while it runs."""
+        ...
+
+    def start(self) -> None:
+        """Start it."""
+        ...
+
+    def ready(self) -> bool:
+        """True when it answers."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it; its files stay."""
+        ...
+
+
+OpenJupyter = Callable[[Path, str], Jupyter]
+"""Makes what runs behind an instance, of its folder and the address of its storage (empty for a disk)."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +90,7 @@ class Instance:
     feature: str = "NOTEBOOK"
     image: JsonObject = field(default_factory=lambda: {"id": IMAGE, "name": _IMAGE_NAME})
     status: NotebookStatus = NotebookStatus.CREATING
+    fail_reason: str = ""
     changed: float = field(default_factory=time.time)
 
     def enter(self, status: NotebookStatus) -> None:
@@ -76,13 +108,23 @@ def _read_instance(values: dict[str, Any]) -> Instance:
 
 
 class Notebooks:
-    """All notebook instances, in one file."""
+    """All notebook instances, in one file.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file; the folder of an instance is beside it, in `notebooks/ID`.
+        open_jupyter: makes what runs behind an instance; None: instances are records alone.
+    """
+
+    def __init__(self, path: Path, open_jupyter: OpenJupyter | None = None) -> None:
         self._path = path
+        self._open_jupyter = open_jupyter
+        self._jupyters: dict[str, Jupyter] = {}
         self._lock = threading.Lock()
         stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         self._all = {identity: _read_instance(values) for identity, values in stored.items()}
+        for instance in self._all.values():
+            if instance.status in (NotebookStatus.CREATING, NotebookStatus.STARTING, NotebookStatus.RUNNING):
+                self._start_jupyter(instance)
 
     def create(self, body: object) -> JsonObject:
         """Create an instance, which runs a moment later.
@@ -115,6 +157,7 @@ class Notebooks:
         )
         with self._lock:
             self._all[identity] = instance
+            self._start_jupyter(instance)
             self._save()
             return instance.to_api()
 
@@ -141,6 +184,7 @@ class Notebooks:
             if instance.status != NotebookStatus.STOPPED:
                 raise ApiError(ErrorCode.INVALID_PARAMETER, "only a stopped notebook can be started")
             instance.lease = _lease(duration)
+            self._start_jupyter(instance)
             return self._enter(instance, NotebookStatus.STARTING)
 
     def stop(self, identity: str) -> JsonObject:
@@ -149,6 +193,7 @@ class Notebooks:
             instance = self._get(identity)
             if instance.status != NotebookStatus.RUNNING:
                 raise ApiError(ErrorCode.INVALID_PARAMETER, "only a running notebook can be stopped")
+            self._stop_jupyter(identity)
             return self._enter(instance, NotebookStatus.STOPPING)
 
     def delete(self, identity: str) -> JsonObject:
@@ -156,17 +201,54 @@ class Notebooks:
         with self._lock:
             instance = self._get(identity)
             del self._all[identity]
+            self._stop_jupyter(identity)
+            shutil.rmtree(self._folder(identity), ignore_errors=True)
             return self._enter(instance, NotebookStatus.DELETED)
+
+    def sweep(self) -> None:
+        """Let time pass: phases, and the ends of leases, which stop what runs behind an instance."""
+        with self._lock:
+            for identity in self._all:
+                self._get(identity)
+
+    def close(self) -> None:
+        """Stop everything that runs behind instances; it starts again with the stand-in."""
+        with self._lock:
+            for identity in list(self._jupyters):
+                self._stop_jupyter(identity)
+
+    def _start_jupyter(self, instance: Instance) -> None:
+        if self._open_jupyter is not None:
+            volume = instance.volume
+            storage = str(volume.get("uri", "")) if volume.get("category") == "OBS" else ""
+            jupyter = self._open_jupyter(self._folder(instance.id), storage)
+            jupyter.start()
+            self._jupyters[instance.id], instance.url = jupyter, jupyter.url
+
+    def _stop_jupyter(self, identity: str) -> None:
+        jupyter = self._jupyters.pop(identity, None)
+        if jupyter is not None:
+            jupyter.stop()
+
+    def _folder(self, identity: str) -> Path:
+        return self._path.parent / "notebooks" / identity
 
     def _get(self, identity: str) -> Instance:
         """Return an instance in its current status: phases pass, and a lease ends, between two requests."""
         if identity not in self._all:
             raise ApiError(ErrorCode.INVALID_PARAMETER, f"the notebook {identity} does not exist")
         instance = self._all[identity]
-        if instance.status in _NEXT and time.time() > instance.changed + _PHASE_SECONDS:
+        jupyter = self._jupyters.get(identity)
+        if jupyter is not None and jupyter.failure:
+            instance.fail_reason = jupyter.failure
+            self._stop_jupyter(identity)
+            self._enter(instance, NotebookStatus.ERROR)
+        due = instance.status in _NEXT and time.time() > instance.changed + _PHASE_SECONDS
+        if due and (jupyter is None or jupyter.ready()):
             self._enter(instance, _NEXT[instance.status])
         lease = instance.lease
         if instance.status == NotebookStatus.RUNNING and time.time() * 1000 > lease.update_at + lease.duration:
+            self._stop_jupyter(identity)
             self._enter(instance, NotebookStatus.STOPPED)
         return instance
 

@@ -32,6 +32,8 @@ from infra.modelarts.emulator.access import variables as moxing_variables
 from infra.modelarts.emulator.api import Api
 from infra.modelarts.emulator.container import KERNELS, Bucket, Stores
 from infra.modelarts.emulator.errors import ApiError, ErrorCode
+from infra.modelarts.emulator.jupyter.server import Jupyter
+from infra.modelarts.emulator.jupyter.server import installed as jupyter_installed
 from infra.modelarts.emulator.notebooks import Notebooks
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.route import Call
@@ -48,6 +50,7 @@ _ACCESS_KEY = "atlasflow"
 _PROJECT = "5" * 32
 _MAX_BODY = 16 * 1024 * 1024
 _VARIABLE = "ATLASFLOW_MODELARTS_STAND_IN"
+_SWEEP_SECONDS = 1.0
 _FAULTS = {
     "throttle": ErrorCode.THROTTLED,
     "broken": ErrorCode.INTERNAL,
@@ -240,14 +243,28 @@ def run(
 ) -> None:
     """Serve until SIGTERM."""
     platform = Platform(folder / "jobs", stores, object_endpoint, options, faults)
-    api = Api(platform, Notebooks(folder / "notebooks.json"), stores)
+    opened = Jupyter if options.jupyter and jupyter_installed() else None
+    notebooks = Notebooks(folder / "notebooks.json", opened)
+    api = Api(platform, notebooks, stores)
+    ended = threading.Event()
+    leases = threading.Thread(target=_sweep, args=(notebooks, ended), name="leases", daemon=True)
+    leases.start()
     server = Server(port, account, api, timedelta(minutes=options.clock_minutes), faults)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     try:
         server.serve_forever(poll_interval=0.1)
     finally:
         server.server_close()
+        ended.set()
+        leases.join()
+        notebooks.close()
         platform.close()
+
+
+def _sweep(notebooks: Notebooks, ended: threading.Event) -> None:
+    """End leases although nobody asks for an instance."""
+    while not ended.wait(_SWEEP_SECONDS):
+        notebooks.sweep()
 
 
 def _account(home: Path) -> Account:

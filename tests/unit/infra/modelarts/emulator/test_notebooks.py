@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,85 @@ def test_a_page_is_filtered_by_parts_of_name_and_status(path: Path) -> None:
     assert notebooks.page({"status": "STOPPED"}, 0, 10)["total"] == 0
     page = notebooks.page({}, 1, 1)
     assert (page["total"], page["pages"], page["current"]) == (2, 2, 1)
+
+
+@dataclass
+class Behind:
+    """A Jupyter that answers when a test says so."""
+
+    folder: Path
+    storage: str
+    url: str = "http://127.0.0.1:1/lab?token=secret"
+    failure: str = ""
+    is_ready: bool = True
+    calls: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.calls.append("start")
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+
+@pytest.fixture
+def opened() -> list[Behind]:
+    return []
+
+
+@pytest.fixture
+def with_jupyter(path: Path, opened: list[Behind]) -> Callable[[], Notebooks]:
+    """Open the instances of a file, with a Jupyter behind each."""
+
+    def behind(folder: Path, storage: str) -> Behind:
+        opened.append(Behind(folder, storage))
+        return opened[-1]
+
+    return lambda: Notebooks(path, behind)
+
+
+def test_an_instance_runs_when_its_jupyter_answers(
+    path: Path, with_jupyter: Callable[[], Notebooks], opened: list[Behind]
+) -> None:
+    volume = {"category": "OBS", "uri": "obs://b/lesson/", "dew_secret_name": "mine"}
+    identity = str(with_jupyter().create({**BODY, "volume": volume})["id"])
+    assert opened[0].storage == "obs://b/lesson/"
+    age(path, 60)
+    notebooks = with_jupyter()
+    opened[1].is_ready = False
+    assert notebooks.show(identity)["status"] == "CREATING"
+    opened[1].is_ready = True
+    shown = notebooks.show(identity)
+    assert (shown["status"], shown["url"]) == ("RUNNING", opened[1].url)
+    notebooks.stop(identity)
+    assert opened[1].calls == ["start", "stop"]
+    notebooks.delete(identity)
+    assert not opened[1].folder.exists()
+
+
+def test_a_lease_ends_although_nobody_asks(
+    path: Path, with_jupyter: Callable[[], Notebooks], opened: list[Behind]
+) -> None:
+    identity = str(with_jupyter().create(BODY)["id"])
+    age(path, 60)
+    with_jupyter().show(identity)
+    age(path, 3600)
+    notebooks = with_jupyter()
+    notebooks.sweep()
+    assert opened[-1].calls == ["start", "stop"]
+    assert json.loads(path.read_text())[identity]["status"] == "STOPPED"
+    notebooks.close()
+    assert opened[-1].calls == ["start", "stop"]
+
+
+def test_a_jupyter_that_ended_is_an_error_with_its_reason(
+    path: Path, with_jupyter: Callable[[], Notebooks], opened: list[Behind]
+) -> None:
+    notebooks = with_jupyter()
+    identity = str(notebooks.create(BODY)["id"])
+    opened[0].failure = "Jupyter ended with code 1: no module"
+    shown = notebooks.show(identity)
+    assert (shown["status"], shown["fail_reason"]) == ("ERROR", opened[0].failure)

@@ -1,0 +1,1 @@
+"""The real Jupyter behind a notebook instance of the stand-in."""
