@@ -26,8 +26,10 @@ class Pipeline:
         contract: the input contract: size, colour order, mean and standard deviation.
         seed: seed of order and augmentation.
         classes: number of classes.
-        crop: pixels of black padding before a random crop; 0 switches it off.
+        crop: pixels of padding before a random crop; 0 switches it off.
+        border: the padding is `black`, or continues the image `mirrored`.
         flip: mirror half of the images.
+        in_turn: mirror the half that the epoch before did not, instead of drawing anew (K. Jordan 2024).
         cutout: side of a square of mean colour, in pixels of the result; 0 switches it off.
         mixup: alpha of the Beta distribution; 0 switches it off. Partners come from the whole batch, on any device.
         label_smoothing: share of the label that is spread over all classes.
@@ -41,7 +43,9 @@ class Pipeline:
     seed: int
     classes: int
     crop: int = 0
+    border: str = "black"
     flip: bool = False
+    in_turn: bool = False
     cutout: int = 0
     mixup: float = 0.0
     label_smoothing: float = 0.0
@@ -68,6 +72,9 @@ class Pipeline:
         order = random.permutation(len(self.images))
         offsets = random.integers(0, 2 * self.crop + 1, (len(self.images), 2))
         flips = random.random(len(self.images)) < 0.5
+        if self.in_turn:
+            first = np.random.default_rng([self.seed, 0]).random(len(self.images)) < 0.5
+            flips = (first ^ (number % 2 == 0))[order]
         centres = random.integers(0, self.contract.size, (len(self.images), 2))
         weights = random.beta(self.mixup, self.mixup, self.steps) if self.mixup else ()
         share = self.batch_size // self.ranks
@@ -77,7 +84,7 @@ class Pipeline:
             selected = slice(start, start + share)
             indices = order[selected]
             pixels = self.images.pixels[indices]
-            pixels = augment(pixels, self.crop, offsets[selected], flips[selected] if self.flip else None)
+            pixels = augment(pixels, self.crop, offsets[selected], flips[selected] if self.flip else None, self.border)
             tensor = self.contract.tensor(pixels)
             cut_out(tensor, self.cutout, centres[selected])
             labels = self.images.labels[indices]
@@ -97,22 +104,27 @@ class Pipeline:
 
 
 def augment(
-    pixels: NDArray[np.uint8], padding: int, offsets: NDArray[np.int64], flips: NDArray[np.bool_] | None
+    pixels: NDArray[np.uint8],
+    padding: int,
+    offsets: NDArray[np.int64],
+    flips: NDArray[np.bool_] | None,
+    border: str = "black",
 ) -> NDArray[np.uint8]:
-    """Crop each image at a random place of its black padding, and mirror some.
+    """Crop each image at a random place of its padding, and mirror some.
 
     Args:
         pixels: uint8 [n, height, width, 3].
         padding: pixels on each side.
         offsets: [n, 2], row and column of the crop's corner in the padded image, 0 to 2 * padding.
         flips: bool [n], or None to mirror none.
+        border: the padding is `black`, or continues the image `mirrored` at its outermost pixels.
 
     Returns:
         uint8 [n, height, width, 3].
     """
     count, height, width, _ = pixels.shape
-    padded = np.zeros((count, height + 2 * padding, width + 2 * padding, 3), np.uint8)
-    padded[:, padding : padding + height, padding : padding + width] = pixels
+    edges = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    padded = np.pad(pixels, edges, mode="reflect" if border == "mirrored" else "constant")
     result = np.empty_like(pixels)
     for index in range(count):
         row, column = offsets[index]

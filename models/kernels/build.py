@@ -128,6 +128,12 @@ def _processor() -> str:
     )
 
 
+def processor_has(*flags: str) -> bool:
+    """Return True if Linux lists one of the flags for the first processor."""
+    words = set(_processor().split())
+    return any(flag in words for flag in flags)
+
+
 def _build(folder: Path) -> None:
     """Compile in a temporary folder and rename it to `folder`, which is atomic with concurrent builds."""
     compiler, onednn = _compiler(), _onednn()

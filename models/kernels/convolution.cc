@@ -1,5 +1,6 @@
-// Convolutions with oneDNN in its preferred layouts. MindSpore's tensors are plain (NCHW, OIHW): they are converted
-// before and after the primitive where the layouts differ.
+// Convolutions with oneDNN in its preferred layouts. MindSpore's tensors are plain (NCHW, OIHW), or channels last between
+// the layers of a chain: they are converted before and after the primitive where the layouts differ. In bfloat16, the
+// arguments of a primitive are rounded, and its sums and results stay float32.
 #include <algorithm>
 #include <cstdlib>
 #include <map>
@@ -41,13 +42,18 @@ class Port {
   void *outer_ = nullptr, *inner_ = nullptr, *convert_ = nullptr;
 };
 
-// The tensor `geometry`: stride, dilation and padding before (rows, columns), and the number of groups; a padding of -1
-// stands for MindSpore's pad_mode "same".
+// The tensor `geometry`: stride, dilation and padding before (rows, columns), the number of groups, and three flags:
+// source and result channels last, bfloat16. A padding of -1 stands for MindSpore's pad_mode "same".
+enum Tensor { kX, kW, kY };
+
 struct Shape {
   Shape(const int64_t *x, const int64_t *w, const int64_t *y, const int32_t *geometry)
       : key{x[0], x[1], x[2], x[3], w[0], w[1], w[2], w[3], y[2], y[3]} {
-    key.insert(key.end(), geometry, geometry + 7);
+    key.insert(key.end(), geometry, geometry + 10);
     const int64_t groups = geometry[6];
+    source_last = geometry[7] != 0;
+    result_last = geometry[8] != 0;
+    half = geometry[9] != 0;
     source.assign(x, x + 4);
     result.assign(y, y + 4);
     weights.assign(w, w + 4);
@@ -62,11 +68,25 @@ struct Shape {
       how.after[axis] = needed - before;
     }
   }
-  void *layout(const std::vector<int64_t> &dims, bool any) const {
+  // Of a tensor between kernels, and of the argument or result of a primitive.
+  void *outside(Tensor which) const {
+    const auto &dims = dimensions(which);
     const int rank = static_cast<int>(dims.size());
-    return onednn::layout(dims.data(), rank, any ? onednn::kAnyLayout : rank == 4 ? onednn::kPlain4 : onednn::kPlain5);
+    if (is_last(which)) return onednn::channels_last(dims.data(), onednn::kFloat);
+    return onednn::layout(dims.data(), rank, rank == 4 ? onednn::kPlain4 : onednn::kPlain5, onednn::kFloat);
   }
+  void *inside(Tensor which, bool computed) const {
+    const auto &dims = dimensions(which);
+    const int type = half && !computed ? onednn::kBfloat16 : onednn::kFloat;
+    if (is_last(which)) return onednn::channels_last(dims.data(), type);
+    return onednn::layout(dims.data(), static_cast<int>(dims.size()), onednn::kAnyLayout, type);
+  }
+  const std::vector<int64_t> &dimensions(Tensor which) const {
+    return which == kX ? source : which == kW ? weights : result;
+  }
+  bool is_last(Tensor which) const { return which == kX ? source_last : which == kY && result_last; }
   std::vector<int64_t> key, source, weights, result;
+  bool source_last, result_last, half;
   onednn::Geometry how;
 };
 
@@ -82,22 +102,21 @@ struct Convolution {
 
 Convolution *build(const Shape &shape) {
   using namespace onednn;
-  auto any = [&](const std::vector<int64_t> &dims) { return shape.layout(dims, true); };
-  auto plain = [&](const std::vector<int64_t> &dims) { return shape.layout(dims, false); };
-  void *x = any(shape.source), *w = any(shape.weights), *y = any(shape.result);
-  void *forward = forward_description(x, w, y, shape.how);
-  void *to_x = source_gradient_description(x, w, y, shape.how, forward);
-  void *to_w = weights_gradient_description(x, w, y, shape.how, forward);
-  auto port = [&](const std::vector<int64_t> &dims, void *description, int what, bool result) {
-    return std::make_unique<Port>(plain(dims), layout_of(description, what), result);
+  auto in = [&](Tensor which) { return shape.inside(which, false); };
+  auto out = [&](Tensor which) { return shape.inside(which, true); };
+  void *forward = forward_description(in(kX), in(kW), out(kY), shape.how);
+  void *to_x = source_gradient_description(out(kX), in(kW), in(kY), shape.how, forward);
+  void *to_w = weights_gradient_description(in(kX), out(kW), in(kY), shape.how, forward);
+  auto port = [&](Tensor which, void *description, int what, bool result) {
+    return std::make_unique<Port>(shape.outside(which), layout_of(description, what), result);
   };
   return new Convolution{
-      {primitive(forward), port(shape.source, forward, kSource, false), port(shape.weights, forward, kWeights, false),
-       port(shape.result, forward, kResult, true)},
-      {primitive(to_x), port(shape.source, to_x, kSourceGradient, true), port(shape.weights, to_x, kWeights, false),
-       port(shape.result, to_x, kResultGradient, false)},
-      {primitive(to_w), port(shape.source, to_w, kSource, false), port(shape.weights, to_w, kWeightsGradient, true),
-       port(shape.result, to_w, kResultGradient, false)}};
+      {primitive(forward), port(kX, forward, kSource, false), port(kW, forward, kWeights, false),
+       port(kY, forward, kResult, true)},
+      {primitive(to_x), port(kX, to_x, kSourceGradient, true), port(kW, to_x, kWeights, false),
+       port(kY, to_x, kResultGradient, false)},
+      {primitive(to_w), port(kX, to_w, kSource, false), port(kW, to_w, kWeightsGradient, true),
+       port(kY, to_w, kResultGradient, false)}};
 }
 
 Convolution &find(const Shape &shape) {

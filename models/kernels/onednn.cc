@@ -20,6 +20,7 @@ struct Functions {
   Status (*engine_create)(void **, int, size_t);
   Status (*stream_create)(void **, void *, void *);
   Status (*layout_create)(void **, int, Dims, int, int);
+  Status (*layout_strides)(void **, int, Dims, int, Dims);
   int (*layout_equal)(In, In);
   size_t (*layout_size)(In);
   In (*query_layout)(In, int, int);
@@ -59,6 +60,7 @@ void find_all(void *library) {
   find(library, "dnnl_engine_create", f.engine_create);
   find(library, "dnnl_threadpool_interop_stream_create", f.stream_create);
   find(library, "dnnl_memory_desc_create_with_tag", f.layout_create);
+  find(library, "dnnl_memory_desc_create_with_strides", f.layout_strides);
   find(library, "dnnl_memory_desc_equal", f.layout_equal);
   find(library, "dnnl_memory_desc_get_size", f.layout_size);
   find(library, "dnnl_primitive_desc_query_md", f.query_layout);
@@ -87,9 +89,16 @@ void open(int threads) {
   check(f.stream_create(&stream, engine, &pool()), "stream");
 }
 
-void *layout(const int64_t *dims, int rank, int tag) {
+void *layout(const int64_t *dims, int rank, int tag, int type) {
   void *made = nullptr;
-  check(f.layout_create(&made, rank, dims, kFloat, tag), "layout");
+  check(f.layout_create(&made, rank, dims, type, tag), "layout");
+  return made;
+}
+
+void *channels_last(const int64_t *dims, int type) {
+  const int64_t strides[] = {dims[1] * dims[2] * dims[3], 1, dims[1] * dims[3], dims[1]};
+  void *made = nullptr;
+  check(f.layout_strides(&made, 4, dims, type, strides), "layout");
   return made;
 }
 

@@ -9,7 +9,7 @@
 namespace onednn {
 // Values of oneDNN's enumerations, dnnl_common_types.h and dnnl_types.h.
 constexpr int kCpu = 1;
-constexpr int kFloat = 3;
+constexpr int kBfloat16 = 2, kFloat = 3;
 constexpr int kAnyLayout = 1, kPlain4 = 5, kPlain5 = 6;  // abcd and abcde: dimensions in their own order
 constexpr int kForwardTraining = 64;
 constexpr int kDirect = 1;
@@ -31,7 +31,8 @@ struct Version {
 // Throws std::runtime_error if it is missing or has another major version.
 void open(int threads);
 
-void *layout(const int64_t *dims, int rank, int tag);
+void *layout(const int64_t *dims, int rank, int tag, int type);
+void *channels_last(const int64_t *dims, int type);  // rank 4
 bool same_layout(const void *one, const void *other);
 size_t bytes(const void *layout);
 const void *layout_of(const void *description, int what);

@@ -1,4 +1,4 @@
-// Max-pooling of NCHW tensors with the position of each maximum, the first of equals, as in MindSpore.
+// Max-pooling of tensors, NCHW or channels last, with the position of each maximum, the first of equals, as in MindSpore.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -31,9 +31,38 @@ void pool_row_of_pairs(const float *__restrict upper, int64_t width, int32_t pla
     at[column] = place + 2 * static_cast<int32_t>(column) + step;
   }
 }
+
+// Channels last: the channels of a pixel side by side, so that each comparison is one of vectors.
+void pool_last(const float *x, const int32_t *g, int64_t above, int64_t aside, const int64_t *in, const int64_t *out,
+               float *__restrict y, int32_t *__restrict at) {
+  const int64_t channels = in[1], height = in[2], width = in[3];
+  for (int64_t row = 0; row < out[2]; ++row) {
+    const int64_t top = std::max<int64_t>(row * g[2] - above, 0), bottom = std::min(row * g[2] - above + g[0], height);
+    for (int64_t column = 0; column < out[3]; ++column, y += channels, at += channels) {
+      const int64_t left = std::max<int64_t>(column * g[3] - aside, 0);
+      const int64_t right = std::min(column * g[3] - aside + g[1], width);
+      const float *__restrict corner = x + (top * width + left) * channels;
+      for (int64_t c = 0; c < channels; ++c) {
+        y[c] = corner[c];
+        at[c] = static_cast<int32_t>(top * width + left);
+      }
+      for (int64_t i = top; i < bottom; ++i) {
+        for (int64_t j = left; j < right; ++j) {
+          const float *__restrict other = x + (i * width + j) * channels;
+          const int32_t place = static_cast<int32_t>(i * width + j);
+          for (int64_t c = 0; c < channels; ++c) {
+            const bool wins = (other[c] > y[c]) | (other[c] != other[c]);  // NaN wins
+            y[c] = wins ? other[c] : y[c];
+            at[c] = wins ? place : at[c];
+          }
+        }
+      }
+    }
+  }
+}
 }  // namespace
 
-// x, geometry (kernel, stride, padding before; rows then columns) → y, position of each maximum in its image plane
+// x, geometry (kernel, stride, padding before; rows then columns; whether channels are last) → y, position of each maximum in its image plane
 KERNEL(max_pooling) {
   return run("max_pooling", [=] {
     const int32_t *g = static_cast<int32_t *>(data[1]);
@@ -43,6 +72,14 @@ KERNEL(max_pooling) {
     const int64_t pieces = std::min<int64_t>(planes, 64);
     const bool pairs = std::all_of(g, g + 4, [](int32_t value) { return value == 2; }) && above == 0 && aside == 0 &&
                        2 * rows <= height && 2 * columns <= width;
+    if (g[6] != 0) {
+      pool().parallel_for(static_cast<int>(shapes[0][0]), [=](int image, int) {
+        const int64_t read = image * shapes[0][1] * height * width, written = image * shapes[0][1] * rows * columns;
+        pool_last(static_cast<float *>(data[0]) + read, g, above, aside, shapes[0], shapes[2],
+                  static_cast<float *>(data[2]) + written, static_cast<int32_t *>(data[3]) + written);
+      });
+      return;
+    }
     pool().parallel_for(static_cast<int>(pieces), [=](int piece, int) {
       for (int64_t plane = planes * piece / pieces; plane < planes * (piece + 1) / pieces; ++plane) {
         const float *x = static_cast<float *>(data[0]) + plane * height * width;
@@ -76,17 +113,30 @@ KERNEL(max_pooling) {
   });
 }
 
-// dy, positions, x (for its shape) → dx
+// dy, positions, x (for its shape), geometry → dx
 KERNEL(max_pooling_gradient) {
   return run("max_pooling_gradient", [=] {
     const int64_t size = shapes[2][2] * shapes[2][3], count = shapes[0][2] * shapes[0][3];
+    if (static_cast<int32_t *>(data[3])[6] != 0) {
+      const int64_t channels = shapes[0][1];
+      pool().parallel_for(static_cast<int>(shapes[0][0]), [=](int image, int) {
+        const float *dy = static_cast<float *>(data[0]) + image * channels * count;
+        const int32_t *at = static_cast<int32_t *>(data[1]) + image * channels * count;
+        float *dx = static_cast<float *>(data[4]) + image * channels * size;
+        std::memset(dx, 0, static_cast<size_t>(channels * size) * sizeof(float));
+        for (int64_t i = 0; i < count; ++i) {
+          for (int64_t c = 0; c < channels; ++c) dx[at[i * channels + c] * channels + c] += dy[i * channels + c];
+        }
+      });
+      return;
+    }
     const int64_t planes = shapes[0][0] * shapes[0][1];
     const int64_t pieces = std::min<int64_t>(planes, 64);
     pool().parallel_for(static_cast<int>(pieces), [=](int piece, int) {
       for (int64_t plane = planes * piece / pieces; plane < planes * (piece + 1) / pieces; ++plane) {
         const float *dy = static_cast<float *>(data[0]) + plane * count;
         const int32_t *at = static_cast<int32_t *>(data[1]) + plane * count;
-        float *dx = static_cast<float *>(data[3]) + plane * size;
+        float *dx = static_cast<float *>(data[4]) + plane * size;
         std::memset(dx, 0, static_cast<size_t>(size) * sizeof(float));
         for (int64_t i = 0; i < count; ++i) dx[at[i]] += dy[i];
       }

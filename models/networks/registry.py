@@ -34,6 +34,7 @@ class _Network(NamedTuple):
 _NETWORKS: dict[str, _Network] = {
     "lenet5": _Network("networks.lenet", 16, 64),
     "compact": _Network("networks.compact", 16, 64),
+    "fast94": _Network("networks.fast", 16, 64),
     "mobilenetv2": _Network("networks.mobilenet", 32, 224),
     **{name: _Network("networks.resnet", 8, 128) for name in ("resnet20", "resnet32", "resnet44", "resnet56")},
     **{name: _Network("networks.resnet", 16, 512, stems=True) for name in ("resnet18", "resnet34")},

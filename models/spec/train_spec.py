@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("momentum", "sgd", "adam", "adamw", "lamb"),
-    "schedule": ("constant", "cosine", "square", "exponential", "stage", "one-cycle"),
+    "schedule": ("constant", "cosine", "square", "exponential", "stage", "one-cycle", "triangle"),
     "stem": ("native", "3x3", "7x7"),
     "mode": ("graph", "pynative"),
-    "precision": ("float32", "mixed"),
+    "precision": ("float32", "mixed", "bfloat16"),
+    "crop_border": ("black", "mirrored"),
 }
 
 NORMALISATIONS = ("cifar10", "cifar10-reversed", "cifar10-bgr", "imagenet", "measured")
@@ -53,18 +54,24 @@ class TrainSpec:
         milestones: epochs after which `stage` lowers the learning rate.
         weight_decay: L2 penalty; decoupled for `adamw` and `lamb`.
         decay_all: False excludes biases and normalisation parameters from weight decay.
-        crop: pixels of black padding before a random crop; 0 switches it off.
+        bias_rate: factor of the learning rate of the biases of normalisations, whose weight decay is divided by it.
+        crop: pixels of padding before a random crop; 0 switches it off.
+        crop_border: the padding is `black`, or the image is continued `mirrored` at its edges.
         flip: mirror half of the images.
+        flip_in_turn: mirror the other half in every second epoch, instead of drawing anew.
         cutout: side in pixels of a square of mean colour at a random place of each image; 0 switches it off.
         mixup: alpha of the Beta distribution that weights two mixed images; 0 switches it off.
         label_smoothing: share of the label that is spread over all classes.
         ema: decay per step of the running mean of the parameters, which is evaluated and saved; 0 switches it off.
+        lookahead: number of steps after which a slow copy of the parameters moves towards them, more slowly towards
+            the end, and they go on from it; the copy is evaluated and saved; 0 switches it off.
         normalisation: a preset in `models/preprocess.py`, `measured` on the training images, or six numbers from 0 to
             1: the means of red, green and blue, then their standard deviations.
         evaluate_every: number of epochs from one evaluation to the next; the last epoch is always evaluated.
         seed: seed of initialisation, order and augmentation.
         mode: `graph` compiles a step; `pynative` runs it operator by operator and prints each layer's output shape.
-        precision: `mixed` computes convolutions and dense layers in float16 (Ascend only).
+        precision: `mixed` computes convolutions and dense layers in float16 (Ascend only); `bfloat16` rounds the
+            factors of convolutions, with the compiled kernels on a processor that computes with them.
         sink: let the device fetch the batches from its own queue (Ascend only).
         new_head: when starting from a checkpoint, keep the last dense layer at its initial values, for other classes.
         freeze_epochs: epochs at the start in which only the last dense layer learns; the layers before it compute as
@@ -91,12 +98,16 @@ class TrainSpec:
     milestones: tuple[int, ...] = ()
     weight_decay: float = 0.0
     decay_all: bool = True
+    bias_rate: float = 1.0
     crop: int = 4
+    crop_border: str = "black"
     flip: bool = True
+    flip_in_turn: bool = False
     cutout: int = 0
     mixup: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0
+    lookahead: int = 0
     normalisation: str = "cifar10"
     evaluate_every: int = 1
     seed: int = 1
@@ -166,6 +177,10 @@ def check(spec: TrainSpec) -> None:
     _check_schedule(spec)
     if spec.nesterov and (spec.optimizer != "momentum" or spec.momentum == 0):
         raise SpecError(f"nesterov: {spec.optimizer} {spec.momentum} does not support it", "set optimizer=momentum")
+    if spec.ema and spec.lookahead:
+        raise SpecError("lookahead: it is a running mean of the parameters already, like ema", "set ema=0")
+    if spec.flip_in_turn and not spec.flip:
+        raise SpecError("flip_in_turn: no image is mirrored", "set flip=true")
     if spec.sink and spec.mode != "graph":
         raise SpecError("sink: a device fetches batches only for a compiled step", "set mode=graph")
     if spec.freeze_epochs >= spec.epochs:
@@ -173,6 +188,8 @@ def check(spec: TrainSpec) -> None:
             f"freeze_epochs: {spec.freeze_epochs} is not shorter than the run of {spec.epochs} epochs",
             "freeze fewer epochs, or train for more",
         )
+    if spec.lookahead and spec.sink:
+        raise SpecError("lookahead: a device that fetches its own batches runs no steps between", "set sink=False")
     if spec.freeze_epochs and spec.sink:
         raise SpecError("freeze_epochs: a device that fetches its own batches keeps one step", "set sink=False")
 
@@ -194,6 +211,8 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("mixup", 0, 10),
     ("label_smoothing", 0, 0.9),
     ("ema", 0, 0.99999),
+    ("lookahead", 0, 10_000),
+    ("bias_rate", 1e-6, 1000),
     ("evaluate_every", 1, 10_000),
     ("freeze_epochs", 0, 10_000),
     ("body_rate", 0, 10),
@@ -216,8 +235,8 @@ def _check_normalisation(text: str) -> None:
 
 
 def _check_schedule(spec: TrainSpec) -> None:
-    if spec.warmup_epochs and spec.schedule == "one-cycle":
-        raise SpecError("warmup_epochs: the one-cycle schedule has its own warm-up", "set warmup_epochs=0")
+    if spec.warmup_epochs and spec.schedule in ("one-cycle", "triangle"):
+        raise SpecError(f"warmup_epochs: the {spec.schedule} schedule has its own warm-up", "set warmup_epochs=0")
     if spec.warmup_epochs >= spec.epochs and spec.warmup_epochs:
         raise SpecError(
             f"warmup_epochs: {spec.warmup_epochs} is not shorter than the run of {spec.epochs} epochs",

@@ -31,7 +31,7 @@ def check_device(spec: TrainSpec) -> None:
     """
     if device() == "Ascend":
         return
-    if spec.precision != "float32":
+    if spec.precision == "mixed":
         raise Refusal(
             f"precision: {spec.precision} needs Ascend; this machine trains on its CPU, where float16 is slower",
             "set precision=float32, or train on Ascend",

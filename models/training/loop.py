@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..spec.train_spec import TrainSpec
 
 _DIVERGED = 20.0  # multiple of the loss of random guessing, log(classes); far above that of a network that learns
+_FITTED = 5000  # training images that a network may take initial values from
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def train(
         raise SpecError(f"batch_size: {spec.batch_size} cannot be divided among {size} devices", "use a multiple")
     pipeline = training_pipeline(spec, images, read_contract(data, spec), rank, size)
     network = build(spec)
+    if hasattr(network, "fit"):
+        network.fit(pipeline.contract.tensor(pipeline.contract.resize(images.pixels[:_FITTED])))
     rates = learning_rates(spec, pipeline.steps)
     if start is not None:
         report = load_pretrained(network, start.path, start.native_name, new_head=spec.new_head)
@@ -119,8 +122,11 @@ def _restore(run: Session, identity: str, thaw: Callable[[Session], Session]) ->
 
 
 def _losses(run: Session, epoch: int) -> Iterator[float]:
-    for images, labels in run.pipeline.epoch(epoch):
-        yield float(run.step(mindspore.Tensor(images), mindspore.Tensor(labels)).asnumpy())
+    for number, (images, labels) in enumerate(run.pipeline.epoch(epoch), (epoch - 1) * run.pipeline.steps + 1):
+        loss = float(run.step(mindspore.Tensor(images), mindspore.Tensor(labels)).asnumpy())
+        if run.lookahead is not None:
+            run.lookahead.on_step(number)
+        yield loss
 
 
 def _sink_losses(run: Session, step: Callable[[], mindspore.Tensor]) -> Iterator[float]:

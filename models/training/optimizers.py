@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..spec.train_spec import TrainSpec
 
 _NOT_DECAYED = (".gamma", ".beta", ".bias")  # MindSpore's names for normalisation parameters and biases
+_NORMALISATION_BIAS = ".beta"
 
 
 def build_optimizer(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32]) -> nn.Optimizer:
@@ -56,7 +57,10 @@ def _groups(spec: TrainSpec, network: nn.Cell, rates: NDArray[np.float32]) -> li
     for parameter in parameters:
         kept = not spec.decay_all and parameter.name.endswith(_NOT_DECAYED)
         factor = 1.0 if parameter.name.startswith(head) else spec.body_rate
-        groups.setdefault((0.0 if kept else spec.weight_decay, factor), []).append(parameter)
+        decay = 0.0 if kept else spec.weight_decay
+        if parameter.name.endswith(_NORMALISATION_BIAS):
+            factor, decay = factor * spec.bias_rate, decay / spec.bias_rate
+        groups.setdefault((decay, factor), []).append(parameter)
     made: list[dict[str, object]] = [
         {"params": chosen, "weight_decay": decay, **({} if factor == 1.0 else {"lr": (rates * factor).tolist()})}
         for (decay, factor), chosen in groups.items()

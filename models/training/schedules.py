@@ -11,6 +11,8 @@ With i the step from 0, w the number of warm-up steps, T the number of all steps
     stage         base · decay ^ (milestones passed)
     one-cycle     from base / 25 to base over 30 % of the steps, then down to base / 250,000, both along a cosine
                   (L. Smith and N. Topin 2017, with the usual constants of deep-learning libraries)
+    triangle      from 0.2 base to base over 23 % of the steps, then down to 0.07 base after the last, both straight
+                  (K. Jordan 2024, arXiv 2404.00498)
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _RISE = 0.3
 _START = 25.0
 _END = 250_000.0
+_TRIANGLE = (0.2, 0.23, 0.07)  # start, place of the peak, end
 
 
 def learning_rates(spec: TrainSpec, steps_per_epoch: int) -> NDArray[np.float32]:
@@ -67,6 +70,9 @@ def _after_warmup(
     if spec.schedule == "stage":
         passed = np.searchsorted(np.asarray(spec.milestones), epoch, side="right")
         return np.asarray(base * spec.decay_rate**passed, np.float64)
+    if spec.schedule == "triangle":
+        start, peak, end = _TRIANGLE
+        return np.asarray(base * np.interp(step, [0, int(peak * total), total], [start, 1.0, end]), np.float64)
     return _one_cycle(base, step, total)
 
 

@@ -13,6 +13,7 @@ from ..data.pipeline import Pipeline
 from ..evaluation.inference import logits, network_forward
 from ..kernels import layers
 from . import ascend, checkpoint
+from .lookahead import Lookahead
 from .optimizers import build_optimizer
 from .pretrained import head_name
 from .step import MEAN, TrainStep
@@ -41,6 +42,7 @@ class Session:
         folder: where checkpoints and results go.
         kernels: True when the compiled kernels are in use.
         frozen: True while only the head learns.
+        lookahead: moves the slow copy of the parameters; None without one.
     """
 
     spec: TrainSpec
@@ -51,15 +53,21 @@ class Session:
     folder: Path
     kernels: bool
     frozen: bool = False
+    lookahead: Lookahead | None = None
+
+    @property
+    def averaged(self) -> bool:
+        """True when the step's `means`, and not the network's parameters, are the result."""
+        return bool(self.spec.ema or self.spec.lookahead)
 
     def set_train(self) -> None:
         """Prepare for training steps; a frozen network computes as in evaluation."""
         self.step.set_train(not self.frozen)
 
     def values(self) -> dict[str, NDArray[Any]]:
-        """Return the current result by parameter name: the network's parameters or, with `ema`, their running means."""
+        """Return the current result by parameter name: the network's parameters, or their running means."""
         values = checkpoint.arrays(self.step.network.get_parameters())
-        if not self.spec.ema:
+        if not self.averaged:
             return values
         means = checkpoint.arrays(self.step.means)
         return {name: means[f"{MEAN}.{name}"] for name in values}
@@ -67,7 +75,7 @@ class Session:
     def state(self) -> list[mindspore.Parameter]:
         """Return all parameters that the next step depends on."""
         parameters = [*self.step.optimizer.get_parameters(), *self.step.network.get_parameters()]
-        return [*parameters, *(self.step.means if self.spec.ema else ())]
+        return [*parameters, *(self.step.means if self.averaged else ())]
 
     def evaluate(self) -> NDArray[np.float32]:
         """Return the logits of the evaluation images: float32 [n, classes]."""
@@ -109,17 +117,22 @@ def prepare(
             parameter.requires_grad = parameter.name.startswith(head)
     optimizer = build_optimizer(spec, network, rates)
     mixed = spec.precision == "mixed"
-    kernels = layers.usable(spec, pipeline.ranks) and layers.install(network) > 0
+    kernels = layers.usable(spec, pipeline.ranks) and layers.install(network, spec.precision) > 0
+    if spec.precision == "bfloat16":
+        layers.check_bfloat16(kernels)
     step = TrainStep(
         ascend.mixed_precision(network) if mixed else network,
         optimizer,
         soft=pipeline.soft,
         ranks=pipeline.ranks,
         ema=spec.ema,
+        copied=spec.lookahead > 0,
         scale=ascend.LOSS_SCALE if mixed else 1.0,
     )
-    inference_network = build(spec) if mixed or spec.ema or kernels else network
-    return Session(spec, step, inference_network, pipeline, evaluation, folder, kernels, frozen)
+    inference_network = build(spec) if mixed or spec.ema or spec.lookahead or kernels else network
+    steps = pipeline.steps * spec.epochs
+    lookahead = Lookahead(step.followed, step.means, spec.lookahead, steps) if spec.lookahead else None
+    return Session(spec, step, inference_network, pipeline, evaluation, folder, kernels, frozen, lookahead)
 
 
 def training_pipeline(spec: TrainSpec, images: Images, contract: Contract, rank: int, size: int) -> Pipeline:
@@ -131,7 +144,9 @@ def training_pipeline(spec: TrainSpec, images: Images, contract: Contract, rank:
         spec.seed,
         spec.classes,
         crop=spec.crop,
+        border=spec.crop_border,
         flip=spec.flip,
+        in_turn=spec.flip_in_turn,
         cutout=spec.cutout,
         mixup=spec.mixup,
         label_smoothing=spec.label_smoothing,

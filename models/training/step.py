@@ -31,6 +31,7 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         soft: True if labels are probabilities.
         ranks: number of devices; gradients and loss are means over all of them.
         ema: decay of the running mean of the parameters; 0 switches it off.
+        copied: keep `means`, copies of the parameters, without a decay of their own (`lookahead.py`).
         scale: loss scale, which keeps small gradients above zero in float16.
     """
 
@@ -42,6 +43,7 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         soft: bool = False,
         ranks: int = 1,
         ema: float = 0.0,
+        copied: bool = False,
         scale: float = 1.0,
     ) -> None:
         super().__init__(auto_prefix=False)
@@ -59,7 +61,7 @@ class TrainStep(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.scale = scale
         self.over_all = ops.HyperMap()
         self.ema = ema
-        if ema:
+        if ema or copied:
             self.followed = mindspore.ParameterTuple(network.get_parameters())
             self.means = self.followed.clone(prefix=MEAN, init="same")
 

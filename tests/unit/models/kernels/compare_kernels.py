@@ -164,6 +164,8 @@ LAYERS = {
 NETWORKS = {
     "lenet5": lambda: network_case("lenet5", (8, 3, 32, 32)),
     "compact": lambda: network_case("compact", (8, 3, 32, 32)),
+    "fast94": lambda: network_case("fast94", (8, 3, 32, 32)),
+    "fast94 of 23 pixels": lambda: network_case("fast94", (3, 3, 23, 23)),
     "resnet20": lambda: network_case("resnet20", (8, 3, 32, 32)),
     "resnet18": lambda: network_case("resnet18", (8, 3, 64, 64)),
     "resnet50": lambda: network_case("resnet50", (8, 3, 64, 64)),
