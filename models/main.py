@@ -98,9 +98,11 @@ def _export_air(spec: Any, options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     spec = _spec(options.spec)
     _load("training.runtime").prepare(spec.seed)
-    images = [options.data_url] if options.corrupted_url is None else [options.data_url, options.corrupted_url]
-    work = _load("evaluation.evaluate" if options.corrupted_url is None else "evaluation.robustness")
-    work.evaluate(spec, _builder(spec), *images, options.checkpoint, options.output)
+    before, after = (spec, _builder(spec), options.data_url), (options.checkpoint, options.output)
+    if options.corrupted_url is None:
+        _load("evaluation.evaluate").evaluate(*before, *after, options.views)
+    else:
+        _load("evaluation.robustness").evaluate(*before, options.corrupted_url, *after)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -241,6 +243,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--output", type=Path, required=True, help="folder for comparison.json")
     evaluate.add_argument(
         "--corrupted_url", type=path_or_address, help="measure robustness: a folder with corrupted images"
+    )
+    evaluate.add_argument(
+        "--views", type=int, default=1, choices=(1, 2, 6), help="also average over mirrored and shifted images"
     )
     profile.add_argument("--model", type=Path, help="exported ONNX file to measure as well")
     export.add_argument("--format", required=True, choices=("mindir", "onnx", "air"))

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     train: TrainSettings = Field(TrainSettings(), description="training")
     modelarts: ModelArtsSettings = Field(ModelArtsSettings(), description="ModelArts")
     xihe: XiheSettings = Field(XiheSettings(), description="the xihe platform")
-    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="the gate after evaluation")
+    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="the evaluation, and the gate after it")
     robustness: RobustnessSettings = Field(RobustnessSettings(), description="the robustness measurement")
     export: ExportSettings = Field(ExportSettings(), description="export")
     convert: ConvertSettings = Field(ConvertSettings(), description="compilation to .om")

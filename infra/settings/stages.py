@@ -33,9 +33,14 @@ class TrainSettings(Section):
 
 
 class EvaluateSettings(Section):
-    """The gate after evaluation."""
+    """The evaluation, and the gate after it."""
 
     min_accuracy: float = Field(0.50, ge=0, le=1, description="with a lower accuracy the chain stops with exit code 3")
+    views: Literal[1, 2, 6] = Field(
+        1,
+        description="besides, the accuracy of the mean over so many views of each image: itself, its mirror image, and "
+        "both shifted by a pixel to two sides; gate and releases count the image alone",
+    )
 
 
 class ExportSettings(Section):

@@ -243,7 +243,7 @@ _LAYERS: tuple[tuple[type[nn.Cell], str, type[ops.Primitive], Callable[[Path, An
     (nn.BatchNorm2d, "bn_train", ops.BatchNorm, BatchNormalisation),
     (nn.MaxPool2d, "max_pool", ops.MaxPool, MaxPooling),
 )
-REPLACED = frozenset(attribute for _, attribute, _, _ in _LAYERS)
+REPLACED = frozenset({"function", *(attribute for _, attribute, _, _ in _LAYERS)})
 """Attributes of layers that hold a kernel in place of MindSpore's operator."""
 
 

@@ -114,7 +114,7 @@ class Fast(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         self.swish = Swish()
         widths = (filters, *(8 * max(1, round(width * channels / 8)) for channels in _WIDTHS))
         units = []
-        for inputs, outputs in zip(widths, widths[1:]):  # noqa: B905 - newer than Python 3.9
+        for inputs, outputs in zip(widths, widths[1:]):  # noqa: B905, RUF007 - newer than Python 3.9
             units += [Unit(inputs, outputs, pooled=True), Unit(outputs, outputs, pooled=False)]
         self.units = nn.SequentialCell(units)
         left = (size - _PATCH + 1) // 2 ** len(_WIDTHS)
@@ -136,7 +136,7 @@ class Fast(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
 def _uniform(shape: tuple[int, ...]) -> Tensor:
     """Return values between ±1 / √fan-in, from NumPy's generator, which MindSpore's seed sets too."""
     bound = 1.0 / math.sqrt(math.prod(shape[1:]))
-    return Tensor(np.random.uniform(-bound, bound, shape).astype(np.float32))  # noqa: NPY002 - seeded by MindSpore
+    return Tensor(np.random.uniform(-bound, bound, shape).astype(np.float32))
 
 
 def _unit_weights(inputs: int, outputs: int) -> Tensor:

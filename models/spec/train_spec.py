@@ -175,6 +175,10 @@ def check(spec: TrainSpec) -> None:
             raise SpecError(f"{name}: {value} is not between {low:g} and {high:g}", f"the default is {FIELDS[name]}")
     _check_normalisation(spec.normalisation)
     _check_schedule(spec)
+    _check_combinations(spec)
+
+
+def _check_combinations(spec: TrainSpec) -> None:
     if spec.nesterov and (spec.optimizer != "momentum" or spec.momentum == 0):
         raise SpecError(f"nesterov: {spec.optimizer} {spec.momentum} does not support it", "set optimizer=momentum")
     if spec.ema and spec.lookahead:

@@ -1,8 +1,8 @@
 """A slow copy of the parameters that they return to after every few steps.
 
 M. R. Zhang et al. 2019, "Lookahead Optimizer", with the copy's share growing to the end as in K. Jordan 2024
-(arXiv 2404.00498): after step i of T, copy = s · copy + (1 - s) · parameters with s = 0.95⁵ · (i / T)³, and the parameters
-are set to the copy. Running statistics of normalisations are parameters in this sense, too.
+(arXiv 2404.00498): after step i of T, copy = s · copy + (1 - s) · parameters with s = 0.95⁵ · (i / T)³, and the
+parameters are set to the copy. Running statistics of normalisations are parameters in this sense, too.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from mindspore import nn
 
+    from ..data.pipeline import Pipeline
     from ..spec.train_spec import TrainSpec
 
 _DIVERGED = 20.0  # multiple of the loss of random guessing, log(classes); far above that of a network that learns
@@ -68,9 +69,7 @@ def train(
     if spec.batch_size % size:
         raise SpecError(f"batch_size: {spec.batch_size} cannot be divided among {size} devices", "use a multiple")
     pipeline = training_pipeline(spec, images, read_contract(data, spec), rank, size)
-    network = build(spec)
-    if hasattr(network, "fit"):
-        network.fit(pipeline.contract.tensor(pipeline.contract.resize(images.pixels[:_FITTED])))
+    network = _built(spec, build, pipeline)
     rates = learning_rates(spec, pipeline.steps)
     if start is not None:
         report = load_pretrained(network, start.path, start.native_name, new_head=spec.new_head)
@@ -106,6 +105,14 @@ def train(
             cores.refresh()
     if rank == 0:
         _write_result(run, rows)
+
+
+def _built(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], pipeline: Pipeline) -> nn.Cell:
+    """Build a network. One with a method `fit` takes initial values from the first normalised images."""
+    network = build(spec)
+    if hasattr(network, "fit"):
+        network.fit(pipeline.contract.tensor(pipeline.contract.resize(pipeline.images.pixels[:_FITTED])))
+    return network
 
 
 def _restore(run: Session, identity: str, thaw: Callable[[Session], Session]) -> tuple[Session, list[history.Row]]:

@@ -13,6 +13,8 @@ from tasks.specs import evaluation_code, network_settings, write_spec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infra.settings import Settings
+
 
 def run(context: StageContext) -> StageOutput:
     """Classify the evaluation images with the checkpoint."""
@@ -27,6 +29,7 @@ def run(context: StageContext) -> StageOutput:
         "checkpoint": str(context.input("checkpoint")),
         "spec": str(write_spec(context.settings, context.folder / "spec.json")),
         "output": str(results),
+        "views": str(context.settings.evaluate.views),
     }
     context.world.models().run("evaluate", arguments, context.folder / "evaluate.log")
     metrics = Metrics.read(results / "metrics.json")
@@ -45,6 +48,12 @@ def run(context: StageContext) -> StageOutput:
     return StageOutput(outputs, f"accuracy {metrics.accuracy:.4f}")
 
 
+def settings_of(settings: Settings) -> dict[str, object]:
+    """Return what a key of this stage holds: the network, and the number of views where it is not one."""
+    views = settings.evaluate.views
+    return {**network_settings(settings), **({} if views == 1 else {"views": views})}
+
+
 def _write_per_class(metrics: Metrics, path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -57,7 +66,7 @@ STAGE = Stage(
     "pure",
     run,
     needs={"data": ("download", "data"), "checkpoint": ("train", "checkpoint")},
-    settings=network_settings,
+    settings=settings_of,
     code=evaluation_code,
     tools=("mindspore", "numpy", "matplotlib"),
 )

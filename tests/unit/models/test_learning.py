@@ -31,6 +31,7 @@ class Lesson:
 
     Attributes:
         images: of each of the six files; all of them by default.
+        changes: of the recipe, so that few images make enough steps.
         epochs: in place of the recipe's.
         loss: above the mean training loss of the last epoch; guessing is 2.303.
         accuracy: below that on the 1,000 test images; guessing is 0.1.
@@ -40,6 +41,7 @@ class Lesson:
     accuracy: float
     epochs: int = 1
     images: int = 1000
+    changes: tuple[tuple[str, object], ...] = ()
 
 
 LESSONS = {
@@ -48,6 +50,7 @@ LESSONS = {
     "quick": Lesson(loss=2.0, accuracy=0.35),
     "compact": Lesson(epochs=2, loss=1.8, accuracy=0.3),
     "resnet20-paper": Lesson(loss=2.25, accuracy=0.15),
+    "fast94": Lesson(epochs=2, images=400, loss=2.0, accuracy=0.3, changes=(("batch_size", 128), ("width", 0.5))),
     # The first steps: a gradient that grows from block to block shows in them as a loss of 5 to 10.
     "resnet50-tutorial": Lesson(images=40, loss=4.0, accuracy=0.0),
     "resnet50-board": Lesson(images=40, loss=4.0, accuracy=0.0),
@@ -59,6 +62,7 @@ SHORT = {
     ("compact", "kernels"),
     ("resnet20-paper", "kernels"),
     ("resnet50-tutorial", "kernels"),
+    ("fast94", "kernels"),
 }
 
 pytestmark = [pytest.mark.mindspore, pytest.mark.slow, pytest.mark.timeout(7200)]
@@ -80,7 +84,9 @@ def learn(run: Any, tmp_path: Path) -> Any:
         data, out = tmp_path / "data", tmp_path / "out"
         unpack(data, lesson.images)
         mode = {"mode": "pynative"} if way == "pynative" else {}
-        spec = to_json(resolve(recipe, {"epochs": lesson.epochs, **shortened(recipe, lesson), **mode}))
+        spec = to_json(
+            resolve(recipe, {"epochs": lesson.epochs, **shortened(recipe, lesson), **mode, **dict(lesson.changes)})
+        )
         arguments = ("train", "--data_url", data, "--train_url", out, "--spec", spec)
         if way == "two processes":
             done = msrun(tmp_path / "logs", *arguments, seconds=7200)

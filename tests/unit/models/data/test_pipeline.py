@@ -123,3 +123,26 @@ def test_mixed_labels_follow_the_mixed_images(images: Images) -> None:
         place = np.flatnonzero(numbers != numbers[::-1])[0]
         share = labels[place, numbers[place]]
         np.testing.assert_allclose(tensor, before * share + before[::-1] * (1 - share), atol=1e-5)
+
+
+def test_images_that_are_mirrored_in_turn_are_seen_both_ways_in_two_epochs(images: Images) -> None:
+    """Without a crop, each image of the epochs n and n + 1 occurs as it is, and mirrored; half of each epoch is."""
+    whole = normalise(images.pixels[:])
+    plain = {tensor.tobytes() for tensor in whole}
+
+    def seen(epoch: int) -> list[NDArray[np.float32]]:
+        given = batches(images, epoch=epoch, batch_size=40, crop=0, in_turn=True)
+        return [tensor for batch, _ in given for tensor in batch]
+
+    for epoch in (1, 2, 5):
+        now, next_one, after = ({tensor.tobytes() for tensor in seen(epoch + more)} for more in (0, 1, 2))
+        assert 60 < len(now & plain) < 140
+        assert now | next_one == plain | {np.ascontiguousarray(image[..., ::-1]).tobytes() for image in whole}
+        assert now == after
+
+
+def test_a_mirrored_border_continues_the_image() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    result = augment(pixels, 2, np.array([[0, 0], [4, 2]]), None, "mirrored")
+    np.testing.assert_array_equal(result[0], pixels[0][[2, 1, 0, 1, 2, 3, 4, 5]][:, [2, 1, 0, 1, 2, 3, 4, 5]])
+    np.testing.assert_array_equal(result[1], pixels[1][[2, 3, 4, 5, 6, 7, 6, 5]])

@@ -29,7 +29,9 @@ class Layer(nn.Cell):
         return (self.layer(x) * weights).sum()
 
 
-def layer_case(build: Any, shape: Any, ties: bool = False, away: bool = False, exchanged: int = 1) -> Any:
+def layer_case(
+    build: Any, shape: Any, ties: bool = False, away: bool = False, exchanged: int = 1, precision: str = "float32"
+) -> Any:
     """Largest relative differences of result, gradients and running statistics of one layer.
 
     Args:
@@ -38,6 +40,7 @@ def layer_case(build: Any, shape: Any, ties: bool = False, away: bool = False, e
         ties: many equal values.
         away: no value is near 0.
         exchanged: how many layers use the kernels.
+        precision: of the kernels.
     """
     random = np.random.default_rng(3)
     x = random.standard_normal(shape).astype(np.float32)
@@ -54,7 +57,7 @@ def layer_case(build: Any, shape: Any, ties: bool = False, away: bool = False, e
             values = np.random.default_rng(parameter.size).uniform(0.5, 1.5, parameter.shape)
             parameter.set_data(Tensor(values.astype(np.float32)))
         if exchange:
-            assert layers.install(cell) == exchanged
+            assert layers.install(cell, precision) == exchanged
         y = cell(Tensor(x))
         weights = Tensor(np.random.default_rng(4).standard_normal(y.shape).astype(np.float32))
         step = Layer(cell)
@@ -161,6 +164,11 @@ LAYERS = {
         lambda: nn.MaxPool2d(3, 2, pad_mode="pad", padding=1), (2, 4, 8, 8)
     ),
 }
+BFLOAT16 = {
+    "convolution": lambda: layer_case(
+        lambda: nn.Conv2d(16, 32, 3, pad_mode="pad", padding=1), (4, 16, 12, 12), precision="bfloat16"
+    ),
+}
 NETWORKS = {
     "lenet5": lambda: network_case("lenet5", (8, 3, 32, 32)),
     "compact": lambda: network_case("compact", (8, 3, 32, 32)),
@@ -171,6 +179,6 @@ NETWORKS = {
     "resnet50": lambda: network_case("resnet50", (8, 3, 64, 64)),
     "resnet50 3x3": lambda: network_case("resnet50", (4, 3, 32, 32), "3x3"),
 }
-cases = {"layers": LAYERS, "networks": NETWORKS}[sys.argv[1]]
+cases = {"layers": LAYERS, "bfloat16": BFLOAT16, "networks": NETWORKS}[sys.argv[1]]
 chosen = sys.argv[2:] or list(cases)
 print(json.dumps({name: cases[name]() for name in chosen}))

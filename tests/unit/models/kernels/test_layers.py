@@ -44,10 +44,32 @@ def test_every_kernel_computes_what_mindspore_computes(run: Any) -> None:
 @needs_kernels
 @pytest.mark.mindspore
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["lenet5", "compact", "resnet20", "resnet18", "resnet50", "resnet50 3x3"])
+@pytest.mark.parametrize(
+    "network",
+    ["lenet5", "compact", "fast94", "fast94 of 23 pixels", "resnet20", "resnet18", "resnet50", "resnet50 3x3"],
+)
 def test_the_gradients_of_a_network_are_those_of_mindspore(run: Any, network: str) -> None:
     (difference,) = compare(run, "networks", network).values()
     assert difference < 1e-4
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+@pytest.mark.skipif(not build.processor_has("avx512_bf16", "amx_bf16"), reason="no bfloat16 here")
+def test_gradients_in_bfloat16_differ_by_its_rounding(run: Any) -> None:
+    """Eight bits of each factor: at most 0.8 % of a product, and less of most sums."""
+    (difference,) = compare(run, "bfloat16").values()
+    assert 1e-4 < difference < 8e-3
+
+
+@pytest.mark.mindspore
+def test_bfloat16_is_refused_where_no_kernel_computes_with_it(run: Any, data: Any, tmp_path: Path) -> None:
+    spec = '{"precision": "bfloat16", "mode": "pynative"}'
+    done = run("train", "--data_url", data, "--train_url", tmp_path / "out", "--spec", spec)
+    assert done.code == 4
+    (error,) = done.events("error")
+    assert "no bfloat16 here, as it needs the compiled kernels" in str(error["message"])
 
 
 @needs_kernels

@@ -23,6 +23,7 @@ COUNTS = {
     "resnet34": 21_289_802,
     "resnet50": 23_528_522,
     "resnet101": 42_520_650,
+    "fast94": 1_971_328,  # below
     "mobilenetv2": 2_236_682,  # 3,504,872 with a head of 1,000
 }
 

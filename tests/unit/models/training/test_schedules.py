@@ -98,3 +98,14 @@ def test_the_shortest_run_has_rates(schedule: str) -> None:
     found = rates(steps=1, epochs=1, schedule=schedule)
     assert found.shape == (1,)
     assert np.isfinite(found).all()
+
+
+def test_the_triangle_rises_for_23_percent_of_the_steps_and_falls_after() -> None:
+    """Value by value: 0.2 to 1 in 9 of 40 steps, then to 0.07, which the step after the last would have."""
+    up = [0.1 * (0.2 + 0.8 * i / 9) for i in range(9)]
+    down = [0.1 * (1.0 - 0.93 * i / 31) for i in range(31)]
+    assert rates(schedule="triangle") == pytest.approx([*up, *down], rel=1e-6)
+
+
+def test_the_triangle_of_a_single_step_has_a_rate() -> None:
+    assert rates(schedule="triangle", epochs=1, steps=1) == pytest.approx([0.1])
