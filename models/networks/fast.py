@@ -38,19 +38,20 @@ def whitening_weights(tensors: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     count, channels, height, width = tensors.shape
     size = channels * _PATCH * _PATCH
-    windows = np.lib.stride_tricks.sliding_window_view(tensors, (_PATCH, _PATCH), (2, 3))
+    rows, columns = height - _PATCH + 1, width - _PATCH + 1
     covariance = np.zeros((size, size))
-    for image in windows:
-        patches = image.transpose(1, 2, 0, 3, 4).reshape(-1, size).astype(np.float64)
-        covariance += patches.T @ patches
-    covariance /= count * (height - _PATCH + 1) * (width - _PATCH + 1)
+    for image in tensors:
+        shifted = [image[:, i : i + rows, j : j + columns] for i in range(_PATCH) for j in range(_PATCH)]
+        patches = np.stack(shifted, axis=1).reshape(size, -1).astype(np.float64)
+        covariance += patches @ patches.T
+    covariance /= count * rows * columns
     values, vectors = np.linalg.eigh(covariance)
     filters = (vectors / np.sqrt(values + _EPSILON)).T[::-1]
     # The sign of an eigenvector is arbitrary: let the first largest entry be positive.
     largest = np.abs(filters).argmax(axis=1)
     filters = filters * np.sign(filters[np.arange(size), largest])[:, None]
-    both = np.concatenate([filters, -filters]).astype(np.float32)
-    return both.reshape(2 * size, channels, _PATCH, _PATCH)
+    both = np.concatenate([filters, -filters]).reshape(2 * size, channels, _PATCH, _PATCH)
+    return np.asarray(both, np.float32)
 
 
 class _Product(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
