@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -22,6 +23,7 @@ COLORS = {
     "missing": "bright_black",
 }
 _GAP = 2  # spaces between two columns
+_LEAST_ROOM = 20  # cells for a value beside its title
 
 
 def printable(text: str) -> str:
@@ -139,11 +141,14 @@ def _fit(whole: Sequence[int], least: Sequence[int], width: int) -> list[int] | 
 
 
 def _print_blocks(console: Console, titles: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
-    """Print a line for each cell that is not empty, and an empty line between two rows."""
+    """Print a line for each cell that is not empty, or more lines at its words, and an empty line between two rows."""
     width = max(map(cell_len, titles))
+    room = max(_LEAST_ROOM, console.width - width - _GAP)
     for number, row in enumerate(rows):
         if number:
             console.print()
         for title, cell in zip(titles, row, strict=True):
-            if cell.plain:
-                console.print(Text(title.ljust(width + _GAP)) + cell, soft_wrap=True)
+            # A word that is longer, such as a path, stays whole.
+            for line in textwrap.wrap(cell.plain, room, break_long_words=False, break_on_hyphens=False):
+                console.print(Text.assemble(title.ljust(width + _GAP), (line, cell.style)), soft_wrap=True)
+                title = ""  # noqa: PLW2901 - it stands at the first line

@@ -13,7 +13,10 @@ from tests.unit.tasks.doubles import FIGURES
 
 def ledger(classes: int, hops: int) -> Ledger:
     """A ledger with a hop for each form, whose last class agrees least."""
-    rows = [{**FIGURES, "per_class": (), "class": f"class {number}", "agreement": 1.0 - number / 1000} for number in range(classes)]
+    rows = [
+        {**FIGURES, "per_class": (), "class": f"class {number}", "agreement": 1.0 - number / 1000}
+        for number in range(classes)
+    ]
     whole = Comparison.from_json({**FIGURES, "per_class": rows})
     made = tuple(Hop("checkpoint", f"form {number}", 1000, whole) for number in range(hops))
     return Ledger("onnx", Bounds(0.98, 0.01), 100, True, made, {}, {}, CompilerName("stand-in", "1"))
