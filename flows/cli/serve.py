@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -39,6 +40,8 @@ def serve(limit: Limit = 2, profile: Profile = "local", settings: Set = None) ->
     if login := server.login_note(chain.world.services, chain.home, chain.settings.prefect):
         print_line(login)
     os.chdir(CHECKOUT)  # entry points are relative to it
+    # On SIGTERM Prefect ends as it does on Ctrl-C, but not without this.
+    warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
     prefect_serve(*deployments, limit=limit, pause_on_shutdown=False)
 
 
