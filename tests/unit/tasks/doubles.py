@@ -242,7 +242,7 @@ def ledger(
         "hops": hops,
         "chosen": dict.fromkeys(socs, precision),
         "why": dict.fromkeys(socs, "the first of the declared order that passes"),
-        "compiler": {"name": "atc-stand-in", "version": "0123456789abcdef"},
+        "compiler": {"name": "atc-stand-in", "version": "0123456789abcdef", "cann": ""},
     }
 
 
