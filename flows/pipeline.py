@@ -96,9 +96,9 @@ def _run_each(chain: Chain, selected: tuple[str, ...], request: RunRequest, reco
     finally:
         runs.save(record)
         run_report.publish(chain, record)
-        accuracy = run_report.accuracy_reached(chain, record)
-        if record.flow_run and accuracy:
-            rename(f"{flow_run.name} {accuracy}", tags=(chain.settings.train.recipe, request.profile))
+        if record.flow_run:
+            name = f"{flow_run.name} {run_report.accuracy_reached(chain, record)}".rstrip()
+            rename(name, tags=(chain.settings.train.recipe, request.profile))
 
 
 def run_one(chain: Chain, name: str, record: RunRecord, *, force: bool = False, title: str = "") -> None:

@@ -56,6 +56,18 @@ def test_a_whole_run_is_recorded_and_reported(flow: Any, small: Any) -> None:
     assert outcomes(small) == dict.fromkeys(NAMES, "reused")
 
 
+@pytest.mark.parametrize(("stages", "name"), [(("train",), "named"), ((), "named 90.0 %")])
+def test_a_run_is_tagged_and_named_by_what_it_reached(
+    flow: Any, monkeypatch: pytest.MonkeyPatch, stages: tuple[str, ...], name: str
+) -> None:
+    flow()
+    told: list[Any] = []
+    monkeypatch.setattr(pipeline, "flow_run", SimpleNamespace(id="f00d", name="named"))
+    monkeypatch.setattr(pipeline, "rename", lambda name, tags: told.append((name, tags)))
+    flow(stages=stages)
+    assert told == [(name, ("lenet5-sample", "local"))]
+
+
 def test_a_part_uses_the_receipts_of_the_others(flow: Any, small: Any) -> None:
     flow()
     seen = flow(stages=("export",), force=("export",))
