@@ -21,7 +21,7 @@ TEXTS = {path.relative_to(CHECKOUT).as_posix(): path.read_text(encoding="utf-8")
 LINES = [
     pytest.param(line, id=f"{name}: {line[:60]}")
     for name, text in TEXTS.items()
-    for line in re.findall(r"^atlasflow .*$", text, re.MULTILINE)
+    for line in re.findall(r"^atlasflow .*$", text.replace("\\\n", " "), re.MULTILINE)
 ]
 INLINE = sorted({line for text in TEXTS.values() for line in re.findall(r"`(atlasflow [^`\n]+)`", text)})
 COMMANDS = typer.main.get_command(app.app)
