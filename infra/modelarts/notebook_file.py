@@ -1,4 +1,4 @@
-"""Write a Jupyter notebook that trains, evaluates and exports with the code in `models/`."""
+"""Write a Jupyter notebook, and a shell script, that train with the code in `models/`."""
 
 import json
 import shutil
@@ -12,7 +12,9 @@ from infra.errors import UserError
 from infra.store.atomic import write_text
 
 NAME = "train.ipynb"
-_TEMPLATE = Path(__file__).resolve().parent / "notebook_files" / "train.py.txt"
+_FILES = Path(__file__).resolve().parent / "notebook_files"
+_TEMPLATE = _FILES / "train.py.txt"
+_STANDALONE = {"train.py": "standalone.py.txt", "scripts/run_standalone_train.sh": "run_standalone_train.sh.txt"}
 _CELL = "# %%"
 _MARKDOWN = " [markdown]"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -22,6 +24,8 @@ def write_notebook(
     folder: Path, title: str, spec: Mapping[str, object], code: Path, data: str, data_files: Mapping[str, Path]
 ) -> Path:
     """Write a notebook with its code and data into a folder that any Jupyter can open.
+
+    Beside it are `train.py` and `scripts/run_standalone_train.sh`, as in the published ResNet code.
 
     Args:
         folder: the target; must be empty or missing.
@@ -44,6 +48,8 @@ def write_notebook(
         target = folder / data / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    for name, source_name in _STANDALONE.items():
+        write_text(folder / name, (_FILES / source_name).read_text(encoding="utf-8"))
     values = {
         "title": title,
         "network": str(spec["network"]),

@@ -1,6 +1,7 @@
 """`notebook write`, and an execution of the whole notebook by Jupyter."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,15 @@ def test_the_written_notebook_trains_evaluates_and_exports(made: Any, tmp_path: 
         "onnx",
     }
     cells = nbformat.read(folder / "done.ipynb", as_version=4).cells
-    printed = "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", ()))
+    outputs = [out for cell in cells for out in cell.get("outputs", ())]
+    printed = "".join(out.get("text", "") for out in outputs)
+    shown = [out.get("data", {}) for out in outputs]
+    assert sum("image/png" in data for data in shown) == 3, "the grid, the learning rates, the curves"
+    assert re.search(r"flatten +Flatten +\(1, 400\)", printed)
+    assert re.search(r"fc3\.bias +\(10,\) +10\n.*0\.061984 M", printed)
+    assert re.search(r"[\d.]+ ms an image", printed)
+    (table,) = (data["text/markdown"] for data in shown if "text/markdown" in data)
+    assert re.match(r"\| batch size \| epochs .*\n.*\n\| \d+ \| 2 \|", table)
     assert "epoch: 2 step" in printed
     assert "Evaluation result: {'acc'" in printed
     assert "model.onnx: 200 images, largest logit difference" in printed
