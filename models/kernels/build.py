@@ -1,8 +1,9 @@
 """Build the training kernels for the CPU with this machine's compiler.
 
 oneDNN, which MindSpore bundles, computes convolutions several times faster in its own layouts than in the plain layout
-that MindSpore requests. The kernels use these layouts, and implement batch normalisation and max-pooling. Without a
-compiler, training runs at MindSpore's own speed. Standard library only, so that a command line loads it quickly.
+that MindSpore requests. The kernels use these layouts, and implement batch normalisation, max-pooling and ReLU6.
+Without a compiler, training runs at MindSpore's own speed. Standard library only, so that a command line loads it
+quickly.
 """
 
 from __future__ import annotations

@@ -236,20 +236,38 @@ class Swish(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         return (self.backward(dout, x),)
 
 
+class ReLU6(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
+    """`ops.ReLU6`, whose gradient takes MindSpore longer than the convolutions beside it."""
+
+    def __init__(self, library: Path, _layer: nn.ReLU6, _form: Form) -> None:
+        super().__init__()
+        self.forward = _operator(library, "relu6", lambda x: x)
+        self.backward = _operator(library, "relu6_gradient", lambda dy, _x: dy)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Compute `ops.ReLU6`."""
+        return self.forward(x)
+
+    def bprop(self, x: Tensor, _out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return the gradient: that of the result where 0 < x < 6."""
+        return (self.backward(dout, x),)
+
+
 # Layer, attribute of its operator, the operator's type, and the replacement. The type is checked, because a layer may
 # have another one: pooling with explicit padding uses MaxPool3DWithArgmax.
 _LAYERS: tuple[tuple[type[nn.Cell], str, type[ops.Primitive], Callable[[Path, Any, Form], nn.Cell]], ...] = (
     (nn.Conv2d, "conv2d", ops.Conv2D, Convolution),
     (nn.BatchNorm2d, "bn_train", ops.BatchNorm, BatchNormalisation),
     (nn.MaxPool2d, "max_pool", ops.MaxPool, MaxPooling),
+    (nn.ReLU6, "relu6", ops.ReLU6, ReLU6),
 )
 REPLACED = frozenset({"function", *(attribute for _, attribute, _, _ in _LAYERS)})
 """Attributes of layers that hold a kernel in place of MindSpore's operator."""
 
 
 def _is_nchw(layer: nn.Cell) -> bool:
-    """Return True for NCHW, the only format that the kernels support."""
-    return "NCHW" in (getattr(layer, "format", None), getattr(layer, "data_format", None))
+    """Return True for NCHW, the only format that the kernels support, and for layers of any format."""
+    return {getattr(layer, name, "NCHW") for name in ("format", "data_format")} == {"NCHW"}
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:

@@ -25,19 +25,21 @@ void over_channels(const int64_t *shape, const Work &work) {
   });
 }
 
-// Adds term(image offset + position, position) over the images, position by position, then channel by channel.
-template <class Term>
-void sum(const Block &block, const Term &term, double *sums) {
-  std::fill(sums, sums + block.channels, 0.0);
-  float partial[kSegment];
+// Calls add(partial sums, image offset + position, position) over the images, position by position, and adds the
+// partial sums channel by channel: `kSums` sums in one pass over the data.
+template <int kSums, class Add>
+void sum(const Block &block, const Add &add, double *const (&sums)[kSums]) {
+  for (double *one : sums) std::fill(one, one + block.channels, 0.0);
+  float partial[kSums][kSegment];
   for (int64_t start = 0; start < block.length; start += kSegment) {
     const int64_t length = std::min(kSegment, block.length - start);
-    std::fill(partial, partial + length, 0.0f);
+    for (auto &one : partial) std::fill(one, one + length, 0.0f);
     for (int64_t image = 0; image < block.images; ++image) {
       const int64_t offset = image * block.stride + block.first * block.per + start;
-      for (int64_t i = 0; i < length; ++i) partial[i] += term(offset + i, start + i);
+      for (int64_t i = 0; i < length; ++i) add(partial, i, offset + i, start + i);
     }
-    for (int64_t i = 0; i < length; ++i) sums[(start + i) / block.per] += partial[i];
+    for (int which = 0; which < kSums; ++which)
+      for (int64_t i = 0; i < length; ++i) sums[which][(start + i) / block.per] += partial[which][i];
   }
 }
 
@@ -76,10 +78,12 @@ KERNEL(normalisation) {
       const double count = static_cast<double>(block.images * block.per);
       const int64_t first = block.first;
       std::vector<double> sums(static_cast<size_t>(block.channels));
-      sum(block, [=](int64_t at, int64_t) { return x[at]; }, sums.data());
+      sum<1>(block, [=](auto &part, int64_t k, int64_t at, int64_t) { part[0][k] += x[at]; }, {sums.data()});
       for (int64_t c = 0; c < block.channels; ++c) mean[first + c] = static_cast<float>(sums[c] / count);
       const Spread means(block, mean + first);
-      sum(block, [&](int64_t at, int64_t i) { return (x[at] - means[i]) * (x[at] - means[i]); }, sums.data());
+      sum<1>(block, [&](auto &part, int64_t k, int64_t at, int64_t i) {
+        part[0][k] += (x[at] - means[i]) * (x[at] - means[i]);
+      }, {sums.data()});
       std::vector<float> factor = each(block), shift = each(block);
       for (int64_t c = 0; c < block.channels; ++c) {
         variance[first + c] = static_cast<float>(sums[c] / std::max(count - 1.0, 1.0));
@@ -106,8 +110,10 @@ KERNEL(normalisation_gradient) {
       const int64_t first = block.first;
       const Spread means(block, mean + first);
       std::vector<double> plain(static_cast<size_t>(block.channels)), scaled(plain);
-      sum(block, [=](int64_t at, int64_t) { return dy[at]; }, plain.data());
-      sum(block, [&](int64_t at, int64_t i) { return dy[at] * (x[at] - means[i]); }, scaled.data());
+      sum<2>(block, [&](auto &part, int64_t k, int64_t at, int64_t i) {
+        part[0][k] += dy[at];
+        part[1][k] += dy[at] * (x[at] - means[i]);
+      }, {plain.data(), scaled.data()});
       std::vector<float> factor = each(block), slope = each(block), shift = each(block);
       for (int64_t c = 0; c < block.channels; ++c) {
         const double inv = inverse[first + c];

@@ -1,7 +1,7 @@
 """Steps of a training in a process of its own, for `tests.bench.training`; prints images a second, by the median
-and by the fastest step.
+and by the fastest step, and images a second of processor time.
 
-python -m tests.bench.programs.train_mindspore {atlasflow|settings|stock} NETWORK BATCH SECONDS
+python -m tests.bench.programs.train_mindspore {atlasflow|settings|stock} NETWORK BATCH SIZE SECONDS
 `settings` is AtlasFlow without its compiled kernels, `stock` MindSpore without AtlasFlow's settings either.
 """
 
@@ -15,7 +15,8 @@ from models.kernels import build
 from models.spec import train_spec
 from models.training import runtime
 
-how, name, batch, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+how, name, seconds = sys.argv[1], sys.argv[2], float(sys.argv[5])
+batch, size = int(sys.argv[3]), int(sys.argv[4])
 if how != "atlasflow":
     os.environ[build.SWITCH] = "off"
 if how == "stock":
@@ -34,14 +35,14 @@ from models.networks import registry  # noqa: E402
 from models.training import optimizers  # noqa: E402
 from models.training.step import TrainStep  # noqa: E402
 
-wanted = train_spec.with_fields(train_spec.TrainSpec(), {"network": name, "batch_size": batch})
+wanted = train_spec.with_fields(train_spec.TrainSpec(), {"network": name, "batch_size": batch, "image_size": size})
 network = importlib.import_module(registry.module_of(name)).build(wanted)
 optimizer = optimizers.build_optimizer(wanted, network, np.full(100_000, 0.01, np.float32))
 used = how == "atlasflow" and layers.install(network) > 0
 step = TrainStep(network, optimizer)
 step.set_train(True)
 random = np.random.default_rng(0)
-images = random.standard_normal((batch, 3, 32, 32)).astype(np.float32)
+images = random.standard_normal((batch, 3, size, size)).astype(np.float32)
 labels = random.integers(0, 10, batch).astype(np.int32)
 
 
@@ -56,6 +57,8 @@ with runtime.layout(used or how == "stock") as cores:
     for _ in range({"atlasflow": 2, "settings": 22, "stock": 0}[how]):
         cores.on_step(timed())
     times: list[float] = []
+    processor = time.process_time()
     while len(times) < (3 if how != "stock" else 1) or sum(times) < seconds:
         times.append(timed())
-print(batch / statistics.median(times), batch / min(times))
+    processor = time.process_time() - processor
+print(batch / statistics.median(times), batch / min(times), batch * len(times) / processor)

@@ -1,9 +1,10 @@
-"""The same networks and steps in PyTorch, for `tests.bench.training`; prints images a second, by the median
-and by the fastest step.
+"""The same networks and steps in PyTorch, for `tests.bench.training`; prints images a second, by the median and by the
+fastest step, and images a second of processor time.
 
-BENCH_PYTHON tests/bench/programs/train_torch.py NETWORK BATCH SECONDS
+BENCH_PYTHON tests/bench/programs/train_torch.py NETWORK BATCH SIZE SECONDS
 """
 
+import os
 import statistics
 import sys
 import time
@@ -84,11 +85,40 @@ def resnet50() -> Any:
     return residual(Bottleneck, (3, 4, 6, 3), 64, *stem)
 
 
-name, batch, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+class Inverted(nn.Module):
+    def __init__(self, inputs: Any, outputs: Any, stride: Any, expansion: Any) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers = unit(inputs, hidden, 1) if expansion > 1 else []
+        layers += [*unit(hidden, hidden, 3, stride, hidden), convolution(hidden, outputs, 1), nn.BatchNorm2d(outputs)]
+        self.body, self.same = nn.Sequential(*layers), stride == 1 and inputs == outputs
+
+    def forward(self, x: Any) -> Any:
+        return x + self.body(x) if self.same else self.body(x)
+
+
+def unit(inputs: Any, outputs: Any, kernel: Any, stride: Any = 1, groups: Any = 1) -> Any:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True)]
+
+
+def mobilenetv2() -> Any:
+    layers, channels = unit(3, 32, 3, 1 if size <= 64 else 2), 32
+    stages = ((1, 16, 1, 1), (6, 24, 2, 1 if size <= 64 else 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
+    for expansion, outputs, count, stride in (*stages, (6, 160, 3, 2), (6, 320, 1, 1)):
+        for index in range(count):
+            layers.append(Inverted(channels, outputs, 1 if index else stride, expansion))
+            channels = outputs
+    return nn.Sequential(*layers, *unit(320, 1280, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 10))
+
+
+name, batch, size, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 torch.manual_seed(0)
-network = {"lenet5": LeNet5, "resnet20": resnet20, "resnet50": resnet50}[name]()
+torch.set_num_threads(len(os.sched_getaffinity(0)))
+builders = {"lenet5": LeNet5, "resnet20": resnet20, "resnet50": resnet50, "mobilenetv2": mobilenetv2}
+network = builders[name]()
 optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
-images, labels = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
+images, labels = torch.randn(batch, 3, size, size), torch.randint(0, 10, (batch,))
 
 
 def timed() -> Any:
@@ -104,6 +134,8 @@ def timed() -> Any:
 for _ in range(3):
     timed()
 times: list[float] = []
+processor = time.process_time()
 while len(times) < 3 or sum(times) < seconds:
     times.append(timed())
-print(batch / statistics.median(times), batch / min(times))
+processor = time.process_time() - processor
+print(batch / statistics.median(times), batch / min(times), batch * len(times) / processor)

@@ -107,7 +107,7 @@ def network_case(name: Any, shape: Any, stem: str = "native") -> Any:
 def smooth(network: Any) -> None:
     """Put a smooth function in place of ReLU, at whose kink a last bit decides about a whole gradient."""
     for _, cell in network.cells_and_names():
-        if isinstance(getattr(cell, "relu", None), nn.ReLU):
+        if isinstance(getattr(cell, "relu", None), (nn.ReLU, nn.ReLU6)):
             cell.relu = nn.SiLU()
 
 
@@ -142,6 +142,9 @@ LAYERS = {
     "normalisation": lambda: layer_case(lambda: nn.BatchNorm2d(6), (4, 6, 9, 7)),
     "normalisation of large images": lambda: layer_case(lambda: nn.BatchNorm2d(3, momentum=0.7), (2, 3, 40, 33)),
     "normalisation of single pixels": lambda: layer_case(lambda: nn.BatchNorm2d(130, eps=1e-3), (8, 130, 1, 1)),
+    "ReLU6": lambda: layer_case(
+        lambda: nn.SequentialCell(nn.Conv2d(1, 3, 1), nn.ReLU6()), (3, 1, 61, 240), exchanged=2
+    ),
     "pooling": lambda: layer_case(lambda: nn.MaxPool2d(2, 2), (3, 5, 12, 12)),
     "pooling of equals": lambda: layer_case(lambda: nn.MaxPool2d(2, 2), (3, 5, 12, 12), ties=True),
     "pooling of equals, odd size": lambda: layer_case(lambda: nn.MaxPool2d(2, 2), (3, 5, 13, 11), ties=True),
@@ -174,6 +177,7 @@ NETWORKS = {
     "compact": lambda: network_case("compact", (8, 3, 32, 32)),
     "fast94": lambda: network_case("fast94", (8, 3, 32, 32)),
     "fast94 of 23 pixels": lambda: network_case("fast94", (3, 3, 23, 23)),
+    "mobilenetv2": lambda: network_case("mobilenetv2", (8, 3, 32, 32)),
     "resnet20": lambda: network_case("resnet20", (8, 3, 32, 32)),
     "resnet18": lambda: network_case("resnet18", (8, 3, 64, 64)),
     "resnet50": lambda: network_case("resnet50", (8, 3, 64, 64)),

@@ -37,7 +37,7 @@ def compare(run: Any, *what: str) -> dict[str, float]:
 @pytest.mark.slow
 def test_every_kernel_computes_what_mindspore_computes(run: Any) -> None:
     differences = compare(run, "layers")
-    assert len(differences) == 20
+    assert len(differences) == 21
     assert {name: value for name, value in differences.items() if not value < 1e-5} == {}
 
 
@@ -46,7 +46,17 @@ def test_every_kernel_computes_what_mindspore_computes(run: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
-    ["lenet5", "compact", "fast94", "fast94 of 23 pixels", "resnet20", "resnet18", "resnet50", "resnet50 3x3"],
+    [
+        "lenet5",
+        "compact",
+        "mobilenetv2",
+        "fast94",
+        "fast94 of 23 pixels",
+        "resnet20",
+        "resnet18",
+        "resnet50",
+        "resnet50 3x3",
+    ],
 )
 def test_the_gradients_of_a_network_are_those_of_mindspore(run: Any, network: str) -> None:
     (difference,) = compare(run, "networks", network).values()
