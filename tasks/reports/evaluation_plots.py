@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 
 from tasks.figure import SMALL, drawn
 from tasks.reports.image_grid import image_grid
@@ -16,24 +17,31 @@ if TYPE_CHECKING:
     from tasks.metrics import Metrics
 
 _NUMBERED = 20  # classes whose counts are written into the cells
-_TICKS = 50  # names along an axis
+_TICKS = 100  # names along an axis
+_TINY = 6  # points: a name for each of 100 classes
+_LONGEST = 22  # letters of a name in a caption
 
 
 def confusion_matrix(metrics: Metrics, path: Path) -> None:
-    """Draw the confusion matrix (rows: the true class, columns: the answer); counts and all names for few classes."""
+    """Draw the confusion matrix (rows: the true class, columns: the answer), with counts in the cells for few classes.
+
+    For many classes the picture grows, and rare confusions get more colour than their share.
+    """
     matrix = np.asarray(metrics.confusion, np.int64)
     names = [row.name for row in metrics.per_class]
     few = len(names) <= _NUMBERED
     ticks = range(0, len(names), -(-len(names) // _TICKS))
     shown = [names[place] for place in ticks]
-    with drawn(path, 7 if few else 10, 6.4 if few else 9.2) as figure:
+    side = 6.4 if few else 6 + 0.08 * min(len(names), _TICKS)
+    with drawn(path, side + 0.6, side) as figure:
         axes = figure.subplots()
-        image = axes.imshow(matrix, cmap="Blues", interpolation="nearest")
+        image = axes.imshow(matrix, cmap="Blues", interpolation="nearest", norm=None if few else PowerNorm(0.5))
         for (row, column), count in np.ndenumerate(matrix) if few else ():
             color = "white" if count > matrix.max() / 2 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=SMALL, color=color)
-        axes.set_xticks(ticks, shown, rotation=45 if few else 90, ha="right" if few else "center")
-        axes.set_yticks(ticks, shown)
+        size = {} if few else {"fontsize": _TINY}
+        axes.set_xticks(ticks, shown, rotation=45 if few else 90, ha="right" if few else "center", **size)
+        axes.set_yticks(ticks, shown, **size)
         axes.set_xlabel("answer")
         axes.set_ylabel("true class")
         axes.set_title(f"{matrix.sum():,} images, accuracy {metrics.accuracy:.4f}")
@@ -68,6 +76,10 @@ def confident_mistakes(metrics: Metrics, images: Pixels, path: Path) -> None:
         images: the evaluation images, uint8 [n, side, side, 3], RGB.
         path: the PNG file.
     """
-    captions = [f"{row.label}\nnot {row.predicted} ({row.confidence:.0%})" for row in metrics.mistakes]
+    captions = [f"{_short(row.label)}\nnot {_short(row.predicted)}\n{row.confidence:.0%}" for row in metrics.mistakes]
     title = "most confident mistakes" if captions else "no mistakes"
     image_grid(images[np.array([row.image for row in metrics.mistakes], int)], captions, path, title)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"

@@ -27,7 +27,8 @@ def image_grid(images: Pixels, captions: Sequence[str], path: Path, title: str =
     """
     columns = max(1, math.ceil(math.sqrt(len(images))))
     rows = max(1, math.ceil(len(images) / columns))
-    with drawn(path, 1.7 * columns, 1.9 * rows + 0.4) as figure:
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    with drawn(path, 1.7 * columns, (1.6 + 0.15 * lines) * rows + 0.4) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
