@@ -72,7 +72,6 @@ def profile(source: Path, choices: list[Choice]) -> str:
         "[train]",
         'target = "local"',
         'recipe = "compact"',
-        "evaluate_every = 1",
         *inside,
         "",
         "[evaluate]",
