@@ -39,9 +39,10 @@ def confusion_matrix(metrics: Metrics, path: Path) -> None:
         for (row, column), count in np.ndenumerate(matrix) if few else ():
             color = "white" if count > matrix.max() / 2 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=SMALL, color=color)
-        size = {} if few else {"fontsize": _TINY}
-        axes.set_xticks(ticks, shown, rotation=45 if few else 90, ha="right" if few else "center", **size)
-        axes.set_yticks(ticks, shown, **size)
+        axes.set_xticks(ticks, shown, rotation=45 if few else 90, ha="right" if few else "center")
+        axes.set_yticks(ticks, shown)
+        if not few:
+            axes.tick_params(labelsize=_TINY)
         axes.set_xlabel("answer")
         axes.set_ylabel("true class")
         axes.set_title(f"{matrix.sum():,} images, accuracy {metrics.accuracy:.4f}")
