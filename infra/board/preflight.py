@@ -15,6 +15,7 @@ FACTORY_PASSWORDS = {"Mind@123"}  # docs/reference/boards.md §5
 LITTLE_BYTES = 256 * 1024 * 1024
 OLDEST_PILLOW = (5, 1)  # of Ubuntu 18.04; older ones are not tried
 PILLOW_THAT_TURNS = (6, 2)  # older ones do not read the orientation of every PNG and TIFF
+PILLOW_WITH_TURBO = (9, 0)  # wheels of older ones decode JPEG by another library (docs/your-images.md)
 CANN_WITH_NUMPY_2, CANN_OF_TODAY = "8.3.RC1", "8.5"
 PYTHONS = (3, 7), (3, 13)  # of CANN_OF_TODAY
 SPARE_BYTES = 16 * 1024 * 1024  # what a board needs besides the files of a release: journal, links, pictures
@@ -32,7 +33,7 @@ def examine_facts(facts: AgentFacts, settings: BoardSettings, release: Release |
         _login(facts, settings),
         _devices(facts),
         _space(facts.board, release),
-        *_modules(facts),
+        *_modules(facts, release),
         _toolkit(facts),
         _npu(facts.board),
         _chip(facts.board, settings, release),
@@ -98,7 +99,7 @@ def _space(facts: BoardFacts, release: Release | None) -> Finding:
     return Finding(Step.SPACE, Level.GOOD, found)
 
 
-def _modules(facts: AgentFacts) -> Iterator[Finding]:
+def _modules(facts: AgentFacts, release: Release | None) -> Iterator[Finding]:
     python = facts.board.python
     problems = {module: problem for module, problem in facts.problems.items() if module != "acl"}
     for module, problem in problems.items():
@@ -110,13 +111,13 @@ def _modules(facts: AgentFacts) -> Iterator[Finding]:
             "or set the board's `python` to another one",
         )
     if not problems:
-        yield _pillow(facts)
+        yield _pillow(facts, release)
 
 
-def _pillow(facts: AgentFacts) -> Finding:
+def _pillow(facts: AgentFacts, release: Release | None) -> Finding:
     """Whether pictures become the same pixels there as here."""
     found = f"{facts.board.python} with numpy and Pillow {facts.pillow}"
-    version = tuple(int(number) for number in re.findall(r"\d+", facts.pillow)[:2])
+    version = _version(facts.pillow)
     if version < OLDEST_PILLOW:
         oldest = ".".join(map(str, OLDEST_PILLOW))
         return Finding(
@@ -127,7 +128,18 @@ def _pillow(facts: AgentFacts) -> Finding:
         return Finding(
             Step.PYTHON, Level.NOTE, f"{found}, which ignores the EXIF orientation of some PNG and TIFF pictures", hint
         )
+    made = "" if release is None else release.pillow
+    if made and (version < PILLOW_WITH_TURBO) != (_version(made) < PILLOW_WITH_TURBO):
+        found += (
+            f"; Pillow {made} decoded the pictures of the data set, and JPEG files may become slightly other values"
+        )
+        return Finding(Step.PYTHON, Level.NOTE, found, f"install pillow=={made} there, or one from 8.4 on both sides")
     return _numpy(facts, found)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """The first two numbers of a version."""
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:2])
 
 
 def _numpy(facts: AgentFacts, found: str) -> Finding:
@@ -136,7 +148,7 @@ def _numpy(facts: AgentFacts, found: str) -> Finding:
     if older(cann, CANN_WITH_NUMPY_2) and older(facts.numpy, "2.0") is False:
         hint = 'if an operator fails with "np.float_": pip install "numpy<2" there'
         return Finding(Step.PYTHON, Level.NOTE, f"{found}; NumPy {facts.numpy} breaks CANN up to 8.2", hint)
-    python = tuple(int(number) for number in re.findall(r"\d+", facts.board.python)[:2])
+    python = _version(facts.board.python)
     if older(cann, CANN_OF_TODAY) is False and not PYTHONS[0] <= python <= PYTHONS[1]:
         hint = "set the board's `python` to one from 3.7.5 to 3.13"
         return Finding(Step.PYTHON, Level.NOTE, f"{found}; pyACL of CANN {cann} is for 3.7 to 3.13", hint)

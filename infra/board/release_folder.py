@@ -81,7 +81,8 @@ def _release(files: Mapping[str, LocalFile], description: LocalFile, where: str)
         manifest = files[MANIFEST].path.read_bytes() if MANIFEST in files else b""
         inside = {name: file for name, file in files.items() if name != MANIFEST}
         emulated, cann = facts["emulated"] is True, str(facts.get("cann", ""))
-        return Release(facts["id"], inside, facts["soc_version"], emulated, cann, manifest)
+        pillow = str(facts.get("pillow", ""))
+        return Release(facts["id"], inside, facts["soc_version"], emulated, cann, manifest, pillow)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{DESCRIPTION} in {where} is damaged: {error}", hint="take the release from the bucket again"

@@ -17,6 +17,7 @@ class Release:
         emulated: True when a stand-in made any of its bytes; real boards refuse it.
         cann: version of the CANN toolkit that compiled the model; empty when unknown.
         manifest: its signed manifest; empty for a release that was not signed.
+        pillow: version of Pillow that decoded the pictures of its data set; empty when unknown.
     """
 
     id: str
@@ -25,3 +26,4 @@ class Release:
     emulated: bool
     cann: str = ""
     manifest: bytes = b""
+    pillow: str = ""

@@ -2,7 +2,7 @@
 
 It has a folder for each chip: `model.om`, `agent/` (the program), `smoke/` (images, their true classes and golden
 logits), `reference.json` (counts of the evaluation images, for `tasks/retrain/drift.py`) and `release.json` (id, class
-names, input contract, soc_version, emulated, tolerance).
+names, input contract, soc_version, emulated, tolerance, versions of CANN and Pillow).
 All folders have the same id, so that a fleet with several chips runs one release.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from infra.board.release_folder import DESCRIPTION, identifier_of
@@ -119,5 +120,6 @@ def _facts(context: StageContext, ledger: Ledger, soc: str, folder: Path) -> dic
         ),
         "precision_mode": chosen.precision,
         "cann": ledger.compiler.cann,  # a board's must not be older
+        "pillow": version("pillow"),  # of the data set, too: it is an ingredient of its stage
         "tolerance": max(TOLERANCE * largest, SEEN_FACTOR * seen),
     }

@@ -165,5 +165,6 @@ STAGE = Stage(
     optional=("mindir", "onnx", "air", "history"),  # a user's script may leave no history
     external_inputs=_external_inputs,
     settings=_settings,
+    tools=("pillow",),
     prove=prove,
 )

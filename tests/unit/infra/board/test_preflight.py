@@ -88,6 +88,14 @@ def test_an_old_pillow_is_named_before_it_leaves_png_pictures_lying_on_their_sid
     refuse("porch", agent_facts("porch", {**GOOD, "pillow": "5.1.0"}), BoardSettings(), RELEASE)
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "level"), [("12.3.0", "8.4.0", "good"), ("12.3.0", "7.0.0", "note"), ("", "7.0.0", "good")]
+)
+def test_a_pillow_that_decodes_jpeg_otherwise_is_named(here: str, there: str, level: str) -> None:
+    assert levels({"pillow": there}, replace(RELEASE, pillow=here))["Python"] == level
+    refuse("porch", agent_facts("porch", {**GOOD, "pillow": there}), BoardSettings(), replace(RELEASE, pillow=here))
+
+
 def test_a_real_board_refuses_a_stand_ins_release() -> None:
     with pytest.raises(Refused, match="is a real board, and a stand-in compiler made release r1"):
         refuse("porch", agent_facts("porch", GOOD), BoardSettings(), replace(RELEASE, emulated=True))

@@ -1,5 +1,6 @@
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ def test_the_description_says_what_the_board_must_know(tmp_path: Path) -> None:
     assert facts["emulated"] is True
     assert facts["precision_mode"] == "force_fp16"
     assert facts["cann"] == ""
+    assert facts["pillow"] == version("pillow")
 
 
 def test_the_description_of_a_real_compiler_s_model_names_its_cann(tmp_path: Path) -> None:
