@@ -43,7 +43,15 @@ def main() -> None:
             print(f"no Python {python} for Pillow {pillow}")
             continue
         subprocess.run([path, "-m", "venv", folder], check=True)
-        command = [folder / "bin" / "pip", "install", "--quiet", "--only-binary", ":all:", f"pillow=={pillow}", "numpy"]
+        command = [
+            str(folder / "bin" / "pip"),
+            "install",
+            "--quiet",
+            "--only-binary",
+            ":all:",
+            f"pillow=={pillow}",
+            "numpy",
+        ]
         if subprocess.run(command, check=False).returncode != 0:
             shutil.rmtree(folder)
 

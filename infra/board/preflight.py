@@ -133,7 +133,7 @@ def _pillow(facts: AgentFacts, release: Release | None) -> Finding:
         found += (
             f"; Pillow {made} decoded the pictures of the data set, and JPEG files may become slightly other values"
         )
-        return Finding(Step.PYTHON, Level.NOTE, found, f"install pillow=={made} there, or one from 8.4 on both sides")
+        return Finding(Step.PYTHON, Level.NOTE, found, f"install pillow=={made} there, or 9.0 or later on both sides")
     return _numpy(facts, found)
 
 

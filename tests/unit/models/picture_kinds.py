@@ -79,6 +79,8 @@ def decode(folder: Path, preprocess: Any) -> "dict[str, str]":
 
 if __name__ == "__main__":
     spec = importlib.util.spec_from_file_location("preprocess", sys.argv[2])
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     print(json.dumps(decode(Path(sys.argv[1]), module)))

@@ -89,7 +89,8 @@ def test_an_old_pillow_is_named_before_it_leaves_png_pictures_lying_on_their_sid
 
 
 @pytest.mark.parametrize(
-    ("here", "there", "level"), [("12.3.0", "8.4.0", "good"), ("12.3.0", "7.0.0", "note"), ("", "7.0.0", "good")]
+    ("here", "there", "level"),
+    [("12.3.0", "9.0.1", "good"), ("12.3.0", "8.4.0", "note"), ("8.4.0", "7.2.0", "good"), ("", "8.4.0", "good")],
 )
 def test_a_pillow_that_decodes_jpeg_otherwise_is_named(here: str, there: str, level: str) -> None:
     assert levels({"pillow": there}, replace(RELEASE, pillow=here))["Python"] == level
