@@ -6,6 +6,7 @@ import pytest
 from infra.errors import Corrupt
 from infra.faults import Fault, FaultPlan
 from infra.store.artifacts import ArtifactStore
+from infra.store.digests import file_digest
 
 
 @pytest.fixture
@@ -81,3 +82,13 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, folder: Path, point: 
     with pytest.raises(OSError, match="No space left"):
         store.put_file("a.txt", folder / "a.txt", "text/plain")
     assert [path for path in (tmp_path / "home").rglob("*") if path.is_file()] == []
+
+
+def test_a_file_that_changes_while_it_is_copied_is_not_kept(
+    store: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = next(path for path in sorted(folder.rglob("*")) if path.is_file())
+    monkeypatch.setattr("infra.store.artifacts.shutil.copyfile", lambda _source, target: target.write_bytes(b"other"))
+    with pytest.raises(Corrupt, match="changed while it was copied"):
+        store.put_file("one", source, "text/plain")
+    assert not [path for path in store.object_path(file_digest(source)).parent.iterdir() if path.is_file()]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.faults import Fault, FaultPlan
-from infra.store.atomic import replacing, write_text
+from infra.store.atomic import is_being_written, replacing, write_text
 
 
 def test_the_target_appears_whole_and_with_its_mode(tmp_path: Path) -> None:
@@ -32,3 +32,21 @@ def test_a_full_disk_before_the_rename_leaves_the_old_content(tmp_path: Path) ->
     assert raised.value.errno == errno.ENOSPC
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("error", "there"), [(None, True), (PermissionError(), True), (ProcessLookupError(), False)])
+def test_a_temporary_file_belongs_to_its_process_as_long_as_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | None, there: bool
+) -> None:
+    """Also to one of another user, which may not be signalled."""
+
+    def kill(process: int, number: int) -> None:
+        assert number == 0
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr("infra.store.atomic.os.kill", kill)
+    with replacing(tmp_path / "file") as temporary:
+        temporary.touch()
+        assert is_being_written(temporary) is there
+    assert not is_being_written(tmp_path / "file")

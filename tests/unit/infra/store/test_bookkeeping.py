@@ -73,3 +73,12 @@ def test_a_fleet_file_or_profile_that_is_no_text_is_named(tmp_path: Path, text: 
         with pytest.raises(UserError, match=r"boards\.toml is not UTF-8"):
             read()
     assert path.read_bytes() == text
+
+
+def test_what_cannot_be_set_aside_stays_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "notes.json"
+    path.write_text("{")
+    (tmp_path / "notes.json.damaged").mkdir()
+    assert read_json(path, dict) is None
+    assert path.read_text() == "{"
+    assert "is damaged (JSONDecodeError) and not used; it stays where it is (" in capsys.readouterr().err

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import time
@@ -159,4 +160,19 @@ def test_a_verdict_cut_short_is_none(home: Any, receipt: Any) -> None:
     whole = (home / "verdict.json").read_text()
     assert json.loads(whole)
     (home / "verdict.json").write_text(whole[:-10])
+    assert recall(home) is None
+
+
+def test_a_verdict_that_a_full_disk_refuses_is_not_there_and_another_error_is_told(
+    home: Any, receipt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[OSError] = [OSError(errno.ENOSPC, "no space"), PermissionError()]
+
+    def refuse(path: Path, text: str) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(fresh_cache, "write_text", refuse)
+    assert not remember(home, receipt)
+    with pytest.raises(PermissionError):
+        remember(home, receipt)
     assert recall(home) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import Corrupt, Refused, Transient
+from infra.errors import Corrupt, Refused, Transient, UserError
 from infra.ports.storage import StoredObject, SyncResult
 from infra.ports.values import LocalFile, OnBytes
 from infra.store.artifacts import ArtifactStore
@@ -206,3 +206,20 @@ def test_a_seal_of_another_file_does_not_fit(bucket: FolderStore, tmp_path: Path
     with pytest.raises(Refused, match="was not written by a machine"):
         ours.fetch_file("other.json", tmp_path / "b")
     assert (tmp_path / "b").read_text() == "one"
+
+
+def test_a_file_that_was_never_sent_is_not_fetched(mirror: Mirror, tmp_path: Path) -> None:
+    assert not mirror.fetch_file("notes.json", tmp_path / "notes.json")
+    assert not (tmp_path / "notes.json").exists()
+
+
+def test_a_receipt_under_the_key_of_another_is_refused(
+    bucket: FolderStore, mirror: Mirror, first: Made, tmp_path: Path
+) -> None:
+    receipt, receipts, store = first
+    mirror.send(receipt, receipts, store)
+    (sent,) = bucket.folder.rglob(f"{receipt.key}.json")
+    other = "b" * 64
+    shutil.copyfile(sent, sent.with_name(f"{other}.json"))
+    with pytest.raises(UserError, match=f"receipt {receipt.stage}/{other} is another one"):
+        mirror.fetch(receipt.stage, other, Receipts(tmp_path / "there"), ArtifactStore(tmp_path / "there"))

@@ -84,3 +84,10 @@ def test_ids_sort_in_the_order_of_the_runs_when_the_clock_was_set_back(tmp_path:
         ids.append(record.id)
     assert ids == sorted(set(ids))
     assert record.started == 999.0
+
+
+def test_runs_are_counted(runs: Runs) -> None:
+    assert runs.count() == 0
+    for number in range(3):
+        runs.save(record(number))
+    assert runs.count() == 3

@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 from pathlib import Path
@@ -65,3 +66,25 @@ def test_a_damaged_cache_is_an_empty_one(tmp_path: Path, damage: str) -> None:
     file.write_text("content")
     (tmp_path / "cache.json").write_text(damage)
     assert StatCache(tmp_path / "cache.json").digest(file) == text_digest("content")
+
+
+def test_a_full_disk_loses_the_entries_and_another_error_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("content")
+    settle(file)
+
+    def save(error: OSError) -> None:
+        def refuse(path: Path, text: str) -> None:
+            raise error
+
+        monkeypatch.setattr("infra.store.stat_cache.write_text", refuse)
+        cache = StatCache(tmp_path / "cache.json")
+        cache.digest(file)
+        cache.save()
+
+    save(OSError(errno.ENOSPC, "no space"))
+    assert not (tmp_path / "cache.json").exists()
+    with pytest.raises(PermissionError):
+        save(PermissionError())

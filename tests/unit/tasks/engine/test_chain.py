@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -324,3 +326,33 @@ def test_a_hit_reads_one_receipt(chain_of: Any) -> None:
         if path.stem != run_all(chain_of(source="sample"))["source"].receipt.key:
             path.write_text("damaged")
     assert chain.look(SOURCE).state == "fresh"
+
+
+def test_a_stage_whose_input_is_missing_does_not_run_alone(chain_of: Any, recorder: Any) -> None:
+    chain = chain_of()
+    with pytest.raises(UserError, match="refine needs the output of source, which is missing"):
+        chain.run(chain.stages["refine"])
+    assert recorder.ran == []
+
+
+def test_receipts_of_an_earlier_run_are_taken_when_all_are_there(chain_of: Any) -> None:
+    made = chain_of(SOURCE)
+    key = made.run(made.stages["source"]).receipt.key
+    chain = chain_of()
+    assert chain.adopt({"source": key})
+    assert chain.known["source"].key == key
+    assert not chain.adopt({"source": key, "refine": "0" * 64})
+
+
+def test_an_error_of_the_system_is_a_full_disk_only_if_it_says_so(chain_of: Any) -> None:
+    def stopped(number: int) -> Stage:
+        def run(work: Any) -> StageOutput:
+            raise OSError(number, os.strerror(number))
+
+        return Stage("source", "pure", run, settings=lambda _: {})
+
+    full, forbidden = chain_of(stopped(errno.ENOSPC)), chain_of(stopped(errno.EACCES))
+    with pytest.raises(Refused, match="source: the disk is full"):
+        full.run(full.stages["source"])
+    with pytest.raises(PermissionError):
+        forbidden.run(forbidden.stages["source"])
