@@ -20,7 +20,7 @@ from infra.errors import Corrupt, Refused, UserError
 from infra.ports.release import Release
 from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
-from infra.store.atomic import sync, write_bytes, write_text
+from infra.store.atomic import make_folder, sync, write_bytes, write_text
 from infra.store.digests import file_digest
 from infra.store.locks import hold
 
@@ -35,12 +35,15 @@ class Log:
 
     def append(self, *events: Mapping[str, Any], durable: bool = True) -> None:
         """Append events; without `durable`, they survive a power cut only after the next `flush`."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         data = b"".join(json.dumps(event, sort_keys=True).encode() + b"\n" for event in events)
         with hold(self.path.with_suffix(".lock")), self.path.open("ab+") as file:
-            if file.tell() and not _ends_with_line(file):
+            is_new = not file.tell()
+            if not is_new and not _ends_with_line(file):
                 data = b"\n" + data
             file.write(data)
+        if is_new:
+            sync(self.path.parent)
         if durable:
             self.flush()
 

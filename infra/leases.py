@@ -97,6 +97,7 @@ class Leases:
         pause: seconds between two attempts to get a lock that another holder has.
         renew_seconds: between two renewals of a lease.
         patience: seconds for which a server that does not answer is asked again.
+        transport: carries the requests; None for the network.
     """
 
     def __init__(
@@ -107,12 +108,14 @@ class Leases:
         pause: float = 2.0,
         renew_seconds: float = LEASE_SECONDS / 3,
         patience: float = LEASE_SECONDS,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._api = api
         self._headers = dict(headers)
         self._pause = pause
         self._renew_seconds = renew_seconds
         self._patience = patience
+        self._transport = transport
 
     @contextmanager
     def hold(self, name: str, on_wait: Callable[[], None]) -> Iterator[bool]:
@@ -126,7 +129,9 @@ class Leases:
             Transient: the server did not answer for too long before the lock was held.
             Refused: the server does not grant leases.
         """
-        with httpx.Client(base_url=self._api, headers=self._headers, timeout=_TIMEOUT) as client:
+        with httpx.Client(
+            base_url=self._api, headers=self._headers, timeout=_TIMEOUT, transport=self._transport
+        ) as client:
             held, waited = acquire(
                 lambda: _request(client, name), pause=self._pause, on_wait=on_wait, patience=self._patience
             )

@@ -1,4 +1,7 @@
-"""Write whole or not at all: temporary file in the same folder → fsync → rename → fsync of the folder."""
+"""Write whole or not at all: temporary file in the same folder → fsync → rename → fsync of the folder.
+
+A folder that is created on the way is made durable as well: POSIX promises a name only after its folder was flushed.
+"""
 
 import os
 import re
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from infra.faults import NO_FAULTS, FaultPlan
 
+_DURABLE: set[tuple[str, int, int]] = set()  # folders whose names this process knows to be durable
 _TEMPORARY = re.compile(r"\.([1-9][0-9]*)-[0-9a-f]{12}\.tmp$")
 
 
@@ -20,7 +24,7 @@ def replacing(
 
     The fault points are `{point}.start`, `{point}.written`, `{point}.renamed` and `{point}.done`.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.with_name(f".{target.name[:80]}.{os.getpid()}-{secrets.token_hex(6)}.tmp")
     faults.reach(f"{point}.start")
     try:
@@ -65,6 +69,23 @@ def is_being_written(temporary: Path) -> bool:
     except PermissionError:
         pass  # a process of another user
     return True
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents where they are missing; their names are durable then, whoever created them."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+    new = []
+    for path in (folder, *folder.parents):
+        status = path.stat()
+        identity = (str(path), status.st_dev, status.st_ino)
+        # What is in a folder that this user cannot write was there before.
+        if identity in _DURABLE or path == path.parent or not os.access(path.parent, os.W_OK):
+            break
+        new.append((path, identity))
+    for path, identity in reversed(new):
+        sync(path.parent)
+        _DURABLE.add(identity)
 
 
 def sync(path: Path) -> None:

@@ -18,6 +18,7 @@ from infra.names import check_name
 from infra.ports.storage import ObjectStore
 from infra.ports.values import LocalFile
 from infra.store.artifacts import Artifact, ArtifactStore
+from infra.store.atomic import make_folder
 from infra.store.digests import file_digest
 from infra.store.local_files import describe
 from infra.store.receipts import Receipt, Receipts
@@ -150,7 +151,7 @@ class Mirror:
     def _fetch_object(self, bucket: ObjectStore, name: str, target: Path, digest: str) -> None:
         if target.exists() and file_digest(target) == digest:
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         try:
             bucket.get(f"{self._prefix}/{name}", target, digest)
         except Refused as error:

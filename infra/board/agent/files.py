@@ -91,7 +91,7 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 
 
 def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
-    """Replace a file atomically; it never exists with wider permissions than `mode`."""
+    """Replace a file atomically and durably; it never exists with wider permissions than `mode`."""
     if os.path.lexists(path + ".new"):
         os.unlink(path + ".new")
     with os.fdopen(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -99,6 +99,17 @@ def write_bytes(path: str, data: bytes, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(path + ".new", path)
+    sync(os.path.dirname(os.path.abspath(path)))
+
+
+def make_folder(path: str) -> None:
+    """Create a folder and its parents durably, where they are missing."""
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        make_folder(parent)
+    if not os.path.isdir(path):
+        os.makedirs(path, exist_ok=True)
+        sync(parent)
 
 
 def sync(path: str) -> None:

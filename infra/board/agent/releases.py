@@ -21,7 +21,18 @@ import time
 from typing import Any, Dict, List, Optional
 
 from .failure import CORRUPT, REFUSED, TRANSIENT, Failure
-from .files import PART, digest, ends_with_line, link_twin, remove_strangers, settle_files, sync, write, write_bytes
+from .files import (
+    PART,
+    digest,
+    ends_with_line,
+    link_twin,
+    make_folder,
+    remove_strangers,
+    settle_files,
+    sync,
+    write,
+    write_bytes,
+)
 from .manifest import MANIFEST, Manifest
 from .manifest import read as read_manifest
 from .trust import Trust
@@ -104,7 +115,7 @@ class Releases:
 
     def lock(self, seconds: float, owner: str) -> None:
         """Take the lock of this board until the process ends."""
-        os.makedirs(self.path("releases"), exist_ok=True)
+        make_folder(self.path("releases"))
         for folder in (self.root, self.path("releases")):
             if os.stat(folder).st_mode & 0o022:  # of a version that left this to the umask
                 os.chmod(folder, 0o755)  # noqa: S103 - readable by all, written by this user

@@ -17,7 +17,7 @@ import time
 from typing import Callable, List, NamedTuple, Optional
 
 from .failure import CORRUPT, REFUSED, Failure
-from .files import write
+from .files import make_folder, write
 from .manifest import MANIFEST, MAX_BYTES, Manifest, check_files, parse, read_small
 
 KEYRING = "keyring.json"
@@ -207,7 +207,7 @@ class Trust:
 
     def make_folder(self) -> None:
         """Create the folder for this user alone."""
-        os.makedirs(self.folder, exist_ok=True)
+        make_folder(self.folder)
         os.chmod(self.folder, 0o700)
 
     def floor(self) -> Floor:
@@ -224,10 +224,16 @@ class Trust:
             raise Failure(CORRUPT, "{} is damaged: {}".format(path, error), hint) from error
 
     def raise_floor(self, manifest: Manifest, fallback: Optional[Manifest]) -> None:
-        """Accept nothing older than `manifest` from now on, but for the release to fall back to."""
+        """Accept nothing older than `manifest` from now on, but for the release to fall back to.
+
+        When that one is activated itself, the floor stays: only `allow_downgrade` lowers it.
+        """
         self.make_folder()
-        seen = max(self.floor().seen, manifest.signed)
-        body = {"counter": manifest.counter, "fallback": fallback and fallback.sha256, "seen": seen}
+        floor = self.floor()
+        counter, spared = manifest.counter, fallback and fallback.sha256
+        if counter < floor.counter and manifest.sha256 != self._downgrade:
+            counter, spared = floor.counter, manifest.sha256
+        body = {"counter": counter, "fallback": spared, "seen": max(floor.seen, manifest.signed)}
         write(os.path.join(self.folder, FLOOR), json.dumps(body, sort_keys=True), 0o600)
 
     def allow_downgrade(self, manifest: Manifest) -> None:

@@ -14,7 +14,7 @@ from infra.home import CHECKOUT
 from infra.leases import LEASE_SECONDS, Leases
 from tests.leasing import serving
 
-QUICK = {"pause": 0.01, "renew_seconds": 0.01, "patience": 0.2}
+QUICK: dict[str, Any] = {"pause": 0.01, "renew_seconds": 0.01, "patience": 0.2}
 HOLDER = """
 import sys
 from infra.leases import Leases

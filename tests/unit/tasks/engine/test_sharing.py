@@ -21,7 +21,7 @@ from tasks.engine.reporter import Silent
 from tasks.engine.stage import Stage, StageOutput
 from tests.leasing import serving
 
-QUICK = {"pause": 0.01, "renew_seconds": 0.02, "patience": 0.1}
+QUICK: dict[str, Any] = {"pause": 0.01, "renew_seconds": 0.02, "patience": 0.1}
 
 
 class Bucket:

@@ -299,7 +299,13 @@ def test_the_floor_rises_and_only_the_release_to_fall_back_to_may_be_older(
     with pytest.raises(Failure, match="older than this board accepts"):
         board.check_manifest(older.envelope)
     assert board.check_manifest(older.envelope, downgrade=True) == older
-    board.raise_floor(older, None)  # as told
+    board.raise_floor(first, newer)  # the release to fall back to is deployed again
+    assert (board.floor().counter, board.floor().fallback) == (200, first.sha256)
+    with pytest.raises(Failure, match="older than this board accepts"):
+        board.check_manifest(older.envelope)
+    board.allow_downgrade(older)
+    board.raise_floor(older, None)
+    assert board.floor().counter == 150
     with pytest.raises(Failure, match="older than this board accepts"):
         board.check_manifest(first.envelope)
 
