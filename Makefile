@@ -1,15 +1,20 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
 BIN := .venv/bin
+<<<<<<< HEAD
 # One more than processors: many tests wait for services, disks and clocks. Those of `make test-fast` compute.
 PROCESSORS := $(shell nproc 2>/dev/null || echo 2)
 WORKERS ?= $(shell expr $(PROCESSORS) + 1)
+=======
+WORKERS ?= 2
+COUNT ?= 1000
+>>>>>>> b3165e1 (Simulate whole schedules by seed: deployments, rollouts, notifications; plant twenty faults; keep floors and plans over a power cut)
 # uv does not read pip's configuration: hand the machine's index on to it.
 INDEX = url=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}; [ -z "$$url" ] || export UV_DEFAULT_INDEX=$$url;
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 FAST := tests/unit -m "not slow and not mindspore and not service and not program" -n $(PROCESSORS)
 
-.PHONY: run test test-fast test-changed coverage check bench up down setup dev lock
+.PHONY: run test test-fast test-changed coverage check simulate bench up down setup dev lock
 
 run: setup            ## the main job: data → training → boards
 	$(BIN)/atlasflow run
@@ -34,6 +39,9 @@ check: dev            ## style, types, import directions, the Python of boards
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vermin --target=3.6- --no-tips --violations infra/board/agent models/preprocess.py models/parity.py
+
+simulate: dev         ## schedules of crashes, losses and delays: make simulate COUNT=10000
+	$(BIN)/python -m tests.simulation --count $(COUNT) --workers $(WORKERS)
 
 bench: dev .venv/bench/installed   ## measurements, against named peers
 	$(BIN)/python -m tests.bench
