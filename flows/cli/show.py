@@ -96,7 +96,7 @@ def history(
 
 
 def network(profile: Profile = "local", settings: Set = None, as_json: Json = False) -> None:
-    """Print every layer's output shape and parameters; the network need not be trained."""
+    """Print every layer's output shape and parameters, then weights and biases; the network need not be trained."""
     chain = open_chain(profile, parse_overrides(settings), Silent())
     with tempfile.TemporaryDirectory() as folder:
         found = inspection.network(chain, Path(folder))
@@ -109,6 +109,8 @@ def network(profile: Profile = "local", settings: Set = None, as_json: Json = Fa
     ]
     numbers = ("parameters", "multiply-adds")
     print_table(("layer", "kind", "output", *numbers), rows, right=numbers)
+    arrays = [(array.name, " × ".join(map(str, array.shape)), f"{array.size:,}") for array in found.arrays]
+    print_table(("parameter", "shape", "size"), arrays, right=("size",))
     print_line(f"{found.network}: {found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds")
 
 

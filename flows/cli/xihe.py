@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli import export_files
 from flows.cli.options import Profile, Set, pairs, parse_overrides
 from flows.cli.output import print_facts, print_line, print_text
 from flows.context import open_chain
@@ -19,12 +20,13 @@ from tasks.engine.reporter import Silent
 from tasks.specs import recipe_settings, train_spec
 
 import_app = typer.Typer(help="Import projects of other platforms as AtlasFlow settings.", no_args_is_help=True)
-export_app = typer.Typer(help="Export AtlasFlow settings to other platforms.", no_args_is_help=True)
+export_app = typer.Typer(help="Export models under usual names, and settings to other platforms.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.add_typer(import_app, name="import", epilog="Example: `atlasflow import xihe config.json > mine.toml`")
+    export_files.register(export_app)
     app.add_typer(export_app, name="export", epilog="Example: `atlasflow export xihe project/ --profile mine.toml`")
 
 

@@ -87,8 +87,14 @@ def profile(
 
 
 def describe(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], output: Path) -> None:
-    """Write `network.json` into `output`: the layers of the network, which need not be trained."""
-    write_json(output / "network.json", {"network": spec.network, **_sums(layers(build(spec), spec.image_size))})
+    """Write `network.json` into `output`: layers and trainable parameters of the network, which need not be trained."""
+    network = build(spec)
+    arrays = [
+        {"name": parameter.name, "shape": list(parameter.shape), "size": parameter.size}
+        for parameter in network.trainable_params()
+    ]
+    found = {"network": spec.network, "arrays": arrays, **_sums(layers(network, spec.image_size))}
+    write_json(output / "network.json", found)
 
 
 def _sums(rows: list[dict[str, object]]) -> dict[str, object]:

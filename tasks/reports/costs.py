@@ -26,6 +26,20 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Array:
+    """A trainable parameter: weights or biases of a layer."""
+
+    name: str
+    shape: tuple[int, ...]
+    size: int
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Array:
+        """Read one of the `arrays`."""
+        return cls(**{**value, "shape": tuple(value["shape"])})
+
+
+@dataclass(frozen=True)
 class Network:
     """`network.json`: a network that need not be trained."""
 
@@ -33,11 +47,16 @@ class Network:
     layers: tuple[Layer, ...]
     parameters: int
     multiply_adds: int
+    arrays: tuple[Array, ...]
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Network:
         """Read the object in `network.json`."""
-        return cls(**{**value, "layers": tuple(map(Layer.from_json, value["layers"]))})
+        lists = {
+            "layers": tuple(map(Layer.from_json, value["layers"])),
+            "arrays": tuple(map(Array.from_json, value["arrays"])),
+        }
+        return cls(**{**value, **lists})
 
 
 @dataclass(frozen=True)

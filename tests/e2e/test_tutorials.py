@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import CHECKOUT
-from tests.e2e.installation import COMMAND
+from tests.e2e.installation import COMMAND, Installation
 
 PAGES = CHECKOUT / "docs" / "tutorials"
 
@@ -59,3 +60,28 @@ def test_the_training_job(shell: dict[str, str], tmp_path: Path) -> None:
     assert re.search(r"^parameter num_epochs +1$", done.stdout, re.MULTILINE)
     assert "Evaluation result" in (tmp_path / "lenet.log").read_text(encoding="utf-8")
     assert (tmp_path / "lenet-1_312.ckpt").stat().st_size > 61_984 * 4
+
+
+@pytest.mark.slow
+@pytest.mark.mindspore
+@pytest.mark.service
+@pytest.mark.skipif(shutil.which("scp") is None, reason="OpenSSH's client is not installed")
+def test_to_the_board(untouched: Installation, tmp_path: Path) -> None:
+    for name in ("docs", "data"):
+        (tmp_path / name).symlink_to(CHECKOUT / name)
+    path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
+    done = untouched.start(["bash", "-euc", commands("to-the-board.md")], tmp_path, PATH=path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ATC run success, welcome to the next use." in done.stdout
+    assert re.search(r"^1:export LD_LIBRARY_PATH=.*\n2:export PYTHONPATH=", done.stdout, re.MULTILINE)
+    assert re.search(r"smoke test passed: \d+ images, (9[89]|100)% agree", done.stdout)
+    names = sorted(picture.name for picture in (CHECKOUT / "data" / "pictures").iterdir())
+    shown = re.findall(
+        r"^images:./data/(.*)\n=+ top5 inference results: =+\n((?:label:.*\n){5})", done.stdout, re.MULTILINE
+    )
+    assert [name for name, _ in shown] == names
+    confidences = [
+        [float(text) for text in re.findall(r"confidence: ([\d.]+), class: [a-z]+", lines)] for _, lines in shown
+    ]
+    assert all(found == sorted(found, reverse=True) and 0 < sum(found) <= 1.00001 for found in confidences)
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == names

@@ -70,6 +70,15 @@ def test_a_network_is_described_without_a_training(run: Any, tmp_path: Path) -> 
     ]
 
 
+def test_weights_and_biases_are_listed(run: Any, tmp_path: Path) -> None:
+    """The tuning tutorial's eight arrays (docs/reference/tutorials.md T4)."""
+    done = run("describe", "--spec", "{}", "--output", tmp_path)
+    assert done.code == 0, done.errors
+    found = json.loads((tmp_path / "network.json").read_text())["arrays"]
+    assert [array["size"] for array in found] == [450, 2_400, 48_000, 120, 10_080, 84, 840, 10]
+    assert [array["name"].rpartition(".")[2] for array in found] == ["weight"] * 2 + ["weight", "bias"] * 3
+
+
 def test_a_missing_model_is_named(run: Any, data: Any, tmp_path: Path) -> None:
     done = run(
         *("profile", "--data_url", data, "--spec", SPEC, "--checkpoint", tmp_path / "none"),

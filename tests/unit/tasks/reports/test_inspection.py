@@ -14,12 +14,13 @@ from infra.store.artifacts import ArtifactStore
 from infra.store.receipts import Receipt
 from models.training.history import COLUMNS
 from tasks.reports import inspection
-from tasks.reports.costs import Layer, Network
+from tasks.reports.costs import Array, Layer, Network
 from tests.cifar10 import CLASSES
 from tests.unit.tasks.doubles import data_tree
 
 LAYER = {"name": "fc", "kind": "Dense", "shape": [1, 10], "parameters": 850, "multiply_adds": 840}
-NETWORK = {"network": "resnet50", "layers": [LAYER], "parameters": 850, "multiply_adds": 840}
+ARRAY = {"name": "fc.weight", "shape": [10, 84], "size": 840}
+NETWORK = {"network": "resnet50", "layers": [LAYER], "parameters": 850, "multiply_adds": 840, "arrays": [ARRAY]}
 TIMES = {"mean": 0.9, "median": 0.85, "p10": 0.8, "p90": 1.0, "p99": 1.5, "pinned": True}
 COSTS = {
     "layers": [LAYER],
@@ -174,7 +175,7 @@ def test_the_history_is_that_of_the_training(chain_of: Any, tmp_path: Path) -> N
 def test_a_network_is_described_as_the_recipe_has_it(chain_of: Any, tmp_path: Path) -> None:
     chain = chain_of(recipe="resnet50-tutorial", stem="3x3", width="0.5")
     assert inspection.network(chain, tmp_path) == Network(
-        "resnet50", (Layer("fc", "Dense", (1, 10), 850, 840),), 850, 840
+        "resnet50", (Layer("fc", "Dense", (1, 10), 850, 840),), 850, 840, (Array("fc.weight", (10, 84), 840),)
     )
     spec = json.loads(chain.world.asked[0][1]["spec"])
     assert (spec["network"], spec["stem"], spec["width"]) == ("resnet50", "3x3", 0.5)
