@@ -1,25 +1,25 @@
 """Operations that only OBS has, or has in its own form, for the stand-in (docs/reference/obs.md §2.6).
 
-What the server behind does not keep of a bucket (default storage class, quota, policy) is in one JSON file.
+What the server behind does not keep of a bucket (default storage class, quota, policy) is in `bucket_facts`.
 """
 
-import json
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
 import botocore.exceptions
 
+from infra.obs.emulator import policies
+from infra.obs.emulator.bucket_facts import Facts, FactsFile
 from infra.obs.emulator.rules import Answer, Request, target_of
 from infra.obs.emulator.signature import OBS, Dialect
 from infra.obs.emulator.translation import APPENDABLE, obs_class, server_class
 from infra.obs.errors import code
-from infra.store.atomic import write_text
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -28,27 +28,6 @@ CLASSES = ("STANDARD", "WARM", "COLD", "DEEP_ARCHIVE")
 _FROZEN = ("COLD", "DEEP_ARCHIVE")
 _NAMESPACE = 'xmlns="http://obs.myhwclouds.com/doc/2015-06-30/"'
 _MAX_DAYS = 30
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of one bucket.
-
-    Attributes:
-        storage_class: the default, by OBS's name.
-        quota: in bytes; 0: none.
-        policy: its JSON.
-        restored: keys of archived objects that can be read.
-        zones: value of the header for several availability zones; empty: one.
-        direct_read: archived objects can be read without restoring them.
-    """
-
-    storage_class: str = "STANDARD"
-    quota: int = 0
-    policy: str = ""
-    restored: tuple[str, ...] = ()
-    zones: str = ""
-    direct_read: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +68,7 @@ class Native:
     def __init__(self, s3: "S3Client", region: str, path: Path) -> None:
         self._s3 = s3
         self._region = region
-        self._path = path
+        self._facts = FactsFile(path)
         self._lock = threading.Lock()
 
     def operation(self, request: Request) -> Callable[[Dialect, bytes], Reply | Answer] | None:
@@ -112,21 +91,20 @@ class Native:
 
     def facts(self, bucket: str) -> Facts:
         """Return what is known of a bucket."""
-        values = self._read().get(bucket)
-        return Facts(**{**values, "restored": tuple(values["restored"])}) if values else Facts()
+        return self._facts.of(bucket)
 
     def forget(self, bucket: str) -> None:
         """Forget a bucket that was deleted."""
-        with self._lock:
-            self._write({name: values for name, values in self._read().items() if name != bucket})
+        self._facts.forget(bucket)
 
     def created(self, bucket: str, storage_class: str, zones: str) -> None:
         """Note default storage class and availability zones of a new bucket."""
-        self._note(bucket, Facts(storage_class=obs_class(storage_class) or "STANDARD", zones=zones))
+        name = obs_class(storage_class) or "STANDARD"
+        self._facts.change(bucket, lambda _old: Facts(storage_class=name, zones=zones))
 
     def is_restored(self, bucket: str, key: str) -> bool:
         """True when an archived object was restored, or can be read without that."""
-        found = self.facts(bucket)
+        found = self._facts.of(bucket)
         return found.direct_read or key in found.restored
 
     def _bucket_call(self, call: Call, bucket: str, dialect: Dialect, body: bytes) -> Reply | Answer:
@@ -164,19 +142,20 @@ class Native:
 
     def quota(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply:
         """The quota, 0 for none."""
-        return _xml(f"<Quota {_NAMESPACE}><StorageQuota>{self.facts(bucket).quota}</StorageQuota></Quota>")
+        return _xml(f"<Quota {_NAMESPACE}><StorageQuota>{self._facts.of(bucket).quota}</StorageQuota></Quota>")
 
     def set_quota(self, bucket: str, _dialect: Dialect, body: bytes) -> Reply | Answer:
         """Set the quota; it is kept, and not enforced."""
         found = re.search(rb"<StorageQuota>(\d{1,19})</StorageQuota>", body)
         if found is None:
             return Answer(400, "MalformedXML", "The XML you provided was not well-formed.")
-        self._note(bucket, replace(self.facts(bucket), quota=int(found[1])))
+        quota = int(found[1])
+        self._facts.change(bucket, lambda old: replace(old, quota=quota))
         return Reply(200)
 
     def storage_class(self, bucket: str, dialect: Dialect, _body: bytes) -> Reply:
         """The default storage class."""
-        name = self.facts(bucket).storage_class
+        name = self._facts.of(bucket).storage_class
         if dialect is OBS:
             return _xml(f"<StorageClass {_NAMESPACE}>{name}</StorageClass>")
         return _xml(f"<StoragePolicy><DefaultStorageClass>{server_class(name)}</DefaultStorageClass></StoragePolicy>")
@@ -187,7 +166,7 @@ class Native:
         name = obs_class(found[1].decode()) if found else ""
         if name not in CLASSES:
             return Answer(400, "InvalidStorageClass", "The storage class you specified is not valid.")
-        self._note(bucket, replace(self.facts(bucket), storage_class=name))
+        self._facts.change(bucket, lambda old: replace(old, storage_class=name))
         return Reply(200)
 
     def direct_read(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply:
@@ -202,32 +181,41 @@ class Native:
         found = re.search(rb"<Status>(Enabled|Disabled)</Status>", body)
         if found is None:
             return Answer(400, "MalformedXML", "The XML you provided was not well-formed.")
-        self._note(bucket, replace(self.facts(bucket), direct_read=found[1] == b"Enabled"))
+        enabled = found[1] == b"Enabled"
+        self._facts.change(bucket, lambda old: replace(old, direct_read=enabled))
         return Reply(200)
 
     def delete_direct_read(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply:
         """Let archived objects be read only after they were restored."""
-        self._note(bucket, replace(self.facts(bucket), direct_read=False))
+        self._facts.change(bucket, lambda old: replace(old, direct_read=False))
         return Reply(204)
 
     def policy(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply | Answer:
         """The policy."""
-        text = self.facts(bucket).policy
+        text = self._facts.of(bucket).policy
         if not text:
             return Answer(404, "NoSuchBucketPolicy", "The bucket policy does not exist.")
         return Reply(200, text.encode())
 
+    def policy_status(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply | Answer:
+        """Whether the policy lets everybody in."""
+        text = self._facts.of(bucket).policy
+        if not text:
+            return Answer(404, "NoSuchBucketPolicy", "The bucket policy does not exist.")
+        public = str(policies.is_public(text)).lower()
+        return _xml(f"<PolicyStatus {_NAMESPACE}><IsPublic>{public}</IsPublic></PolicyStatus>")
+
     def set_policy(self, bucket: str, _dialect: Dialect, body: bytes) -> Reply | Answer:
         """Set the policy; it is kept, and not enforced."""
-        problem = _policy_problem(body, bucket)
-        if problem:
-            return Answer(400, "MalformedPolicy", problem)
-        self._note(bucket, replace(self.facts(bucket), policy=body.decode()))
+        wrong = policies.problem(body, bucket)
+        if wrong:
+            return Answer(400, "MalformedPolicy", wrong)
+        self._facts.change(bucket, lambda old: replace(old, policy=body.decode()))
         return Reply(204)
 
     def delete_policy(self, bucket: str, _dialect: Dialect, _body: bytes) -> Reply:
         """Delete the policy."""
-        self._note(bucket, replace(self.facts(bucket), policy=""))
+        self._facts.change(bucket, lambda old: replace(old, policy=""))
         return Reply(204)
 
     def _append(self, request: Request, bucket: str, key: str, body: bytes) -> Reply | Answer:
@@ -270,19 +258,8 @@ class Native:
             return Answer(400, "InvalidArgument", f"the tier {escape(tier[1].decode(errors='replace'))} is not valid.")
         if self.is_restored(bucket, key):
             return Reply(200)
-        facts = self.facts(bucket)
-        self._note(bucket, replace(facts, restored=(*facts.restored, key)))
+        self._facts.change(bucket, lambda old: replace(old, restored=(*old.restored, key)))
         return Reply(202)
-
-    def _note(self, bucket: str, facts: Facts) -> None:
-        with self._lock:
-            self._write({**self._read(), bucket: asdict(facts)})
-
-    def _read(self) -> dict[str, Any]:
-        return dict(json.loads(self._path.read_text(encoding="utf-8"))) if self._path.exists() else {}
-
-    def _write(self, values: dict[str, Any]) -> None:
-        write_text(self._path, json.dumps(values, indent=1))
 
 
 _BUCKET_CALLS: Mapping[str, Mapping[str, Call]] = {
@@ -296,6 +273,7 @@ _BUCKET_CALLS: Mapping[str, Mapping[str, Call]] = {
         "PUT": Native.set_direct_read,
         "DELETE": Native.delete_direct_read,
     },
+    "policystatus": {"GET": Native.policy_status},
     "policy": {"GET": Native.policy, "PUT": Native.set_policy, "DELETE": Native.delete_policy},
 }
 
@@ -308,21 +286,3 @@ def _metadata(request: Request) -> dict[str, str]:
     prefix = "x-obs-meta-"
     found = {name: value for name, value in request.headers.items() if name.startswith(prefix)}
     return {name.removeprefix(prefix): value for name, value in found.items()}
-
-
-def _policy_problem(body: bytes, bucket: str) -> str:
-    """Return what is wrong with a policy in OBS's form; empty for nothing."""
-    try:
-        statements = json.loads(body)["Statement"]
-        if not isinstance(statements, list) or not statements:
-            return "Statement must be a list."
-        for statement in statements:
-            resources = statement["Resource"] if "Resource" in statement else statement["NotResource"]
-            for resource in [resources] if isinstance(resources, str) else resources:
-                if resource.removeprefix("arn:aws:s3:::").split("/")[0] != bucket:
-                    return f"the resource {resource} is not in this bucket."
-            if statement["Effect"] not in ("Allow", "Deny") or not {"Action", "NotAction"} & statement.keys():
-                return "a statement needs Effect (Allow or Deny) and Action."
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
-        return "Policies must be valid JSON with Statement, Effect, Resource and Action."
-    return ""

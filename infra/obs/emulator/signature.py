@@ -12,7 +12,11 @@ from urllib.parse import parse_qsl, urlsplit
 from infra.obs.emulator.rules import SKEWED, Answer, Request, target_of
 
 SKEW_SECONDS = 15 * 60
-# The parameters of a query that are signed: sub-resources, and what changes the answer.
+# The parameters of a query that are signed: sub-resources, and what changes the answer. They are those of
+# `esdk-obs-python`; `huaweicloudsdkobs` leaves some out. Neither signs customdomain and mirrorBackToSource.
+_WORKFLOW = (
+    *("execution-state", "execution-type", "graph-name", "limit", "next-marker", "prefix", "start", "template-name"),
+)
 _SIGNED = frozenset(
     {
         "acl",
@@ -20,10 +24,10 @@ _SIGNED = frozenset(
         "backtosource",
         "bucketstatus",
         "cors",
-        "customdomain",
         "delete",
         "deletebucket",
         "directcoldaccess",
+        "dispolicy",
         "encryption",
         "fileinterface",
         "inventory",
@@ -32,12 +36,14 @@ _SIGNED = frozenset(
         "location",
         "logging",
         "metadata",
-        "mirrorbacktosource",
         "modify",
         "name",
         "notification",
         "object-lock",
+        "obsalias",
+        "obsbucketalias",
         "obscompresspolicy",
+        "obsworkflowtriggerpolicy",
         "partnumber",
         "policy",
         "policystatus",
@@ -70,6 +76,8 @@ _SIGNED = frozenset(
         "x-image-process",
         "x-image-save-bucket",
         "x-image-save-object",
+        "x-oss-process",
+        *(f"x-workflow-{name}" for name in _WORKFLOW),
     }
 )
 

@@ -259,6 +259,39 @@ def test_the_signatures_of_aws_work_as_well(front: Middleware, home: Path, bucke
     client.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("disPolicy", 501),
+        ("customdomain", 501),
+        ("mirrorBackToSource", 501),
+        ("obsbucketalias", 501),
+        ("versions", 200),
+    ],
+)
+def test_sub_resources_are_signed_as_the_client_signs_them(
+    client: Any, front: Middleware, home: Path, bucket: str, name: str, status: int
+) -> None:
+    answer = read_link(client, front, home, bucket, name)
+    assert answer.status_code == status, answer.text
+
+
+def test_a_policy_says_whether_it_lets_everybody_in(client: Any, front: Middleware, home: Path, bucket: str) -> None:
+    assert read_link(client, front, home, bucket, "policyStatus").status_code == 404
+    statement = f'{{"Effect": "Allow", "Action": ["GetObject"], "Resource": ["{bucket}/*"], "Principal": %s}}'
+    for principal, public in (('{"ID": ["*"]}', "true"), ('{"ID": ["domain/a:user/b"]}', "false"), ('"*"', "true")):
+        assert client.setBucketPolicy(bucket, f'{{"Statement": [{statement % principal}]}}').status == 204
+        assert f"<IsPublic>{public}<" in read_link(client, front, home, bucket, "policyStatus").text
+    assert client.deleteBucketPolicy(bucket).status == 204
+
+
+def read_link(client: Any, front: Middleware, home: Path, bucket: str, name: str) -> httpx.Response:
+    """Read a sub-resource of a bucket by a link."""
+    authority = ssl.create_default_context(cafile=str(rules.ca_file(home / "certificates", REGION)))
+    with httpx.Client(proxy=f"http://127.0.0.1:{front.port}", verify=authority) as browser:
+        return browser.get(client.createSignedUrl("GET", bucket, specialParam=name, expires=60).signedUrl)
+
+
 def test_a_link_works_until_it_expires(client: Any, front: Middleware, home: Path, bucket: str) -> None:
     client.putContent(bucket, "k", "hello")
     authority = str(rules.ca_file(home / "certificates", REGION))
