@@ -3,6 +3,7 @@
 The time-out of a socket starts anew with each byte, so a trickle has none.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -74,14 +75,21 @@ class LimitedBody:
             yield block
 
 
+_PAGE = re.compile(rb"<(!doctype\s+)?html[\s>]", re.IGNORECASE)
+_HEAD = 500  # bytes in which a page names itself
+
+
 def _refuse_page(response: "AWSResponse") -> None:
     """Refuse an answer of success that is no XML: boto3 takes it for a failed server, or for an empty result.
 
-    The type alone says nothing of an answer without a body: it may be that of an object.
+    The type alone says nothing: without a body it may be that of an object, and OpenStack Swift calls its XML, too,
+    text/html. XML of that type must say that it is XML, and be no XHTML.
     """
-    content = response.content
-    page = response.headers.get("content-type", "").startswith("text/html")
-    if response.status_code < 300 and content and (page or not content.lstrip().startswith(b"<")):
+    content = response.content.lstrip()
+    if response.status_code >= 300 or not content:
+        return
+    typed = response.headers.get("content-type", "").startswith("text/html")
+    if not content.startswith(b"<?xml" if typed else b"<") or _PAGE.search(content[:_HEAD]):
         raise NoStore("a page instead of XML")
 
 

@@ -106,6 +106,26 @@ def test_a_page_that_is_no_xml_is_no_object_store(start: Start, body: bytes) -> 
             call()
 
 
+def test_xml_that_a_server_calls_html_is_an_answer(start: Start) -> None:
+    server = start(
+        lambda request: (
+            Answer(
+                200,
+                b"<?xml version='1.0' encoding='UTF-8'?>\n<DeleteResult><Deleted><Key>k</Key></Deleted></DeleteResult>",
+                {"Content-Type": "text/html; charset=UTF-8"},
+            )
+            if request.method == "POST"
+            else None
+        )
+    )
+    server.client().delete(["k"])
+    server.hook = lambda _request: Answer(
+        200, b"<?xml version='1.0'?><!DOCTYPE html><html><body/></html>", {"Content-Type": "text/html"}
+    )
+    with pytest.raises(Transient, match="what answers is no object store"):
+        server.client().list("")
+
+
 @pytest.mark.parametrize("key", ["in/2025//deep", "in/./x", "in/" + "x" * 1020])
 def test_an_object_whose_copy_would_have_no_key_stops_the_copy_before_it_begins(start: Start, key: str) -> None:
     server = start()
