@@ -1,6 +1,7 @@
 """Each fault of a response, at each call: it has the right class, and nothing is done or billed twice."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,7 +106,15 @@ def retry(trainer: ModelArtsTrainer, todo: TrainJob, tmp_path: Path) -> list[Atl
 def test_the_end_of_a_job_is_reported_although_its_events_fail_to_load(open_world: OpenWorld, job: MakeJob) -> None:
     with open_world(faults="stuck@modelarts.queue,broken@modelarts.events") as world:
         todo = job()
-        stopper = threading.Timer(0.5, lambda: world.platform.stop(world.platform.book.all()[0]))
+
+        def stop() -> None:
+            deadline = time.monotonic() + 60
+            while not (jobs := world.platform.book.all()):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            world.platform.stop(jobs[0])
+
+        stopper = threading.Thread(target=stop)
         stopper.start()
         with pytest.raises(Refused, match=r"(?s)stopped on the platform.*events cannot be read"):
             world.trainer.train(todo, ignore)
