@@ -53,7 +53,13 @@ JOURNAL: list[dict[str, Any]] = [
     {"event": "switch", "release": "b", "time": "2026-01-01T00:00:00Z", "smoke": SMOKE},
     {"event": "rollback", "release": "a", "time": "2026-01-01T00:00:00Z", "reason": "no", "cause": "watchdog"},
 ]
-CLASSIFIED = {"picture": "/b/0.png", "top": [["cat", 0.5], ["dog", 0.25]], "milliseconds": 2.0, "annotated": "/b/0.png"}
+CLASSIFIED = {
+    "picture": "/b/0.png",
+    "top": [["cat", 0.5], ["dog", 0.25]],
+    "numbers": [3, 5],
+    "milliseconds": 2.0,
+    "annotated": "/b/0.png",
+}
 GOOD: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "facts": (partial(answers.agent_facts, "porch"), FACTS),
     "state": (answers.state, STATE),
