@@ -138,8 +138,8 @@ class Fleet:
         return releases_in(folder_files(folder)[1], str(folder))
 
     def rollouts(self) -> list[str]:
-        """Ids of the rollouts, oldest first."""
-        return sorted(path.stem for path in (self.folder / "rollouts").glob("*.jsonl"))
+        """Ids of the rollouts, oldest first; one whose plan was not written completely has never begun."""
+        return sorted(path.stem for path in (self.folder / "rollouts").glob("*.jsonl") if Log(path).events())
 
     def rollout(self, identifier: str) -> Log:
         """The log of a rollout."""

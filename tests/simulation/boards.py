@@ -349,6 +349,8 @@ FACTS = {
     "free_bytes": 2**33,
     "emulated": False,
     "npu": "310 OK",
+    "devices": 1,
+    "virtual": [],
     "modules": {"numpy": None, "PIL": None, "acl": None},
     "pillow": "9.0",
     "numpy": "1.24",

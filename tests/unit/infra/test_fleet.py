@@ -152,3 +152,10 @@ def test_an_id_that_is_a_path_is_no_release(fleet: Fleet, tmp_path: Path, identi
     fleet.keep(files(described(tmp_path / "r")), "here")
     with pytest.raises(UserError, match="is not kept here"):
         fleet.release(identifier)
+
+
+def test_a_rollout_whose_plan_is_incomplete_has_never_begun(fleet: Fleet) -> None:
+    fleet.rollout("20260101-000000-000-a").append({"event": "planned"})
+    for name, text in (("empty", ""), ("torn", '{"event": "plan')):
+        fleet.rollout(name).path.write_text(text)
+    assert fleet.rollouts() == ["20260101-000000-000-a"]
