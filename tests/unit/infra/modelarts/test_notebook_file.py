@@ -127,8 +127,9 @@ def test_the_shell_script_trains_in_the_background_and_names_the_checkpoint(less
         (flat / name).touch()
     started = standalone(lesson, "resnet50", "cifar10", flat, "--epochs=3")
     assert "tail -f train/log" in started.stdout
-    process = int(started.stdout.partition("process ")[2].partition(";")[0])
     log = lesson / "here" / "train" / "log"
+    process = int((log.parent / "pid").read_text())
+    assert f"process {process};" in started.stdout
     while not has_ended(process):
         time.sleep(0.02)
     assert log.read_text().splitlines() == [
