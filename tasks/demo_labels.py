@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infra.home import INPUTS
 from infra.web.labels import Question
 from tasks.dataset.labels import LabelQueue
 from tasks.stages.download import local_source
@@ -79,6 +80,6 @@ class DemoLabels:
 def labels_of(chain: Chain, names: Sequence[str], contract: Contract, predictor: Predictor) -> DemoLabels | None:
     """Return the pictures of a home to label; None where the data set is no folder that they could join."""
     source = local_source(chain.settings)
-    if source is None or not source.is_dir():
+    if source is None or not source.is_dir() or source.is_relative_to(chain.home / INPUTS):  # a copy of a bucket
         return None
     return DemoLabels(LabelQueue(chain.home, source, names), contract, predictor.answer)
