@@ -29,7 +29,8 @@ _HERE = Path(__file__).resolve().parent
 _CHECKOUT = _HERE.parents[1]
 _LIBRARY, _ONEDNN, _FAILED = "kernels.so", "onednn.so", "failed.txt"
 # The compiler may fuse multiply-adds, as by default; no flag lets it reorder sums.
-_FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
+OPTIMISED = ("-O3", "-march=native", "-std=c++17")
+_FLAGS = (*OPTIMISED, "-shared", "-fPIC")
 _LINKED = ("-ldl", "-lpthread")
 _SECONDS = 300
 _UNUSED_SECONDS = 7 * 24 * 3600

@@ -123,7 +123,7 @@ def profile_step(spec: TrainSpec, build: Callable[[TrainSpec], nn.Cell], data: P
         for _ in range(_WARM):
             run.step(*batch).asnumpy()
         step_ms = statistics.median(_milliseconds(run.step, batch) for _ in range(_TIMED))
-        operators = _profiled(run.step, batch)
+        operators = profiled(run.step, batch)
     times = parts(operators)
     log(f"a step takes {step_ms:.3f} ms, {spec.batch_size / step_ms * 1e3:,.0f} images a second")
     write_json(output / "step.json", _to_json(spec, run.kernels, step_ms, batch_ms, times))
@@ -165,7 +165,7 @@ def _milliseconds(step: TrainStep, batch: tuple[mindspore.Tensor, mindspore.Tens
     return 1e3 * (time.perf_counter() - began)
 
 
-def _profiled(step: TrainStep, batch: tuple[mindspore.Tensor, mindspore.Tensor]) -> list[Operator]:
+def profiled(step: TrainStep, batch: tuple[mindspore.Tensor, mindspore.Tensor]) -> list[Operator]:
     """The operators of some steps, in the order of their execution."""
     from mindspore.profiler import (  # noqa: PLC0415 - slow to import
         ProfilerActivity,

@@ -52,8 +52,17 @@ def arguments(description: str, rounds: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def processor() -> str:
+    """The processor's name, and the widest instructions that kernels use on it."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if platform.system() == "Linux" else []
+    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in values.get("flags", "").split()]
+    family = f"family {values['cpu family']} model {values['model']}" if "cpu family" in values else ""
+    return " ".join([values.get("model name", platform.machine()), family, *flags])
+
+
 def show(title: str, rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     if as_json:
         print(json.dumps({"title": title, "machine": machine, "rows": list(rows)}, indent=1))
         return

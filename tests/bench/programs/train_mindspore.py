@@ -1,7 +1,7 @@
 """Steps of a training in a process of its own, for `tests.bench.training`; prints images a second, by the median
 and by the fastest step, and images a second of processor time.
 
-python -m tests.bench.programs.train_mindspore {atlasflow|settings|stock} NETWORK BATCH SIZE SECONDS
+python -m tests.bench.programs.train_mindspore {atlasflow|settings|stock} NETWORK BATCH SIZE SECONDS [PRECISION]
 `settings` is AtlasFlow without its compiled kernels, `stock` MindSpore without AtlasFlow's settings either.
 """
 
@@ -17,6 +17,7 @@ from models.training import runtime
 
 how, name, seconds = sys.argv[1], sys.argv[2], float(sys.argv[5])
 batch, size = int(sys.argv[3]), int(sys.argv[4])
+precision = sys.argv[6] if len(sys.argv) > 6 else "float32"
 if how != "atlasflow":
     os.environ[build.SWITCH] = "off"
 if how == "stock":
@@ -38,7 +39,7 @@ from models.training.step import TrainStep  # noqa: E402
 wanted = train_spec.with_fields(train_spec.TrainSpec(), {"network": name, "batch_size": batch, "image_size": size})
 network = importlib.import_module(registry.module_of(name)).build(wanted)
 optimizer = optimizers.build_optimizer(wanted, network, np.full(100_000, 0.01, np.float32))
-used = how == "atlasflow" and layers.install(network) > 0
+used = how == "atlasflow" and layers.install(network, precision) > 0
 step = TrainStep(network, optimizer)
 step.set_train(True)
 random = np.random.default_rng(0)

@@ -1,7 +1,7 @@
 """The same networks and steps in PyTorch, for `tests.bench.training`; prints images a second, by the median and by the
 fastest step, and images a second of processor time.
 
-BENCH_PYTHON tests/bench/programs/train_torch.py NETWORK BATCH SIZE SECONDS
+BENCH_PYTHON tests/bench/programs/train_torch.py NETWORK BATCH SIZE SECONDS [PRECISION]
 """
 
 import os
@@ -112,19 +112,34 @@ def mobilenetv2() -> Any:
     return nn.Sequential(*layers, *unit(320, 1280, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 10))
 
 
+def fast94() -> Any:
+    whitening = nn.Conv2d(3, 24, 2, bias=False)
+    whitening.weight.requires_grad = False
+    layers, inputs = [whitening, nn.SiLU()], 24
+    for outputs in (64, 256, 256):
+        for source, pool in ((inputs, [nn.MaxPool2d(2)]), (outputs, [])):
+            norm = nn.BatchNorm2d(outputs)
+            norm.weight.requires_grad = False
+            layers += [convolution(source, outputs, 3), *pool, norm, nn.SiLU()]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.MaxPool2d(3), nn.Flatten(), nn.Linear(256, 10, bias=False))
+
+
 name, batch, size, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+half = sys.argv[5:] == ["bfloat16"]
 torch.manual_seed(0)
 torch.set_num_threads(len(os.sched_getaffinity(0)))
-builders = {"lenet5": LeNet5, "resnet20": resnet20, "resnet50": resnet50, "mobilenetv2": mobilenetv2}
+builders = {"lenet5": LeNet5, "resnet20": resnet20, "resnet50": resnet50, "mobilenetv2": mobilenetv2, "fast94": fast94}
 network = builders[name]()
-optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
+optimizer = torch.optim.SGD([one for one in network.parameters() if one.requires_grad], 0.01, momentum=0.9)
 images, labels = torch.randn(batch, 3, size, size), torch.randint(0, 10, (batch,))
 
 
 def timed() -> Any:
     begun = time.perf_counter()
     optimizer.zero_grad()
-    loss = F.cross_entropy(network(images), labels)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        loss = F.cross_entropy(network(images), labels)
     loss.backward()
     optimizer.step()
     loss.item()
