@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import hashlib
 import importlib.util
+import math
 import os
 import platform
 import shutil
@@ -74,6 +75,26 @@ def unavailable_reason() -> str:
         return "there is no C++ compiler" if _onednn() is not None else "MindSpore for Linux on x86-64 is not installed"
     failed = folder / _FAILED
     return f"see {failed}" if failed.is_file() else ""
+
+
+def cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many cores this process may use at a time: by its affinity, and by its container's quota, rounded up.
+
+    More threads than that would wait for each other while the quota lets none of them run.
+
+    Args:
+        groups: where Linux shows the control groups, a container's own at the root (`cpu.max` of cgroup-v2.rst,
+            `cpu.cfs_quota_us` of sched-bwc.rst in the kernel's documentation).
+    """
+    allowed = len(os.sched_getaffinity(0))
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((groups / name).read_text(encoding="ascii") for name in names).split()
+        except (OSError, ValueError):  # no such version of control groups, or a file of another form
+            continue
+        if quota not in ("max", "-1"):
+            return max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    return allowed
 
 
 def start(path: Path, threads: int) -> None:

@@ -6,7 +6,6 @@ that is evaluated and exported, do not change.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,7 @@ def install(network: nn.Cell, precision: str = "float32") -> int:
         log(f"training with MindSpore's own kernels: {kernels.unavailable_reason()}")
         return 0
     try:
-        kernels.start(library, len(os.sched_getaffinity(0)))
+        kernels.start(library, kernels.cores())
     except (OSError, RuntimeError) as error:
         log(f"training with MindSpore's own kernels: {error}")
         return 0

@@ -118,6 +118,40 @@ def test_what_is_exported_after_training_with_kernels_has_plain_operators(run: A
     assert "Custom" not in used
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "250000 100000\n"}, 3),
+        ({"cpu.max": "5000 100000\n"}, 1),
+        ({"cpu.max": "1600000 100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "150000\n"}, 8),
+    ],
+)
+def test_there_are_as_many_threads_as_affinity_and_quota_allow(
+    files: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(8)))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert build.cores(tmp_path) == expected
+
+
+@needs_kernels
+@pytest.mark.mindspore
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 4, 8])
+def test_any_number_of_threads_computes_the_same(run: Any, threads: int) -> None:
+    """More than there are cores, too; two is what the other tests have on two cores."""
+    done = run("networks", "compact", main=PROGRAM, environment={"COMPARED_THREADS": str(threads)})
+    assert done.code == 0, done.errors
+    assert json.loads(done.lines[-1])["compact"] < 1e-4
+
+
 def test_kernels_need_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert build.library() is None
