@@ -99,6 +99,8 @@ class Rollout:
             return None
         if self._pauses():
             return Halt(Phase.PAUSED, f"{self.title()} is over")
+        # A clock that was set back would let it wait for years.
+        self._ended_at[self.wave] = min(self._ended_at[self.wave], now)
         until = self._ended_at[self.wave] + self.policy.wait_seconds
         return Wait(until) if now < until else None
 

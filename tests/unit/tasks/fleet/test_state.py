@@ -99,6 +99,14 @@ def started(simulation: Simulation) -> set[str]:
     return set(simulation.attempts)
 
 
+def test_a_clock_that_is_set_back_lets_a_rollout_wait_once_more_and_not_for_years() -> None:
+    policy = Policy((("a",), ("b",)), wait_seconds=60)
+    ended = Ended("a", 2e9, BoardResult(Outcome.CHANGED))
+    rollout = Rollout(policy, [Started("a", 2e9), ended])
+    assert rollout.next(1e9) == Wait(1e9 + 60)
+    assert rollout.next(1e9 + 60) == Start("b")
+
+
 def test_ten_thousand_boards_in_waves() -> None:
     policy = Policy(cut_waves(FLEET, ["10", "1%", "10%", "50%"]), max_failed=0.02, wait_seconds=3600, limit=50)
     assert [len(wave) for wave in policy.waves] == [10, 90, 900, 4000, 5000]
