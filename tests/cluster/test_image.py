@@ -58,11 +58,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     builder = Image(folder, "")
     _make_base(builder)
-    trusted = f"{CERTIFICATES}/ca-certificates.crt"
     builder.buildah(
         *("build", "--format", "docker", "--isolation", "chroot", "--layers=false", "--pull-never"),
         *("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"),  # a proxy's own certificate, where there is one
-        *("--env", f"PIP_CERT={trusted}", "--env", f"SSL_CERT_FILE={trusted}"),
         *("--file", str(composed.DOCKERFILE), "--tag", "atlasflow:test", str(composed.CHECKOUT)),
     )
     container = builder.buildah("from", "--pull-never", "atlasflow:test")
@@ -78,6 +76,8 @@ def _make_base(builder: Image) -> None:
     (root / "usr/bin/python").symlink_to("python3")
     container = builder.buildah("from", "scratch")
     builder.buildah("add", "--quiet", container, str(root), "/")
+    trusted = f"{CERTIFICATES}/ca-certificates.crt"
+    builder.buildah("config", "--env", f"PIP_CERT={trusted}", "--env", f"SSL_CERT_FILE={trusted}", container)
     builder.buildah("commit", "--rm", "--quiet", container, f"docker.io/library/{BASE}")
     shutil.rmtree(root)
 
