@@ -1,6 +1,6 @@
 """Build the container image from infra/Dockerfile without a container engine, and run the chain in it.
 
-It takes minutes, some gigabytes of disk, root, buildah and debootstrap, so it runs only when `ATLASFLOW_BUILD_IMAGE` is
+It takes minutes, some gigabytes of disk, root, buildah and debootstrap, so it runs only when `BUILD_IMAGE` is
 set (docs/cluster.md). The base image cannot be had everywhere; Debian's own packages of the same release stand for it.
 """
 
@@ -25,7 +25,7 @@ MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif("ATLASFLOW_BUILD_IMAGE" not in os.environ, reason="set ATLASFLOW_BUILD_IMAGE=1 to build it"),
+    pytest.mark.skipif("BUILD_IMAGE" not in os.environ, reason="set BUILD_IMAGE=1 to build it"),
     pytest.mark.skipif(bool(MISSING) or os.geteuid() != 0, reason="needs root, buildah and debootstrap"),
     pytest.mark.timeout(3600),
 ]
