@@ -56,6 +56,7 @@ OPERATORS: Mapping[str, Operator] = {
     "MaxPoolV3": Operator(("x",), attributes=_POOLING),
     "AvgPoolV2": Operator(("x",), attributes={**_POOLING, "exclusive": True, "divisor_override": 0}),
     "Add": Operator(("x1", "x2")),
+    "Mul": Operator(("x1", "x2")),
     "Pad": Operator(("x", "paddings")),
     "ReduceMean": Operator(("x", "axes"), attributes={"keep_dims": False, "noop_with_empty_axes": True}),
     "FlattenV2": Operator(("x",), attributes={"axis": 1, "end_axis": -1}),

@@ -247,6 +247,7 @@ _TRANSLATIONS: Mapping[str, Callable[[_Reader, Any], Node]] = {
     "MaxPoolV3": _pool("MaxPool"),
     "AvgPoolV2": _pool("AveragePool"),
     "Add": _same("Add"),
+    "Mul": _same("Mul"),
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "FlattenV2": _flatten,

@@ -192,6 +192,7 @@ TRANSLATIONS: Mapping[str, Callable[[Tensors, onnx.NodeProto], Translation]] = {
     "AveragePool": _pool("AvgPoolV2"),
     "GlobalAveragePool": _global_average,
     "Add": _same("Add"),
+    "Mul": _same("Mul"),
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "Flatten": _flatten,

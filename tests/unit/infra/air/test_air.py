@@ -108,6 +108,8 @@ CASES: Sequence[tuple[str, onnx.ModelProto, str, list[str], dict[str, Any]]] = [
         "keep_dims": True, "noop_with_empty_axes": True,
     }),
     ("add", single("Add", weights={"b": normal(3, 1, 1)}), "Add", ["x1", "x2"], {}),
+    ("product", single("Mul", weights={"b": normal(3, 1, 1)}), "Mul", ["x1", "x2"], {}),
+    ("product with a number", single("Mul", weights={"b": normal()}), "Mul", ["x1", "x2"], {}),
     ("pad", single("Pad", weights={"p": np.array([0, 1, 0, 2, 0, 3, 1, 0])}), "Pad", ["x", "paddings"], {}),
     ("flatten", single("Flatten"), "FlattenV2", ["x"], {"axis": 1, "end_axis": -1}),
     ("reshape", single("Reshape", weights={"s": np.array([0, -1])}), "Reshape", ["x", "shape"], {

@@ -39,6 +39,7 @@ DEFINED: Mapping[str, tuple[str, str, Sequence[str]]] = {
          "exclusive: Bool = true", "divisor_override: Int = 0"],
     ),
     "Add": ("x1 x2", "y", []),
+    "Mul": ("x1 x2", "y", []),
     "Pad": ("x paddings", "y", []),
     "ReduceMean": ("x axes", "y", ["keep_dims: Bool = false", "noop_with_empty_axes: Bool = true"]),
     "FlattenV2": ("x", "y", ["axis: Int = 1", "end_axis: Int = -1"]),
