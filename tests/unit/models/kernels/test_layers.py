@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,23 @@ def test_any_number_of_threads_computes_the_same(run: Any, threads: int) -> None
     done = run("networks", "compact", main=PROGRAM, environment={"COMPARED_THREADS": str(threads)})
     assert done.code == 0, done.errors
     assert json.loads(done.lines[-1])["compact"] < 1e-4
+
+
+@needs_kernels
+def test_swish_is_exact_to_rounding_and_a_forked_process_computes_too() -> None:
+    library = build.library()
+    assert library is not None
+    done = subprocess.run(
+        [sys.executable, PROGRAM.with_name("call_kernels.py"), library], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert found["swish"] < 1e-5
+    assert found["relative"] < 1e-6
+    assert found["gradient"] < 1e-6
+    assert found["odd"][:2] == ["nan", "inf"]
+    assert float(found["odd"][2]) > 2.9e38
+    assert [float(value) for value in found["odd"][3:]] == pytest.approx([0.0, 0.0], abs=1e-8)
+    assert found["fork"]
 
 
 def test_kernels_need_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
