@@ -1,13 +1,9 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
 BIN := .venv/bin
-<<<<<<< HEAD
 # One more than processors: many tests wait for services, disks and clocks. Those of `make test-fast` compute.
 PROCESSORS := $(shell nproc 2>/dev/null || echo 2)
 WORKERS ?= $(shell expr $(PROCESSORS) + 1)
-=======
-WORKERS ?= 2
 COUNT ?= 1000
->>>>>>> b3165e1 (Simulate whole schedules by seed: deployments, rollouts, notifications; plant twenty faults; keep floors and plans over a power cut)
 # uv does not read pip's configuration: hand the machine's index on to it.
 INDEX = url=$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}; [ -z "$$url" ] || export UV_DEFAULT_INDEX=$$url;
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps
