@@ -38,8 +38,7 @@ class EvaluateSettings(Section):
     min_accuracy: float = Field(0.50, ge=0, le=1, description="with a lower accuracy the chain stops with exit code 3")
     views: Literal[1, 2, 6] = Field(
         1,
-        description="besides, the accuracy of the mean over so many views of each image: itself, its mirror image, and "
-        "both shifted by a pixel to two sides; gate and releases count the image alone",
+        description="views of each image for a second accuracy: mirrored, and shifted by a pixel; the gate counts one",
     )
 
 
@@ -78,8 +77,7 @@ class AtcSettings(Section):
     )
     toolkits: tuple[str, ...] = Field(
         (),
-        description="set_env.sh of further CANN toolkits, with the operators of other chips; "
-        "each chip is compiled by the first toolkit that has its operators",
+        description="set_env.sh of more CANN toolkits; a chip is compiled by the first that has its operators",
     )
 
     @field_validator("stand_in_cann", mode="before")

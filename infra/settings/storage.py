@@ -86,8 +86,7 @@ class ObsSettings(Section):
     security_token: SecretStr = Field(SecretStr(""), description="security token of temporary keys")
     agency: str = Field(
         "",
-        description="metadata service of this cloud server, http://169.254.169.254, to take the temporary keys of its "
-        "agency from, and new ones before they end; empty: the keys of the settings",
+        description="http://169.254.169.254, a cloud server's metadata service, for its agency's temporary keys",
     )
     threads: int = Field(8, ge=1, le=64, description="parallel transfers")
     archive: Literal["auto", "always", "never"] = Field(
