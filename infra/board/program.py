@@ -6,7 +6,20 @@ from functools import cache
 
 from infra.board.helper import AGENT
 
-MODULES = ("failure", "files", "manifest", "trust", "releases", "fork", "bundle", "start")
+MODULES = (
+    "failure",
+    "files",
+    "manifest",
+    "trust",
+    "folders",
+    "journal",
+    "lock",
+    "probation",
+    "releases",
+    "fork",
+    "bundle",
+    "start",
+)
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = "import sys\nsys.dont_write_bytecode = True\nfrom board.start import main\nsys.exit(main(sys.argv[1:]))\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of the format

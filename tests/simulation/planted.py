@@ -146,7 +146,7 @@ def _lowered(self: Any, manifest: Any, fallback: Any) -> None:
 
 def _no_lock(self: Any, seconds: float, owner: str) -> None:
     os.makedirs(self.path("releases"), exist_ok=True)  # noqa: PTH103
-    self._lock = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    self.held._descriptor = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _failures_forgotten(self: Any, event: Any) -> None:

@@ -50,11 +50,11 @@ def install(releases: Releases, path: str) -> Dict[str, Any]:
             with _damage_named(path):
                 _unpack(archive, chip + "/" + name, target, files[name]["size"])
     planned = releases.planned()
-    smoke = releases.last_smoke(planned.release)
+    smoke = releases.journal.last_smoke(planned.release)
     if not plan["active"]:
         releases.settle()
         folder = releases.verified_folder(planned.release)
-        smoke = run_agent(folder, ["smoke", "--json"], SMOKE_SECONDS, releases.let_go)
+        smoke = run_agent(folder, ["smoke", "--json"], SMOKE_SECONDS, releases.held.let_go)
         releases.switch(smoke)
     receipt = {"release": planned.release, "counter": planned.counter, "manifest": planned.sha256, "chip": planned.chip}
     receipt.update(board=platform.node(), changed=not plan["active"], smoke=smoke, time=time.time())

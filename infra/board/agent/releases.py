@@ -11,36 +11,23 @@
 <folder>/lock             held during changes
 """
 
-import errno
-import fcntl
 import hashlib
-import json
 import os
 import shutil
 import time
 from typing import Any, Dict, List, Optional
 
-from .failure import CORRUPT, REFUSED, TRANSIENT, Failure
-from .files import (
-    PART,
-    digest,
-    ends_with_line,
-    link_twin,
-    make_folder,
-    remove_strangers,
-    settle_files,
-    sync,
-    write,
-    write_bytes,
-)
+from .failure import CORRUPT, REFUSED, Failure
+from .files import PART, digest, link_twin, make_folder, remove_strangers, settle_files, sync, write, write_bytes
+from .folders import Folders, identifier_of
+from .journal import Journal
+from .lock import Lock
 from .manifest import MANIFEST, Manifest
-from .manifest import read as read_manifest
+from .probation import LIVE_IMAGES, Probation
 from .trust import Trust
 
 WATCHDOG = "watchdog"  # the cause of a rollback by the board itself
-LIVE_IMAGES = 8  # live images that a new release must answer before it is trusted
 START = "start"  # the program of `start.py` and what it imports, as one zip archive that Python runs
-VARIANT = "~"  # between the id of a release and the number of its folder
 
 
 class Releases:
@@ -49,7 +36,10 @@ class Releases:
     def __init__(self, root: str) -> None:
         self.root = root
         self.trust = Trust(root)
-        self._lock: Optional[int] = None
+        self.folders = Folders(root)
+        self.journal = Journal(self.path("journal.jsonl"))
+        self.probation = Probation(self.path("probation.json"))
+        self.held = Lock(self.path("lock"))
         self._planned: Optional[Manifest] = None
 
     def path(self, *parts: str) -> str:
@@ -58,8 +48,8 @@ class Releases:
 
     def state(self) -> Dict[str, Any]:
         """The active release, the previous one, and all complete releases."""
-        present = sorted({identifier_of(name) for name in self._folders()})
-        active, previous = self._linked("current"), self._linked("previous")
+        present = sorted({identifier_of(name) for name in self.folders.names()})
+        active, previous = self.folders.linked("current"), self.folders.linked("previous")
         return {
             "active": active if active in present else None,
             "previous": previous if previous in present and previous != active else None,
@@ -67,28 +57,13 @@ class Releases:
             "floor": self.trust.floor().counter,
         }
 
-    def folder(self, release: str) -> str:
-        """The folder of a complete release: the one that a link leads to, else the newest.
-
-        Raises:
-            Failure: there is none.
-        """
-        names = [name for name in self._folders() if identifier_of(name) == release]
-        for link in ("current", "previous"):
-            linked = self._target(link)
-            if linked in names:
-                return self.path("releases", linked)
-        if not names:
-            raise Failure(REFUSED, "the board has no release " + release, "deploy it")
-        return self.path("releases", max(names, key=_variant))
-
     def check(self, release: str) -> Manifest:
         """Verify every byte of a release, and that this board may run it.
 
         Raises:
             Failure: it must not run.
         """
-        return self.trust.check_release(self.folder(release))
+        return self.trust.check_release(self.folders.newest(release))
 
     def verified_folder(self, release: str) -> str:
         """The folder of a release, after a check of every byte: the planned one's new folder, which is not in service.
@@ -97,7 +72,7 @@ class Releases:
             Failure: it must not run.
         """
         if self._planned is None or self._planned.release != release:
-            folder: Optional[str] = self.folder(release)
+            folder: Optional[str] = self.folders.newest(release)
             self.trust.check_release(str(folder))
         else:
             folder = self._installed(self._planned)
@@ -105,39 +80,13 @@ class Releases:
             raise Failure(REFUSED, "the board has no release " + release, "deploy it")
         return folder
 
-    def _folders(self) -> List[str]:
-        """The names of the folders of complete releases."""
-        try:
-            names = os.listdir(self.path("releases"))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return [name for name in names if os.path.exists(self.path("releases", name, MANIFEST))]
-
     def lock(self, seconds: float, owner: str) -> None:
         """Take the lock of this board until the process ends."""
         make_folder(self.path("releases"))
         for folder in (self.root, self.path("releases")):
             if os.stat(folder).st_mode & 0o022:  # of a version that left this to the umask
                 os.chmod(folder, 0o755)  # noqa: S103 - readable by all, written by this user
-        descriptor = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-            if time.monotonic() >= deadline:
-                holder = os.read(descriptor, 200).decode("utf-8", "replace")
-                os.close(descriptor)
-                raise Failure(
-                    TRANSIENT, "another deployment is running on this board: " + holder, "try again when it is done"
-                )
-            time.sleep(0.1)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, owner.encode())
-        self._lock = descriptor
+        self.held.take(seconds, owner)
 
     def equip(self, program: bytes) -> None:
         """Store the program that verifies a release and starts it, if it differs from the present one."""
@@ -153,12 +102,6 @@ class Releases:
                     return True
         return False
 
-    def let_go(self) -> None:
-        """In a forked child: close the lock, which belongs to the parent."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
     def plan(self, manifest: bytes, *, downgrade: bool = False) -> Dict[str, Any]:
         """Verify a manifest, and find the files that are missing; equal ones of other releases are linked.
 
@@ -169,19 +112,19 @@ class Releases:
         Raises:
             Failure: this board must not run the release.
         """
-        self._check_lock()
+        self.held.check()
         planned = self.trust.check_manifest(manifest, downgrade=downgrade)
         if downgrade and planned.counter < self.trust.floor().counter:
             self.trust.allow_downgrade(planned)
-            self.note("downgrade", planned.release, counter=planned.counter, floor=self.trust.floor().counter)
+            self.journal.note("downgrade", planned.release, counter=planned.counter, floor=self.trust.floor().counter)
         self._planned = planned
         folder = self._installed(planned)
         if folder is not None:
-            active = self._target("current") == os.path.basename(folder)
+            active = self.folders.target("current") == os.path.basename(folder)
             return {"folder": folder, "missing": [], "part": PART, "active": active}
         folder = self.path("incoming", planned.release)
         os.makedirs(folder, exist_ok=True)
-        twins = self._by_digest()
+        twins = self.folders.by_digest()
         missing = []
         for name in settle_files(folder, planned.files):
             target = os.path.join(folder, name)
@@ -192,7 +135,7 @@ class Releases:
 
     def settle(self) -> None:
         """Verify the files of the planned release, and move it, complete, to its place."""
-        self._check_lock()
+        self.held.check()
         planned = self.planned()
         if self._installed(planned) is not None:
             return
@@ -207,13 +150,13 @@ class Releases:
             os.chmod(parent, 0o755)  # noqa: S103 - readable by all, written by this user
             sync(parent)
         self.trust.check_release(folder)
-        os.rename(folder, self._free_folder(planned.release))
+        os.rename(folder, self.folders.free(planned.release))
         sync(self.path("releases"))
         sync(self.root)
 
     def switch(self, smoke: Dict[str, Any]) -> None:
         """Activate the planned release. A power cut leaves the old or the new one active, never none."""
-        self._check_lock()
+        self.held.check()
         planned = self.planned()
         folder = self._installed(planned)
         if folder is None:
@@ -223,11 +166,11 @@ class Releases:
         back = state["previous"] if state["active"] == planned.release else state["active"]
         self.trust.raise_floor(planned, self._fallback(back))
         if state["active"] != planned.release and state["active"] is not None:
-            self.set_probation(planned.release, LIVE_IMAGES)
-            self._link("previous", str(self._target("current")))
-        if self._target("current") != os.path.basename(folder):
-            self._link("current", os.path.basename(folder))
-        self.note("switch", planned.release, smoke=smoke)
+            self.probation.record(planned.release, LIVE_IMAGES)
+            self.folders.link("previous", str(self.folders.target("current")))
+        if self.folders.target("current") != os.path.basename(folder):
+            self.folders.link("current", os.path.basename(folder))
+        self.journal.note("switch", planned.release, smoke=smoke)
 
     def planned(self) -> Manifest:
         """The manifest of the planned release.
@@ -241,20 +184,14 @@ class Releases:
 
     def _installed(self, planned: Manifest) -> Optional[str]:
         """The folder that holds a release complete and signed like this; None without one."""
-        names = [name for name in self._folders() if identifier_of(name) == planned.release]
-        for name in sorted(names, key=lambda name: (name != self._target("current"), _variant(name))):
-            folder = self.path("releases", name)
+        for name in self.folders.of(planned.release):
+            folder = self.folders.path(name)
             try:
                 if self.trust.check_release(folder).envelope == planned.envelope:
                     return folder
             except Failure:  # damaged, or signed otherwise: it is staged anew
                 continue
         return None
-
-    def _free_folder(self, release: str) -> str:
-        """The path of a folder for a release that does not exist yet."""
-        taken = [_variant(name) for name in os.listdir(self.path("releases")) if identifier_of(name) == release]
-        return self.path("releases", f"{release}{VARIANT}{max(taken) + 1}" if taken else release)
 
     def _fallback(self, release: Optional[str]) -> Optional[Manifest]:
         """The manifest of a release to fall back to; None when this board must not run it."""
@@ -263,7 +200,7 @@ class Releases:
         try:
             return self.check(release)
         except Failure as failure:
-            self.note("refused", release, reason=failure.message)
+            self.journal.note("refused", release, reason=failure.message)
             return None
 
     def rollback(self, reason: str, cause: str) -> Dict[str, Any]:
@@ -273,137 +210,39 @@ class Releases:
             reason: for people.
             cause: WATCHDOG, or one of the client's `RollbackCause`.
         """
-        self._check_lock()
+        self.held.check()
         state = self.state()
         if state["previous"] is None:
             raise Failure(REFUSED, "the board has no previous release", "install one")
         self.check(state["previous"])
-        current, previous = self._target("current"), self._target("previous")
-        self.set_probation(state["previous"], 0)
-        self._link("current", str(previous))  # first, so that after a power cut the wanted one is active
+        current, previous = self.folders.target("current"), self.folders.target("previous")
+        self.probation.record(state["previous"], 0)
+        self.folders.link("current", str(previous))  # first, so that after a power cut the wanted one is active
         if state["active"] is not None:
-            self._link("previous", str(current))
-        self.note("rollback", state["previous"], reason=reason, cause=cause)
+            self.folders.link("previous", str(current))
+        self.journal.note("rollback", state["previous"], reason=reason, cause=cause)
         return self.state()
-
-    def probation(self) -> int:
-        """Live images that the active release must still answer before it is trusted; 0 when it is trusted."""
-        return int(self._probation().get("images", 0))
-
-    def deaths(self) -> int:
-        """Programs of the active release in a row that ended abnormally while they answered live images."""
-        return int(self._probation().get("deaths", 0))
-
-    def set_probation(self, release: str, images: int, deaths: int = 0) -> None:
-        """Record the live images that a release must still answer, and the abnormal ends of its program."""
-        write(self.path("probation.json"), json.dumps({"release": release, "images": images, "deaths": deaths}))
-
-    def _probation(self) -> Dict[str, Any]:
-        try:
-            with open(self.path("probation.json"), encoding="utf-8") as file:
-                said: Dict[str, Any] = json.load(file)
-        except FileNotFoundError:
-            return {}
-        return said if said["release"] == self.state()["active"] else {}
 
     def prune(self, keep: int) -> List[str]:
         """Remove incomplete releases and all but the newest `keep`; never the active or the previous one."""
-        self._check_lock()
+        self.held.check()
         state = self.state()
-        links = {self._target("current"), self._target("previous")}
+        links = {self.folders.target("current"), self.folders.target("previous")}
         held = {state["active"], state["previous"]}
-        age: Dict[str, float] = {}
-        for name in self._folders():
-            changed = os.stat(self.path("releases", name, MANIFEST)).st_mtime
-            age[identifier_of(name)] = max(changed, age.get(identifier_of(name), 0))
+        age = self.folders.changed()
         newest = sorted(age, key=lambda name: (age[name], name), reverse=True)
         doomed = [name for name in newest[keep:] if name not in held]
-        for name in self._folders():
+        for name in self.folders.names():
             release = identifier_of(name)
             if release in doomed or (release in held and name not in links):
-                # The manifest is removed first: a half-removed release must not count as one.
-                os.unlink(self.path("releases", name, MANIFEST))
-                shutil.rmtree(self.path("releases", name))
+                self.folders.remove(name)
         for release in doomed:
-            self.note("prune", release)
+            self.journal.note("prune", release)
         self.remove_leftovers()
         return doomed
 
     def remove_leftovers(self) -> None:
         """Remove what ended or interrupted commands left: incomplete releases and the folders of their pictures."""
-        self._check_lock()
+        self.held.check()
         for leftover in ("incoming", "work"):
             shutil.rmtree(self.path(leftover), ignore_errors=True)
-
-    def note(self, event: str, release: str, **details: Any) -> None:
-        """Add a line to the journal."""
-        entry = dict(details, event=event, release=release, time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        with open(self.path("journal.jsonl"), "ab+") as file:
-            torn = file.tell() > 0 and not ends_with_line(file)
-            file.write((b"\n" if torn else b"") + json.dumps(entry, sort_keys=True).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def journal(self) -> List[Dict[str, Any]]:
-        """All entries, oldest first; a line that a power cut left incomplete is ignored."""
-        entries = []
-        if os.path.exists(self.path("journal.jsonl")):
-            with open(self.path("journal.jsonl"), "rb") as file:
-                for line in file:
-                    try:
-                        entries.append(json.loads(line.decode()))
-                    except ValueError:
-                        continue
-        return entries
-
-    def last_smoke(self, release: str) -> Optional[Dict[str, Any]]:
-        """The smoke test of a release when it was activated last; None when the journal has none."""
-        for entry in reversed(self.journal()):
-            if entry["event"] == "switch" and entry["release"] == release:
-                return entry["smoke"]  # type: ignore[no-any-return]
-        return None
-
-    def _check_lock(self) -> None:
-        if self._lock is None:
-            raise Failure(REFUSED, "the board's lock is not held")
-
-    def _target(self, name: str) -> Optional[str]:
-        """The name of the folder that a link leads to."""
-        try:
-            return os.path.basename(os.readlink(self.path(name)))
-        except OSError:
-            return None
-
-    def _linked(self, name: str) -> Optional[str]:
-        target = self._target(name)
-        return None if target is None else identifier_of(target)
-
-    def _link(self, name: str, folder: str) -> None:
-        temporary = self.path(name + ".new")
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        os.symlink(os.path.join("releases", folder), temporary)
-        os.replace(temporary, self.path(name))
-        sync(self.root)
-
-    def _by_digest(self) -> Dict[str, str]:
-        found = {}
-        for name in self._folders():
-            folder = self.path("releases", name)
-            try:
-                files = read_manifest(folder).files
-            except Failure:  # of a version before signatures: its files are sent again
-                continue
-            for path, entry in files.items():
-                found[entry["sha256"]] = os.path.join(folder, path)
-        return found
-
-
-def identifier_of(folder: str) -> str:
-    """The id of the release in a folder with this name."""
-    return folder.partition(VARIANT)[0]
-
-
-def _variant(folder: str) -> int:
-    number = folder.partition(VARIANT)[2]
-    return int(number) if number.isdigit() else 0

@@ -46,7 +46,7 @@ class Server:
 
     def last_smoke(self, release: str) -> Optional[Dict[str, Any]]:
         """The smoke test of a release when it was activated last; None when the journal has none."""
-        return self.releases.last_smoke(release)
+        return self.releases.journal.last_smoke(release)
 
     def lock(self, seconds: float, owner: str) -> None:
         """Take the lock."""
@@ -87,11 +87,13 @@ class Server:
 
     def note(self, event: str, release: str, reason: str) -> None:
         """Append to the journal."""
-        self.releases.note(event, release, reason=reason)
+        self.releases.journal.note(event, release, reason=reason)
 
     def status(self) -> Dict[str, Any]:
         """The releases, the probation of the active one, and the last events."""
-        return dict(self.releases.state(), probation=self.releases.probation(), journal=self.releases.journal()[-20:])
+        state = self.releases.state()
+        left = self.releases.probation.of(state["active"]).images
+        return dict(state, probation=left, journal=self.releases.journal.entries()[-20:])
 
     def outputs(self, after: str, limit: int) -> Dict[str, Any]:
         """The folder that `watch` writes to, and the sizes of its files: the first `limit` names behind `after`."""
@@ -126,13 +128,13 @@ class Server:
 
     def agent(self, release: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Verify a release and run its agent to the end; returns its JSON answer."""
-        return run_agent(self.releases.verified_folder(release), arguments, seconds, self.releases.let_go)
+        return run_agent(self.releases.verified_folder(release), arguments, seconds, self.releases.held.let_go)
 
     def trial(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent that was sent into a folder of `make_work`."""
         if folder not in self._work:
             raise Failure(REFUSED, f"'{folder}' is not a folder of this connection")
-        return run_agent(folder, arguments, seconds, self.releases.let_go)
+        return run_agent(folder, arguments, seconds, self.releases.held.let_go)
 
     def run(self) -> None:
         """Serve until the connection ends or the client is silent for `idle_seconds`.

@@ -80,7 +80,7 @@ def folder_to_run(releases: Releases) -> str:
         active = _active(releases)
         releases.check(active)
         sys.stderr.write("release {} is back in service\n".format(active))
-    return releases.folder(active)
+    return releases.folders.newest(active)
 
 
 def _active(releases: Releases) -> str:

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .failure import GATE, TRANSIENT, USER, Failure
-from .releases import WATCHDOG, Releases, identifier_of
+from .folders import identifier_of
+from .releases import WATCHDOG, Releases
 
 DEATHS = 3  # a single kill says little about a release
 
@@ -28,31 +29,31 @@ class Watchdog:
         self.releases = Releases(os.path.dirname(place))
         self.left = 0
         if os.path.basename(place) == "releases" and self.releases.state()["active"] == self.release:
-            self.left = self.releases.probation()
+            self.left = self.releases.probation.of(self.release).images
 
     def __enter__(self: Self) -> Self:  # noqa: PYI019 - typing.Self is younger than Python 3.6
         if self.left > 0:
-            deaths = self.releases.deaths()
+            deaths = self.releases.probation.of(self.release).deaths
             if deaths >= DEATHS:
                 failure = Failure(GATE, f"its program died {deaths} times in a row", "do not use it")
                 self._return(failure)
                 raise failure
             # A normal end resets the count; a crash of the driver or a kill does not.
-            self.releases.set_probation(self.release, self.left, deaths + 1)
+            self.releases.probation.record(self.release, self.left, deaths + 1)
         return self
 
     def passed(self, images: int) -> None:
         """Count answered live images."""
         if self.left > 0:
             self.left = max(0, self.left - images)
-            self.releases.set_probation(self.release, self.left, 1 if self.left else 0)
+            self.releases.probation.record(self.release, self.left, 1 if self.left else 0)
             if self.left == 0:
-                self.releases.note("trusted", self.release)
+                self.releases.journal.note("trusted", self.release)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self.left <= 0 or self.releases.state()["active"] != self.release:
             return
-        self.releases.set_probation(self.release, self.left)
+        self.releases.probation.record(self.release, self.left)
         # A wrong argument is not the release's fault, and a busy device would refuse the previous release too.
         if isinstance(error, Failure) and error.exit_code not in (USER, TRANSIENT):
             self._return(error)

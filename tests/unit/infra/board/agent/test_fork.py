@@ -19,11 +19,11 @@ from infra.board.agent.releases import Releases
 releases = Releases({folder!r})
 releases.lock(0, "a test")
 try:
-    code, output, errors = run_forked({folder!r}, ["one", "two"], 1.5, releases.let_go)
+    code, output, errors = run_forked({folder!r}, ["one", "two"], 1.5, releases.held.let_go)
     print(json.dumps([code, output.decode(), errors.decode()]))
 except Failure as failure:
     print(json.dumps([failure.exit_code, failure.message, ""]))
-releases._check_lock()
+releases.held.check()
 """
 
 

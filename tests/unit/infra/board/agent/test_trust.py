@@ -325,8 +325,7 @@ def installed(board: Path, identifier: str, text: bytes, *, counter: int) -> Man
     releases.settle()
     releases.switch({})
     found = releases.check(identifier)
-    assert releases._lock is not None
-    os.close(releases._lock)
+    releases.held.let_go()
     return found
 
 
@@ -339,10 +338,8 @@ def test_a_release_that_was_damaged_in_service_gives_way_at_its_start(board: tru
     assert folder_to_run(releases) == releases.path("releases", "two")
     Path(releases.path("releases", "two", "agent", "main.py")).write_text("evil")
     assert folder_to_run(releases) == releases.path("releases", "one")
-    assert releases._lock is not None
-    os.close(releases._lock)
-    releases._lock = None
-    assert releases.journal()[-1]["cause"] == "watchdog"
+    releases.held.let_go()
+    assert releases.journal.entries()[-1]["cause"] == "watchdog"
     Path(releases.path("releases", "one", "model.om")).write_bytes(b"?")
     with pytest.raises(Failure, match="changed"):
         folder_to_run(releases)

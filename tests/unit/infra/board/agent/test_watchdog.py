@@ -12,7 +12,8 @@ import pytest
 from onnx import numpy_helper
 
 from infra.atc.emulator.om import pack_om
-from infra.board.agent.releases import LIVE_IMAGES, Releases
+from infra.board.agent.probation import LIVE_IMAGES
+from infra.board.agent.releases import Releases
 from infra.board.agent.watchdog import DEATHS
 from infra.ports.release import Release
 from infra.store.local_files import describe_folder
@@ -37,19 +38,12 @@ def board(tmp_path: Path) -> Any:
             shutil.copy(source / name, f"{plan['folder']}/{name}{plan['part']}")
         releases.settle()
         releases.switch({})
-        release_lock(releases)
+        releases.held.let_go()
         return tmp_path / "board" / "releases" / identifier
 
     install("good")
     releases.lock(0, "a test")
     return releases, install
-
-
-def release_lock(releases: Any) -> None:
-    import os
-
-    os.close(releases._lock)
-    releases._lock = None
 
 
 def not_a_number(folder: Any) -> None:
@@ -72,7 +66,7 @@ def test_wrong_first_images_bring_the_old_release_back(board: Any, tmp_path: Pat
     assert "NaN or infinite" in error["message"]
     assert "release good is back in service" in error["hint"]
     assert releases.state()["active"] == "good"
-    last = releases.journal()[-1]
+    last = releases.journal.entries()[-1]
     assert (last["event"], last["release"]) == ("rollback", "good")
     assert last["reason"].startswith("first live images failed")
 
@@ -100,10 +94,10 @@ def test_a_good_release_earns_trust(board: Any, tmp_path: Path) -> None:
     folder = install("better")
     picture = boards.picture(tmp_path / "p.png")
     assert boards.run_agent(folder, "classify", *[picture] * (LIVE_IMAGES - 1)).returncode == 0
-    assert releases.probation() == 1
+    assert releases.probation.of("better").images == 1
     assert boards.run_agent(folder, "classify", picture).returncode == 0
-    assert releases.probation() == 0
-    assert releases.journal()[-1]["event"] == "trusted"
+    assert releases.probation.of("better").images == 0
+    assert releases.journal.entries()[-1]["event"] == "trusted"
     not_a_number(folder)  # from now on trouble is for people to judge
     assert boards.run_agent(folder, "classify", picture).returncode == 3
     assert releases.state()["active"] == "better"
@@ -115,7 +109,7 @@ def test_wrong_pictures_say_nothing_about_a_release(board: Any, tmp_path: Path) 
     (tmp_path / "broken.png").write_bytes(b"x")
     assert boards.run_agent(folder, "classify", tmp_path / "broken.png").returncode == 2
     assert releases.state()["active"] == "better"
-    assert releases.probation() == LIVE_IMAGES
+    assert releases.probation.of("better").images == LIVE_IMAGES
 
 
 def test_a_busy_device_does_not_roll_back(board: Any, tmp_path: Path) -> None:
@@ -139,22 +133,22 @@ def test_a_program_that_dies_again_and_again_gives_way(board: Any, tmp_path: Pat
     folder = install("bad", dying)
     picture = boards.picture(tmp_path / "p.png")
     for deaths in range(DEATHS):
-        assert releases.deaths() == deaths
+        assert releases.probation.of("bad").deaths == deaths
         assert boards.run_agent(folder, "classify", picture).returncode == -9
         assert releases.state()["active"] == "bad"
     finished = boards.run_agent(folder, "classify", picture)
     assert finished.returncode == 3
     assert "release good is back in service" in finished.stderr
     assert releases.state()["active"] == "good"
-    assert "died 3 times" in releases.journal()[-1]["reason"]
+    assert "died 3 times" in releases.journal.entries()[-1]["reason"]
 
 
 def test_a_proper_end_takes_deaths_back(board: Any, tmp_path: Path) -> None:
     releases, install = board
     folder = install("better")
-    releases.set_probation("better", LIVE_IMAGES, DEATHS - 1)
+    releases.probation.record("better", LIVE_IMAGES, DEATHS - 1)
     (tmp_path / "broken.png").write_bytes(b"x")
     assert boards.run_agent(folder, "classify", tmp_path / "broken.png").returncode == 2
-    assert (releases.deaths(), releases.probation()) == (0, LIVE_IMAGES)
+    assert releases.probation.of("better") == (LIVE_IMAGES, 0)
     assert boards.run_agent(folder, "classify", boards.picture(tmp_path / "p.png")).returncode == 0
-    assert (releases.deaths(), releases.probation()) == (0, LIVE_IMAGES - 1)
+    assert releases.probation.of("better") == (LIVE_IMAGES - 1, 0)
