@@ -260,6 +260,19 @@ ALL = {
     "decay_all": False,
     "schedule": "one-cycle",
 }
+SLOW_COPY = {
+    "ema": 0.0,
+    "lookahead": 4,
+    "schedule": "triangle",
+    "bias_rate": 8.0,
+    "crop_border": "mirrored",
+    "flip_in_turn": True,
+}
+VARIED: dict[str, dict[str, object]] = {
+    "lenet5": {},
+    "resnet20": {"width": 0.25},
+    "fast94": {"width": 0.125, **SLOW_COPY},
+}
 
 
 def train(run: Any, data: Any, folder: Any, spec: Any) -> Any:
@@ -268,11 +281,11 @@ def train(run: Any, data: Any, folder: Any, spec: Any) -> Any:
     return json.loads((folder / "result.json").read_text())
 
 
-@pytest.mark.parametrize("network", ["lenet5", "resnet20"])
+@pytest.mark.parametrize("network", VARIED)
 def test_with_everything_on_it_resumes_and_evaluates_to_the_same(
     run: Any, kill_training: Any, data: Any, tmp_path: Path, network: str
 ) -> None:
-    spec = {**ALL, "network": network, "width": 0.25 if network == "resnet20" else 1.0}
+    spec = {**ALL, "network": network, **VARIED[network]}
     whole = train(run, data, tmp_path / "whole", spec)
     kill_training(data, tmp_path / "cut", json.dumps(spec))
     assert train(run, data, tmp_path / "cut", spec) == whole
