@@ -37,7 +37,7 @@ def backup(
         print_json({"file": file, **asdict(done)})
         return
     size = f"{done.bytes / 1e6:.1f} MB in {done.files:,} files, {done.archive_bytes / 1e6:.1f} MB in the archive"
-    print_line(f"{file}: {size}")
+    print_line(f"{file}: {size}; databases that SQLite checked and found whole: {done.databases}")
 
 
 def restore(

@@ -25,6 +25,7 @@ from infra.store.artifacts import ArtifactStore
 from infra.store.atomic import replacing
 from infra.store.disk import is_damaged, room_for
 from infra.store.gc import LOCK as GARBAGE_LOCK
+from infra.store.gc import paths_aside
 from infra.store.locks import hold
 from infra.store.receipts import Receipt, parse
 
@@ -36,10 +37,11 @@ _DATABASE_SECONDS = 60
 
 @dataclass(frozen=True)
 class BackedUp:
-    """The result of a backup: number of files, their bytes, and the bytes of the archive."""
+    """The result of a backup: files, their bytes, databases that SQLite checked, and bytes of the archive."""
 
     files: int
     bytes: int
+    databases: int
     archive_bytes: int
 
 
@@ -54,7 +56,7 @@ def back_up(home: Path, fleet_file: Path, target: Path, *, secrets: bool = False
 
     Raises:
         UserError: there is no home, or the target exists or has another suffix.
-        Corrupt: an artifact or a receipt is damaged.
+        Corrupt: an artifact, a receipt or a database is damaged.
         Refused: the disk is full, or a receipt has another schema.
     """
     if not target.name.endswith(SUFFIXES):
@@ -73,7 +75,7 @@ def back_up(home: Path, fleet_file: Path, target: Path, *, secrets: bool = False
                 for path in sorted(home.glob(pattern)):
                     _write_place(writer, home, path.relative_to(home).as_posix())
             writer.finish()
-        return BackedUp(len(writer.files), writer.bytes, temporary.stat().st_size)
+        return BackedUp(len(writer.files), writer.bytes, writer.databases, temporary.stat().st_size)
 
 
 class _Writer:
@@ -83,6 +85,7 @@ class _Writer:
         self._tar = tar
         self.files: dict[str, dict[str, object]] = {}
         self.bytes = 0
+        self.databases = 0
 
     def add(self, name: str, data: bytes, mode: int = 0o644) -> None:
         """Add a small file that was read at once."""
@@ -203,7 +206,7 @@ def _write_database(writer: _Writer, name: str, path: Path, mode: int) -> None:
     """Add a consistent copy of a database that other processes may write to, by SQLite's online backup.
 
     Raises:
-        Corrupt: the database is damaged.
+        Corrupt: the database is damaged; SQLite copies a damaged page as it is, so the copy is checked.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
@@ -212,23 +215,29 @@ def _write_database(writer: _Writer, name: str, path: Path, mode: int) -> None:
         with closing(source), closing(sqlite3.connect(copy)) as target:
             try:
                 source.backup(target)
+                problems = [str(row[0]) for row in target.execute("PRAGMA quick_check(1)")]
             except sqlite3.DatabaseError as error:
                 if not is_damaged(error):
                     raise
-                hint = f"move {path} away, or replace it with an intact copy"
-                raise Corrupt(
-                    f"the database {name} is damaged, so no backup was written: {error}", hint=hint
-                ) from error
+                raise _damaged_database(name, path, str(error)) from error
+        if problems != ["ok"]:
+            raise _damaged_database(name, path, problems[0])
+        writer.databases += 1
         writer.add_file(name, copy, mode)
 
 
+def _damaged_database(name: str, path: Path, problem: str) -> Corrupt:
+    hint = f"move {path} away, or replace it with an intact copy"
+    return Corrupt(f"the database {name} is damaged, so no backup was written: {problem}", hint=hint)
+
+
 def _write_artifacts(writer: _Writer, home: Path) -> None:
-    """Add all receipts, then all artifacts that they name."""
+    """Add all receipts, then all artifacts that they, and those kept aside, name."""
     receipts: list[Receipt] = []
     for path in files_of(home, "receipts"):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes()
         receipts.append(parse(text, path))
-        writer.add(path.relative_to(home).as_posix(), text.encode())
+        writer.add(path.relative_to(home).as_posix(), text)
     store = ArtifactStore(home)
     for artifact in (artifact for receipt in receipts for artifact in receipt.outputs.values()):
         if artifact.kind == "tree":
@@ -236,3 +245,6 @@ def _write_artifacts(writer: _Writer, home: Path) -> None:
             writer.add_file(path.relative_to(home).as_posix(), path, 0o444, artifact.sha256)
         for file in store.files(artifact).values():
             writer.add_file(file.path.relative_to(home).as_posix(), file.path, 0o444, file.sha256)
+    for path in sorted(set(paths_aside(home, store))):
+        if path.is_file():  # what such a receipt names may have been lost before it was kept aside
+            writer.add_file(path.relative_to(home).as_posix(), path, 0o444)

@@ -126,7 +126,7 @@ def collect(
         everything = list(receipts.all())
         dead = [item for item in everything if item.key not in keep.keys]
         used = {path for item in everything if item.key in keep.keys for path in _paths(store, item)}
-        used |= set(_paths_aside(home, store))
+        used |= set(paths_aside(home, store))
         unused = [
             path
             for folder in ("objects", "trees")
@@ -161,17 +161,20 @@ def _paths_of(store: ArtifactStore, artifact: Artifact) -> Iterable[Path]:
     yield from (file.path for file in store.files(artifact).values())
 
 
-def _paths_aside(home: Path, store: ArtifactStore) -> Iterable[Path]:
+def paths_aside(home: Path, store: ArtifactStore) -> Iterable[Path]:
     """Find the artifacts of receipts that could not be upgraded: a later version may read them, and they may be paid.
 
-    The rest of such a receipt is unknown, but an artifact is a SHA-256 in any schema.
+    The rest of such a receipt is unknown, but an artifact is a SHA-256 in any schema. A path need not exist.
+
+    Raises:
+        Corrupt: such a receipt is damaged.
     """
-    for path in (home / ASIDE).rglob("*.json"):
-        text = path.read_text(encoding="utf-8")
+    for path in sorted((home / ASIDE).rglob("*.json")):
+        text = path.read_bytes()
         try:
             parse(text, path)
         except Refused:
-            for digest in set(_DIGEST.findall(text)):
+            for digest in set(_DIGEST.findall(text.decode())):
                 for kind in _KINDS:
                     yield from _paths_of(store, Artifact("", digest, 0, kind, ""))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from infra.errors import Refused
-from infra.store.atomic import sync, write_text
+from infra.store.atomic import sync, write_bytes, write_text
 from infra.store.gc import ASIDE, LOCK
 from infra.store.locks import hold
 from infra.store.receipts import SCHEMA, parse, text_of
@@ -41,7 +41,7 @@ def rewrite(home: Path, *, dry_run: bool) -> list[Rewritten]:
     done = []
     with hold(home / "locks" / LOCK):
         for path in sorted((home / "receipts").glob("*/*.json")):
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes()
             number = _schema(text)
             if number is None or number >= SCHEMA:
                 parse(text, path)
@@ -51,7 +51,7 @@ def rewrite(home: Path, *, dry_run: bool) -> list[Rewritten]:
     return done
 
 
-def _rewrite(path: Path, text: str, number: int, kept: Path, *, dry_run: bool) -> Rewritten:
+def _rewrite(path: Path, text: bytes, number: int, kept: Path, *, dry_run: bool) -> Rewritten:
     stage, key = path.parent.name, path.stem
     try:
         receipt = parse(text, path)
@@ -63,15 +63,15 @@ def _rewrite(path: Path, text: str, number: int, kept: Path, *, dry_run: bool) -
             sync(path.parent)
         return Rewritten(stage, key, number, "kept aside", f"{error.message}; now {kept}")
     if not dry_run:
-        write_text(kept, text)
+        write_bytes(kept, text)
         write_text(path, text_of(receipt))
     return Rewritten(stage, key, number, "upgraded", f"as it was: {kept}")
 
 
-def _schema(text: str) -> int | None:
+def _schema(text: bytes) -> int | None:
     """Return the schema of a receipt; None when it has none, which `parse` reports."""
     try:
         number = json.loads(text)["schema"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return number if isinstance(number, int) else None

@@ -11,7 +11,9 @@ from infra.backup.restore import restore
 from infra.backup.write import back_up
 from infra.errors import Corrupt, UserError
 from infra.store.artifacts import ArtifactStore
+from infra.store.digests import value_digest
 from infra.store.receipts import Receipts
+from infra.store.rewrite import rewrite
 from tests.unit.infra.backup.homes import make
 
 
@@ -50,6 +52,46 @@ def test_a_damaged_database_gives_no_backup(home: Any, tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match=r"prefect/prefect\.db is damaged"):
         back_up(home, home / "boards.toml", tmp_path / "b.tar")
     assert not list(tmp_path.glob("*b.tar*"))
+
+
+def test_a_database_with_a_damaged_page_gives_no_backup(home: Any, tmp_path: Path) -> None:
+    """SQLite copies such a page without a word, so only its check tells."""
+    path = home / "tracking" / "aim.db"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE names (name)")
+        database.executemany("INSERT INTO names VALUES (?)", [("x" * 100,)] * 500)
+    assert back_up(home, home / "boards.toml", tmp_path / "good.tar").databases == 2
+    content = bytearray(path.read_bytes())
+    content[8192:8232] = b"\xff" * 40
+    path.write_bytes(content)
+    with pytest.raises(Corrupt, match=r"tracking/aim\.db is damaged, so no backup was written"):
+        back_up(home, home / "boards.toml", tmp_path / "b.tar")
+    assert not list(tmp_path.glob("*b.tar*"))
+
+
+def test_the_bytes_of_a_receipt_kept_aside_come_with_it(home: Any, tmp_path: Path) -> None:
+    receipt = make(home, 3, "convert")
+    path = Receipts(home).path("convert", receipt.key)
+    old = {**json.loads(path.read_text()), "schema": 0, "lost": "0" * 64}
+    del old["seal"]
+    path.unlink()
+    aside = home / "aside" / "schema-0" / "convert" / path.name
+    aside.parent.mkdir(parents=True)
+    aside.write_text(json.dumps({**old, "seal": value_digest(old)}))
+    back_up(home, home / "boards.toml", tmp_path / "b.tar")
+    restore(tmp_path / "b.tar", tmp_path / "new")
+    for artifact in receipt.outputs.values():
+        ArtifactStore(tmp_path / "new").verify(artifact, deep=True)
+
+
+def test_a_receipt_that_is_no_text_is_damaged(home: Any, tmp_path: Path) -> None:
+    receipt = next(Receipts(home).all())
+    path = Receipts(home).path("train", receipt.key)
+    path.write_bytes(path.read_bytes() + b"\xff")
+    with pytest.raises(Corrupt, match=rf"{path.name} is damaged"):
+        back_up(home, home / "boards.toml", tmp_path / "b.tar")
+    with pytest.raises(Corrupt, match=rf"{path.name} is damaged"):
+        rewrite(home, dry_run=True)
 
 
 def test_a_backup_is_consistent_while_a_run_goes_on(home: Any, tmp_path: Path) -> None:
