@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from infra import proxies
+from infra.backup.interrupted import refuse_interrupted
 from infra.errors import UserError
 from infra.faults import FaultPlan
 from infra.home import fleet_file, home
@@ -29,7 +30,9 @@ def open_chain(profile: str, overrides: Mapping[str, str], reporter: Reporter, s
 
     Raises:
         UserError: a setting is wrong.
+        Refused: a restore of the home was interrupted.
     """
+    refuse_interrupted(home())
     proxies.prepare()
     settings = load(profile, overrides)
     recipe_settings(settings)  # a recipe that cannot be trained is an error now, not after the data were fetched

@@ -44,6 +44,7 @@ from flows.cli import (
 )
 from flows.cli.boards import status as boards
 from flows.cli.output import print_error
+from infra.backup.interrupted import refuse_interrupted
 from infra.errors import AtlasFlowError, Transient, UserError
 from infra.home import home
 from infra.store.disk import is_full
@@ -73,11 +74,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _top(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback acts on it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Take an image classifier from data to Ascend boards, again and again, without doing any work twice."""
+    if context.invoked_subcommand != "restore":
+        refuse_interrupted(home())
 
 
 for module in (

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from infra.backup import interrupted
 from infra.backup.contents import MANIFEST, belongs
+from infra.backup.interrupted import staged_place
 from infra.backup.write import SCHEMA
 from infra.errors import Corrupt, Refused, UserError
 from infra.services import Services
@@ -60,7 +62,7 @@ def restore(archive: Path, home: Path, *, replace: bool = False) -> Restored:
     if used and not replace:
         hint = "--replace moves it aside; ATLASFLOW_HOME selects another home"
         raise UserError(f"{home} is not empty", hint=hint)
-    staged = home.with_name(f".{home.name}.restoring")
+    staged = staged_place(home)
     lock = home.with_name(f".{home.name}.restoring.lock")
     with hold(lock, lambda: _busy("another restore is in progress here")):
         shutil.rmtree(staged, ignore_errors=True)
@@ -134,12 +136,20 @@ def _write(source: IO[bytes], target: Path, mode: int) -> dict[str, object]:
 
 
 def _swap(staged: Path, home: Path, *, used: bool) -> Path | None:
-    before = None
+    """Put the new home in place; return where the old one is. Only a kill can come between: its note tells of it."""
+    before = interrupted.previous(home)
     if used:
         before = home.with_name(f"{home.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
+        interrupted.note(home, before)
         home.rename(before)
-    staged.rename(home)
+    try:
+        staged.rename(home)
+    except BaseException:
+        if used and before is not None:
+            before.rename(home)
+        raise
     sync(home.parent)
+    interrupted.forget(home)
     return before
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from infra.backup.interrupted import refuse_interrupted, staged_place
 from infra.backup.restore import restore
 from infra.backup.write import back_up
+from infra.errors import Refused
 from infra.home import CHECKOUT
 from infra.store.receipts import Receipts
 from tests.unit.infra.backup.homes import make
@@ -87,11 +89,45 @@ def test_a_killed_restore_leaves_the_old_home(home: Any, archive: Any, what: str
 
 def test_a_restore_that_is_killed_between_the_old_home_and_the_new_one_keeps_both(home: Any, archive: Any) -> None:
     make(home, 3)
+    refuse_interrupted(home)
     assert run("kill-replace", 2, home, archive).returncode == -signal.SIGKILL
     (before,) = home.parent.glob("home.before-*")
     assert len(list(Receipts(before).all())) == 3
-    restore(archive, home)
+    with pytest.raises(Refused, match="a restore was interrupted") as told:
+        refuse_interrupted(home)
+    assert str(before) in str(told.value)
+    assert str(staged_place(home)) in str(told.value)
+    assert not home.exists()
+    assert restore(archive, home).before == before
     assert len(list(Receipts(home).all())) == 2
+    refuse_interrupted(home)
+    assert {path.name for path in home.parent.glob(".*")} == set()
+
+
+def test_the_old_home_may_be_moved_back_by_hand(home: Any, archive: Any) -> None:
+    assert run("kill-replace", 2, home, archive).returncode == -signal.SIGKILL
+    (before,) = home.parent.glob("home.before-*")
+    before.rename(home)
+    refuse_interrupted(home)
+    assert restore(archive, home, replace=True).before != home
+
+
+def test_a_restore_that_cannot_put_the_new_home_in_place_puts_the_old_one_back(
+    home: Any, archive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(home, 3)
+    real = Path.rename
+
+    def interrupting(path: Path, target: Path) -> Path:
+        if path == staged_place(home):
+            raise KeyboardInterrupt
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        restore(archive, home, replace=True)
+    assert len(list(Receipts(home).all())) == 3
+    refuse_interrupted(home)
 
 
 def test_a_full_disk_gives_no_backup_and_no_half_a_home(home: Any, archive: Any, tmp_path: Path) -> None:
