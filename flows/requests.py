@@ -5,13 +5,23 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from prefect.runtime import flow_run
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from infra.errors import AtlasFlowError, UserError
 from infra.fetch import shown
 from infra.home import home
 from infra.settings import load, secret_names
+from infra.settings.load import CREDENTIALS
 from infra.store.runs import Runs
 from tasks.tune.study import CLUSTER, STUDY
 
@@ -28,7 +38,18 @@ def _no_secret(name: str) -> str:
     return name
 
 
+def _no_credentials(value: str) -> str:
+    if re.search(CREDENTIALS, value):
+        raise ValueError("has credentials in it, and the Prefect server stores requests: set it in the environment")
+    return value
+
+
 SettingName = Annotated[str, StringConstraints(pattern=_SETTING), AfterValidator(_no_secret)]
+SettingText = Annotated[
+    str,
+    AfterValidator(_no_credentials),
+    WithJsonSchema({"type": "string", "not": {"pattern": CREDENTIALS}}),  # checked before the server stores a request
+]
 SETTING_NAMES: JsonDict = {"propertyNames": {"pattern": _SETTING, "not": {"pattern": _SECRET}}}
 """JSON Schema of the names, which Pydantic does not derive from the key type of a mapping."""
 
@@ -41,14 +62,14 @@ Request = TypeVar("Request", bound="Target")
 class Target(BaseModel):
     """A profile, and settings that override it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     profile: str = Field(
         "local",
         pattern=r"^(local|twin|cloud|.+\.toml)$",
         description="local, twin, cloud, or the path of a profile's TOML file",
     )
-    settings: dict[SettingName, str] = Field(
+    settings: dict[SettingName, SettingText] = Field(
         {},
         description='settings that override the profile, such as {"train.epochs": "3"}; never secrets',
         json_schema_extra=SETTING_NAMES,
@@ -116,7 +137,7 @@ class TuneRequest(Target):
 
     recipes: tuple[str, ...] = Field((), description="recipes to try; empty: the one of the settings")
     networks: tuple[str, ...] = Field((), description="networks to try with each recipe; empty: its own")
-    space: dict[SettingName, str] = Field(
+    space: dict[SettingName, SettingText] = Field(
         {},
         description='fields to vary, such as {"train.learning_rate": "0.01,0.1", "train.width": "0.5..2"}; '
         "log:LOW..HIGH for equal ratios",

@@ -8,6 +8,7 @@ An environment variable names its setting with two underscores between section a
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,10 @@ CONTROL = (
     PROJECT,
     proxies.UNUSABLE,
 )
+# Without flags, since a JSON Schema has none.
+_HIDDEN = "([Ss]ignature|[Tt]oken|[Pp]assword|[Ss]ecret|[Cc]redential|[Aa]pi_?[Kk]ey)"
+CREDENTIALS = rf"[Hh][Tt][Tt][Pp][Ss]?://([^/?#\s]*@|[^\s#]*[?&]([^=&#\s]*{_HIDDEN}|sig)=)"
+"""Pattern of web addresses with a user, a password, or a signature or token among their parameters."""
 
 
 class _Environment(EnvSettingsSource):
@@ -174,17 +179,18 @@ def secret_names() -> frozenset[str]:
 def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
     """Refuse secrets where they would end up in shell histories, Prefect parameters or repositories."""
     secrets = secret_names()
-    for path in _paths(values):
-        if secrets & set(path):
+    for path, value in _paths(values):
+        named = bool(secrets & set(path))
+        if named or (not isinstance(value, Mapping) and re.search(CREDENTIALS, str(value))):
             raise UserError(
-                f"{'.'.join(path)} is a secret and is not read from {where}",
+                f"{'.'.join(path)} {'is a secret' if named else 'has credentials in it'} and is not read from {where}",
                 hint=f"set {PREFIX}{'__'.join(path).upper()}, or put it into ATLASFLOW_SECRETS_DIR",
             )
 
 
-def _paths(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _paths(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, inner in values.items():
-        yield (*parents, name)
+        yield (*parents, name), inner
         if isinstance(inner, Mapping):
             yield from _paths(inner, (*parents, name))
 

@@ -54,7 +54,7 @@ def archive_digest(settings: Settings) -> str:
         return settings.data.sha256
     if settings.data.source not in BUILT_IN:
         raise UserError(
-            f"data.source is '{settings.data.source}', but data.sha256 is not set",
+            "data.source is an address, but data.sha256 is not set",  # the address may have credentials in it
             hint="give the archive's SHA-256 with --set data.sha256=…, or set data.source to sample or full",
         )
     return BUILT_IN[settings.data.source]

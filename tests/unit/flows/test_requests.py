@@ -99,6 +99,8 @@ def test_every_field_has_a_description_and_a_default() -> None:
         {"settings": {"obs.secret_key": "text-that-nobody-may-see"}},
         {"settings": {"notify.cloud_headers.X-Auth-Token": "text-that-nobody-may-see"}},
         {"settings": {"boards.laptop.password": "text-that-nobody-may-see"}},
+        {"settings": {"data.source": "https://me:text-that-nobody-may-see@host/a.zip"}},
+        {"settings": {"data.source": "https://host/a.zip?v=1&X-Amz-Signature=text-that-nobody-may-see"}},
     ],
     ids=str,
 )
@@ -129,5 +131,5 @@ def test_a_run_is_named_by_what_it_runs(tmp_path: Path, monkeypatch: pytest.Monk
     request = RunRequest(settings={"data.source": "obs://bucket/cifar.tar.gz", "train.recipe": "resnet20-paper"})
     assert run_name("all stages", request) == "all stages resnet20-paper cifar.tar.gz #2"
     assert run_name("train", RunRequest(settings={"trian.epochs": "3"})) == "train local"
-    signed = RunRequest(settings={"data.source": "https://me:word@host/x.tar.gz?X-Amz-Signature=abc"})
-    assert run_name("train", signed) == "train lenet5-sample x.tar.gz #2"
+    monkeypatch.setenv("ATLASFLOW_DATA__SOURCE", "https://me:word@host/x.tar.gz?X-Amz-Signature=abc")
+    assert run_name("train", RunRequest()) == "train lenet5-sample x.tar.gz #2"

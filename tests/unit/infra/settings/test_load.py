@@ -183,6 +183,41 @@ def test_secrets_are_not_taken_from_the_command_line_or_a_profile(tmp_path: Path
     assert "nobody-may-see-this" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:nobody-may-see-this@host/a.zip",
+        "HTTP://nobody-may-see-this@host:8080/a.zip",
+        "https://host/a.zip?Expires=1&Signature=nobody-may-see-this",
+        "https://host/a.zip?private_token=nobody-may-see-this",
+        "https://host/a.zip?sig=nobody-may-see-this",
+    ],
+)
+def test_credentials_in_an_address_come_from_the_environment_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    for name in ("data.source", "data.mirrors", "obs.proxy"):
+        section, _, key = name.partition(".")
+        for where in (
+            {"overrides": {name: address}},
+            {"profile": profile(tmp_path, f'[{section}]\n{key} = "{address}"')},
+        ):
+            with pytest.raises(UserError, match=f"{name} has credentials in it") as caught:
+                load(**where)  # type: ignore[arg-type]
+            assert "nobody-may-see-this" not in str(caught.value)
+            assert f"ATLASFLOW_{section.upper()}__{key.upper()}" in caught.value.hint
+    monkeypatch.setenv("ATLASFLOW_DATA__SOURCE", address)
+    assert load().data.source == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://host/a@b.zip", "https://host/signature=1/a.zip?version=3", "obs://bucket/a.zip", "~/a@b?sig=1"],
+)
+def test_other_addresses_are_taken(address: str) -> None:
+    assert load(overrides={"data.source": address}).data.source == address
+
+
 def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLASFLOW_OBS__SECRET_KEY", "nobody-may-see-this")
     settings = load()
