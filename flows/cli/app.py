@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -45,7 +46,7 @@ from flows.cli import (
 from flows.cli.boards import status as boards
 from flows.cli.output import print_error
 from infra.backup.interrupted import refuse_interrupted
-from infra.errors import AtlasFlowError, Transient, UserError
+from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.home import home
 from infra.store.disk import is_full
 
@@ -130,6 +131,7 @@ for group in app.registered_groups:
     group.rich_help_panel = _panel(group.name)
 
 DISK_FULL = 4
+LITTLE_BYTES = 1 << 20  # with less space free, SQLite can write no page reliably
 
 
 def main() -> None:
@@ -152,12 +154,29 @@ def main() -> None:
             _stop(f"the home {home()} cannot be written: {error.strerror}\n  → {advice}", UserError.exit_code, debug)
         if isinstance(error, OSError):
             _stop(f"{error}\n  → check that path and who may read and write it; --debug shows where", 1, debug)
-        import httpx  # noqa: PLC0415 - too slow for commands that need no server
-
-        if isinstance(error, httpx.TransportError):  # our own clients map theirs; this one is Prefect's
-            advice = "what was done is kept: the same command starts our own server, and goes on"
-            _stop(f"the Prefect server does not answer: {error}\n  → {advice}", Transient.exit_code, debug)
+        if answered := _from_server(error):
+            _stop(*answered, debug)
         _stop(f"{type(error).__name__}: {error}\n  → this is a fault of AtlasFlow; --debug shows where", 1, debug)
+
+
+def _from_server(error: Exception) -> tuple[str, int] | None:
+    """Message and exit code of an error of Prefect's client; our own clients map theirs to our classes."""
+    import httpx  # noqa: PLC0415 - too slow for commands that need no server
+
+    if isinstance(error, httpx.TransportError):
+        advice = "what was done is kept: the same command starts our own server, and goes on"
+        return f"the Prefect server does not answer: {error}\n  → {advice}", Transient.exit_code
+    if not isinstance(error, httpx.HTTPStatusError):
+        return None
+    said = f"{error.response.status_code} {error.response.reason_phrase}".strip()
+    if error.response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+        advice = "check PREFECT_API_URL and its login, and that its version is near ours"
+        return f"the Prefect server refuses: {said}\n  → {advice}", Refused.exit_code
+    if home().exists() and shutil.disk_usage(home()).free < LITTLE_BYTES:
+        advice = "free some space and run again; nothing is half-written"
+        return f"the disk is full, so the Prefect server failed: {said}\n  → {advice}", DISK_FULL
+    advice = f"what was done is kept, so run again; {home() / 'services' / 'prefect.log'} has its reason"
+    return f"the Prefect server failed: {said}\n  → {advice}", Transient.exit_code
 
 
 def _is_closed_home(error: OSError) -> bool:

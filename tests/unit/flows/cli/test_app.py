@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import typer
+from prefect.exceptions import PrefectHTTPStatusError
 from typer.testing import CliRunner
 
 from flows.cli import app as commands
@@ -97,6 +99,36 @@ def test_a_prefect_server_that_went_away_is_worth_another_try(command: Any, caps
     said = capsys.readouterr().err
     assert said.startswith("error: the Prefect server does not answer: [Errno 111] Connection refused")
     assert "fault" not in said
+
+
+@pytest.mark.parametrize(
+    ("status", "free", "code", "words"),
+    [
+        (500, 10**9, 5, "the Prefect server failed: 500 Internal Server Error"),
+        (503, 10**9, 5, "the Prefect server failed: 503 Service Unavailable"),
+        (500, 1000, 4, "the disk is full, so the Prefect server failed: 500"),
+        (401, 1000, 4, "the Prefect server refuses: 401 Unauthorized"),
+        (422, 10**9, 4, "the Prefect server refuses: 422"),
+    ],
+)
+def test_an_error_that_the_prefect_server_answers(
+    command: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    status: int,
+    free: int,
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
+    monkeypatch.setattr(commands.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    answer = httpx.Response(status, request=httpx.Request("POST", "http://127.0.0.1:4200/api/flow_runs/"))
+    with pytest.raises(httpx.HTTPStatusError) as raised:
+        answer.raise_for_status()
+    error = PrefectHTTPStatusError.from_httpx_error(raised.value)
+    assert command(error, "retrain") == code
+    assert capsys.readouterr().err.startswith(f"error: {words}")
 
 
 def test_a_fault_of_ours_says_so(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
