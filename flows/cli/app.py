@@ -1,6 +1,5 @@
 """The sub-commands of `atlasflow`, a file a group, and how their errors become messages and exit codes."""
 
-import errno
 import os
 import shutil
 import sys
@@ -48,7 +47,7 @@ from flows.cli.output import print_error
 from infra.backup.interrupted import refuse_interrupted
 from infra.errors import AtlasFlowError, Refused, Transient, UserError
 from infra.home import home
-from infra.store.disk import is_full
+from infra.store.disk import is_full, is_read_only
 
 app = typer.Typer(
     name="atlasflow",
@@ -182,7 +181,7 @@ def _from_server(error: Exception) -> tuple[str, int] | None:
 def _is_closed_home(error: OSError) -> bool:
     """Whether the error is that this user may not write to the home, or its file system is read-only."""
     inside = error.filename is not None and Path(os.fsdecode(error.filename)).absolute().is_relative_to(home())
-    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and inside
+    return is_read_only(error) and inside
 
 
 def _stop(message: str, code: int, debug: bool) -> NoReturn:

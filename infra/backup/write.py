@@ -210,7 +210,9 @@ def _write_database(writer: _Writer, name: str, path: Path, mode: int) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
-        address = f"{path.absolute().as_uri()}?mode=ro"
+        # Beside a database in a folder that is read-only, SQLite cannot make its log, and nobody writes.
+        alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+        address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
         source = sqlite3.connect(address, uri=True, timeout=_DATABASE_SECONDS)
         with closing(source), closing(sqlite3.connect(copy)) as target:
             try:

@@ -1,4 +1,4 @@
-"""Errors of a full disk and of damaged databases."""
+"""Errors of a full disk, of one that cannot be written, and of damaged databases."""
 
 import errno
 from collections.abc import Iterator
@@ -18,6 +18,11 @@ def is_full(error: BaseException) -> bool:
         (isinstance(cause, OSError) and cause.errno in _FULL) or getattr(cause, "sqlite_errorcode", 0) in _SQLITE_FULL
         for cause in _causes(error)
     )
+
+
+def is_read_only(error: OSError) -> bool:
+    """True when the error is that this user may not write there, or that the file system is read-only."""
+    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def is_damaged(error: BaseException) -> bool:

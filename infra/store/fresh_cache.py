@@ -17,7 +17,7 @@ from typing import Any
 from infra.home import CHECKOUT, fleet_file
 from infra.store.atomic import write_text
 from infra.store.digests import value_digest
-from infra.store.disk import is_full
+from infra.store.disk import is_full, is_read_only
 from infra.store.stat_cache import fingerprint, settled
 
 PACKAGES = ("flows", "tasks", "models", "infra")
@@ -34,8 +34,8 @@ def recall(home: Path, arguments: Sequence[str]) -> Any | None:
         if any(list(fingerprint(Path(name))) != mark for name, mark in verdict["marks"].items()):
             return None
         return verdict["answer"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged or unreadable: check again
-        return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None  # absent, damaged or unreadable: check again
 
 
 def remember(home: Path, arguments: Sequence[str], begun_ns: int, depends_on: Iterable[Path], answer: object) -> bool:
@@ -49,7 +49,7 @@ def remember(home: Path, arguments: Sequence[str], begun_ns: int, depends_on: It
         answer: JSON values to return on recall.
 
     Returns:
-        False when the verdict was not saved: a file changed too recently to be sure, or the disk is full.
+        False when the verdict was not saved: a file changed too recently to be sure, or the disk is full or read-only.
     """
     code = _code_files()
     tools = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), shutil.which("atc")]
@@ -61,7 +61,7 @@ def remember(home: Path, arguments: Sequence[str], begun_ns: int, depends_on: It
     try:
         write_text(_path(home), json.dumps(verdict))
     except OSError as error:
-        if not is_full(error):
+        if not is_full(error) and not is_read_only(error):
             raise
         return False
     return True

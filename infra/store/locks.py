@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.store.disk import is_read_only
+
 
 @contextmanager
 def hold(path: Path, on_wait: Callable[[], None] | None = None, *, shared: bool = False) -> Iterator[bool]:
@@ -16,11 +18,12 @@ def hold(path: Path, on_wait: Callable[[], None] | None = None, *, shared: bool 
         on_wait: called once when another holder has the lock.
         shared: share the lock with other shared holders.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     waited = False
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = _open(path)
         try:
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -38,10 +41,24 @@ def hold(path: Path, on_wait: Callable[[], None] | None = None, *, shared: bool 
             os.close(descriptor)
 
 
+def _open(path: Path) -> int:
+    """Open a lock file; where it can only be read, as in a home on a read-only disk, that is enough for a lock."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+    except OSError as error:
+        if not is_read_only(error):
+            raise
+        try:
+            return os.open(path, os.O_RDONLY | flags)
+        except OSError:
+            raise error from None
+
+
 def is_held(path: Path) -> bool:
     """True while a process, this one included, holds the lock at `path` exclusively; it changes no file."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

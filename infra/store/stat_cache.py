@@ -6,12 +6,13 @@ after it within one clock tick, so such an entry is not trusted and the file is 
 """
 
 import json
+import os
 import time
 from pathlib import Path
 
 from infra.store.atomic import write_text
 from infra.store.digests import file_digest
-from infra.store.disk import is_full
+from infra.store.disk import is_full, is_read_only
 
 # Kernel time stamps lag the clock by up to one scheduler tick, at most 10 ms (CONFIG_HZ=100); twice that, for safety.
 TICK_NS = 20_000_000
@@ -57,14 +58,18 @@ class StatCache:
         return digest
 
     def save(self) -> None:
-        """Save the entries for the next process; on a full disk they are lost, so that reading commands still work."""
+        """Save the entries for the next process.
+
+        On a full or read-only disk they are lost, so that reading commands still work.
+        """
         if not self._changed:
             return
-        living = {name: entry for name, entry in self._entries.items() if Path(name).exists()}
+        living = {name: entry for name, entry in self._entries.items() if os.path.exists(name)}  # noqa: PTH110
+        # `Path.exists` raises for what may not be looked at, as in the former place of a home that was moved.
         try:
             write_text(self._path, json.dumps(living))
         except OSError as error:
-            if not is_full(error):
+            if not is_full(error) and not is_read_only(error):
                 raise
         self._changed = False
 
@@ -75,5 +80,5 @@ def _read(path: Path) -> dict[str, tuple[Fingerprint, str]]:
             name: ((mark[0], mark[1], mark[2], mark[3]), digest)
             for name, (mark, digest) in json.loads(path.read_text()).items()
         }
-    except (FileNotFoundError, ValueError, TypeError, AttributeError, IndexError):  # every file is read again
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):  # every file is read again
         return {}
