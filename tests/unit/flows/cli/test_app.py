@@ -122,7 +122,7 @@ def test_an_error_that_the_prefect_server_answers(
     words: str,
 ) -> None:
     monkeypatch.setenv("ATLASFLOW_HOME", str(tmp_path))
-    monkeypatch.setattr(commands.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr("flows.cli.app.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
     answer = httpx.Response(status, request=httpx.Request("POST", "http://127.0.0.1:4200/api/flow_runs/"))
     with pytest.raises(httpx.HTTPStatusError) as raised:
         answer.raise_for_status()

@@ -203,7 +203,7 @@ def test_credentials_in_an_address_come_from_the_environment_only(
             {"profile": profile(tmp_path, f'[{section}]\n{key} = "{address}"')},
         ):
             with pytest.raises(UserError, match=f"{name} has credentials in it") as caught:
-                load(**where)  # type: ignore[arg-type]
+                load(**where)
             assert "nobody-may-see-this" not in str(caught.value)
             assert f"ATLASFLOW_{section.upper()}__{key.upper()}" in caught.value.hint
     monkeypatch.setenv("ATLASFLOW_DATA__SOURCE", address)
