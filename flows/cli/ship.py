@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from infra.atc.lint.findings import Finding
-    from tasks.release.foreign.classifier import Reading
+    from tasks.release.foreign.prepare import Prepared
 
 STAGES = ["convert", "publish", "deploy"]
 # How programs scale the bytes of a picture before a network: means, then standard deviations, on a scale of 0 to 1.
@@ -64,29 +64,30 @@ def ship(
 
     Each finding has a remedy. The model's own answers under ONNX Runtime are what the compiled model must give.
     """
-    reading, findings, count = _inspect(model, classes, size, profile, settings)
-    for finding in findings:
+    prepared, count = _inspect(model, classes, size, profile, settings)
+    for finding in prepared.findings:
         print_line(str(finding))
-    _stop_on_errors(model, findings)
-    assert reading.feed is not None  # noqa: S101 - a model without errors has an input
+    _stop_on_errors(model, prepared.findings)
+    feed = prepared.reading.feed
+    assert feed is not None  # noqa: S101 - a model without errors has an input
     if check:
-        print_line(f"{model.name} can be compiled: {reading.feed.size} pixels, {count} classes")
+        print_line(f"{model.name} can be compiled: {feed.size} pixels, {count} classes")
         return
     if images is None:
         raise UserError("--images is missing", hint="name a folder of pictures, or --check the model only")
     if not images.is_dir():
         raise UserError(f"--images: there is no folder {images}", hint="name a folder of pictures")
-    scale = scale or ("bytes" if reading.feed.dtype == "uint8" else "imagenet")
+    scale = scale or ("bytes" if feed.dtype == "uint8" else "imagenet")
     given = {
         "convert.model": str(model.absolute()),
         "convert.classes": str(classes.absolute()),
         "convert.images": str(images.absolute()),
-        "train.image_size": reading.feed.size,
+        "train.image_size": feed.size,
         "train.normalisation": SCALES.get(scale, scale),
         "data.fit": fit,
         **({"deploy.boards": board} if board else {}),
     }
-    print_line(f"pictures: {reading.feed.size} pixels, {fit}, scale {scale}")
+    print_line(f"pictures: {feed.size} pixels, {fit}, scale {scale}")
     from flows.cli.run import run  # noqa: PLC0415 - its engine is not needed for a check
 
     run(
@@ -96,12 +97,10 @@ def ship(
     )
 
 
-def _inspect(
-    model: Path, classes: Path, size: int, profile: str, settings: list[str] | None
-) -> "tuple[Reading, Sequence[Finding], int]":
+def _inspect(model: Path, classes: Path, size: int, profile: str, settings: list[str] | None) -> "tuple[Prepared, int]":
     from infra.world import World  # noqa: PLC0415 - only here
     from tasks.release.foreign.pictures import class_names  # noqa: PLC0415 - onnx is heavy
-    from tasks.release.own_model import inspect, target_of  # noqa: PLC0415
+    from tasks.release.foreign.prepare import prepare, target_of  # noqa: PLC0415
 
     for path in (model, classes):
         if not path.is_file():
@@ -109,8 +108,8 @@ def _inspect(
     names = class_names(classes)
     loaded = load(profile, parse_overrides(settings))
     target = target_of(loaded, World(loaded, home()).compiler().producer())
-    reading, findings = inspect(model, names, target, size=size)
-    return reading, findings, len(names)
+    prepared = prepare(model, len(names), target, size=size)
+    return prepared, len(names)
 
 
 def _stop_on_errors(model: Path, findings: "Sequence[Finding]") -> None:

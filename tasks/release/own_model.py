@@ -10,16 +10,14 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from infra.atc.generations import nearest
-from infra.atc.lint.findings import Finding, Level, Rule, errors
 from infra.errors import UserError
 from infra.ports.values import LocalFile
 from infra.store.artifacts import folder_files
 from infra.store.digests import file_digest
 from tasks.class_names import labels
 from tasks.evaluation_images import evaluation_images, input_contract
-from tasks.release.foreign import answers, classifier, pictures
-from tasks.release.targets import soc_versions
+from tasks.release.foreign import answers, pictures
+from tasks.release.foreign.prepare import check, is_air, prepare, target_of
 from tasks.specs import image_shape, train_spec
 
 if TYPE_CHECKING:
@@ -27,15 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    import onnx
 
-    from infra.atc.generations import Generation
-    from infra.ports.values import Producer
-    from infra.settings import Settings
     from models.data.images import Pixels
     from models.preprocess import Contract
     from tasks.engine.stage import StageContext
-    from tasks.release.foreign.classifier import Reading
+    from tasks.release.foreign.prepare import Prepared
 
 _CHUNK = 64  # pictures in memory as float32 at a time
 
@@ -55,46 +49,10 @@ class Adopted:
     batch: int
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a model is compiled for: the generation of the compiler, and the chips."""
-
-    cann: Generation
-    chips: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """The user's model, the model for boards, and what was found."""
-
-    own: onnx.ModelProto
-    made: onnx.ModelProto
-    reading: Reading
-    findings: list[Finding]
-
-
 def weights_beside(model: Path) -> Path | None:
     """The file with the weights of an ONNX file, by the names that exporters give it; None without one."""
     names = (f"{model.name}.data", f"{model.name}_data", f"{model.stem}.data", f"{model.stem}.bin", "weights.bin")
     return next((model.with_name(name) for name in names if model.with_name(name).is_file()), None)
-
-
-def target_of(settings: Settings, producer: Producer) -> Target:
-    """What a model is compiled for: the compiler's generation of CANN, and the chips."""
-    cann = str(producer.details.get("cann", "")) or producer.version
-    return Target(nearest(cann), soc_versions(settings))
-
-
-def inspect(
-    path: Path, names: Sequence[str], target: Target, *, batch: int = 1, size: int = 0
-) -> tuple[Reading, list[Finding]]:
-    """Lint a model file without compiling it: what it is, and all findings.
-
-    Raises:
-        UserError: it is no ONNX or AIR file.
-    """
-    prepared = _prepare(path, len(names), target, batch, size)
-    return prepared.reading, prepared.findings
 
 
 def adopt(context: StageContext) -> Adopted:
@@ -109,7 +67,7 @@ def adopt(context: StageContext) -> Adopted:
     size = image_shape(settings)[1]
     gears = bool(settings.convert.batch_gears)
     target = target_of(settings, context.world.compiler().producer())
-    prepared = _prepare(path, len(names), target, 0 if gears else settings.export.batch or 1, size)
+    prepared = prepare(path, len(names), target, batch=0 if gears else settings.export.batch or 1, size=size)
     for finding in prepared.findings:
         context.reporter.line("convert", str(finding))
     check(prepared.findings, path.name, settings, prepared.reading)
@@ -117,7 +75,7 @@ def adopt(context: StageContext) -> Adopted:
     batch = prepared.reading.feed.batch
     made = context.folder / "model" / f"model{path.suffix.lower()}"
     made.parent.mkdir()
-    made.write_bytes(path.read_bytes() if _is_air(path) else prepared.made.SerializeToString())
+    made.write_bytes(path.read_bytes() if is_air(path) else prepared.made.SerializeToString())
     contract = _contract(context)
     taken = _pictures(context, names, contract)
     own, found = _both(prepared, path.name, taken.images if taken else evaluation_images(context)[0], contract, batch)
@@ -138,63 +96,6 @@ def adopt(context: StageContext) -> Adopted:
     }
     outputs["findings"].write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
     return Adopted(_with_files(context, outputs), outputs, -1 if gears else batch)
-
-
-def check(findings: Sequence[Finding], name: str, settings: Settings, reading: Reading) -> None:
-    """Raise a UserError with every finding that prevents a compilation."""
-    found = [f"{finding.what}\n    → {finding.remedy}" for finding in errors(findings)]
-    size = image_shape(settings)[1]
-    if not found and reading.feed is not None:
-        if reading.feed.size != size:
-            found = [
-                f"it takes pictures of {reading.feed.size} pixels, and train.image_size is {size}\n"
-                f"    → set train.image_size={reading.feed.size}"
-            ]
-        elif settings.convert.batch_gears and reading.feed.batch:
-            found = [f"its batch is {reading.feed.batch}\n    → convert.batch_gears needs a model with an open batch"]
-    if found:
-        raise UserError(
-            f"{name} cannot be compiled:\n" + "\n".join(f"  {number}. {text}" for number, text in enumerate(found, 1))
-        )
-
-
-def _is_air(path: Path) -> bool:
-    return path.suffix.lower() == ".air"
-
-
-def _prepare(path: Path, classes: int, target: Target, batch: int, size: int) -> _Prepared:
-    from infra.atc.lint import fixes, rules
-
-    if _is_air(path):
-        return _prepare_air(path, classes)
-    if path.suffix.lower() != ".onnx":
-        raise UserError(f"convert.model: {path.name} is no .onnx and no .air file", hint="export the model as ONNX")
-    own, findings = fixes.load(path)
-    fixed, more = fixes.apply(own, batch=batch, size=size, cann=target.cann)
-    findings += [*more, *rules.lint(fixed, target.cann, target.chips)]
-    reading = classifier.read(fixed, classes)
-    if errors(findings):  # of a graph that is wrong in itself, shapes are often unknown: more would be noise
-        return _Prepared(own, fixed, reading, findings)
-    made = fixed if errors(reading.findings) else classifier.adapt(fixed, reading)
-    return _Prepared(own, made, reading, [*findings, *reading.findings])
-
-
-def _prepare_air(path: Path, classes: int) -> _Prepared:
-    """An AIR file goes to ATC as it is, so it must be in the boards' form already."""
-    from infra.air.reader import to_onnx
-    from infra.atc.lint import fixes
-
-    own, _ = fixes.apply(to_onnx(path.read_bytes()))
-    reading = classifier.read(own, classes)
-    if errors(reading.findings):
-        return _Prepared(own, own, reading, reading.findings)
-    made = classifier.adapt(own, reading)
-    changes = [item for item in reading.findings if item.rule is not Rule.NAMES]
-    findings = [
-        Finding(item.rule, Level.ERROR, item.what, "an AIR file is not changed: export ONNX instead")
-        for item in changes
-    ]
-    return _Prepared(own, made, reading, findings)
 
 
 def _contract(context: StageContext) -> Contract:
@@ -226,7 +127,7 @@ def _pictures(context: StageContext, names: Sequence[str], contract: Contract) -
 
 
 def _both(
-    prepared: _Prepared, name: str, images: Pixels, contract: Contract, batch: int
+    prepared: Prepared, name: str, images: Pixels, contract: Contract, batch: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The answers of the user's model as logits, and those of the prepared one: float32 [n, classes]."""
     import numpy as np
