@@ -61,7 +61,7 @@ async def classify(
     session.step("pictures")
     names = [f"{work}/{index}{picture.suffix}" for index, picture in enumerate(pictures)]
     for picture, name in zip(pictures, names, strict=True):
-        await session.send(picture, name, None)
+        await session.files.send(picture, name, None)
 
     def read(answer: Any) -> list[AgentAnswer]:
         found = [AgentAnswer.from_json(said) for said in answers.items(answer["pictures"])]
@@ -116,5 +116,5 @@ async def _fetch(session: Session, found: AgentAnswer, picture: Path, target: Pa
     if found.problem:
         return Classification(str(picture), (), 0.0, None, found.problem)
     with replacing(target) as temporary:
-        await session.fetch(found.annotated, temporary, MAX_ANNOTATED_BYTES)
+        await session.files.fetch(found.annotated, temporary, MAX_ANNOTATED_BYTES)
     return Classification(str(picture), found.top, found.milliseconds, target, numbers=found.numbers)

@@ -44,6 +44,6 @@ def _check_name(board: str, name: Any) -> str:
 async def _fetch(session: Session, source: str, target: Path, size: int) -> None:
     found = _NAME.fullmatch(target.name)
     with replacing(target) as temporary:
-        await session.fetch(source, temporary, min(size, MAX_PICTURE_BYTES))
+        await session.files.fetch(source, temporary, min(size, MAX_PICTURE_BYTES))
         if found is None or not file_digest(temporary).startswith(found[1]):
             raise Corrupt(f"board {session.name} sent another {target.name} than it kept", hint="collect again")

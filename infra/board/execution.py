@@ -22,8 +22,8 @@ async def infer(session: Session, release: Release, images: Path, logits: Path) 
     folders = sorted({str(PurePosixPath(name).parent) for name in release.files} - {"."})
     folder = await session.ask("make_work", answers.text, folders=folders)
     for name, file in release.files.items():
-        await session.send(file.path, f"{folder}/{name}", None)
-    await session.send(images, f"{folder}/images.npy", None)
+        await session.files.send(file.path, f"{folder}/{name}", None)
+    await session.files.send(images, f"{folder}/images.npy", None)
     session.step("trial")
     milliseconds = await session.ask(
         "trial",
@@ -34,7 +34,7 @@ async def infer(session: Session, release: Release, images: Path, logits: Path) 
         seconds=SECONDS,
     )
     with replacing(logits) as temporary:
-        await session.fetch(f"{folder}/logits.npy", temporary, MAX_LOGITS_BYTES)
+        await session.files.fetch(f"{folder}/logits.npy", temporary, MAX_LOGITS_BYTES)
         _check_logits(session.name, temporary, images)
     await session.ask("drop_work", answers.nothing, folder=folder)
     return milliseconds

@@ -132,7 +132,7 @@ async def _copy(session: Session, plan: CopyPlan, files: Mapping[str, LocalFile]
             session.step("copy")
             if not files[name].path.is_file():
                 raise UserError(f"there is no file {files[name].path}, the source of release file '{name}'")
-            await session.send(files[name].path, f"{plan.folder}/{name}{plan.part}", progress)
+            await session.files.send(files[name].path, f"{plan.folder}/{name}{plan.part}", progress)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -100,7 +100,7 @@ def _size(name: str, size: Any) -> int:
 async def _fetch(session: Session, source: str, target: Path, size: int) -> None:
     growth = _GROWTH if target.name == ANSWERS else 0  # a line may be added now
     with replacing(target) as temporary:
-        await session.fetch(source, temporary, size + growth)
+        await session.files.fetch(source, temporary, size + growth)
         if not size <= temporary.stat().st_size <= size + growth:
             raise Corrupt(f"board {session.name} sent another {target.name} than it listed", hint="pull again")
 

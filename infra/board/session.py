@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,34 +13,24 @@ import asyncssh
 
 from infra.board import answers
 from infra.board.connection import connect, mapped
+from infra.board.file_channel import FileChannel
 from infra.board.helper import AGENT, COMMAND, MODULES, READY, helper_script
 from infra.errors import AtlasFlowError, Corrupt, GateFailed, Refused, Transient, UserError
 from infra.faults import FaultPlan
-from infra.ports.values import OnBytes
 from infra.settings import BoardSettings
 
 T = TypeVar("T")
 
 REQUEST_SECONDS = 120.0
 MAX_LINE = 2**20  # bytes; a longer answer is cut by asyncssh's window of 2 MiB
-BLOCK_BYTES = 2**20
 BEAT_SECONDS = 15.0  # between signs of life while there are no requests
 IDLE_SECONDS = 90  # after this time without one, the board releases its lock
 CLASSES: Mapping[int, type[AtlasFlowError]] = {
     error.exit_code: error for error in (UserError, GateFailed, Refused, Transient, Corrupt)
 }
 MAX_NOISE = 1000  # lines that login scripts print before the helper's own
-_CLOSING_SECONDS = 0.5
 GREETING = b'{"atlasflow"'
 REFUSES_ROOT = b'{"refused": "root"}'
-
-
-class _NoChannel(Exception):
-    """The server opens no further channel."""
-
-
-class _NoSftp(Exception):
-    """The server has no SFTP."""
 
 
 class Session:
@@ -51,8 +41,7 @@ class Session:
         self.settings = settings
         self.faults = faults
         self._connection: asyncssh.SSHClientConnection | None = None
-        self._sftp: asyncssh.SFTPClient | None = None
-        self._starting = asyncio.Lock()
+        self._files: FileChannel | None = None
         self._asking = asyncio.Lock()
         self._beating: asyncio.Task[None] | None = None
         self._helper: asyncssh.SSHClientProcess[bytes] | None = None
@@ -61,6 +50,7 @@ class Session:
         self.faults.reach("board.connect")
         asyncio.get_running_loop().set_exception_handler(ignore_lost_connections)
         self._connection = await connect(self.name, self.settings)
+        self._files = FileChannel(self.name, self.settings, self._connection)
         try:
             await self._start()
         except BaseException:
@@ -81,6 +71,12 @@ class Session:
             await self._connection.wait_closed()
         else:
             self._connection.abort()
+
+    @property
+    def files(self) -> FileChannel:
+        """The files of the board."""
+        assert self._files is not None  # noqa: S101 - for the type checker: entered
+        return self._files
 
     def step(self, point: str) -> None:
         """Reach the fault point `board.<point>`; `cut` there cuts the connection."""
@@ -140,82 +136,6 @@ class Session:
                 if not self._asking.locked():
                     await self.ask("still_here", answers.nothing)
 
-    async def send(self, source: Path, target: str, progress: OnBytes | None) -> None:
-        """Copy a file to the board; the caller chooses a temporary name as `target`."""
-        sftp = await self._files()
-        with mapped(self.name, self.settings):
-            await sftp.put(str(source), target, progress_handler=_progress(progress))
-
-    async def fetch(self, source: str, target: Path, limit: int) -> None:
-        """Copy a file from the board into the new file `target`; a link on the board gives the bytes behind it.
-
-        Raises:
-            Corrupt: it has more than `limit` bytes.
-            Refused: the file cannot be written here.
-        """
-        sftp = await self._files()
-        with mapped(self.name, self.settings):
-            remote = await sftp.open(source, "rb")
-        total = 0
-        try:
-            # "x" refuses a path that exists, a link included.
-            with _writing(target), target.open("xb") as local:
-                while block := await self._block(remote):
-                    total += len(block)
-                    if total > limit:
-                        raise Corrupt(f"board {self.name} sends more than {limit} bytes for {target.name}")
-                    local.write(block)
-        finally:
-            with contextlib.suppress(asyncssh.Error, OSError):
-                await remote.close()
-
-    async def _block(self, remote: asyncssh.SFTPClientFile) -> bytes:
-        with mapped(self.name, self.settings):
-            data: bytes = await asyncio.wait_for(remote.read(BLOCK_BYTES), REQUEST_SECONDS)
-        return data
-
-    async def _files(self) -> asyncssh.SFTPClient:
-        assert self._connection is not None  # noqa: S101 - for the type checker: entered
-        async with self._starting:
-            if self._sftp is None:
-                self._sftp = await self._open_sftp(self._connection)
-        return self._sftp
-
-    async def _open_sftp(self, connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
-        """Open a second channel for files.
-
-        Raises:
-            Refused: the server has no SFTP, or allows one channel only.
-        """
-        where = f"the SSH server of board {self.name}"
-        try:
-            with mapped(self.name, self.settings):
-                return await asyncio.wait_for(self._open(connection), REQUEST_SECONDS)
-        except _NoChannel as error:
-            raise Refused(
-                f"{where} opens one channel only: {error}", hint="set MaxSessions to 10, its default, in sshd_config"
-            ) from error
-        except _NoSftp as error:
-            raise Refused(
-                f"{where} has no SFTP", hint="add the line `Subsystem sftp internal-sftp` to sshd_config; restart it"
-            ) from error
-
-    async def _open(self, connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
-        try:
-            return await connection.start_sftp_client()
-        except asyncssh.ChannelOpenError as error:
-            # A server that refuses the subsystem opens the channel first, and asyncssh says so by this code.
-            if error.code == asyncssh.OPEN_REQUEST_SESSION_FAILED:
-                raise _NoSftp from error
-            # A broken connection refuses the channel, too, and is closed a moment later.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(connection.wait_closed(), _CLOSING_SECONDS)
-            if connection.is_closed():
-                raise asyncssh.ConnectionLost(error.reason) from error
-            raise _NoChannel(error.reason) from error
-        except asyncssh.SFTPError as error:
-            raise _NoSftp from error
-
     async def try_files(self) -> None:
         """Send a small file to the board and remove it, as a deployment does with large ones.
 
@@ -223,7 +143,7 @@ class Session:
             AtlasFlowError: there is no SFTP, or the folder cannot be written.
         """
         work = await self.ask("make_work", answers.text)
-        await self.send(Path(__file__), f"{work}/probe", None)
+        await self.files.send(Path(__file__), f"{work}/probe", None)
         await self.ask("drop_work", answers.nothing, folder=work)
 
     def _running(self) -> "asyncssh.SSHClientProcess[bytes]":
@@ -278,28 +198,6 @@ class Session:
             text = await asyncio.wait_for(self._running().stderr.read(4000), 10)
         lines = (text or said or b"").decode(errors="replace").strip().splitlines()
         return f": {answers.printable(lines[-1])}" if lines else ""
-
-
-@contextlib.contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Map errors of this machine's disk."""
-    try:
-        yield
-    except OSError as error:
-        raise Refused(f"{target} cannot be written: {error.strerror or error}") from error
-
-
-def _progress(progress: OnBytes | None) -> Callable[[bytes, bytes, int, int], None] | None:
-    if progress is None:
-        return None
-    seen = 0
-
-    def handler(_source: bytes, _target: bytes, done: int, _total: int) -> None:
-        nonlocal seen
-        progress(done - seen)
-        seen = done
-
-    return handler
 
 
 def ignore_lost_connections(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from infra.board.agent.failure import GATE, Failure
 from infra.board.agent.manifest import PAYLOAD_TYPE, signed_bytes
 from infra.board.agent.releases import Releases
 from infra.board.connection import mapped
+from infra.board.file_channel import FileChannel
 from infra.board.session import Session
 from infra.errors import Transient
 from infra.faults import NO_FAULTS
@@ -230,10 +231,19 @@ class _Session(Session):
     async def __aenter__(self) -> Self:
         self._link.open()
         self._helper = self._link  # type: ignore[assignment]
+        self._files = _Files(self._link, self.name)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         self._link.close()
+
+
+class _Files(FileChannel):
+    """The files of a simulated connection."""
+
+    def __init__(self, link: "_Link", name: str) -> None:
+        super().__init__(name, SETTINGS, link)  # type: ignore[arg-type]
+        self._link = link
 
     async def send(self, source: Path, target: str, progress: OnBytes | None) -> None:
         with mapped(self.name, self.settings):

@@ -11,7 +11,7 @@ import pytest
 from infra.board import answers
 from infra.board.collect import collect
 from infra.errors import Corrupt
-from tests.unit.infra.board.test_pull import HOSTILE_NAMES
+from tests.unit.infra.board.test_pull import HOSTILE_NAMES, SentFiles
 
 T = TypeVar("T")
 CONTENT = b"a picture"
@@ -24,8 +24,8 @@ class KeepingSession:
     name = "porch"
 
     def __init__(self, names: Sequence[object], content: bytes = CONTENT) -> None:
-        self.files = dict.fromkeys(names, len(content))
-        self.content = content
+        self.listed = dict.fromkeys(names, len(content))
+        self.files = SentFiles(content)
         self.forgotten: list[str] = []
 
     async def ask(
@@ -40,12 +40,8 @@ class KeepingSession:
         if operation == "forget_unsure":
             self.forgotten += names
             return answers.read(self.name, reader, len(names))
-        files = {} if after else self.files
+        files = {} if after else self.listed
         return answers.read(self.name, reader, {"folder": "/board/unsure", "files": files})
-
-    async def fetch(self, source: str, target: Path, limit: int) -> None:
-        assert len(self.content) <= limit
-        target.write_bytes(self.content)
 
 
 def run(session: KeepingSession, folder: Path) -> list[Path]:

@@ -33,6 +33,17 @@ HOSTILE_NAMES = [
 ]
 
 
+class SentFiles:
+    """The files of a board, all with one content."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    async def fetch(self, source: str, target: Path, limit: int) -> None:
+        assert len(self.content) <= limit
+        target.write_bytes(self.content)
+
+
 class HostileSession:
     """Answers `outputs` with any listing, and sends any bytes."""
 
@@ -40,7 +51,7 @@ class HostileSession:
 
     def __init__(self, files: object, folder: object = "/board/outputs", content: bytes = b"bytes") -> None:
         self.answer = {"folder": folder, "files": files}
-        self.content = content
+        self.files = SentFiles(content)
 
     def page(self, after: str) -> object:
         return {**self.answer, "files": {}} if after else self.answer
@@ -48,10 +59,6 @@ class HostileSession:
     async def ask(self, operation: str, reader: Callable[[object], T], *, after: str, limit: int) -> T:
         assert operation == "outputs"
         return answers.read(self.name, reader, self.page(after))
-
-    async def fetch(self, source: str, target: Path, limit: int) -> None:
-        assert len(self.content) <= limit
-        target.write_bytes(self.content)
 
 
 def run(session: HostileSession, folder: Path) -> object:
