@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 
 from infra.obs.emulator import rules, signature, translation
 from infra.obs.emulator.http_streams import BLOCK, header_fields, read_body, read_head, whole_body
-from infra.obs.emulator.native import Reply
+from infra.obs.emulator.reply import Reply
 from infra.obs.emulator.signature import AWS, OBS, Dialect
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Exchange:
         if native is None or point != "s3.get-object" or status >= 300 or name not in ("GLACIER", "DEEP_ARCHIVE"):
             return False
         bucket, key, _ = rules.target_of(self.request, self.middleware.region)
-        return not await asyncio.to_thread(native.is_restored, bucket, unquote(key))
+        return not await asyncio.to_thread(native.objects.is_restored, bucket, unquote(key))
 
     def _noted(self, point: str, head: list[bytes]) -> list[bytes]:
         """Keep or add what only OBS knows of a bucket."""
