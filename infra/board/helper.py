@@ -11,6 +11,7 @@ MODULES = (
     "failure",
     "files",
     "manifest",
+    "signature",
     "trust",
     "facts",
     "folders",

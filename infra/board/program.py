@@ -10,6 +10,7 @@ MODULES = (
     "failure",
     "files",
     "manifest",
+    "signature",
     "trust",
     "folders",
     "journal",

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from infra.board.agent.failure import Failure
 from infra.board.agent.manifest import Manifest, parse
-from infra.board.agent.trust import Key, Keyring, check_purpose, check_signature
+from infra.board.agent.signature import Key, Keyring, check_signature
+from infra.board.agent.trust import check_purpose
 from infra.errors import AtlasFlowError, Corrupt, Refused, UserError
 from infra.ports.release import Release
 from infra.trust.keyring import HomeKeyring

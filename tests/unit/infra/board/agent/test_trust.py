@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 
-from infra.board.agent import trust
+from infra.board.agent import signature, trust
 from infra.board.agent.failure import CORRUPT, REFUSED, Failure
 from infra.board.agent.manifest import MANIFEST, MAX_BYTES, Manifest, parse, signed_bytes
 from infra.board.agent.releases import Releases
@@ -124,7 +124,7 @@ def refused(board: trust.Trust, folder: Path) -> Failure:
 
 
 def test_a_good_release_is_accepted_by_the_boards_own_openssl(board: trust.Trust, release: Path) -> None:
-    board.check = trust.openssl
+    board.check = signature.openssl
     begun = time.perf_counter()
     assert board.check_release(str(release)).counter == 100
     assert time.perf_counter() - begun < 1
@@ -216,7 +216,7 @@ def test_more_than_200_forged_old_expired_and_misdirected_releases_run_0_times(
 
 
 def test_the_same_forgeries_do_not_pass_openssl(board: trust.Trust, release: Path) -> None:
-    board.check = trust.openssl
+    board.check = signature.openssl
     kinds = ("payload bit 1", "signature bit 3", "stranger", "a stranger under a known id", "revoked", "rollback to 49")
     for kind, manifest in forged_manifests(release):
         if kind in kinds:
