@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
@@ -121,12 +122,13 @@ class Fast(nn.Cell):  # type: ignore[misc]  # MindSpore has no types
         left = (size - _PATCH + 1) // 2 ** len(_WIDTHS)
         self.pool = nn.MaxPool2d(left, left)
         self.flat = nn.Flatten()
+        self.scale = Tensor(_SCALE, mindspore.float32)  # a plain number is exported with a conversion of its type
         self.head = nn.Dense(widths[-1], classes, weight_init=_uniform((classes, widths[-1])), has_bias=False)
 
     def construct(self, image: Tensor) -> Tensor:
         """Return logits [n, classes] of images [n, 3, size, size]."""
         x = self.units(self.swish(self.whitening(image)))
-        return self.head(self.flat(self.pool(x))) * _SCALE
+        return self.head(self.flat(self.pool(x))) * self.scale
 
     def fit(self, tensors: NDArray[np.float32]) -> None:
         """Set the whitening layer from normalised training images [n, 3, size, size]; before the first step."""
