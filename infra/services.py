@@ -1,27 +1,26 @@
 """Local services: start once, find again, check their health, stop. Each belongs to one AtlasFlow home."""
 
 import json
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from infra.environment import inherited
 from infra.errors import Refused, Transient, UserError
-from infra.processes import alive, answers, end, free_port, listens, memory, port_is_free, spawn
+from infra.processes import alive, answers, end, listens, memory, port_is_free, spawn
+from infra.service_ports import FILE as PORTS_FILE
+from infra.service_ports import Ports, owner
 from infra.store.atomic import write_text
 from infra.store.bookkeeping import read_json
 from infra.store.locks import hold
 
-_PORTS = "ports.json"
 _ATTEMPTS = 5
 """How often a service starts at most, each time with other ports, when other programs take its ports."""
 _POLL_SECONDS = 0.05
-_PREFIX, _SECRETS_FOLDER = "ATLASFLOW_", "ATLASFLOW_SECRETS_DIR"
-_CLOUD_KEYS = {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"}
 
 
 @dataclass(frozen=True)
@@ -67,34 +66,33 @@ class Status:
     memory: int
 
 
+@dataclass(frozen=True)
+class _State:
+    """What was written down of a service when it started; version 0.1 wrote no port."""
+
+    pid: int
+    created: float
+    title: str
+    address: str
+    stop_seconds: float
+    port: int | None
+
+
 class Services:
     """The services of one home; state, logs and chosen ports are in `home/services`."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "services"
+        self.ports = Ports(self.folder)
 
     def port(self, name: str, preferred: int = 0) -> int:
-        """The port that belongs to `name`: chosen once, then kept, so that addresses survive a restart.
-
-        A service and its further ports share the beginning of their names: `objectstore`, `objectstore-master`.
-        """
-        with hold(self.folder / "ports.lock"):
-            ports = self._ports()
-            if name not in ports:
-                taken = set(ports.values())
-                wanted = preferred and preferred not in taken and port_is_free(preferred)
-                ports[name] = preferred if wanted else free_port(taken)
-                self._write_ports(ports)
-            return ports[name]
-
-    def known_port(self, name: str) -> int | None:
-        """The port that belongs to `name`; None where none was chosen yet."""
-        return self._ports().get(name)
+        """The port that belongs to `name`, chosen once (`Ports.of`)."""
+        return self.ports.of(name, preferred)
 
     def occupied_ports(self) -> dict[str, int]:
         """Ports of services that do not run, and where another program listens, by name."""
         running = [status.name for status in self.status() if status.running]
-        return {name: port for name, port in self._ports().items() if not _owner(name, running) and answers(port)}
+        return {name: port for name, port in self.ports.known().items() if not owner(name, running) and answers(port)}
 
     def start(self, service: Service) -> bool:
         """Start a service unless it runs; wait until it answers. True when it was started now.
@@ -108,7 +106,8 @@ class Services:
         self.folder.mkdir(parents=True, exist_ok=True)
         with hold(self.folder / f"{service.name}.lock"):
             process = self._process(service.name)
-            if process is not None and "port" not in self._state(service.name):
+            state = self._state(service.name)
+            if process is not None and (state is None or state.port is None):
                 # Version 0.1 started it, without a secret.
                 self._end(service.name)
                 process = None
@@ -122,7 +121,7 @@ class Services:
                 try:
                     self._launch(service)
                 except Transient:
-                    if attempt == _ATTEMPTS - 1 or not self._occupied(service):
+                    if attempt == _ATTEMPTS - 1 or not self.ports.taken(service.name, self._names()):
                         raise
                 else:
                     return True
@@ -136,35 +135,26 @@ class Services:
     def address(self, name: str) -> str:
         """Where a service that was started answers."""
         state = self._state(name)
-        if not state:
+        if state is None:
             raise UserError(f"{name} was never started here", hint="`atlasflow up` starts the services")
-        return str(state["address"])
+        return state.address
 
     def status(self) -> list[Status]:
         """All services that were ever started here."""
         found = []
         for path in sorted(self.folder.glob("*.json")):
-            if path.name == _PORTS:
+            if path.name == PORTS_FILE:
                 continue
             state = self._state(path.stem)
-            if not state:
+            if state is None:
                 continue
             process = self._process(path.stem)
             pid, used = (None, 0) if process is None else (process.pid, memory(process))
-            found.append(Status(path.stem, state["title"], state["address"], process is not None, pid, used))
+            found.append(Status(path.stem, state.title, state.address, process is not None, pid, used))
         return found
 
-    def _ports(self) -> dict[str, int]:
-        return read_json(self.folder / _PORTS, _port_numbers) or {}
-
-    def _write_ports(self, ports: Mapping[str, int]) -> None:
-        write_text(self.folder / _PORTS, json.dumps(ports, indent=1))
-
-    def _occupied(self, service: Service) -> list[str]:
-        """The names of a stopped service's ports that another program has taken."""
-        known = {service.name, *(status.name for status in self.status())}
-        own = {name: port for name, port in self._ports().items() if _owner(name, known) == service.name}
-        return [name for name, port in own.items() if not port_is_free(port)]
+    def _names(self) -> list[str]:
+        return [status.name for status in self.status()]
 
     def _replace_occupied_ports(self, service: Service) -> None:
         if service.rebuild is None:
@@ -174,11 +164,7 @@ class Services:
                     hint="stop that program, or change the setting",
                 )
             return
-        with hold(self.folder / "ports.lock"):
-            ports = self._ports()
-            for name in self._occupied(service):
-                ports[name] = free_port(set(ports.values()))
-            self._write_ports(ports)
+        self.ports.replace_taken(service.name, self._names())
 
     def _launch(self, service: Service) -> None:
         process = spawn(
@@ -199,17 +185,17 @@ class Services:
             self._end(service.name)
             raise
 
-    def _state(self, name: str) -> dict[str, Any]:
-        return read_json(self.folder / f"{name}.json", _checked_state) or {}
+    def _state(self, name: str) -> _State | None:
+        return read_json(self.folder / f"{name}.json", _read_state)
 
     def _process(self, name: str) -> psutil.Process | None:
         """The living process that was started under this name; a process id that was given away anew does not count."""
         state = self._state(name)
-        if not state:
+        if state is None:
             return None
         try:
-            process = psutil.Process(state["pid"])
-            return process if abs(process.create_time() - state["created"]) < 1 and alive(process) else None
+            process = psutil.Process(state.pid)
+            return process if abs(process.create_time() - state.created) < 1 and alive(process) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -227,10 +213,10 @@ class Services:
             time.sleep(_POLL_SECONDS)
 
     def _end(self, name: str) -> bool:
-        process = self._process(name)
-        if process is None:
+        process, state = self._process(name), self._state(name)
+        if process is None or state is None:
             return False
-        end(process, self._state(name)["stop_seconds"])
+        end(process, state.stop_seconds)
         return True
 
     def _log_tail(self, name: str) -> str:
@@ -239,37 +225,7 @@ class Services:
         return f"see {path}" + "".join(f"\n    {line}" for line in lines)
 
 
-def inherited(sections: Iterable[str]) -> dict[str, str]:
-    """Our environment without the secrets of the settings, but for those of some sections, and without cloud keys."""
-    from infra.settings import secret_names  # noqa: PLC0415 - only a start needs it
-
-    allowed, secret = set(sections), secret_names()
-    found = {}
-    for name, value in os.environ.items():
-        section, *keys = name.removeprefix(_PREFIX).lower().split("__")
-        is_secret = name.startswith(_PREFIX) and (not secret.isdisjoint(keys) or name == _SECRETS_FOLDER)
-        if (is_secret and section not in allowed and not (name == _SECRETS_FOLDER and allowed)) or name in _CLOUD_KEYS:
-            continue
-        found[name] = value
-    return found
-
-
-def _port_numbers(body: Any) -> dict[str, int]:
-    return {str(name): int(port) for name, port in body.items()}
-
-
-def _checked_state(body: Any) -> dict[str, Any]:
-    """Check the fields that every version has written; version 0.1 wrote no port."""
-    body["pid"], body["created"], body["stop_seconds"] = (
-        int(body["pid"]),
-        body["created"] + 0.0,
-        body["stop_seconds"] + 0,
-    )
-    return {**body, "title": str(body["title"]), "address": str(body["address"])}
-
-
-def _owner(port_name: str, services: Iterable[str]) -> str:
-    """The service that a port belongs to by its name; empty where it is none of these."""
-    return max(
-        (name for name in services if port_name == name or port_name.startswith(f"{name}-")), key=len, default=""
-    )
+def _read_state(body: Any) -> _State:
+    port = None if body.get("port") is None else int(body["port"])
+    times = body["created"] + 0.0, body["stop_seconds"] + 0
+    return _State(int(body["pid"]), times[0], str(body["title"]), str(body["address"]), times[1], port)

@@ -50,7 +50,7 @@ def outside(services: Services, settings: PrefectSettings) -> str | None:
     Processes that we start find our own server's address in the same variable.
     """
     named = os.environ.get(VARIABLE, "").rstrip("/")
-    ours = settings.port or services.known_port(NAME)
+    ours = settings.port or services.ports.known().get(NAME)
     return None if named in ("", f"http://127.0.0.1:{ours}/api") else named
 
 

@@ -76,7 +76,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, small_archive: Path) -> Iterato
 def listening(home: Installation) -> dict[int, str]:
     """Every TCP port at which a process of the home listens, with the service's name."""
     found = {}
-    known = {port: name for name, port in Services(home.folder)._ports().items()}
+    known = {port: name for name, port in Services(home.folder).ports.known().items()}
     roots = {name: state["pid"] for name, state in home.services().items()} | {"serve": home.serving}
     for name, pid in roots.items():
         process = psutil.Process(pid)

@@ -15,7 +15,7 @@ import pytest
 
 from infra.errors import Refused, Transient
 from infra.processes import answers
-from infra.services import Service, Services, inherited
+from infra.services import Service, Services
 
 LISTEN = """
 import os, signal, socket, sys, time
@@ -216,34 +216,6 @@ def test_what_the_environment_of_a_service_holds_is_not_written_down(services: A
     assert "nobody-may-see-this" in (services.folder / "listener.log").read_text(), "the service itself did get it"
 
 
-def test_a_port_is_chosen_once_and_kept(tmp_path: Path) -> None:
-    first = Services(tmp_path).port("one")
-    assert Services(tmp_path).port("one") == first
-    assert Services(tmp_path).port("two") != first
-    assert 1024 < first < 55_000
-
-
-def test_a_preferred_port_is_taken_when_it_is_free(tmp_path: Path) -> None:
-    services = Services(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert services.port("crowded", port) != port
-    assert services.port("lucky", port) == port
-    assert services.port("late", port) != port
-
-
 def test_nothing_was_ever_started_here(tmp_path: Path) -> None:
     assert Services(tmp_path / "absent").status() == []
     assert not Services(tmp_path / "absent").stop("nothing")
-
-
-def test_services_inherit_no_secrets_that_they_do_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"ATLASFLOW_OBS__SECRET_KEY", "ATLASFLOW_RELEASE__PASSPHRASE", "ATLASFLOW_BOARDS__PORCH__PASSWORD"}
-    secrets |= {"AWS_SECRET_ACCESS_KEY", "ATLASFLOW_SECRETS_DIR", "ATLASFLOW_STORE__MIRROR_SECRET"}
-    for name in {*secrets, "ATLASFLOW_OBS__BUCKET"}:
-        monkeypatch.setenv(name, "x")
-    found = inherited(())
-    assert not secrets & found.keys()
-    assert {"ATLASFLOW_OBS__BUCKET", "PATH"} <= found.keys()
-    told = inherited(("obs",))
-    assert secrets & told.keys() == {"ATLASFLOW_OBS__SECRET_KEY", "ATLASFLOW_SECRETS_DIR"}

@@ -147,7 +147,7 @@ def test_the_server_that_the_environment_names_is_used_and_none_is_started(
     assert "PREFECT_API_AUTH_STRING" not in environment, "the outside server has a login of its own"
     assert prefect_server.login_note(services, tmp_path, PrefectSettings()) == ""
     assert services.status() == []
-    assert services.known_port("prefect") is None
+    assert services.ports.known() == {}
     assert "not ours" in prefect_server.note(services, PrefectSettings())
 
 

@@ -180,7 +180,7 @@ def test_ports_stay_known(tmp_path: Path) -> None:
     port = services.port("prefect")
     with full_disk(), pytest.raises(OSError, match="File too large"):
         services.port("objects")
-    assert services.known_port("prefect") == services.port("prefect") == port
+    assert services.ports.known()["prefect"] == services.port("prefect") == port
 
 
 def test_artifacts_appear_whole_or_not(tmp_path: Path) -> None:
