@@ -15,7 +15,8 @@ from tasks.engine.diff import Cause, Reason
 from tasks.engine.reporter import Silent
 
 if TYPE_CHECKING:
-    from tasks.reports.training_comparison import ClassGain, Training, TrainingComparison
+    from tasks.reports.class_gain import ClassGain
+    from tasks.reports.training_comparison import Training, TrainingComparison
 
 Name = Annotated[str, typer.Argument(help="'latest', a run's id, or the start of a training's key.")]
 

@@ -13,9 +13,10 @@ from flows.cli.output import print_json, print_line, print_table
 from flows.context import open_chain
 from infra.prefect_server import server
 from infra.store.runs import Runs
-from tasks.engine.chain import Chain, StageState
+from tasks.engine.chain import Chain
 from tasks.engine.diff import brief
 from tasks.engine.reporter import Silent
+from tasks.engine.state import StageState
 from tasks.pipeline import EVERY_NAME, NAMES, gate_after, select
 
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.settings import Settings
-    from tasks.engine.chain import Chain, StageState
+    from tasks.engine.chain import Chain
     from tasks.engine.stage import Reporter
+    from tasks.engine.state import StageState
     from tasks.reports.training_comparison import TrainingComparison
 
 Result = TypeVar("Result")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from infra.errors import UserError
 from infra.faults import NO_FAULTS, FaultPlan
+from infra.modelarts.producer import producer
 from infra.modelarts.scripts.runs import ScriptRuns
 from infra.modelarts.scripts.trainer import ScriptTrainer
-from infra.modelarts.trainer import ModelArtsTrainer, producer
+from infra.modelarts.trainer import ModelArtsTrainer
 from infra.ports.storage import ObjectStore
 from infra.services import Service, Services
 from infra.settings import ModelArtsSettings, ObsSettings

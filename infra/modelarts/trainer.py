@@ -1,6 +1,5 @@
 """Train in a ModelArts job: it is billed, so it is never submitted twice, and is found again after any crash."""
 
-import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -9,12 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from infra.errors import Corrupt, UserError
 from infra.faults import NO_FAULTS, FaultPlan
-from infra.home import CHECKOUT
-from infra.local_training.producer import processor
 from infra.modelarts import plan, results
 from infra.modelarts.abnormal import end
 from infra.modelarts.ledger import Intent, Ledger
 from infra.modelarts.phases import Phase
+from infra.modelarts.producer import producer
 from infra.modelarts.scripts.script import base_name, key_of, version
 from infra.modelarts.stall import Alarm
 from infra.modelarts.stop import cancel, stop
@@ -25,28 +23,12 @@ from infra.ports.storage import ObjectStore
 from infra.ports.training import JobStatus, OnEvent, TrainJob
 from infra.ports.values import Producer
 from infra.settings import ModelArtsSettings
-from infra.store.code_digest import closure
-from infra.store.digests import value_digest
 
 if TYPE_CHECKING:
     from infra.modelarts.client import ModelArts
     from infra.modelarts.job import Job
 
 Result = TypeVar("Result")
-
-
-def producer(settings: ModelArtsSettings, *, emulated: bool) -> Producer:
-    """Name what trains, without a client or a request.
-
-    The stand-in trains with this machine's MindSpore; its version is the digest of the code that prepares a job.
-    """
-    engine = plan.image_digest(settings) if settings.image else settings.engine
-    details = {"engine": engine, "flavor": settings.flavor, "nodes": str(settings.node_count)}
-    if not emulated:
-        return Producer("modelarts", engine, emulated=False, details=details)
-    version = value_digest(closure(["infra.modelarts.emulator.container"], CHECKOUT))[:16]
-    details |= {"mindspore": importlib.metadata.version("mindspore"), **processor()}
-    return Producer("modelarts-stand-in", version, emulated=True, details=details)
 
 
 class ModelArtsTrainer:

@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from infra.errors import Corrupt, Refused, UserError
 from infra.faults import NO_FAULTS, FaultPlan
@@ -24,35 +23,12 @@ from tasks.engine.diff import Cause, Reason, differences, nearest
 from tasks.engine.execution import Executor, Result
 from tasks.engine.keys import ingredients, inputs, sources
 from tasks.engine.stage import Reporter, Stage
+from tasks.engine.state import StageState, State
 
 if TYPE_CHECKING:
     from infra.leases import Leases
 
-State = Literal["fresh", "stale", "missing"]
 OnRun = Callable[[], AbstractContextManager[object]]
-UNCHANGED = Reason(Cause.UNCHANGED)
-FORCED = Reason(Cause.FORCED)
-
-
-@dataclass(frozen=True)
-class StageState:
-    """What the receipts say of a stage.
-
-    Attributes:
-        stage: its name.
-        state: `fresh` has a verified receipt, `stale` ran before, `missing` never ran.
-        reason: why.
-        key: of the present ingredients; None while an input is missing.
-        ingredients: what the key is made of.
-        receipt: of this key, when its outputs are whole.
-    """
-
-    stage: str
-    state: State
-    reason: Reason
-    key: str | None = None
-    ingredients: Mapping[str, Any] | None = None
-    receipt: Receipt | None = None
 
 
 class Chain:
@@ -133,7 +109,7 @@ class Chain:
         if deviation is not None:
             return StageState(stage.name, "stale", Reason(Cause.RECORD_DIFFERS, detail=deviation), key, found)
         self.known[stage.name] = receipt
-        return StageState(stage.name, "fresh", UNCHANGED, key, found, receipt)
+        return StageState(stage.name, "fresh", Reason(Cause.UNCHANGED), key, found, receipt)
 
     def _miss(self, stage: Stage, key: str, found: Mapping[str, Any]) -> StageState:
         before = nearest(self.receipts.all(stage.name), found)
@@ -263,7 +239,7 @@ class Chain:
     def _reason_to_run(self, executor: Executor, state: StageState, force: bool) -> Reason | None:
         """None when the receipt holds; an effect asks the world first."""
         if force:
-            return FORCED
+            return Reason(Cause.FORCED)
         if state.receipt is None:
             return state.reason
         deviation = executor.deviation(state.receipt)

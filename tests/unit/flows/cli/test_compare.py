@@ -12,7 +12,8 @@ from infra.store.runs import Runs, StageRecord
 from infra.tracking.repository import Note
 from tasks.engine.diff import Difference
 from tasks.reports import training_comparison
-from tasks.reports.training_comparison import ClassGain, Training, TrainingComparison
+from tasks.reports.class_gain import ClassGain
+from tasks.reports.training_comparison import Training, TrainingComparison
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from flows.cli import app
 from infra.store.receipts import Receipt
 from tasks.engine.diff import Difference
 from tasks.reports import inspection, training_comparison
+from tasks.reports.class_gain import ClassGain
 from tasks.reports.costs import Network, TrainedNetwork
 from tasks.reports.steps import LayerTime, RateRange, StepTimes
-from tasks.reports.training_comparison import ClassGain, Training, TrainingComparison
+from tasks.reports.training_comparison import Training, TrainingComparison
 
 NETWORK = {
     "network": "lenet5",

@@ -7,7 +7,7 @@ import pytest
 
 from infra.errors import UserError
 from infra.modelarts import plan
-from infra.modelarts.trainer import producer
+from infra.modelarts.producer import producer
 from infra.ports.training import TrainJob
 from infra.ports.values import LocalFile
 from infra.settings import ModelArtsSettings

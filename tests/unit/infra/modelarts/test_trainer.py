@@ -17,7 +17,7 @@ from infra.errors import AtlasFlowError, Corrupt, Refused, Transient, UserError
 from infra.home import CHECKOUT
 from infra.modelarts.emulator.platform import Platform
 from infra.modelarts.emulator.request import read_request
-from infra.modelarts.trainer import producer
+from infra.modelarts.producer import producer
 from infra.ports.training import JobStatus, LogLine, TrainEvent
 from tests.unit.infra.local_training.doubles import Recorder, ignore
 from tests.unit.infra.modelarts import doubles
@@ -309,7 +309,7 @@ def test_the_producer_tells_stand_in_and_platform_apart() -> None:
 
 def test_the_producer_imports_neither_sdk_nor_mindspore() -> None:
     code = (
-        "import sys; from infra.modelarts.trainer import producer; from infra.settings import ModelArtsSettings;"
+        "import sys; from infra.modelarts.producer import producer; from infra.settings import ModelArtsSettings;"
         "producer(ModelArtsSettings(), emulated=True);"
         "sys.exit(any(name.startswith(('huaweicloud', 'mindspore')) for name in sys.modules))"
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from infra.errors import UserError
+from infra.modelarts.producer import producer
 from infra.modelarts.scripts.runs import ScriptRuns
 from infra.modelarts.scripts.trainer import ScriptTrainer, newest
-from infra.modelarts.trainer import producer
 from infra.ports.training import TrainJob
 from infra.settings import load
 from tasks.stages.train import STAGE
