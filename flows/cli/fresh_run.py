@@ -6,13 +6,33 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from flows.cli.output import print_facts, print_line, print_table
 from infra.store.proofs import proofs
 
 if TYPE_CHECKING:
     from infra.store.receipts import Receipt
+
+
+class FreshStage(NamedTuple):
+    """What `show` says of a stage; a JSON list in the cache of fresh runs.
+
+    Attributes:
+        stage: its name.
+        key: of its receipt.
+        finished: when, in seconds since 1970.
+        emulated: True when a stand-in took part.
+        outputs: their number.
+        bytes: of all of them.
+    """
+
+    stage: str
+    key: str
+    finished: float
+    emulated: bool
+    outputs: int
+    bytes: int
 
 
 class Printer:
@@ -26,23 +46,16 @@ class Printer:
         """Show nothing."""
 
 
-def rows_of(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
-    """Make the rows of `show`, as JSON values for the cache of fresh runs."""
-    return [
-        {
-            "stage": receipt.stage,
-            "key": receipt.key,
-            "finished": receipt.finished,
-            "emulated": receipt.emulated,
-            "outputs": len(receipt.outputs),
-            "bytes": sum(artifact.size for artifact in receipt.outputs.values()),
-        }
-        for receipt in receipts
-    ]
+def stage_of(receipt: Receipt) -> FreshStage:
+    """What `show` says of the stage of a receipt."""
+    size = sum(artifact.size for artifact in receipt.outputs.values())
+    return FreshStage(
+        receipt.stage, receipt.key, receipt.finished, receipt.emulated, outputs=len(receipt.outputs), bytes=size
+    )
 
 
 def show(
-    rows: Sequence[Mapping[str, Any]],
+    stages: Iterable[FreshStage],
     home: Path,
     facts: Iterable[Sequence[str]] = (),
     repeated: Mapping[str, str] = MappingProxyType({}),
@@ -50,21 +63,22 @@ def show(
     """Print one line for each stage, when each effect was last proved, and the results.
 
     Args:
-        rows: from `rows_of`.
+        stages: in their order.
         home: has the times of the proofs.
         facts: name and value of each result.
         repeated: the effects that no longer held and were repeated now, with the reason.
     """
     now, proved = time.time(), proofs(home)
     lines = []
-    for row in rows:
-        made = f"{age(now - row['finished'])} ago"
-        if f"{row['stage']} {row['key']}" in proved:
-            made += f", last proved {age(now - proved[row['stage'] + ' ' + row['key']])} ago"
-        if row["emulated"]:
+    for found in stages:
+        made = f"{age(now - found.finished)} ago"
+        proof = proved.get(f"{found.stage} {found.key}")
+        if proof is not None:
+            made += f", last proved {age(now - proof)} ago"
+        if found.emulated:
             made += " (stand-in)"
-        size = f"{row['outputs']} ({row['bytes'] / 1e6:.1f} MB)"
-        lines.append((row["stage"], "repeated" if row["stage"] in repeated else "fresh", row["key"][:12], size, made))
+        size = f"{found.outputs} ({found.bytes / 1e6:.1f} MB)"
+        lines.append((found.stage, "repeated" if found.stage in repeated else "fresh", found.key[:12], size, made))
     print_table(("stage", "state", "key", "outputs", "made"), lines, right=("outputs",))
     print_facts((name, value) for name, value in facts)
     for stage, reason in repeated.items():

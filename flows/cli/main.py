@@ -35,9 +35,9 @@ def _main() -> None:
     if arguments[:1] == ["run"]:
         fresh = recall(home(), arguments[1:])
         if fresh is not None:
-            from flows.cli.fresh_run import show  # noqa: PLC0415 - rich is for those who have something to show
+            from flows.cli.fresh_run import FreshStage, show  # noqa: PLC0415 - rich is for those who have something to show
 
-            show(fresh["rows"], home(), fresh["facts"])
+            show([FreshStage(*values) for values in fresh["stages"]], home(), fresh["facts"])
             return
     # Imports make next to no garbage; looking for it costs a tenth of a quick command. Long ones enable it again.
     gc.disable()

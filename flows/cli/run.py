@@ -72,13 +72,17 @@ def run(
     if not forced and not record and ((prove and _was_fresh(chain)) or all_fresh(chain, selected)):
         repeated = chain.prove(chain.stages[name] for name in selected) if prove else {}
         chain.update_latest(selected)
-        rows = fresh_run.rows_of(chain.known[name] for name in selected)
+        stages = [fresh_run.stage_of(chain.known[name]) for name in selected]
         facts = results(chain, selected)
-        answer = {"rows": rows, "facts": facts, "keys": {name: receipt.key for name, receipt in chain.known.items()}}
+        answer = {
+            "stages": stages,
+            "facts": facts,
+            "keys": {name: receipt.key for name, receipt in chain.known.items()},
+        }
         depends_on = [*sources(profile), *_dependencies(chain)]
         if not any(path.is_relative_to(chain.home / INPUTS) for path in depends_on):  # a bucket may change
             fresh_cache.remember(chain.home, _without_prove(), begun_ns, depends_on, answer)
-        fresh_run.show(rows, chain.home, facts, {name: str(reason) for name, reason in repeated.items()})
+        fresh_run.show(stages, chain.home, facts, {name: str(reason) for name, reason in repeated.items()})
         return
     from flows.cli.terminal import run_with_prefect  # noqa: PLC0415 - Prefect takes seconds, and a fresh chain needs none
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasks.metrics import Metrics
+    from tasks.release.parity_report import ParityRow
 
 _CIFAR10 = "- Data: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009."
 _PARITY = (
@@ -19,7 +20,7 @@ def markdown(
     recipe: Mapping[str, Any],
     metrics: Metrics,
     checks: Mapping[str, Any],
-    parity: Sequence[Mapping[str, Any]],
+    parity: Sequence[ParityRow],
     digests: Mapping[str, str],
 ) -> str:
     """Write the card.
@@ -28,7 +29,7 @@ def markdown(
         recipe: every field of the training specification.
         metrics: of the evaluation (`metrics.json`).
         checks: the check of each exported format (`checks.json`).
-        parity: the rows of the parity ledger (`tasks.release.parity.rows`).
+        parity: the rows of the parity ledger (`tasks.release.parity_report.rows`).
         digests: name to SHA-256, of data, checkpoint and exported files.
     """
     lines = [
@@ -40,7 +41,7 @@ def markdown(
         *_quality(metrics),
         *_table("Training", ("field", "value"), sorted(recipe.items())),
         *_table("Formats", ("format", "logits against the checkpoint"), [(k, _check(v)) for k, v in checks.items()]),
-        *_table("Parity", _PARITY, [[row[column] for column in _PARITY] for row in parity]),
+        *_table("Parity", _PARITY, _parity_cells(parity)),
         *_table("Digests", ("file", "SHA-256"), [(name, f"`{digest}`") for name, digest in digests.items()]),
         *_limits(recipe, metrics),
     ]
@@ -68,6 +69,10 @@ def _quality(metrics: Metrics) -> list[str]:
 def _table(heading: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     lines = [f"| {' | '.join(map(str, row))} |" for row in (columns, *rows)]
     return [f"## {heading}", "", lines[0], f"|{'---|' * len(columns)}", *lines[1:], ""]
+
+
+def _parity_cells(rows: Sequence[ParityRow]) -> list[list[str | float]]:
+    return [[cells[column] for column in _PARITY] for cells in (row.cells() for row in rows)]
 
 
 def _limits(recipe: Mapping[str, Any], metrics: Metrics) -> list[str]:
@@ -103,7 +108,7 @@ def own_model_markdown(
     accuracy: float | None,
     images: int,
     changes: Sequence[str],
-    parity: Sequence[Mapping[str, Any]],
+    parity: Sequence[ParityRow],
     digests: Mapping[str, str],
 ) -> str:
     """Write the card of a model that this chain did not train.
@@ -129,7 +134,7 @@ def own_model_markdown(
         "compare with its own answers.",
         "",
         *(["## Changes before the compilation", "", *(f"- {change}" for change in changes), ""] if changes else []),
-        *_table("Parity", _PARITY, [[row[column] for column in _PARITY] for row in parity]),
+        *_table("Parity", _PARITY, _parity_cells(parity)),
         *_table("Digests", ("file", "SHA-256"), [(name, f"`{digest}`") for name, digest in digests.items()]),
     ]
     return "\n".join(lines) + "\n"

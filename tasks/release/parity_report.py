@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tasks.release.parity import with_board
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from infra.ports.comparison import Comparison
     from tasks.release.deployment import DeployedBoard
     from tasks.release.ledger import Hop, Ledger
 
@@ -19,6 +21,78 @@ COLUMNS = (
     "from", "to", "images", "agreement", "cosine", "max difference", "accuracy", "accuracy drop", "worst class",
     "bytes", "ms", "verdict",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a form of the model agrees with the checkpoint, as people read it.
+
+    Attributes:
+        images: that were compared.
+        agreement: share of images with the same top class.
+        cosine: mean cosine of the logits.
+        max_difference: largest difference of two logits, or `not finite`.
+        accuracy: share of right answers, 0 to 1.
+        accuracy_drop: the checkpoint's accuracy minus this one.
+        worst_class: the class that agrees worst and its agreement, or `none`.
+    """
+
+    images: int
+    agreement: float
+    cosine: float
+    max_difference: str
+    accuracy: float
+    accuracy_drop: float
+    worst_class: str
+
+    @classmethod
+    def of(cls, whole: Comparison) -> Agreement:
+        """Round the figures of a comparison."""
+        from models.parity import worst_class
+
+        worst = worst_class(whole.to_json())
+        return cls(
+            whole.images,
+            round(whole.agreement, 4),
+            round(whole.cosine, 6),
+            "not finite" if whole.max_difference is None else f"{whole.max_difference:.3g}",
+            round(whole.accuracy, 4),
+            round(whole.accuracy_drop, 4),
+            f"{worst['class']} ({worst['agreement']:.4f})" if worst["agreement"] < 1 else "none",
+        )
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """A hop of the ledger.
+
+    Attributes:
+        source: the form that it starts from.
+        target: the form that it ends at.
+        bytes: size of the target's file.
+        verdict: for people.
+        agreement: with the checkpoint; None where the target was not executed.
+        milliseconds: of one image; None where they were not measured.
+    """
+
+    source: str
+    target: str
+    bytes: int
+    verdict: str
+    agreement: Agreement | None
+    milliseconds: float | None
+
+    def cells(self) -> dict[str, str | float]:
+        """The cell of each of COLUMNS; empty where nothing is known."""
+        cells: dict[str, str | float] = dict.fromkeys(COLUMNS, "")
+        cells["from"], cells["to"] = self.source, self.target
+        cells["bytes"], cells["verdict"] = self.bytes, self.verdict
+        if self.milliseconds is not None:
+            cells["ms"] = round(self.milliseconds, 3)
+        if self.agreement is not None:
+            for name, value in vars(self.agreement).items():
+                cells[name.replace("_", " ")] = value
+        return cells
 
 
 def write_with_boards(ledger: Ledger, boards: Mapping[str, DeployedBoard], folder: Path) -> dict[str, Path]:
@@ -58,12 +132,12 @@ def write(ledger: Ledger, times: Mapping[str, float], folder: Path) -> dict[str,
     with files["parity"].open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows(ledger, times))
+        writer.writerows(row.cells() for row in rows(ledger, times))
     draw(ledger, times, files["picture"])
     return files
 
 
-def rows(ledger: Ledger, times: Mapping[str, float]) -> list[dict[str, Any]]:
+def rows(ledger: Ledger, times: Mapping[str, float]) -> list[ParityRow]:
     """The ledger as a table for people.
 
     Args:
@@ -73,25 +147,15 @@ def rows(ledger: Ledger, times: Mapping[str, float]) -> list[dict[str, Any]]:
     return [_row(hop, ledger, times) for hop in ledger.hops]
 
 
-def _row(hop: Hop, ledger: Ledger, times: Mapping[str, float]) -> dict[str, Any]:
-    from models.parity import worst_class
-
-    row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
-    row |= {"from": hop.source, "to": hop.target, "bytes": hop.bytes, "verdict": verdict(hop, ledger)}
-    if hop.target in times:
-        row["ms"] = round(times[hop.target], 3)
-    if (whole := hop.whole) is not None:
-        worst = worst_class(whole.to_json())
-        row |= {
-            "images": whole.images,
-            "agreement": round(whole.agreement, 4),
-            "cosine": round(whole.cosine, 6),
-            "max difference": "not finite" if whole.max_difference is None else f"{whole.max_difference:.3g}",
-            "accuracy": round(whole.accuracy, 4),
-            "accuracy drop": round(whole.accuracy_drop, 4),
-            "worst class": f"{worst['class']} ({worst['agreement']:.4f})" if worst["agreement"] < 1 else "none",
-        }
-    return row
+def _row(hop: Hop, ledger: Ledger, times: Mapping[str, float]) -> ParityRow:
+    return ParityRow(
+        hop.source,
+        hop.target,
+        hop.bytes,
+        verdict(hop, ledger),
+        None if hop.whole is None else Agreement.of(hop.whole),
+        times.get(hop.target),
+    )
 
 
 def verdict(hop: Hop, ledger: Ledger) -> str:

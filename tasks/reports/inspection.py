@@ -7,7 +7,7 @@ import json
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from infra.errors import UserError
 from tasks.reports.costs import Network, TrainedNetwork
@@ -15,11 +15,14 @@ from tasks.reports.steps import RateRange, StepTimes
 from tasks.specs import network_settings, recipe_settings, train_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from infra.ports.models import ModelCommand
     from infra.store.receipts import Receipt
+    from models.spec.train_spec import TrainSpec
     from tasks.engine.chain import Chain
+
+T = TypeVar("T")
 
 FULL = 50_000
 """Training images of the whole data set, for schedules without a data set (docs/reference/tutorials.md T0)."""
@@ -65,18 +68,17 @@ def schedules(chain: Chain, names: Sequence[str], picture: Path) -> tuple[dict[s
 
     spec = import_module("models.spec.recipes")
     count = len(_images(chain, "train")) if "download" in chain.known else FULL
-    base = recipe_settings(chain.settings)
-    batch_size = train_spec(chain.settings).batch_size
-    steps = count // batch_size
+    base = train_spec(chain.settings)
+    steps = count // base.batch_size
     if not steps:
         raise UserError(
-            f"setting train.batch_size: {batch_size} is more than the {count:,} training images",
+            f"setting train.batch_size: {base.batch_size} is more than the {count:,} training images",
             hint="take a smaller batch",
         )
     rates: dict[str, list[float]] = {}
     for name in names:
         try:
-            wanted = spec.load(json.dumps({**base, **_schedule_fields(base, name)}))
+            wanted = spec.load(json.dumps({**recipe_settings(chain.settings), **_schedule_fields(base, name)}))
         except spec.SpecError as error:
             raise UserError(f"schedule {name}: {error.message}", hint=error.hint) from error
         rates[name] = [float(rate) for rate in import_module("models.training.schedules").learning_rates(wanted, steps)]
@@ -96,7 +98,7 @@ def history(chain: Chain, picture: Path) -> list[dict[str, str]]:
 
 def network(chain: Chain, folder: Path) -> Network:
     """Describe every layer of the recipe's network; runs MindSpore, with its log in `folder`."""
-    return Network.from_json(_run(chain, "describe", {}, folder, "network.json"))
+    return _run(chain, "describe", {}, folder / "network.json", Network.from_json)
 
 
 def profile(chain: Chain, folder: Path) -> TrainedNetwork:
@@ -109,14 +111,14 @@ def profile(chain: Chain, folder: Path) -> TrainedNetwork:
     if exported is not None and "onnx" in exported.outputs:
         name = exported.outputs["onnx"].name
         arguments["model"] = str(_link(chain, "export", "onnx", folder / "export") / name)
-    return TrainedNetwork.from_json(_run(chain, "profile", arguments, folder, "profile.json"))
+    return _run(chain, "profile", arguments, folder / "profile.json", TrainedNetwork.from_json)
 
 
 def step_times(chain: Chain, folder: Path, picture: Path) -> StepTimes:
     """Measure where the milliseconds of a training step go, and draw them; runs MindSpore, with its log in `folder`."""
     from tasks.reports.learning_plots import step_times as draw
 
-    found = StepTimes.from_json(_short_training(chain, "step", folder, "step.json"))
+    found = _short_training(chain, "step", folder / "step.json", StepTimes.from_json)
     draw(found, picture)
     return found
 
@@ -125,21 +127,21 @@ def rate_range(chain: Chain, folder: Path, picture: Path) -> RateRange:
     """Train some steps with a rising learning rate, and draw the losses; runs MindSpore, with its log in `folder`."""
     from tasks.reports.learning_plots import rate_range as draw
 
-    found = RateRange.from_json(_short_training(chain, "rates", folder, "rates.json"))
+    found = _short_training(chain, "rates", folder / "rates.json", RateRange.from_json)
     draw(found, picture)
     return found
 
 
-def _short_training(chain: Chain, command: ModelCommand, folder: Path, result: str) -> dict[str, Any]:
-    arguments = {"data_url": str(_link(chain, "download", "data", folder / "data"))}
-    return _run(chain, command, arguments, folder, result, json.dumps(recipe_settings(chain.settings), sort_keys=True))
+def _short_training(chain: Chain, command: ModelCommand, result: Path, reader: Callable[[Any], T]) -> T:
+    arguments = {"data_url": str(_link(chain, "download", "data", result.parent / "data"))}
+    return _run(chain, command, arguments, result, reader, recipe_settings(chain.settings))
 
 
-def _schedule_fields(base: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _schedule_fields(base: TrainSpec, name: str) -> dict[str, object]:
     """The schedule, with the other fields that it needs."""
-    changes: dict[str, Any] = {"schedule": name}
-    if name == "stage" and not base["milestones"]:
-        changes["milestones"] = sorted({max(1, base["epochs"] // 2), max(1, base["epochs"] * 3 // 4)})
+    changes: dict[str, object] = {"schedule": name}
+    if name == "stage" and not base.milestones:
+        changes["milestones"] = sorted({max(1, base.epochs // 2), max(1, base.epochs * 3 // 4)})
     if name != "stage":
         changes["milestones"] = []
     if name == "one-cycle":
@@ -148,12 +150,18 @@ def _schedule_fields(base: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _run(
-    chain: Chain, command: ModelCommand, arguments: dict[str, str], folder: Path, result: str, spec: str = ""
-) -> dict[str, Any]:
-    spec = spec or json.dumps(network_settings(chain.settings), sort_keys=True)
-    chain.world.models().run(command, {**arguments, "spec": spec, "output": str(folder)}, folder / f"{command}.log")
-    found: dict[str, Any] = json.loads((folder / result).read_text(encoding="utf-8"))
-    return found
+    chain: Chain,
+    command: ModelCommand,
+    arguments: Mapping[str, str],
+    result: Path,
+    reader: Callable[[Any], T],
+    spec: Mapping[str, object] | None = None,
+) -> T:
+    """Run a command of `models/main.py` with its log beside `result`, and read that JSON file."""
+    text = json.dumps(network_settings(chain.settings) if spec is None else spec, sort_keys=True)
+    folder = result.parent
+    chain.world.models().run(command, {**arguments, "spec": text, "output": str(folder)}, folder / f"{command}.log")
+    return reader(json.loads(result.read_text(encoding="utf-8")))
 
 
 def _images(chain: Chain, part: str) -> Any:

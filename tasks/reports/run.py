@@ -7,12 +7,12 @@ machine that is gone. The text repeats their numbers.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks.engine.diff import brief
-from tasks.release.parity_report import rows
+from tasks.release.parity_report import ParityRow, rows
 from tasks.reports import sections
 from tasks.reports.accuracy import accuracy
 from tasks.reports.inputs import last_ledger, ledger_of, metrics_of, milliseconds, picture_of, published_of, rows_of
@@ -70,7 +70,7 @@ def markdown(chain: Chain, record: RunRecord) -> str:
     return "\n".join(lines)
 
 
-def parity_rows(chain: Chain) -> list[dict[str, Any]]:
+def parity_rows(chain: Chain) -> list[ParityRow]:
     """Make the rows of the newest parity ledger, with the measured latencies."""
     if "convert" not in chain.known:
         return []
@@ -100,7 +100,8 @@ def _publish_evaluation(chain: Chain, evaluation: Receipt) -> None:
 
 def _publish_parity(chain: Chain) -> None:
     """Publish the newest ledger as a table and a picture."""
-    create_table_artifact(parity_rows(chain), key="parity", description="Each form of the model against the checkpoint")
+    table = [row.cells() for row in parity_rows(chain)]
+    create_table_artifact(table, key="parity", description="Each form of the model against the checkpoint")
     last = last_ledger(chain)
     _show_picture(chain, last, "picture", "parity-by-class", "Agreement with the checkpoint, hop by hop and by class")
 

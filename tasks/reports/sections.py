@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.reports.cache import cached
 from tasks.reports.inputs import (
@@ -19,11 +19,12 @@ from tasks.reports.inputs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from infra.settings.modelarts import ModelArtsSettings
     from infra.store.runs import RunRecord
     from tasks.engine.chain import Chain
+    from tasks.release.parity_report import ParityRow
 
 _PARITY = ("from", "to", "verdict", "images", "agreement", "max difference", "accuracy", "worst class")
 
@@ -87,7 +88,7 @@ def learning(chain: Chain) -> list[str]:
     return lines
 
 
-def parity(chain: Chain, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def parity(chain: Chain, rows: Sequence[ParityRow]) -> list[str]:
     """Compare each form of the model with the checkpoint; with the decision of the gate."""
     from tasks.engine.gates import parity_gate
 
@@ -98,7 +99,7 @@ def parity(chain: Chain, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["## Parity", "", f"The gate {word}: {decision.reason}.", ""]
     lines += [f"| {' | '.join(_PARITY)} |", f"|---|---|---|{'---:|' * 4}---|"]
     for row in rows:
-        cells = {**row, "verdict": row["verdict"].partition(":")[0]}  # the table `parity` has the reason
+        cells = {**row.cells(), "verdict": row.verdict.partition(":")[0]}  # the table `parity` has the reason
         lines.append(f"| {' | '.join(str(cells[column]) for column in _PARITY)} |")
     lines.append("")
     last = last_ledger(chain)

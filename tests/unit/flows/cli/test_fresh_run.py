@@ -1,3 +1,4 @@
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -5,18 +6,12 @@ from typing import Any
 import pytest
 
 from flows.cli import fresh_run, main
+from flows.cli.fresh_run import FreshStage
 from infra.store import proofs
 from infra.store.artifacts import Artifact
 from infra.store.receipts import Receipt
 
-ROW: dict[str, Any] = {
-    "stage": "upload",
-    "key": "a" * 64,
-    "finished": 0.0,
-    "emulated": False,
-    "outputs": 2,
-    "bytes": 1_500_000,
-}
+STAGE = FreshStage("upload", "a" * 64, finished=0.0, emulated=False, outputs=2, bytes=1_500_000)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +31,12 @@ def test_a_span_of_time_in_one_unit(seconds: float, text: str) -> None:
     assert fresh_run.age(seconds) == text
 
 
-def test_the_rows_are_plain_values_of_the_receipts() -> None:
+def test_what_is_shown_of_a_receipt_survives_json() -> None:
     outputs = {name: Artifact(name, "0" * 64, size, "file", "text/plain") for name, size in (("a", 3), ("b", 4))}
     receipt = Receipt("train", "k", {"secret": "not shown"}, outputs, emulated=True, started=10.0, seconds=5.0)
-    assert fresh_run.rows_of([receipt]) == [
-        {"stage": "train", "key": "k", "finished": 15.0, "emulated": True, "outputs": 2, "bytes": 7}
-    ]
+    found = fresh_run.stage_of(receipt)
+    assert found == FreshStage("train", "k", finished=15.0, emulated=True, outputs=2, bytes=7)
+    assert FreshStage(*json.loads(json.dumps(found))) == found
 
 
 @pytest.fixture
@@ -49,15 +44,15 @@ def shown(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(time, "time", lambda: 1_000.0)
 
-    def show(*rows: Any) -> Any:
-        fresh_run.show(rows, tmp_path)
+    def show(*stages: FreshStage) -> Any:
+        fresh_run.show(stages, tmp_path)
         return capsys.readouterr().out
 
     return show
 
 
 def test_a_row_says_how_old_it_is_and_how_much_there_is(shown: Any) -> None:
-    said = shown(ROW)
+    said = shown(STAGE)
     assert "upload" in said
     assert "aaaaaaaaaaaa " in said
     assert "2 (1.5 MB)" in said
@@ -67,14 +62,14 @@ def test_a_row_says_how_old_it_is_and_how_much_there_is(shown: Any) -> None:
 
 
 def test_a_row_says_when_its_effect_was_last_proved(shown: Any, tmp_path: Path) -> None:
-    proofs.note(tmp_path, "upload", ROW["key"], 990.0)
-    assert "last proved 10 s ago" in shown(ROW)
-    assert "proved" not in shown(ROW | {"key": "b" * 64})
+    proofs.note(tmp_path, "upload", STAGE.key, 990.0)
+    assert "last proved 10 s ago" in shown(STAGE)
+    assert "proved" not in shown(STAGE._replace(key="b" * 64))
 
 
 def test_what_a_stand_in_made_is_marked(shown: Any) -> None:
-    assert "(stand-in)" in shown(ROW | {"emulated": True})
-    assert "(stand-in)" not in shown(ROW)
+    assert "(stand-in)" in shown(STAGE._replace(emulated=True))
+    assert "(stand-in)" not in shown(STAGE)
 
 
 @pytest.fixture
@@ -90,11 +85,11 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "remembered", "way"),
     [
-        (["run"], {"rows": ["row"], "facts": [("accuracy", "90 %")]}, "fresh"),
-        (["run", "--to", "train"], {"rows": ["row"], "facts": [("accuracy", "90 %")]}, "fresh"),
+        (["run"], {"stages": [STAGE], "facts": [("accuracy", "90 %")]}, "fresh"),
+        (["run", "--to", "train"], {"stages": [STAGE], "facts": [("accuracy", "90 %")]}, "fresh"),
         (["run"], None, "full"),
-        (["status"], {"rows": ["row"], "facts": [("accuracy", "90 %")]}, "full"),
-        ([], {"rows": ["row"], "facts": [("accuracy", "90 %")]}, "full"),
+        (["status"], {"stages": [STAGE], "facts": [("accuracy", "90 %")]}, "full"),
+        ([], {"stages": [STAGE], "facts": [("accuracy", "90 %")]}, "full"),
     ],
 )
 def test_only_a_run_is_answered_from_memory(
@@ -109,5 +104,5 @@ def test_only_a_run_is_answered_from_memory(
     monkeypatch.setattr("sys.argv", ["atlasflow", *arguments])
     monkeypatch.setattr("infra.store.fresh_cache.recall", recall)
     main.main()
-    assert called == ([(["row"], tmp_path, [("accuracy", "90 %")])] if way == "fresh" else ["full"])
+    assert called == ([([STAGE], tmp_path, [("accuracy", "90 %")])] if way == "fresh" else ["full"])
     assert asked == ([(tmp_path, arguments[1:])] if arguments[:1] == ["run"] else [])

@@ -81,9 +81,10 @@ def test_the_table_has_a_row_a_hop(tmp_path: Path) -> None:
 def test_the_table_says_fails_and_not_finite_and_why_nothing_was_compared() -> None:
     book = read_ledger(precision=None, whole={**FIGURES, "max_difference": None})
     last = rows(book, {})[-1]
-    assert (last["verdict"], last["max difference"]) == ("fails", "not finite")
+    assert last.agreement is not None
+    assert (last.verdict, last.agreement.max_difference) == ("fails", "not finite")
     book = read_ledger(whole=None, reason="compiled for hardware")
-    assert [row["verdict"] for row in rows(book, {})] == [
+    assert [row.verdict for row in rows(book, {})] == [
         "not compared: compiled for hardware", "chosen, not executed here: compiled for hardware",
     ]  # fmt: skip
 

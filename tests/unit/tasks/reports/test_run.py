@@ -191,7 +191,7 @@ def test_the_summary_says_in_one_breath_what_came_of_it(compiled: Any) -> None:
 def test_sizes_latencies_and_boards_say_what_is_a_stand_in(compiled: Any) -> None:
     text = markdown(compiled, record())
     assert "| roof (stand-in) | Ascend310 | 7.0 | 100 % of 50 images agree | 0.500 |" in text
-    size = next(row["bytes"] for row in parity_rows(compiled) if row["to"] == "board roof")
+    size = next(row.bytes for row in parity_rows(compiled) if row.target == "board roof")
     assert f"| board roof | {size:,} | 0.500 | a stand-in board |" in text
 
 
@@ -216,11 +216,11 @@ def test_costs_are_told_as_far_as_they_are_known(
 
 
 def test_the_table_of_parity_has_the_times_of_all_stages(compiled: Any) -> None:
-    assert [(row["to"], row["ms"]) for row in parity_rows(compiled)] == [
+    assert [(row.target, row.milliseconds) for row in parity_rows(compiled)] == [
         ("onnx", 0.125), ("Ascend310 force_fp16", 0.25), ("board roof", 0.5),
     ]  # fmt: skip
     compiled.known["deploy"].outputs.clear()  # as a release from elsewhere leaves it
-    assert [row["to"] for row in parity_rows(compiled)] == ["onnx", "Ascend310 force_fp16"]
+    assert [row.target for row in parity_rows(compiled)] == ["onnx", "Ascend310 force_fp16"]
 
 
 def test_the_report_says_what_the_gate_of_parity_said(compiled: Any) -> None:
