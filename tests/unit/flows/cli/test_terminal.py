@@ -15,6 +15,7 @@ from rich.console import Console
 
 from flows.cli import run as running
 from flows.cli import terminal
+from flows.cli.fresh_run import FreshStage
 from flows.cli.options import parse_overrides
 from flows.cli.terminal import TerminalReporter, show_result
 from infra.errors import UserError
@@ -161,7 +162,7 @@ def test_a_verdict_is_remembered_for_the_same_words(run: Any, small: Any, rememb
     assert remembered() is None
     run("--to", "train", last="train")
     answer = remembered("--to", "train")
-    assert [row["stage"] for row in answer["rows"]] == list(NAMES[:3])
+    assert [FreshStage(*values).stage for values in answer["stages"]] == list(NAMES[:3])
     assert remembered() is None
 
 
