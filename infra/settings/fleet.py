@@ -11,7 +11,6 @@ the keys that they set; comments, order and layout of the file survive.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 
 from infra.errors import AtlasFlowError, UserError
 from infra.settings.boards import BoardSettings
+from infra.settings.toml import parse_toml, read_toml_text
 from infra.store.atomic import write_text
 from infra.store.locks import hold
 
@@ -40,20 +40,6 @@ def read_fleet(path: Path) -> dict[str, dict[str, Any]]:
         UserError: the file is not TOML, or contains anything but `[boards.NAME]` tables.
     """
     return _parse(read_toml_text(path), path) if path.exists() else {}
-
-
-def read_toml_text(path: Path) -> str:
-    """Read the text of a TOML file.
-
-    Raises:
-        UserError: it is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 text: byte {error.start} is wrong", hint="correct it in an editor"
-        ) from error
 
 
 def edit_board(path: Path, name: str, values: Mapping[str, Value], *, new: bool = False) -> None:
@@ -94,10 +80,7 @@ def _check(name: str, values: Mapping[str, Value]) -> None:
 
 
 def _parse(text: str, path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not valid TOML: {error}") from error
+    content = parse_toml(text, path)
     boards = content.get("boards", {})
     if set(content) - {"boards"} or not isinstance(boards, dict):
         raise UserError(f"{path} may contain only [boards.NAME] tables", hint="other settings belong in a profile")

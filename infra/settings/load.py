@@ -9,7 +9,6 @@ An environment variable names its setting with two underscores between section a
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,9 @@ from infra.errors import UserError
 from infra.home import PROJECT, fleet_file
 from infra.settings.all import PREFIX, Settings
 from infra.settings.boards import BoardSettings
-from infra.settings.fleet import BUILT_IN, read_fleet, read_toml_text
+from infra.settings.fleet import BUILT_IN, read_fleet
 from infra.settings.section import Section
+from infra.settings.toml import nested, parse_toml, read_toml_text
 
 DEFAULT = "local"  # in a project, it means the project's own profile
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
@@ -97,14 +97,12 @@ def load(profile: str = "local", overrides: Mapping[str, str] | None = None) -> 
             environment = _Environment(settings_cls)
             return init_settings, environment, files, table, InitSettingsSource(settings_cls, {"boards": fleet})
 
-    values = _nested(overrides or {})
+    values = nested(overrides or {})
     _refuse_secrets(values, "--set")
     try:
-        profiled = tomllib.loads(read_toml_text(path))
+        profiled = parse_toml(read_toml_text(path), path)
         _refuse_secrets(profiled, str(path))
         loaded = Loaded(**values)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not valid TOML: {error}") from error
     except (ValidationError, SettingsError) as error:
         raise UserError(_explain(error)) from error
     _refuse_unknown_boards(loaded, {*fleet, *profiled.get("boards", {})})
@@ -152,20 +150,6 @@ def _profile_path(profile: str) -> Path:
     return path
 
 
-def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, text in overrides.items():
-        section, dot, key = name.partition(".")
-        if not dot or not key:
-            raise UserError(f"'{name}' is not a setting", hint="write section.key=value, such as train.epochs=3")
-        inner = values.setdefault(section, {})
-        *parents, last = key.split(".")
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[last] = _toml_value(text)
-    return values
-
-
 def secret_names() -> frozenset[str]:
     """Names of the secret settings, without their section, such as `secret_key`."""
     return frozenset(
@@ -193,13 +177,6 @@ def _paths(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator
         yield (*parents, name), inner
         if isinstance(inner, Mapping):
             yield from _paths(inner, (*parents, name))
-
-
-def _toml_value(text: str) -> object:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """The base of every group of settings."""
 
 from typing import Any, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -22,3 +23,14 @@ class Section(BaseModel):
         if isinstance(value, str):
             return tuple(filter(None, (part.strip() for part in value.split(","))))
         return (value,) if isinstance(value, int | float) else value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _address(cls, value: Any) -> Any:
+        """Addresses that no library can take apart are refused here, and not by each of them in its own way."""
+        if isinstance(value, str) and "://" in value:
+            try:
+                _ = urlsplit(value).port
+            except ValueError as error:
+                raise ValueError(f"this is not an address: {error}") from None
+        return value
