@@ -9,6 +9,7 @@ from infra.ports.training import Epoch, JobStatus, Trainer, TrainEvent, TrainJob
 from infra.ports.values import LocalFile
 from infra.settings import ObsSettings
 from infra.store.artifacts import folder_files
+from infra.weights_file import check_weights
 
 
 class TrainingRuns:
@@ -45,7 +46,13 @@ class TrainingRuns:
                 to read.
             again: train anew, even when a finished training of this key exists.
             pretrained: a checkpoint to start from.
+
+        Raises:
+            Corrupt: the checkpoint is a damaged `.safetensors` file.
+            UserError: it holds parameters of a type that cannot be read.
         """
+        if pretrained is not None:
+            check_weights(pretrained.path)
         data_address = address(self._obs, data_prefix(self._obs, data_digest))
         code = code_digest(folder_files(MODELS)[0], str(spec.get("network_sha256", "")))
         code_address = address(self._obs, code_prefix(self._obs, code))
