@@ -18,6 +18,7 @@ MODULES = (
     "journal",
     "lock",
     "probation",
+    "work",
     "releases",
     "fork",
     "counts",

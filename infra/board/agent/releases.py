@@ -25,6 +25,7 @@ from .lock import Lock
 from .manifest import MANIFEST, Manifest
 from .probation import LIVE_IMAGES, Probation
 from .trust import Trust
+from .work import clear
 
 WATCHDOG = "watchdog"  # the cause of a rollback by the board itself
 START = "start"  # the program of `start.py` and what it imports, as one zip archive that Python runs
@@ -244,5 +245,5 @@ class Releases:
     def remove_leftovers(self) -> None:
         """Remove what ended or interrupted commands left: incomplete releases and the folders of their pictures."""
         self.held.check()
-        for leftover in ("incoming", "work"):
-            shutil.rmtree(self.path(leftover), ignore_errors=True)
+        shutil.rmtree(self.path("incoming"), ignore_errors=True)
+        clear(self.path("work"))

@@ -8,10 +8,8 @@ import base64
 import getpass
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .facts import facts
@@ -23,6 +21,7 @@ from .observations import read as read_observations
 from .releases import Releases
 from .unsure import FOLDER as UNSURE
 from .unsure import forget, sizes
+from .work import Work
 
 
 class Server:
@@ -31,7 +30,7 @@ class Server:
     def __init__(self, root: str, idle_seconds: int) -> None:
         self.idle_seconds = idle_seconds
         self.releases = Releases(os.path.abspath(os.path.join(os.path.expanduser("~"), os.path.expanduser(root))))
-        self._work: List[str] = []
+        self.work = Work(self.releases.path("work"))
 
     def still_here(self) -> None:
         """Do nothing: a sign of life of the client."""
@@ -115,16 +114,11 @@ class Server:
 
     def make_work(self, folders: Sequence[str] = ()) -> str:
         """Create a folder for pictures or a trial, with empty folders in it; it is removed with the connection."""
-        os.makedirs(self.releases.path("work"), exist_ok=True)
-        self._work.append(tempfile.mkdtemp(dir=self.releases.path("work")))
-        for name in folders:
-            os.makedirs(os.path.join(self._work[-1], name), exist_ok=True)
-        return self._work[-1]
+        return self.work.make(folders)
 
     def drop_work(self, folder: str) -> None:
         """Remove a folder of `make_work` now, because the end of the connection may kill this process."""
-        self._work.remove(folder)
-        shutil.rmtree(folder)
+        self.work.drop(folder)
 
     def agent(self, release: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Verify a release and run its agent to the end; returns its JSON answer."""
@@ -132,7 +126,7 @@ class Server:
 
     def trial(self, folder: str, arguments: List[str], seconds: float) -> Dict[str, Any]:
         """Run the agent that was sent into a folder of `make_work`."""
-        if folder not in self._work:
+        if folder not in self.work:
             raise Failure(REFUSED, f"'{folder}' is not a folder of this connection")
         return run_agent(folder, arguments, seconds, self.releases.held.let_go)
 
@@ -151,8 +145,7 @@ class Server:
                     break
                 reply(self.answer(json.loads(line.decode())))
         finally:
-            for folder in self._work:
-                shutil.rmtree(folder)
+            self.work.close()
 
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Run one operation; a failure becomes an answer too."""
