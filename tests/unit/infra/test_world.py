@@ -76,9 +76,8 @@ def test_the_trainer_gets_addresses_made_of_digests_and_events_are_passed_on(
                 on_event(event)
 
     monkeypatch.setattr(World, "trainer", lambda self: Trainer())
-    world.training().run(
-        "k" * 64, tmp_path, "d" * 64, {"epochs": 1}, tmp_path / "results", epochs.append, status.append
-    )
+    spec = {"epochs": 1, "classes": 10, "warmup_epochs": 0, "schedule": "cosine", "learning_rate": 0.1}
+    world.training().run("k" * 64, tmp_path, "d" * 64, spec, tmp_path / "results", epochs.append, status.append)
     (job,) = jobs
     assert job.data_address.startswith("obs://my-bucket/atlasflow/data/dddd")
     assert job.code_address.startswith("obs://my-bucket/atlasflow/code/")

@@ -66,7 +66,7 @@ def test_values_get_their_field_s_type(name: str, value: Any, read: Any) -> None
         ({"optimizer": "adam", "nesterov": True}, "nesterov", "momentum"),
         ({"classes": 1001}, "classes", ""),
         ({"mode": "eager"}, "mode", "graph"),
-        ({"precision": "float16"}, "precision", "float32"),
+        ({"precision": "float16"}, "precision", "bfloat16"),
         ({"mode": "pynative", "sink": True}, "sink", "graph"),
     ],
 )
