@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sqlite3
 import tarfile
 import tempfile
@@ -25,12 +26,13 @@ from infra.store.artifacts import ArtifactStore
 from infra.store.atomic import replacing
 from infra.store.disk import is_damaged, room_for
 from infra.store.gc import LOCK as GARBAGE_LOCK
-from infra.store.gc import paths_aside
+from infra.store.gc import paths_aside, remove_temporary
 from infra.store.locks import hold
 from infra.store.receipts import Receipt, parse
 
 SCHEMA = 1
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
+_KILLED = re.compile(r"\.(tar|tar\.gz|tgz)\.[1-9][0-9]*-[0-9a-f]{12}\.tmp$")  # what a killed backup leaves
 _COMPRESSION = 3  # most bytes are parameters, which hardly shrink
 _DATABASE_SECONDS = 60
 
@@ -65,6 +67,7 @@ def back_up(home: Path, fleet_file: Path, target: Path, *, secrets: bool = False
         raise UserError(f"{target} exists already", hint="choose another name")
     if not (home / "receipts").is_dir():
         raise UserError(f"there is nothing to back up in {home}", hint="ATLASFLOW_HOME names another home")
+    remove_temporary(path for path in target.parent.glob(".*.tmp") if _KILLED.search(path.name))
     shared = hold(home / "locks" / GARBAGE_LOCK, shared=True)
     with room_for(f"backup {target}"), shared, replacing(target, mode=0o600) as temporary:
         with _opened(temporary, compressed=not target.name.endswith(".tar")) as tar:

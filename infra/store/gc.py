@@ -182,10 +182,15 @@ def paths_aside(home: Path, store: ArtifactStore) -> Iterable[Path]:
 def _remove_temporary_files(home: Path) -> None:
     """Remove temporary files of killed processes."""
     for pattern in (".*.tmp", "*/.*.tmp", "receipts/*/.*.tmp", "tuning/*/.*.tmp", "notify/*/.*.tmp"):
-        for path in home.glob(pattern):
-            with suppress(FileNotFoundError):  # its process has just finished it
-                if path.stat().st_mtime < time.time() - TEMPORARY_FILE_SECONDS and not is_being_written(path):
-                    path.unlink()
+        remove_temporary(home.glob(pattern))
+
+
+def remove_temporary(paths: Iterable[Path]) -> None:
+    """Remove those of some temporary files that are old and that no process of this machine writes."""
+    for path in paths:
+        with suppress(FileNotFoundError):  # its process has just finished it
+            if path.stat().st_mtime < time.time() - TEMPORARY_FILE_SECONDS and not is_being_written(path):
+                path.unlink()
 
 
 def _remove_old_scratch(home: Path, keep: Retained) -> None:

@@ -1,5 +1,6 @@
 """Backups and restores that are killed, or find the disk full, leave nothing half-made."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -75,6 +76,23 @@ def test_a_killed_backup_leaves_none(home: Any, tmp_path: Path, number: int) -> 
     assert not target.exists()
     back_up(home, home / "boards.toml", target)
     restore(target, tmp_path / "new")
+
+
+def test_the_next_backup_removes_what_a_killed_one_left(home: Any, tmp_path: Path) -> None:
+    place = tmp_path / "backups"
+    place.mkdir()
+    assert run("kill-backup", 8, home, place / "monday.tar.gz").returncode == -signal.SIGKILL
+    (left,) = place.iterdir()
+    mine = place / left.name.replace(left.suffixes[-2], f".{os.getpid()}-0123456789ab")
+    others = [mine, place / ".notes.tar.tmp", place / f".x.txt{''.join(left.suffixes[-2:])}"]
+    for path in others:
+        path.write_text("in use, or of somebody else")
+        os.utime(path, (0, 0))
+    back_up(home, home / "boards.toml", place / "tuesday.tar.gz")
+    assert left.exists()  # it may be another machine's, which still writes to it
+    os.utime(left, (0, 0))
+    back_up(home, home / "boards.toml", place / "wednesday.tar.gz")
+    assert set(place.iterdir()) == {*others, place / "tuesday.tar.gz", place / "wednesday.tar.gz"}
 
 
 @pytest.mark.parametrize(("what", "number"), [("kill-restore", 1), ("kill-restore", 9), ("kill-replace", 1)])
