@@ -16,6 +16,7 @@ MODULES = (
     "journal",
     "lock",
     "probation",
+    "work",
     "releases",
     "fork",
     "bundle",

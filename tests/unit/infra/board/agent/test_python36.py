@@ -3,11 +3,13 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.board import helper, program
 from tests import boards
 
 COPIED = [boards.CHECKOUT / "models" / name for name in ("preprocess.py", "parity.py")]
@@ -46,12 +48,11 @@ def test_imports(path: Any) -> None:
         assert names <= sys.stdlib_module_names | ALLOWED
 
 
-def test_the_part_that_is_sent_along_needs_the_standard_library_only() -> None:
-    from infra.board.helper import MODULES
-
-    for name in MODULES:
+@pytest.mark.parametrize("modules", [helper.MODULES, program.MODULES], ids=["helper", "start"])
+def test_the_parts_that_boards_get_are_whole_and_need_the_standard_library_only(modules: Sequence[str]) -> None:
+    for name in modules:
         for node in ast.walk(ast.parse((boards.AGENT / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level == 1:
-                assert node.module in MODULES[: MODULES.index(name)]
+                assert node.module in modules[: modules.index(name)]
             if isinstance(node, ast.Import):
                 assert not {alias.name for alias in node.names} & {"numpy", "PIL", "acl", "preprocess", "parity"}
