@@ -6,14 +6,13 @@ from pathlib import Path
 from infra.settings import BoardSettings
 
 AGENT = Path(__file__).parent / "agent"
-# The part of the agent that the client sends, in this order: each module imports earlier ones.
-MODULES = (
+# What looks after the releases of a board. Each module imports earlier ones only, here and in MODULES.
+RELEASES = (
     "failure",
     "files",
     "manifest",
     "signature",
     "trust",
-    "facts",
     "folders",
     "journal",
     "lock",
@@ -21,11 +20,9 @@ MODULES = (
     "work",
     "releases",
     "fork",
-    "counts",
-    "observations",
-    "unsure",
-    "serve",
 )
+# The part of the agent that the client sends.
+MODULES = (*RELEASES, "facts", "counts", "observations", "unsure", "serve")
 
 # The usual places of toolkits and runtimes (docs/reference/boards.md §5). A stand-in keeps what a board has in
 # /usr/local below a folder of its own, which the variable names.

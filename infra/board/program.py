@@ -4,24 +4,9 @@ import io
 import zipfile
 from functools import cache
 
-from infra.board.helper import AGENT
+from infra.board.helper import AGENT, RELEASES
 
-MODULES = (
-    "failure",
-    "files",
-    "manifest",
-    "signature",
-    "trust",
-    "folders",
-    "journal",
-    "lock",
-    "probation",
-    "work",
-    "releases",
-    "fork",
-    "bundle",
-    "start",
-)
+MODULES = (*RELEASES, "bundle", "start")
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = "import sys\nsys.dont_write_bytecode = True\nfrom board.start import main\nsys.exit(main(sys.argv[1:]))\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of the format
