@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLLECTED = "collected"
-_SKIPPED = "skipped"
-_LABELLED = "labelled"
+_SKIPPED, _LABELLED = ".skipped", ".labelled"  # no board has such a name
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What all scenarios share: a kernel, users that try again until it works, and the errors that may end a process."""
 
 import errno
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tests.simulation.kernel import Fault, Kernel, Killed, Machine, Process, Vio
 MAX_ATTEMPTS = 200
 
 
-class Scenario:
+class Scenario(ABC):
     """One schedule of one kind.
 
     Args:
@@ -31,14 +32,14 @@ class Scenario:
         self.patches: list[Any] = []
         self._waiting: list[tuple[Machine, str, Callable[[], object], int]] = []
 
+    @abstractmethod
     def begin(self) -> None:
         """Start the processes."""
-        raise NotImplementedError
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - a scenario may have nothing more to check
         """Check what must hold when everything has ended."""
 
-    def check_machine(self, machine: Machine) -> None:
+    def check_machine(self, machine: Machine) -> None:  # noqa: B027 - likewise
         """Check what must hold on a machine after a power cut, before anything runs."""
 
     def persist(self, machine: Machine, name: str, work: Callable[[], object], after: float = 0.0) -> None:

@@ -79,7 +79,7 @@ def test_a_label_that_was_interrupted_leaves_no_second_class(home: Path, source:
     work = queue(home, source)
     picture = work.waiting()[0]
     work.label(picture, "cat")
-    (folder_of(home, "labelled") / FIRST).rename(picture.path)  # the kill came before the picture was moved
+    (folder_of(home, ".labelled") / FIRST).rename(picture.path)  # the kill came before the picture was moved
     work.label(picture, "dog")
     (place,) = pictures(source)
     assert "dog" in place
